@@ -1,0 +1,1 @@
+"""Federated learning with spiking neural networks: simulated, priced, reported."""

@@ -1,0 +1,18 @@
+"""The one error a user's mistake ends in. Everything else is our defect and keeps its traceback."""
+
+
+class InputError(ValueError):
+    """What was passed cannot be used; the message says why and what to do about it.
+
+    The command line prints the message without a traceback and exits with code 2.
+
+    >>> raise InputError("rounds = 0", expected="a whole number >= 1", fix="set rounds = 100")
+    Traceback (most recent call last):
+    fedspike.errors.InputError: rounds = 0
+      expected: a whole number >= 1
+      fix: set rounds = 100
+    """
+
+    def __init__(self, passed: str, *, expected: str, fix: str) -> None:
+        super().__init__(f"{passed}\n  expected: {expected}\n  fix: {fix}")
+        self.passed, self.expected, self.fix = passed, expected, fix
