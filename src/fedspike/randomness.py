@@ -11,6 +11,7 @@ Two different addresses never share a block, as long as one address draws fewer 
 """
 
 import hashlib
+from functools import cache
 
 import numpy as np
 from jaxtyping import UInt16
@@ -43,6 +44,7 @@ def _philox(seed: int, purpose: str, round: int, client: int, sample: int) -> np
     return np.random.Philox(key=_key(seed, purpose), counter=[0, sample, client, round])
 
 
+@cache
 def _key(seed: int, purpose: str) -> np.ndarray:
     digest = hashlib.sha256(f"fedspike|{seed}|{purpose}".encode()).digest()
     return np.frombuffer(digest[:16], dtype="<u8")

@@ -1,0 +1,50 @@
+# Two commands matter: `make study` and `make test`. Both first set up .venv, and do that once.
+# A Python of your choice: make study PYTHON=/path/to/python3.12
+
+VENV        := .venv
+PIP_INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
+NEW_ENOUGH  := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+                 $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help study test lint types clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+study: $(VENV)/.runtime ## compare ANN and SNN as the founding study did, into runs/study/report.html
+	$(VENV)/bin/fedspike run study --output runs/study
+
+test: lint types ## format, lint, type check and all tests
+	$(VENV)/bin/pytest
+
+lint: $(VENV)/.test ## only the format and the lint
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+
+types: $(VENV)/.test ## only the type check
+	$(VENV)/bin/mypy
+
+clean: ## remove .venv and the caches; runs/ stays
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Empty files stamp what is done; a change to what is to be installed makes it undone.
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/.created
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.runtime
+	$(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+# A .venv that is there and has pip is used as it is: it may hold a torch of your own.
+$(VENV)/.created:
+	@$(or $(PYTHON),false) $(NEW_ENOUGH) || { echo >&2 \
+		"FedSpike needs Python 3.11 or newer, found: $(or $(PYTHON),none)." \
+		"Fix: apt-get install python3.11 python3.11-venv, or make ... PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { echo >&2 \
+		"$(PYTHON) cannot make a virtual environment." \
+		"Fix: apt-get install python3-venv"; exit 1; }
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv --clear $(VENV)
+	@touch $@

@@ -1,0 +1,52 @@
+"""The clients' side of a round, the same code in the simulator and on a device."""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fedspike.algorithms.algorithm import Algorithm, Tree
+from fedspike.encoding import Address
+from fedspike.networks import Network, Parameters
+from fedspike.training import LocalTraining, Trained, train
+
+
+def local_round(
+    algorithm: Algorithm,
+    network: Network,
+    training: LocalTraining,
+    received: Tree,
+    memory: Tree,
+    pixels: Float[Tensor, "sample pixel"],
+    labels: Int64[Tensor, " sample"],
+    shown: list[Int64[Tensor, " _shown"]],
+    address: Address,
+) -> tuple[Tree, Tree, Trained]:
+    """Train the clients of `address` from what they `received`; return replies, new memory, and counts.
+
+    `received` has no client axis, `memory` and the returned trees have one. See `training.train` for `shown`.
+    """
+    broadcast = {
+        group: {name: tensor.unsqueeze(0) for name, tensor in parameters.items()}
+        for group, parameters in received.items()
+    }
+
+    def correct(gradients: Parameters, parameters: Parameters, k: int) -> Parameters:
+        first_k = {
+            group: {name: tensor[:k] for name, tensor in tree.items()}
+            for group, tree in memory.items()
+        }
+        return algorithm.correct(gradients, parameters, broadcast, first_k)
+
+    start = {
+        name: weight.expand(len(shown), *weight.shape[1:])
+        for name, weight in broadcast["model"].items()
+    }
+    trained = train(network, training, start, pixels, labels, shown, address, correct)
+    reply, memory = algorithm.answer(
+        broadcast,
+        trained.parameters,
+        memory,
+        torch.tensor(trained.steps),
+        training.optimiser.learning_rate,
+    )
+    return reply, memory, trained

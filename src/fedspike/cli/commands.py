@@ -1,0 +1,208 @@
+"""What each command does: results to stdout, everything else to stderr."""
+
+import json
+import os
+import shlex
+import sys
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fedspike.errors import InputError
+
+MOST_THREADS = 1024
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+def run(options: Namespace) -> int:
+    """Train what is not trained yet, then write the report."""
+    from fedspike.experiment import sweep
+
+    experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir)
+    folder = options.output or Path("runs") / experiment.name
+    _prepare_torch(options.threads)
+
+    from fedspike.cli.watch import Watch
+    from fedspike.experiment.run import perform
+
+    try:
+        with Watch(experiment.runs) as watch:
+            for event in perform(experiment, folder, command=_reproduce(options), say=watch.say):
+                watch.show(event)
+        say(f"The report: {_write_report(folder)}")
+    except Stopped:
+        say(f"\nStopped. {folder} holds every finished round; to go on:\n\n  {_resume(options)}\n")
+        raise
+    if options.json:
+        _print_json(json.loads((folder / "summary.json").read_bytes()))
+    return 0
+
+
+def report(options: Namespace) -> int:
+    """Write the page, the tables and the figures of finished runs."""
+    page = _write_report(options.directory)
+    if options.json:
+        _print_json({"report": str(page)})
+    else:
+        sys.stdout.write(f"{page}\n")
+    return 0
+
+
+def data_check(options: Namespace) -> int:
+    """Say whether a data set is sound; an unsound one ends with exit code 2."""
+    facts = _facts(options)
+    if options.json:
+        _print_json(facts)
+        return 0
+    shape = " x ".join(map(str, facts["image_shape"]))
+    lines = [
+        f"{facts['name']} is sound: {facts['train']['samples']} training and "
+        f"{facts['test']['samples']} test samples of {shape}, {facts['classes']} classes",
+        f"from {facts['source']}",
+        *(f"worth knowing: {remark}" for remark in facts["remarks"]),
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def data_show(options: Namespace) -> int:
+    """Show what a data set holds, class by class."""
+    facts = _facts(options)
+    if options.json:
+        _print_json(facts)
+        return 0
+    lines = [f"{facts['name']}, from {facts['source']}", "", "class   training       test"]
+    counts = zip(
+        facts["train"]["samples_per_class"], facts["test"]["samples_per_class"], strict=True
+    )
+    lines += [f"{label:5d} {train:10d} {test:10d}" for label, (train, test) in enumerate(counts)]
+    lines.append(f"  all {facts['train']['samples']:10d} {facts['test']['samples']:10d}")
+    lines += ["", f"image: {' x '.join(map(str, facts['image_shape']))}"]
+    for name in ("train", "test"):
+        split = facts[name]
+        lines.append(
+            f"pixels ({name}): {split['lowest_pixel']:g} to {split['highest_pixel']:g}, "
+            f"mean {split['mean_pixel']:.5f}"
+        )
+    lines += [f"SHA-256 {digest}  {name}" for name, digest in facts["sha256"].items()]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def data_fetch(options: Namespace) -> int:
+    """Get a data set onto this machine, if it is not there, and check it."""
+    return data_check(options)
+
+
+def presets(options: Namespace) -> int:
+    """List the presets with the first words of each, or print one to copy."""
+    from fedspike.experiment import check, sweep
+
+    found = {name: path.read_text(encoding="utf-8") for name, path in sweep.presets().items()}
+    if options.show is not None:
+        if options.show not in found:
+            raise InputError(
+                f"--show {options.show}: no such preset",
+                expected=f"one of {', '.join(found)}",
+                fix=check.nearest(options.show, found),
+            )
+        sys.stdout.write(found[options.show])
+        return 0
+    about = {name: _first_sentence(text) for name, text in found.items()}
+    if options.json:
+        _print_json(about)
+    else:
+        sys.stdout.write("".join(f"{name:12} {text}\n" for name, text in about.items()))
+    return 0
+
+
+def doctor(options: Namespace) -> int:
+    """Say what this machine offers and what is missing."""
+    from fedspike.cli.doctor import examine
+
+    found = examine()
+    if options.json:
+        _print_json(found)
+    else:
+        width = max(map(len, found)) + 2
+        lines = [f"{name.replace('_', ' '):{width}}{value}" for name, value in found.items()]
+        sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not a result."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _write_report(folder: Path) -> Path:
+    from fedspike.experiment.directory import storing
+    from fedspike.report import write
+
+    with storing(folder):
+        page: Path = write(folder)
+    return page
+
+
+def _facts(options: Namespace) -> dict[str, Any]:
+    from fedspike import datasets
+
+    folder = Path(options.data_dir) if options.data_dir else None
+    return asdict(datasets.check(options.data_set, data_dir=folder, say=say))
+
+
+def _prepare_torch(threads: str | None) -> None:
+    """Set how many threads torch computes with, and that they sleep while they wait."""
+    if threads is not None and not (
+        threads.isascii() and threads.isdigit() and 1 <= int(threads[:9]) <= MOST_THREADS
+    ):
+        raise InputError(
+            f"--threads {threads}",
+            expected=f"a whole number from 1 to {MOST_THREADS}",
+            fix="leave it out, or use the number of cores",
+        )
+    # OpenMP's threads spin while they wait, which on a machine with other work slowed small networks
+    # down 3 to 10 times (2 cores, load 3); asleep they cost nothing. Read once, when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(int(threads))
+
+
+def _reproduce(options: Namespace) -> str:
+    """The command that gives these results on any machine: without this machine's folders."""
+    words = ["fedspike", "run", options.experiment]
+    words += [word for option in options.set for word in ("--set", option)]
+    words += ["--seeds", options.seeds] if options.seeds is not None else []
+    return shlex.join(words)
+
+
+def _resume(options: Namespace) -> str:
+    """The command that goes on here: the same one."""
+    command = _reproduce(options)
+    for name, value in (
+        ("--output", options.output),
+        ("--threads", options.threads),
+        ("--data-dir", options.data_dir),
+    ):
+        command += f" {name} {shlex.quote(str(value))}" if value is not None else ""
+    return command
+
+
+def _first_sentence(toml: str) -> str:
+    comments = [line.lstrip("# ") for line in toml.splitlines()[:5] if line.startswith("#")]
+    return " ".join(comments).partition(".")[0] + "."
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")

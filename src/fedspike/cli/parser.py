@@ -1,0 +1,140 @@
+"""What can be typed, and how a command ends.
+
+Nothing heavy is imported here: `fedspike --help` must answer at once, so every command imports what
+it needs when it is called.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fedspike.cli import commands
+from fedspike.errors import InputError
+
+DESCRIPTION = (
+    "Should the devices of this fleet learn together with a spiking network or a conventional one? "
+    "Simulated, priced, reported."
+)
+WRONG_INPUT = 2  # as argparse
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 2 for wrong input, 130 or 143 when stopped.
+
+    What is wrong with the input is said on stderr, without a traceback; an error of ours keeps it.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        with stoppable():
+            code: int = options.command(options)
+            sys.stdout.flush()
+    except InputError as error:
+        sys.stderr.write(f"fedspike: {error}\n")
+        return WRONG_INPUT
+    except commands.Stopped as stop:
+        return 128 + stop.signal
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return code
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into `Stopped`, so that a command can say how to go on."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise commands.Stopped(number)
+
+    # A process that was started to ignore Ctrl-C, as by nohup or in the background, goes on so.
+    handled = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Version(argparse.Action):
+    """Print the version; looked up only when asked for, since the look-up takes a while."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Answer and end, as `--help` does."""
+        from importlib import metadata
+
+        sys.stdout.write(f"fedspike {metadata.version('fedspike')}\n")
+        parser.exit()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="fedspike", description=DESCRIPTION)
+    top.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
+    commands_of = top.add_subparsers(required=True, metavar="COMMAND")
+
+    run = _command(commands_of, "run", commands.run, "train what a preset or a TOML file says")
+    run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
+    run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key, such as rounds=5 or snn.time_steps=10; can be given again",
+    )
+    run.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
+    run.add_argument("--threads", metavar="N", help="threads of a computation; default: torch's")
+    _data_dir(run)
+    _json(run, "print the experiment's summary as JSON")
+
+    report = _command(commands_of, "report", commands.report, "write the page of finished runs")
+    report.add_argument("directory", type=Path, metavar="DIR")
+    _json(report, "print where the page is as JSON")
+
+    data = commands_of.add_parser("data", help="check, show or fetch a data set")
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    for name, command, text in (
+        ("check", commands.data_check, "read a data set and say whether it is sound"),
+        ("show", commands.data_show, "show what a data set holds"),
+        ("fetch", commands.data_fetch, "get a data set onto this machine"),
+    ):
+        action = _command(actions, name, command, text)
+        action.add_argument(
+            "data_set",
+            metavar="NAME|FILE.npz",
+            nargs="?",
+            default="fashion-mnist",
+            help="default: fashion-mnist",
+        )
+        _data_dir(action)
+        _json(action, "print the facts as JSON")
+
+    presets = _command(commands_of, "presets", commands.presets, "list the presets, or show one")
+    presets.add_argument("--show", metavar="PRESET", help="print its TOML, to copy and change")
+    _json(presets, "print the list as JSON")
+
+    doctor = _command(commands_of, "doctor", commands.doctor, "say what this machine offers")
+    _json(doctor, "print it as JSON")
+    return top
+
+
+def _command(group: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = group.add_parser(name, help=text, description=text)
+    made.set_defaults(command=command)
+    return made
+
+
+def _data_dir(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data-dir", metavar="DIR", help="where the files of the data set are")
+
+
+def _json(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--json", action="store_true", help=f"{text} on stdout")

@@ -1,0 +1,133 @@
+"""Progress as it happens: a bar on a terminal, now and then a line elsewhere."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from fedspike.experiment.events import Event, Finished, Record, Skipped, Started, Trained
+from fedspike.experiment.sweep import Run
+
+LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal
+
+
+class Watch:
+    """Shows the events of an experiment on stderr; a context manager, for the bar must be closed.
+
+    What users write is shown as it is, never as markup.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.left = {run.name: run.settings.rounds for run in runs}
+        self.networks = {run.name: run.settings.network for run in runs}
+        self.total, self.rates = sum(self.left.values()), Rates()
+        self.console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+        self.progress = Progress(
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed}/{task.total} rounds", markup=False),
+            TextColumn("{task.description}", markup=False),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.progress.add_task("", total=self.total)
+        self.said = float("-inf")
+
+    def __enter__(self) -> "Watch":
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        """Show a line of text."""
+        self.console.print(text)
+
+    def show(self, event: Event) -> None:
+        """Show what happened."""
+        name = event.run.name
+        match event:
+            case Skipped(summary=summary):
+                self.left[name] = 0
+                self.say(f"{name}: finished before, accuracy {summary['final_accuracy']:.1%}")
+            case Started(rounds_done=done):
+                self.left[name] = event.run.settings.rounds - done
+                self.rates.begin(event.run.settings.network)
+                if done:
+                    self.say(f"{name}: goes on after round {done}")
+            case Trained(record=record):
+                self.left[name] -= 1
+                self.rates.count()
+                self._round(event.run, record["round"], describe(event.run, record))
+            case Finished(summary=summary):
+                self.say(
+                    f"{name}: accuracy {summary['final_accuracy']:.1%} after "
+                    f"{summary['rounds']} rounds, {clock(summary['seconds'])}"
+                )
+        self.progress.update(self.task, completed=self.total - sum(self.left.values()))
+
+    def _round(self, run: Run, number: int, words: str) -> None:
+        left = self.rates.left([(self.networks[name], n) for name, n in self.left.items() if n])
+        text = f"{left} left | {run.name} round {number}: {words}"
+        self.progress.update(self.task, description=text)
+        now = time.monotonic()
+        if not self.console.is_terminal and (number == 1 or now - self.said >= LINE_SECONDS):
+            self.said = now
+            done = self.total - sum(self.left.values())
+            self.say(f"{done}/{self.total} rounds, {text}")
+
+
+class Rates:
+    """How long a round takes, for each kind of network, as measured so far."""
+
+    def __init__(self) -> None:
+        self.measured: dict[str, tuple[int, float]] = {}
+        self.network, self.since = "", time.monotonic()
+
+    def begin(self, network: str) -> None:
+        """Rounds of this network follow."""
+        self.network, self.since = network, time.monotonic()
+
+    def count(self) -> None:
+        """A round is over."""
+        now = time.monotonic()
+        rounds, seconds = self.measured.get(self.network, (0, 0.0))
+        self.measured[self.network] = (rounds + 1, seconds + now - self.since)
+        self.since = now
+
+    def left(self, rounds: Sequence[tuple[str, int]]) -> str:
+        """The time that so many rounds of each network need: "over" it where one is unmeasured."""
+        known = [(n, *self.measured[network]) for network, n in rounds if network in self.measured]
+        seconds = sum(n * spent / done for n, done, spent in known)
+        return ("over " if len(known) < len(rounds) else "") + clock(seconds)
+
+
+def describe(run: Run, record: Record) -> str:
+    """A round in a few words."""
+    loss = record["training_loss"]
+    words = [f"accuracy {record['accuracy']:.1%}"]
+    words.append("loss not finite" if loss is None else f"loss {loss:.3g}")
+    if run.settings.snn is not None:
+        steps = run.settings.snn.time_steps * record["samples"]
+        each = [f"{layer} {count / steps:.1f}" for layer, count in record["spikes"].items()]
+        words.append(f"spikes a step into {', '.join(each)}")
+    return ", ".join([*words, f"{sum(record['seconds'].values()):.2f} s"])
+
+
+def clock(seconds: float) -> str:
+    """A time to read: 7 s, 3 min 20 s, 1 h 5 min.
+
+    >>> clock(200)
+    '3 min 20 s'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,96 @@
+"""Getting files onto this machine: over HTTP, or out of a Debian package without installing it.
+
+Both write into a folder that the caller gives and later throws away, and raise OSError when they
+fail; whether the files are the right ones is for the caller to check.
+"""
+
+import http.client
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+STEP_BYTES = 5_000_000  # how often progress is said
+LARGEST_BYTES = 100_000_000
+APT_SECONDS = 600
+
+
+def from_web(url: str, folder: Path, say: Callable[[str], None], wait_seconds: float = 5.0) -> None:
+    """Fetch `url` into `folder`; `wait_seconds` is the longest silence of the server.
+
+    Raises OSError if it cannot be reached, does not have the file, or stops early.
+    """
+    name = url.rpartition("/")[2]
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=wait_seconds) as answer,
+            (folder / name).open("wb") as file,
+        ):
+            total = answer.length  # None where the server does not say
+            of_total = f" of {total / 1e6:.0f}" if total else ""
+            received, said = 0, 0
+            while block := answer.read(1 << 16):
+                file.write(block)
+                received += len(block)
+                if received > LARGEST_BYTES:
+                    raise OSError(f"{url} is larger than {LARGEST_BYTES / 1e6:.0f} MB")
+                if received - said >= STEP_BYTES:
+                    said = received
+                    say(f"  {name}: {received / 1e6:.0f}{of_total} MB")
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the connection open
+            raise OSError(f"{url} answered {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise OSError(f"{url}: {error.reason}") from error
+    except TimeoutError as error:
+        raise OSError(f"{url} said nothing for {wait_seconds} s") from error
+    except http.client.HTTPException as error:
+        raise OSError(f"{url} did not answer in HTTP: {error!r}") from error
+    if total is not None and received != total:
+        raise OSError(f"{url} stopped after {received} of {total} bytes")
+
+
+def from_debian(package: str, folder: Path, say: Callable[[str], None]) -> None:
+    """Unpack a Debian package into `folder`, with neither root nor a change to the system.
+
+    Where the machine's package lists do not serve, fresh ones go into `folder` too, which is an
+    absolute path because these programs run in it.
+    Raises OSError if this is no Debian-like system or the package cannot be had.
+    """
+    for command in ("apt-get", "dpkg-deb"):
+        if shutil.which(command) is None:
+            raise OSError(f"no {command} on this machine")
+    try:
+        _run("apt-get", "download", package, folder=folder)
+    except OSError as error:
+        say(f"  {error}; again with fresh package lists (apt-get update) in a temporary folder")
+        (folder / "lists" / "partial").mkdir(parents=True)
+        own_lists = ("-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}")
+        _run("apt-get", *own_lists, "update", folder=folder)
+        _run("apt-get", *own_lists, "download", package, folder=folder)
+    for archive in folder.glob("*.deb"):
+        _run("dpkg-deb", "-x", str(archive), str(folder), folder=folder)
+
+
+def _run(*command: str, folder: Path) -> None:
+    shown = " ".join(command)
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=APT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"{shown} took longer than {APT_SECONDS} s") from error
+    if done.returncode != 0:
+        complaint = done.stderr.strip().splitlines() or ["no message"]
+        raise OSError(f"{shown} failed: {complaint[-1]}")

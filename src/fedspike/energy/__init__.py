@@ -1,0 +1,1 @@
+"""Energy: integer operation counts, cited prices, and the bill that multiplies them."""

@@ -1,0 +1,110 @@
+"""Names become objects: one literal table for each concept, and what a run is built of.
+
+The keys of a table in `config.py` are the arguments of the object it stands for.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from fedspike import partition, training
+from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
+from fedspike.datasets import Dataset
+from fedspike.encoding import RateCode
+from fedspike.errors import InputError
+from fedspike.experiment import config
+from fedspike.experiment.config import Configuration
+from fedspike.experiment.document import Document
+from fedspike.fleet import Fleet
+from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.networks import ANN, SNN, Architecture, Network
+from fedspike.neurons import LIF
+
+PARTITIONS: dict[str, Callable[..., partition.PartitionFunction]] = {
+    "iid": partition.IID,
+    "classes": partition.ClassesPerClient,
+    "dirichlet": partition.Dirichlet,
+    "shards": partition.Shards,
+    "quantity": partition.QuantitySkew,
+    "centralised": partition.Centralised,
+}
+OPTIMISERS: dict[str, Callable[..., training.Optimiser]] = {
+    "adam": training.Adam,
+    "sgd": training.SGD,
+}
+ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
+    "fedavg": fedavg,
+    "fedprox": fedprox,
+    "scaffold": scaffold,
+    "fedadam": fedadam,
+}
+
+
+def network(settings: Configuration, dataset: Dataset) -> Network:
+    """The network between the data set's pixels and its classes."""
+    pixels = math.prod(dataset.x_train.shape[1:])
+    architecture = Architecture((pixels, *settings.architecture.hidden, dataset.classes))
+    if settings.snn is None:
+        return ANN(architecture)
+    snn = settings.snn
+    neuron = LIF(beta=snn.beta, threshold=snn.threshold, reset=snn.reset)
+    return SNN(architecture, neuron=neuron, code=RateCode(time_steps=snn.time_steps))
+
+
+def local_training(settings: Configuration) -> training.LocalTraining:
+    """What every client does in a round."""
+    return training.LocalTraining(
+        loss=_loss(settings),
+        optimiser=_from(OPTIMISERS, settings.optimiser),
+        epochs=settings.training.epochs,
+        batch_size=settings.training.batch_size,
+    )
+
+
+def algorithm(settings: Configuration) -> Algorithm:
+    """The federated algorithm."""
+    made: Algorithm = _from(ALGORITHMS, settings.algorithm)
+    return made
+
+
+def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
+    """The clients with the samples that each holds.
+
+    Raises InputError, naming the key in `source`, where the data set cannot be divided like that.
+    """
+    divide = _from(PARTITIONS, settings.partition)
+    clients, samples = settings.fleet.clients, settings.fleet.samples_per_round
+    try:
+        shards = divide(dataset.y_train, clients=clients, seed=settings.seed)
+        return Fleet(
+            shards=tuple(shards),
+            clients_per_round=_number(settings.fleet.clients_per_round),
+            samples_per_round=_number(samples),
+        )
+    except InputError as error:
+        fields = msgspec.structs.fields(settings.partition)
+        key = ("partition", *(field.name for field in fields[:1]))
+        if clients > len(dataset.y_train):
+            key = ("fleet", "clients")
+        raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
+
+
+def _loss(settings: Configuration) -> Loss:
+    if settings.snn is None or settings.loss is None:
+        return CrossEntropy()
+    return SpikeCountMSE(
+        time_steps=settings.snn.time_steps,
+        correct_rate=settings.loss.correct_rate,
+        incorrect_rate=settings.loss.incorrect_rate,
+    )
+
+
+def _from(table: dict[str, Callable[..., Any]], settings: config.KindTable) -> Any:
+    return table[str(settings.__struct_config__.tag)](**msgspec.structs.asdict(settings))
+
+
+def _number(count: int | str) -> int | None:
+    """The library says "all" with None."""
+    return count if isinstance(count, int) else None

@@ -1,0 +1,176 @@
+"""What one run is made of, typed. The defaults are the founding study's settings.
+
+A table of the TOML file is a struct here; a table with a `kind` is one struct for each kind. Names
+become the library's objects in `build.py`, so nothing in this file imports torch.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=1, lt=2**31)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Decay = Annotated[float, Meta(ge=0, lt=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Concentration = Annotated[float, Meta(gt=0, le=1e9)]
+# A name becomes a folder, so it must not be able to leave its parent.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A TOML table in which every key is known."""
+
+
+class KindTable(Table, frozen=True, tag_field="kind"):
+    """A TOML table whose key `kind` says which other keys it has."""
+
+
+class Data(Table, frozen=True):
+    """The data set: a known name or the path of an `.npz` file, and where to look first."""
+
+    name: Annotated[str, Meta(min_length=1)] = "fashion-mnist"
+    data_dir: str | None = None
+
+
+class IID(KindTable, frozen=True, tag="iid"):
+    """Every client holds a random, equal share of every class."""
+
+
+class Classes(KindTable, frozen=True, tag="classes"):
+    """Every client holds this many classes."""
+
+    classes: Count
+
+
+class Dirichlet(KindTable, frozen=True, tag="dirichlet"):
+    """Class shares drawn from a Dirichlet distribution; a small alpha is a strong skew."""
+
+    alpha: Concentration
+    min_samples: Count = 1
+
+
+class Shards(KindTable, frozen=True, tag="shards"):
+    """Samples sorted by class, cut into shards, this many dealt to each client."""
+
+    shards_per_client: Count
+
+
+class Quantity(KindTable, frozen=True, tag="quantity"):
+    """Clients of unequal size, each with the same mix of classes."""
+
+    alpha: Concentration
+    min_samples: Count = 1
+
+
+class Centralised(KindTable, frozen=True, tag="centralised"):
+    """No federation: one client holds everything."""
+
+
+Partition = IID | Classes | Dirichlet | Shards | Quantity | Centralised
+
+
+class Fleet(Table, frozen=True):
+    """How many clients there are, and how much of their data is trained on in a round."""
+
+    clients: Count = 10
+    clients_per_round: Count | Literal["all"] = "all"
+    samples_per_round: Count | Literal["all"] = "all"
+
+
+class Architecture(Table, frozen=True):
+    """The hidden layers; input and output follow from the data set."""
+
+    hidden: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=100)] = (100,)
+
+
+class SNN(Table, frozen=True):
+    """The leaky integrate-and-fire neuron and its rate code."""
+
+    time_steps: Count = 50
+    beta: Fraction = 0.9
+    threshold: Positive = 1.0
+    reset: Literal["subtract", "zero"] = "subtract"
+
+
+class Loss(Table, frozen=True):
+    """The SNN's target spike counts, as fractions of the time steps. The ANN uses cross-entropy."""
+
+    correct_rate: Fraction = 0.8
+    incorrect_rate: Fraction = 0.2
+
+
+class Training(Table, frozen=True):
+    """What a client does in a round."""
+
+    epochs: Count = 1
+    batch_size: Count = 128
+
+
+class Adam(KindTable, frozen=True, tag="adam"):
+    """Adam, started afresh in every round."""
+
+    learning_rate: Positive = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    epsilon: Positive = 1e-8
+
+
+class SGD(KindTable, frozen=True, tag="sgd"):
+    """Plain gradient descent."""
+
+    learning_rate: Positive = 0.1
+
+
+Optimiser = Adam | SGD
+
+
+class FedAvg(KindTable, frozen=True, tag="fedavg"):
+    """The mean of the clients' models, weighted by samples."""
+
+
+class FedProx(KindTable, frozen=True, tag="fedprox"):
+    """FedAvg whose clients are held near the model that they received."""
+
+    mu: NotNegative = 0.01
+
+
+class Scaffold(KindTable, frozen=True, tag="scaffold"):
+    """Control variates correct the drift of the clients."""
+
+    server_learning_rate: Positive = 1.0
+
+
+class FedAdam(KindTable, frozen=True, tag="fedadam"):
+    """Adam on the server, applied to the mean update."""
+
+    learning_rate: Positive = 0.01
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.99
+    tau: Positive = 1e-3
+
+
+Algorithm = FedAvg | FedProx | Scaffold | FedAdam
+
+
+class Configuration(Table, frozen=True):
+    """Everything that decides the result of one run.
+
+    A conventional network has neither time steps nor target rates, so its `snn` and `loss` are
+    None: two ANN runs that differ only there are one run.
+    """
+
+    name: Name
+    network: Literal["ann", "snn"] = "ann"
+    seed: Seed = 0
+    rounds: Count = 100
+    data: Data = Data()
+    partition: Partition = IID()
+    fleet: Fleet = Fleet()
+    architecture: Architecture = Architecture()
+    snn: SNN | None = None
+    loss: Loss | None = None
+    training: Training = Training()
+    optimiser: Optimiser = Adam()
+    algorithm: Algorithm = FedAvg()

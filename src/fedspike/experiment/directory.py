@@ -1,0 +1,114 @@
+"""Files that are there whole or not at all, whatever happens while they are written."""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fedspike.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into an InputError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            expected = "free space on the disk; what was written before is whole"
+            fix = "free some space and give the same command again: it goes on where it stopped"
+        else:
+            expected = "a folder that can be made and written to"
+            fix = "name another folder with --output, or change its permissions"
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error})", expected=expected, fix=fix
+        ) from error
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make the folder and keep other runs out of it; the system lets go when the process ends."""
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{folder} is in use by another fedspike",
+                expected="one process for a folder at a time",
+                fix="wait for the other one, or name another folder with --output",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old content or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with storing(path):
+        try:
+            write_through(temporary, content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        settle(path.parent)
+
+
+def write_through(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def settle(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line; if that fails, what was there before stays and no part of the line."""
+    with storing(path), path.open("ab") as file:
+        before = file.tell()
+        try:
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            os.truncate(path, before)
+            raise
+
+
+def json_bytes(value: object) -> bytes:
+    """JSON, always the same for the same value. Raises ValueError at nan, which JSON lacks."""
+    return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def read_json(path: Path, *, fix: str) -> dict[str, Any]:
+    """A JSON object that we wrote. Raises InputError, with this `fix`, where it is damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error})", expected="the file as fedspike wrote it", fix=fix
+        ) from error
+    if not isinstance(value, dict):
+        raise InputError(
+            f"{path}: not an object", expected="the file as fedspike wrote it", fix=fix
+        )
+    return value

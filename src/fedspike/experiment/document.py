@@ -1,0 +1,212 @@
+"""A TOML file and the options that override it, which remembers where every key was written."""
+
+import copy
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fedspike.errors import InputError
+
+Key = tuple[str, ...]
+PRESETS = Path(__file__).parent / "presets"
+LONGEST = 100_000  # characters; a longer file is not a configuration
+DEEPEST = 8  # tables and lists inside each other
+
+
+@dataclass(frozen=True)
+class Document:
+    """What was written, and where: `values` is the TOML file with the options applied."""
+
+    file: str
+    text: str
+    values: dict[str, Any]
+    options: dict[Key, str] = field(default_factory=dict)
+
+    def override(self, key: Key, value: object, option: str) -> "Document":
+        """This document with one key set by a command-line option.
+
+        An option has the last word: a sweep over the same key, or over a part of it, ends.
+        """
+        if key[0] == "sweep" and len(key) > 1:
+            swept = {**self.sweep, ".".join(key[1:]): value}
+            values = {**self.values, "sweep": swept}
+        else:
+            values = self._put(self.values, key, value, option)
+            scope = key[:-1] if key[-1] == "kind" else key
+            if isinstance(self.values.get("sweep"), dict):
+                kept = {name: v for name, v in self.sweep.items() if not _related(name, scope)}
+                values = {**values, "sweep": kept}
+        return replace(self, values=values, options={**self.options, key: option})
+
+    def with_values(self, chosen: dict[str, object]) -> dict[str, Any]:
+        """The values with these dotted keys set: one point of the sweep."""
+        values = {name: value for name, value in self.values.items() if name != "sweep"}
+        for name, value in chosen.items():
+            values = self._put(values, tuple(name.split(".")), value, f"[sweep] {name}")
+        return values
+
+    @property
+    def sweep(self) -> dict[str, object]:
+        """The swept keys, dotted, whether the file wrote them with or without quotes."""
+        table = self.values.get("sweep", {})
+        if not isinstance(table, dict):
+            raise self.error(
+                ("sweep",),
+                "sweep is not a table",
+                expected="a table of keys, each with a list of values",
+                fix="write [sweep] and below it a line such as seed = [0, 1, 2]",
+            )
+        return leaves(table)
+
+    def error(self, key: Key, passed: str, *, expected: str, fix: str) -> InputError:
+        """The error for one key, which names the line or the option where it was written."""
+        return InputError(f"{self.where(key)}: {passed}", expected=expected, fix=fix)
+
+    def where(self, key: Key) -> str:
+        """The option or the file and line that set `key`, else the nearest table that holds it."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self.options:
+                return self.options[key[:length]]
+        swept = self.values.get("sweep", {})
+        for name in leaves(swept if isinstance(swept, dict) else {}):
+            if _starts_with(key, tuple(name.split("."))):
+                parts = tuple(name.split("."))
+                if ("sweep", *parts) in self.options:
+                    return self.options["sweep", *parts]
+                line = line_of(self.text, ("sweep", name)) or line_of(self.text, ("sweep", *parts))
+                return f"{self.file}, line {line}" if line else self.file
+        for length in range(len(key), 0, -1):
+            if line := line_of(self.text, key[:length]):
+                return f"{self.file}, line {line}"
+        return self.file
+
+    def _put(self, values: dict[str, Any], key: Key, value: object, origin: str) -> dict[str, Any]:
+        """A copy of `values` with `key` set. Another `kind` starts its table afresh."""
+        first, rest = key[0], key[1:]
+        if not rest:
+            changed = first == "kind" and values.get("kind", value) != value
+            return {"kind": value} if changed else {**values, first: copy.deepcopy(value)}
+        inner = values.get(first, {})
+        if not isinstance(inner, dict):
+            raise InputError(
+                f"{origin}: {first} is not a table, so it has no key {rest[0]}",
+                expected="a dotted key whose first parts are tables, such as training.epochs",
+                fix=f"set {first} itself, or correct the name",
+            )
+        return {**values, first: self._put(inner, rest, value, origin)}
+
+
+def read(file: Path, name: str | None = None) -> Document:
+    """Read a TOML file; `name` is what errors call it.
+
+    Raises InputError where it cannot be read or is not TOML.
+    """
+    name = name or str(file)
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{name}: cannot be read ({error})",
+            expected="a TOML file in UTF-8, or the name of a preset",
+            fix="check the path; `fedspike presets` lists the presets",
+        ) from error
+    return parse(text, name)
+
+
+def parse(text: str, name: str) -> Document:
+    """The document of a TOML text. Raises InputError where it is not TOML."""
+    try:
+        if len(text) > LONGEST:
+            raise ValueError(f"{len(text)} characters are too many for a configuration")
+        values = tomllib.loads(text)
+        if _depth(values) > DEEPEST:
+            raise ValueError("nested too deeply for a configuration")
+        return Document(file=name, text=text, values=values)
+    # RecursionError: brackets nested a thousand deep; ValueError: also an int of 5,000 digits
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{name}: {error or 'nested too deeply'}",
+            expected="a TOML file (https://toml.io)",
+            fix="correct that place, or copy a preset: fedspike presets --show quickstart",
+        ) from error
+
+
+def parse_option(text: str) -> tuple[Key, object]:
+    """The key and the value of `--set KEY=VALUE`; the value as TOML, else as text.
+
+    >>> parse_option("snn.time_steps=10")
+    (('snn', 'time_steps'), 10)
+    >>> parse_option("network=snn")
+    (('network',), 'snn')
+    """
+    name, equals, value = text.partition("=")
+    key = tuple(part.strip() for part in name.split("."))
+    if not equals or not all(key) or len(key) > DEEPEST:
+        raise InputError(
+            f"--set {text}",
+            expected="KEY=VALUE with a dotted key",
+            fix="write for example --set rounds=5 or --set snn.time_steps=10",
+        )
+    try:
+        values = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        return key, value.strip()
+    return key, values["value"] if len(values) == 1 else value.strip()
+
+
+def line_of(text: str, key: Sequence[str]) -> int | None:
+    """The line where `key` is set: the first prefix of the text that holds it ends there.
+
+    tomllib tells no positions, but a file cut after any whole statement is TOML again, so the
+    statement that brings the key is found by asking after each line.
+
+    >>> line_of("rounds = 3\\n[snn]\\nbeta = 0.9\\n", ("snn", "beta"))
+    3
+    """
+    lines, start = text.split("\n"), 1
+    for end in range(1, len(lines) + 1):
+        try:
+            found: Any = tomllib.loads("\n".join(lines[:end]))
+        except (ValueError, RecursionError):
+            continue  # in the middle of a value of several lines
+        for part in key:
+            found = found.get(part) if isinstance(found, dict) else None
+        if found is not None:
+            return start
+        start = end + 1
+    return None
+
+
+def _depth(values: object) -> int:
+    depth, level = 0, [values]
+    while level:
+        depth += 1
+        tables = [table for table in level if isinstance(table, (dict, list))]
+        level = [
+            v for table in tables for v in (table if isinstance(table, list) else table.values())
+        ]
+    return depth
+
+
+def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    """The values in a table and in those inside it, by their dotted names.
+
+    >>> leaves({"rounds": 5, "snn": {"beta": 0.9}})
+    {'rounds': 5, 'snn.beta': 0.9}
+    """
+    found: dict[str, object] = {}
+    for name, value in table.items():
+        inner = isinstance(value, dict)
+        found |= leaves(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return found
+
+
+def _starts_with(key: Key, prefix: Key) -> bool:
+    return key[: len(prefix)] == prefix
+
+
+def _related(swept: str, key: Key) -> bool:
+    parts = tuple(swept.split("."))
+    return _starts_with(parts, key) or _starts_with(key, parts)

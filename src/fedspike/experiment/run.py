@@ -1,0 +1,180 @@
+"""Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fedspike import datasets
+from fedspike.datasets import Dataset
+from fedspike.errors import InputError
+from fedspike.experiment import build, checkpoint, document, summary
+from fedspike.experiment.directory import (
+    append_line,
+    claimed,
+    json_bytes,
+    read_json,
+    storing,
+    write_whole,
+)
+from fedspike.experiment.environment import environment, versions
+from fedspike.experiment.events import Event, Finished, Record, Skipped, Started, Trained
+from fedspike.experiment.sweep import Experiment, Run
+from fedspike.simulation import State, simulate
+
+
+def perform(
+    experiment: Experiment, folder: Path, *, command: str, say: Callable[[str], None]
+) -> Iterator[Event]:
+    """Do the runs of an experiment that `folder` does not hold yet, and tell what happens.
+
+    What was told is stored: stop asking, or kill the process, and the next call goes on after the
+    last round that was stored, with the same bits. `command` is what the summary says would
+    reproduce it; `say` hears where the data set is looked for.
+
+    Raises InputError, before anything is written, where settings, data and folder do not go
+    together; after that only where the folder can no longer be written to.
+    """
+    dataset = _load(experiment, say)
+    for run in experiment.runs:
+        build.fleet(run.settings, dataset, experiment.source)
+    with claimed(folder):
+        for run in experiment.runs:
+            _demand_same_settings(run, folder / run.name, dataset)
+        finished: list[Record] = []
+        for run in experiment.runs:
+            home = folder / run.name
+            if (done := _summary(home)) is not None:
+                yield Skipped(run, done)
+            else:
+                done = yield from _train(run, home, dataset, experiment)
+            finished.append(done)
+            _store(experiment, folder, command, dataset, finished)
+
+
+def _train(
+    run: Run, home: Path, dataset: Dataset, experiment: Experiment
+) -> Generator[Event, None, Record]:
+    """One run from its last checkpoint to its summary."""
+    settings, rounds_file = run.settings, home / "rounds.jsonl"
+    about = {
+        "settings_sha256": run.settings_sha256,
+        "data_sha256": _data_sha256(dataset),
+        **versions(),
+    }
+    found = checkpoint.newest(home / "checkpoint", rounds_file, about)
+    state = State.from_tensors(found.round, found.tensors) if found else None
+    rounds = found.rounds if found else b""
+    with storing(home):
+        home.mkdir(exist_ok=True)
+    write_whole(home / "config.toml", tomli_w.dumps(summary.settings_toml(settings)).encode())
+    write_whole(home / "environment.json", json_bytes(environment()))
+    write_whole(rounds_file, rounds)  # without the line of a round that has no checkpoint
+    yield Started(run, found.round if found else 0)
+
+    network = build.network(settings, dataset)
+    fleet = build.fleet(settings, dataset, experiment.source)
+    for round in simulate(
+        network=network,
+        algorithm=build.algorithm(settings),
+        fleet=fleet,
+        training=build.local_training(settings),
+        dataset=dataset,
+        seed=settings.seed,
+        rounds=settings.rounds,
+        state=state,
+    ):
+        state, record = round.state, summary.record(round)
+        line = json.dumps(record, allow_nan=False).encode()
+        append_line(rounds_file, line)
+        rounds += line + b"\n"
+        checkpoint.save(home / "checkpoint", round.number, state.tensors(), rounds, about)
+        yield Trained(run, record)
+    assert state is not None  # there is at least one round, done now or before
+
+    model = checkpoint.pack(state.model)
+    write_whole(home / "model.safetensors", model)
+    done = summary.of_run(
+        run,
+        [json.loads(line) for line in rounds.splitlines()],
+        dataset,
+        fleet,
+        network,
+        {name: weights.numpy() for name, weights in state.model.items()},
+        model_sha256=hashlib.sha256(model).hexdigest(),
+        data_sha256=_data_sha256(dataset),
+    )
+    write_whole(home / "summary.json", json_bytes(done))
+    yield Finished(run, done)
+    return done
+
+
+def _load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
+    """The experiment's data set; an error about it names where its name was written."""
+    data = experiment.runs[0].settings.data
+    try:
+        return datasets.load(
+            data.name, data_dir=Path(data.data_dir) if data.data_dir else None, say=say
+        )
+    except InputError as error:
+        key = ("data", "data_dir" if data.data_dir else "name")
+        raise experiment.source.error(
+            key, error.passed, expected=error.expected, fix=error.fix
+        ) from error
+
+
+def _summary(home: Path) -> Record | None:
+    """The summary of a finished run."""
+    path = home / "summary.json"
+    if not path.exists():
+        return None
+    return read_json(path, fix=f"delete {path}; the run is then finished from its checkpoint")
+
+
+def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
+    """Raise where the folder of a run holds another one."""
+    file = home / "config.toml"
+    if not file.exists():
+        return
+    there, here = document.read(file).values, summary.settings_toml(run.settings)
+    differences = [
+        f"{key} is {_of(there, key)} there and {_of(here, key)} here"
+        for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
+        if _of(there, key) != _of(here, key)
+    ]
+    done = _summary(home)
+    if done is not None and done.get("data_sha256") != _data_sha256(dataset):
+        differences.append("the data set has other contents")
+    if differences:
+        raise InputError(
+            f"{home} holds a run with other settings: {'; '.join(differences)}",
+            expected="a new folder, or one with runs of the same settings",
+            fix=f"name another folder with --output, or delete {home}",
+        )
+
+
+def _of(values: dict[str, Any], key: str) -> object:
+    return document.leaves(values).get(key, "not set")
+
+
+def _store(
+    experiment: Experiment, folder: Path, command: str, dataset: Dataset, runs: list[Record]
+) -> None:
+    """Store the experiment's summary, unless it is there already."""
+    path = folder / "summary.json"
+    new = summary.of_experiment(experiment.name, command, environment(), dataset, runs)
+    if path.exists():
+        old = read_json(path, fix=f"delete {path}; it is made again from the runs")
+        if {k: v for k, v in old.items() if k != "created"} == json.loads(json_bytes(new)):
+            return
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    write_whole(path, json_bytes({**new, "created": created}))
+
+
+def _data_sha256(dataset: Dataset) -> str:
+    """One hash for a data set's files, whatever they are called here."""
+    return hashlib.sha256(json.dumps(sorted(dataset.sha256.values())).encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""What a run says of itself: a line for each round, and the summary that the report is made of."""
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from jaxtyping import Float32
+
+from fedspike.datasets import Dataset
+from fedspike.energy.bill import study_energy_mj
+from fedspike.experiment import config
+from fedspike.experiment.config import Configuration
+from fedspike.experiment.events import Record
+from fedspike.experiment.sweep import Run
+from fedspike.fleet import Fleet
+from fedspike.networks import Network
+from fedspike.partition import class_counts
+from fedspike.simulation import Round
+
+SCHEMA = 1
+
+
+def record(round: Round) -> Record:
+    """One line of `rounds.jsonl`. All but "seconds" is a function of configuration and data.
+
+    A training loss that is not finite, for JSON has no name for it, becomes null.
+    """
+    return {
+        "round": round.number,
+        "accuracy": round.accuracy,
+        "training_loss": round.training_loss if math.isfinite(round.training_loss) else None,
+        "clients": list(round.clients),
+        "samples": round.samples,
+        "spikes": dict(round.spikes),
+        "operations": dict(round.operations),
+        "uplink_bytes": round.uplink_bytes,
+        "downlink_bytes": round.downlink_bytes,
+        "seconds": dict(round.seconds),
+    }
+
+
+def settings_toml(settings: Configuration) -> Record:
+    """The resolved settings as TOML values: no empty ones, and no path of this machine."""
+    plain = json.loads(msgspec.json.encode(settings))  # lists for tuples, as TOML reads them
+    values = {key: value for key, value in plain.items() if value is not None}
+    values["data"] = {"name": values["data"]["name"]}
+    return values
+
+
+def of_run(
+    run: Run,
+    records: Sequence[Record],
+    dataset: Dataset,
+    fleet: Fleet,
+    network: Network,
+    model: Mapping[str, np.ndarray],
+    *,
+    model_sha256: str,
+    data_sha256: str,
+) -> Record:
+    """The summary of a finished run, all of it from its records, its data and its model."""
+    settings, rounds = run.settings, len(records)
+    accuracy = [line["accuracy"] for line in records]
+    samples = sum(line["samples"] for line in records)
+    operations, spikes = _sum(records, "operations"), _sum(records, "spikes")
+    images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
+    return {
+        "schema": SCHEMA,
+        "name": run.name,
+        "network": settings.network,
+        "partition": msgspec.to_builtins(settings.partition),
+        "classes_per_client": _classes_per_client(settings, dataset),
+        "centralised": isinstance(settings.partition, config.Centralised),
+        "seed": settings.seed,
+        "rounds": rounds,
+        "algorithm": str(settings.algorithm.__struct_config__.tag),
+        "accuracy": accuracy,
+        "final_accuracy": accuracy[-1],
+        "final_accuracy_mean_last_10": math.fsum(accuracy[-10:]) / len(accuracy[-10:]),
+        "training_loss": [line["training_loss"] for line in records],
+        "parameters": sum(weights.size for weights in model.values()),
+        "layers": list(network.architecture.layers),
+        "time_steps": settings.snn.time_steps if settings.snn else None,
+        "samples_per_round": _share(samples, rounds),
+        "forward_operations_per_sample": sum(operations.values()) / samples,
+        "operations": operations,
+        "spikes_per_sample": {layer: count / samples for layer, count in spikes.items()},
+        "study_energy_mj_per_round": study_energy_mj(operations) / rounds,
+        "uplink_bytes_per_round": _share(sum(line["uplink_bytes"] for line in records), rounds),
+        "downlink_bytes_per_round": _share(sum(line["downlink_bytes"] for line in records), rounds),
+        "seconds": math.fsum(s for line in records for s in line["seconds"].values()),
+        "class_counts": class_counts(dataset.y_train, fleet.shards, dataset.classes).tolist(),
+        "model_sha256": model_sha256,
+        "settings_sha256": run.settings_sha256,
+        "data_sha256": data_sha256,
+        "config": settings_toml(settings),
+        "weights": {} if images is None else {"sharpness": _sharpness(images)},
+        "hidden_weights": None if images is None else _int8(images),
+    }
+
+
+def of_experiment(
+    name: str, command: str, environment: Record, dataset: Dataset, runs: Iterable[Record]
+) -> Record:
+    """The summary of an experiment: the summaries of its runs, without their weight images."""
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "command": command,
+        "environment": environment,
+        "dataset": {
+            "name": dataset.name,
+            "source": dataset.source.replace(str(Path.home()), "~"),
+            "sha256": dataset.sha256,
+            "train_samples": len(dataset.y_train),
+            "test_samples": len(dataset.y_test),
+        },
+        "runs": [{k: v for k, v in run.items() if k != "hidden_weights"} for run in runs],
+    }
+
+
+def _classes_per_client(settings: Configuration, dataset: Dataset) -> int | None:
+    if isinstance(settings.partition, config.Classes):
+        return settings.partition.classes
+    return dataset.classes if isinstance(settings.partition, config.IID) else None
+
+
+def _sum(records: Sequence[Record], key: str) -> dict[str, int]:
+    """The counts of all rounds, exact integers."""
+    return {name: sum(line[key][name] for line in records) for name in records[0][key]}
+
+
+def _share(total: int, rounds: int) -> int | float:
+    """A round's part of a total; an integer where it is one, as when all rounds are alike."""
+    return total / rounds if total % rounds else total // rounds
+
+
+def _images(
+    weights: Float32[np.ndarray, "neuron pixel"], dataset: Dataset
+) -> Float32[np.ndarray, "neuron height width"] | None:
+    """The first layer's weights as images; None if the data are none, or training diverged."""
+    if dataset.x_train.ndim != 3 or not np.isfinite(weights).all():
+        return None
+    return weights.reshape(-1, *dataset.x_train.shape[1:])
+
+
+def _sharpness(images: Float32[np.ndarray, "neuron height width"]) -> float:
+    # Here, for the room brings its drawing library along, which a run needs at its very end only.
+    from fedspike.report.sharpness import sharpness
+
+    return float(sharpness(images))
+
+
+def _int8(images: Float32[np.ndarray, "neuron height width"]) -> Record:
+    """Images in a byte a pixel: weight = scale * byte, right to half a scale."""
+    scale = float(np.abs(images).max()) / 127 or 1.0  # all zero: any scale will do
+    small = np.rint(images / scale).astype(np.int8)
+    return {
+        "shape": list(images.shape),
+        "scale": scale,
+        "int8_base64": base64.b64encode(small.tobytes()).decode(),
+    }

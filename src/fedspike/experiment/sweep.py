@@ -1,0 +1,233 @@
+"""One TOML file -> the runs it stands for: every point of the sweep, and the baselines."""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fedspike.errors import InputError
+from fedspike.experiment import check, config, document
+from fedspike.experiment.config import Configuration
+from fedspike.experiment.document import Document
+
+MOST_RUNS = 1000
+LONGEST_NAME = 150  # characters; folders may have 255 bytes
+# A run's name says these already; every other swept key is appended to it.
+NAMED = ("network", "seed", "partition", "algorithm")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training from start to end, and the name of its folder."""
+
+    name: str
+    settings: Configuration
+
+    @property
+    def settings_sha256(self) -> str:
+        """The hash of all that decides the result; the experiment's name does not."""
+        return hashlib.sha256(
+            msgspec.json.encode(identity(self.settings), order="sorted")
+        ).hexdigest()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The runs of one command, the cheap ones first."""
+
+    name: str
+    runs: tuple[Run, ...]
+    source: Document
+
+
+def read(
+    preset_or_file: str,
+    options: Sequence[str] = (),
+    seeds: str | None = None,
+    data_dir: str | None = None,
+) -> Experiment:
+    """The experiment of a preset or a TOML file, with the options of the command line.
+
+    `options` are those of `--set`, KEY=VALUE; the other two are `--seeds` and `--data-dir`.
+
+    Raises InputError, naming file, line or option, and key, where anything cannot be used.
+
+    >>> [run.name for run in read("quickstart").runs]
+    ['ann-classes10-seed0', 'ann-classes3-seed0', 'snn-classes10-seed0', 'snn-classes3-seed0']
+    """
+    source = document.read(*_locate(preset_or_file))
+    check.numbers(source, source.values)
+    for option in options:
+        source = source.override(*document.parse_option(option), f"--set {option}")
+    if seeds is not None:
+        source = source.override(("sweep", "seed"), _seeds(seeds), f"--seeds {seeds}")
+    if data_dir is not None:
+        source = source.override(("data", "data_dir"), data_dir, f"--data-dir {data_dir}")
+    check.numbers(source, source.values)
+    return expand(source)
+
+
+def expand(source: Document) -> Experiment:
+    """Every run that a document stands for; equal ones once, conventional networks first."""
+    values, axes = dict(source.values), _axes(source)
+    baseline = values.pop("centralised_baseline", False)
+    if not isinstance(baseline, bool):
+        raise source.error(
+            ("centralised_baseline",),
+            "centralised_baseline is not a truth value",
+            expected="true or false",
+            fix="set centralised_baseline = true to train on all data in one place as well",
+        )
+    federated, centralised = [], []
+    for point in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, point, strict=True))
+        point_values = source.with_values(chosen)
+        point_values.pop("centralised_baseline", None)
+        settings = check.configuration(source, point_values)
+        federated.append(Run(_name(settings, chosen), settings))
+        if baseline:
+            settings = _centralised(settings)
+            centralised.append(Run(_name(settings, chosen), settings))
+    runs: dict[str, Run] = {}
+    for run in federated + centralised:
+        runs.setdefault(run.settings_sha256, run)
+    cheap_first = sorted(runs.values(), key=lambda run: run.settings.network == "snn")
+    _distinct(source, cheap_first)
+    return Experiment(cheap_first[0].settings.name, tuple(cheap_first), source)
+
+
+def identity(settings: Configuration) -> dict[str, Any]:
+    """What decides a run's result."""
+    values: dict[str, Any] = msgspec.to_builtins(settings)
+    del values["name"], values["data"]["data_dir"]
+    return values
+
+
+def presets() -> dict[str, Path]:
+    """The presets in the package by name."""
+    return {path.stem: path for path in sorted(document.PRESETS.glob("*.toml"))}
+
+
+def _locate(preset_or_file: str) -> tuple[Path, str]:
+    """The file to read and what to call it."""
+    if preset_or_file in presets():
+        return presets()[preset_or_file], f"preset {preset_or_file}"
+    if preset_or_file.endswith(".toml") or "/" in preset_or_file:
+        return Path(preset_or_file), preset_or_file
+    raise InputError(
+        f"unknown preset {preset_or_file}",
+        expected=f"one of {', '.join(presets())}, or the path of a .toml file",
+        fix=check.nearest(preset_or_file, presets()),
+    )
+
+
+def _seeds(text: str) -> list[int]:
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text, re.ASCII) or len(text) > 1000:
+        raise InputError(
+            f"--seeds {text[:60]}",
+            expected="whole numbers >= 0",
+            fix="write for example --seeds 0,1,2",
+        )
+    return [int(seed) for seed in text.split(",")]
+
+
+def _axes(source: Document) -> dict[str, list[object]]:
+    """The swept keys and their values, checked to be a sweep at all."""
+    axes: dict[str, list[object]] = {}
+    # An experiment has one name and one data set; all else may be swept.
+    fields = [field.name for field in msgspec.structs.fields(Configuration)]
+    known = [name for name in fields if name not in ("name", "data")]
+    product = 1
+    for name, values in source.sweep.items():
+        place = ("sweep", *name.split("."))
+        if name.split(".")[0] not in known:
+            raise source.error(
+                place,
+                f"unknown key {name} in [sweep]",
+                expected=f"a dotted key that begins with one of {', '.join(sorted(known))}",
+                fix=check.nearest(name.split(".")[0], known),
+            )
+        if not isinstance(values, list) or not values:
+            raise source.error(
+                place,
+                f"sweep.{name} is not a list of values",
+                expected="a list with at least one value",
+                fix=f"write for example seed = [0, 1, 2], or set {name} outside [sweep]",
+            )
+        product *= len(values)
+        if product > MOST_RUNS:
+            raise source.error(
+                place,
+                f"the sweep has {product} runs or more",
+                expected=f"at most {MOST_RUNS}",
+                fix="shorten a list",
+            )
+        if any(value in values[:index] for index, value in enumerate(values)):
+            raise source.error(
+                place,
+                f"sweep.{name} holds a value twice",
+                expected="a list of different values",
+                fix="remove the repetition",
+            )
+        axes[name] = values
+    return axes
+
+
+def _centralised(settings: Configuration) -> Configuration:
+    """The baseline of a run: the same network and the same samples a round, all in one place."""
+    return check.resolve(
+        msgspec.structs.replace(settings, partition=config.Centralised(), algorithm=config.FedAvg())
+    )
+
+
+def _name(settings: Configuration, chosen: dict[str, object]) -> str:
+    """The folder of a run, such as snn-classes3-seed0 or ann-dirichlet0.1-fedprox-mu0.1-seed0."""
+    algorithm = _label(settings.algorithm)
+    parts = [settings.network, _label(settings.partition)]
+    parts += [] if algorithm == "fedavg" else [algorithm]
+    for key, value in chosen.items():
+        table, _, leaf = key.rpartition(".")
+        if key.split(".")[0] not in NAMED and not (
+            settings.network == "ann" and table in ("snn", "loss")
+        ):
+            parts.append(leaf + _slug(value))
+    return "-".join([*parts, f"seed{settings.seed}"])
+
+
+def _label(table: config.KindTable) -> str:
+    """The kind and whatever differs from its defaults: classes3, dirichlet0.1, fedprox."""
+    label = str(table.__struct_config__.tag)
+    for field in msgspec.structs.fields(table):
+        value = getattr(table, field.name)
+        if field.required:
+            label += _slug(value)
+        elif value != field.default:
+            label += f"-{field.name}{_slug(value)}"
+    return label
+
+
+def _slug(value: object) -> str:
+    if isinstance(value, dict):
+        value = [value.get("kind", ""), *(v for key, v in value.items() if key != "kind")]
+    text = "_".join(map(str, value)) if isinstance(value, list) else str(value)
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text)
+
+
+def _distinct(source: Document, runs: Sequence[Run]) -> None:
+    """Raise where two different runs would share a folder, or a folder's name is too long."""
+    seen: set[str] = set()
+    for name in (run.name for run in runs):
+        if name in seen or len(name) > LONGEST_NAME:
+            what = "two runs" if name in seen else "a run"
+            raise source.error(
+                ("sweep",),
+                f"the sweep gives {what} the name {name[:LONGEST_NAME]}",
+                expected=f"runs with different names of at most {LONGEST_NAME} characters",
+                fix="sweep other keys, or run the experiments one by one",
+            )
+        seen.add(name)

@@ -1,0 +1,75 @@
+"""Scores and labels to one loss per client; each is a mean over the client's own samples."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from fedspike.errors import InputError
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Softmax cross-entropy, the founding study's loss for the ANN."""
+
+    def __call__(
+        self,
+        scores: Float[Tensor, "client batch class"],
+        labels: Int64[Tensor, "client batch"],
+        present: Bool[Tensor, "client batch"],
+    ) -> Float[Tensor, " client"]:
+        """Mean over the samples present: -log softmax(scores)[label]."""
+        per_sample = torch.nn.functional.cross_entropy(
+            scores.movedim(2, 1), labels, reduction="none"
+        )
+        return _mean(per_sample, present)
+
+
+@dataclass(frozen=True)
+class SpikeCountMSE:
+    """Squared distance of the output spike counts from target counts, the study's loss for the SNN.
+
+        L = (1/T) mean over batch and class of (sum_t S[t] - n)^2
+        n = int(T * correct_rate) for the true class, int(T * incorrect_rate) for the others
+
+    Source: snnTorch 1.0.0 `functional.mse_count_loss` (its truncation to whole spikes included).
+    """
+
+    time_steps: int
+    correct_rate: float = 0.8
+    incorrect_rate: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name in ("correct_rate", "incorrect_rate"):
+            rate = getattr(self, name)
+            if not 0 <= rate <= 1:
+                raise InputError(
+                    f"{name} = {rate}",
+                    expected="spikes per time step, in [0, 1]",
+                    fix="the founding study's preset uses 0.8 and 0.2",
+                )
+
+    def __call__(
+        self,
+        scores: Float[Tensor, "client batch class"],
+        labels: Int64[Tensor, "client batch"],
+        present: Bool[Tensor, "client batch"],
+    ) -> Float[Tensor, " client"]:
+        """Mean over the samples present; `scores` are spike counts."""
+        correct = int(self.time_steps * self.correct_rate)
+        incorrect = int(self.time_steps * self.incorrect_rate)
+        targets = torch.full_like(scores, incorrect)
+        targets.scatter_(2, labels.unsqueeze(2), correct)
+        per_sample = (scores - targets).square().mean(2) / self.time_steps
+        return _mean(per_sample, present)
+
+
+Loss = CrossEntropy | SpikeCountMSE
+
+
+def _mean(
+    per_sample: Float[Tensor, "client batch"], present: Bool[Tensor, "client batch"]
+) -> Float[Tensor, " client"]:
+    return (per_sample * present).sum(1) / present.sum(1)

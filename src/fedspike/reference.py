@@ -1,0 +1,260 @@
+"""The founding study written the way it reads: snnTorch modules, one client after another, plain loops.
+
+This room is the oracle. It is never optimised and never deleted; the batched engine is held against it. It
+shares with the engine only what must be the same for a comparison to mean anything: who holds what and who
+sees what when (`fleet`), the initial weights, the input spikes, and the algorithm's record.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import snntorch
+import snntorch.functional
+import snntorch.surrogate
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fedspike.algorithms import Algorithm, Tree
+from fedspike.datasets import Dataset
+from fedspike.encoding import Address
+from fedspike.fleet import Fleet
+from fedspike.losses import SpikeCountMSE
+from fedspike.networks import ANN, SNN, Network, Parameters
+from fedspike.randomness import stream
+from fedspike.training import SGD, LocalTraining
+
+
+class ConventionalNetwork(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, network: ANN) -> None:
+        super().__init__()
+        for name, (inputs, outputs) in network.architecture.sizes.items():
+            self.add_module(name, nn.Linear(inputs, outputs))
+
+    def forward(self, pixels: Float[Tensor, "batch pixel"]) -> Float[Tensor, "batch class"]:
+        """Scores of one batch."""
+        *hidden, output = self.children()
+        for layer in hidden:
+            pixels = torch.relu(layer(pixels))
+        scores: Tensor = output(pixels)
+        return scores
+
+
+class Arctan(snntorch.surrogate.ATan):  # type: ignore[misc]
+    """snnTorch's default surrogate, which always answers in float32, kept in the type of its input."""
+
+    @staticmethod
+    def forward(ctx: Any, input_: Tensor, alpha: float) -> Tensor:
+        """Spikes, 0.0 and 1.0."""
+        return snntorch.surrogate.ATan.forward(ctx, input_, alpha).to(input_.dtype)  # type: ignore[no-any-return]
+
+
+def arctan(distance: Tensor) -> Tensor:
+    """The spike function at U - theta, with the arctangent's gradient."""
+    spikes: Tensor = Arctan.apply(distance, 2.0)
+    return spikes
+
+
+class SpikingNetwork(nn.Module):
+    """Linear layers, each followed by snnTorch's leaky neurons, stepped through time."""
+
+    def __init__(self, network: SNN) -> None:
+        super().__init__()
+        neuron = network.neuron
+        # As float64, or snnTorch would round them to float32 once and for all.
+        beta, threshold = torch.tensor([neuron.beta, neuron.threshold], dtype=torch.float64)
+        for name, (inputs, outputs) in network.architecture.sizes.items():
+            self.add_module(name, nn.Linear(inputs, outputs))
+        self.neurons = nn.ModuleList(
+            snntorch.Leaky(
+                beta=beta,
+                threshold=threshold,
+                reset_mechanism=neuron.reset,
+                spike_grad=arctan,
+            )
+            for _ in network.architecture.names
+        )
+        self.names = network.architecture.names
+        self.spikes_in = dict.fromkeys(self.names, 0)  # counted since the start
+
+    def forward(self, spikes: Float[Tensor, "time batch pixel"]) -> Float[Tensor, "time batch class"]:
+        """Output spikes of one batch at every time step, from rest."""
+        membranes = [neuron.init_leaky() for neuron in self.neurons]
+        recorded = []
+        for flowing in spikes:
+            for i, (name, neuron) in enumerate(zip(self.names, self.neurons, strict=True)):
+                self.spikes_in[name] += int(flowing.sum())
+                flowing, membranes[i] = neuron(self.get_submodule(name)(flowing), membranes[i])
+            recorded.append(flowing)
+        return torch.stack(recorded)
+
+
+@dataclass(frozen=True)
+class ReferenceRound:
+    """A round's result: the global model, its accuracy, and the spikes that entered each layer in training."""
+
+    number: int
+    model: Parameters
+    accuracy: float
+    spikes: dict[str, int]
+
+
+def federated_learning(
+    *,
+    network: Network,
+    algorithm: Algorithm,
+    fleet: Fleet,
+    training: LocalTraining,
+    dataset: Dataset,
+    seed: int,
+    rounds: int,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[ReferenceRound]:
+    """The study's loop: send, train every client in turn, average, test."""
+    images = torch.from_numpy(dataset.x_train).flatten(1).to(dtype)
+    labels = torch.from_numpy(dataset.y_train)
+    initial = network.architecture.init(stream(seed, "init"))
+    server = algorithm.start_server({name: w.to(dtype) for name, w in initial.items()})
+    memories: dict[int, Tree] = {}
+
+    for number in range(1, rounds + 1):
+        received = algorithm.send(server)
+        replies, weights = [], []
+        spikes: dict[str, int] = {}
+        for client in fleet.cohort(seed, number):
+            module = _module(network, received["model"], dtype)
+            memory = memories.get(client) or algorithm.start_client(received["model"])
+            shown = torch.from_numpy(fleet.shown(seed, number, client, training.epochs))
+            steps = _train_client(
+                module, network, algorithm, training, received, memory, images, labels, shown,
+                Address(seed, "encode", number, (client,), (0,)),
+            )  # fmt: skip
+            trained = {name: w.detach().clone() for name, w in module.named_parameters()}
+            reply, memories[client] = _answer(algorithm, training, received, trained, memory, steps)
+            replies.append(reply)
+            weights.append(fleet.samples(client))
+            for name, count in getattr(module, "spikes_in", {}).items():
+                spikes[name] = spikes.get(name, 0) + count
+        stacked = {
+            group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
+            for group, tensors in replies[0].items()
+        }
+        participation = len(weights) / len(fleet.shards)
+        server = algorithm.aggregate(server, stacked, torch.tensor(weights), participation)
+        accuracy = _test(network, server["model"], dataset, dtype, seed, number)
+        yield ReferenceRound(number, server["model"], accuracy, spikes)
+
+
+def _module(network: Network, model: Parameters, dtype: torch.dtype) -> nn.Module:
+    module = SpikingNetwork(network) if isinstance(network, SNN) else ConventionalNetwork(network)
+    module.to(dtype)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(model[name])
+    return module
+
+
+def _train_client(
+    module: nn.Module,
+    network: Network,
+    algorithm: Algorithm,
+    training: LocalTraining,
+    received: Tree,
+    memory: Tree,
+    images: Tensor,
+    labels: Tensor,
+    shown: Tensor,
+    address: Address,
+) -> int:
+    """Train one client's module in place; return the number of steps."""
+    settings = training.optimiser
+    optimiser: torch.optim.Optimizer
+    if isinstance(settings, SGD):
+        optimiser = torch.optim.SGD(module.parameters(), lr=settings.learning_rate)
+    else:
+        betas = (settings.beta1, settings.beta2)
+        optimiser = torch.optim.Adam(
+            module.parameters(), lr=settings.learning_rate, betas=betas, eps=settings.epsilon
+        )
+    steps = 0
+    samples = len(shown) // training.epochs
+    for epoch in range(training.epochs):
+        for first in range(0, samples, training.batch_size):
+            begin = epoch * samples + first
+            end = epoch * samples + min(first + training.batch_size, samples)
+            x, y = images[shown[begin:end]], labels[shown[begin:end]]
+            here = Address(address.seed, address.purpose, address.round, address.clients, (begin,))
+            optimiser.zero_grad()
+            _loss(module, network, training, x, y, here).backward()  # type: ignore[no-untyped-call]
+            gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+            parameters = {name: p.detach() for name, p in module.named_parameters()}
+            for name, g in algorithm.correct(gradients, parameters, received, memory).items():
+                module.get_parameter(name).grad = g
+            optimiser.step()
+            steps += 1
+    return steps
+
+
+def _loss(
+    module: nn.Module,
+    network: Network,
+    training: LocalTraining,
+    x: Tensor,
+    y: Tensor,
+    address: Address,
+) -> Tensor:
+    if isinstance(network, ANN):
+        return nn.functional.cross_entropy(module(x), y)
+    if not isinstance(training.loss, SpikeCountMSE):
+        raise TypeError(f"the study trains its SNN on spike counts, not with {training.loss}")
+    spikes = network.encode(x.unsqueeze(0), address).squeeze(1)
+    loss = snntorch.functional.mse_count_loss(
+        correct_rate=training.loss.correct_rate, incorrect_rate=training.loss.incorrect_rate
+    )
+    value: Tensor = loss(module(spikes), y)
+    return value
+
+
+def _answer(
+    algorithm: Algorithm,
+    training: LocalTraining,
+    received: Tree,
+    trained: Parameters,
+    memory: Tree,
+    steps: int,
+) -> tuple[Tree, Tree]:
+    """Put the client axis on for the record, and take it off the memory again."""
+
+    def on(tree: Tree) -> Tree:
+        return {group: {n: t.unsqueeze(0) for n, t in ts.items()} for group, ts in tree.items()}
+
+    reply, new = algorithm.answer(
+        on(received),
+        {name: w.unsqueeze(0) for name, w in trained.items()},
+        on(memory),
+        torch.tensor([steps]),
+        training.optimiser.learning_rate,
+    )
+    return reply, {group: {n: t.squeeze(0) for n, t in ts.items()} for group, ts in new.items()}
+
+
+def _test(
+    network: Network, model: Parameters, dataset: Dataset, dtype: torch.dtype, seed: int, round: int
+) -> float:
+    images = torch.from_numpy(dataset.x_test).flatten(1).to(dtype)
+    labels = torch.from_numpy(dataset.y_test)
+    module = _module(network, model, dtype)
+    correct = 0
+    with torch.no_grad():
+        for first in range(0, len(images), 500):
+            x, y = images[first : first + 500], labels[first : first + 500]
+            if isinstance(network, ANN):
+                scores = module(x)
+            else:
+                address = Address(seed, "encode-test", round, (0,), (first,))
+                scores = module(network.encode(x.unsqueeze(0), address).squeeze(1)).sum(0)
+            correct += int((scores.argmax(1) == y).sum())
+    return correct / len(images)

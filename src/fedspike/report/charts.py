@@ -1,0 +1,143 @@
+"""The charts of the report: accuracy against rounds, and who holds what."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import altair as alt
+
+from fedspike.report.comparison import Comparison, Group
+from fedspike.report.drawing import LIGHT
+from fedspike.report.study_tables import NETWORKS, printed_accuracy
+from fedspike.report.summary import Run
+
+WIDTH, HEIGHT = 330, 210
+CELL = 26
+MOST_NUMBERED = 12  # clients or classes, beyond which a number in each cell is too small to read
+
+
+def accuracy_floor(comparisons: Sequence[Comparison]) -> int:
+    """Where the accuracy axes of the page begin, in percent: below all but the first rounds.
+
+    The first rounds start near chance and would take up most of the axis.
+    """
+    runs = [run for comparison in comparisons for group in comparison.groups for run in group.runs]
+    settled = [min(run.accuracy[min(9, len(run.accuracy) // 2) :]) for run in runs]
+    return 10 * math.floor(10 * min(settled))
+
+
+def accuracy_chart(comparison: Comparison, floor: int) -> alt.LayerChart:
+    """Test accuracy against rounds: a line per network, a band from its lowest to its highest seed.
+
+    Diamonds right of the lines are the founding study's printed final accuracies.
+    """
+    rounds = max(len(run.accuracy) for group in comparison.groups for run in group.runs)
+    scale = alt.Scale(domain=[floor, 100], nice=False)
+    x = alt.X(
+        "round:Q",
+        title="round",
+        scale=alt.Scale(domain=[0, rounds], nice=False),
+        axis=alt.Axis(grid=False, tickCount=5, tickMinStep=1, format="d"),
+    )
+    y = alt.Y(
+        "mean:Q",
+        title="test accuracy, %",
+        scale=scale,
+        axis=alt.Axis(
+            tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="end", titleX=-28, titleY=-9
+        ),
+    )
+    layers: list[alt.Chart] = []
+    for group in comparison.groups:
+        points = [point for point in _curve(group) if point["low"] >= floor]
+        base = alt.Chart(alt.Data(values=points)).encode(x=x)
+        colour = LIGHT[group.network]
+        if len(group.runs) > 1:
+            band = base.mark_area(color=colour, opacity=0.2)
+            layers.append(band.encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"))
+        layers.append(base.mark_line(color=colour, strokeWidth=1.8).encode(y=y))
+    layers += [*_printed_marks(comparison, rounds), *_end_labels(comparison, rounds, floor)]
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=comparison.label)
+
+
+def partition_chart(run: Run, title: str) -> alt.LayerChart:
+    """Clients against classes: the darker a cell, the more samples."""
+    clients, classes = len(run.class_counts), max(map(len, run.class_counts))
+    most = max(max(counts, default=0) for counts in run.class_counts) or 1
+    cells = [
+        {"client": client, "class": label, "samples": samples, "share": samples / most}
+        for client, counts in enumerate(run.class_counts)
+        for label, samples in enumerate(counts)
+        if samples
+    ]
+    numbered = max(clients, classes) <= MOST_NUMBERED
+    step = CELL if numbered else max(3, CELL * MOST_NUMBERED // max(clients, classes))
+    axis = alt.Axis(grid=False, labelAngle=0, labelOverlap=True)
+    shade = alt.Scale(domain=[0, 1], range=[0.08, 0.6])
+    base = alt.Chart(alt.Data(values=cells)).encode(
+        x=alt.X("class:O", title="class", scale=_whole_numbers(classes), axis=axis),
+        y=alt.Y("client:O", title="client", scale=_whole_numbers(clients), axis=axis),
+    )
+    layers = [
+        base.mark_rect(color=LIGHT["count"]).encode(
+            opacity=alt.Opacity("share:Q", scale=shade, legend=None)
+        )
+    ]
+    if numbered:
+        layers.append(base.mark_text(fontSize=9, color=LIGHT["ink"]).encode(text="samples:Q"))
+    return alt.layer(*layers).properties(width={"step": step}, height={"step": step}, title=title)
+
+
+def _curve(group: Group) -> list[dict[str, float]]:
+    """Round by round, in percent: the mean over the seeds, the lowest and the highest."""
+    rounds = zip(*(run.accuracy for run in group.runs), strict=True)
+    return [
+        {
+            "round": number,
+            "mean": 100 * statistics.fmean(values),
+            "low": 100 * min(values),
+            "high": 100 * max(values),
+        }
+        for number, values in enumerate(rounds, 1)
+    ]
+
+
+def _printed_marks(comparison: Comparison, rounds: int) -> list[alt.Chart]:
+    """The study's final accuracies as diamonds, side by side because they are often equal."""
+    marks = []
+    for group, offset in zip(comparison.groups, (8, 15), strict=False):
+        printed = printed_accuracy(group.network, comparison)
+        if printed is not None:
+            chart = alt.Chart(alt.Data(values=[{"round": rounds, "mean": printed}]))
+            marks.append(
+                chart.mark_point(
+                    shape="diamond", size=30, color=LIGHT[group.network], xOffset=offset
+                ).encode(x="round:Q", y="mean:Q")
+            )
+    return marks
+
+
+def _end_labels(comparison: Comparison, rounds: int, floor: int) -> list[alt.Chart]:
+    """Each line's network and last figure beside its end, moved apart where they would overlap."""
+    ends = {group.network: _curve(group)[-1]["mean"] for group in comparison.groups}
+    apart = 0.08 * (100 - floor)
+    heights = dict(ends)
+    if max(ends.values()) - min(ends.values()) < apart:
+        middle = statistics.fmean(ends.values())
+        upper = max(ends, key=lambda network: ends[network])
+        for network in ends:
+            side = 0.5 if network == upper else -0.5
+            heights[network] = middle + (side * apart if len(ends) > 1 else 0)
+    labels = []
+    for network, value in ends.items():
+        text = f"{NETWORKS[network]} {value:.1f}"
+        point = {"round": rounds, "mean": max(heights[network], floor), "text": text}
+        mark = alt.Chart(alt.Data(values=[point])).mark_text(
+            align="left", dx=22, fontSize=12, fontWeight="bold", color=LIGHT[network]
+        )
+        labels.append(mark.encode(x="round:Q", y="mean:Q", text="text:N"))
+    return labels
+
+
+def _whole_numbers(count: int) -> alt.Scale:
+    return alt.Scale(domain=list(range(count)))

@@ -1,0 +1,228 @@
+"""Sets ANN and SNN side by side: runs that differ in the seed become one estimate.
+
+setting     who holds what, the algorithm, the rounds, ...: all that ANN and SNN share
+group       the runs of one setting and one network, equal in all but the seed
+comparison  the ANN group and the SNN group of one setting; either may be missing
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedspike.report.summary import Run
+
+# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom (any statistics textbook). Beyond
+# the table its last value is used: the interval is then a little too wide, never too narrow.
+STUDENT_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+# Keys of a run's configuration that may differ between runs of one group, and the tables that a
+# conventional network does not have.
+NOT_A_DIFFERENCE = ("name", "seed", "data.data_dir")
+ONLY_SPIKING = ("snn", "loss")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with half of its 95 % interval, which a single seed does not have."""
+
+    mean: float
+    half_width: float | None
+    count: int
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """mean +- t(0.975, n - 1) * s / sqrt(n), Student's interval for the mean of n runs.
+
+    >>> estimate([1.0, 2.0, 3.0])
+    Estimate(mean=2.0, half_width=2.4843381771..., count=3)
+    >>> estimate([1.0])
+    Estimate(mean=1.0, half_width=None, count=1)
+    """
+    count, mean = len(values), statistics.fmean(values)
+    if count == 1:
+        return Estimate(mean, None, 1)
+    t = STUDENT_T[min(count - 1, len(STUDENT_T)) - 1]
+    return Estimate(mean, t * statistics.stdev(values) / math.sqrt(count), count)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What two networks must share to be compared."""
+
+    label: str
+    classes_per_client: int | None
+    centralised: bool
+    algorithm: str
+
+    @property
+    def is_founding(self) -> bool:
+        """Whether the founding study has this setting: a number of classes each, under FedAvg."""
+        return self.classes_per_client is not None and self.algorithm == "fedavg"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs equal in all but the seed, in the order of their seeds."""
+
+    network: str
+    setting: Setting
+    runs: tuple[Run, ...]
+
+    def estimate(self, of: Callable[[Run], float]) -> Estimate:
+        """The mean over the runs of what `of` reads from each."""
+        return estimate([of(run) for run in self.runs])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The two networks in one setting. `variant` names what sets it apart from its namesakes."""
+
+    setting: Setting
+    ann: Group | None
+    snn: Group | None
+    variant: str = ""
+
+    @property
+    def label(self) -> str:
+        """The setting in words."""
+        return f"{self.setting.label}, {self.variant}" if self.variant else self.setting.label
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups that are there, ANN first."""
+        return tuple(group for group in (self.ann, self.snn) if group)
+
+    def paired(self, of: Callable[[Run, Run], float]) -> Estimate | None:
+        """The mean over the seeds that both networks have of what `of` makes of (ANN, SNN).
+
+        Runs of one seed share data and initial weights, so pairing them removes that scatter.
+        """
+        anns = {run.seed: run for run in self.ann.runs} if self.ann else {}
+        snns = {run.seed: run for run in self.snn.runs} if self.snn else {}
+        seeds = [seed for seed in anns if seed in snns]
+        return estimate([of(anns[seed], snns[seed]) for seed in seeds]) if seeds else None
+
+
+def gap_points(ann: Run, snn: Run) -> float:
+    """Percentage points by which the SNN is ahead of the ANN after the last round."""
+    return 100 * (snn.final_accuracy - ann.final_accuracy)
+
+
+def energy_ratio_percent(ann: Run, snn: Run) -> float:
+    """The SNN's modelled energy of a round in percent of the ANN's."""
+    return 100 * snn.study_energy_mj_per_round / ann.study_energy_mj_per_round
+
+
+def compare(runs: Sequence[Run]) -> list[Comparison]:
+    """The comparisons that the runs allow: even data first, then more skewed, then the others."""
+    members: dict[str, dict[str, list[Run]]] = {}
+    for run in runs:
+        groups = members.setdefault(_shared_text(run), {})
+        groups.setdefault(_own_text(run), []).append(run)
+    firsts = [next(iter(groups.values()))[0] for groups in members.values()]
+    found: list[Comparison] = []
+    for first, groups in zip(firsts, members.values(), strict=True):
+        namesakes = [_shared(other) for other in firsts if _label(other) == _label(first)]
+        label = ", ".join([_label(first), *_values(_shared(first), differing_keys(namesakes))])
+        setting = Setting(label, first.classes_per_client, first.centralised, first.algorithm)
+        found += _pairs(setting, list(groups.values()))
+    return sorted(found, key=_order)
+
+
+def differing_keys(configurations: Sequence[dict[str, Any]]) -> list[str]:
+    """The dotted keys whose values are not the same in every configuration.
+
+    >>> differing_keys([{"snn": {"beta": 0.9}, "rounds": 5}, {"snn": {"beta": 0.8}, "rounds": 5}])
+    ['snn.beta']
+    """
+    tables = [flat(configuration) for configuration in configurations]
+    keys = dict.fromkeys(key for table in tables for key in table)
+    return [key for key in keys if any(t.get(key) != tables[0].get(key) for t in tables)]
+
+
+def flat(table: dict[str, Any]) -> dict[str, Any]:
+    """A nested table's values under dotted keys.
+
+    >>> flat({"snn": {"beta": 0.9}, "rounds": 5})
+    {'snn.beta': 0.9, 'rounds': 5}
+    """
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            values |= {f"{key}.{inner}": leaf for inner, leaf in flat(value).items()}
+        else:
+            values[key] = value
+    return values
+
+
+def _label(run: Run) -> str:
+    """What the setting of a run is called as long as no other is called the same."""
+    kind = str(run.partition.get("kind", "unknown kind"))
+    details = [f" {key} {value}" for key, value in run.partition.items() if key != "kind"]
+    if run.centralised:
+        label = "centralised"
+    elif kind == "classes":
+        label = f"{run.classes_per_client} classes"
+    else:
+        label = ("IID" if kind == "iid" else kind) + "".join(details[:1])
+    return label if run.algorithm == "fedavg" else f"{label}, {run.algorithm}"
+
+
+def _shared(run: Run) -> dict[str, Any]:
+    """What two networks must share to be compared, under dotted keys."""
+    settings = {
+        key: value
+        for key, value in flat(run.config).items()
+        if key not in (*NOT_A_DIFFERENCE, "network") and key.split(".")[0] not in ONLY_SPIKING
+    }
+    # The rounds that were done; and a summary without a configuration still keeps settings apart.
+    partition = {f"partition.{key}": value for key, value in run.partition.items()}
+    return settings | partition | {"rounds": len(run.accuracy), "algorithm.kind": run.algorithm}
+
+
+def _own(run: Run) -> dict[str, Any]:
+    """What only the run's network has."""
+    spiking = {k: v for k, v in flat(run.config).items() if k.split(".")[0] in ONLY_SPIKING}
+    return spiking | {"network": run.network}
+
+
+def _shared_text(run: Run) -> str:
+    return json.dumps(_shared(run), sort_keys=True)
+
+
+def _own_text(run: Run) -> str:
+    return json.dumps(_own(run), sort_keys=True)
+
+
+def _values(table: dict[str, Any], keys: list[str]) -> list[str]:
+    return [f"{key.split('.')[-1]} {table.get(key)}" for key in keys]
+
+
+def _pairs(setting: Setting, groups: list[list[Run]]) -> Iterator[Comparison]:
+    """The ANN with every SNN: one pair, unless a sweep varied the spiking network alone."""
+    keys = differing_keys([_own(runs[0]) for runs in groups if runs[0].network == "snn"])
+    sides: dict[str, list[Group]] = {"ann": [], "snn": []}
+    for runs in groups:
+        by_seed = tuple(sorted(runs, key=lambda run: run.seed))
+        sides[by_seed[0].network].append(Group(by_seed[0].network, setting, by_seed))
+    ann = next(iter(sides["ann"]), None)
+    snns: list[Group] | list[None] = sides["snn"] or [None]
+    for snn in snns:
+        variant = ", ".join(_values(_own(snn.runs[0]), keys)) if snn else ""
+        yield Comparison(setting, ann, snn, variant)
+
+
+def _order(comparison: Comparison) -> tuple[bool, bool, int, str]:
+    setting = comparison.setting
+    return (
+        not setting.is_founding,
+        not setting.centralised,
+        -(setting.classes_per_client or 0),
+        comparison.label,
+    )

@@ -1,0 +1,135 @@
+"""The figures of the report, each as panels for the page and as a whole for the files."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import altair as alt
+from markupsafe import Markup, escape
+
+from fedspike.report import charts, drawing, heatmap
+from fedspike.report.comparison import Comparison
+from fedspike.report.study_tables import NETWORKS, printed_accuracy, sharpness_of
+from fedspike.report.summary import weight_images
+from fedspike.report.tables import number
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart of one or more panels; `svg` holds all of them."""
+
+    name: str  # of its files
+    title: str
+    caption: str
+    svg: str
+    panels: tuple[Markup, ...]  # for the page
+
+
+@dataclass(frozen=True)
+class WeightPicture:
+    """The weight images of one run's first layer."""
+
+    name: str  # of its files
+    title: str
+    caption: str
+    heatmap: heatmap.Heatmap
+
+
+def accuracy_figures(comparisons: Sequence[Comparison]) -> list[Figure]:
+    """Accuracy against rounds: even data and centralised, skewed data, anything else."""
+    floor = charts.accuracy_floor(comparisons)
+    even = [c for c in comparisons if c.setting.centralised or _is_even(c)]
+    skewed = [c for c in comparisons if c.setting.is_founding and c not in even]
+    other = [c for c in comparisons if c not in even and c not in skewed]
+    titles = [
+        ("accuracy-even", "even data and centralised training (the study's Figs. 6 and 1a)", even),
+        ("accuracy-skewed", "skewed data (the study's Fig. 7)", skewed),
+        ("accuracy-other", "other settings", other),
+    ]
+    return [
+        _figure(
+            name,
+            f"Test accuracy against rounds, {title}",
+            _accuracy_caption(members, floor),
+            [(c.label, charts.accuracy_chart(c, floor)) for c in members],
+        )
+        for name, title, members in titles
+        if members
+    ]
+
+
+def partition_figure(comparisons: Sequence[Comparison]) -> list[Figure]:
+    """Who holds what in every setting, as the first seed drew it; none for centralised training."""
+    panels, seen = [], []
+    for comparison in comparisons:
+        run = comparison.groups[0].runs[0]
+        if not comparison.setting.centralised and run.class_counts not in seen:
+            seen.append(run.class_counts)
+            title = f"{comparison.label} (seed {run.seed})"
+            panels.append((title, charts.partition_chart(run, title)))
+    caption = "Samples of each class on each client, before a round draws from them. ANN and SNN "
+    caption += "share the partition of their seed; those of all seeds are in tables/partition.csv."
+    return [_figure("partition", "Who holds what", caption, panels)] if panels else []
+
+
+def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[WeightPicture]:
+    """The first layer of each network on the most even and on the most skewed data."""
+    founding = [c for c in comparisons if c.setting.is_founding] or list(comparisons)
+    pictures = []
+    for comparison in founding[:1] + founding[1:][-1:]:
+        for group in comparison.groups:
+            run = group.runs[0]
+            images = weight_images(directory, run)
+            if images is None:
+                continue
+            drawn = heatmap.heatmap(images)
+            measured = sharpness_of(group)
+            caption = f"Green above zero, purple below, full colour at ±{number(drawn.limit, 3)}."
+            if measured:
+                recorded = run.weights["sharpness"] or 0.0
+                caption = f"Sharpness {number(recorded, 2)}. {caption}"
+            if drawn.tiles < drawn.neurons:
+                caption += f" The first {drawn.tiles} of {drawn.neurons} images."
+            title = f"{NETWORKS[group.network]}, {comparison.label} (seed {run.seed})"
+            pictures.append(WeightPicture(f"weights-{_slug(title)}", title, caption, drawn))
+    return pictures
+
+
+def _figure(
+    name: str, title: str, caption: str, panels: Sequence[tuple[str, alt.LayerChart]]
+) -> Figure:
+    columns = 2 if len(panels) > 1 else 1
+    # Panels have names of their own on the page, where each stands alone.
+    whole = alt.concat(*(chart for _, chart in panels), columns=columns)
+    svg = drawing.to_svg(whole.resolve_scale(opacity="independent"))
+    drawn = [
+        Markup(drawing.for_page(drawing.to_svg(chart), escape(f"{title}: {label}")))
+        for label, chart in panels
+    ]
+    return Figure(name, title, caption, svg, tuple(drawn))
+
+
+def _accuracy_caption(comparisons: Sequence[Comparison], floor: int) -> str:
+    counts = sorted({len(group.runs) for c in comparisons for group in c.groups})
+    seeds = f"{counts[-1]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    caption = (
+        "Each line is one seed."
+        if counts == [1]
+        else f"Line: mean over {seeds} seeds; band: from the lowest seed to the highest."
+    )
+    if any(printed_accuracy(group.network, c) for c in comparisons for group in c.groups):
+        caption += " Diamonds: the study's printed final accuracy."
+    if floor > 0:
+        caption += f" The axis begins at {floor} %; rounds below it are not drawn."
+    return caption
+
+
+def _is_even(comparison: Comparison) -> bool:
+    """Whether every client has every class: the study's IID."""
+    counts = comparison.groups[0].runs[0].class_counts
+    return comparison.setting.is_founding and all(min(client, default=0) > 0 for client in counts)
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", title.lower()).strip("-.")

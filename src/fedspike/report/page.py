@@ -1,0 +1,156 @@
+"""Puts the report together and writes it: the page, the tables, the figures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from fedspike.energy.bill import prices_pj
+from fedspike.errors import InputError
+from fedspike.report import comparison, drawing, founding_study, study_tables, tables, verdict
+from fedspike.report.comparison import Comparison
+from fedspike.report.figures import (
+    Figure,
+    WeightPicture,
+    accuracy_figures,
+    partition_figure,
+    weight_pictures,
+)
+from fedspike.report.summary import Experiment, read
+from fedspike.report.tables import Table
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the page shows."""
+
+    experiment: Experiment
+    comparisons: list[Comparison]
+    protocol: list[str]  # where the runs depart from the founding study's
+    tables: dict[str, Table]
+    figures: dict[str, Figure]
+    weights: list[WeightPicture]
+
+
+def write(directory: Path) -> Path:
+    """Write `report.html`, `tables/` and `figures/` into an experiment's or a run's directory.
+
+    Returns the path of the page. Each file is replaced whole or not at all, the page last.
+
+    Raises InputError where the directory has no readable summary or cannot be written to.
+    """
+    report = gather(directory)
+    page = directory / "report.html"
+    for path, content in _files(report):
+        _replace(directory / path, content)
+    _replace(page, render(report).encode("utf-8"))
+    return page
+
+
+def gather(directory: Path) -> Report:
+    """Read a directory's summaries and make of them all that the page shows."""
+    experiment = read(directory)
+    found = comparison.compare(experiment.runs)
+    founding = [c for c in found if c.setting.is_founding]
+    others = [c for c in found if not c.setting.is_founding]
+    federated = [run for c in founding for group in c.groups for run in group.runs]
+    protocol = study_tables.deviations(experiment.dataset, federated)
+    made = [study_tables.operations_table(found)]
+    if founding:
+        made.append(study_tables.accuracy_table(founding, protocol))
+        made.append(study_tables.energy_table(founding, protocol))
+    if others:
+        made.append(study_tables.other_settings_table(others))
+    if any(run.weights.get("sharpness") is not None for run in experiment.runs):
+        made.append(study_tables.sharpness_table(found))
+    made.append(study_tables.runs_table(experiment.runs))
+    made.append(study_tables.partition_table(experiment.runs))
+    figures = [*accuracy_figures(found), *partition_figure(found)]
+    return Report(
+        experiment,
+        found,
+        protocol,
+        {table.name: table for table in made},
+        {figure.name: figure for figure in figures},
+        weight_pictures(directory, found),
+    )
+
+
+def render(report: Report) -> str:
+    """The page as HTML, with everything in it that it needs."""
+    environment = _environment()
+    configurations = [run.config for run in report.experiment.runs]
+    differing = [
+        key
+        for key in comparison.differing_keys(configurations)
+        if key not in ("name", "seed", "network")
+    ]
+    common = {
+        key: value
+        for key, value in comparison.flat(configurations[0]).items()
+        if key not in (*comparison.differing_keys(configurations), "name")
+    }
+    prices = prices_pj("founding-study")
+    return environment.get_template("report.html").render(
+        report=report,
+        experiment=report.experiment,
+        headline=verdict.headline(report.comparisons),
+        findings=verdict.findings(report.experiment, report.comparisons, report.protocol),
+        limits=verdict.limits(report.experiment, report.comparisons),
+        common=common,
+        differing=differing,
+        flat=comparison.flat,
+        environment=comparison.flat(report.experiment.environment),
+        prices=prices,
+        printed_mac_pj=founding_study.PRINTED_MAC_PJ,
+        light=drawing.LIGHT,
+        dark=drawing.DARK,
+    )
+
+
+def _environment() -> jinja2.Environment:
+    """Templates that escape whatever data put into them, and stop at a name they do not know."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _files(report: Report) -> Iterator[tuple[str, bytes]]:
+    """The tables and figures as files, each with its place below the directory."""
+    for table in report.tables.values():
+        yield f"tables/{table.name}.csv", tables.to_csv(table).encode("utf-8")
+        if table.name != "partition":
+            yield f"tables/{table.name}.md", tables.to_markdown(table).encode("utf-8")
+            yield f"tables/{table.name}.tex", tables.to_latex(table).encode("utf-8")
+    weights = _environment().get_template("weights.svg")
+    drawn = [(figure.name, figure.svg) for figure in report.figures.values()]
+    drawn += [(p.name, weights.render(picture=p, ink=drawing.LIGHT)) for p in report.weights]
+    for name, svg in drawn:
+        yield f"figures/{name}.svg", svg.encode("utf-8")
+        yield f"figures/{name}.pdf", drawing.to_pdf(svg)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put a file in place in one step, so that nobody ever sees half of it."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror})",
+            expected="a folder that can be written to, on a disk with room",
+            fix="make room or change the folder's permissions, or copy it and report on the copy",
+        ) from error

@@ -1,0 +1,177 @@
+"""Reads what the report is made from: the summary of an experiment, or of a single run.
+
+Only the fields that the report shows are named here; a summary may hold more.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import numpy as np
+from jaxtyping import Float
+from msgspec import Meta, Struct
+
+from fedspike.errors import InputError
+
+T = TypeVar("T")
+SCHEMA = 1
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+# A name becomes a folder, so it must not be able to leave its parent.
+FolderName = Annotated[str, Meta(pattern=r"^[^/\\\x00]*[^/\\\x00.][^/\\\x00]*\Z", max_length=255)]
+
+
+class Dataset(Struct, frozen=True, kw_only=True):
+    """The data set that the experiment used."""
+
+    name: str
+    source: str
+    sha256: dict[str, str]
+    train_samples: Count
+    test_samples: Count
+
+
+class HiddenWeights(Struct, frozen=True, kw_only=True):
+    """The first layer's weights, one image per neuron, in 8-bit integers times a scale."""
+
+    shape: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=2)]
+    scale: float
+    int8_base64: bytes
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One finished training. Energies are modelled, for one round, under the founding rule."""
+
+    name: FolderName
+    network: Literal["ann", "snn"]
+    partition: dict[str, Any]
+    classes_per_client: Count | None
+    centralised: bool
+    seed: int
+    rounds: Count
+    algorithm: str
+    accuracy: Annotated[list[Fraction], Meta(min_length=1)]
+    final_accuracy: Fraction
+    final_accuracy_mean_last_10: Fraction
+    parameters: Count
+    layers: list[Count]
+    time_steps: Count | None
+    samples_per_round: Count
+    forward_operations_per_sample: NotNegative
+    study_energy_mj_per_round: NotNegative
+    uplink_bytes_per_round: float
+    downlink_bytes_per_round: float
+    seconds: float
+    class_counts: list[list[Count]]
+    model_sha256: str
+    config: dict[str, Any]
+    weights: dict[str, float | None]
+    hidden_weights: HiddenWeights | None = None
+
+    def __post_init__(self) -> None:
+        priced = (self.forward_operations_per_sample, self.study_energy_mj_per_round)
+        if self.network == "ann" and min(priced) <= 0:
+            raise ValueError("an ANN without operations or energy")
+
+
+class Experiment(Struct, frozen=True, kw_only=True):
+    """All finished runs of one command, and the names of those that are not finished."""
+
+    name: str
+    runs: Annotated[tuple[Run, ...], Meta(min_length=1)]
+    command: str = ""
+    created: str = ""
+    environment: dict[str, Any] = msgspec.field(default_factory=dict)
+    dataset: Dataset | None = None
+    missing: tuple[str, ...] = ()
+
+
+class _Header(Struct):
+    schema: Any = None
+    runs: Any = None
+
+
+def read(directory: Path) -> Experiment:
+    """The experiment in a directory; a directory of one run is an experiment of one.
+
+    Raises InputError where `summary.json` is not there, is no JSON, has another schema or a field
+    that is missing or wrong.
+    """
+    path = directory / "summary.json"
+    text = _text(path)
+    header = _decode(path, text, _Header)
+    if header.schema != SCHEMA:
+        raise InputError(
+            f"{path}: schema {header.schema!r}",
+            expected=f"schema {SCHEMA}, the only one that this version reads",
+            fix="make the report with the version of fedspike that made the runs, or run again",
+        )
+    if header.runs is None:
+        run = _decode(path, text, Run)
+        return Experiment(name=run.name, runs=(run,))
+    found = _decode(path, text, Experiment)
+    twice = {run.name for run in found.runs if [r.name for r in found.runs].count(run.name) > 1}
+    if twice:
+        raise InputError(
+            f"{path}: two runs are named {min(twice)!r}",
+            expected="every run once",
+            fix="start the experiment's command again: it writes the summary anew",
+        )
+    finished = {run.name for run in found.runs}
+    unfinished = [
+        name for name in (*found.missing, *_unfinished(directory)) if name not in finished
+    ]
+    return msgspec.structs.replace(found, missing=tuple(dict.fromkeys(unfinished)))
+
+
+def weight_images(directory: Path, run: Run) -> Float[np.ndarray, "image height width"] | None:
+    """The first layer's weights as images, read from the run's own summary; None if it has none.
+
+    Neurons without an image shape become images one pixel high; channels become separate images.
+    """
+    hidden = run.hidden_weights
+    path = directory / run.name / "summary.json"
+    if hidden is None:
+        if not path.exists():
+            return None
+        hidden = _decode(path, _text(path), Run).hidden_weights
+        if hidden is None:
+            return None
+    values = np.frombuffer(hidden.int8_base64, dtype=np.int8)
+    if values.size != np.prod(hidden.shape, dtype=object):
+        raise InputError(
+            f"{path}: hidden_weights holds {values.size} numbers",
+            expected=" x ".join(map(str, hidden.shape)) + ", its shape",
+            fix="start the experiment's command again: it writes the summary anew",
+        )
+    height, width = (1, *hidden.shape[1:])[-2:]
+    return values.reshape(-1, height, width) * hidden.scale
+
+
+def _unfinished(directory: Path) -> list[str]:
+    """Folders that hold a run's configuration and no summary yet."""
+    configurations = sorted(directory.glob("*/config.toml"))
+    return [p.parent.name for p in configurations if not (p.parent / "summary.json").exists()]
+
+
+def _text(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})",
+            expected="the summary.json that a finished run or experiment leaves",
+            fix="name the folder of an experiment or of a run, for example runs/study",
+        ) from error
+
+
+def _decode(path: Path, text: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: {error}",
+            expected=f"a summary of schema {SCHEMA}, as `fedspike run` writes it",
+            fix="start the experiment's command again: it writes the summary anew",
+        ) from error

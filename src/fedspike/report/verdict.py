@@ -1,0 +1,195 @@
+"""The verdict: what the runs say, in sentences made of their numbers, and what they do not say."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from fedspike.energy.bill import prices_pj
+from fedspike.report.comparison import (
+    Comparison,
+    Estimate,
+    energy_ratio_percent,
+    gap_points,
+)
+from fedspike.report.study_tables import NETWORKS, interval_note, printed_accuracy
+from fedspike.report.summary import Experiment, Run
+from fedspike.report.tables import number
+
+LEVEL_POINTS = 0.5  # the gap below which one seed's networks are called level
+
+
+def headline(comparisons: Sequence[Comparison]) -> str:
+    """Who is ahead on the most even and on the most skewed data, and at what energy."""
+    both = _of_both(comparisons)
+    if not both:
+        return "Nothing to compare: no setting has a finished run of both networks with one seed."
+    first, last = both[0], both[-1]
+    sentence = f"With {_where(first)} the spiking network {_standing(first)}"
+    if last is not first:
+        sentence += f"; with {_where(last)} it {_standing(last)}"
+    return f"{sentence}. Its forward pass is modelled at {_energy(both)} of the energy."
+
+
+def findings(
+    experiment: Experiment, comparisons: Sequence[Comparison], protocol: Sequence[str]
+) -> Iterator[str]:
+    """The sentences below the headline."""
+    both = _of_both(comparisons)
+    if len(both) > 2:
+        gaps = [f"{_points(c)} ({c.label})" for c in both]
+        yield f"SNN minus ANN, in percentage points: {', '.join(gaps)}."
+    if both:
+        mean_mj = {
+            name: _span([_mean(c, name, lambda r: r.study_energy_mj_per_round) for c in both], 4)
+            for name in NETWORKS
+        }
+        yield (
+            f"A round's forward passes are modelled at {mean_mj['ann']} mJ (ANN) and "
+            f"{mean_mj['snn']} mJ (SNN): counted operations times the founding study's prices."
+        )
+    printed = [c for c in comparisons if printed_accuracy("ann", c) is not None]
+    if printed and protocol:
+        yield (
+            "These runs do not follow the founding study's protocol "
+            f"({'; '.join(protocol)}), so its printed figures are no yardstick for them."
+        )
+    elif printed:
+        yield _beside_the_study(printed)
+    yield interval_note([group for c in comparisons for group in c.groups]) + (
+        " Gaps of a point or so may be chance."
+        if len({r.seed for r in experiment.runs}) == 1
+        else ""
+    )
+    if experiment.missing:
+        names = ", ".join(experiment.missing)
+        yield f"Not finished, and in none of these figures: {names}."
+
+
+def limits(experiment: Experiment, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """What the figures do not say."""
+    yield (
+        "What a device would draw. The energy is modelled, counted operations times prices from "
+        "the literature; nothing was measured."
+    )
+    up, down = (
+        _span([bytes_of(run) / 1e6 for run in experiment.runs if not run.centralised] or [0.0], 2)
+        for bytes_of in (lambda r: r.uplink_bytes_per_round, lambda r: r.downlink_bytes_per_round)
+    )
+    fleets = [run for run in experiment.runs if not run.centralised]
+    exchanged = ""
+    if fleets:
+        up = _span([run.uplink_bytes_per_round / 1e6 for run in fleets], 2)
+        down = _span([run.downlink_bytes_per_round / 1e6 for run in fleets], 2)
+        exchanged = f" (a round sends {up} MB up and {down} MB down)"
+    yield (
+        "What training costs. As in the founding study only the forward pass is priced: no "
+        f"backward pass, no memory access, no communication{exchanged}."
+    )
+    both = _of_both(comparisons)
+    if both:
+        yield _break_even(both)
+    shapes = " and ".join(dict.fromkeys("-".join(map(str, run.layers)) for run in experiment.runs))
+    data = experiment.dataset.name if experiment.dataset else "this data set"
+    yield f"Anything about other tasks or larger networks: this is {data} with {shapes} neurons."
+
+
+def _break_even(both: Sequence[Comparison]) -> str:
+    """The price ratio at which the energy verdict turns, from the counts alone."""
+    accumulates = [
+        _mean(c, "snn", lambda r: r.forward_operations_per_sample)
+        / _mean(c, "ann", lambda r: r.forward_operations_per_sample)
+        for c in both
+    ]
+    prices = prices_pj("founding-study")
+    return (
+        "That the SNN is cheaper at other prices. For each multiply-accumulate of the ANN it does "
+        f"{_span(accumulates, 1)} accumulates, so it is cheaper only where one multiply-accumulate "
+        f"costs more than that many accumulates: {prices['mac'] / prices['ac']:.0f} at the study's "
+        "prices, but 7.7 with 8-bit integers in the same 45 nm (0.23 against 0.03 pJ; Horowitz, "
+        "ISSCC 2014)."
+    )
+
+
+def _beside_the_study(printed: Sequence[Comparison]) -> str:
+    differences = [
+        (100 * _mean(c, group.network, lambda r: r.final_accuracy) - theirs, c, group.network)
+        for c in printed
+        for group in c.groups
+        if (theirs := printed_accuracy(group.network, c)) is not None
+    ]
+    least, where, network = min(differences, key=lambda difference: difference[0])
+    reached = sum(difference >= 0 for difference, *_ in differences)
+    sentence = (
+        f"Of the {len(differences)} accuracies here that the founding study prints too, "
+        f"{reached} reach or exceed its figure"
+    )
+    if least >= 0:
+        return f"{sentence}."
+    return (
+        f"{sentence}; the furthest below is the {NETWORKS[network]} with {_where(where)}, "
+        f"by {number(-least, 1)} points."
+    )
+
+
+def _of_both(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons that say something: the founding study's settings, else whatever there is."""
+    both = [c for c in comparisons if c.paired(gap_points) is not None]
+    return [c for c in both if c.setting.is_founding] or both
+
+
+def _where(comparison: Comparison) -> str:
+    """The setting inside a sentence."""
+    if comparison.setting.classes_per_client is None or comparison.label.startswith("IID"):
+        return f"“{comparison.label}” data"
+    return comparison.label.replace("classes", "classes per client", 1)
+
+
+def _standing(comparison: Comparison) -> str:
+    """How the SNN stands beside the ANN in a setting."""
+    gap = _gap(comparison)
+    accuracies = " against ".join(
+        f"{number(100 * _mean(comparison, network, lambda r: r.final_accuracy), 1)} %"
+        for network in ("snn", "ann")
+    )
+    level = (
+        abs(gap.mean) < LEVEL_POINTS if gap.half_width is None else abs(gap.mean) <= gap.half_width
+    )
+    if level and gap.half_width is None:
+        return f"is within half a point of the conventional one ({accuracies})"
+    size = number(abs(gap.mean), 1)
+    if gap.half_width is not None:
+        size += f" ± {number(gap.half_width, 1)}"
+    if level:
+        return f"is level as far as {gap.count} seeds can tell ({accuracies}, {size} points apart)"
+    return f"is {size} points {'behind' if gap.mean < 0 else 'ahead'} ({accuracies})"
+
+
+def _gap(comparison: Comparison) -> Estimate:
+    gap = comparison.paired(gap_points)
+    assert gap is not None, "only asked of comparisons with both networks"
+    return gap
+
+
+def _points(comparison: Comparison) -> str:
+    gap = _gap(comparison)
+    half = "" if gap.half_width is None else f" ± {number(gap.half_width, 1)}"
+    return number(gap.mean, 1, signed=True) + half
+
+
+def _energy(both: Sequence[Comparison]) -> str:
+    ratios = [c.paired(energy_ratio_percent) for c in both]
+    return f"{_span([ratio.mean for ratio in ratios if ratio], 1)} %"
+
+
+def _mean(comparison: Comparison, network: str, of: Callable[[Run], float]) -> float:
+    group = comparison.ann if network == "ann" else comparison.snn
+    assert group is not None, "only asked of networks that ran"
+    return group.estimate(of).mean
+
+
+def _span(values: Sequence[float], digits: int) -> str:
+    """One number, or from the lowest to the highest.
+
+    >>> _span([47.44, 47.61], 1), _span([47.44, 47.43], 1)
+    ('47.4 to 47.6', '47.4')
+    """
+    low, high = number(min(values), digits), number(max(values), digits)
+    return low if low == high else f"{low} to {high}"

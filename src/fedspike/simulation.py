@@ -1,0 +1,273 @@
+"""The rounds of a fleet, in memory, as an iterator.
+
+    for round in simulate(network=..., algorithm=fedavg(), fleet=..., ...):
+        print(round.number, round.accuracy)
+
+Logging, checkpoints and early stopping are ordinary code in that loop. `round.state` is all that the next
+round needs: pass it back as `state` and the rounds go on with the same bits.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fedspike.algorithms import Algorithm, Tree, local_round
+from fedspike.datasets import Dataset
+from fedspike.encoding import Address
+from fedspike.energy.counts import Operations, forward_operations
+from fedspike.errors import InputError
+from fedspike.fleet import Fleet
+from fedspike.losses import SpikeCountMSE
+from fedspike.networks import SNN, Network, Parameters
+from fedspike.randomness import stream
+from fedspike.training import SGD, LocalTraining
+
+# Clients are trained side by side as long as the inputs of one of their steps stay under this size together:
+# about what a processor's last cache holds (2 spiking clients of the founding study, or 100 conventional ones).
+_BLOCK_BYTES = 48 * 2**20
+_TEST_BATCH = 200
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the next round needs: the rounds done, the server's tensors and the clients' memories."""
+
+    round: int
+    server: Tree
+    clients: dict[int, Tree]
+
+    @property
+    def model(self) -> Parameters:
+        """The global model, no client axis."""
+        return self.server["model"]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything under flat names: "server/model/hidden.weight", "client/3/control/hidden.weight"."""
+        owners = {"server": self.server} | {f"client/{k}": tree for k, tree in self.clients.items()}
+        return {
+            f"{owner}/{group}/{name}": tensor
+            for owner, tree in owners.items()
+            for group, parameters in tree.items()
+            for name, tensor in parameters.items()
+        }
+
+    @classmethod
+    def from_tensors(cls, round: int, tensors: dict[str, Tensor]) -> "State":
+        """The state whose `tensors()` these are."""
+        server: Tree = {}
+        clients: dict[int, Tree] = {}
+        for path, tensor in tensors.items():
+            *owner, group, name = path.split("/")
+            tree = server if owner == ["server"] else clients.setdefault(int(owner[1]), {})
+            tree.setdefault(group, {})[name] = tensor
+        return cls(round, server, clients)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round did. Counts are of training only, over all clients that took part."""
+
+    number: int
+    state: State
+    accuracy: float
+    training_loss: float
+    clients: tuple[int, ...]
+    samples: int
+    spikes: dict[str, int]
+    operations: Operations
+    uplink_bytes: int
+    downlink_bytes: int
+    seconds: dict[str, float]
+
+
+def simulate(
+    *,
+    network: Network,
+    algorithm: Algorithm,
+    fleet: Fleet,
+    training: LocalTraining,
+    dataset: Dataset,
+    seed: int,
+    rounds: int,
+    state: State | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Round]:
+    """Yield the rounds up to number `rounds`, from the start or from a `state` reached before.
+
+    Accuracy is the global model's on all test images, a fraction. Raises InputError, before any work, if the
+    parts do not fit together.
+    """
+    _check(network, algorithm, training, dataset, rounds)
+    train_set = _tensors(dataset.x_train, dataset.y_train, dtype)
+    test_set = _tensors(dataset.x_test, dataset.y_test, dtype)
+    if state is None:
+        model = network.architecture.init(stream(seed, "init"))
+        model = {name: weight.to(dtype) for name, weight in model.items()}
+        state = State(round=0, server=algorithm.start_server(model), clients={})
+
+    for number in range(state.round + 1, rounds + 1):
+        started = time.perf_counter()
+        cohort = fleet.cohort(seed, number)
+        received = algorithm.send(state.server)
+        work = _train_cohort(
+            cohort, algorithm, network, training, received, state, fleet, train_set, seed, number
+        )
+        server = algorithm.aggregate(
+            state.server,
+            work.replies,
+            torch.tensor([fleet.samples(client) for client in cohort]),
+            len(cohort) / len(fleet.shards),
+        )
+        state = State(number, server, state.clients | work.memories)
+        trained_at = time.perf_counter()
+        accuracy = evaluate(network, state.model, *test_set, seed=seed, round=number)
+        yield Round(
+            number=number,
+            state=state,
+            accuracy=accuracy,
+            training_loss=work.loss_sum / work.samples,
+            clients=tuple(cohort),
+            samples=work.samples,
+            spikes=work.spikes,
+            operations=forward_operations(network.architecture.sizes, work.samples, work.spikes),
+            uplink_bytes=_bytes(work.replies),
+            downlink_bytes=len(cohort) * _bytes(received),
+            seconds={
+                "training": trained_at - started,
+                "evaluation": time.perf_counter() - trained_at,
+            },
+        )
+
+
+def evaluate(
+    network: Network,
+    model: Parameters,
+    pixels: Float[Tensor, "sample pixel"],
+    labels: Int64[Tensor, " sample"],
+    *,
+    seed: int,
+    round: int,
+) -> float:
+    """Share of samples whose label has the highest score; test spikes are drawn anew each round."""
+    parameters = {name: weight.unsqueeze(0) for name, weight in model.items()}
+    correct = 0
+    with torch.no_grad():
+        for first in range(0, len(labels), _TEST_BATCH):
+            x = pixels[first : first + _TEST_BATCH].unsqueeze(0)
+            address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
+            scores = network.forward(parameters, network.encode(x, address)).scores[0]
+            correct += int((scores.argmax(1) == labels[first : first + _TEST_BATCH]).sum())
+    return correct / len(labels)
+
+
+@dataclass
+class _Work:
+    """What a cohort did in a round; grows as its parts are trained."""
+
+    replies: Tree
+    memories: dict[int, Tree]
+    spikes: dict[str, int]
+    samples: int = 0
+    loss_sum: float = 0.0
+
+
+def _train_cohort(
+    cohort: list[int],
+    algorithm: Algorithm,
+    network: Network,
+    training: LocalTraining,
+    received: Tree,
+    state: State,
+    fleet: Fleet,
+    train_set: tuple[Tensor, Tensor],
+    seed: int,
+    number: int,
+) -> _Work:
+    work = _Work(replies={}, memories={}, spikes={})
+    replies = []
+    at_once = _clients_at_once(network, training.batch_size, train_set[0])
+    for first in range(0, len(cohort), at_once):
+        part = cohort[first : first + at_once]
+        shown = [torch.from_numpy(fleet.shown(seed, number, k, training.epochs)) for k in part]
+        memory = _stack([state.clients.get(k) or algorithm.start_client(state.model) for k in part])
+        address = Address(seed, "encode", number, tuple(part), (0,) * len(part))
+        reply, memory, trained = local_round(
+            algorithm, network, training, received, memory, *train_set, shown, address
+        )
+        replies.append(reply)
+        if memory:
+            work.memories |= {client: _take(memory, i) for i, client in enumerate(part)}
+        for layer, counts in trained.spikes_in.items():
+            work.spikes[layer] = work.spikes.get(layer, 0) + sum(counts)
+        work.samples += sum(trained.samples)
+        work.loss_sum += sum(
+            loss * count for loss, count in zip(trained.losses, trained.samples, strict=True)
+        )
+    work.replies = {
+        group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
+        for group, tensors in replies[0].items()
+    }
+    return work
+
+
+def _clients_at_once(network: Network, batch_size: int, pixels: Tensor) -> int:
+    steps = network.code.time_steps if isinstance(network, SNN) else 1
+    return max(1, _BLOCK_BYTES // (batch_size * steps * pixels[0].numel() * pixels.element_size()))
+
+
+def _stack(trees: list[Tree]) -> Tree:
+    """One tree with a client axis from one tree per client."""
+    return {
+        group: {name: torch.stack([tree[group][name] for tree in trees]) for name in tensors}
+        for group, tensors in trees[0].items()
+    }
+
+
+def _take(tree: Tree, client: int) -> Tree:
+    """One client's tree, out of a stacked one."""
+    return {
+        group: {name: tensor[client].clone() for name, tensor in tensors.items()}
+        for group, tensors in tree.items()
+    }
+
+
+def _bytes(tree: Tree) -> int:
+    return sum(t.numel() * t.element_size() for tensors in tree.values() for t in tensors.values())
+
+
+def _tensors(
+    x: np.ndarray, y: np.ndarray, dtype: torch.dtype
+) -> tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]:
+    return torch.from_numpy(x).flatten(1).to(dtype), torch.from_numpy(y)
+
+
+def _check(
+    network: Network, algorithm: Algorithm, training: LocalTraining, dataset: Dataset, rounds: int
+) -> None:
+    layers = network.architecture.layers
+    pixels = int(np.prod(dataset.x_train.shape[1:]))
+    if rounds < 1:
+        raise InputError(f"rounds = {rounds}", expected="a whole number >= 1", fix="set rounds = 100")
+    if (layers[0], layers[-1]) != (pixels, dataset.classes):
+        raise InputError(
+            f"a network of layers {layers} for data of {pixels} pixels and {dataset.classes} classes",
+            expected="as many inputs as pixels and as many outputs as classes",
+            fix=f"use layers ({pixels}, ..., {dataset.classes})",
+        )
+    if isinstance(network, SNN) != isinstance(training.loss, SpikeCountMSE):
+        raise InputError(
+            f"{type(training.loss).__name__} for a network of type {type(network).__name__}",
+            expected="CrossEntropy for an ANN, SpikeCountMSE for an SNN",
+            fix="exchange the loss in LocalTraining",
+        )
+    if algorithm.needs_sgd and not isinstance(training.optimiser, SGD):
+        raise InputError(
+            f"{algorithm.name} with {type(training.optimiser).__name__} on the clients",
+            expected="SGD, for which the algorithm's mathematics holds",
+            fix="train with SGD(learning_rate=0.1)",
+        )

@@ -1,0 +1,168 @@
+"""An experiment directory as `fedspike run` leaves it, with made-up numbers, for the report's tests."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROUNDS = 100
+FINAL_PERCENT = {
+    "ann": {10: 86.8, 7: 86.1, 5: 84.7, 4: 83.4, 3: 81.4},
+    "snn": {10: 86.6, 7: 85.2, 5: 82.7, 4: 80.3, 3: 76.1},
+}
+OPERATIONS = {"ann": 79_400.0, "snn": 1_146_000.0}
+PRICE_PJ = {"ann": 3.1, "snn": 0.1}
+SAMPLES_PER_ROUND = 20_000
+
+
+def run(
+    network: str = "ann",
+    classes: int | None = 10,
+    seed: int = 0,
+    *,
+    rounds: int = ROUNDS,
+    algorithm: str = "fedavg",
+    partition: dict[str, Any] | None = None,
+    final_percent: float | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """A finished run's own summary."""
+    partition = partition or {"kind": "classes", "classes": classes}
+    kind, centralised = partition["kind"], partition["kind"] == "centralised"
+    final = final_percent or FINAL_PERCENT[network].get(classes or 10, 80.0) + 0.2 * seed
+    energy = OPERATIONS[network] * SAMPLES_PER_ROUND * PRICE_PJ[network] * 1e-9
+    images = weights(40 if network == "ann" else 25, seed, noise=0.2 + 0.06 * (10 - (classes or 10)))
+    scale = float(np.abs(images).max()) / 127
+    config: dict[str, Any] = {"name": "study", "network": network, "seed": seed, "rounds": rounds}
+    config |= {"data": {"name": "fashion-mnist"}, "partition": partition}
+    config |= {"architecture": {"hidden": [100]}, "algorithm": {"kind": algorithm}}
+    config |= {"fleet": {"clients": 10, "clients_per_round": "all", "samples_per_round": 2000}}
+    config |= {"optimiser": {"kind": "adam", "learning_rate": 0.001}}
+    if network == "snn":
+        config |= {"snn": {"time_steps": 50, "beta": 0.9}, "loss": {"correct_rate": 0.8}}
+    exchanged = 0 if centralised else 10 * 79_510 * 4
+    return {
+        "schema": 1,
+        "name": f"{network}-{kind}{classes or ''}-{algorithm}-seed{seed}",
+        "network": network,
+        "partition": partition,
+        "classes_per_client": classes if kind in ("classes", "iid") else None,
+        "centralised": centralised,
+        "seed": seed,
+        "rounds": rounds,
+        "algorithm": algorithm,
+        "accuracy": curve(final / 100, rounds, seed, skew=10 - (classes or 10)),
+        "final_accuracy": final / 100,
+        "final_accuracy_mean_last_10": final / 100 - 0.002,
+        "training_loss": [0.5] * rounds,
+        "parameters": 79_510,
+        "layers": [784, 100, 10],
+        "time_steps": 50 if network == "snn" else None,
+        "samples_per_round": SAMPLES_PER_ROUND,
+        "forward_operations_per_sample": OPERATIONS[network],
+        "operations": {"mac": 1, "ac": 0},
+        "spikes_per_sample": {},
+        "study_energy_mj_per_round": energy,
+        "uplink_bytes_per_round": exchanged,
+        "downlink_bytes_per_round": exchanged,
+        "seconds": 81.5,
+        "class_counts": counts(classes, centralised),
+        "model_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "config": config,
+        "weights": {"sharpness": 1.7 - 0.01 * seed},
+        "hidden_weights": {
+            "shape": list(images.shape),
+            "scale": scale,
+            "int8_base64": base64.b64encode(np.rint(images / scale).astype(np.int8)).decode(),
+        },
+    } | changes
+
+
+def study(seeds: int = 1) -> list[dict[str, Any]]:
+    """The runs of the founding study with the centralised baseline: twelve for each seed."""
+    central = {"kind": "centralised"}
+    return [
+        *(
+            run(network, classes, seed)
+            for seed in range(seeds)
+            for network in ("ann", "snn")
+            for classes in (10, 7, 5, 4, 3)
+        ),
+        *(
+            run(network, None, seed, partition=central, final_percent=87.5 + seed)
+            for seed in range(seeds)
+            for network in ("ann", "snn")
+        ),
+    ]
+
+
+def write(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Path:
+    """Lay the runs down as an experiment and return its directory."""
+    for one in runs:
+        home = directory / str(one["name"])
+        home.mkdir(parents=True)
+        (home / "config.toml").write_text("")
+        (home / "summary.json").write_text(json.dumps(one))
+    summary = {
+        "schema": 1,
+        "name": "study",
+        "command": "fedspike run study",
+        "created": "2026-11-22T21:14:05+00:00",
+        "environment": {"python": "3.11.2", "torch": "2.13.0", "git_commit": None, "cores": 2},
+        "dataset": {
+            "name": "fashion-mnist",
+            "source": "the cache",
+            "sha256": {"train-images-idx3-ubyte.gz": "3aede38d61863908" * 4},
+            "train_samples": 60_000,
+            "test_samples": 10_000,
+        },
+        "runs": [{k: v for k, v in one.items() if k != "hidden_weights"} for one in runs],
+    }
+    (directory / "summary.json").write_text(json.dumps(summary | changes))
+    return directory
+
+
+def curve(final: float, rounds: int, seed: int, skew: int) -> list[float]:
+    """Rises fast, then slowly; the more skewed, the slower and the more unsteady. Ends at final."""
+    steps = np.arange(1, rounds + 1)
+    rise = final - (final - 0.3) * np.exp(-steps / (3 + 1.5 * skew))
+    swing = np.sin(steps * (2.1 + seed)) * np.sin(steps * 0.7) * 0.004 * skew
+    values = np.clip(rise + swing * np.minimum(1, steps / 20), 0.1, 1)
+    return [*values[:-1].round(4).tolist(), final]
+
+
+def counts(classes: int | None, centralised: bool) -> list[list[int]]:
+    """Ten clients with 6,000 samples each of so many classes, or one with everything."""
+    if centralised:
+        return [[6000] * 10]
+    held = classes or 2
+    return [
+        [6000 // held if (label - client) % 10 < held else 0 for label in range(10)]
+        for client in range(10)
+    ]
+
+
+def garments(count: int, seed: int = 0) -> np.ndarray:
+    """Flat clothes with sharp edges: trousers, shirts and boots of random sizes."""
+    random = np.random.default_rng(seed)
+    images = np.zeros((count, 28, 28))
+    for i, image in enumerate(images):
+        width, top = random.integers(4, 7), random.integers(2, 6)
+        image[top:26, 14 - width : 14 + width] = random.uniform(0.5, 1)
+        if i % 3 == 0:
+            image[top + 8 : 26, 13:15] = 0  # between the legs
+        elif i % 3 == 1:
+            image[top : top + 6, 3:25] = 0.8  # sleeves
+            image[top + 3 : 26 : 4, 14 - width : 14 + width] *= 0.6  # stripes
+        else:
+            image[20:26, 4:14] = 0.9  # a toe
+    return images
+
+
+def weights(count: int, seed: int, noise: float) -> np.ndarray:
+    """What a hidden layer might have learnt: one garment against another, and noise."""
+    random = np.random.default_rng(seed + 100)
+    difference = garments(count, seed) - 0.7 * garments(count, seed + 1)[::-1]
+    return 0.2 * (difference + noise * random.uniform(-1, 1, difference.shape))

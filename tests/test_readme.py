@@ -1,0 +1,123 @@
+"""What the documents promise is true: the README's code runs, its links lead somewhere."""
+
+import doctest
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import requires
+from pathlib import Path
+
+import msgspec
+import pytest
+from packaging.requirements import Requirement
+
+from fedspike.experiment import config, sweep
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+
+
+def blocks(language: str, text: str) -> list[str]:
+    """The text's code blocks in that language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_code_runs_and_learns() -> None:
+    (code,) = blocks("python", README)
+    assert len(code.splitlines()) <= 15
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stderr == ""
+    rounds = re.findall(r"^(\d): (\d+\.\d)%, ([\d,]+) accumulates$", run.stdout, re.MULTILINE)
+    assert [int(number) for number, _, _ in rounds] == [1, 2, 3, 4, 5]
+    assert float(rounds[-1][1]) > 30  # 10 classes: guessing gives 10
+
+
+def test_the_readme_begins_with_the_answer() -> None:
+    """On the first screen: a table, the command, the code, what it is not, and no badges."""
+    first_screen = README.splitlines()[:45]
+    for wanted in ("| classes per device", "make study", "```python", "**What it is not.**"):
+        assert any(line.startswith(wanted) for line in first_screen), wanted
+    assert "![" not in README
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    here = [link for link in links if "://" not in link]
+    assert [link for link in here if not (document.parent / link).is_file()] == []
+
+
+def test_the_walk_through_the_rooms_is_true() -> None:
+    code = "\n".join(blocks("pycon", (ROOT / "docs/rooms.md").read_text(encoding="utf-8")))
+    walk = doctest.DocTestParser().get_doctest(code, {}, "docs/rooms.md", None, None)
+    done = doctest.DocTestRunner().run(walk)
+    assert done.attempted > 20
+    assert done.failed == 0
+
+
+def test_contributing_is_short() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 50
+
+
+def test_every_key_and_kind_has_its_line() -> None:
+    """One line in docs/configuration.md for whatever a file may say, with the default it has."""
+    lines = (ROOT / "docs/configuration.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    tables = [table for table in vars(config).values() if is_table(table)]
+    assert len(tables) > 10
+    for table in tables:
+        tag = table.__struct_config__.tag
+        for field in msgspec.structs.fields(table):
+            found = [row for row in rows if re.search(rf"`(\w+\.)?{field.name}`", row)]
+            if tag:
+                found = [row for row in found if row.startswith(f'| `"{tag}"`')]
+            assert found or is_table_of_its_own(field, lines), f"{table.__name__}.{field.name}"
+            if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+                numbers = {
+                    float(n) for row in found for n in re.findall(r"\d[\d.]*(?:e-?\d+)?", row)
+                }
+                assert field.default in numbers, f"{table.__name__}.{field.name}"
+        assert not tag or any(row.startswith(f'| `"{tag}"`') for row in rows), tag
+
+
+def is_table(thing: object) -> bool:
+    return (
+        isinstance(thing, type)
+        and issubclass(thing, config.Table)
+        and thing not in (config.Table, config.KindTable)
+    )
+
+
+def is_table_of_its_own(field: msgspec.structs.FieldInfo, lines: list[str]) -> bool:
+    return any(line.startswith("## ") and f"`[{field.name}]`" in line for line in lines)
+
+
+def test_the_documented_toml_is_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    (documented,) = blocks("toml", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"))
+    file.write_text('name = "mine"\n[partition]\nkind = "classes"\n' + documented)
+    assert len(sweep.read(str(file)).runs) == 2 * 3 * 3
+
+
+def test_constraints_fix_what_pyproject_asks_for() -> None:
+    """Every requirement has one exact version, inside the range that pyproject.toml gives."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    fixed = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert fixed["torch"] == "2.13.0"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    wanted = [Requirement(text) for texts in lists for text in texts]
+    assert len(wanted) > 10
+    for requirement in wanted:
+        if requirement.name != "fedspike":
+            assert fixed[requirement.name.lower()] in requirement.specifier, requirement.name
+
+
+def test_torch_has_no_upper_bound() -> None:
+    """A GPU machine brings its own."""
+    (torch,) = [
+        r for text in requires("fedspike") or [] if (r := Requirement(text)).name == "torch"
+    ]
+    assert {specifier.operator for specifier in torch.specifier} == {">="}
