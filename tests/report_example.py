@@ -33,7 +33,9 @@ def run(
     kind, centralised = partition["kind"], partition["kind"] == "centralised"
     final = final_percent or FINAL_PERCENT[network].get(classes or 10, 80.0) + 0.2 * seed
     energy = OPERATIONS[network] * SAMPLES_PER_ROUND * PRICE_PJ[network] * 1e-9
-    images = weights(40 if network == "ann" else 25, seed, noise=0.2 + 0.06 * (10 - (classes or 10)))
+    images = weights(
+        40 if network == "ann" else 25, seed, noise=0.2 + 0.06 * (10 - (classes or 10))
+    )
     scale = float(np.abs(images).max()) / 127
     config: dict[str, Any] = {"name": "study", "network": network, "seed": seed, "rounds": rounds}
     config |= {"data": {"name": "fashion-mnist"}, "partition": partition}

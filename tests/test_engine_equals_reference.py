@@ -4,6 +4,8 @@ In float64 the only difference left is the order of sums, about 1e-13 a step; a 
 missed reset shows at 1e-3 and above. 1e-9 keeps clear of both.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ NETWORKS: dict[str, Network] = {
     "deep-ann": ANN(DEEP),
     "deep-snn-zero-reset": SNN(DEEP, LIF(beta=0.8, threshold=0.7, reset="zero"), RateCode(3)),
 }
-ALGORITHMS = {
+ALGORITHMS: dict[str, tuple[Algorithm, Adam | SGD]] = {
     "fedavg": (fedavg(), Adam()),
     "fedprox": (fedprox(mu=0.1), Adam()),
     "scaffold": (scaffold(), SGD(0.1)),
@@ -39,9 +41,10 @@ ALGORITHMS = {
 
 
 def training(network: Network, optimiser: Adam | SGD, epochs: int = 1) -> LocalTraining:
-    spiking = isinstance(network, SNN)
-    loss = SpikeCountMSE(network.code.time_steps) if spiking else CrossEntropy()
-    return LocalTraining(loss, optimiser, epochs=epochs, batch_size=16)
+    if isinstance(network, SNN):
+        loss = SpikeCountMSE(network.code.time_steps)
+        return LocalTraining(loss, optimiser, epochs=epochs, batch_size=16)
+    return LocalTraining(CrossEntropy(), optimiser, epochs=epochs, batch_size=16)
 
 
 def compare(
@@ -53,7 +56,7 @@ def compare(
     epochs: int = 1,
     dataset: Dataset = SAMPLE,
 ) -> list[Round]:
-    setting = {
+    setting: dict[str, Any] = {
         "network": network,
         "algorithm": algorithm,
         "fleet": fleet,
@@ -85,7 +88,9 @@ def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
     shards = ClassesPerClient(3)(SAMPLE.y_train, clients=5, seed=0)
     fleet = Fleet(tuple(shards), clients_per_round=4, samples_per_round=40)
     rounds = compare(NETWORKS[network], *ALGORITHMS[algorithm], fleet)
-    weights = rounds[-1].state.model["hidden.weight" if "hidden.weight" in rounds[-1].state.model else "hidden1.weight"]
+    weights = rounds[-1].state.model[
+        "hidden.weight" if "hidden.weight" in rounds[-1].state.model else "hidden1.weight"
+    ]
     start = rounds[0].state.model[next(iter(rounds[0].state.model))]
     assert not torch.equal(weights, start), "nothing was learned, so nothing was compared"
 

@@ -18,7 +18,9 @@ from torch import Tensor
 from fedspike.errors import InputError
 from fedspike.randomness import words
 
-_threads = ThreadPoolExecutor(os.cpu_count())  # NumPy draws and compares outside the interpreter lock
+_threads = ThreadPoolExecutor(
+    os.cpu_count()
+)  # NumPy draws and compares outside the interpreter lock
 _BLOCK = 32  # samples that one thread draws in one go
 
 

@@ -65,7 +65,9 @@ class Architecture:
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Inputs and outputs of every layer that has weights."""
-        return dict(zip(self.names, zip(self.layers[:-1], self.layers[1:], strict=True), strict=True))
+        return dict(
+            zip(self.names, zip(self.layers[:-1], self.layers[1:], strict=True), strict=True)
+        )
 
     @property
     def synapses(self) -> int:
@@ -147,7 +149,8 @@ class SNN:
             spikes_in[name] = _count(spikes, present)
             # The weights do not change with time, so one product serves all time steps.
             rows = spikes.movedim(0, 1).flatten(1, 2)
-            currents = _linear(parameters, name, rows).unflatten(1, (len(spikes), -1))
+            currents = _linear(parameters, name, rows)
+            currents = currents.reshape(len(rows), len(spikes), -1, currents.shape[2])
             spikes = self.neuron.spikes(currents.movedim(1, 0))
         return Forward(scores=spikes.sum(0), spikes_in=spikes_in)
 

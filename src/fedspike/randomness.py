@@ -5,7 +5,7 @@ Philox (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3
 address and can be drawn again by anybody, in any order:
 
     key     = first 128 bits of SHA-256("fedspike" | seed | purpose)
-    counter = (block, sample, client, round), 64 bits each; the block counts up from 0
+    counter = (block, sample, client, round), 64 bits each; the block counts up from 1
 
 Two different addresses never share a block, as long as one address draws fewer than 2^64 of them.
 """

@@ -68,33 +68,38 @@ class SpikingNetwork(nn.Module):
         beta, threshold = torch.tensor([neuron.beta, neuron.threshold], dtype=torch.float64)
         for name, (inputs, outputs) in network.architecture.sizes.items():
             self.add_module(name, nn.Linear(inputs, outputs))
-        self.neurons = nn.ModuleList(
-            snntorch.Leaky(
-                beta=beta,
-                threshold=threshold,
-                reset_mechanism=neuron.reset,
-                spike_grad=arctan,
-            )
-            for _ in network.architecture.names
-        )
         self.names = network.architecture.names
+        self.neurons = nn.ModuleDict(
+            {
+                name: snntorch.Leaky(
+                    beta=beta,
+                    threshold=threshold,
+                    reset_mechanism=neuron.reset,
+                    spike_grad=arctan,
+                )
+                for name in self.names
+            }
+        )
         self.spikes_in = dict.fromkeys(self.names, 0)  # counted since the start
 
-    def forward(self, spikes: Float[Tensor, "time batch pixel"]) -> Float[Tensor, "time batch class"]:
+    def forward(
+        self, spikes: Float[Tensor, "time batch pixel"]
+    ) -> Float[Tensor, "time batch class"]:
         """Output spikes of one batch at every time step, from rest."""
-        membranes = [neuron.init_leaky() for neuron in self.neurons]
+        membranes = {name: torch.zeros(0) for name in self.names}  # what Leaky takes for rest
         recorded = []
         for flowing in spikes:
-            for i, (name, neuron) in enumerate(zip(self.names, self.neurons, strict=True)):
+            for name in self.names:
                 self.spikes_in[name] += int(flowing.sum())
-                flowing, membranes[i] = neuron(self.get_submodule(name)(flowing), membranes[i])
+                current = self.get_submodule(name)(flowing)
+                flowing, membranes[name] = self.neurons[name](current, membranes[name])
             recorded.append(flowing)
         return torch.stack(recorded)
 
 
 @dataclass(frozen=True)
 class ReferenceRound:
-    """A round's result: the global model, its accuracy, and the spikes that entered each layer in training."""
+    """The global model, its accuracy, and the spikes that entered each layer in training."""
 
     number: int
     model: Parameters
@@ -128,10 +133,18 @@ def federated_learning(
             module = _module(network, received["model"], dtype)
             memory = memories.get(client) or algorithm.start_client(received["model"])
             shown = torch.from_numpy(fleet.shown(seed, number, client, training.epochs))
+            address = Address(seed, "encode", number, (client,), (0,))
             steps = _train_client(
-                module, network, algorithm, training, received, memory, images, labels, shown,
-                Address(seed, "encode", number, (client,), (0,)),
-            )  # fmt: skip
+                module,
+                network,
+                algorithm,
+                training,
+                received,
+                memory,
+                images[shown],
+                labels[shown],
+                address,
+            )
             trained = {name: w.detach().clone() for name, w in module.named_parameters()}
             reply, memories[client] = _answer(algorithm, training, received, trained, memory, steps)
             replies.append(reply)
@@ -166,7 +179,6 @@ def _train_client(
     memory: Tree,
     images: Tensor,
     labels: Tensor,
-    shown: Tensor,
     address: Address,
 ) -> int:
     """Train one client's module in place; return the number of steps."""
@@ -180,16 +192,18 @@ def _train_client(
             module.parameters(), lr=settings.learning_rate, betas=betas, eps=settings.epsilon
         )
     steps = 0
-    samples = len(shown) // training.epochs
+    samples = len(labels) // training.epochs
     for epoch in range(training.epochs):
         for first in range(0, samples, training.batch_size):
             begin = epoch * samples + first
             end = epoch * samples + min(first + training.batch_size, samples)
-            x, y = images[shown[begin:end]], labels[shown[begin:end]]
+            x, y = images[begin:end], labels[begin:end]
             here = Address(address.seed, address.purpose, address.round, address.clients, (begin,))
             optimiser.zero_grad()
             _loss(module, network, training, x, y, here).backward()  # type: ignore[no-untyped-call]
-            gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+            gradients = {
+                name: p.grad for name, p in module.named_parameters() if p.grad is not None
+            }
             parameters = {name: p.detach() for name, p in module.named_parameters()}
             for name, g in algorithm.correct(gradients, parameters, received, memory).items():
                 module.get_parameter(name).grad = g

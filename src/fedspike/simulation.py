@@ -27,8 +27,8 @@ from fedspike.networks import SNN, Network, Parameters
 from fedspike.randomness import stream
 from fedspike.training import SGD, LocalTraining
 
-# Clients are trained side by side as long as the inputs of one of their steps stay under this size together:
-# about what a processor's last cache holds (2 spiking clients of the founding study, or 100 conventional ones).
+# Clients are trained side by side as long as the inputs of one of their steps together stay under this
+# size, about what a last-level cache holds: 2 spiking clients of the founding study, 120 conventional ones.
 _BLOCK_BYTES = 48 * 2**20
 _TEST_BATCH = 200
 
@@ -102,7 +102,7 @@ def simulate(
     Accuracy is the global model's on all test images, a fraction. Raises InputError, before any work, if the
     parts do not fit together.
     """
-    _check(network, algorithm, training, dataset, rounds)
+    _check(network, algorithm, fleet, training, dataset, rounds)
     train_set = _tensors(dataset.x_train, dataset.y_train, dtype)
     test_set = _tensors(dataset.x_test, dataset.y_test, dtype)
     if state is None:
@@ -247,17 +247,31 @@ def _tensors(
 
 
 def _check(
-    network: Network, algorithm: Algorithm, training: LocalTraining, dataset: Dataset, rounds: int
+    network: Network,
+    algorithm: Algorithm,
+    fleet: Fleet,
+    training: LocalTraining,
+    dataset: Dataset,
+    rounds: int,
 ) -> None:
     layers = network.architecture.layers
     pixels = int(np.prod(dataset.x_train.shape[1:]))
     if rounds < 1:
-        raise InputError(f"rounds = {rounds}", expected="a whole number >= 1", fix="set rounds = 100")
+        raise InputError(
+            f"rounds = {rounds}", expected="a whole number >= 1", fix="set rounds = 100"
+        )
     if (layers[0], layers[-1]) != (pixels, dataset.classes):
         raise InputError(
             f"a network of layers {layers} for data of {pixels} pixels and {dataset.classes} classes",
             expected="as many inputs as pixels and as many outputs as classes",
             fix=f"use layers ({pixels}, ..., {dataset.classes})",
+        )
+    last = max(int(shard.max()) for shard in fleet.shards)
+    if last >= len(dataset.y_train):
+        raise InputError(
+            f"a fleet that holds sample number {last} of a data set of {len(dataset.y_train)} samples",
+            expected="shards made from this data set's labels",
+            fix="make the partition again from dataset.y_train",
         )
     if isinstance(network, SNN) != isinstance(training.loss, SpikeCountMSE):
         raise InputError(
@@ -265,6 +279,14 @@ def _check(
             expected="CrossEntropy for an ANN, SpikeCountMSE for an SNN",
             fix="exchange the loss in LocalTraining",
         )
+    if isinstance(network, SNN) and isinstance(training.loss, SpikeCountMSE):
+        steps, targets_for = network.code.time_steps, training.loss.time_steps
+        if steps != targets_for:
+            raise InputError(
+                f"a loss for {targets_for} time steps with a code of {steps}",
+                expected="the same number of time steps in both",
+                fix=f"SpikeCountMSE(time_steps={steps})",
+            )
     if algorithm.needs_sgd and not isinstance(training.optimiser, SGD):
         raise InputError(
             f"{algorithm.name} with {type(training.optimiser).__name__} on the clients",

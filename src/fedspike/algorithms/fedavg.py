@@ -19,7 +19,7 @@ def fedavg() -> Algorithm:
     return Algorithm(
         name="fedavg",
         start_server=lambda model: {"model": model},
-        start_client=lambda model: {},
+        start_client=lambda _model: {},
         send=lambda server: {"model": server["model"]},
         correct=_correct,
         answer=_answer,

@@ -170,8 +170,8 @@ def _prepare_torch(threads: str | None) -> None:
             expected=f"a whole number from 1 to {MOST_THREADS}",
             fix="leave it out, or use the number of cores",
         )
-    # OpenMP's threads spin while they wait, which on a machine with other work slowed small networks
-    # down 3 to 10 times (2 cores, load 3); asleep they cost nothing. Read once, when torch is loaded.
+    # While they wait, OpenMP's threads spin, which slowed small networks down 3 to 10 times where
+    # other programs used the cores too; asleep they cost nothing. Read once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 

@@ -9,7 +9,9 @@ PICOJOULE_IN_MILLIJOULE = 1e-9
 
 def prices_pj(profile: str) -> dict[str, float]:
     """The prices of a shipped profile: operation -> picojoule."""
-    text = resources.files("fedspike.energy").joinpath(f"profiles/{profile}.toml").read_text("utf-8")
+    text = (
+        resources.files("fedspike.energy").joinpath(f"profiles/{profile}.toml").read_text("utf-8")
+    )
     prices: dict[str, float] = tomllib.loads(text)["price_pj"]
     return prices
 

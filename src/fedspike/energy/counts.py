@@ -12,10 +12,10 @@ def forward_operations(
     """Synaptic operations of forward passes, as the founding study counts them.
 
         ANN:  samples * sum over layers of I*O     multiply-accumulates (its Eq. 2)
-        SNN:  sum over layers of spikes_in * O     accumulates          (its Eq. 3, with T*R the spikes counted)
+        SNN:  sum over layers of spikes_in * O     accumulates           (its Eq. 3, T*R counted)
 
-    `sizes[layer]` is (inputs I, outputs O); `spikes_in[layer]` counts the spikes that entered the layer over all
-    time steps of all samples, and is empty for an ANN.
+    `sizes[layer]` is (inputs I, outputs O); `spikes_in[layer]` counts the spikes that entered the layer
+    over all time steps of all samples, and is empty for an ANN.
 
     >>> sizes = {"hidden": (784, 100), "output": (100, 10)}
     >>> forward_operations(sizes, samples=1, spikes_in={})

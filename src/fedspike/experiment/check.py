@@ -1,28 +1,19 @@
 """Values of a TOML file -> a `Configuration`, or one error that names the key and the cure."""
 
 import difflib
-import functools
 import math
 import re
-import types
-import typing
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from fedspike.errors import InputError
-from fedspike.experiment import config
+from fedspike.experiment import config, schema
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document, Key
 
 EXPERIMENT_KEYS = ("centralised_baseline", "sweep")  # of a whole file, not of one run
-WORDS = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text in quotes",
-    type(None): "nothing",
-}
 
 
 def configuration(document: Document, values: dict[str, Any]) -> Configuration:
@@ -30,6 +21,7 @@ def configuration(document: Document, values: dict[str, Any]) -> Configuration:
 
     Raises InputError, naming file, line and key, at the first key that cannot be used.
     """
+    values = {name: _with_kind(name, value) for name, value in values.items()}
     _known_keys(document, values, Configuration, ())
     # Both networks' tables are checked, also the ones that this run's network does not need.
     complete = {"snn": {}, "loss": {}, **values}
@@ -77,7 +69,7 @@ def resolve(settings: Configuration) -> Configuration:
     )
 
 
-def nearest(name: str, known: typing.Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """Advice for an unknown name: the most similar known ones, else all of them.
 
     >>> nearest("clases", ["classes", "kind"])
@@ -98,44 +90,43 @@ def _one_client(fleet: config.Fleet) -> config.Fleet:
     return config.Fleet(clients=1, clients_per_round=1, samples_per_round=samples)
 
 
+def _with_kind(name: str, value: object) -> object:
+    """A table that does not say its kind has the usual one."""
+    usual = schema.usual_kind(name)
+    return {"kind": usual, **value} if usual and isinstance(value, dict) else value
+
+
 def _known_keys(document: Document, values: dict[str, Any], table: Any, key: Key) -> None:
     """Raise at the first key that its table does not have."""
-    kinds = _kinds(table)
-    if kinds:
-        kind = values.get("kind")
-        if not isinstance(kind, str) or kind not in kinds:
-            here = (*key, "kind") if "kind" in values else key
-            known = ", ".join(f'"{name}"' for name in kinds)
-            raise document.error(
-                here,
-                f"{'.'.join(key)} has kind = {_show(kind)}"
-                if "kind" in values
-                else f"{'.'.join(key)} has no kind",
-                expected=f"kind = one of {known}",
-                fix=nearest(str(kind or ""), kinds),
-            )
-    fields = _fields(kinds[values["kind"]] if kinds else _tables(table)[0])
+    kinds = schema.kinds(table)
+    if kinds and (not isinstance(values["kind"], str) or values["kind"] not in kinds):
+        raise document.error(
+            (*key, "kind"),
+            f"{key[0]}.kind = {schema.written(values['kind'])}",
+            expected=f"one of {', '.join(map(schema.written, kinds))}",
+            fix=nearest(str(values["kind"]), kinds),
+        )
+    fields = schema.fields(kinds[values["kind"]] if kinds else schema.tables(table)[0])
     known_keys = [*fields, *(["kind"] if kinds else []), *(() if key else EXPERIMENT_KEYS)]
     for name, value in values.items():
         if name not in known_keys:
             place = f"[{'.'.join(key)}]" if key else "the top level"
-            place += f" of kind {values['kind']!r}" if kinds else ""
+            place += f" of kind {schema.written(values['kind'])}" if kinds else ""
             raise document.error(
                 (*key, name),
                 f"unknown key {'.'.join((*key, name))}",
                 expected=f"in {place}: {', '.join(sorted(known_keys))}",
-                fix=_elsewhere(name) or nearest(name, known_keys),
+                fix=schema.home_of(name, key) or nearest(name, known_keys),
             )
-        inner = fields.get(name)
-        if inner is not None and _is_table(inner):
+        if name in fields and schema.tables(fields[name]):
             if not isinstance(value, dict):
                 raise document.error(
                     (*key, name),
-                    f"{name} = {_show(value)}",
+                    f"{name} = {schema.written(value)}",
                     expected=f"a table [{name}]",
                     fix=f"write [{name}] on a line of its own and its keys below",
                 )
-            _known_keys(document, value, inner, (*key, name))
+            _known_keys(document, value, fields[name], (*key, name))
 
 
 def _wrong_value(document: Document, values: dict[str, Any], message: str) -> InputError:
@@ -147,7 +138,7 @@ def _wrong_value(document: Document, values: dict[str, Any], message: str) -> In
         return document.error(
             key,
             f"{name} is missing",
-            expected=f"{name} = {_expected((*key, missing[1]), values)}",
+            expected=schema.described((*key, missing[1]), values),
             fix=f"add {name}",
         )
     value: Any = values
@@ -155,10 +146,15 @@ def _wrong_value(document: Document, values: dict[str, Any], message: str) -> In
         value = value.get(part) if isinstance(value, dict) else None
     return document.error(
         key,
-        f"{'.'.join(key)} = {_show(value)}",
-        expected=_expected(key, values),
-        fix=_usual(key, values),
+        f"{'.'.join(key)} = {schema.written(value)}",
+        expected=schema.described(key, values),
+        fix=_fix(key, values),
     )
+
+
+def _fix(key: Key, values: dict[str, Any]) -> str:
+    name, default = ".".join(key), schema.default(key, values)
+    return f"correct {name}" if default is None else f"set {name} = {default}, the default"
 
 
 def _possible(document: Document, settings: Configuration) -> None:
@@ -191,93 +187,3 @@ def _possible(document: Document, settings: Configuration) -> None:
                 expected="more spikes, in whole spikes, for the right class",
                 fix="set correct_rate = 0.8, incorrect_rate = 0.2 and at least 2 time steps",
             )
-
-
-def _expected(key: Key, values: dict[str, Any]) -> str:
-    """What the key of a checked path may hold, in words, from its type."""
-    return _describe(_fields(_table_of(key, values))[key[-1]])
-
-
-def _usual(key: Key, values: dict[str, Any]) -> str:
-    """The advice to use the default of a key, if it has one."""
-    fields = {field.name: field for field in msgspec.structs.fields(_table_of(key, values))}
-    default = fields[key[-1]].default
-    if default is None or default is msgspec.NODEFAULT:
-        return f"correct {'.'.join(key)}"
-    default = list(default) if isinstance(default, tuple) else default
-    return f"set {'.'.join(key)} = {_show(default)}, the default"
-
-
-def _table_of(key: Key, values: dict[str, Any]) -> type[config.Table]:
-    """The struct that has the last part of a checked key as its field."""
-    table: type[config.Table] = Configuration
-    for part in key[:-1]:
-        kind, values = _fields(table)[part], values.get(part, {})
-        table = _kinds(kind)[values["kind"]] if _kinds(kind) else _tables(kind)[0]
-    return table
-
-
-def _describe(kind: Any) -> str:
-    """A type in words: `Count | Literal["all"]` is 'a whole number >= 1 or "all"'."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        limits = arguments[1]
-        bounds = [
-            f"{sign} {bound:g}" if bound < 1e6 else f"{sign} {bound}"
-            for sign, bound in (
-                (">", limits.gt),
-                (">=", limits.ge),
-                ("<", limits.lt),
-                ("<=", limits.le),
-            )
-            if bound is not None and bound < 2**31
-        ]
-        words = _describe(arguments[0])
-        if limits.pattern:
-            return (
-                "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
-            )
-        if limits.min_length:
-            words += ", not empty"
-        return " ".join([words, " and ".join(bounds)]).strip()
-    if origin is typing.Literal:
-        return " or ".join(f'"{choice}"' for choice in arguments)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(choice) for choice in arguments)
-    if origin is tuple:
-        return f"a list of which each is {_describe(arguments[0])}"
-    return WORDS[kind]
-
-
-@functools.cache
-def _fields(table: type[config.Table]) -> dict[str, Any]:
-    return typing.get_type_hints(table, include_extras=True)
-
-
-def _elsewhere(name: str) -> str | None:
-    """Advice for a key that was written in the wrong table."""
-    for table_name, kind in _fields(Configuration).items():
-        if any(name in _fields(table) for table in _tables(kind)):
-            return f"write it in [{table_name}], as {table_name}.{name}"
-    return None
-
-
-def _tables(kind: Any) -> list[Any]:
-    choices = typing.get_args(kind) or (kind,)
-    return [c for c in choices if isinstance(c, type) and issubclass(c, config.Table)]
-
-
-def _is_table(kind: Any) -> bool:
-    return bool(_tables(kind))
-
-
-def _kinds(kind: Any) -> dict[str, Any]:
-    """The kinds of a table that has kinds, by name."""
-    tables = [table for table in _tables(kind) if issubclass(table, config.KindTable)]
-    return {table.__struct_config__.tag: table for table in tables}
-
-
-def _show(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    text = text.lower() if isinstance(value, bool) else text
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -45,7 +45,7 @@ def save(
     Raises InputError where it cannot be written; the checkpoint before stays as it was.
     """
     state = pack(tensors)
-    manifest = json_bytes(
+    manifest = _sealed(
         {
             "schema": 1,
             "round": round,
@@ -83,9 +83,9 @@ def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint
     if not folders:
         return None
     target = folders[-1]
-    fix = f"delete {target} to go on from {folders[-2].name}, whose checkpoint is beside it"
-    if len(folders) == 1:
-        fix = f"delete {folder.parent} to start this run again"
+    fix = f"delete {folder.parent} to start this run again"
+    if len(folders) > 1:
+        fix = f"delete {target} to go on from {folders[-2].name}, whose checkpoint is beside it"
     manifest = _manifest(target / MANIFEST, fix)
     if target.name != f"round-{manifest['round']:06d}":
         raise InputError(
@@ -122,25 +122,24 @@ def unpack(content: bytes, path: Path, fix: str) -> dict[str, Tensor]:
     return tensors
 
 
+def _sealed(manifest: dict[str, Any]) -> bytes:
+    """A manifest with its own hash, so that damage to it is found as well."""
+    return json_bytes({**manifest, "seal": hashlib.sha256(json_bytes(manifest)).hexdigest()})
+
+
 def _manifest(path: Path, fix: str) -> dict[str, Any]:
     """The manifest, which must be, to the byte, what we would write for its content."""
     try:
         content = path.read_bytes()
         manifest: dict[str, Any] = json.loads(content)
-        intact = (
-            json_bytes(manifest) == content
-            and manifest["schema"] == 1
-            and isinstance(manifest["round"], int)
-            and isinstance(manifest["about"], dict)
-            and all({"bytes", "sha256"} == set(manifest[name]) for name in (STATE, "rounds.jsonl"))
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        intact = _sealed({k: v for k, v in manifest.items() if k != "seal"}) == content
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({error})", expected="a manifest as fedspike wrote it", fix=fix
         ) from error
-    if not intact:
+    if not intact or manifest["schema"] != 1:
         raise InputError(
-            f"{path}: was changed", expected="a manifest as fedspike wrote it", fix=fix
+            f"{path}: was changed", expected="a manifest as this fedspike writes it", fix=fix
         )
     return manifest
 

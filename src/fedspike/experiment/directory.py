@@ -83,14 +83,14 @@ def settle(folder: Path) -> None:
 
 def append_line(path: Path, line: bytes) -> None:
     """Append a line; if that fails, what was there before stays and no part of the line."""
-    with storing(path), path.open("ab") as file:
-        before = file.tell()
+    with storing(path), path.open("ab", buffering=0) as file:
+        before, left = file.tell(), line + b"\n"
         try:
-            file.write(line + b"\n")
-            file.flush()
+            while left:  # a disk that runs full takes a part first and complains then
+                left = left[file.write(left) :]
             os.fsync(file.fileno())
         except BaseException:
-            os.truncate(path, before)
+            file.truncate(before)
             raise
 
 

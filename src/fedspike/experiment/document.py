@@ -30,12 +30,11 @@ class Document:
         An option has the last word: a sweep over the same key, or over a part of it, ends.
         """
         if key[0] == "sweep" and len(key) > 1:
-            swept = {**self.sweep, ".".join(key[1:]): value}
-            values = {**self.values, "sweep": swept}
+            values = {**self.values, "sweep": {**self.sweep, ".".join(key[1:]): value}}
         else:
             values = self._put(self.values, key, value, option)
             scope = key[:-1] if key[-1] == "kind" else key
-            if isinstance(self.values.get("sweep"), dict):
+            if isinstance(values.get("sweep"), dict):
                 kept = {name: v for name, v in self.sweep.items() if not _related(name, scope)}
                 values = {**values, "sweep": kept}
         return replace(self, values=values, options={**self.options, key: option})

@@ -45,15 +45,17 @@ def perform(
     with claimed(folder):
         for run in experiment.runs:
             _demand_same_settings(run, folder / run.name, dataset)
-        finished: list[Record] = []
+        homes = {run.name: folder / run.name for run in experiment.runs}
+        found = {name: _summary(home) for name, home in homes.items()}
+        finished = {name: done for name, done in found.items() if done is not None}
         for run in experiment.runs:
-            home = folder / run.name
-            if (done := _summary(home)) is not None:
-                yield Skipped(run, done)
-            else:
-                done = yield from _train(run, home, dataset, experiment)
-            finished.append(done)
+            if run.name in finished:
+                yield Skipped(run, finished[run.name])
+                continue
+            finished[run.name] = yield from _train(run, homes[run.name], dataset, experiment)
             _store(experiment, folder, command, dataset, finished)
+            yield Finished(run, finished[run.name])
+        _store(experiment, folder, command, dataset, finished)
 
 
 def _train(
@@ -109,7 +111,6 @@ def _train(
         data_sha256=_data_sha256(dataset),
     )
     write_whole(home / "summary.json", json_bytes(done))
-    yield Finished(run, done)
     return done
 
 
@@ -162,10 +163,15 @@ def _of(values: dict[str, Any], key: str) -> object:
 
 
 def _store(
-    experiment: Experiment, folder: Path, command: str, dataset: Dataset, runs: list[Record]
+    experiment: Experiment,
+    folder: Path,
+    command: str,
+    dataset: Dataset,
+    finished: dict[str, Record],
 ) -> None:
     """Store the experiment's summary, unless it is there already."""
     path = folder / "summary.json"
+    runs = [finished[run.name] for run in experiment.runs if run.name in finished]
     new = summary.of_experiment(experiment.name, command, environment(), dataset, runs)
     if path.exists():
         old = read_json(path, fix=f"delete {path}; it is made again from the runs")

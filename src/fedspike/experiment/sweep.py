@@ -61,21 +61,19 @@ def read(
     ['ann-classes10-seed0', 'ann-classes3-seed0', 'snn-classes10-seed0', 'snn-classes3-seed0']
     """
     source = document.read(*_locate(preset_or_file))
-    check.numbers(source, source.values)
     for option in options:
         source = source.override(*document.parse_option(option), f"--set {option}")
     if seeds is not None:
         source = source.override(("sweep", "seed"), _seeds(seeds), f"--seeds {seeds}")
     if data_dir is not None:
         source = source.override(("data", "data_dir"), data_dir, f"--data-dir {data_dir}")
-    check.numbers(source, source.values)
     return expand(source)
 
 
 def expand(source: Document) -> Experiment:
     """Every run that a document stands for; equal ones once, conventional networks first."""
-    values, axes = dict(source.values), _axes(source)
-    baseline = values.pop("centralised_baseline", False)
+    check.numbers(source, source.values)
+    axes, baseline = _axes(source), source.values.get("centralised_baseline", False)
     if not isinstance(baseline, bool):
         raise source.error(
             ("centralised_baseline",),

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import altair as alt
 
@@ -14,25 +15,33 @@ from fedspike.report.summary import Run
 WIDTH, HEIGHT = 330, 210
 CELL = 26
 MOST_NUMBERED = 12  # clients or classes, beyond which a number in each cell is too small to read
+MOST_CELLS = 400  # of one partition; a fleet of thousands would be a page of many megabytes
 
 
-def accuracy_floor(comparisons: Sequence[Comparison]) -> int:
-    """Where the accuracy axes of the page begin, in percent: below all but the first rounds.
+@dataclass(frozen=True)
+class AccuracyAxis:
+    """What all accuracy axes of the page span, in percent."""
 
-    The first rounds start near chance and would take up most of the axis.
-    """
+    low: int
+    high: int
+
+
+def accuracy_axis(comparisons: Sequence[Comparison]) -> AccuracyAxis:
+    """From below all but the first tenth of the rounds, which would take up most, to the best."""
     runs = [run for comparison in comparisons for group in comparison.groups for run in group.runs]
-    settled = [min(run.accuracy[min(9, len(run.accuracy) // 2) :]) for run in runs]
-    return 10 * math.floor(10 * min(settled))
+    settled = [min(run.accuracy[len(run.accuracy) // 10 :]) for run in runs]
+    best = max(max(run.accuracy) for run in runs)
+    low = min(10 * math.floor(10 * min(settled)), 90)
+    return AccuracyAxis(low, max(10 * math.ceil(10 * best), low + 10))
 
 
-def accuracy_chart(comparison: Comparison, floor: int) -> alt.LayerChart:
+def accuracy_chart(comparison: Comparison, axis: AccuracyAxis) -> alt.LayerChart:
     """Test accuracy against rounds: a line per network, a band from its lowest to its highest seed.
 
     Diamonds right of the lines are the founding study's printed final accuracies.
     """
     rounds = max(len(run.accuracy) for group in comparison.groups for run in group.runs)
-    scale = alt.Scale(domain=[floor, 100], nice=False)
+    scale = alt.Scale(domain=[axis.low, axis.high], nice=False)
     x = alt.X(
         "round:Q",
         title="round",
@@ -49,24 +58,33 @@ def accuracy_chart(comparison: Comparison, floor: int) -> alt.LayerChart:
     )
     layers: list[alt.Chart] = []
     for group in comparison.groups:
-        points = [point for point in _curve(group) if point["low"] >= floor]
+        points = [point for point in _curve(group) if point["low"] >= axis.low]
         base = alt.Chart(alt.Data(values=points)).encode(x=x)
         colour = LIGHT[group.network]
         if len(group.runs) > 1:
             band = base.mark_area(color=colour, opacity=0.2)
             layers.append(band.encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"))
-        layers.append(base.mark_line(color=colour, strokeWidth=1.8).encode(y=y))
-    layers += [*_printed_marks(comparison, rounds), *_end_labels(comparison, rounds, floor)]
+        layers.append(base.mark_line(color=colour, strokeWidth=1.8, point=rounds == 1).encode(y=y))
+    layers += [*_printed_marks(comparison, rounds), *_end_labels(comparison, rounds, axis)]
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=comparison.label)
 
 
-def partition_chart(run: Run, title: str) -> alt.LayerChart:
-    """Clients against classes: the darker a cell, the more samples."""
-    clients, classes = len(run.class_counts), max(map(len, run.class_counts))
-    most = max(max(counts, default=0) for counts in run.class_counts) or 1
+def clients_drawn(run: Run) -> int:
+    """How many of a run's clients a partition chart has room for."""
+    return min(len(run.class_counts), max(1, MOST_CELLS // max(map(len, run.class_counts))))
+
+
+def most_samples(runs: Sequence[Run]) -> int:
+    """The most samples that any client of these runs has of one class."""
+    return max(max(counts, default=0) for run in runs for counts in run.class_counts)
+
+
+def partition_chart(run: Run, title: str, most: int) -> alt.LayerChart:
+    """Clients against classes: the more samples, the darker, up to `most`."""
+    clients, classes = clients_drawn(run), max(map(len, run.class_counts))
     cells = [
         {"client": client, "class": label, "samples": samples, "share": samples / most}
-        for client, counts in enumerate(run.class_counts)
+        for client, counts in enumerate(run.class_counts[:clients])
         for label, samples in enumerate(counts)
         if samples
     ]
@@ -79,16 +97,16 @@ def partition_chart(run: Run, title: str) -> alt.LayerChart:
         y=alt.Y("client:O", title="client", scale=_whole_numbers(clients), axis=axis),
     )
     layers = [
-        base.mark_rect(color=LIGHT["count"]).encode(
+        base.mark_rect(color=LIGHT["count"], stroke=LIGHT["paper"]).encode(
             opacity=alt.Opacity("share:Q", scale=shade, legend=None)
         )
     ]
     if numbered:
-        layers.append(base.mark_text(fontSize=9, color=LIGHT["ink"]).encode(text="samples:Q"))
+        layers.append(base.mark_text(fontSize=9.5, color=LIGHT["ink"]).encode(text="samples:Q"))
     return alt.layer(*layers).properties(width={"step": step}, height={"step": step}, title=title)
 
 
-def _curve(group: Group) -> list[dict[str, float]]:
+def _curve(group: Group) -> list[dict[str, int | float]]:
     """Round by round, in percent: the mean over the seeds, the lowest and the highest."""
     rounds = zip(*(run.accuracy for run in group.runs), strict=True)
     return [
@@ -117,10 +135,10 @@ def _printed_marks(comparison: Comparison, rounds: int) -> list[alt.Chart]:
     return marks
 
 
-def _end_labels(comparison: Comparison, rounds: int, floor: int) -> list[alt.Chart]:
+def _end_labels(comparison: Comparison, rounds: int, axis: AccuracyAxis) -> list[alt.Chart]:
     """Each line's network and last figure beside its end, moved apart where they would overlap."""
     ends = {group.network: _curve(group)[-1]["mean"] for group in comparison.groups}
-    apart = 0.08 * (100 - floor)
+    apart = 0.08 * (axis.high - axis.low)
     heights = dict(ends)
     if max(ends.values()) - min(ends.values()) < apart:
         middle = statistics.fmean(ends.values())
@@ -131,7 +149,7 @@ def _end_labels(comparison: Comparison, rounds: int, floor: int) -> list[alt.Cha
     labels = []
     for network, value in ends.items():
         text = f"{NETWORKS[network]} {value:.1f}"
-        point = {"round": rounds, "mean": max(heights[network], floor), "text": text}
+        point = {"round": rounds, "mean": max(heights[network], axis.low), "text": text}
         mark = alt.Chart(alt.Data(values=[point])).mark_text(
             align="left", dx=22, fontSize=12, fontWeight="bold", color=LIGHT[network]
         )

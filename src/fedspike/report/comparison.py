@@ -1,8 +1,8 @@
 """Sets ANN and SNN side by side: runs that differ in the seed become one estimate.
 
-setting     who holds what, the algorithm, the rounds, ...: all that ANN and SNN share
-group       the runs of one setting and one network, equal in all but the seed
-comparison  the ANN group and the SNN group of one setting; either may be missing
+- setting: who holds what, the algorithm, the rounds, ...: all that ANN and SNN share
+- group: the runs of one setting and one network, equal in all but the seed
+- comparison: the ANN group and the SNN group of one setting; either may be missing
 """
 
 import json
@@ -39,8 +39,8 @@ class Estimate:
 def estimate(values: Sequence[float]) -> Estimate:
     """mean +- t(0.975, n - 1) * s / sqrt(n), Student's interval for the mean of n runs.
 
-    >>> estimate([1.0, 2.0, 3.0])
-    Estimate(mean=2.0, half_width=2.4843381771..., count=3)
+    >>> f"{estimate([1.0, 2.0, 3.0]).half_width:.3f}"
+    '2.484'
     >>> estimate([1.0])
     Estimate(mean=1.0, half_width=None, count=1)
     """
@@ -93,6 +93,10 @@ class Comparison:
         """The setting in words."""
         return f"{self.setting.label}, {self.variant}" if self.variant else self.setting.label
 
+    def group(self, network: str) -> Group | None:
+        """The group of a network, "ann" or "snn"."""
+        return {"ann": self.ann, "snn": self.snn}[network]
+
     @property
     def groups(self) -> tuple[Group, ...]:
         """The groups that are there, ANN first."""
@@ -144,6 +148,18 @@ def differing_keys(configurations: Sequence[dict[str, Any]]) -> list[str]:
     tables = [flat(configuration) for configuration in configurations]
     keys = dict.fromkeys(key for table in tables for key in table)
     return [key for key in keys if any(t.get(key) != tables[0].get(key) for t in tables)]
+
+
+def shared_values(runs: Sequence[Run]) -> dict[str, Any]:
+    """The dotted keys that are the same in all runs, those of the SNN in all spiking runs."""
+    tables = [flat(run.config) for run in runs]
+    shared: dict[str, Any] = {}
+    for key in dict.fromkeys(key for table in tables for key in table):
+        only_spiking = key.split(".")[0] in ONLY_SPIKING
+        values = [table.get(key) for table in tables if key in table or not only_spiking]
+        if key not in NOT_A_DIFFERENCE and all(value == values[0] for value in values):
+            shared[key] = values[0]
+    return shared
 
 
 def flat(table: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The figures of the report, each as panels for the page and as a whole for the files."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from fedspike.report.study_tables import NETWORKS, printed_accuracy, sharpness_o
 from fedspike.report.summary import weight_images
 from fedspike.report.tables import number
 
+MOST_PANELS = 24  # of a figure on the page, whatever the size of the sweep
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -24,6 +27,7 @@ class Figure:
     caption: str
     svg: str
     panels: tuple[Markup, ...]  # for the page
+    panel_rem: int  # how wide a panel needs to be there
 
 
 @dataclass(frozen=True)
@@ -38,21 +42,22 @@ class WeightPicture:
 
 def accuracy_figures(comparisons: Sequence[Comparison]) -> list[Figure]:
     """Accuracy against rounds: even data and centralised, skewed data, anything else."""
-    floor = charts.accuracy_floor(comparisons)
+    axis = charts.accuracy_axis(comparisons)
     even = [c for c in comparisons if c.setting.centralised or _is_even(c)]
     skewed = [c for c in comparisons if c.setting.is_founding and c not in even]
     other = [c for c in comparisons if c not in even and c not in skewed]
     titles = [
-        ("accuracy-even", "even data and centralised training (the study's Figs. 6 and 1a)", even),
-        ("accuracy-skewed", "skewed data (the study's Fig. 7)", skewed),
+        ("accuracy-even", "even data and centralised training (the study’s Figs. 6 and 1a)", even),
+        ("accuracy-skewed", "skewed data (the study’s Fig. 7)", skewed),
         ("accuracy-other", "other settings", other),
     ]
     return [
         _figure(
             name,
             f"Test accuracy against rounds, {title}",
-            _accuracy_caption(members, floor),
-            [(c.label, charts.accuracy_chart(c, floor)) for c in members],
+            _accuracy_caption(members, axis),
+            [(c.label, charts.accuracy_chart(c, axis)) for c in members],
+            panel_rem=25,
         )
         for name, title, members in titles
         if members
@@ -61,16 +66,24 @@ def accuracy_figures(comparisons: Sequence[Comparison]) -> list[Figure]:
 
 def partition_figure(comparisons: Sequence[Comparison]) -> list[Figure]:
     """Who holds what in every setting, as the first seed drew it; none for centralised training."""
-    panels, seen = [], []
-    for comparison in comparisons:
-        run = comparison.groups[0].runs[0]
-        if not comparison.setting.centralised and run.class_counts not in seen:
-            seen.append(run.class_counts)
-            title = f"{comparison.label} (seed {run.seed})"
-            panels.append((title, charts.partition_chart(run, title)))
-    caption = "Samples of each class on each client, before a round draws from them. ANN and SNN "
-    caption += "share the partition of their seed; those of all seeds are in tables/partition.csv."
-    return [_figure("partition", "Who holds what", caption, panels)] if panels else []
+    federated = [c for c in comparisons if not c.setting.centralised]
+    if not federated:
+        return []
+    # The first of those that share a partition, as FedAvg and FedProx do, gives it its name.
+    first = {json.dumps(c.groups[0].runs[0].class_counts): c for c in reversed(federated)}
+    shown = [(c.groups[0].runs[0], c.label) for c in reversed(first.values())]
+    most = charts.most_samples([run for run, _ in shown])
+    panels = [
+        (label, charts.partition_chart(run, f"{label} (seed {run.seed})", most))
+        for run, label in shown
+    ]
+    caption = (
+        "Samples of each class on each client, before a round draws from them. ANN and SNN "
+        "share the partition of their seed; those of all seeds are in tables/table8-partition.csv."
+    )
+    if any(charts.clients_drawn(run) < len(run.class_counts) for run, _ in shown):
+        caption += " Only the first clients are drawn."
+    return [_figure("partition", "Who holds what", caption, panels, panel_rem=18)]
 
 
 def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[WeightPicture]:
@@ -97,20 +110,25 @@ def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[
 
 
 def _figure(
-    name: str, title: str, caption: str, panels: Sequence[tuple[str, alt.LayerChart]]
+    name: str,
+    title: str,
+    caption: str,
+    panels: Sequence[tuple[str, alt.LayerChart]],
+    *,
+    panel_rem: int,
 ) -> Figure:
-    columns = 2 if len(panels) > 1 else 1
-    # Panels have names of their own on the page, where each stands alone.
-    whole = alt.concat(*(chart for _, chart in panels), columns=columns)
-    svg = drawing.to_svg(whole.resolve_scale(opacity="independent"))
+    columns = min(len(panels), 60 // panel_rem)
+    svg = drawing.to_svg(alt.concat(*(chart for _, chart in panels), columns=columns))
     drawn = [
         Markup(drawing.for_page(drawing.to_svg(chart), escape(f"{title}: {label}")))
-        for label, chart in panels
+        for label, chart in panels[:MOST_PANELS]
     ]
-    return Figure(name, title, caption, svg, tuple(drawn))
+    if len(drawn) < len(panels):
+        caption += f" The first {len(drawn)} of {len(panels)}; all are in figures/{name}.svg."
+    return Figure(name, title, caption, svg, tuple(drawn), panel_rem)
 
 
-def _accuracy_caption(comparisons: Sequence[Comparison], floor: int) -> str:
+def _accuracy_caption(comparisons: Sequence[Comparison], axis: charts.AccuracyAxis) -> str:
     counts = sorted({len(group.runs) for c in comparisons for group in c.groups})
     seeds = f"{counts[-1]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     caption = (
@@ -119,9 +137,9 @@ def _accuracy_caption(comparisons: Sequence[Comparison], floor: int) -> str:
         else f"Line: mean over {seeds} seeds; band: from the lowest seed to the highest."
     )
     if any(printed_accuracy(group.network, c) for c in comparisons for group in c.groups):
-        caption += " Diamonds: the study's printed final accuracy."
-    if floor > 0:
-        caption += f" The axis begins at {floor} %; rounds below it are not drawn."
+        caption += " Diamonds: the study’s printed final accuracy."
+    if axis.low > 0:
+        caption += f" The axis begins at {axis.low} %; rounds below it are not drawn."
     return caption
 
 
@@ -132,4 +150,4 @@ def _is_even(comparison: Comparison) -> bool:
 
 
 def _slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", title.lower()).strip("-.")
+    return re.sub(r"[^a-z0-9.]+", "-", title.lower())[:100].strip("-.")

@@ -20,6 +20,8 @@ from fedspike.report.figures import (
 from fedspike.report.summary import Experiment, read
 from fedspike.report.tables import Table
 
+# Keys of a configuration that the page shows already.
+SAID_BY_NAME = ("name", "network", "seed", "data.data_dir")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -67,6 +69,7 @@ def gather(directory: Path) -> Report:
     if any(run.weights.get("sharpness") is not None for run in experiment.runs):
         made.append(study_tables.sharpness_table(found))
     made.append(study_tables.runs_table(experiment.runs))
+    made.append(study_tables.models_table(experiment.runs))
     made.append(study_tables.partition_table(experiment.runs))
     figures = [*accuracy_figures(found), *partition_figure(found)]
     return Report(
@@ -82,17 +85,9 @@ def gather(directory: Path) -> Report:
 def render(report: Report) -> str:
     """The page as HTML, with everything in it that it needs."""
     environment = _environment()
-    configurations = [run.config for run in report.experiment.runs]
-    differing = [
-        key
-        for key in comparison.differing_keys(configurations)
-        if key not in ("name", "seed", "network")
-    ]
-    common = {
-        key: value
-        for key, value in comparison.flat(configurations[0]).items()
-        if key not in (*comparison.differing_keys(configurations), "name")
-    }
+    runs = report.experiment.runs
+    shared = comparison.shared_values(runs)
+    keys = dict.fromkeys(key for run in runs for key in comparison.flat(run.config))
     prices = prices_pj("founding-study")
     return environment.get_template("report.html").render(
         report=report,
@@ -100,8 +95,8 @@ def render(report: Report) -> str:
         headline=verdict.headline(report.comparisons),
         findings=verdict.findings(report.experiment, report.comparisons, report.protocol),
         limits=verdict.limits(report.experiment, report.comparisons),
-        common=common,
-        differing=differing,
+        shared=shared,
+        differing=[key for key in keys if key not in (*shared, *SAID_BY_NAME)],
         flat=comparison.flat,
         environment=comparison.flat(report.experiment.environment),
         prices=prices,
@@ -125,10 +120,9 @@ def _environment() -> jinja2.Environment:
 def _files(report: Report) -> Iterator[tuple[str, bytes]]:
     """The tables and figures as files, each with its place below the directory."""
     for table in report.tables.values():
-        yield f"tables/{table.name}.csv", tables.to_csv(table).encode("utf-8")
-        if table.name != "partition":
-            yield f"tables/{table.name}.md", tables.to_markdown(table).encode("utf-8")
-            yield f"tables/{table.name}.tex", tables.to_latex(table).encode("utf-8")
+        yield f"tables/{table.stem}.csv", tables.to_csv(table).encode("utf-8")
+        yield f"tables/{table.stem}.md", tables.to_markdown(table).encode("utf-8")
+        yield f"tables/{table.stem}.tex", tables.to_latex(table).encode("utf-8")
     weights = _environment().get_template("weights.svg")
     drawn = [(figure.name, figure.svg) for figure in report.figures.values()]
     drawn += [(p.name, weights.render(picture=p, ink=drawing.LIGHT)) for p in report.weights]

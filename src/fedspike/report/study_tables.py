@@ -45,8 +45,9 @@ def interval_note(groups: Sequence[Group]) -> str:
         return "One seed: these figures carry no interval."
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return (
-        f"Mean over {seeds} seeds ± half of Student's 95 % interval; "
-        "differences are taken within a seed. A figure without ± comes from one seed."
+        f"Mean over {seeds} seeds ± half of Student’s 95 % interval; "
+        "differences are taken within a seed. A figure without ± comes from one seed, or is the "
+        "same for all."
     )
 
 
@@ -55,10 +56,10 @@ def accuracy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -
     columns = [SETTING]
     for network, name in NETWORKS.items():
         columns += [
-            Column(f"{network}_last_round_percent", "last round, %", name, 1),
-            Column(f"{network}_mean_last_10_percent", "last 10, %", name, 1),
-            Column(f"{network}_printed_percent", "printed, %", name),
-            Column(f"{network}_difference_points", "difference", name, 1, signed=True),
+            Column(f"{network}_last_round_percent", "last round", f"{name}, %", 1),
+            Column(f"{network}_mean_last_10_percent", "last 10", f"{name}, %", 1),
+            Column(f"{network}_printed_percent", "printed", f"{name}, %"),
+            Column(f"{network}_difference_points", "difference", f"{name}, %", 1, signed=True),
         ]
     columns += [
         Column("gap_points", "here", "SNN − ANN, points", 1, signed=True),
@@ -80,13 +81,14 @@ def accuracy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -
     ]
     if any(comparison.setting.classes_per_client == 4 for comparison in comparisons):
         notes.append(
-            "4 classes have no printed figure: the study's text says 4 where its tables say 5."
+            "4 classes have no printed figure: the study’s text says 4 where its tables say 5."
         )
     if protocol:
         notes.append(_unlike(protocol))
     return Table(
-        "table1-accuracy",
-        "Table 1. Test accuracy of the global model, beside the founding study's Table 1",
+        1,
+        "accuracy",
+        "Test accuracy of the global model, beside the founding study’s Table 1",
         tuple(columns),
         tuple(rows),
         tuple(notes),
@@ -108,13 +110,14 @@ def operations_table(comparisons: Sequence[Comparison]) -> Table:
                     name,
                     group.estimate(lambda run: run.forward_operations_per_sample),
                     prices[kind],
-                    group.estimate(lambda run: run.samples_per_round),
+                    group.runs[0].samples_per_round,
                     group.estimate(lambda run: run.study_energy_mj_per_round),
                 )
             )
     return Table(
-        "table2-operations",
-        "Table 2. Counted operations of the forward pass and the founding study's prices",
+        2,
+        "operations",
+        "Counted operations of the forward pass and the founding study’s prices",
         (
             SETTING,
             Column("network", "network", is_text=True),
@@ -126,7 +129,7 @@ def operations_table(comparisons: Sequence[Comparison]) -> Table:
         ),
         tuple(rows),
         (
-            "Operations × price × samples = energy. The SNN's accumulates are the spikes that "
+            "Operations × price × samples = energy. The SNN’s accumulates are the spikes that "
             "were really there in training, each times the neurons it reaches.",
         ),
     )
@@ -137,20 +140,21 @@ def energy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -> 
     columns = [SETTING]
     for network, name in NETWORKS.items():
         columns += [
-            Column(f"{network}_energy_mj_per_round", "here, mJ", name, 4),
-            Column(f"{network}_printed_mj_per_round", "printed, mJ", name, 4),
-            Column(f"{network}_difference_percent", "difference, %", name, 2, signed=True),
+            Column(f"{network}_energy_mj_per_round", "here", f"{name}, mJ", 4),
+            Column(f"{network}_printed_mj_per_round", "printed", f"{name}, mJ", 4),
+            Column(f"{network}_difference_percent", "diff., %", f"{name}, mJ", 2, signed=True),
         ]
     columns += [
-        Column("ratio_percent", "here, %", "SNN / ANN", 2),
-        Column("ratio_printed_percent", "printed, %", "SNN / ANN", 2),
-        Column("ratio_difference_points", "difference, points", "SNN / ANN", 2, signed=True),
+        Column("ratio_percent", "here", "SNN / ANN, %", 2),
+        Column("ratio_printed_percent", "printed", "SNN / ANN, %", 2),
+        Column("ratio_difference_points", "diff.", "SNN / ANN, %", 2, signed=True),
     ]
     rows = []
     for comparison in comparisons:
         row: list[Cell] = [comparison.label]
         classes = comparison.setting.classes_per_client or 0
-        for network, group in (("ann", comparison.ann), ("snn", comparison.snn)):
+        for network in NETWORKS:
+            group = comparison.group(network)
             ours = group.estimate(lambda run: run.study_energy_mj_per_round) if group else None
             theirs = founding_study.PRINTED_ENERGY_MJ[network].get(classes)
             relative = 100 * (ours.mean / theirs - 1) if ours and theirs else None
@@ -161,12 +165,13 @@ def energy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -> 
         rows.append((*row, ratio, printed_ratio, points))
     notes = [
         "Modelled, forward pass of training only. The printed figures are divided by 1000: "
-        "the study's “mJ” are microjoule.",
+        "the study’s “mJ” are microjoule.",
         interval_note([group for comparison in comparisons for group in comparison.groups]),
     ]
     return Table(
-        "table3-energy",
-        "Table 3. Modelled energy of a round under the founding rule, beside the study's Table 3",
+        3,
+        "energy",
+        "Modelled energy of a round under the founding rule, beside the study’s Table 3",
         tuple(columns),
         tuple(rows),
         tuple(notes + ([_unlike(protocol)] if protocol else [])),
@@ -183,14 +188,15 @@ def other_settings_table(comparisons: Sequence[Comparison]) -> Table:
         ratio = comparison.paired(energy_ratio_percent)
         rows.append((*row, comparison.paired(gap_points), ratio))
     return Table(
-        "table4-other-settings",
-        "Table 4. Centralised training and other settings: test accuracy and modelled energy",
+        4,
+        "other-settings",
+        "Centralised training and other settings: test accuracy and modelled energy",
         (
             Column("setting", "setting", is_text=True),
-            Column("ann_last_round_percent", "last round, %", "ANN", 1),
-            Column("ann_mean_last_10_percent", "last 10, %", "ANN", 1),
-            Column("snn_last_round_percent", "last round, %", "SNN", 1),
-            Column("snn_mean_last_10_percent", "last 10, %", "SNN", 1),
+            Column("ann_last_round_percent", "last round", "ANN, %", 1),
+            Column("ann_mean_last_10_percent", "last 10", "ANN, %", 1),
+            Column("snn_last_round_percent", "last round", "SNN, %", 1),
+            Column("snn_mean_last_10_percent", "last 10", "SNN, %", 1),
             Column("gap_points", "accuracy, points", "SNN − ANN", 1, signed=True),
             Column("ratio_percent", "energy, %", "SNN / ANN", 2),
         ),
@@ -202,8 +208,9 @@ def other_settings_table(comparisons: Sequence[Comparison]) -> Table:
 def sharpness_table(comparisons: Sequence[Comparison]) -> Table:
     """How crisp the weight images are in every setting."""
     return Table(
-        "table5-sharpness",
-        "Table 5. Sharpness of the first layer's weight images",
+        5,
+        "sharpness",
+        "Sharpness of the first layer’s weight images",
         (
             Column("setting", "setting", is_text=True),
             Column("ann_sharpness", "ANN", digits=2),
@@ -212,7 +219,7 @@ def sharpness_table(comparisons: Sequence[Comparison]) -> Table:
         tuple((c.label, sharpness_of(c.ann), sharpness_of(c.snn)) for c in comparisons),
         (
             "White noise scores 1, a blank image 0, the clothes of Fashion-MNIST about 1.4: "
-            "gradient energy behind a Gaussian of one pixel over the image's variance "
+            "gradient energy behind a Gaussian of one pixel over the image’s variance "
             "(Geusebroek et al. 2000), mean over neurons, after the last round.",
         ),
     )
@@ -221,39 +228,54 @@ def sharpness_table(comparisons: Sequence[Comparison]) -> Table:
 def runs_table(runs: Sequence[Run]) -> Table:
     """Every run, with what it was and what it gave."""
     return Table(
-        "table6-runs",
-        "Table 6. All runs",
+        6,
+        "runs",
+        "All runs",
         (
             Column("run", "run", is_text=True),
             Column("algorithm", "algorithm", is_text=True),
             Column("seed", "seed", is_text=True),
             Column("rounds", "rounds"),
             Column("time_steps", "time steps"),
-            Column("parameters", "parameters"),
-            Column("last_round_percent", "last round, %", "accuracy", 1),
-            Column("mean_last_10_percent", "last 10, %", "accuracy", 1),
-            Column("energy_mj_per_round", "energy a round, mJ", digits=4),
-            Column("uplink_megabytes_per_round", "up, MB", "exchanged a round", 2),
-            Column("downlink_megabytes_per_round", "down, MB", "exchanged a round", 2),
-            Column("seconds", "computed in, s"),
-            Column("model_sha256", "model SHA-256", is_text=True),
+            Column("last_round_percent", "last round", "accuracy, %", 1),
+            Column("mean_last_10_percent", "last 10", "accuracy, %", 1),
+            Column("energy_mj_per_round", "mJ a round", digits=4),
+            Column("uplink_megabytes_per_round", "up", "MB a round", 2),
+            Column("downlink_megabytes_per_round", "down", "MB a round", 2),
+            Column("seconds", "seconds"),
         ),
         tuple(
             (
                 *(run.name, run.algorithm, str(run.seed), len(run.accuracy), run.time_steps),
-                *(run.parameters, 100 * run.final_accuracy),
+                100 * run.final_accuracy,
                 *(100 * run.final_accuracy_mean_last_10, run.study_energy_mj_per_round),
                 *(run.uplink_bytes_per_round / 1e6, run.downlink_bytes_per_round / 1e6),
-                *(run.seconds, run.model_sha256),
+                run.seconds,
             )
             for run in runs
         ),
     )
 
 
+def models_table(runs: Sequence[Run]) -> Table:
+    """What to compare after doing it again: equal hashes are equal weights."""
+    return Table(
+        7,
+        "models",
+        "The trained models",
+        (
+            Column("run", "run", is_text=True),
+            Column("parameters", "parameters"),
+            Column("model_sha256", "SHA-256 of model.safetensors", is_text=True),
+        ),
+        tuple((run.name, run.parameters, run.model_sha256) for run in runs),
+    )
+
+
 def partition_table(runs: Sequence[Run]) -> Table:
     """Who held how many samples of which class, in every run; for the files, not for the page."""
     return Table(
+        8,
         "partition",
         "Who holds what: samples of each class on each client",
         (

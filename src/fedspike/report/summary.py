@@ -17,6 +17,7 @@ T = TypeVar("T")
 SCHEMA = 1
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
+ClassCounts = Annotated[list[Count], Meta(min_length=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 # A name becomes a folder, so it must not be able to leave its parent.
 FolderName = Annotated[str, Meta(pattern=r"^[^/\\\x00]*[^/\\\x00.][^/\\\x00]*\Z", max_length=255)]
@@ -36,7 +37,7 @@ class HiddenWeights(Struct, frozen=True, kw_only=True):
     """The first layer's weights, one image per neuron, in 8-bit integers times a scale."""
 
     shape: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=2)]
-    scale: float
+    scale: Annotated[float, Meta(gt=0, lt=1e30)]
     int8_base64: bytes
 
 
@@ -49,7 +50,6 @@ class Run(Struct, frozen=True, kw_only=True):
     classes_per_client: Count | None
     centralised: bool
     seed: int
-    rounds: Count
     algorithm: str
     accuracy: Annotated[list[Fraction], Meta(min_length=1)]
     final_accuracy: Fraction
@@ -63,7 +63,7 @@ class Run(Struct, frozen=True, kw_only=True):
     uplink_bytes_per_round: float
     downlink_bytes_per_round: float
     seconds: float
-    class_counts: list[list[Count]]
+    class_counts: Annotated[list[ClassCounts], Meta(min_length=1)]
     model_sha256: str
     config: dict[str, Any]
     weights: dict[str, float | None]

@@ -28,11 +28,22 @@ class Column:
 class Table:
     """Columns, rows of as many cells, and what a reader must know beside them."""
 
-    name: str  # of its files, for example table1-accuracy
+    number: int
+    name: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """Number and title."""
+        return f"Table {self.number}. {self.title}"
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, for example table1-accuracy."""
+        return f"table{self.number}-{self.name}"
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -75,13 +86,13 @@ def text(cell: Cell, column: Column) -> str:
         return cell
     if isinstance(cell, Estimate):
         mean = number(cell.mean, column.digits, signed=column.signed)
-        if cell.half_width is None:
+        if not cell.half_width:  # one seed, or the same for all: a count, say
             return mean
         return f"{mean} ± {number(cell.half_width, column.digits)}"
     return number(cell, column.digits, signed=column.signed)
 
 
-def number(value: float, digits: int, *, signed: bool = False) -> str:
+def number(value: int | float, digits: int, *, signed: bool = False) -> str:
     """A number as it is read; what rounds to zero has no sign.
 
     >>> number(-0.04, 1, signed=True), number(1234567, 0), number(2, 1, signed=True)
@@ -94,15 +105,15 @@ def number(value: float, digits: int, *, signed: bool = False) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The table with full precision; an interval has a column of its own beside its mean."""
+    """The table with ten digits; an interval has a column of its own beside its mean."""
     columns = list(zip(table.columns, zip(*table.rows, strict=True), strict=True))
     written: list[list[object]] = []
     for column, cells in columns:
         means = [cell.mean if isinstance(cell, Estimate) else cell for cell in cells]
         halves = [cell.half_width if isinstance(cell, Estimate) else None for cell in cells]
-        written.append([column.key, *means])
+        written.append([column.key, *map(_ten_digits, means)])
         if any(half is not None for half in halves):
-            written.append([f"{column.key}_half_width_95", *halves])
+            written.append([f"{column.key}_half_width_95", *map(_ten_digits, halves)])
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(zip(*written, strict=True))
     return out.getvalue()
@@ -110,13 +121,13 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """The table for a README or an issue, its notes below."""
-    header = [f"{c.group} {c.label}".strip() for c in table.columns]
+    header = [f"{c.group}: {c.label}" if c.group else c.label for c in table.columns]
     rule = [":--" if column.is_text else "--:" for column in table.columns]
     lines = [[_markdown(cell) for cell in header], rule]
     lines += [[_markdown(cell) for cell in row] for row in table.body]
     grid = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     notes = "".join(f"\n{_markdown(note)}\n" for note in table.notes)
-    return f"**{_markdown(table.title)}**\n\n{grid}\n{notes}"
+    return f"**{_markdown(table.heading)}**\n\n{grid}\n{notes}"
 
 
 def to_latex(table: Table) -> str:
@@ -152,6 +163,10 @@ _LATEX = {
     **{MINUS: "$-$", "±": r"$\pm$", "×": r"$\times$", "µ": r"$\mu$", NO_FIGURE: "--"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "\n": " "},
 }
+
+
+def _ten_digits(value: object) -> object:
+    return f"{value:.10g}" if isinstance(value, float) else value
 
 
 def _latex(plain: str) -> str:

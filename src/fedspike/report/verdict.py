@@ -9,7 +9,12 @@ from fedspike.report.comparison import (
     energy_ratio_percent,
     gap_points,
 )
-from fedspike.report.study_tables import NETWORKS, interval_note, printed_accuracy
+from fedspike.report.study_tables import (
+    NETWORKS,
+    interval_note,
+    printed_accuracy,
+    sharpness_of,
+)
 from fedspike.report.summary import Experiment, Run
 from fedspike.report.tables import number
 
@@ -25,7 +30,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     sentence = f"With {_where(first)} the spiking network {_standing(first)}"
     if last is not first:
         sentence += f"; with {_where(last)} it {_standing(last)}"
-    return f"{sentence}. Its forward pass is modelled at {_energy(both)} of the energy."
+    return f"{sentence}. Its forward pass is modelled at {_energy(both)} of the ANN’s energy."
 
 
 def findings(
@@ -42,22 +47,22 @@ def findings(
             for name in NETWORKS
         }
         yield (
-            f"A round's forward passes are modelled at {mean_mj['ann']} mJ (ANN) and "
-            f"{mean_mj['snn']} mJ (SNN): counted operations times the founding study's prices."
+            f"A round’s forward passes are modelled at {mean_mj['ann']} mJ (ANN) and "
+            f"{mean_mj['snn']} mJ (SNN): counted operations times the founding study’s prices."
         )
+    if len(both) > 1:
+        yield from _blur(both[0], both[-1])
     printed = [c for c in comparisons if printed_accuracy("ann", c) is not None]
     if printed and protocol:
         yield (
-            "These runs do not follow the founding study's protocol "
+            "These runs do not follow the founding study’s protocol "
             f"({'; '.join(protocol)}), so its printed figures are no yardstick for them."
         )
     elif printed:
         yield _beside_the_study(printed)
-    yield interval_note([group for c in comparisons for group in c.groups]) + (
-        " Gaps of a point or so may be chance."
-        if len({r.seed for r in experiment.runs}) == 1
-        else ""
-    )
+    seeds = interval_note([group for c in comparisons for group in c.groups])
+    alone = len({run.seed for run in experiment.runs}) == 1
+    yield f"{seeds} Gaps of a point or so may be chance." if alone else seeds
     if experiment.missing:
         names = ", ".join(experiment.missing)
         yield f"Not finished, and in none of these figures: {names}."
@@ -68,10 +73,6 @@ def limits(experiment: Experiment, comparisons: Sequence[Comparison]) -> Iterato
     yield (
         "What a device would draw. The energy is modelled, counted operations times prices from "
         "the literature; nothing was measured."
-    )
-    up, down = (
-        _span([bytes_of(run) / 1e6 for run in experiment.runs if not run.centralised] or [0.0], 2)
-        for bytes_of in (lambda r: r.uplink_bytes_per_round, lambda r: r.downlink_bytes_per_round)
     )
     fleets = [run for run in experiment.runs if not run.centralised]
     exchanged = ""
@@ -91,6 +92,20 @@ def limits(experiment: Experiment, comparisons: Sequence[Comparison]) -> Iterato
     yield f"Anything about other tasks or larger networks: this is {data} with {shapes} neurons."
 
 
+def _blur(even: Comparison, skewed: Comparison) -> Iterator[str]:
+    """How the sharpness of the weight images goes with the skew, if it was measured."""
+    parts = []
+    for network, name in NETWORKS.items():
+        before, after = (sharpness_of(side.group(network)) for side in (even, skewed))
+        if before and after:
+            parts.append(f"from {number(before.mean, 2)} to {number(after.mean, 2)} ({name})")
+    if parts:
+        yield (
+            f"From {_where(even)} to {_where(skewed)} the sharpness of the weight images goes "
+            f"{' and '.join(parts)}; white noise is 1."
+        )
+
+
 def _break_even(both: Sequence[Comparison]) -> str:
     """The price ratio at which the energy verdict turns, from the counts alone."""
     accumulates = [
@@ -102,7 +117,7 @@ def _break_even(both: Sequence[Comparison]) -> str:
     return (
         "That the SNN is cheaper at other prices. For each multiply-accumulate of the ANN it does "
         f"{_span(accumulates, 1)} accumulates, so it is cheaper only where one multiply-accumulate "
-        f"costs more than that many accumulates: {prices['mac'] / prices['ac']:.0f} at the study's "
+        f"costs more than that many accumulates: {prices['mac'] / prices['ac']:.0f} at the study’s "
         "prices, but 7.7 with 8-bit integers in the same 45 nm (0.23 against 0.03 pJ; Horowitz, "
         "ISSCC 2014)."
     )
@@ -180,7 +195,7 @@ def _energy(both: Sequence[Comparison]) -> str:
 
 
 def _mean(comparison: Comparison, network: str, of: Callable[[Run], float]) -> float:
-    group = comparison.ann if network == "ann" else comparison.snn
+    group = comparison.group(network)
     assert group is not None, "only asked of networks that ran"
     return group.estimate(of).mean
 

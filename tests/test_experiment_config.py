@@ -1,0 +1,394 @@
+"""A TOML file becomes runs, or one error that says where and what."""
+
+import re
+import tomllib
+import typing
+from pathlib import Path
+
+import msgspec
+import pytest
+import tomli_w
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedspike.errors import InputError
+from fedspike.experiment import build, config, document, summary, sweep
+from fedspike.experiment.sweep import Experiment
+
+FILE = """\
+name = "mine"
+rounds = 3
+
+[partition]
+kind = "classes"
+classes = 3
+
+[fleet]
+clients = 4
+clients_per_round = "all"
+
+[snn]
+time_steps = 10
+
+[training]
+batch_size = 10
+epochs = 1
+
+[optimiser]
+kind = "adam"
+learning_rate = 0.001
+
+[loss]
+correct_rate = 0.8
+
+[sweep]
+network = ["ann", "snn"]
+"""
+
+
+def expand(text: str) -> Experiment:
+    return sweep.expand(document.parse(text, "mine.toml"))
+
+
+def names(experiment: Experiment) -> list[str]:
+    return [run.name for run in experiment.runs]
+
+
+# What replaces what in FILE; the line of the error; the words that it must hold.
+BAD = [
+    ("rounds = 3", "rounds = 0", 2, ["rounds = 0", "a whole number >= 1", "set rounds = 100"]),
+    ("rounds = 3", "rounds = 2.5", 2, ["rounds = 2.5", "a whole number >= 1"]),
+    ("rounds = 3", "rounds = true", 2, ["rounds = true", "a whole number >= 1"]),
+    ("rounds = 3", 'rounds = "3"', 2, ['rounds = "3"', "a whole number >= 1"]),
+    ("rounds = 3", "rounds = 99999999999999999999", 2, ["more than 64 bits"]),
+    ("rounds = 3", "round = 3", 2, ["unknown key round", "did you mean rounds?"]),
+    ("rounds = 3", "time_steps = 3", 2, ["unknown key time_steps", "write it in [snn]"]),
+    ("rounds = 3", "centralised_baseline = 1", 2, ["centralised_baseline", "true or false"]),
+    ("rounds = 3", "seed = -1", 2, ["seed = -1", "a whole number >= 0"]),
+    ("rounds = 3", "fleet = 3", 2, []),  # also a table below: not TOML
+    ('name = "mine"', 'name = "../mine"', 1, ['name = "../mine"', "letters, digits"]),
+    ('name = "mine"', 'name = "mine\\n"', 1, ["letters, digits"]),
+    ("classes = 3", "clases = 3", 6, ["unknown key partition.clases", "did you mean classes?"]),
+    ("classes = 3", "classes = 0", 6, ["partition.classes = 0", "a whole number >= 1"]),
+    (
+        "classes = 3",
+        "alpha = 0.1",
+        6,
+        ["unknown key partition.alpha", 'kind "classes"', '"quantity"'],
+    ),
+    ('"classes"', '"clases"', 5, ['kind = "clases"', "did you mean classes?", '"dirichlet"']),
+    ('"classes"', '"dirichlet"', 6, ["unknown key partition.classes", "min_samples"]),
+    ("clients = 4", "clients = 0", 9, ["fleet.clients = 0"]),
+    ('"all"', "5", 10, ["fleet.clients_per_round = 5", "at most 4 clients"]),
+    ('"all"', '"some"', 10, ['"some"', 'a whole number >= 1 or "all"']),
+    ("time_steps = 10", "time_steps = 0", 13, ["snn.time_steps = 0", "set snn.time_steps = 50"]),
+    ("time_steps = 10", "time_step = 9", 13, ["snn.time_step", "did you mean time_steps?"]),
+    ("time_steps = 10", "beta = 1.5", 13, ["snn.beta = 1.5", "a number >= 0 and <= 1"]),
+    ("time_steps = 10", "threshold = 0", 13, ["snn.threshold = 0", "a number > 0"]),
+    ("time_steps = 10", 'reset = "none"', 13, ['"subtract" or "zero"']),
+    ("batch_size = 10", "batch_size = 0", 16, ["training.batch_size = 0", "set training.batch"]),
+    ("epochs = 1", "epochs = 0", 17, ["training.epochs = 0"]),
+    ("= 0.001", "= 0", 21, ["optimiser.learning_rate = 0", "a number > 0"]),
+    ("= 0.001", "= -0.1", 21, ["optimiser.learning_rate = -0.1"]),
+    ("= 0.001", "= nan", 21, ["optimiser.learning_rate = nan", "a finite number"]),
+    ("= 0.001", "= inf", 21, ["optimiser.learning_rate = inf", "a finite number"]),
+    ('"adam"', '"adamw"', 20, ['kind = "adamw"', "did you mean adam?"]),
+    ("correct_rate = 0.8", "correct_rate = 1.1", 24, ["loss.correct_rate = 1.1"]),
+    ("correct_rate = 0.8", "correct_rate = -0.1", 24, ["loss.correct_rate = -0.1"]),
+    ("correct_rate = 0.8", "correct_rate = 0.25", 24, ["2 spikes asked for", "and 2 for"]),
+    ('["ann", "snn"]', '["ann", "rnn"]', 27, ['network = "rnn"', '"ann" or "snn"']),
+    ('["ann", "snn"]', "[]", 27, ["sweep.network is not a list", "at least one"]),
+    ('["ann", "snn"]', '"ann"', 27, ["sweep.network is not a list"]),
+    ('["ann", "snn"]', '["ann", "ann"]', 27, ["holds a value twice"]),
+    ('network = ["ann", "snn"]', "nework = [1]", 27, ["unknown key nework", "mean network?"]),
+    ('network = ["ann", "snn"]', 'name = ["a", "b"]', 27, ["unknown key name in [sweep]"]),
+    ('network = ["ann", "snn"]', '"snn.beta" = [0.5, 2]', 27, ["snn.beta = 2"]),
+    ('network = ["ann", "snn"]', "snn.beta = [0.5, 2]", 27, ["snn.beta = 2"]),
+    ('network = ["ann", "snn"]', f"seed = {[*range(1001)]}", 27, ["1001 runs"]),
+    ("[sweep]\n", "[algorithm]\nkind = 'scaffold'\n[sweep]\n", 27, ["scaffold", '"adam"', '"sgd"']),
+    ("[sweep]\n", "[algorithm]\nmu = 1\n[sweep]\n", 27, ["of kind", 'kind = "fedprox", which']),
+    ("[sweep]\n", "[architecture]\nhidden = []\n[sweep]\n", 27, ["a list", "[100], the default"]),
+    ("[sweep]\n", "[architecture]\nhidden = [\n 3,\n 0]\n[sweep]\n", 27, ["whole number >= 1"]),
+    ("[sweep]\n", "[architecure]\n[sweep]\n", 26, ["did you mean architecture?"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line", "words"), BAD)
+def test_bad_input_is_one_error_with_file_line_and_cure(
+    old: str, new: str, line: int, words: list[str]
+) -> None:
+    assert old in FILE
+    with pytest.raises(InputError) as caught:
+        expand(FILE.replace(old, new, 1))
+    message = str(caught.value)
+    if words:
+        assert message.startswith(f"mine.toml, line {line}: ")
+    assert message.startswith("mine.toml")
+    assert [word for word in words if word not in message] == []
+
+
+def test_the_good_file_is_good() -> None:
+    assert names(expand(FILE)) == ["ann-classes3-seed0", "snn-classes3-seed0"]
+
+
+def test_a_missing_name_is_said() -> None:
+    with pytest.raises(InputError, match=r"^mine.toml: name is missing"):
+        expand("rounds = 3")
+
+
+def test_what_is_no_toml_is_said_with_its_line() -> None:
+    with pytest.raises(InputError, match=r"mine.toml: .*line 2"):
+        expand("rounds = 3\nname = \n[sweep]\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["x = " + "[" * 5000, "x.a" + ".a" * 5000 + " = 1", "x = 1" * 99999]
+)
+def test_hostile_toml_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        expand(text)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("rounds=0", ["rounds = 0", "a whole number >= 1"]),
+        ("snn.time_step=5", ["unknown key snn.time_step", "did you mean time_steps?"]),
+        ("network=rnn", ['network = "rnn"']),
+        ("rounds.x=1", ["rounds is not a table"]),
+        ("rounds", ["KEY=VALUE"]),
+        ("=3", ["KEY=VALUE"]),
+        ("a" + ".a" * 2000 + "=3", ["KEY=VALUE"]),
+        ("sweep.seed=3", ["sweep.seed is not a list"]),
+        ("sweep=3", ["sweep is not a table"]),
+        ("optimiser.learning_rate=nan", ["a finite number"]),
+        ("fleet.clients_per_round=11", ["at most 10 clients"]),
+    ],
+)
+def test_a_bad_option_is_named_instead_of_a_line(option: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        sweep.read("study", [option])
+    assert str(caught.value).startswith(f"--set {option}")
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("seeds", ["", "a", "0,", "-1", "1.5", "0,0", "٣", "9" * 30])
+def test_bad_seeds(seeds: str) -> None:
+    with pytest.raises(InputError, match="--seeds"):
+        sweep.read("study", [], seeds)
+
+
+def test_the_study_is_the_founding_study() -> None:
+    experiment = sweep.read("study")
+    assert names(experiment) == [
+        *(f"ann-classes{k}-seed0" for k in (10, 7, 5, 4, 3)),
+        "ann-centralised-seed0",
+        *(f"snn-classes{k}-seed0" for k in (10, 7, 5, 4, 3)),
+        "snn-centralised-seed0",
+    ]
+    last = experiment.runs[-2].settings
+    assert last == config.Configuration(
+        name="study",
+        network="snn",
+        seed=0,
+        rounds=100,
+        data=config.Data(name="fashion-mnist"),
+        partition=config.Classes(classes=3),
+        fleet=config.Fleet(clients=10, clients_per_round=10, samples_per_round=2000),
+        architecture=config.Architecture(hidden=(100,)),
+        snn=config.SNN(time_steps=50, beta=0.9, threshold=1.0, reset="subtract"),
+        loss=config.Loss(correct_rate=0.8, incorrect_rate=0.2),
+        training=config.Training(epochs=1, batch_size=128),
+        optimiser=config.Adam(learning_rate=1e-3),
+        algorithm=config.FedAvg(),
+    )
+
+
+def test_the_baseline_trains_on_as_many_samples_in_one_place() -> None:
+    for run in sweep.read("study", ["fleet.clients_per_round=5"]).runs:
+        cohort, samples = run.settings.fleet.clients_per_round, run.settings.fleet.samples_per_round
+        assert isinstance(cohort, int)
+        assert isinstance(samples, int)
+        assert cohort * samples == 5 * 2000
+        if isinstance(run.settings.partition, config.Centralised):
+            assert run.settings.fleet.clients == cohort == 1
+
+
+def test_an_option_has_the_last_word_over_a_sweep() -> None:
+    assert names(sweep.read("quickstart", ["network=snn", "partition.classes=4"])) == [
+        "snn-classes4-seed0"
+    ]
+    assert names(sweep.read("quickstart", ["network=ann", "partition.kind=iid"])) == [
+        "ann-iid-seed0"
+    ]
+    options = ["network=ann", "partition.kind=dirichlet", "partition.alpha=0.5"]
+    assert names(sweep.read("quickstart", options, "2,1")) == [
+        "ann-dirichlet0.5-seed2",
+        "ann-dirichlet0.5-seed1",
+    ]
+    options = ["sweep.snn.time_steps=[2, 4]", "partition.kind=iid", "algorithm.kind=fedprox"]
+    assert names(sweep.read("quickstart", options)) == [
+        "ann-iid-fedprox-seed0",  # once: an ANN has no time steps
+        "snn-iid-fedprox-time_steps2-seed0",
+        "snn-iid-fedprox-time_steps4-seed0",
+    ]
+
+
+def test_an_option_may_be_text_without_quotes() -> None:
+    run = sweep.read("quickstart", ["data.name=/a b/own.npz"]).runs[0]
+    assert run.settings.data.name == "/a b/own.npz"
+
+
+def test_where_data_lie_and_the_name_do_not_make_another_run() -> None:
+    one = sweep.read("quickstart")
+    other = sweep.read("quickstart", ["name=other"], data_dir="/somewhere")
+    assert [r.settings_sha256 for r in one.runs] == [r.settings_sha256 for r in other.runs]
+    changed = sweep.read("quickstart", ["optimiser.epsilon=1e-7"])
+    assert not {r.settings_sha256 for r in one.runs} & {r.settings_sha256 for r in changed.runs}
+
+
+def test_every_kind_has_its_row_in_the_table_of_names() -> None:
+    for union, table in (
+        (config.Partition, build.PARTITIONS),
+        (config.Algorithm, build.ALGORITHMS),
+        (config.Optimiser, build.OPTIMISERS),
+    ):
+        kinds = {str(kind.__struct_config__.tag): kind for kind in typing.get_args(union)}
+        assert kinds.keys() == table.keys()
+        for name, kind in kinds.items():
+            required = {
+                f.name: 1.0 if f.name == "alpha" else 1
+                for f in msgspec.structs.fields(kind)
+                if f.required
+            }
+            build._from({name: table[name]}, kind(**required))  # its keys are the arguments
+
+
+def test_algorithms_that_need_sgd_are_refused_with_adam() -> None:
+    for name, make in build.ALGORITHMS.items():
+        options = [f"algorithm.kind={name}"]
+        if make().needs_sgd:
+            with pytest.raises(InputError, match="optimiser"):
+                sweep.read("quickstart", options)
+            options.append("optimiser.kind=sgd")
+        assert sweep.read("quickstart", options).runs
+
+
+@pytest.mark.parametrize("preset", sweep.presets())
+def test_a_resolved_configuration_read_back_is_the_same_run(preset: str, tmp_path: Path) -> None:
+    for run in sweep.read(preset).runs:
+        file = tmp_path / "config.toml"
+        file.write_text(tomli_w.dumps(summary.settings_toml(run.settings)))
+        assert sweep.read(str(file)).runs == (run,)
+
+
+def test_an_unknown_preset_or_file_is_said() -> None:
+    with pytest.raises(InputError, match=r"did you mean study\?"):
+        sweep.read("studdy")
+    with pytest.raises(InputError, match="No such file"):
+        sweep.read("missing.toml")
+
+
+# Random documents: real keys with wrong values, wrong keys, and any structure at all.
+
+TABLES: dict[str, list[str]] = {
+    name: [*document.leaves(msgspec.to_builtins(value)), "kind", "alpha", "mu", "x"]
+    for name, value in (
+        ("data", config.Data()),
+        ("partition", config.Classes(classes=1)),
+        ("fleet", config.Fleet()),
+        ("architecture", config.Architecture()),
+        ("snn", config.SNN()),
+        ("loss", config.Loss()),
+        ("training", config.Training()),
+        ("optimiser", config.Adam()),
+        ("algorithm", config.FedAvg()),
+    )
+}
+scalars = (
+    st.sampled_from([0, 1, 2, 0.5, "ann", "snn", "all", "iid", "classes", "fedprox", "sgd", "zero"])
+    | st.integers()
+    | st.floats()
+    | st.booleans()
+    | st.text(max_size=8)
+    | st.dates()
+)
+values = scalars | st.lists(scalars, max_size=3)
+tables = st.fixed_dictionaries(
+    {},
+    optional={
+        **{
+            name: values | st.dictionaries(st.sampled_from(keys), values, max_size=3)
+            for name, keys in TABLES.items()
+        },
+        "name": st.just("x") | values,
+        "rounds": values,
+        "network": values,
+        "seed": values,
+        "centralised_baseline": values,
+        "sweep": values
+        | st.dictionaries(
+            st.sampled_from(
+                ["network", "seed", "snn.beta", "partition", "partition.kind", "", "a.b"]
+            ),
+            values,
+            max_size=2,
+        ),
+    },
+)
+
+
+def only_runs_or_an_input_error(text: str) -> bool:
+    try:
+        source = document.parse(text, "x.toml")
+        experiment = sweep.expand(source)
+    except InputError as error:
+        return not str(error).startswith("x.toml") and pytest.fail(f"no file in: {error}")
+    assert experiment.runs
+    assert len(set(names(experiment))) == len(experiment.runs)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,150}", name) for name in names(experiment))
+    return True
+
+
+@given(tables)
+@settings(max_examples=300, deadline=None)
+def test_any_document_is_runs_or_an_input_error(values: dict[str, typing.Any]) -> None:
+    only_runs_or_an_input_error(tomli_w.dumps(values))
+
+
+@given(st.text(alphabet="abx=.[]{}\"'#,\n 1-_ksweep", max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_runs_or_an_input_error(text: str) -> None:
+    only_runs_or_an_input_error(text)
+
+
+@given(st.integers(0, len(FILE)), st.text(max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_a_good_file_with_something_typed_in_it(position: int, typed: str) -> None:
+    only_runs_or_an_input_error(FILE[:position] + typed + FILE[position:])
+
+
+def test_the_generators_reach_both_ends() -> None:
+    assert only_runs_or_an_input_error(FILE)
+    assert not only_runs_or_an_input_error("name = 3")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["", "# a\n", "\n\n"]),
+            st.sampled_from(["1", "[\n1,\n2]", '"""\na = 1\n"""']),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_a_key_is_found_at_its_line(statements: list[tuple[str, str]]) -> None:
+    text, line, expected = "", 1, {}
+    for number, (before, value) in enumerate(statements):
+        expected[f"key{number}"] = line + before.count("\n")
+        text += f"{before}key{number} = {value}\n"
+        line = 1 + text.count("\n")
+    assert tomllib.loads(text).keys() == expected.keys()
+    assert {key: document.line_of(text, (key,)) for key in expected} == expected
+    assert document.line_of(text, ("absent",)) is None

@@ -1,0 +1,481 @@
+"""Experiments on the real engine, tiny: what is stored, what is skipped, and that resuming is exact."""
+
+import base64
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from fedspike import datasets
+from fedspike.errors import InputError
+from fedspike.experiment import document, sweep
+from fedspike.experiment.events import Finished, Skipped, Started, Trained
+from fedspike.experiment.run import perform
+
+TINY = """\
+name = "tiny"
+rounds = 3
+[data]
+name = "fashion-mnist-sample"
+[partition]
+kind = "classes"
+classes = 3
+[fleet]
+clients = 4
+clients_per_round = 3
+samples_per_round = 24
+[architecture]
+hidden = [6]
+[snn]
+time_steps = 4
+[training]
+batch_size = 10
+[sweep]
+network = ["ann", "snn"]
+"""
+PERFORM = """\
+import sys; from pathlib import Path
+from fedspike.experiment import document, sweep; from fedspike.experiment.run import perform
+text, folder = sys.argv[1:]
+for _ in perform(sweep.expand(document.parse(text, "tiny.toml")), Path(folder), command="", say=str):
+    pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def experiment(*options: str, text: str = TINY) -> sweep.Experiment:
+    source = document.parse(text, "tiny.toml")
+    for option in options:
+        source = source.override(*document.parse_option(option), f"--set {option}")
+    return sweep.expand(source)
+
+
+def events(folder: Path, *options: str, text: str = TINY) -> Iterator[Any]:
+    return perform(experiment(*options, text=text), folder, command="fedspike run", say=ignore)
+
+
+def ignore(text: str) -> None:
+    del text
+
+
+def perform_all(folder: Path, *options: str, text: str = TINY) -> dict[str, Any]:
+    for _ in events(folder, *options, text=text):
+        pass
+    return read(folder / "summary.json")
+
+
+def read(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_bytes())
+    return value
+
+
+def rounds(run: Path) -> list[dict[str, Any]]:
+    """A run's lines without their times."""
+    lines = [json.loads(line) for line in (run / "rounds.jsonl").read_bytes().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """All of the results that must not depend on when and how they came about."""
+    return {
+        path.parent.name: (read(path)["model_sha256"], rounds(path.parent))
+        for path in sorted(folder.glob("*/summary.json"))
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny experiment, done without interruption."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    perform_all(folder)
+    return folder
+
+
+def test_a_run_directory_holds_what_the_plan_says(finished: Path) -> None:
+    assert sorted(path.name for path in finished.iterdir()) == [
+        "ann-classes3-seed0",
+        "snn-classes3-seed0",
+        "summary.json",
+    ]
+    for run in finished.glob("*-seed0"):
+        assert sorted(path.name for path in run.iterdir()) == [
+            "checkpoint",
+            "config.toml",
+            "environment.json",
+            "model.safetensors",
+            "rounds.jsonl",
+            "summary.json",
+        ]
+
+
+def test_the_summary_holds_what_the_issue_asks(finished: Path) -> None:
+    summary = read(finished / "summary.json")
+    assert (summary["schema"], summary["name"], summary["command"]) == (1, "tiny", "fedspike run")
+    assert summary["dataset"]["train_samples"] == 2000
+    for run, network in zip(summary["runs"], ("ann", "snn"), strict=True):
+        assert run["network"] == network
+        assert run["classes_per_client"] == 3
+        assert (run["seed"], run["rounds"], len(run["accuracy"])) == (0, 3, 3)
+        assert run["final_accuracy"] == run["accuracy"][-1]
+        assert run["final_accuracy_mean_last_10"] == pytest.approx(np.mean(run["accuracy"]))
+        assert run["layers"] == [784, 6, 10]
+        assert run["parameters"] == 784 * 6 + 6 + 6 * 10 + 10
+        assert run["samples_per_round"] == 3 * 24
+        # 3 clients send, and are sent, every parameter as 4 bytes.
+        assert run["uplink_bytes_per_round"] == 3 * 4 * run["parameters"]
+        assert run["downlink_bytes_per_round"] == 3 * 4 * run["parameters"]
+        assert run["seconds"] > 0
+        assert np.array(run["class_counts"]).shape == (4, 10)
+        assert np.array(run["class_counts"]).sum() == 2000
+        assert (np.array(run["class_counts"]) > 0).sum(1).tolist() == [3] * 4
+        assert "hidden_weights" not in run
+        assert read(finished / run["name"] / "summary.json").items() >= run.items()
+
+
+def test_operations_and_energy_are_those_of_the_study(finished: Path) -> None:
+    ann, snn = read(finished / "summary.json")["runs"]
+    assert ann["forward_operations_per_sample"] == 784 * 6 + 6 * 10
+    assert ann["study_energy_mj_per_round"] == pytest.approx(72 * (784 * 6 + 6 * 10) * 3.1e-9)
+    assert (ann["time_steps"], ann["spikes_per_sample"]) == (None, {})
+    spikes = {
+        layer: sum(line["spikes"][layer] for line in rounds(finished / snn["name"]))
+        for layer in ("hidden", "output")
+    }
+    assert snn["operations"] == {"mac": 0, "ac": 6 * spikes["hidden"] + 10 * spikes["output"]}
+    assert snn["spikes_per_sample"]["hidden"] == spikes["hidden"] / (3 * 72)
+    assert snn["time_steps"] == 4
+
+
+def test_the_model_and_its_image_are_the_trained_weights(finished: Path) -> None:
+    for run in finished.glob("*-seed0"):
+        summary, model = read(run / "summary.json"), load_file(run / "model.safetensors")
+        content = (run / "model.safetensors").read_bytes()
+        assert hashlib.sha256(content).hexdigest() == summary["model_sha256"]
+        image = summary["hidden_weights"]
+        small = np.frombuffer(base64.b64decode(image["int8_base64"]), np.int8)
+        weights = small.reshape(image["shape"]) * image["scale"]
+        assert image["shape"] == [6, 28, 28]
+        assert np.abs(weights.reshape(6, 784) - model["hidden.weight"]).max() <= image["scale"] / 2
+        assert summary["weights"]["sharpness"] > 0
+
+
+def test_the_environment_names_versions_and_nobody(finished: Path) -> None:
+    text = (finished / "ann-classes3-seed0" / "environment.json").read_text()
+    assert json.loads(text).keys() >= {"python", "torch", "numpy", "fedspike", "cpu", "threads"}
+    assert str(Path.home()) not in text
+    assert str(finished) not in text
+
+
+def test_the_stored_configuration_is_the_run(finished: Path) -> None:
+    for run in experiment().runs:
+        home = finished / run.name
+        again = sweep.read(str(home / "config.toml"))
+        assert [r.settings for r in again.runs] == [run.settings]
+        assert (
+            tomllib.loads((home / "config.toml").read_text())
+            == read(home / "summary.json")["config"]
+        )
+
+
+def test_the_same_seed_gives_the_same_bytes_but_for_times(finished: Path, tmp_path: Path) -> None:
+    perform_all(tmp_path)
+    assert outcome(tmp_path) == outcome(finished)
+    for name in outcome(tmp_path):
+        for line in (tmp_path / name / "rounds.jsonl").read_bytes().splitlines():
+            assert list(json.loads(line)["seconds"]) == ["training", "evaluation"]
+
+
+def test_another_seed_gives_another_model(finished: Path, tmp_path: Path) -> None:
+    perform_all(tmp_path, "seed=1", "network=ann", "rounds=1")
+    [(_, lines)] = outcome(tmp_path).values()
+    assert lines[0] != rounds(finished / "ann-classes3-seed0")[0]
+
+
+def test_what_is_finished_is_skipped(tmp_path: Path) -> None:
+    perform_all(tmp_path, "rounds=1")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert [type(event) for event in events(tmp_path, "rounds=1")] == [Skipped, Skipped]
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+    told = list(events(tmp_path, "rounds=1", "network=ann", "sweep.seed=[0, 1]"))
+    assert [type(event) for event in told] == [Skipped, Started, Trained, Finished]
+    names = [run["name"] for run in read(tmp_path / "summary.json")["runs"]]
+    assert names == ["ann-classes3-seed0", "ann-classes3-seed1"]
+
+
+def test_the_summary_grows_with_every_finished_run(tmp_path: Path) -> None:
+    for event in events(tmp_path, "rounds=1"):
+        if isinstance(event, Started) and event.run.settings.network == "snn":
+            assert len(read(tmp_path / "summary.json")["runs"]) == 1
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
+    perform_all(tmp_path, "rounds=1")
+    before = outcome(tmp_path)
+    with pytest.raises(InputError) as caught:
+        perform_all(tmp_path, "rounds=2", "snn.beta=0.8")
+    assert "ann-classes3-seed0 holds a run with other settings" in caught.value.passed
+    assert "rounds is 1 there and 2 here" in caught.value.passed
+    assert "--output" in caught.value.fix
+    assert outcome(tmp_path) == before
+
+
+def test_an_interrupted_run_with_other_settings_is_refused(tmp_path: Path) -> None:
+    stop_after(tmp_path, 2)
+    with pytest.raises(InputError, match=r"optimiser.learning_rate is 0.001 there and 0.5 here"):
+        perform_all(tmp_path, "optimiser.learning_rate=0.5")
+
+
+def stop_after(folder: Path, told: int, *options: str) -> None:
+    happening = events(folder, *options)
+    for _ in range(told):
+        next(happening)
+    happening.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        ["algorithm.kind=fedavg"],
+        ["algorithm.kind=fedprox"],
+        ["algorithm.kind=fedadam"],
+        ["algorithm.kind=scaffold", "optimiser.kind=sgd", "optimiser.learning_rate=0.05"],
+    ],
+)
+def test_stopped_after_any_round_it_ends_with_the_same_bits(
+    algorithm: list[str], tmp_path: Path
+) -> None:
+    perform_all(tmp_path / "whole", *algorithm)
+    for _ in range(20):
+        stopped = tmp_path / "stopped"
+        happening = events(stopped, *algorithm)
+        trained = [event for event, _ in zip(happening, range(2), strict=False)]
+        happening.close()  # type: ignore[attr-defined]
+        if not any(isinstance(event, Started) for event in trained):
+            break  # both runs were finished
+    perform_all(stopped, *algorithm)
+    assert outcome(stopped) == outcome(tmp_path / "whole")
+    assert len(outcome(stopped)) == 2
+
+
+def test_a_half_written_line_is_dropped(finished: Path, tmp_path: Path) -> None:
+    stop_after(tmp_path, 3)  # started and two rounds
+    with (tmp_path / "ann-classes3-seed0" / "rounds.jsonl").open("ab") as file:
+        file.write(b'{"round": 3, "accuracy": 0.')
+    perform_all(tmp_path)
+    assert outcome(tmp_path) == outcome(finished)
+
+
+def test_killed_without_mercy_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    """SIGKILL at moments that nobody chose, four times, then to the end."""
+    text = TINY.replace("rounds = 3", "rounds = 60").replace('["ann", "snn"]', '["snn"]')
+    killed, lines = tmp_path / "killed", tmp_path / "killed" / "snn-classes3-seed0" / "rounds.jsonl"
+    for kill in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PERFORM, text, str(killed)], env=one_thread()
+        )
+        deadline = time.monotonic() + 60
+        seen = None
+        while time.monotonic() < deadline and process.poll() is None:
+            size = lines.stat().st_size if lines.exists() else 0
+            if seen is None:
+                seen = size
+            if size > seen + 300 * kill + 1:
+                break
+            time.sleep(0.001)
+        assert process.poll() is None, "it finished, or did not begin, before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    done = len((lines.read_bytes()).splitlines())
+    assert 4 <= done < 60
+    perform_all(killed, text=text)
+    perform_all(tmp_path / "whole", text=text)
+    assert outcome(killed) == outcome(tmp_path / "whole")
+
+
+def one_thread() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_a_damaged_checkpoint_stops_the_run_and_deleting_it_goes_on(
+    finished: Path, tmp_path: Path
+) -> None:
+    stop_after(tmp_path, 3)
+    newest = tmp_path / "ann-classes3-seed0" / "checkpoint" / "round-000002"
+    content = bytearray((newest / "state.safetensors").read_bytes())
+    content[-1] ^= 1
+    (newest / "state.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"state\.safetensors") as caught:
+        perform_all(tmp_path)
+    assert caught.value.fix.startswith(f"delete {newest} to go on from round-000001")
+    for path in newest.iterdir():
+        path.unlink()
+    newest.rmdir()
+    perform_all(tmp_path)
+    assert outcome(tmp_path) == outcome(finished)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_a_damaged_summary_is_made_again_from_the_checkpoint(
+    content: bytes, tmp_path: Path
+) -> None:
+    perform_all(tmp_path, "rounds=1", "network=ann")
+    before = outcome(tmp_path)
+    path = tmp_path / "ann-classes3-seed0" / "summary.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"summary\.json") as caught:
+        perform_all(tmp_path, "rounds=1", "network=ann")
+    assert caught.value.fix.startswith(f"delete {path}")
+    path.unlink()
+    told = list(events(tmp_path, "rounds=1", "network=ann"))
+    assert [type(event) for event in told] == [Started, Finished]  # nothing is trained twice
+    assert outcome(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["partition.classes=11"], ["--set partition.classes=11: ", "at most as many classes"]),
+        (["fleet.clients=2001"], ["--set fleet.clients=2001: ", "2000 samples"]),
+        (["partition.kind=shards", "partition.shards_per_client=501"], ["shards_per_client=501: "]),
+        (["data.name=fashion-mnist-sampl"], ["--set data.name=", "did you mean"]),
+        (["data.name=missing.npz"], ["--set data.name=missing.npz: ", "No such file"]),
+        (["data.data_dir=/nowhere"], ["--set data.data_dir=/nowhere: "]),
+    ],
+)
+def test_what_the_data_do_not_allow_is_refused_before_anything_is_written(
+    options: list[str], words: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as caught:
+        perform_all(tmp_path / "runs", *options)
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_impossible_last_run_is_refused_before_the_first(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tiny\.toml, line 20: "):
+        perform_all(tmp_path / "runs", text=TINY + '"partition.classes" = [3, 10, 11]\n')
+    assert list(tmp_path.iterdir()) == []
+
+
+def own_data(path: Path, shape: tuple[int, ...] = (5,), fault: str = "") -> Path:
+    sample = datasets.load("fashion-mnist-sample")
+    x = sample.x_train.reshape(2000, -1)[:, : int(np.prod(shape))].reshape(2000, *shape).copy()
+    if fault == "nan":
+        x[7] = np.nan
+    np.savez(
+        path,
+        x_train=x[:200],
+        y_train=sample.y_train[::10],
+        x_test=x[:20],
+        y_test=sample.y_test[::25],
+    )
+    if fault == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    return path
+
+
+@pytest.mark.parametrize("fault", ["nan", "cut"])
+def test_bad_data_are_refused_before_anything_is_written(fault: str, tmp_path: Path) -> None:
+    file = own_data(tmp_path / "own.npz", fault=fault)
+    with pytest.raises(InputError, match=r"own\.npz"):
+        perform_all(tmp_path / "runs", f"data.name={file}", "partition.kind=iid")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_own_data_that_are_no_images_have_no_weight_images(tmp_path: Path) -> None:
+    file = own_data(tmp_path / "own.npz")
+    options = [f"data.name={file}", "partition.kind=iid", "rounds=1", "network=ann"]
+    perform_all(tmp_path / "runs", *options)
+    summary = read(tmp_path / "runs" / "ann-iid-seed0" / "summary.json")
+    assert summary["layers"] == [5, 6, 10]
+    assert (summary["hidden_weights"], summary["weights"]) == (None, {})
+    assert summary["classes_per_client"] == 10
+    with np.load(file) as arrays:
+        np.savez(file, **{**arrays, "x_test": arrays["x_test"] * 0.5})
+    with pytest.raises(InputError, match="the data set has other contents"):
+        perform_all(tmp_path / "runs", *options)
+
+
+def test_training_that_diverges_is_told_and_stored(tmp_path: Path) -> None:
+    options = ["network=ann", "optimiser.kind=sgd", "optimiser.learning_rate=1e30"]
+    summary = perform_all(tmp_path, *options)
+    [run] = summary["runs"]
+    assert run["training_loss"][-1] is None
+    assert run["weights"] == {}
+
+
+def test_the_baseline_holds_everything_in_one_place(tmp_path: Path) -> None:
+    summary = perform_all(tmp_path, "network=ann", "centralised_baseline=true", "rounds=1")
+    federated, central = summary["runs"]
+    assert [run["centralised"] for run in summary["runs"]] == [False, True]
+    assert central["samples_per_round"] == federated["samples_per_round"]
+    assert central["class_counts"] == [[200] * 10]
+    assert central["classes_per_client"] is None
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        perform_all(tmp_path / "file" / "runs")
+
+
+def test_a_disk_that_runs_full_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+    """On a real file system of its own, where the machine lets us have one."""
+    room = tmp_path / "room"
+    room.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(room)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        with pytest.raises(InputError, match="No space left on device") as caught:
+            perform_all(room / "runs")
+        assert "free some space" in caught.value.fix
+        assert not list(room.rglob("*.partial"))
+        subprocess.run(["mount", "-o", "remount,size=4m", str(room)], check=True)
+        perform_all(room / "runs")
+        perform_all(tmp_path / "whole")
+        assert outcome(room / "runs") == outcome(tmp_path / "whole")
+    finally:
+        subprocess.run(["umount", str(room)], check=True)
+
+
+@given(st.integers(1, 12), st.integers(0, 3))
+@settings(max_examples=6, deadline=None)
+def test_stopped_anywhere_the_line_count_is_the_checkpoint(told: int, more: int) -> None:
+    """What was told is stored: `told` events in, the folder holds exactly those rounds."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        happening = events(Path(folder), "rounds=2")
+        seen = [event for event, _ in zip(happening, range(told), strict=False)]
+        happening.close()  # type: ignore[attr-defined]
+        for event in seen:
+            if isinstance(event, Trained):
+                last = rounds(Path(folder) / event.run.name)[event.record["round"] - 1]
+                assert last["accuracy"] == event.record["accuracy"]
+        for _ in range(more):
+            stop_after(Path(folder), 1, "rounds=2")
+        perform_all(Path(folder), "rounds=2")
+        assert all(len(lines) == 2 for _, lines in outcome(Path(folder)).values())

@@ -1,0 +1,123 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from fedspike.algorithms import fedavg
+from fedspike.datasets import Dataset, load
+from fedspike.encoding import RateCode
+from fedspike.energy.counts import forward_operations
+from fedspike.errors import InputError
+from fedspike.fleet import Fleet
+from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.networks import ANN, SNN, Architecture, Network
+from fedspike.neurons import LIF
+from fedspike.partition import Centralised, ClassesPerClient
+from fedspike.simulation import Round, simulate
+from fedspike.training import Adam, LocalTraining
+
+SAMPLE = load("fashion-mnist-sample")
+SPIKING = SNN(Architecture((784, 20, 10)), LIF(), RateCode(10))
+FLEET = Fleet(tuple(ClassesPerClient(5)(SAMPLE.y_train, clients=10, seed=0)))
+
+
+def play(
+    network: Network = SPIKING, fleet: Fleet = FLEET, rounds: int = 2, dataset: Dataset = SAMPLE
+) -> list[Round]:
+    loss = SpikeCountMSE(10) if isinstance(network, SNN) else CrossEntropy()
+    training = LocalTraining(loss, Adam(5e-3), batch_size=32)
+    return list(
+        simulate(
+            network=network,
+            algorithm=fedavg(),
+            fleet=fleet,
+            training=training,
+            dataset=dataset,
+            seed=0,
+            rounds=rounds,
+        )
+    )
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    for a, b in zip(play(), play(), strict=True):
+        assert (a.accuracy, a.training_loss, a.spikes) == (b.accuracy, b.training_loss, b.spikes)
+        one, other = a.state.tensors(), b.state.tensors()
+        assert all(torch.equal(one[path], other[path]) for path in one)
+
+
+@pytest.mark.parametrize("network", [SPIKING, ANN(SPIKING.architecture)], ids=["snn", "ann"])
+def test_both_twins_learn_real_images(network: Network) -> None:
+    """Chance is 10 %; a broken gradient, label or read-out stays near it."""
+    assert play(network, rounds=12)[-1].accuracy > 0.6
+
+
+def test_the_centralised_baseline_is_a_fleet_of_one() -> None:
+    fleet = Fleet(tuple(Centralised()(SAMPLE.y_train, clients=1, seed=0)))
+    first, *_, last = play(fleet=fleet, rounds=4)
+    assert first.clients == (0,)
+    assert first.samples == 2000
+    assert last.accuracy > 0.6
+
+
+def test_operations_are_the_spikes_times_their_fan_out() -> None:
+    (round,) = play(rounds=1)
+    assert round.operations == forward_operations(SPIKING.architecture.sizes, 2000, round.spikes)
+    assert round.operations["ac"] == round.spikes["hidden"] * 20 + round.spikes["output"] * 10
+    mean_pixel = float(np.mean(SAMPLE.x_train))
+    assert round.spikes["hidden"] == pytest.approx(2000 * 10 * 784 * mean_pixel, rel=1e-3)
+
+
+def test_large_scores_of_a_test_batch_do_not_depend_on_its_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = play(rounds=1)[0].accuracy
+    monkeypatch.setattr("fedspike.simulation._TEST_BATCH", 37)
+    assert play(rounds=1)[0].accuracy == whole
+
+
+@pytest.mark.parametrize(
+    ("network", "loss", "rounds", "message"),
+    [
+        (SPIKING, CrossEntropy(), 1, "CrossEntropy for a network of type SNN"),
+        (ANN(SPIKING.architecture), SpikeCountMSE(10), 1, "SpikeCountMSE for a network of type"),
+        (SPIKING, SpikeCountMSE(10), 0, "rounds = 0"),
+        (ANN(Architecture((100, 10))), CrossEntropy(), 1, "784 pixels"),
+        (ANN(Architecture((784, 7))), CrossEntropy(), 1, "10 classes"),
+        (SPIKING, SpikeCountMSE(25), 1, "25 time steps"),
+    ],
+)
+def test_parts_that_do_not_fit_together(
+    network: Network, loss: CrossEntropy | SpikeCountMSE, rounds: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        next(
+            simulate(
+                network=network,
+                algorithm=fedavg(),
+                fleet=FLEET,
+                training=LocalTraining(loss),
+                dataset=SAMPLE,
+                seed=0,
+                rounds=rounds,
+            )
+        )
+
+
+def test_a_fleet_for_other_data() -> None:
+    small = dataclasses.replace(SAMPLE, x_train=SAMPLE.x_train[:50], y_train=SAMPLE.y_train[:50])
+    with pytest.raises(InputError, match="50 samples"):
+        play(dataset=small, rounds=1)
+
+
+@pytest.mark.parametrize(("epochs", "batch_size"), [(0, 128), (1, 0)])
+def test_impossible_training(epochs: int, batch_size: int) -> None:
+    with pytest.raises(InputError, match=" = 0"):
+        LocalTraining(CrossEntropy(), epochs=epochs, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_learning_rates(rate: float) -> None:
+    with pytest.raises(InputError, match="learning_rate"):
+        Adam(rate)
