@@ -8,16 +8,19 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint types clean
+.PHONY: help study test agreement lint types clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 study: $(VENV)/.runtime ## compare ANN and SNN as the founding study did, into runs/study/report.html
 	$(VENV)/bin/fedspike run study --output runs/study
 
 test: lint types ## format, lint, type check and all tests
 	$(VENV)/bin/pytest
+
+agreement: $(VENV)/.test ## minutes: the full float32 network, engine against reference over 5 seeds
+	$(VENV)/bin/pytest -m agreement -s tests/test_agreement.py
 
 lint: $(VENV)/.test ## only the format and the lint
 	$(VENV)/bin/ruff format --check .

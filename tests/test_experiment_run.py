@@ -24,7 +24,7 @@ from fedspike import datasets
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.experiment.events import Finished, Skipped, Started, Trained
-from fedspike.experiment.run import perform
+from fedspike.experiment.run import load, perform
 
 TINY = """\
 name = "tiny"
@@ -49,9 +49,10 @@ network = ["ann", "snn"]
 """
 PERFORM = """\
 import sys; from pathlib import Path
-from fedspike.experiment import document, sweep; from fedspike.experiment.run import perform
+from fedspike.experiment import document, sweep; from fedspike.experiment.run import load, perform
 text, folder = sys.argv[1:]
-for _ in perform(sweep.expand(document.parse(text, "tiny.toml")), Path(folder), command="", say=str):
+tiny = sweep.expand(document.parse(text, "tiny.toml"))
+for _ in perform(tiny, load(tiny, str), Path(folder), command=""):
     pass
 """
 
@@ -72,7 +73,8 @@ def experiment(*options: str, text: str = TINY) -> sweep.Experiment:
 
 
 def events(folder: Path, *options: str, text: str = TINY) -> Iterator[Any]:
-    return perform(experiment(*options, text=text), folder, command="fedspike run", say=ignore)
+    tiny = experiment(*options, text=text)
+    return perform(tiny, load(tiny, ignore), folder, command="fedspike run")
 
 
 def ignore(text: str) -> None:
@@ -288,10 +290,10 @@ def test_a_half_written_line_is_dropped(finished: Path, tmp_path: Path) -> None:
 
 
 def test_killed_without_mercy_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    """SIGKILL at moments that nobody chose, four times, then to the end."""
+    """SIGKILL at moments that nobody chose, three times, then to the end."""
     text = TINY.replace("rounds = 3", "rounds = 60").replace('["ann", "snn"]', '["snn"]')
     killed, lines = tmp_path / "killed", tmp_path / "killed" / "snn-classes3-seed0" / "rounds.jsonl"
-    for kill in range(4):
+    for kill in range(3):
         process = subprocess.Popen(
             [sys.executable, "-c", PERFORM, text, str(killed)], env=one_thread()
         )
@@ -308,7 +310,7 @@ def test_killed_without_mercy_it_ends_with_the_same_bits(tmp_path: Path) -> None
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     done = len((lines.read_bytes()).splitlines())
-    assert 4 <= done < 60
+    assert 3 <= done < 60
     perform_all(killed, text=text)
     perform_all(tmp_path / "whole", text=text)
     assert outcome(killed) == outcome(tmp_path / "whole")
@@ -334,6 +336,13 @@ def test_a_damaged_checkpoint_stops_the_run_and_deleting_it_goes_on(
     newest.rmdir()
     perform_all(tmp_path)
     assert outcome(tmp_path) == outcome(finished)
+
+
+def test_a_summary_of_another_run_is_refused(tmp_path: Path) -> None:
+    perform_all(tmp_path, "rounds=1", "network=ann")
+    (tmp_path / "ann-classes3-seed0" / "summary.json").write_bytes(b"{}")
+    with pytest.raises(InputError, match="its summary is of another run"):
+        perform_all(tmp_path, "rounds=1", "network=ann")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
@@ -414,7 +423,7 @@ def test_own_data_that_are_no_images_have_no_weight_images(tmp_path: Path) -> No
     assert summary["classes_per_client"] == 10
     with np.load(file) as arrays:
         np.savez(file, **{**arrays, "x_test": arrays["x_test"] * 0.5})
-    with pytest.raises(InputError, match="the data set has other contents"):
+    with pytest.raises(InputError, match="the data set had other contents"):
         perform_all(tmp_path / "runs", *options)
 
 

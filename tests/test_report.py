@@ -113,7 +113,8 @@ def test_table_3_is_what_the_runs_and_the_study_say(study: Path) -> None:
             "ratio_printed_percent": 47.55,
             "ratio_difference_points": 100 * 2.292 / 4.9228 - 47.55,
         },
-        abs=1e-9,
+        rel=1e-9,
+        abs=1e-8,  # the file has ten digits
     )
     assert table["4 classes"]["snn_printed_mj_per_round"] == ""
     text = words(study)
@@ -124,14 +125,16 @@ def test_table_3_is_what_the_runs_and_the_study_say(study: Path) -> None:
 def test_the_verdict_says_what_the_numbers_say(study: Path) -> None:
     text = words(study).replace("\xa0", " ")
     assert (
-        "With 10 classes per client the spiking network is within half a point of the conventional "
-        "one (86.6 % against 86.8 %); with 3 classes per client it is 5.3 points behind "
+        "With 10 classes per client the spiking network is level with the conventional one, "
+        "within chance (86.6 % against 86.8 %); with 3 classes per client it is 5.3 points behind "
         "(76.1 % against 81.4 %). Its forward pass is modelled at 46.6 % of the ANN’s energy."
     ) in text
     # 86.8 85.2(+1.1) ...: only the ANN at 3 classes, 81.4 against 82, is below its printed figure.
     assert "Of the 8 accuracies here that the founding study prints too, 7 reach or exceed" in text
     assert "the furthest below is the ANN with 3 classes per client, by 0.6 points" in text
     assert "One seed: these figures carry no interval" in text
+    # At 3 classes: 1.96 sqrt((0.814 x 0.186 + 0.761 x 0.239) / 10,000).
+    assert "On 10,000 test images two equally good networks come out up to 1.1 points" in text
     assert "it does 14.4 accumulates" in text  # 1,146,000 / 79,400
 
 
@@ -159,7 +162,9 @@ def test_several_seeds_have_students_interval(tmp_path: Path) -> None:
 def test_a_gap_within_its_interval_is_level(tmp_path: Path) -> None:
     runs = [example.run("ann", 3, seed, rounds=5, final_percent=80 + seed) for seed in (0, 1)]
     runs += [example.run("snn", 3, seed, rounds=5, final_percent=80.5) for seed in (0, 1)]
-    assert "is level as far as 2 seeds can tell" in words(small(tmp_path, *runs))
+    assert "level with the conventional one as far as 2 seeds can tell" in words(
+        small(tmp_path, *runs)
+    )
 
 
 def test_markdown_and_latex_hold_the_same_cells(study: Path) -> None:
@@ -186,10 +191,10 @@ def test_the_page_needs_nothing_but_itself(study: Path) -> None:
     html = (study / "report.html").read_text("utf-8")
     assert len(html.encode()) < 3_000_000
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in html
-    outside = (
-        r"""(?:src|href|action|data|poster)\s*=\s*["']?\s*(?!data:|\#)|url\(|@import|<script"""
-    )
-    assert re.findall(outside, re.sub(r"xlink:href=\"data:", "", html), re.IGNORECASE) == []
+    addresses = re.findall(r"""\b(?:src|href|action|data|poster)\s*=\s*["']([^"']*)""", html)
+    assert len(addresses) > 10
+    assert [address for address in addresses if not address.startswith(("data:", "#"))] == []
+    assert re.findall(r"url\(|@import|<script", html, re.IGNORECASE) == []
     for colour in LIGHT.values():  # charts take theirs from the page
         assert colour not in re.sub(r"<style>.*</style>", "", html, flags=re.DOTALL)
 
@@ -207,12 +212,14 @@ def test_figures_are_drawn_as_svg_and_pdf(study: Path) -> None:
         assert path.stat().st_size > 5_000
 
 
-def test_the_same_runs_give_the_same_bytes(study: Path, tmp_path: Path) -> None:
-    again = example.write(tmp_path / "study", example.study())
-    report.write(again)
-    for path in sorted(study.rglob("*")):
-        if path.is_file() and path.suffix != ".pdf":  # a PDF may hold its date
-            assert path.read_bytes() == (again / path.relative_to(study)).read_bytes(), path
+def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    runs = [example.run("ann", 3, rounds=5), example.run("snn", 3, rounds=5)]
+    first, again = small(tmp_path / "first", *runs), small(tmp_path / "again", *runs)
+    files = sorted(path for path in first.rglob("*") if path.is_file())
+    assert len(files) > 20
+    for path in files:
+        if path.suffix != ".pdf":  # which may hold its date
+            assert path.read_bytes() == (again / path.relative_to(first)).read_bytes(), path
 
 
 HOSTILE = "<script>alert(1)<b>&amp;\"'|$_%{}\\"
@@ -303,6 +310,9 @@ def test_other_algorithms_and_partitions_have_their_own_table(tmp_path: Path) ->
     assert float(others["dirichlet alpha 0.1"]["gap_points"]) == pytest.approx(-4)
     assert len(rows(directory, "table6-runs")) == 4
     assert "rounds: 5 instead of 100" in words(directory)
+    row = rows(directory, "table1-accuracy")["3 classes"]  # so it is not held against the study
+    assert (row["ann_printed_percent"], row["ann_difference_points"]) == ("82", "")
+    assert "Diamonds" not in words(directory)
 
 
 def test_a_single_run_has_a_report(tmp_path: Path) -> None:
@@ -315,13 +325,13 @@ def test_a_single_run_has_a_report(tmp_path: Path) -> None:
 
 def test_a_large_sweep_stays_a_small_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "MOST_PANELS", 1)
-    crowd = {"class_counts": [[10] * 10] * 1000}
+    crowd = {"class_counts": [[10] * 10] * 100}
     runs = [example.run("ann", classes, rounds=3) | crowd for classes in (3, 4)]
     text = words(small(tmp_path, *runs))
     assert "The first 1 of 2; all are in figures/accuracy-even.svg." in text
     assert "Only the first clients are drawn." in text
     run = msgspec.convert(runs[0], summary.Run)
-    assert charts.clients_drawn(run) == 40  # of 1,000, each with 10 classes: 400 cells
+    assert charts.clients_drawn(run) == 40  # of 100, each with 10 classes: 400 cells
 
 
 def broken(change: dict[str, Any]) -> str:

@@ -54,8 +54,8 @@ class LIF:
     ) -> Float[Tensor, "time client batch neuron"]:
         """Run the membranes through all time steps from rest (U = 0); spikes are 0.0 and 1.0.
 
-        >>> LIF(beta=0.5).spikes(torch.full((4, 1, 1, 1), 0.8)).flatten().tolist()
-        [0.0, 1.0, 0.0, 1.0]
+        >>> LIF(beta=0.5).spikes(torch.full((5, 1, 1, 1), 0.9)).flatten().tolist()
+        [0.0, 1.0, 0.0, 1.0, 0.0]
         """
         return _Scan.apply(currents, self)  # type: ignore[no-any-return,no-untyped-call]
 

@@ -118,7 +118,8 @@ class LocalTraining:
 
         No batch spans two epochs; an epoch's last batch holds what is left.
 
-        >>> LocalTraining(loss, epochs=2, batch_size=3).batches(shown=8)
+        >>> from fedspike.losses import CrossEntropy
+        >>> LocalTraining(CrossEntropy(), epochs=2, batch_size=3).batches(shown=8)
         [(0, 3), (3, 4), (4, 7), (7, 8)]
         """
         samples = shown // self.epochs
@@ -183,16 +184,12 @@ def train(
         leaves = {name: weight.detach().requires_grad_() for name, weight in current.items()}
         forward = network.forward(leaves, network.encode(x, here), present)
         loss = training.loss(forward.scores, y, present)
-        gradients = dict(
-            zip(leaves, torch.autograd.grad(loss.sum(), list(leaves.values())), strict=True)
-        )
+        # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
+        slopes = torch.autograd.grad(loss.sum(), list(leaves.values()))
+        gradients = dict(zip(leaves, slopes, strict=True))
         if correct is not None:
             gradients = correct(gradients, current, k)
-        optimiser_memory = {
-            moment: {name: values[:k] for name, values in tree.items()}
-            for moment, tree in memory.items()
-        }
-        training.optimiser.step(current, gradients, optimiser_memory, step + 1)
+        training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
 
         losses[:k] += loss.detach().double() * present.sum(1)
         for name, counts in forward.spikes_in.items():
@@ -202,6 +199,14 @@ def train(
     samples = [len(positions) for positions in shown]
     mean_losses = (losses / torch.tensor(samples)).tolist()
     return Trained(parameters, steps, samples, mean_losses, spikes_in)
+
+
+def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]:
+    """The part of stacked tensors that belongs to the first k clients, as views."""
+    return {
+        group: {name: stacked[:k] for name, stacked in parameters.items()}
+        for group, parameters in trees.items()
+    }
 
 
 def _gather(

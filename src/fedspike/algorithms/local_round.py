@@ -7,7 +7,7 @@ from torch import Tensor
 from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.encoding import Address
 from fedspike.networks import Network, Parameters
-from fedspike.training import LocalTraining, Trained, train
+from fedspike.training import LocalTraining, Trained, first_clients, train
 
 
 def local_round(
@@ -31,11 +31,7 @@ def local_round(
     }
 
     def correct(gradients: Parameters, parameters: Parameters, k: int) -> Parameters:
-        first_k = {
-            group: {name: tensor[:k] for name, tensor in tree.items()}
-            for group, tree in memory.items()
-        }
-        return algorithm.correct(gradients, parameters, broadcast, first_k)
+        return algorithm.correct(gradients, parameters, broadcast, first_clients(memory, k))
 
     start = {
         name: weight.expand(len(shown), *weight.shape[1:])

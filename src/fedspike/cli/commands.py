@@ -6,20 +6,14 @@ import shlex
 import sys
 from argparse import Namespace
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
 
 MOST_THREADS = 1024
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM."""
-
-    def __init__(self, signal: int) -> None:
-        super().__init__(signal)
-        self.signal = signal
 
 
 def run(options: Namespace) -> int:
@@ -31,16 +25,16 @@ def run(options: Namespace) -> int:
     _prepare_torch(options.threads)
 
     from fedspike.cli.watch import Watch
-    from fedspike.experiment.run import perform
+    from fedspike.experiment.run import load, perform
 
-    try:
-        with Watch(experiment.runs) as watch:
-            for event in perform(experiment, folder, command=_reproduce(options), say=watch.say):
-                watch.show(event)
-        say(f"The report: {_write_report(folder)}")
-    except Stopped:
-        say(f"\nStopped. {folder} holds every finished round; to go on:\n\n  {_resume(options)}\n")
-        raise
+    dataset = load(experiment, say)
+    resume = (
+        f"\nStopped. {folder} holds every finished round; to go on:\n\n  {_resume(options)}\n\n"
+    )
+    with on_stop(partial(leave, last_words=resume)), Watch(experiment.runs) as watch:
+        for event in perform(experiment, dataset, folder, command=_reproduce(options)):
+            watch.show(event)
+    say(f"The report: {_write_report(folder)}")
     if options.json:
         _print_json(json.loads((folder / "summary.json").read_bytes()))
     return 0

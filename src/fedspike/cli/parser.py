@@ -8,13 +8,12 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from fedspike.cli import commands
+from fedspike.cli.stopping import Stopped, on_stop, unwind
 from fedspike.errors import InputError
 
 DESCRIPTION = (
@@ -31,36 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        with stoppable():
+        with on_stop(unwind):
             code: int = options.command(options)
             sys.stdout.flush()
     except InputError as error:
         sys.stderr.write(f"fedspike: {error}\n")
         return WRONG_INPUT
-    except commands.Stopped as stop:
-        return 128 + stop.signal
+    except Stopped as stop:
+        sys.stderr.write("\nStopped.\n")
+        return stop.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return code
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into `Stopped`, so that a command can say how to go on."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise commands.Stopped(number)
-
-    # A process that was started to ignore Ctrl-C, as by nohup or in the background, goes on so.
-    handled = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Version(argparse.Action):

@@ -27,25 +27,41 @@ from fedspike.experiment.sweep import Experiment, Run
 from fedspike.simulation import State, simulate
 
 
+def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
+    """The experiment's data set; `say` hears where it is looked for.
+
+    Raises InputError, naming where the data set's name was written, if it cannot be had.
+    """
+    data = experiment.runs[0].settings.data
+    try:
+        return datasets.load(
+            data.name, data_dir=Path(data.data_dir) if data.data_dir else None, say=say
+        )
+    except InputError as error:
+        key = ("data", "data_dir" if data.data_dir else "name")
+        raise experiment.source.error(
+            key, error.passed, expected=error.expected, fix=error.fix
+        ) from error
+
+
 def perform(
-    experiment: Experiment, folder: Path, *, command: str, say: Callable[[str], None]
+    experiment: Experiment, dataset: Dataset, folder: Path, *, command: str
 ) -> Iterator[Event]:
     """Do the runs of an experiment that `folder` does not hold yet, and tell what happens.
 
     What was told is stored: stop asking, or kill the process, and the next call goes on after the
     last round that was stored, with the same bits. `command` is what the summary says would
-    reproduce it; `say` hears where the data set is looked for.
+    reproduce it.
 
     Raises InputError, before anything is written, where settings, data and folder do not go
     together; after that only where the folder can no longer be written to.
     """
-    dataset = _load(experiment, say)
     for run in experiment.runs:
         build.fleet(run.settings, dataset, experiment.source)
     with claimed(folder):
-        for run in experiment.runs:
-            _demand_same_settings(run, folder / run.name, dataset)
         homes = {run.name: folder / run.name for run in experiment.runs}
+        for run in experiment.runs:
+            _demand_same_settings(run, homes[run.name], dataset)
         found = {name: _summary(home) for name, home in homes.items()}
         finished = {name: done for name, done in found.items() if done is not None}
         for run in experiment.runs:
@@ -114,20 +130,6 @@ def _train(
     return done
 
 
-def _load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
-    """The experiment's data set; an error about it names where its name was written."""
-    data = experiment.runs[0].settings.data
-    try:
-        return datasets.load(
-            data.name, data_dir=Path(data.data_dir) if data.data_dir else None, say=say
-        )
-    except InputError as error:
-        key = ("data", "data_dir" if data.data_dir else "name")
-        raise experiment.source.error(
-            key, error.passed, expected=error.expected, fix=error.fix
-        ) from error
-
-
 def _summary(home: Path) -> Record | None:
     """The summary of a finished run."""
     path = home / "summary.json"
@@ -138,18 +140,20 @@ def _summary(home: Path) -> Record | None:
 
 def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
     """Raise where the folder of a run holds another one."""
-    file = home / "config.toml"
-    if not file.exists():
-        return
-    there, here = document.read(file).values, summary.settings_toml(run.settings)
-    differences = [
-        f"{key} is {_of(there, key)} there and {_of(here, key)} here"
-        for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
-        if _of(there, key) != _of(here, key)
-    ]
+    differences, file = [], home / "config.toml"
+    if file.exists():
+        there, here = document.read(file).values, summary.settings_toml(run.settings)
+        differences += [
+            f"{key} is {_of(there, key)} there and {_of(here, key)} here"
+            for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
+            if _of(there, key) != _of(here, key)
+        ]
     done = _summary(home)
-    if done is not None and done.get("data_sha256") != _data_sha256(dataset):
-        differences.append("the data set has other contents")
+    if done is not None and not differences:
+        if done.get("settings_sha256") != run.settings_sha256:
+            differences.append("its summary is of another run")
+        elif done.get("data_sha256") != _data_sha256(dataset):
+            differences.append("the data set had other contents")
     if differences:
         raise InputError(
             f"{home} holds a run with other settings: {'; '.join(differences)}",

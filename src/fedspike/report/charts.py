@@ -26,16 +26,28 @@ class AccuracyAxis:
     high: int
 
 
-def accuracy_axis(comparisons: Sequence[Comparison]) -> AccuracyAxis:
+def accuracy_axis(comparisons: Sequence[Comparison], beside_study: bool) -> AccuracyAxis:
     """From below all but the first tenth of the rounds, which would take up most, to the best."""
     runs = [run for comparison in comparisons for group in comparison.groups for run in group.runs]
     settled = [min(run.accuracy[len(run.accuracy) // 10 :]) for run in runs]
-    best = max(max(run.accuracy) for run in runs)
+    best = [100 * max(run.accuracy) for run in runs]
+    if beside_study:
+        best += [p for c in comparisons for p in printed_accuracies(c).values()]
     low = min(10 * math.floor(10 * min(settled)), 90)
-    return AccuracyAxis(low, max(10 * math.ceil(10 * best), low + 10))
+    return AccuracyAxis(low, max(10 * math.ceil(max(best) / 10), low + 10))
 
 
-def accuracy_chart(comparison: Comparison, axis: AccuracyAxis) -> alt.LayerChart:
+def printed_accuracies(comparison: Comparison) -> dict[str, int]:
+    """The study's final accuracies in percent for the networks that ran."""
+    printed = {
+        group.network: printed_accuracy(group.network, comparison) for group in comparison.groups
+    }
+    return {network: percent for network, percent in printed.items() if percent is not None}
+
+
+def accuracy_chart(
+    comparison: Comparison, axis: AccuracyAxis, beside_study: bool
+) -> alt.LayerChart:
     """Test accuracy against rounds: a line per network, a band from its lowest to its highest seed.
 
     Diamonds right of the lines are the founding study's printed final accuracies.
@@ -65,7 +77,9 @@ def accuracy_chart(comparison: Comparison, axis: AccuracyAxis) -> alt.LayerChart
             band = base.mark_area(color=colour, opacity=0.2)
             layers.append(band.encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"))
         layers.append(base.mark_line(color=colour, strokeWidth=1.8, point=rounds == 1).encode(y=y))
-    layers += [*_printed_marks(comparison, rounds), *_end_labels(comparison, rounds, axis)]
+    if beside_study:
+        layers += _printed_marks(comparison, rounds)
+    layers += _end_labels(comparison, rounds, axis)
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=comparison.label)
 
 
@@ -123,15 +137,13 @@ def _curve(group: Group) -> list[dict[str, int | float]]:
 def _printed_marks(comparison: Comparison, rounds: int) -> list[alt.Chart]:
     """The study's final accuracies as diamonds, side by side because they are often equal."""
     marks = []
-    for group, offset in zip(comparison.groups, (8, 15), strict=False):
-        printed = printed_accuracy(group.network, comparison)
-        if printed is not None:
-            chart = alt.Chart(alt.Data(values=[{"round": rounds, "mean": printed}]))
-            marks.append(
-                chart.mark_point(
-                    shape="diamond", size=30, color=LIGHT[group.network], xOffset=offset
-                ).encode(x="round:Q", y="mean:Q")
-            )
+    for (network, percent), offset in zip(
+        printed_accuracies(comparison).items(), (8, 15), strict=False
+    ):
+        mark = alt.Chart(alt.Data(values=[{"round": rounds, "mean": percent}])).mark_point(
+            shape="diamond", size=30, color=LIGHT[network], xOffset=offset
+        )
+        marks.append(mark.encode(x="round:Q", y="mean:Q"))
     return marks
 
 

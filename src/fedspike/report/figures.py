@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from fedspike.report import charts, drawing, heatmap
 from fedspike.report.comparison import Comparison
-from fedspike.report.study_tables import NETWORKS, printed_accuracy, sharpness_of
+from fedspike.report.study_tables import NETWORKS, sharpness_of
 from fedspike.report.summary import weight_images
 from fedspike.report.tables import number
 
@@ -40,14 +40,20 @@ class WeightPicture:
     heatmap: heatmap.Heatmap
 
 
-def accuracy_figures(comparisons: Sequence[Comparison]) -> list[Figure]:
-    """Accuracy against rounds: even data and centralised, skewed data, anything else."""
-    axis = charts.accuracy_axis(comparisons)
+def accuracy_figures(comparisons: Sequence[Comparison], *, beside_study: bool) -> list[Figure]:
+    """Accuracy against rounds: even data and centralised, skewed data, anything else.
+
+    `beside_study` marks the study's printed accuracies, where the runs follow its protocol.
+    """
+    axis = charts.accuracy_axis(comparisons, beside_study)
     even = [c for c in comparisons if c.setting.centralised or _is_even(c)]
     skewed = [c for c in comparisons if c.setting.is_founding and c not in even]
     other = [c for c in comparisons if c not in even and c not in skewed]
+    parts = ["even data (the study’s Fig. 6)"] if any(map(_is_even, even)) else []
+    if any(c.setting.centralised for c in even):
+        parts.append("centralised training (its Fig. 1a)")
     titles = [
-        ("accuracy-even", "even data and centralised training (the study’s Figs. 6 and 1a)", even),
+        ("accuracy-even", " and ".join(parts), even),
         ("accuracy-skewed", "skewed data (the study’s Fig. 7)", skewed),
         ("accuracy-other", "other settings", other),
     ]
@@ -55,8 +61,8 @@ def accuracy_figures(comparisons: Sequence[Comparison]) -> list[Figure]:
         _figure(
             name,
             f"Test accuracy against rounds, {title}",
-            _accuracy_caption(members, axis),
-            [(c.label, charts.accuracy_chart(c, axis)) for c in members],
+            _accuracy_caption(members, axis, beside_study),
+            [(c.label, charts.accuracy_chart(c, axis, beside_study)) for c in members],
             panel_rem=25,
         )
         for name, title, members in titles
@@ -128,7 +134,9 @@ def _figure(
     return Figure(name, title, caption, svg, tuple(drawn), panel_rem)
 
 
-def _accuracy_caption(comparisons: Sequence[Comparison], axis: charts.AccuracyAxis) -> str:
+def _accuracy_caption(
+    comparisons: Sequence[Comparison], axis: charts.AccuracyAxis, beside_study: bool
+) -> str:
     counts = sorted({len(group.runs) for c in comparisons for group in c.groups})
     seeds = f"{counts[-1]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     caption = (
@@ -136,7 +144,7 @@ def _accuracy_caption(comparisons: Sequence[Comparison], axis: charts.AccuracyAx
         if counts == [1]
         else f"Line: mean over {seeds} seeds; band: from the lowest seed to the highest."
     )
-    if any(printed_accuracy(group.network, c) for c in comparisons for group in c.groups):
+    if beside_study and any(charts.printed_accuracies(c) for c in comparisons):
         caption += " Diamonds: the study’s printed final accuracy."
     if axis.low > 0:
         caption += f" The axis begins at {axis.low} %; rounds below it are not drawn."

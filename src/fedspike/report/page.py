@@ -71,7 +71,7 @@ def gather(directory: Path) -> Report:
     made.append(study_tables.runs_table(experiment.runs))
     made.append(study_tables.models_table(experiment.runs))
     made.append(study_tables.partition_table(experiment.runs))
-    figures = [*accuracy_figures(found), *partition_figure(found)]
+    figures = [*accuracy_figures(found, beside_study=not protocol), *partition_figure(found)]
     return Report(
         experiment,
         found,
@@ -92,7 +92,7 @@ def render(report: Report) -> str:
     return environment.get_template("report.html").render(
         report=report,
         experiment=report.experiment,
-        headline=verdict.headline(report.comparisons),
+        headline=verdict.headline(report.experiment, report.comparisons),
         findings=verdict.findings(report.experiment, report.comparisons, report.protocol),
         limits=verdict.limits(report.experiment, report.comparisons),
         shared=shared,

@@ -32,10 +32,14 @@ def deviations(dataset: Dataset | None, runs: Sequence[Run]) -> list[str]:
         ("neurons", lambda run: "-".join(map(str, run.layers)), founding_study.LAYERS),
     ]
     for what, of, theirs in expected:
-        ours = dict.fromkeys(str(of(run)) for run in runs if of(run) != theirs)
+        ours = dict.fromkeys(of(run) for run in runs if of(run) != theirs)
         if ours:
-            found.append(f"{what}: {', '.join(ours)} instead of {theirs}")
+            found.append(f"{what}: {', '.join(map(_said, ours))} instead of {_said(theirs)}")
     return found
+
+
+def _said(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def interval_note(groups: Sequence[Group]) -> str:
@@ -70,7 +74,7 @@ def accuracy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -
         row: list[Cell] = [comparison.label]
         printed = [printed_accuracy(network, comparison) for network in NETWORKS]
         for group, theirs in zip((comparison.ann, comparison.snn), printed, strict=True):
-            row += _accuracy_cells(group, theirs)
+            row += _accuracy_cells(group, theirs, compared=not protocol)
         row.append(comparison.paired(gap_points))
         row.append(None if None in printed else (printed[1] or 0) - (printed[0] or 0))
         rows.append(tuple(row))
@@ -157,11 +161,13 @@ def energy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -> 
             group = comparison.group(network)
             ours = group.estimate(lambda run: run.study_energy_mj_per_round) if group else None
             theirs = founding_study.PRINTED_ENERGY_MJ[network].get(classes)
-            relative = 100 * (ours.mean / theirs - 1) if ours and theirs else None
+            compared = ours and theirs and not protocol
+            relative = 100 * (ours.mean / theirs - 1) if compared else None
             row += [ours, theirs, relative]
         ratio = comparison.paired(energy_ratio_percent)
         printed_ratio = founding_study.PRINTED_RATIO_PERCENT.get(classes)
-        points = ratio.mean - printed_ratio if ratio and printed_ratio else None
+        compared = ratio and printed_ratio and not protocol
+        points = ratio.mean - printed_ratio if compared else None
         rows.append((*row, ratio, printed_ratio, points))
     notes = [
         "Modelled, forward pass of training only. The printed figures are divided by 1000: "
@@ -184,7 +190,7 @@ def other_settings_table(comparisons: Sequence[Comparison]) -> Table:
     for comparison in comparisons:
         row: list[Cell] = [comparison.label]
         for group in (comparison.ann, comparison.snn):
-            row += _accuracy_cells(group, None)[:2]
+            row += _accuracy_cells(group, None, compared=False)[:2]
         ratio = comparison.paired(energy_ratio_percent)
         rows.append((*row, comparison.paired(gap_points), ratio))
     return Table(
@@ -302,13 +308,13 @@ def sharpness_of(group: Group | None) -> Estimate | None:
     return group.estimate(lambda run: run.weights["sharpness"] or 0.0)
 
 
-def _accuracy_cells(group: Group | None, printed: int | None) -> list[Cell]:
+def _accuracy_cells(group: Group | None, printed: int | None, *, compared: bool) -> list[Cell]:
     """Last round, mean of the last ten, printed, difference."""
     if group is None:
         return [None, None, printed, None]
     last = group.estimate(lambda run: 100 * run.final_accuracy)
     mean = group.estimate(lambda run: 100 * run.final_accuracy_mean_last_10)
-    return [last, mean, printed, None if printed is None else last.mean - printed]
+    return [last, mean, printed, last.mean - printed if compared and printed is not None else None]
 
 
 def printed_accuracy(network: str, comparison: Comparison) -> int | None:
@@ -321,7 +327,6 @@ def printed_accuracy(network: str, comparison: Comparison) -> int | None:
 
 def _unlike(protocol: Sequence[str]) -> str:
     return (
-        "The printed figures belong to another protocol, so the differences do not test the study: "
-        + "; ".join(protocol)
-        + "."
+        f"The printed figures belong to another protocol ({'; '.join(protocol)}), so no differences "
+        "to them are given."
     )

@@ -1,5 +1,6 @@
 """The verdict: what the runs say, in sentences made of their numbers, and what they do not say."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 from fedspike.energy.bill import prices_pj
@@ -18,18 +19,20 @@ from fedspike.report.study_tables import (
 from fedspike.report.summary import Experiment, Run
 from fedspike.report.tables import number
 
-LEVEL_POINTS = 0.5  # the gap below which one seed's networks are called level
+NORMAL_975 = 1.96  # 97.5 % quantile of the standard normal distribution
 
 
-def headline(comparisons: Sequence[Comparison]) -> str:
+def headline(experiment: Experiment, comparisons: Sequence[Comparison]) -> str:
     """Who is ahead on the most even and on the most skewed data, and at what energy."""
     both = _of_both(comparisons)
     if not both:
         return "Nothing to compare: no setting has a finished run of both networks with one seed."
     first, last = both[0], both[-1]
-    sentence = f"With {_where(first)} the spiking network {_standing(first)}"
+    standing = _standing(first, _chance_points(experiment, first))
+    sentence = f"With {_where(first)} the spiking network {standing}"
     if last is not first:
-        sentence += f"; with {_where(last)} it {_standing(last)}"
+        standing = _standing(last, _chance_points(experiment, last))
+        sentence += f"; with {_where(last)} it {standing}"
     return f"{sentence}. Its forward pass is modelled at {_energy(both)} of the ANN’s energy."
 
 
@@ -60,9 +63,14 @@ def findings(
         )
     elif printed:
         yield _beside_the_study(printed)
-    seeds = interval_note([group for c in comparisons for group in c.groups])
-    alone = len({run.seed for run in experiment.runs}) == 1
-    yield f"{seeds} Gaps of a point or so may be chance." if alone else seeds
+    yield interval_note([group for c in comparisons for group in c.groups])
+    if both and experiment.dataset:
+        chance = max(_chance_points(experiment, c) for c in both)
+        yield (
+            f"On {number(experiment.dataset.test_samples, 0)} test images two equally good networks "
+            f"come out up to {number(chance, 1)} points apart by chance alone (95 %, if their "
+            "errors are independent)."
+        )
     if experiment.missing:
         names = ", ".join(experiment.missing)
         yield f"Not finished, and in none of these figures: {names}."
@@ -157,23 +165,36 @@ def _where(comparison: Comparison) -> str:
     return comparison.label.replace("classes", "classes per client", 1)
 
 
-def _standing(comparison: Comparison) -> str:
+def _chance_points(experiment: Experiment, comparison: Comparison) -> float:
+    """How far apart, in points, a finite test set puts two equally good networks.
+
+    1.96 * sqrt((p(1-p) + q(1-q)) / n): accuracies p and q, each a mean of n independent tosses.
+    """
+    if experiment.dataset is None:
+        return 0.0
+    accuracies = [_mean(comparison, network, lambda r: r.final_accuracy) for network in NETWORKS]
+    variance = sum(p * (1 - p) for p in accuracies) / max(1, experiment.dataset.test_samples)
+    return 100 * NORMAL_975 * math.sqrt(variance)
+
+
+def _standing(comparison: Comparison, chance_points: float) -> str:
     """How the SNN stands beside the ANN in a setting."""
     gap = _gap(comparison)
     accuracies = " against ".join(
         f"{number(100 * _mean(comparison, network, lambda r: r.final_accuracy), 1)} %"
         for network in ("snn", "ann")
     )
-    level = (
-        abs(gap.mean) < LEVEL_POINTS if gap.half_width is None else abs(gap.mean) <= gap.half_width
-    )
-    if level and gap.half_width is None:
-        return f"is within half a point of the conventional one ({accuracies})"
     size = number(abs(gap.mean), 1)
-    if gap.half_width is not None:
+    if gap.half_width is None:
+        if abs(gap.mean) <= chance_points:
+            return f"is level with the conventional one, within chance ({accuracies})"
+    else:
         size += f" ± {number(gap.half_width, 1)}"
-    if level:
-        return f"is level as far as {gap.count} seeds can tell ({accuracies}, {size} points apart)"
+        if abs(gap.mean) <= gap.half_width:
+            return (
+                f"is level with the conventional one as far as {gap.count} seeds can tell "
+                f"({accuracies}, {size} points apart)"
+            )
     return f"is {size} points {'behind' if gap.mean < 0 else 'ahead'} ({accuracies})"
 
 

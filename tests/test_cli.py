@@ -1,0 +1,318 @@
+"""The command line, mostly as a user meets it: in a process of its own."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedspike.cli import commands, main, watch
+from fedspike.cli.parser import parser
+from fedspike.experiment import sweep
+from fedspike.experiment.events import Finished, Skipped, Started, Trained
+
+FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
+TINY = """\
+name = "tiny"
+rounds = 2
+[data]
+name = "fashion-mnist-sample"
+[fleet]
+clients = 3
+samples_per_round = 20
+[architecture]
+hidden = [6]
+[snn]
+time_steps = 3
+[training]
+batch_size = 10
+[sweep]
+network = ["ann", "snn"]
+"""
+
+
+def fedspike(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*FEDSPIKE, *arguments], capture_output=True, text=True, cwd=folder, env=calm(), timeout=100
+    )
+
+
+def calm() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    return tmp_path
+
+
+def test_help_is_there_at_once_and_without_torch() -> None:
+    code = (
+        "import sys; from fedspike.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'numpy', 'altair', 'rich', 'msgspec'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - started)
+        assert answer.returncode == 0, answer.stderr
+        assert "doctor" in answer.stdout
+    assert min(seconds) < 0.3
+
+
+def test_version() -> None:
+    answer = fedspike("--version")
+    assert (answer.returncode, answer.stdout) == (0, "fedspike 0.1.0\n")
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ("run", "report", "data check", "data show", "data fetch", "presets", "doctor"):
+        with pytest.raises(SystemExit) as end:
+            main([*words.split(), "--help"])
+        assert end.value.code == 0
+        assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("run studdy", ["unknown preset studdy", "did you mean study?"]),
+        ("run missing.toml", ["missing.toml", "No such file"]),
+        ("run study --set rounds=0", ["--set rounds=0", "a whole number >= 1"]),
+        ("run study --set snn.time_steps=0", ["--set snn.time_steps=0"]),
+        ("run study --set nonsense", ["--set nonsense", "KEY=VALUE"]),
+        ("run study --seeds 0,a", ["--seeds 0,a", "--seeds 0,1,2"]),
+        ("run study --threads 0", ["--threads 0", "from 1 to"]),
+        ("run study --threads many", ["--threads many"]),
+        ("run quickstart --data-dir nowhere", ["--data-dir nowhere"]),
+        ("run quickstart --output {file}/runs", ["{file}/runs", "cannot be written"]),
+        ("run quickstart --set partition.classes=11", ["--set partition.classes=11", "at most"]),
+        ("run quickstart --set fleet.clients=2001", ["--set fleet.clients=2001"]),
+        ("run [red]x.toml", ["[red]x.toml"]),
+        ("run {bad}", ["{bad}, line 2: unknown key round\n", "did you mean rounds?"]),
+        ("report {file}", ["{file}"]),
+        ("report nowhere", ["nowhere"]),
+        ("data check nowhere.npz", ["nowhere.npz"]),
+        ("data check fashion-mnst", ["fashion-mnst", "did you mean"]),
+        ("data show {file}", ["{file}"]),
+        ("presets --show studdy", ["studdy", "did you mean study?"]),
+    ],
+)
+def test_wrong_input_ends_with_2_and_a_message_alone(
+    arguments: str,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, bad = tmp_path / "file", tmp_path / "bad.toml"
+    file.touch()
+    bad.write_text('name = "x"\nround = 3\n')
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.format(file=file, bad=bad).split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [word for word in words if word.format(file=file, bad=bad) not in err] == []
+    assert "Traceback" not in err
+    assert "expected: " in err
+    assert "fix: " in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.toml", "file"]
+
+
+def test_wrong_input_in_a_real_process(tmp_path: Path) -> None:
+    answer = fedspike("run", "study", "--set", "rounds=0", folder=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("fedspike: --set rounds=0: rounds = 0\n")
+    assert "Traceback" not in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> dict[str, Path]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sweep, "presets", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["presets"])
+
+
+def test_presets_are_listed_and_can_be_copied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["presets"]) == 0
+    assert "study        The founding study: ten devices" in capsys.readouterr().out
+    assert main(["presets", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"quickstart", "study"}
+    for name in ("quickstart", "study"):
+        assert main(["presets", "--show", name]) == 0
+        copy = tmp_path / "my.toml"
+        copy.write_text(capsys.readouterr().out)
+        assert sweep.read(str(copy)).runs == sweep.read(name).runs
+
+
+def test_a_data_set_is_checked_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "fashion-mnist-sample"]) == 0
+    out, _ = capsys.readouterr()
+    assert "is sound: 2000 training and 500 test samples of 28 x 28, 10 classes" in out
+    assert main(["data", "show", "fashion-mnist-sample"]) == 0
+    assert "    9        200         50\n  all       2000        500\n" in capsys.readouterr().out
+    for action in ("check", "show", "fetch"):
+        assert main(["data", action, "fashion-mnist-sample", "--json"]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["train"]["samples_per_class"] == [200] * 10
+
+
+def test_the_doctor_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() >= {"python", "torch", "engine", "gpu", "fashion_mnist", "cache_folder"}
+    assert main(["doctor"]) == 0
+    assert f"torch            {found['torch']}" in capsys.readouterr().out
+
+
+def test_the_doctor_finds_data_and_a_closed_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fedspike.cli import doctor
+    from fedspike.datasets import fashion_mnist
+
+    monkeypatch.setenv("FEDSPIKE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fashion_mnist, "system_data_folders", lambda: [tmp_path / "share"])
+    assert doctor.examine()["fashion_mnist"].startswith("not on this machine")
+    assert doctor.examine()["cache_folder"] == f"{tmp_path / 'cache'} (can be written to)"
+    (tmp_path / "share").mkdir()
+    for name in fashion_mnist.SHA256:
+        (tmp_path / "share" / f"{name}.gz").touch()
+    assert doctor.examine()["fashion_mnist"] == f"in {tmp_path / 'share'}"
+    (tmp_path / "cache").touch()  # a file where the folder should be
+    assert doctor.examine()["cache_folder"].endswith("(can NOT be written to)")
+
+
+def test_a_run_from_start_to_report(tiny: Path) -> None:
+    answer = fedspike("run", "tiny.toml", "--seeds", "0", "--json", "--threads", "1", folder=tiny)
+    assert answer.returncode == 0, answer.stderr
+    summary = json.loads(answer.stdout)
+    assert summary == json.loads((tiny / "runs" / "tiny" / "summary.json").read_bytes())
+    assert summary["command"] == "fedspike run tiny.toml --seeds 0"
+    assert summary["environment"]["threads"] == 1
+    for run in summary["runs"]:
+        assert f"{run['name']} round 1: accuracy" in answer.stderr
+        assert (
+            f"{run['name']}: accuracy {run['final_accuracy']:.1%} after 2 rounds" in answer.stderr
+        )
+    assert "spikes a step into hidden " in answer.stderr
+    assert "left | " in answer.stderr
+    page = tiny / "runs" / "tiny" / "report.html"
+    assert page.exists()
+    page.unlink()
+    answer = fedspike("report", "runs/tiny", "--json", folder=tiny)
+    assert json.loads(answer.stdout) == {"report": "runs/tiny/report.html"}
+    assert page.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_it_says_how_to_go_on_and_that_works(
+    number: signal.Signals, code: int, tiny: Path
+) -> None:
+    words = ["run", "tiny.toml", "--set", "rounds=400", "--set", "network=snn", "--output", "a b"]
+    process = subprocess.Popen(
+        [*FEDSPIKE, *words], cwd=tiny, env=calm(), text=True, stderr=subprocess.PIPE
+    )
+    checkpoints = tiny / "a b" / "snn-iid-seed0" / "checkpoint"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (checkpoints / "round-000002").exists():
+        time.sleep(0.01)
+    process.send_signal(number)
+    try:
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert "Traceback" not in err
+    assert "holds every finished round" in err
+    command = next(line.strip() for line in err.splitlines() if line.startswith("  fedspike"))
+    assert shlex.split(command) == ["fedspike", *words]
+    # What the printed command does is shown without its 400 rounds: it finds the checkpoint.
+    events = start(parser().parse_args(shlex.split(command)[1:]), tiny)
+    assert isinstance(events[0], Started)
+    assert events[0].rounds_done >= 2
+    assert isinstance(events[1], Trained)
+    assert events[1].record["round"] == events[0].rounds_done + 1
+
+
+def start(options: Any, folder: Path) -> list[Any]:
+    """The first two things that happen when these options are run."""
+    from fedspike.experiment.run import load, perform
+
+    experiment = sweep.read(str(folder / options.experiment), options.set)
+    dataset = load(experiment, commands.say)
+    happening = perform(experiment, dataset, folder / options.output, command="")
+    return [event for event, _ in zip(happening, range(2), strict=False)]
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{shlex.join(FEDSPIKE)} presets --show study | true; echo ${{PIPESTATUS[0]}}"
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert answer.stdout in ("141\n", "0\n")  # 0 if all was written before the reader went
+    assert answer.stderr == ""
+
+
+def test_progress_shows_what_users_wrote_as_it_is(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ann, snn = sweep.read(str(tiny / "tiny.toml")).runs
+    record = {
+        "round": 1,
+        "accuracy": 0.5,
+        "training_loss": None,
+        "samples": 10,
+        "spikes": {"hidden": 60},
+        "seconds": {"training": 1.0, "evaluation": 0.5},
+    }
+    with watch.Watch([ann, snn]) as shown:
+        shown.say("reading [red]own[/red].npz")
+        shown.show(Skipped(ann, {"final_accuracy": 0.25}))
+        shown.show(Started(snn, 0))
+        shown.show(Trained(snn, record))
+        shown.show(Finished(snn, {"final_accuracy": 0.5, "rounds": 1, "seconds": 200.0}))
+    err = capsys.readouterr().err
+    assert "reading [red]own[/red].npz\n" in err
+    assert "ann-iid-seed0: finished before, accuracy 25.0%\n" in err
+    assert "3/4 rounds, " in err
+    assert (
+        "round 1: accuracy 50.0%, loss not finite, spikes a step into hidden 2.0, 1.50 s\n" in err
+    )
+    assert "snn-iid-seed0: accuracy 50.0% after 1 rounds, 3 min 20 s\n" in err
+
+
+def test_the_time_left_counts_every_network_at_its_own_rate() -> None:
+    rates = watch.Rates()
+    rates.measured = {"ann": (10, 5.0), "snn": (2, 60.0)}
+    assert rates.left([("ann", 20), ("snn", 4)]) == "2 min 10 s"
+    del rates.measured["snn"]
+    assert rates.left([("ann", 20), ("snn", 4)]) == "over 10 s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0 s"), (59.7, "1 min 0 s"), (200.0, "3 min 20 s"), (3900.0, "1 h 5 min")],
+)
+def test_times_are_readable(seconds: float, text: str) -> None:
+    assert watch.clock(seconds) == text
+
+
+def test_the_printed_preset_is_toml() -> None:
+    assert tomllib.loads(sweep.presets()["study"].read_text())["rounds"] == 100

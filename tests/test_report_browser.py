@@ -1,0 +1,147 @@
+"""The page in a real browser, from disk: no complaint, every chart drawn, in light and in dark."""
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+import report_example as example
+from fedspike import report
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER) and "CI" not in os.environ,
+    reason="chromium and chromedriver (Debian: chromium-driver) are not installed",
+)
+QUIET = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    assert CHROMIUM, "chromium is not installed"
+    assert DRIVER, "chromedriver is not installed"
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for argument in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(argument)
+    with webdriver.Chrome(options=options, service=Service(DRIVER)) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = example.study()
+    black_and_white = np.array([-127, 0, 127] * 8, dtype=np.int8).reshape(2, 4, 3)
+    runs[0]["hidden_weights"] = {
+        "shape": [2, 4, 3],
+        "scale": 0.001,
+        "int8_base64": base64.b64encode(black_and_white.tobytes()).decode(),
+    }
+    return report.write(example.write(tmp_path_factory.mktemp("runs") / "study", runs))
+
+
+def show(browser: webdriver.Chrome, page: Path, *, scheme: str, width: int = 1200) -> None:
+    emulated = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": emulated})
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.get(page.as_uri())
+
+
+def ask(browser: webdriver.Chrome, script: str) -> Any:
+    return browser.execute_script(f"return {script}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_chart_is_drawn_and_nothing_is_complained_of(
+    browser: webdriver.Chrome, study: Path, scheme: str
+) -> None:
+    show(browser, study, scheme=scheme)
+    assert browser.get_log("browser") == []
+    charts = ask(
+        browser,
+        """[...document.querySelectorAll('svg')].map(svg => ({
+            label: svg.getAttribute('aria-label'),
+            size: Math.min(svg.getBoundingClientRect().width, svg.getBoundingClientRect().height),
+            marks: [...svg.querySelectorAll('.mark-line path, .mark-rect path')].filter(
+                mark => mark.getBBox().width > 0 && mark.getBBox().height > 0).length,
+            colours: [...new Set([...svg.querySelectorAll('.mark-line path, .mark-rect path')].map(
+                mark => getComputedStyle(mark).stroke + getComputedStyle(mark).fill))],
+        }))""",
+    )
+    assert len(charts) == 6 + 5  # six settings with a curve, five partitions
+    for chart in charts:
+        curve = chart["label"].startswith("Test accuracy")
+        assert chart["size"] > 150, chart
+        assert chart["marks"] == 2 if curve else chart["marks"] >= 30, chart
+        assert len(chart["colours"]) == (2 if curve else 1), chart
+        assert not any("var(" in colour for colour in chart["colours"])
+    pictures = ask(
+        browser,
+        "[...document.querySelectorAll('img')].map(i => [i.naturalWidth, i.getBoundingClientRect().width])",
+    )
+    assert len(pictures) == 4
+    assert all(natural > 0 and shown > 150 for natural, shown in pictures)
+
+
+def test_dark_is_dark_and_light_is_light(browser: webdriver.Chrome, study: Path) -> None:
+    colours = {}
+    for scheme in ("light", "dark"):
+        show(browser, study, scheme=scheme)
+        colours[scheme] = [
+            ask(browser, f"getComputedStyle(document.querySelector('{element}')).{value}")
+            for element, value in (
+                ("body", "backgroundColor"),
+                ("body", "color"),
+                (".mark-line path", "stroke"),
+                (".role-title-text text", "fill"),
+            )
+        ]
+    assert colours["light"] == [
+        *("rgb(255, 255, 254)", "rgb(27, 31, 36)", "rgb(0, 103, 166)", "rgb(27, 31, 36)")
+    ]
+    assert colours["dark"] == [
+        *("rgb(20, 23, 27)", "rgb(230, 232, 235)", "rgb(92, 184, 240)", "rgb(230, 232, 235)")
+    ]
+
+
+def test_a_phone_reads_it_without_scrolling_sideways(
+    browser: webdriver.Chrome, study: Path
+) -> None:
+    show(browser, study, scheme="light", width=390)
+    assert ask(browser, "document.documentElement.scrollWidth") == 390
+    drawn = "[...document.querySelectorAll('svg, img')].map(e => e.getBoundingClientRect().right)"
+    assert max(ask(browser, drawn)) <= 390
+
+
+def test_weights_have_the_colours_of_their_signs(browser: webdriver.Chrome, study: Path) -> None:
+    """The browser decodes the picture that we encoded: purple, white, green, and a gap."""
+    show(browser, study, scheme="light")
+    pixels = ask(
+        browser,
+        """(() => {
+            const image = document.querySelector('img');
+            const canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            const pen = canvas.getContext('2d');
+            pen.drawImage(image, 0, 0);
+            const data = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+            return [canvas.width, canvas.height, Array.from(data)];
+        })()""",
+    )
+    width, height, data = pixels
+    assert (width, height) == (7, 4)  # two tiles of 3 x 4 and a gap between them
+    purple, white, green, gap = (64, 0, 75, 255), (247, 247, 247, 255), (0, 68, 27, 255), (0,) * 4
+    row = [purple, white, green, gap, purple, white, green]
+    assert np.array(data).reshape(height, width, 4).tolist() == [[*map(list, row)]] * 4
