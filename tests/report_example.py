@@ -77,7 +77,9 @@ def run(
         "hidden_weights": {
             "shape": list(images.shape),
             "scale": scale,
-            "int8_base64": base64.b64encode(np.rint(images / scale).astype(np.int8).tobytes()).decode(),
+            "int8_base64": base64.b64encode(
+                np.rint(images / scale).astype(np.int8).tobytes()
+            ).decode(),
         },
     } | changes
 

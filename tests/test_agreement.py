@@ -29,7 +29,9 @@ T_95 = 2.776  # Student's t, 95 % two-sided, 4 degrees of freedom
 
 @pytest.mark.agreement
 @pytest.mark.parametrize("classes", [10, 3])
-@pytest.mark.parametrize("network", [ANN(STUDY), SNN(STUDY, LIF(), RateCode(50))], ids=["ann", "snn"])
+@pytest.mark.parametrize(
+    "network", [ANN(STUDY), SNN(STUDY, LIF(), RateCode(50))], ids=["ann", "snn"]
+)
 def test_accuracies_agree_over_seeds(network: ANN | SNN, classes: int) -> None:
     loss = SpikeCountMSE(50) if isinstance(network, SNN) else CrossEntropy()
     differences = np.zeros((SEEDS, ROUNDS))

@@ -67,7 +67,7 @@ def test_no_figure_is_a_dash_and_never_a_zero() -> None:
     assert text(0.0, column) == "0.0"
 
 
-@pytest.mark.parametrize("room", ["comparison", "sharpness", "tables", "verdict"])
+@pytest.mark.parametrize("room", ["comparison", "tables", "verdict"])
 def test_the_examples_in_the_docstrings_are_true(room: str) -> None:
     result = doctest.testmod(importlib.import_module(f"fedspike.report.{room}"))
     assert result.attempted > 0

@@ -1,5 +1,6 @@
 """Progress as it happens: a bar on a terminal, now and then a line elsewhere."""
 
+import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -105,7 +106,7 @@ class Rates:
     def left(self, rounds: Sequence[tuple[str, int]]) -> str:
         """The time that so many rounds of each network need: "over" it where one is unmeasured."""
         known = [(n, *self.measured[network]) for network, n in rounds if network in self.measured]
-        seconds = sum(n * spent / done for n, done, spent in known)
+        seconds = math.fsum(n * spent / done for n, done, spent in known)
         return ("over " if len(known) < len(rounds) else "") + clock(seconds)
 
 
@@ -124,7 +125,7 @@ def describe(run: Run, record: Record) -> str:
 def clock(seconds: float) -> str:
     """A time to read: 7 s, 3 min 20 s, 1 h 5 min.
 
-    >>> clock(200)
+    >>> clock(200.0)
     '3 min 20 s'
     """
     minutes, rest = divmod(round(seconds), 60)

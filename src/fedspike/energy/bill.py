@@ -2,9 +2,10 @@
 
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from importlib import resources
 
-PICOJOULE_IN_MILLIJOULE = 1e-9
+MILLIJOULE_IN_A_PICOJOULE = Decimal("1e-9")
 
 
 def prices_pj(profile: str) -> dict[str, float]:
@@ -21,8 +22,10 @@ def study_energy_mj(operations: Mapping[str, int]) -> float:
 
     The study's round of the ANN, 10 clients x 2,000 samples x 79,400 multiply-accumulates at 3.1 pJ:
 
-    >>> round(study_energy_mj({"mac": 79_400 * 20_000, "ac": 0}), 4)
+    >>> study_energy_mj({"mac": 79_400 * 20_000, "ac": 0})
     4.9228
     """
     prices = prices_pj("founding-study")
-    return sum(count * prices[kind] for kind, count in operations.items()) * PICOJOULE_IN_MILLIJOULE
+    # In decimals, as the prices are printed: in binary fractions 3.1 pJ would not be 3.1 pJ.
+    total_pj = sum(count * Decimal(str(prices[kind])) for kind, count in operations.items())
+    return float(total_pj * MILLIJOULE_IN_A_PICOJOULE)

@@ -136,7 +136,7 @@ def _wrong_value(document: Document, values: dict[str, Any], message: str) -> In
     if missing := re.match(r"Object missing required field `(\w+)`", message):
         name = ".".join((*key, missing[1]))
         return document.error(
-            key,
+            (*key, "kind"),  # which asks for it
             f"{name} is missing",
             expected=schema.described((*key, missing[1]), values),
             fix=f"add {name}",

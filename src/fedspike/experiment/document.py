@@ -11,7 +11,7 @@ from fedspike.errors import InputError
 
 Key = tuple[str, ...]
 PRESETS = Path(__file__).parent / "presets"
-LONGEST = 100_000  # characters; a longer file is not a configuration
+LONGEST = 20_000  # characters; a longer file is not a configuration
 DEEPEST = 8  # tables and lists inside each other
 
 
@@ -42,8 +42,8 @@ class Document:
     def with_values(self, chosen: dict[str, object]) -> dict[str, Any]:
         """The values with these dotted keys set: one point of the sweep."""
         values = {name: value for name, value in self.values.items() if name != "sweep"}
-        for name, value in chosen.items():
-            values = self._put(values, tuple(name.split(".")), value, f"[sweep] {name}")
+        for name in sorted(chosen, key=lambda name: not name.endswith("kind")):  # see _put
+            values = self._put(values, tuple(name.split(".")), chosen[name], f"[sweep] {name}")
         return values
 
     @property
@@ -140,19 +140,20 @@ def parse_option(text: str) -> tuple[Key, object]:
     >>> parse_option("network=snn")
     (('network',), 'snn')
     """
-    name, equals, value = text.partition("=")
+    name, equals, written = text.partition("=")
     key = tuple(part.strip() for part in name.split("."))
-    if not equals or not all(key) or len(key) > DEEPEST:
+    try:
+        values = tomllib.loads(f"value = {written}")
+    except (ValueError, RecursionError):
+        values = {"value": written.strip()}
+    value = values["value"] if len(values) == 1 else written.strip()
+    if not equals or not all(key) or max(len(key), _depth(value)) > DEEPEST:
         raise InputError(
-            f"--set {text}",
+            f"--set {text[:60]}",
             expected="KEY=VALUE with a dotted key",
             fix="write for example --set rounds=5 or --set snn.time_steps=10",
         )
-    try:
-        values = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):
-        return key, value.strip()
-    return key, values["value"] if len(values) == 1 else value.strip()
+    return key, value
 
 
 def line_of(text: str, key: Sequence[str]) -> int | None:

@@ -142,7 +142,7 @@ def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
     """Raise where the folder of a run holds another one."""
     differences, file = [], home / "config.toml"
     if file.exists():
-        there, here = document.read(file).values, summary.settings_toml(run.settings)
+        there, here = _settings(file), summary.settings_toml(run.settings)
         differences += [
             f"{key} is {_of(there, key)} there and {_of(here, key)} here"
             for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
@@ -160,6 +160,17 @@ def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
             expected="a new folder, or one with runs of the same settings",
             fix=f"name another folder with --output, or delete {home}",
         )
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        return document.read(file).values
+    except InputError as error:
+        raise InputError(
+            error.passed,
+            expected="the settings as fedspike wrote them",
+            fix=f"delete {file.parent} to do this run again",
+        ) from error
 
 
 def _of(values: dict[str, Any], key: str) -> object:

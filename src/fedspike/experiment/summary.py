@@ -15,6 +15,7 @@ from fedspike.energy.bill import study_energy_mj
 from fedspike.experiment import config
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.events import Record
+from fedspike.experiment.sharpness import sharpness
 from fedspike.experiment.sweep import Run
 from fedspike.fleet import Fleet
 from fedspike.networks import Network
@@ -98,7 +99,7 @@ def of_run(
         "settings_sha256": run.settings_sha256,
         "data_sha256": data_sha256,
         "config": settings_toml(settings),
-        "weights": {} if images is None else {"sharpness": _sharpness(images)},
+        "weights": {} if images is None else {"sharpness": sharpness(images)},
         "hidden_weights": None if images is None else _int8(images),
     }
 
@@ -146,13 +147,6 @@ def _images(
     if dataset.x_train.ndim != 3 or not np.isfinite(weights).all():
         return None
     return weights.reshape(-1, *dataset.x_train.shape[1:])
-
-
-def _sharpness(images: Float32[np.ndarray, "neuron height width"]) -> float:
-    # Here, for the room brings its drawing library along, which a run needs at its very end only.
-    from fedspike.report.sharpness import sharpness
-
-    return float(sharpness(images))
 
 
 def _int8(images: Float32[np.ndarray, "neuron height width"]) -> Record:

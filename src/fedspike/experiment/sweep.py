@@ -61,8 +61,10 @@ def read(
     ['ann-classes10-seed0', 'ann-classes3-seed0', 'snn-classes10-seed0', 'snn-classes3-seed0']
     """
     source = document.read(*_locate(preset_or_file))
-    for option in options:
-        source = source.override(*document.parse_option(option), f"--set {option}")
+    parsed = [(*document.parse_option(option), f"--set {option}") for option in options]
+    # A new kind starts its table afresh, so that it comes before the table's other keys.
+    for key, value, option in sorted(parsed, key=lambda parsed: parsed[0][-1] != "kind"):
+        source = source.override(key, value, option)
     if seeds is not None:
         source = source.override(("sweep", "seed"), _seeds(seeds), f"--seeds {seeds}")
     if data_dir is not None:

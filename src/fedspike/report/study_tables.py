@@ -161,13 +161,15 @@ def energy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -> 
             group = comparison.group(network)
             ours = group.estimate(lambda run: run.study_energy_mj_per_round) if group else None
             theirs = founding_study.PRINTED_ENERGY_MJ[network].get(classes)
-            compared = ours and theirs and not protocol
-            relative = 100 * (ours.mean / theirs - 1) if compared else None
+            relative = None
+            if ours and theirs and not protocol:
+                relative = 100 * (ours.mean / theirs - 1)
             row += [ours, theirs, relative]
         ratio = comparison.paired(energy_ratio_percent)
         printed_ratio = founding_study.PRINTED_RATIO_PERCENT.get(classes)
-        compared = ratio and printed_ratio and not protocol
-        points = ratio.mean - printed_ratio if compared else None
+        points = None
+        if ratio and printed_ratio and not protocol:
+            points = ratio.mean - printed_ratio
         rows.append((*row, ratio, printed_ratio, points))
     notes = [
         "Modelled, forward pass of training only. The printed figures are divided by 1000: "
