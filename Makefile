@@ -3,6 +3,7 @@
 
 VENV        := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
+INSTALLED   := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/fedspike/kernels/*.?pp)
 NEW_ENOUGH  := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
@@ -33,13 +34,13 @@ clean: ## remove .venv and the caches; runs/ stays
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Empty files stamp what is done; a change to what is to be installed makes it undone.
-$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/.created
+$(VENV)/.runtime: $(INSTALLED) | $(VENV)/.created
 	$(PIP_INSTALL) -e .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.runtime
+$(VENV)/.test: $(INSTALLED) | $(VENV)/.created
 	$(PIP_INSTALL) -e '.[test]'
-	@touch $@
+	@touch $(VENV)/.runtime $@
 
 # A .venv that is there and has pip is used as it is: it may hold a torch of your own.
 $(VENV)/.created:

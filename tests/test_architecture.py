@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "energy": (),
     "experiment": (
+        "kernels",  # which engine computes belongs to the environment of a result
         *("datasets", "partition", "fleet", "encoding", "neurons", "networks", "losses"),
         *("training", "plasticity", "aggregation", "algorithms", "guard", "simulation"),
         *("reference", "energy"),
@@ -54,7 +55,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "report": ("energy.bill",),
     "deploy": ("algorithms", "training", "guard"),
     "export": ("networks",),
-    "cli": ("datasets", "experiment", "report"),
+    "cli": ("datasets", "experiment", "report", "kernels"),
 }
 FREE_OF_TORCH = ("report", "energy", "datasets", "partition", "cli")
 OPTIONAL = {

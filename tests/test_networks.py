@@ -39,7 +39,8 @@ def test_initial_values_are_uniform_within_the_bound() -> None:
 def test_each_client_meets_its_own_weights() -> None:
     parameters = stacked(3)
     x = torch.rand(3, 7, 6)
-    scores = ANN(ARCHITECTURE).forward(parameters, x).scores
+    address = Address(0, "encode", 1, (0, 1, 2), (0, 0, 0))
+    scores = ANN(ARCHITECTURE).run(parameters, x, address).scores
     for k in range(3):
         flow = x[k]
         for name in ("hidden1", "hidden2"):
@@ -54,7 +55,7 @@ def test_spikes_are_counted_exactly_and_only_of_samples_that_are_there() -> None
     parameters = {name: weight * 4 for name, weight in stacked(2).items()}
     network = SNN(ARCHITECTURE, LIF(), RateCode(8))
     x = torch.rand(2, 3, 6)
-    spikes = network.encode(x, Address(0, "encode", 1, (0, 1), (0, 0)))
+    spikes = network.code.spikes(x, Address(0, "encode", 1, (0, 1), (0, 0)))
     present = torch.tensor([[True, True, True], [True, False, False]])
     counted = network.forward(parameters, spikes, present).spikes_in
     alone = network.forward(

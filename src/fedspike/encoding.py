@@ -16,7 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.randomness import words
+from fedspike.kernels import packed
+from fedspike.kernels.packed import PackedSpikes
+from fedspike.randomness import key, words
 
 _threads = ThreadPoolExecutor(
     os.cpu_count()
@@ -66,6 +68,17 @@ class RateCode:
                 expected="at least one time step",
                 fix="the founding study used about 50",
             )
+
+    def packed(self, pixels: Float[Tensor, "client batch pixel"], address: Address) -> PackedSpikes:
+        """The same spikes from compiled kernels, as bits; float32 pixels on the CPU."""
+        return packed.rate(
+            pixels,
+            key(address.seed, address.purpose),
+            address.round,
+            address.clients,
+            address.first_samples,
+            self.time_steps,
+        )
 
     def spikes(
         self, pixels: Float[Tensor, "client batch pixel"], address: Address

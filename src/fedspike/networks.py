@@ -10,15 +10,17 @@ Every tensor of a network carries the clients as an axis: client k's samples mee
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from fedspike import kernels
 from fedspike.encoding import Address, RateCode
 from fedspike.errors import InputError
+from fedspike.kernels import packed
+from fedspike.kernels.packed import PackedSpikes
 from fedspike.neurons import LIF
 
 Parameters = dict[str, Tensor]
@@ -99,25 +101,23 @@ class ANN:
 
     architecture: Architecture
 
-    def encode(
-        self, pixels: Float[Tensor, "client batch pixel"], address: Address
-    ) -> Float[Tensor, "client batch pixel"]:
-        """The pixels themselves; nothing is random, so the address is not used."""
-        del address
-        return pixels
-
-    def forward(
+    def run(
         self,
         parameters: Parameters,
-        inputs: Float[Tensor, "client batch pixel"],
+        pixels: Float[Tensor, "client batch pixel"],
+        address: Address,
         present: Bool[Tensor, "client batch"] | None = None,
     ) -> Forward:
-        """Scores are the values of the output layer, before any softmax."""
-        del present
+        """From pixels to scores: the values of the output layer, before any softmax.
+
+        Nothing is random here and nothing is counted, so `address` and `present` are not used.
+        """
+        del address, present
         *hidden, output = self.architecture.names
+        flow = pixels
         for name in hidden:
-            inputs = torch.relu(_linear(parameters, name, inputs))
-        return Forward(scores=_linear(parameters, output, inputs), spikes_in={})
+            flow = torch.relu(_linear(parameters, name, flow))
+        return Forward(scores=_linear(parameters, output, flow), spikes_in={})
 
 
 @dataclass(frozen=True)
@@ -128,31 +128,52 @@ class SNN:
     neuron: LIF
     code: RateCode
 
-    def encode(
-        self, pixels: Float[Tensor, "client batch pixel"], address: Address
-    ) -> Float[Tensor, "time client batch pixel"]:
-        """The input spikes of one batch, by the network's code."""
-        return self.code.spikes(pixels, address)
+    def run(
+        self,
+        parameters: Parameters,
+        pixels: Float[Tensor, "client batch pixel"],
+        address: Address,
+        present: Bool[Tensor, "client batch"] | None = None,
+    ) -> Forward:
+        """From pixels to scores: encode, then `forward`; in compiled kernels where they are active.
+
+        `present` marks the samples that are real where a batch was padded; only they are counted.
+        """
+        if kernels.ACTIVE and pixels.dtype == torch.float32 and pixels.device.type == "cpu":
+            return self.packed_forward(parameters, self.code.packed(pixels, address), present)
+        return self.forward(parameters, self.code.spikes(pixels, address), present)
 
     def forward(
         self,
         parameters: Parameters,
-        inputs: Float[Tensor, "time client batch pixel"],
+        spikes: Float[Tensor, "time client batch pixel"],
         present: Bool[Tensor, "client batch"] | None = None,
     ) -> Forward:
-        """Scores are the output layer's spikes, summed over time.
-
-        `present` marks the samples that are real where a batch was padded; only they are counted.
-        """
-        spikes, spikes_in = inputs, {}
+        """Scores are the output layer's spikes, summed over time."""
+        spikes_in = {}
         for name in self.architecture.names:
-            spikes_in[name] = _count(spikes, present)
+            # Sums of 0s and 1s: exact in float32 over less than 2^24 neurons, then in int64.
+            spikes_in[name] = _count(spikes.detach().sum(3).long().sum(0), present)
             # The weights do not change with time, so one product serves all time steps.
             rows = spikes.movedim(0, 1).flatten(1, 2)
             currents = _linear(parameters, name, rows)
             currents = currents.reshape(len(rows), len(spikes), -1, currents.shape[2])
             spikes = self.neuron.spikes(currents.movedim(1, 0))
         return Forward(scores=spikes.sum(0), spikes_in=spikes_in)
+
+    def packed_forward(
+        self,
+        parameters: Parameters,
+        spikes: PackedSpikes,
+        present: Bool[Tensor, "client batch"] | None = None,
+    ) -> Forward:
+        """The same on spikes as bits."""
+        spikes_in = {}
+        for name in self.architecture.names:
+            spikes_in[name] = _count(spikes.counts().sum(2), present)
+            weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+            spikes = self.neuron.packed(packed.linear(spikes, weight, bias))
+        return Forward(scores=spikes.scores(), spikes_in=spikes_in)
 
 
 Network = ANN | SNN
@@ -166,11 +187,10 @@ def _linear(
 
 
 def _count(
-    spikes: Float[Tensor, "time client batch neuron"], present: Bool[Tensor, "client batch"] | None
+    per_sample: Int64[Tensor, "client batch"], present: Bool[Tensor, "client batch"] | None
 ) -> list[int]:
-    """Spikes per client. Sums of 0s and 1s over neurons are exact in float32 below 2^24 neurons."""
-    per_sample = spikes.detach().sum(3).long().sum(0)
+    """Spikes per client, of the samples present."""
     if present is not None:
         per_sample = per_sample * present
-    counts: list[Any] = per_sample.sum(1).tolist()
+    counts: list[int] = per_sample.sum(1).tolist()
     return counts

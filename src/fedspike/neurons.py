@@ -29,6 +29,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.errors import InputError
+from fedspike.kernels import packed
+from fedspike.kernels.packed import PackedSpikes
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class LIF:
             raise InputError(
                 f"threshold = {self.threshold}", expected="a threshold > 0", fix="1.0 is usual"
             )
+
+    def packed(self, currents: Float[Tensor, "client batch time neuron"]) -> PackedSpikes:
+        """The same neurons in compiled kernels: float32 on the CPU, spikes as bits."""
+        return packed.lif(currents, self.beta, self.threshold, self.reset == "zero")
 
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"]
@@ -75,11 +81,11 @@ class _Scan(torch.autograd.Function):
             if t == 0:
                 membrane[t] = currents[t]
             elif lif.reset == "subtract":
-                torch.add(currents[t], membrane[t - 1], alpha=lif.beta, out=membrane[t])
+                torch.mul(membrane[t - 1], lif.beta, out=membrane[t]).add_(currents[t])
                 membrane[t].sub_(spikes[t - 1], alpha=lif.threshold)
             else:
                 kept = membrane[t - 1] * (1 - spikes[t - 1])
-                torch.add(currents[t], kept, alpha=lif.beta, out=membrane[t])
+                torch.mul(kept, lif.beta, out=membrane[t]).add_(currents[t])
             spikes[t] = membrane[t] > lif.threshold
         ctx.lif = lif
         ctx.save_for_backward(membrane, spikes)

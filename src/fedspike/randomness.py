@@ -41,10 +41,13 @@ def words(
 
 
 def _philox(seed: int, purpose: str, round: int, client: int, sample: int) -> np.random.Philox:
-    return np.random.Philox(key=_key(seed, purpose), counter=[0, sample, client, round])
+    return np.random.Philox(
+        key=np.array(key(seed, purpose), "<u8"), counter=[0, sample, client, round]
+    )
 
 
 @cache
-def _key(seed: int, purpose: str) -> np.ndarray:
+def key(seed: int, purpose: str) -> tuple[int, int]:
+    """The two 64-bit words of Philox's key, for whoever draws the same numbers elsewhere."""
     digest = hashlib.sha256(f"fedspike|{seed}|{purpose}".encode()).digest()
-    return np.frombuffer(digest[:16], dtype="<u8")
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")

@@ -224,7 +224,7 @@ def _loss(
         return nn.functional.cross_entropy(module(x), y)
     if not isinstance(training.loss, SpikeCountMSE):
         raise TypeError(f"the study trains its SNN on spike counts, not with {training.loss}")
-    spikes = network.encode(x.unsqueeze(0), address).squeeze(1)
+    spikes = network.code.spikes(x.unsqueeze(0), address).squeeze(1)
     loss = snntorch.functional.mse_count_loss(
         correct_rate=training.loss.correct_rate, incorrect_rate=training.loss.incorrect_rate
     )
@@ -269,6 +269,6 @@ def _test(
                 scores = module(x)
             else:
                 address = Address(seed, "encode-test", round, (0,), (first,))
-                scores = module(network.encode(x.unsqueeze(0), address).squeeze(1)).sum(0)
+                scores = module(network.code.spikes(x.unsqueeze(0), address).squeeze(1)).sum(0)
             correct += int((scores.argmax(1) == y).sum())
     return correct / len(images)

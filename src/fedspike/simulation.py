@@ -160,7 +160,7 @@ def evaluate(
         for first in range(0, len(labels), _TEST_BATCH):
             x = pixels[first : first + _TEST_BATCH].unsqueeze(0)
             address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
-            scores = network.forward(parameters, network.encode(x, address)).scores[0]
+            scores = network.run(parameters, x, address).scores[0]
             correct += int((scores.argmax(1) == labels[first : first + _TEST_BATCH]).sum())
     return correct / len(labels)
 

@@ -182,7 +182,7 @@ def train(
         )
         current = {name: weight[:k] for name, weight in parameters.items()}
         leaves = {name: weight.detach().requires_grad_() for name, weight in current.items()}
-        forward = network.forward(leaves, network.encode(x, here), present)
+        forward = network.run(leaves, x, here, present)
         loss = training.loss(forward.scores, y, present)
         # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
         slopes = torch.autograd.grad(loss.sum(), list(leaves.values()))

@@ -23,6 +23,9 @@ def run(options: Namespace) -> int:
     experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir)
     folder = options.output or Path("runs") / experiment.name
     _prepare_torch(options.threads)
+    from fedspike import kernels
+
+    say(f"Engine: {kernels.engine()}")
 
     from fedspike.cli.watch import Watch
     from fedspike.experiment.run import load, perform

@@ -22,7 +22,6 @@ def examine() -> dict[str, Any]:
     return {
         **environment(),
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
-        "engine": "plain torch on the processor, all clients of a round at once",
         "gpu": f"{', '.join(gpus)} (not used)" if gpus else "none (none is needed)",
         "fashion_mnist": _fashion_mnist(),
         "cache_folder": _cache_folder(),

@@ -7,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fedspike import kernels
+
 VERSIONS = ("fedspike", "torch", "numpy")
 
 
@@ -17,6 +19,7 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in VERSIONS},
+        "engine": kernels.engine(),
         "git_commit": git_commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
@@ -26,8 +29,9 @@ def environment() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions that must not change in the middle of a run, or its bits would."""
-    return {name: metadata.version(name) for name in VERSIONS}
+    """The versions, and the engine, that must not change in the middle of a run, or its bits would."""
+    engine = "compiled kernels" if kernels.ACTIVE else "plain torch"
+    return {name: metadata.version(name) for name in VERSIONS} | {"engine": engine}
 
 
 def git_commit() -> str | None:

@@ -1,0 +1,171 @@
+"""Every compiled kernel against the plain function it must equal; odd sizes and remainders on purpose."""
+
+import itertools
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedspike import kernels
+from fedspike.encoding import Address, RateCode
+from fedspike.kernels import packed
+from fedspike.kernels.packed import PackedSpikes
+from fedspike.networks import SNN, Architecture
+from fedspike.neurons import LIF
+from fedspike.randomness import stream
+
+pytestmark = pytest.mark.skipif(not kernels.ACTIVE, reason=kernels.WHY_NOT)
+
+sizes: st.SearchStrategy[dict[str, int]] = st.builds(
+    dict,
+    clients=st.integers(1, 3),
+    batch=st.integers(1, 4),
+    inputs=st.sampled_from([1, 7, 63, 64, 65, 130]),
+    outputs=st.sampled_from([1, 10, 16, 17, 100, 129, 150]),
+    time=st.sampled_from([1, 3, 4, 16, 50, 63, 64, 65, 130]),
+    seed=st.integers(0, 2**31),
+)
+
+
+def drawn(size: dict[str, int]) -> tuple[torch.Tensor, Address, torch.Generator]:
+    """Pixels with zeros and ones among them."""
+    generator = torch.Generator().manual_seed(size["seed"])
+    shape = (size["clients"], size["batch"], size["inputs"])
+    pixels = (1.5 * torch.rand(shape, generator=generator) - 0.25).clamp(0, 1)
+    clients = tuple(range(4, 4 + size["clients"]))
+    first = tuple(int(x) for x in torch.randint(0, 100, (size["clients"],), generator=generator))
+    return pixels, Address(size["seed"], "encode", 2, clients, first), generator
+
+
+@given(sizes)
+def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
+    pixels, address, _ = drawn(size)
+    code = RateCode(size["time"])
+    plain, bits = code.spikes(pixels, address), code.packed(pixels, address)
+    assert torch.equal(bits.dense(), plain)
+    assert torch.equal(bits.counts(), plain.sum(0).long())
+    columns = np.unpackbits(bits.columns.numpy().view(np.uint8), axis=3, bitorder="little")
+    assert np.array_equal(columns[..., : size["time"]], plain.permute(1, 2, 3, 0).numpy())
+    assert not columns[..., size["time"] :].any()
+
+
+@given(sizes)
+def test_linear_and_its_gradients_are_the_matrix_products(size: dict[str, int]) -> None:
+    """Against float64; a float32 sum of n terms is right to about n * 6e-8 of their absolute sum."""
+    pixels, address, generator = drawn(size)
+    spikes = RateCode(size["time"]).packed(pixels, address)
+    dense = spikes.dense().permute(1, 2, 0, 3).double()
+    shape = (size["clients"], size["outputs"], size["inputs"])
+    weight = torch.randn(shape, generator=generator).requires_grad_()
+    bias = torch.randn(shape[:2], generator=generator).requires_grad_()
+    carrier = torch.zeros(dense.shape, requires_grad=True)
+    currents = packed.linear(PackedSpikes(spikes.rows, spikes.columns, carrier), weight, bias)
+    delta = torch.randn(currents.shape, generator=generator)
+    currents.backward(delta)  # type: ignore[no-untyped-call]
+
+    exact = torch.einsum("kbti,koi->kbto", dense, weight.detach().double())
+    expected = exact + bias.detach().double()[:, None, None]
+    torch.testing.assert_close(currents.detach().double(), expected, rtol=1e-5, atol=1e-4)
+    gradients = {
+        "weight": torch.einsum("kbti,kbto->koi", dense, delta.double()),
+        "bias": delta.double().sum((1, 2)),
+        "carrier": torch.einsum("kbto,koi->kbti", delta.double(), weight.detach().double()),
+    }
+    for name, leaf in (("weight", weight), ("bias", bias), ("carrier", carrier)):
+        assert leaf.grad is not None
+        torch.testing.assert_close(leaf.grad.double(), gradients[name], rtol=1e-5, atol=1e-4)
+
+
+@given(sizes, st.sampled_from(["subtract", "zero"]), st.floats(0, 1), st.floats(0.1, 2))
+def test_lif_spikes_are_equal_and_gradients_agree(
+    size: dict[str, int], reset: Literal["subtract", "zero"], beta: float, threshold: float
+) -> None:
+    lif = LIF(beta, threshold, reset)
+    generator = torch.Generator().manual_seed(size["seed"])
+    shape = (size["clients"], size["batch"], size["time"], size["outputs"])
+    ours = torch.randn(shape, generator=generator).requires_grad_()
+    plain = ours.detach().permute(2, 0, 1, 3).contiguous().requires_grad_()
+    bits, dense = lif.packed(ours), lif.spikes(plain)
+    assert torch.equal(bits.dense(), dense.detach())
+    assert torch.equal(bits.counts(), dense.detach().sum(0).long())
+
+    into = torch.randn(shape[:2] + shape[3:], generator=generator)
+    (bits.scores() * into).sum().backward()  # type: ignore[no-untyped-call]
+    (dense.sum(0) * into).sum().backward()  # type: ignore[no-untyped-call]
+    assert ours.grad is not None
+    assert plain.grad is not None
+    torch.testing.assert_close(ours.grad.permute(2, 0, 1, 3), plain.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_a_whole_network_and_its_gradients_agree() -> None:
+    architecture = Architecture((70, 33, 20, 10))
+    network = SNN(architecture, LIF(beta=0.8), RateCode(20))
+    pixels, address, _ = drawn(
+        {"clients": 3, "batch": 5, "inputs": 70, "outputs": 1, "time": 20, "seed": 1}
+    )
+    models = [architecture.init(stream(0, "init", client=k)) for k in range(3)]
+    results = []
+    for dtype in (torch.float32, torch.float64):  # kernels, then plain torch
+        leaves = {
+            name: (torch.stack([m[name] for m in models]).to(dtype) * 5).requires_grad_()
+            for name in models[0]
+        }
+        forward = network.run(leaves, pixels.to(dtype), address)
+        forward.scores.square().sum().backward()  # type: ignore[no-untyped-call]
+        results.append((forward, {name: leaf.grad for name, leaf in leaves.items()}))
+    (fast, fast_gradients), (plain, plain_gradients) = results
+    assert fast.spikes_in == plain.spikes_in
+    assert min(fast.spikes_in["output"]) > 0
+    for name, gradient in plain_gradients.items():
+        assert gradient is not None
+        found = fast_gradients[name]
+        assert found is not None
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(found.double(), gradient, rtol=0, atol=1e-5 * scale)
+
+
+def test_threads_change_no_bit() -> None:
+    """Also with one client, whose weight gradient is cut among the threads."""
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads, clients in itertools.product((1, 2, 4), (1, 3)):
+            torch.set_num_threads(threads)
+            generator = torch.Generator().manual_seed(0)
+            pixels = torch.rand(clients, 6, 70, generator=generator)
+            spikes = RateCode(50).packed(
+                pixels, Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
+            )
+            weight = torch.randn(clients, 33, 70, generator=generator).requires_grad_()
+            bias = torch.zeros(clients, 33)
+            currents = packed.linear(spikes, weight, bias)
+            hidden = LIF().packed(currents)
+            hidden.scores().square().sum().backward()  # type: ignore[no-untyped-call]
+            assert weight.grad is not None
+            results.append((clients, currents.detach(), hidden.rows, weight.grad))
+    finally:
+        torch.set_num_threads(before)
+    for (clients, *found), (other, *expected) in zip(results[2:], results, strict=False):
+        assert clients == other
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_wrong_shapes_are_errors_and_no_crash() -> None:
+    rows = np.zeros((2, 3, 4, 1), np.int64)
+    weight, bias = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5), np.float32)
+    currents = np.zeros((2, 3, 4, 5), np.float32)
+    kernels.compiled.linear(rows, 64, weight, bias, currents, 1)
+    for arguments in (
+        (rows, 65, weight, bias, currents, 1),
+        (rows, 64, weight[:1], bias, currents, 1),
+        (rows, 64, weight, bias[:, :4], currents, 1),
+        (rows, 64, weight, bias, currents[:, :2], 1),
+        (rows, 64, weight, bias, currents, 0),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            kernels.compiled.linear(*arguments)
+    membrane = np.zeros((2, 3, 4, 5), np.float32)
+    with pytest.raises(ValueError, match="lif"):
+        kernels.compiled.lif(membrane, 0.9, 1.0, False, membrane, rows, rows, 1)
