@@ -1,6 +1,10 @@
 """Every compiled kernel against the plain function it must equal; odd sizes and remainders on purpose."""
 
 import itertools
+import json
+import os
+import subprocess
+import sys
 from typing import Literal
 
 import numpy as np
@@ -125,6 +129,43 @@ def test_a_whole_network_and_its_gradients_agree() -> None:
         assert found is not None
         scale = float(gradient.abs().max())
         torch.testing.assert_close(found.double(), gradient, rtol=0, atol=1e-5 * scale)
+
+
+def test_switched_off_the_plain_path_trains_on_the_same_spikes() -> None:
+    """A round each way, in processes of their own; float32 sums in another order move accuracy a little."""
+    program = """
+import json
+from fedspike import kernels
+from fedspike.algorithms import fedavg
+from fedspike.datasets import load
+from fedspike.encoding import RateCode
+from fedspike.fleet import Fleet
+from fedspike.losses import SpikeCountMSE
+from fedspike.networks import SNN, Architecture
+from fedspike.neurons import LIF
+from fedspike.partition import IID
+from fedspike.simulation import simulate
+from fedspike.training import LocalTraining
+data = load("fashion-mnist-sample")
+(round,) = simulate(
+    network=SNN(Architecture((784, 30, 10)), LIF(), RateCode(8)), algorithm=fedavg(),
+    fleet=Fleet(tuple(IID()(data.y_train, clients=4, seed=0))), dataset=data, seed=0, rounds=1,
+    training=LocalTraining(SpikeCountMSE(8), batch_size=32),
+)
+print(json.dumps([kernels.engine(), round.spikes["hidden"], round.accuracy]))
+"""
+    answers = []
+    for switch in ("on", "off"):
+        environment = {**os.environ, "FEDSPIKE_KERNELS": switch}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, check=True
+        )
+        answers.append(json.loads(done.stdout))
+    (compiled, *fast), (plain, *slow) = answers
+    assert compiled.startswith("compiled")
+    assert plain == "plain torch: FEDSPIKE_KERNELS=off"
+    assert fast[0] == slow[0]
+    assert abs(fast[1] - slow[1]) < 0.03
 
 
 def test_threads_change_no_bit() -> None:

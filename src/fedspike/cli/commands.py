@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import sys
 from argparse import Namespace
 from dataclasses import asdict
@@ -185,8 +186,10 @@ def _reproduce(options: Namespace) -> str:
 
 
 def _resume(options: Namespace) -> str:
-    """The command that goes on here: the same one."""
-    command = _reproduce(options)
+    """The command that goes on here: the same one, with the path of fedspike if the shell needs it."""
+    command, called = _reproduce(options), Path(sys.argv[0])
+    if called.name == "fedspike" and shutil.which("fedspike") is None:
+        command = command.replace("fedspike", shlex.quote(str(called)), 1)
     for name, value in (
         ("--output", options.output),
         ("--threads", options.threads),
