@@ -104,10 +104,12 @@ class Rates:
         self.since = now
 
     def left(self, rounds: Sequence[tuple[str, int]]) -> str:
-        """The time that so many rounds of each network need: "over" it where one is unmeasured."""
+        """The time that so many rounds of each network need, or what is known of it so far."""
         known = [(n, *self.measured[network]) for network, n in rounds if network in self.measured]
         seconds = math.fsum(n * spent / done for n, done, spent in known)
-        return ("over " if len(known) < len(rounds) else "") + clock(seconds)
+        if len(known) == len(rounds):
+            return clock(seconds)
+        return f"over {clock(seconds)}" if known else "unknown time"
 
 
 def describe(run: Run, record: Record) -> str:
