@@ -1,5 +1,7 @@
 """Shapes and types that the annotations promise are checked while the tests run."""
 
+import pytest
+import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -8,3 +10,9 @@ install_import_hook("fedspike", "beartype.beartype")
 # A machine that is busy with something else must not fail a test; what is drawn stays reproducible.
 settings.register_profile("fedspike", deadline=None, derandomize=True)
 settings.load_profile("fedspike")
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """What a test draws from torch without a generator of its own is the same in every run."""
+    torch.manual_seed(0)

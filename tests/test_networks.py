@@ -52,7 +52,7 @@ def test_each_client_meets_its_own_weights() -> None:
 
 
 def test_spikes_are_counted_exactly_and_only_of_samples_that_are_there() -> None:
-    parameters = {name: weight * 4 for name, weight in stacked(2).items()}
+    parameters = {name: weight.abs() for name, weight in stacked(2).items()}  # so that all fire
     network = SNN(ARCHITECTURE, LIF(), RateCode(8))
     x = torch.rand(2, 3, 6)
     spikes = network.code.spikes(x, Address(0, "encode", 1, (0, 1), (0, 0)))
