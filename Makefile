@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test agreement lint types clean
+.PHONY: help study test agreement bench lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ test: lint types ## format, lint, type check and all tests
 agreement: $(VENV)/.test ## minutes: the full float32 network, engine against reference over 5 seeds
 	$(VENV)/bin/pytest -m agreement -s tests/test_agreement.py
 
+bench: $(VENV)-bench/.done ## minutes: a round by ourselves and by others, into runs/bench/engine.json
+	OMP_WAIT_POLICY=passive $(VENV)-bench/bin/python benchmarks/engine.py
+
 lint: $(VENV)/.test ## only the format and the lint
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -32,7 +35,7 @@ types: $(VENV)/.test ## only the type check
 	$(VENV)/bin/mypy
 
 clean: ## remove .venv and the caches; runs/ stays
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Empty files stamp what is done; a change to what is to be installed makes it undone.
 $(VENV)/.runtime: $(INSTALLED) | $(VENV)/.created
@@ -42,6 +45,12 @@ $(VENV)/.runtime: $(INSTALLED) | $(VENV)/.created
 $(VENV)/.test: $(INSTALLED) | $(VENV)/.created
 	$(PIP_INSTALL) -e '.[test]'
 	@touch $(VENV)/.runtime $@
+
+# The rivals' packages stay out of the product's environment.
+$(VENV)-bench/.done: $(INSTALLED) benchmarks/requirements.txt | $(VENV)/.created
+	test -x $(VENV)-bench/bin/pip || $(VENV)/bin/python -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install -c constraints.txt -r benchmarks/requirements.txt '.[reference]'
+	@touch $@
 
 # A .venv that is there and has pip is used as it is: it may hold a torch of your own.
 $(VENV)/.created:
