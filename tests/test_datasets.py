@@ -17,15 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataset_example import refusal
 from fedspike.datasets import check, load
 from fedspike.errors import InputError
-
-
-def refusal(*expected: str) -> "pytest.RaisesExc[InputError]":
-    """An InputError that names each of the expected words."""
-    return pytest.raises(
-        InputError, check=lambda error: all(word in str(error) for word in expected)
-    )
 
 
 def own(**changes: np.ndarray) -> dict[str, np.ndarray]:

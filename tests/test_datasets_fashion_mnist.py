@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import socket
-import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset_example import idx_bytes, refusal
 from fedspike.datasets import Dataset, download, fashion_mnist, load
-from fedspike.errors import InputError
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -25,16 +24,6 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    """An IDX file written by hand, element by element: the oracle of the reader."""
-    written = struct.pack(">HBB", 0, 8, array.ndim)
-    for size in array.shape:
-        written += struct.pack(">I", size)
-    for element in array.flat:
-        written += struct.pack("B", element)
-    return written
 
 
 def small() -> dict[str, bytes]:
@@ -61,13 +50,6 @@ def write_small(folder: Path, zipped: bool = True) -> Path:
         else:
             (folder / name).write_bytes(content)
     return folder
-
-
-def refusal(*expected: str) -> "pytest.RaisesExc[InputError]":
-    """An InputError that names each of the expected words."""
-    return pytest.raises(
-        InputError, check=lambda error: all(word in str(error) for word in expected)
-    )
 
 
 def test_the_shipped_sample_is_small_balanced_and_unchanged() -> None:

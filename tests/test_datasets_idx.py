@@ -10,25 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from dataset_example import idx_bytes, refusal
 from fedspike.datasets import idx
 from fedspike.errors import InputError
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    """An IDX file written by hand, element by element: the oracle of the reader."""
-    written = struct.pack(">HBB", 0, 8, array.ndim)
-    for size in array.shape:
-        written += struct.pack(">I", size)
-    for element in array.flat:
-        written += struct.pack("B", element)
-    return written
-
-
-def refusal(*expected: str) -> "pytest.RaisesExc[InputError]":
-    """An InputError that names each of the expected words."""
-    return pytest.raises(
-        InputError, check=lambda error: all(word in str(error) for word in expected)
-    )
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,6 @@ const Kernels &kernels = best();
 template <typename T, int D>
 using Array = nb::ndarray<T, nb::ndim<D>, nb::c_contig, nb::device::cpu>;
 
-
 void demand(bool right, const char *what) {
     if (!right) throw std::invalid_argument(what);
 }

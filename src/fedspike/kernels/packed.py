@@ -29,11 +29,6 @@ class PackedSpikes:
     columns: Int64[Tensor, "client batch neuron column_word"]
     carrier: Float[Tensor, "client batch time neuron"] | None = None
 
-    @property
-    def time_steps(self) -> int:
-        """T."""
-        return self.rows.shape[2]
-
     def counts(self) -> Int64[Tensor, "client batch neuron"]:
         """Spikes of every neuron, summed over time, exact."""
         words = self.columns.numpy().view(np.uint64)  # of a signed word NumPy would count |word|
