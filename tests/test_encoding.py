@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from fedspike.encoding import Address, RateCode
 from fedspike.errors import InputError
+from fedspike.randomness import words
 
 pixels = arrays(np.float32, (2, 3, 5), elements=st.floats(0, 1, width=32)).map(torch.from_numpy)
 
@@ -40,6 +41,21 @@ def test_time_steps_and_pixels_are_independent() -> None:
     n = spikes[1:].numel()
     assert abs(float((spikes[1:] * spikes[:-1]).mean() * 4)) < 5 / math.sqrt(n)
     assert abs(float((spikes[..., 0] * spikes[..., 1]).mean() * 4)) < 5 / math.sqrt(n / 2)
+
+
+@pytest.mark.parametrize("time_steps", [1, 50, 64, 65, 130])
+def test_each_number_by_the_documented_rule(time_steps: int) -> None:
+    """The slow way: put every random number together bit by bit, then compare."""
+    x = torch.rand(1, 1, 7)
+    x[0, 0, :2] = torch.tensor([0.0, 1.0])
+    spikes = RateCode(time_steps).spikes(x, address(3, first=5))
+    raw = words(0, "encode", 1, 3, 5, 16 * 7 * 3).tolist()
+    for t in range(time_steps):
+        for i in range(7):
+            q = max(round(65536 * float(x[0, 0, i])) - 1, 0)
+            here = raw[16 * (t // 64 * 7 + i) :][:16]
+            r = sum((word >> t % 64 & 1) << (15 - j) for j, word in enumerate(here))
+            assert spikes[t, 0, 0, i] == (q > 0 and r <= q)
 
 
 @given(first=st.integers(0, 4), length=st.integers(1, 4))

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -51,9 +52,9 @@ def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
     plain, bits = code.spikes(pixels, address), code.packed(pixels, address)
     assert torch.equal(bits.dense(), plain)
     assert torch.equal(bits.counts(), plain.sum(0).long())
-    columns = np.unpackbits(bits.columns.numpy().view(np.uint8), axis=3, bitorder="little")
-    assert np.array_equal(columns[..., : size["time"]], plain.permute(1, 2, 3, 0).numpy())
-    assert not columns[..., size["time"] :].any()
+    assert torch.equal(bits.totals(), plain.sum((0, 3)).long())
+    padding = np.unpackbits(bits.trains.numpy().view(np.uint8), axis=3, bitorder="little")
+    assert not padding[..., size["time"] :].any()
 
 
 @given(sizes)
@@ -66,7 +67,7 @@ def test_linear_and_its_gradients_are_the_matrix_products(size: dict[str, int]) 
     weight = torch.randn(shape, generator=generator).requires_grad_()
     bias = torch.randn(shape[:2], generator=generator).requires_grad_()
     carrier = torch.zeros(dense.shape, requires_grad=True)
-    currents = packed.linear(PackedSpikes(spikes.rows, spikes.columns, carrier), weight, bias)
+    currents = packed.linear(PackedSpikes(spikes.trains, size["time"], carrier), weight, bias)
     delta = torch.randn(currents.shape, generator=generator)
     currents.backward(delta)  # type: ignore[no-untyped-call]
 
@@ -104,6 +105,35 @@ def test_lif_spikes_are_equal_and_gradients_agree(
     torch.testing.assert_close(ours.grad.permute(2, 0, 1, 3), plain.grad, rtol=1e-5, atol=1e-6)
 
 
+@given(sizes, st.sampled_from(["subtract", "zero"]))
+def test_a_layer_is_its_two_parts_bit_for_bit(
+    size: dict[str, int], reset: Literal["subtract", "zero"]
+) -> None:
+    pixels, address, generator = drawn(size)
+    inputs = RateCode(size["time"]).packed(pixels, address)
+    lif = LIF(0.9, 1.0, reset)
+    shape = (size["clients"], size["outputs"], size["inputs"])
+    values = (torch.randn(shape, generator=generator), torch.rand(shape[:2], generator=generator))
+    into = torch.randn(size["clients"], size["batch"], size["outputs"], generator=generator)
+    results, inward = [], []
+    for fused in (True, False):
+        carrier = torch.zeros(*pixels.shape[:2], size["time"], size["inputs"], requires_grad=True)
+        spikes = PackedSpikes(inputs.trains, size["time"], carrier)
+        weight, bias = (value.clone().requires_grad_() for value in values)
+        if fused:
+            fired = lif.packed_layer(spikes, weight, bias)
+        else:
+            fired = lif.packed(packed.linear(spikes, weight, bias))
+        (fired.scores() * into).sum().backward()  # type: ignore[no-untyped-call]
+        results.append([fired.trains, fired.carrier, weight.grad, bias.grad])
+        inward.append(carrier.grad)
+    for one, two in zip(*results, strict=True):
+        assert one is not None
+        assert two is not None
+        assert torch.equal(one, two)
+    torch.testing.assert_close(*inward, rtol=1e-4, atol=1e-5)  # by matrix products: another order
+
+
 def test_a_whole_network_and_its_gradients_agree() -> None:
     architecture = Architecture((70, 33, 20, 10))
     network = SNN(architecture, LIF(beta=0.8), RateCode(20))
@@ -121,8 +151,8 @@ def test_a_whole_network_and_its_gradients_agree() -> None:
         forward.scores.square().sum().backward()  # type: ignore[no-untyped-call]
         results.append((forward, {name: leaf.grad for name, leaf in leaves.items()}))
     (fast, fast_gradients), (plain, plain_gradients) = results
-    assert fast.spikes_in == plain.spikes_in
-    assert min(fast.spikes_in["output"]) > 0
+    torch.testing.assert_close(fast.spikes_in, plain.spikes_in, rtol=0, atol=0)
+    assert int(fast.spikes_in["output"].min()) > 0
     for name, gradient in plain_gradients.items():
         assert gradient is not None
         found = fast_gradients[name]
@@ -168,6 +198,23 @@ print(json.dumps([kernels.engine(), round.spikes["hidden"], round.accuracy]))
     assert abs(fast[1] - slow[1]) < 0.03
 
 
+def test_what_the_kernels_cannot_take_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    packed._log_once.cache_clear()
+    assert packed.can_take(torch.zeros(2))
+    assert not any(packed.can_take(torch.zeros(2, dtype=torch.float64)) for _ in range(3))
+    assert [record.message for record in caplog.records] == [
+        "plain torch computes, several times slower: torch.float64 is not float32"
+    ]
+
+
+def test_kernels_and_torch_share_one_pool_of_threads() -> None:
+    """Two OpenMP libraries in a process would each keep threads, and wait for each other's cores."""
+    if sys.platform != "linux":
+        pytest.skip("reads the process's own memory map")
+    mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    assert sum("libgomp" in Path(name).name for name in mapped) == 1
+
+
 def test_threads_change_no_bit() -> None:
     """Also with one client, whose weight gradient is cut among the threads."""
     before, results = torch.get_num_threads(), []
@@ -185,7 +232,7 @@ def test_threads_change_no_bit() -> None:
             hidden = LIF().packed(currents)
             hidden.scores().square().sum().backward()  # type: ignore[no-untyped-call]
             assert weight.grad is not None
-            results.append((clients, currents.detach(), hidden.rows, weight.grad))
+            results.append((clients, currents.detach(), hidden.trains, weight.grad))
     finally:
         torch.set_num_threads(before)
     for (clients, *found), (other, *expected) in zip(results[2:], results, strict=False):
@@ -194,19 +241,25 @@ def test_threads_change_no_bit() -> None:
 
 
 def test_wrong_shapes_are_errors_and_no_crash() -> None:
-    rows = np.zeros((2, 3, 4, 1), np.int64)
+    trains = np.zeros((2, 3, 64, 1), np.int64)
     weight, bias = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5), np.float32)
     currents = np.zeros((2, 3, 4, 5), np.float32)
-    kernels.compiled.linear(rows, 64, weight, bias, currents, 1)
+    kernels.compiled.linear(trains, weight, bias, currents, 1)
     for arguments in (
-        (rows, 65, weight, bias, currents, 1),
-        (rows, 64, weight[:1], bias, currents, 1),
-        (rows, 64, weight, bias[:, :4], currents, 1),
-        (rows, 64, weight, bias, currents[:, :2], 1),
-        (rows, 64, weight, bias, currents, 0),
+        (trains[:, :, :63], weight, bias, currents, 1),
+        (trains, weight[:1], bias, currents, 1),
+        (trains, weight, bias[:, :4], currents, 1),
+        (trains, weight, bias, np.zeros((2, 3, 65, 5), np.float32), 1),
+        (trains, weight, bias, currents[:, :2], 1),
+        (trains, weight, bias, currents, 0),
     ):
         with pytest.raises((ValueError, TypeError)):
             kernels.compiled.linear(*arguments)
+    with pytest.raises(ValueError, match="linear_gradient"):
+        kernels.compiled.linear_gradient(trains, currents, weight, bias[:, :4].copy(), 1)
     membrane = np.zeros((2, 3, 4, 5), np.float32)
     with pytest.raises(ValueError, match="lif"):
-        kernels.compiled.lif(membrane, 0.9, 1.0, False, membrane, rows, rows, 1)
+        kernels.compiled.lif(membrane, 0.9, 1.0, False, membrane, trains, 1)
+    few = np.zeros(2, np.int64)
+    with pytest.raises(ValueError, match="rate"):
+        kernels.compiled.rate(weight, 0, 0, 1, few, few, 0, trains, 1)

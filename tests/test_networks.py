@@ -61,7 +61,7 @@ def test_spikes_are_counted_exactly_and_only_of_samples_that_are_there() -> None
     alone = network.forward(
         {name: weight[1:] for name, weight in parameters.items()}, spikes[:, 1:, :1]
     ).spikes_in
-    assert counted["hidden1"] == [int(spikes[:, 0].sum()), int(spikes[:, 1, :1].sum())]
+    assert counted["hidden1"].tolist() == [int(spikes[:, 0].sum()), int(spikes[:, 1, :1].sum())]
     assert {layer: counts[1] for layer, counts in counted.items()} == {
         layer: counts[0] for layer, counts in alone.items()
     }

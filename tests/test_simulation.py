@@ -47,10 +47,33 @@ def test_the_same_seed_gives_the_same_bits() -> None:
         assert all(torch.equal(one[path], other[path]) for path in one)
 
 
+UNEQUAL = Fleet(tuple(np.arange(n) + 7 * n for n in (130, 33, 32, 31, 31, 5, 2, 1, 1)))
+
+
+@pytest.mark.parametrize("network", [SPIKING, ANN(SPIKING.architecture)], ids=["snn", "ann"])
+@pytest.mark.parametrize("fleet", [UNEQUAL, Fleet((np.arange(150),))], ids=["unequal", "lone"])
+def test_neither_threads_nor_parts_change_a_bit(
+    network: Network, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads, block in ((1, 2**40), (2, 2**40), (4, 2**40), (2, 1), (4, 1), (2, 2**20)):
+            torch.set_num_threads(threads)
+            monkeypatch.setattr("fedspike.simulation._BLOCK_BYTES", block)
+            results.append(play(network, fleet)[-1])
+    finally:
+        torch.set_num_threads(before)
+    first, *others = results
+    for other in others:
+        assert (first.training_loss, first.spikes) == (other.training_loss, other.spikes)
+        one, two = first.state.tensors(), other.state.tensors()
+        assert all(torch.equal(one[path], two[path]) for path in one)
+
+
 @pytest.mark.parametrize("network", [SPIKING, ANN(SPIKING.architecture)], ids=["snn", "ann"])
 def test_both_twins_learn_real_images(network: Network) -> None:
     """Chance is 10 %; a broken gradient, label or read-out stays near it."""
-    assert play(network, rounds=12)[-1].accuracy > 0.6
+    assert play(network, rounds=16)[-1].accuracy > 0.6
 
 
 def test_the_centralised_baseline_is_a_fleet_of_one() -> None:

@@ -12,11 +12,11 @@ from itertools import product
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt64
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.kernels import packed
+from fedspike.kernels import gpu, packed
 from fedspike.kernels.packed import PackedSpikes
 from fedspike.randomness import key, words
 
@@ -45,10 +45,13 @@ class Address:
 class RateCode:
     """Every pixel is the probability of a spike, drawn anew at each of T time steps.
 
-        q = max(round(2^16 x) - 1, 0),    s[t] = 1 if max(r[t], 1) <= q else 0,    r[t] uniform on 0..2^16-1
+        q = max(round(2^16 x) - 1, 0),    s[t] = 1 if q > 0 and r[t] <= q else 0,    r[t] uniform on 0..2^16-1
 
     so s ~ Bernoulli(round(2^16 x) / 2^16): right to 1.6e-5, a zero pixel never spikes and a pixel at 1
-    always does. Number r of step t and pixel i is number t*I + i of `randomness.words`.
+    always does. 64 numbers r are compared at once, from the highest bit down, so each group g of 64 steps
+    has 16 random words per pixel, of which the j-th holds the j-th highest bits: bit t % 64 of word
+    number 16 (g I + i) + j of `randomness.words`, with g = t // 64 and I pixels. Where all 64 are decided
+    the later words need not be drawn.
 
     Source: snnTorch 1.0.0 `spikegen.rate` (Eshraghian et al., Proc. IEEE 111, 2023), here with
     addressed instead of global randomness.
@@ -84,9 +87,20 @@ class RateCode:
         self, pixels: Float[Tensor, "client batch pixel"], address: Address
     ) -> Float[Tensor, "time client batch pixel"]:
         """Draw the spikes of one batch, as 0.0 and 1.0 in the type of `pixels` (in [0, 1])."""
+        if pixels.is_cuda and gpu.AVAILABLE:
+            philox = key(address.seed, address.purpose)
+            return gpu.rate(
+                pixels,
+                philox,
+                address.round,
+                address.clients,
+                address.first_samples,
+                self.time_steps,
+            )
         clients, batch, size = pixels.shape
-        q = (pixels.double() * 65536).round_().sub_(1).clamp_(0, 65535).cpu().numpy()
-        q = q.astype(np.uint16)
+        groups = -(-self.time_steps // 64)
+        q = (pixels.cpu().double() * 65536).round_().sub_(1).clamp_(0, 65535).numpy()
+        q = q.astype(np.uint64)
         # Client first in memory, because the matrix products want every client's block in one piece.
         # NumPy asks the system for huge pages, which makes this large block 4 times faster to fill.
         shape = (clients, self.time_steps, batch, size)
@@ -94,16 +108,17 @@ class RateCode:
 
         def draw(position: int, b: int) -> None:
             """One sample: `position` is the client's place in the batch, `b` the sample's."""
-            r = words(
+            random = words(
                 address.seed,
                 address.purpose,
                 address.round,
                 address.clients[position],
                 address.first_samples[position] + b,
-                self.time_steps * size,
-            ).reshape(self.time_steps, size)
-            np.maximum(r, 1, out=r)
-            spikes[position, :, b] = r <= q[position, b]
+                groups * size * 16,
+            ).reshape(groups, size, 16)
+            trains = _at_most(random, q[position, b]).view(np.uint8).reshape(groups, size, 8)
+            steps = np.unpackbits(trains, axis=2, bitorder="little").swapaxes(1, 2)
+            spikes[position, :, b] = steps.reshape(groups * 64, size)[: self.time_steps]
 
         def draw_block(block: tuple[int, int]) -> None:
             position, first = block
@@ -112,3 +127,17 @@ class RateCode:
 
         list(_threads.map(draw_block, product(range(clients), range(0, batch, _BLOCK))))
         return torch.from_numpy(spikes).to(pixels.device).movedim(0, 1)
+
+
+def _at_most(
+    words: UInt64[np.ndarray, "group pixel 16"], q: UInt64[np.ndarray, " pixel"]
+) -> UInt64[np.ndarray, "group pixel"]:
+    """64 comparisons r <= q at once, the highest bits first; none holds where q is 0."""
+    less = np.zeros(words.shape[:2], np.uint64)
+    undecided = np.where(q > 0, ~less, 0)
+    for j in range(16):
+        bit = -(q >> np.uint64(15 - j) & np.uint64(1))  # all ones, or all zeros
+        decided = undecided & (words[:, :, j] ^ bit)
+        less |= decided & bit
+        undecided ^= decided
+    return less | undecided

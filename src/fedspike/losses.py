@@ -72,4 +72,5 @@ Loss = CrossEntropy | SpikeCountMSE
 def _mean(
     per_sample: Float[Tensor, "client batch"], present: Bool[Tensor, "client batch"]
 ) -> Float[Tensor, " client"]:
-    return (per_sample * present).sum(1) / present.sum(1)
+    # A running sum adds in order, so that padding at the end of a batch changes no bit.
+    return (per_sample * present).cumsum(1)[:, -1] / present.sum(1)

@@ -35,7 +35,7 @@ class Forward:
     """
 
     scores: Float[Tensor, "client batch class"]
-    spikes_in: dict[str, list[int]]
+    spikes_in: dict[str, Int64[Tensor, " client"]]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,11 @@ class ANN:
 
     architecture: Architecture
 
+    def bytes_per_sample(self, device: str) -> int:
+        """Memory of a training step, about: every value and its gradient."""
+        del device
+        return 8 * sum(self.architecture.layers)
+
     def run(
         self,
         parameters: Parameters,
@@ -114,10 +119,14 @@ class ANN:
         """
         del address, present
         *hidden, output = self.architecture.names
-        flow = pixels
+        flow, clients = pixels, len(pixels)
+        if clients == 1:
+            # A lone matrix product is cut among the threads, and its sums with it; of two, each has one.
+            flow = flow.expand(2, *flow.shape[1:])
+            parameters = {name: w.expand(2, *w.shape[1:]) for name, w in parameters.items()}
         for name in hidden:
             flow = torch.relu(_linear(parameters, name, flow))
-        return Forward(scores=_linear(parameters, output, flow), spikes_in={})
+        return Forward(scores=_linear(parameters, output, flow)[:clients], spikes_in={})
 
 
 @dataclass(frozen=True)
@@ -127,6 +136,14 @@ class SNN:
     architecture: Architecture
     neuron: LIF
     code: RateCode
+
+    def bytes_per_sample(self, device: str) -> int:
+        """Memory of a training step, about: bits, membranes and gradients, or plain floats."""
+        pixels, *neurons = self.architecture.layers
+        steps = self.code.time_steps
+        if device != "cpu" or not kernels.ACTIVE:
+            return 12 * steps * (pixels + sum(neurons))
+        return 4 * pixels + (pixels + sum(neurons)) * -(-steps // 64) * 8 + 8 * steps * sum(neurons)
 
     def run(
         self,
@@ -139,7 +156,7 @@ class SNN:
 
         `present` marks the samples that are real where a batch was padded; only they are counted.
         """
-        if kernels.ACTIVE and pixels.dtype == torch.float32 and pixels.device.type == "cpu":
+        if packed.can_take(pixels):
             return self.packed_forward(parameters, self.code.packed(pixels, address), present)
         return self.forward(parameters, self.code.spikes(pixels, address), present)
 
@@ -170,9 +187,9 @@ class SNN:
         """The same on spikes as bits."""
         spikes_in = {}
         for name in self.architecture.names:
-            spikes_in[name] = _count(spikes.counts().sum(2), present)
+            spikes_in[name] = _count(spikes.totals(), present)
             weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-            spikes = self.neuron.packed(packed.linear(spikes, weight, bias))
+            spikes = self.neuron.packed_layer(spikes, weight, bias)
         return Forward(scores=spikes.scores(), spikes_in=spikes_in)
 
 
@@ -188,9 +205,6 @@ def _linear(
 
 def _count(
     per_sample: Int64[Tensor, "client batch"], present: Bool[Tensor, "client batch"] | None
-) -> list[int]:
+) -> Int64[Tensor, " client"]:
     """Spikes per client, of the samples present."""
-    if present is not None:
-        per_sample = per_sample * present
-    counts: list[int] = per_sample.sum(1).tolist()
-    return counts
+    return (per_sample if present is None else per_sample * present).sum(1)

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.kernels import packed
+from fedspike.kernels import gpu, packed
 from fedspike.kernels.packed import PackedSpikes
 
 
@@ -55,6 +55,15 @@ class LIF:
         """The same neurons in compiled kernels: float32 on the CPU, spikes as bits."""
         return packed.lif(currents, self.beta, self.threshold, self.reset == "zero")
 
+    def packed_layer(
+        self,
+        spikes: PackedSpikes,
+        weight: Float[Tensor, "client output input"],
+        bias: Float[Tensor, "client output"],
+    ) -> PackedSpikes:
+        """The same behind a linear layer, in one compiled pass."""
+        return packed.layer(spikes, weight, bias, self.beta, self.threshold, self.reset == "zero")
+
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"]
     ) -> Float[Tensor, "time client batch neuron"]:
@@ -63,6 +72,8 @@ class LIF:
         >>> LIF(beta=0.5).spikes(torch.full((5, 1, 1, 1), 0.9)).flatten().tolist()
         [0.0, 1.0, 0.0, 1.0, 0.0]
         """
+        if currents.is_cuda and gpu.AVAILABLE and currents.dtype == torch.float32:
+            return gpu.lif(currents, self.beta, self.threshold, self.reset == "zero")
         return _Scan.apply(currents, self)  # type: ignore[no-any-return,no-untyped-call]
 
 

@@ -14,7 +14,7 @@ import hashlib
 from functools import cache
 
 import numpy as np
-from jaxtyping import UInt16
+from jaxtyping import UInt64
 
 
 def stream(
@@ -31,13 +31,10 @@ def stream(
 
 def words(
     seed: int, purpose: str, round: int, client: int, sample: int, count: int
-) -> UInt16[np.ndarray, " count"]:
-    """`count` independent uniform 16-bit numbers, the raw material of random spikes.
-
-    Number i is bits 16*(i % 4)... of the (i // 4)-th 64-bit word of the address's Philox sequence.
-    """
-    raw = _philox(seed, purpose, round, client, sample).random_raw((count + 3) // 4)
-    return np.asarray(raw).astype("<u8", copy=False).view("<u2")[:count]
+) -> UInt64[np.ndarray, " count"]:
+    """The first `count` words of 64 random bits at an address, the raw material of random spikes."""
+    raw = _philox(seed, purpose, round, client, sample).random_raw(count)
+    return np.asarray(raw, dtype=np.uint64)
 
 
 def _philox(seed: int, purpose: str, round: int, client: int, sample: int) -> np.random.Philox:

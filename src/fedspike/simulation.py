@@ -7,6 +7,8 @@ Logging, checkpoints and early stopping are ordinary code in that loop. `round.s
 round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
+import itertools
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,10 +29,10 @@ from fedspike.networks import SNN, Network, Parameters
 from fedspike.randomness import stream
 from fedspike.training import SGD, LocalTraining
 
-# Clients are trained side by side as long as the inputs of one of their steps together stay under this
-# size, about what a last-level cache holds: 2 spiking clients of the founding study, 120 conventional ones.
-_BLOCK_BYTES = 48 * 2**20
-_TEST_BATCH = 200
+# Clients are trained side by side as long as a step of theirs together stays under this size, about what a
+# last-level cache holds: 10 spiking clients of the founding study, or 34 conventional ones.
+_BLOCK_BYTES = 96 * 2**20
+_TEST_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,17 @@ def simulate(
     rounds: int,
     state: State | None = None,
     dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
 ) -> Iterator[Round]:
     """Yield the rounds up to number `rounds`, from the start or from a `state` reached before.
 
+    Clients train, and the model is tested, on `device`; the server and its states stay on the CPU.
     Accuracy is the global model's on all test images, a fraction. Raises InputError, before any work, if the
     parts do not fit together.
     """
     _check(network, algorithm, fleet, training, dataset, rounds)
-    train_set = _tensors(dataset.x_train, dataset.y_train, dtype)
-    test_set = _tensors(dataset.x_test, dataset.y_test, dtype)
+    train_set = _tensors(dataset.x_train, dataset.y_train, dtype, device)
+    test_set = _tensors(dataset.x_test, dataset.y_test, dtype, device)
     if state is None:
         model = network.architecture.init(stream(seed, "init"))
         model = {name: weight.to(dtype) for name, weight in model.items()}
@@ -154,7 +158,7 @@ def evaluate(
     round: int,
 ) -> float:
     """Share of samples whose label has the highest score; test spikes are drawn anew each round."""
-    parameters = {name: weight.unsqueeze(0) for name, weight in model.items()}
+    parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
     correct = 0
     with torch.no_grad():
         for first in range(0, len(labels), _TEST_BATCH):
@@ -189,25 +193,25 @@ def _train_cohort(
     number: int,
 ) -> _Work:
     work = _Work(replies={}, memories={}, spikes={})
-    replies = []
-    at_once = _clients_at_once(network, training.batch_size, train_set[0])
-    for first in range(0, len(cohort), at_once):
-        part = cohort[first : first + at_once]
+    replies, loss_sums = [], []
+    device = train_set[0].device
+    received = _to(received, device)
+    for part in _parts(cohort, fleet, network, training, device):
         shown = [torch.from_numpy(fleet.shown(seed, number, k, training.epochs)) for k in part]
         memory = _stack([state.clients.get(k) or algorithm.start_client(state.model) for k in part])
         address = Address(seed, "encode", number, tuple(part), (0,) * len(part))
         reply, memory, trained = local_round(
-            algorithm, network, training, received, memory, *train_set, shown, address
+            algorithm, network, training, received, _to(memory, device), *train_set, shown, address
         )
-        replies.append(reply)
+        replies.append(_to(reply, torch.device("cpu")))
         if memory:
+            memory = _to(memory, torch.device("cpu"))
             work.memories |= {client: _take(memory, i) for i, client in enumerate(part)}
         for layer, counts in trained.spikes_in.items():
             work.spikes[layer] = work.spikes.get(layer, 0) + sum(counts)
         work.samples += sum(trained.samples)
-        work.loss_sum += sum(
-            loss * count for loss, count in zip(trained.losses, trained.samples, strict=True)
-        )
+        loss_sums += [a * b for a, b in zip(trained.losses, trained.samples, strict=True)]
+    work.loss_sum = math.fsum(loss_sums)
     work.replies = {
         group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
         for group, tensors in replies[0].items()
@@ -215,9 +219,26 @@ def _train_cohort(
     return work
 
 
-def _clients_at_once(network: Network, batch_size: int, pixels: Tensor) -> int:
-    steps = network.code.time_steps if isinstance(network, SNN) else 1
-    return max(1, _BLOCK_BYTES // (batch_size * steps * pixels[0].numel() * pixels.element_size()))
+def _parts(
+    cohort: list[int], fleet: Fleet, network: Network, training: LocalTraining, device: torch.device
+) -> Iterator[list[int]]:
+    """The cohort in parts that are trained side by side: clients with batches of one size, a cache full."""
+    rows = {client: training.rows(fleet.samples(client) * training.epochs) for client in cohort}
+    room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _BLOCK_BYTES
+    for height, alike in itertools.groupby(cohort, key=rows.__getitem__):
+        clients = list(alike)
+        # A client's parameters, gradients, two moments of Adam, and room to work.
+        size = height * network.bytes_per_sample(device.type) + 24 * network.architecture.parameters
+        parts = math.ceil(len(clients) / max(1, room // size))
+        for i in range(parts):
+            yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]
+
+
+def _to(tree: Tree, device: torch.device) -> Tree:
+    return {
+        group: {name: tensor.to(device) for name, tensor in tensors.items()}
+        for group, tensors in tree.items()
+    }
 
 
 def _stack(trees: list[Tree]) -> Tree:
@@ -241,9 +262,9 @@ def _bytes(tree: Tree) -> int:
 
 
 def _tensors(
-    x: np.ndarray, y: np.ndarray, dtype: torch.dtype
+    x: np.ndarray, y: np.ndarray, dtype: torch.dtype, device: str
 ) -> tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]:
-    return torch.from_numpy(x).flatten(1).to(dtype), torch.from_numpy(y)
+    return torch.from_numpy(x).flatten(1).to(device, dtype), torch.from_numpy(y).to(device)
 
 
 def _check(

@@ -6,11 +6,12 @@ are then always a prefix, and a finished client's weights are simply not touched
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.optim.adam import adam
 
 from fedspike.encoding import Address
 from fedspike.errors import InputError
@@ -81,15 +82,23 @@ class Adam:
         number: int,
     ) -> None:
         """Change `parameters` and `memory` in place."""
-        unbias_m = 1 - self.beta1**number
-        unbias_v = 1 - self.beta2**number
-        for name, weight in parameters.items():
-            g, m, v = gradients[name], memory["m"][name], memory["v"][name]
-            m.lerp_(g, 1 - self.beta1)
-            v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
-            weight.addcdiv_(
-                m, v.div(unbias_v).sqrt_().add_(self.epsilon), value=-self.learning_rate / unbias_m
-            )
+        names = list(parameters)
+        adam(  # torch's own, in one pass over memory
+            [parameters[name] for name in names],
+            [gradients[name].contiguous() for name in names],
+            [memory["m"][name] for name in names],
+            [memory["v"][name] for name in names],
+            max_exp_avg_sqs=[],
+            state_steps=[torch.tensor(number - 1.0) for _ in names],
+            fused=True,
+            amsgrad=False,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            lr=self.learning_rate,
+            weight_decay=0.0,
+            eps=self.epsilon,
+            maximize=False,
+        )
 
 
 Optimiser = SGD | Adam
@@ -129,6 +138,18 @@ class LocalTraining:
             for first in range(0, samples, self.batch_size)
         ]
 
+    def rows(self, shown: int) -> int:
+        """Rows that each batch of a client is padded to: a power of two, or the batch size.
+
+        It depends on the client alone, so that company in a stack changes none of its bits.
+
+        >>> from fedspike.losses import CrossEntropy
+        >>> [LocalTraining(CrossEntropy(), batch_size=128).rows(shown) for shown in (1, 5, 100, 2000)]
+        [1, 8, 128, 128]
+        """
+        samples = shown // self.epochs
+        return min(self.batch_size, 1 << (samples - 1).bit_length())
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -161,29 +182,26 @@ def train(
     steps = [len(schedule) for schedule in schedules]
     if sorted(steps, reverse=True) != steps:
         raise ValueError("clients must come with the most batches first")
+    positions, present = _stack_batches(shown, schedules, training.rows(len(shown[0])))
+    full = present.all(2).all(0).tolist()
+    positions, present = positions.to(pixels.device), present.to(pixels.device)
     parameters = {name: weight.clone() for name, weight in start.items()}
     memory = training.optimiser.start(parameters)
     losses = torch.zeros(len(shown), dtype=torch.float64)
-    spikes_in: dict[str, list[int]] = {}
+    spikes_in: dict[str, Tensor] = {}
 
     for step in range(max(steps)):
         k = sum(count > step for count in steps)  # the clients that are still training
-        batch = [
-            positions[slice(*schedule[step])]
-            for positions, schedule in zip(shown[:k], schedules[:k], strict=True)
-        ]
-        x, y, present = _gather(pixels, labels, batch)
-        here = Address(
-            address.seed,
-            address.purpose,
-            address.round,
-            address.clients[:k],
-            tuple(schedule[step][0] for schedule in schedules[:k]),
-        )
+        now, real = positions[:k, step], present[:k, step]
+        x, y = pixels[now], labels[now]
+        if not full[step]:
+            x[~real] = 0
+        first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
+        here = replace(address, clients=address.clients[:k], first_samples=first_samples)
         current = {name: weight[:k] for name, weight in parameters.items()}
         leaves = {name: weight.detach().requires_grad_() for name, weight in current.items()}
-        forward = network.run(leaves, x, here, present)
-        loss = training.loss(forward.scores, y, present)
+        forward = network.run(leaves, x, here, real)
+        loss = training.loss(forward.scores, y, real)
         # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
         slopes = torch.autograd.grad(loss.sum(), list(leaves.values()))
         gradients = dict(zip(leaves, slopes, strict=True))
@@ -191,14 +209,15 @@ def train(
             gradients = correct(gradients, current, k)
         training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
 
-        losses[:k] += loss.detach().double() * present.sum(1)
+        losses[:k] += loss.detach().cpu().double() * real.sum(1).cpu()
         for name, counts in forward.spikes_in.items():
-            totals = spikes_in.setdefault(name, [0] * len(shown))
-            totals[:k] = [a + b for a, b in zip(totals[:k], counts, strict=True)]
+            none = torch.zeros(len(shown), dtype=torch.int64, device=counts.device)
+            spikes_in.setdefault(name, none)[:k] += counts
 
     samples = [len(positions) for positions in shown]
     mean_losses = (losses / torch.tensor(samples)).tolist()
-    return Trained(parameters, steps, samples, mean_losses, spikes_in)
+    spikes = {name: counts.tolist() for name, counts in spikes_in.items()}
+    return Trained(parameters, steps, samples, mean_losses, spikes)
 
 
 def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]:
@@ -209,25 +228,18 @@ def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]
     }
 
 
-def _gather(
-    pixels: Float[Tensor, "sample pixel"],
-    labels: Int64[Tensor, " sample"],
-    batch: list[Int64[Tensor, " _shown"]],
-) -> tuple[
-    Float[Tensor, "client batch pixel"],
-    Int64[Tensor, "client batch"],
-    Bool[Tensor, "client batch"],
-]:
-    """Stack the clients' batches; where one is shorter, zeros fill it up and `present` is False."""
-    width = max(len(positions) for positions in batch)
-    x = pixels.new_zeros(len(batch), width, pixels.shape[1])
-    y = labels.new_zeros(len(batch), width)
-    present = torch.zeros(len(batch), width, dtype=torch.bool, device=pixels.device)
-    for client, positions in enumerate(batch):
-        x[client, : len(positions)] = pixels[positions]
-        y[client, : len(positions)] = labels[positions]
-        present[client, : len(positions)] = True
-    return x, y, present
+def _stack_batches(
+    shown: list[Int64[Tensor, " _shown"]], schedules: list[list[tuple[int, int]]], rows: int
+) -> tuple[Int64[Tensor, "client step row"], Bool[Tensor, "client step row"]]:
+    """Positions of all samples, batch by batch, and which of them are real; the others are 0."""
+    shape = (len(shown), max(len(schedule) for schedule in schedules), rows)
+    positions = torch.zeros(shape, dtype=torch.int64)
+    present = torch.zeros(shape, dtype=torch.bool)
+    for client, schedule in enumerate(schedules):
+        for step, (first, last) in enumerate(schedule):
+            positions[client, step, : last - first] = shown[client][first:last]
+            present[client, step, : last - first] = True
+    return positions, present
 
 
 def _check_learning_rate(learning_rate: float) -> None:

@@ -1,7 +1,8 @@
 """Compiled event-driven kernels, and whether they are in use.
 
 `packed` has the operators. Where they cannot be used (nothing was compiled, another dtype than float32,
-another device than the CPU, or FEDSPIKE_KERNELS=off) the plain-torch functions beside them do the same work.
+another device than the CPU, or FEDSPIKE_KERNELS=off) the plain-torch functions beside them do the same work;
+on a GPU with Triton, `gpu` does their slow parts.
 """
 
 import importlib

@@ -1,11 +1,13 @@
 // The Python face of the kernels: shapes are checked here, so that a wrong one is an error and never a crash.
-#include "spikes.hpp"
+#include "kernels.hpp"
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <omp.h>
 
@@ -63,10 +65,9 @@ uint64_t *words(const Bits &bits) { return reinterpret_cast<uint64_t *>(bits.dat
 const uint64_t *words(const ConstBits &bits) { return reinterpret_cast<const uint64_t *>(bits.data()); }
 
 template <typename A>
-bool holds(const Shape &s, const A &rows, bool by_rows) {
-    return (int64_t)rows.shape(0) == s.clients && (int64_t)rows.shape(1) == s.samples &&
-           (int64_t)rows.shape(2) == (by_rows ? s.steps : s.neurons) &&
-           (int64_t)rows.shape(3) == (by_rows ? s.row_words() : s.column_words());
+bool holds(const Shape &s, const A &trains) {
+    return (int64_t)trains.shape(0) == s.clients && (int64_t)trains.shape(1) == s.samples &&
+           (int64_t)trains.shape(2) == s.neurons && (int64_t)trains.shape(3) == s.words();
 }
 
 template <typename A>
@@ -75,66 +76,107 @@ bool dense(const Shape &s, const A &values) {
            (int64_t)values.shape(2) == s.steps && (int64_t)values.shape(3) == s.neurons;
 }
 
+template <typename A>
+Shape shape_of(const A &values) {
+    return {(int64_t)values.shape(0), (int64_t)values.shape(1), (int64_t)values.shape(2), (int64_t)values.shape(3)};
+}
+
 void rate(Array<const float, 3> pixels, uint64_t key0, uint64_t key1, uint64_t round, Array<const int64_t, 1> clients,
-          Array<const int64_t, 1> first_samples, int64_t steps, Bits rows, Bits columns, int threads) {
-    const Shape s{(int64_t)pixels.shape(0), (int64_t)pixels.shape(1), steps,
-                  (int64_t)pixels.shape(2)};
-    demand(steps >= 1 && holds(s, rows, true) && holds(s, columns, false), "rate: rows or columns do not fit the pixels");
+          Array<const int64_t, 1> first_samples, int64_t steps, Bits trains, int threads) {
+    const Shape s{(int64_t)pixels.shape(0), (int64_t)pixels.shape(1), steps, (int64_t)pixels.shape(2)};
+    demand(steps >= 1 && holds(s, trains), "rate: trains do not fit the pixels");
     demand((int64_t)clients.shape(0) == s.clients && (int64_t)first_samples.shape(0) == s.clients,
            "rate: one client and one first sample for each client of the pixels");
     const uint64_t key[2] = {key0, key1};
     use(threads);
     nb::gil_scoped_release release;
-    kernels.rate(s, pixels.data(), key, round, clients.data(), first_samples.data(), words(rows), words(columns));
+    kernels.rate(s, pixels.data(), key, round, clients.data(), first_samples.data(), words(trains));
 }
 
-void linear(ConstBits rows, int64_t inputs, Array<const float, 3> weight, Array<const float, 2> bias,
-            Array<float, 4> currents, int threads) {
-    const Shape s{(int64_t)rows.shape(0), (int64_t)rows.shape(1), (int64_t)rows.shape(2), inputs};
-    const int64_t outputs = weight.shape(1);
-    demand(inputs >= 1 && holds(s, rows, true), "linear: rows do not fit the number of inputs");
-    demand((int64_t)weight.shape(0) == s.clients && (int64_t)weight.shape(2) == inputs,
-           "linear: weight does not fit the inputs");
-    demand((int64_t)bias.shape(0) == s.clients && (int64_t)bias.shape(1) == outputs,
-           "linear: bias does not fit the weight");
-    demand(dense(Shape{s.clients, s.samples, s.steps, outputs}, currents), "linear: currents do not fit");
-    use(threads);
-    nb::gil_scoped_release release;
-    kernels.linear(s, outputs, words(rows), weight.data(), bias.data(), currents.data());
+template <typename W, typename B>
+bool fits(const Shape &in, const Shape &out, const W &weight, const B &bias) {
+    return (int64_t)weight.shape(0) == in.clients && (int64_t)weight.shape(1) == out.neurons &&
+           (int64_t)weight.shape(2) == in.neurons && (int64_t)bias.shape(0) == in.clients &&
+           (int64_t)bias.shape(1) == out.neurons;
 }
 
-void weight_gradient(ConstBits columns, Array<const float, 4> delta, Array<float, 3> gradient, int threads) {
-    const Shape s{(int64_t)columns.shape(0), (int64_t)columns.shape(1), (int64_t)delta.shape(2),
-                  (int64_t)columns.shape(2)};
-    const int64_t outputs = delta.shape(3);
-    demand(holds(s, columns, false) && dense(Shape{s.clients, s.samples, s.steps, outputs}, delta),
-           "weight_gradient: delta does not fit the columns");
-    demand((int64_t)gradient.shape(0) == s.clients && (int64_t)gradient.shape(1) == outputs &&
-               (int64_t)gradient.shape(2) == s.neurons,
-           "weight_gradient: gradient does not fit");
+void linear(ConstBits trains, Array<const float, 3> weight, Array<const float, 2> bias, Array<float, 4> currents,
+            int threads) {
+    const Shape out = shape_of(currents);
+    const Shape in{out.clients, out.samples, out.steps, (int64_t)trains.shape(2)};
+    demand(holds(in, trains), "linear: trains do not fit the currents");
+    demand(fits(in, out, weight, bias), "linear: weight or bias does not fit");
     use(threads);
     nb::gil_scoped_release release;
-    kernels.weight_gradient(s, outputs, words(columns), delta.data(), gradient.data());
+    kernels.linear(in, out.neurons, words(trains), weight.data(), bias.data(), currents.data());
+}
+
+void linear_gradient(ConstBits trains, Array<const float, 4> delta, Array<float, 3> weight, Array<float, 2> bias,
+                     int threads) {
+    const Shape out = shape_of(delta);
+    const Shape in{out.clients, out.samples, out.steps, (int64_t)trains.shape(2)};
+    demand(holds(in, trains), "linear_gradient: trains do not fit the deltas");
+    demand(fits(in, out, weight, bias), "linear_gradient: weight or bias does not fit");
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.linear_gradient(in, out.neurons, words(trains), delta.data(), weight.data(), bias.data());
 }
 
 void lif(Array<const float, 4> currents, float beta, float threshold, bool zero_reset, Array<float, 4> membrane,
-         Bits rows, Bits columns, int threads) {
-    const Shape s{(int64_t)currents.shape(0), (int64_t)currents.shape(1), (int64_t)currents.shape(2),
-                  (int64_t)currents.shape(3)};
-    demand(dense(s, membrane) && holds(s, rows, true) && holds(s, columns, false), "lif: outputs do not fit");
+         Bits trains, int threads) {
+    const Shape s = shape_of(currents);
+    demand(dense(s, membrane) && holds(s, trains), "lif: outputs do not fit the currents");
     use(threads);
     nb::gil_scoped_release release;
-    kernels.lif(s, currents.data(), beta, threshold, zero_reset, membrane.data(), words(rows), words(columns));
+    kernels.lif(s, {beta, threshold, zero_reset}, currents.data(), membrane.data(), words(trains));
 }
 
 void lif_adjoint(Array<const float, 4> membrane, Array<const float, 4> into_spikes, float beta, float threshold,
                  bool zero_reset, Array<float, 4> gradient, int threads) {
-    const Shape s{(int64_t)membrane.shape(0), (int64_t)membrane.shape(1), (int64_t)membrane.shape(2),
-                  (int64_t)membrane.shape(3)};
+    const Shape s = shape_of(membrane);
     demand(dense(s, into_spikes) && dense(s, gradient), "lif_adjoint: gradients do not fit the membrane");
     use(threads);
     nb::gil_scoped_release release;
-    kernels.lif_adjoint(s, membrane.data(), into_spikes.data(), beta, threshold, zero_reset, gradient.data());
+    kernels.lif_adjoint(s, {beta, threshold, zero_reset}, membrane.data(), into_spikes.data(), gradient.data());
+}
+
+void layer(ConstBits trains, Array<const float, 3> weight, Array<const float, 2> bias, float beta, float threshold,
+           bool zero_reset, Array<float, 4> membrane, Bits fired, int threads) {
+    const Shape out = shape_of(membrane);
+    const Shape in{out.clients, out.samples, out.steps, (int64_t)trains.shape(2)};
+    demand(holds(in, trains) && holds(out, fired), "layer: trains do not fit the membrane");
+    demand(fits(in, out, weight, bias), "layer: weight or bias does not fit");
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.layer(in, out.neurons, {beta, threshold, zero_reset}, words(trains), weight.data(), bias.data(),
+                  membrane.data(), words(fired));
+}
+
+void layer_gradient(ConstBits trains, Array<const float, 3> weight, Array<const float, 4> membrane,
+                    Array<const float, 4> into_spikes, float beta, float threshold, bool zero_reset,
+                    Array<float, 3> into_weight, Array<float, 2> into_bias,
+                    std::optional<Array<float, 4>> into_inputs, int threads) {
+    const Shape out = shape_of(membrane);
+    const Shape in{out.clients, out.samples, out.steps, (int64_t)trains.shape(2)};
+    demand(holds(in, trains) && dense(out, into_spikes), "layer_gradient: trains or gradients do not fit the membrane");
+    demand(fits(in, out, weight, into_bias) && fits(in, out, into_weight, into_bias),
+           "layer_gradient: weight or bias does not fit");
+    demand(!into_inputs || dense(in, *into_inputs), "layer_gradient: into_inputs does not fit the trains");
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.layer_gradient(in, out.neurons, {beta, threshold, zero_reset}, words(trains), weight.data(),
+                           membrane.data(), into_spikes.data(), into_weight.data(), into_bias.data(),
+                           into_inputs ? into_inputs->data() : nullptr);
+}
+
+void totals(ConstBits trains, Array<int64_t, 2> totals, int threads) {
+    const Shape s{(int64_t)trains.shape(0), (int64_t)trains.shape(1), 64 * (int64_t)trains.shape(3),
+                  (int64_t)trains.shape(2)};
+    demand((int64_t)totals.shape(0) == s.clients && (int64_t)totals.shape(1) == s.samples,
+           "totals: one total for each sample of the trains");
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.totals(s, words(trains), totals.data());
 }
 
 }  // namespace
@@ -143,7 +185,12 @@ NB_MODULE(_kernels, m) {
     m.attr("instruction_set") = active;
     m.def("rate", &rate);
     m.def("linear", &linear);
-    m.def("weight_gradient", &weight_gradient);
+    m.def("linear_gradient", &linear_gradient);
     m.def("lif", &lif);
     m.def("lif_adjoint", &lif_adjoint);
+    m.def("layer", &layer);
+    const auto any = nb::arg();
+    const auto maybe = nb::arg().none();
+    m.def("layer_gradient", &layer_gradient, any, any, any, any, any, any, any, any, any, maybe, any);
+    m.def("totals", &totals);
 }

@@ -5,33 +5,41 @@ The operators are torch custom operators with gradients, each equal to a plain-t
 axes are [client, batch, time, neuron], the order in which the kernels walk through memory.
 """
 
+import logging
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from fedspike import kernels
 from fedspike.kernels import compiled
 
 
 @dataclass(frozen=True)
 class PackedSpikes:
-    """Spikes of one layer, 64 to a word.
+    """Spikes of one layer, 64 time steps to a word.
 
-    `rows[client, batch, time, word]` holds neuron n in bit n % 64 of word n // 64, for what reads forward;
-    `columns[client, batch, neuron, word]` holds step t in bit t % 64 of word t // 64, for weight gradients.
+    Bit t % 64 of `trains[client, batch, neuron, t // 64]` says whether the neuron fires at step t < `steps`.
     Bits have no gradient, so `carrier[client, batch, time, neuron]` stands for the spikes in autograd: what
     flows into it backward is dL/dS. Inputs need none.
     """
 
-    rows: Int64[Tensor, "client batch time row_word"]
-    columns: Int64[Tensor, "client batch neuron column_word"]
+    trains: Int64[Tensor, "client batch neuron word"]
+    steps: int
     carrier: Float[Tensor, "client batch time neuron"] | None = None
+
+    def totals(self) -> Int64[Tensor, "client batch"]:
+        """Spikes of every sample, over all neurons and time steps, exact."""
+        totals = torch.empty(self.trains.shape[:2], dtype=torch.int64)
+        compiled.totals(self.trains.numpy(), totals.numpy(), torch.get_num_threads())
+        return totals
 
     def counts(self) -> Int64[Tensor, "client batch neuron"]:
         """Spikes of every neuron, summed over time, exact."""
-        words = self.columns.numpy().view(np.uint64)  # of a signed word NumPy would count |word|
+        words = self.trains.numpy().view(np.uint64)  # of a signed word NumPy would count |word|
         return torch.from_numpy(np.bitwise_count(words).sum(axis=3, dtype=np.int64))
 
     def scores(self) -> Float[Tensor, "client batch neuron"]:
@@ -41,9 +49,23 @@ class PackedSpikes:
 
     def dense(self) -> Float[Tensor, "time client batch neuron"]:
         """The same spikes as 0.0 and 1.0, without gradient; for looking at, and for tests."""
-        neurons = self.columns.shape[2]
-        bits = np.unpackbits(self.rows.numpy().view(np.uint8), axis=3, bitorder="little")
-        return torch.from_numpy(bits[..., :neurons].astype(np.float32)).movedim(2, 0)
+        bits = np.unpackbits(self.trains.numpy().view(np.uint8), axis=3, bitorder="little")
+        return torch.from_numpy(bits[..., : self.steps].astype(np.float32)).movedim(3, 0)
+
+
+def can_take(pixels: Tensor) -> bool:
+    """Whether the kernels compute on this tensor. Where they could but for its type, that is logged once."""
+    if not kernels.ACTIVE or pixels.device.type != "cpu":
+        return False
+    if pixels.dtype != torch.float32:
+        _log_once(f"plain torch computes, several times slower: {pixels.dtype} is not float32")
+        return False
+    return True
+
+
+@cache
+def _log_once(message: str) -> None:
+    logging.getLogger("fedspike").warning(message)
 
 
 def rate(
@@ -55,7 +77,8 @@ def rate(
     time_steps: int,
 ) -> PackedSpikes:
     """The rate code's spikes for the address given by `key`, `round`, `clients` and `first_samples`."""
-    spikes = _empty(pixels.shape[0], pixels.shape[1], time_steps, pixels.shape[2])
+    count, batch, size = pixels.shape
+    trains = _empty(count, batch, size, time_steps)
     compiled.rate(
         _array(pixels),
         *key,
@@ -63,11 +86,10 @@ def rate(
         np.array(clients, np.int64),
         np.array(first_samples, np.int64),
         time_steps,
-        spikes.rows.numpy(),
-        spikes.columns.numpy(),
+        trains.numpy(),
         torch.get_num_threads(),
     )
-    return spikes
+    return PackedSpikes(trains, time_steps)
 
 
 def linear(
@@ -76,7 +98,7 @@ def linear(
     bias: Float[Tensor, "client output"],
 ) -> Float[Tensor, "client batch time output"]:
     """Currents: bias plus, for every spike, its input's column of the weight."""
-    currents: Tensor = _linear(spikes.rows, spikes.columns, spikes.carrier, weight, bias)
+    currents: Tensor = _linear(spikes.trains, spikes.steps, spikes.carrier, weight, bias)
     return currents
 
 
@@ -84,8 +106,23 @@ def lif(
     currents: Float[Tensor, "client batch time neuron"], beta: float, threshold: float, zero: bool
 ) -> PackedSpikes:
     """The LIF recurrence through all time steps from rest; resets to zero, or else by subtraction."""
-    membrane, rows, columns = _lif(currents, beta, threshold, zero)
-    return PackedSpikes(rows, columns, carrier=membrane)
+    membrane, trains = _lif(currents, beta, threshold, zero)
+    return PackedSpikes(trains, currents.shape[2], carrier=membrane)
+
+
+def layer(
+    spikes: PackedSpikes,
+    weight: Float[Tensor, "client output input"],
+    bias: Float[Tensor, "client output"],
+    beta: float,
+    threshold: float,
+    zero: bool,
+) -> PackedSpikes:
+    """`linear` and `lif` in one pass through memory, to the same bits."""
+    membrane, trains = _layer(
+        spikes.trains, spikes.steps, spikes.carrier, weight, bias, beta, threshold, zero
+    )
+    return PackedSpikes(trains, spikes.steps, carrier=membrane)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -93,66 +130,57 @@ def _array(tensor: Tensor) -> np.ndarray:
     return array
 
 
-def _empty(clients: int, batch: int, time: int, neurons: int) -> PackedSpikes:
-    rows = torch.empty(clients, batch, time, -(-neurons // 64), dtype=torch.int64)
-    columns = torch.empty(clients, batch, neurons, -(-time // 64), dtype=torch.int64)
-    return PackedSpikes(rows, columns)
+def _empty(clients: int, batch: int, neurons: int, steps: int) -> Tensor:
+    return torch.empty(clients, batch, neurons, -(-steps // 64), dtype=torch.int64)
 
 
 @torch.library.custom_op("fedspike::linear", mutates_args=())
 def _linear(
-    rows: Tensor, columns: Tensor, carrier: Tensor | None, weight: Tensor, bias: Tensor
+    trains: Tensor, steps: int, carrier: Tensor | None, weight: Tensor, bias: Tensor
 ) -> Tensor:
-    del columns, carrier
-    clients, outputs, inputs = weight.shape
-    currents = torch.empty(clients, rows.shape[1], rows.shape[2], outputs)
+    del carrier
+    clients, outputs, _ = weight.shape
+    currents = torch.empty(clients, trains.shape[1], steps, outputs)
     compiled.linear(
-        rows.numpy(),
-        inputs,
-        _array(weight),
-        _array(bias),
-        currents.numpy(),
-        torch.get_num_threads(),
+        trains.numpy(), _array(weight), _array(bias), currents.numpy(), torch.get_num_threads()
     )
     return currents
 
 
 def _linear_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    _, columns, carrier, weight, _ = inputs
+    trains, _, carrier, weight, _ = inputs
     ctx.inner = carrier is not None
-    ctx.save_for_backward(columns, weight)
+    ctx.save_for_backward(trains, weight)
 
 
 def _linear_backward(ctx, delta):  # type: ignore[no-untyped-def]
-    columns, weight = ctx.saved_tensors
-    gradient = torch.empty(weight.shape)
-    compiled.weight_gradient(
-        columns.numpy(), _array(delta), gradient.numpy(), torch.get_num_threads()
+    trains, weight = ctx.saved_tensors
+    into_weight, into_bias = torch.empty(weight.shape), torch.empty(weight.shape[:2])
+    compiled.linear_gradient(
+        trains.numpy(),
+        _array(delta),
+        into_weight.numpy(),
+        into_bias.numpy(),
+        torch.get_num_threads(),
     )
-    into_spikes = None
-    if ctx.inner:
-        into_spikes = torch.bmm(delta.flatten(1, 2), weight)
-        into_spikes = into_spikes.reshape(*delta.shape[:3], -1)
-    return None, None, into_spikes, gradient, delta.sum((1, 2))
+    into_spikes = torch.einsum("kbto,koi->kbti", delta, weight) if ctx.inner else None
+    return None, None, into_spikes, into_weight, into_bias
 
 
 @torch.library.custom_op("fedspike::lif", mutates_args=())
-def _lif(
-    currents: Tensor, beta: float, threshold: float, zero: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    clients, batch, time, neurons = currents.shape
-    membrane, spikes = torch.empty_like(currents), _empty(clients, batch, time, neurons)
+def _lif(currents: Tensor, beta: float, threshold: float, zero: bool) -> tuple[Tensor, Tensor]:
+    clients, batch, steps, neurons = currents.shape
+    membrane, trains = torch.empty_like(currents), _empty(clients, batch, neurons, steps)
     compiled.lif(
         _array(currents),
         beta,
         threshold,
         zero,
         membrane.numpy(),
-        spikes.rows.numpy(),
-        spikes.columns.numpy(),
+        trains.numpy(),
         torch.get_num_threads(),
     )
-    return membrane, spikes.rows, spikes.columns
+    return membrane, trains
 
 
 def _lif_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
@@ -160,7 +188,7 @@ def _lif_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
     ctx.save_for_backward(output[0])
 
 
-def _lif_backward(ctx, into_spikes, _rows, _columns):  # type: ignore[no-untyped-def]
+def _lif_backward(ctx, into_spikes, _trains):  # type: ignore[no-untyped-def]
     (membrane,) = ctx.saved_tensors
     gradient = torch.empty_like(membrane)
     compiled.lif_adjoint(
@@ -173,6 +201,62 @@ def _lif_backward(ctx, into_spikes, _rows, _columns):  # type: ignore[no-untyped
         torch.get_num_threads(),
     )
     return gradient, None, None, None
+
+
+@torch.library.custom_op("fedspike::layer", mutates_args=())
+def _layer(
+    trains: Tensor,
+    steps: int,
+    carrier: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    beta: float,
+    threshold: float,
+    zero: bool,
+) -> tuple[Tensor, Tensor]:
+    del carrier
+    clients, outputs, _ = weight.shape
+    batch = trains.shape[1]
+    membrane = torch.empty(clients, batch, steps, outputs)
+    fired = _empty(clients, batch, outputs, steps)
+    compiled.layer(
+        trains.numpy(),
+        _array(weight),
+        _array(bias),
+        beta,
+        threshold,
+        zero,
+        membrane.numpy(),
+        fired.numpy(),
+        torch.get_num_threads(),
+    )
+    return membrane, fired
+
+
+def _layer_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
+    trains, _, carrier, weight, _, ctx.beta, ctx.threshold, ctx.zero = inputs
+    ctx.inner = carrier is not None
+    ctx.save_for_backward(trains, weight, output[0])
+
+
+def _layer_backward(ctx, into_spikes, _fired):  # type: ignore[no-untyped-def]
+    trains, weight, membrane = ctx.saved_tensors
+    into_weight, into_bias = torch.empty(weight.shape), torch.empty(weight.shape[:2])
+    into_inputs = torch.empty(*membrane.shape[:3], weight.shape[2]) if ctx.inner else None
+    compiled.layer_gradient(
+        trains.numpy(),
+        _array(weight),
+        membrane.numpy(),
+        _array(into_spikes),
+        ctx.beta,
+        ctx.threshold,
+        ctx.zero,
+        into_weight.numpy(),
+        into_bias.numpy(),
+        None if into_inputs is None else into_inputs.numpy(),
+        torch.get_num_threads(),
+    )
+    return None, None, into_inputs, into_weight, into_bias, None, None, None
 
 
 @torch.library.custom_op("fedspike::carry", mutates_args=())
@@ -192,4 +276,5 @@ def _carry_backward(ctx, into_counts):  # type: ignore[no-untyped-def]
 
 _linear.register_autograd(_linear_backward, setup_context=_linear_setup)
 _lif.register_autograd(_lif_backward, setup_context=_lif_setup)
+_layer.register_autograd(_layer_backward, setup_context=_layer_setup)
 _carry.register_autograd(_carry_backward, setup_context=_carry_setup)

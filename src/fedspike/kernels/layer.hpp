@@ -1,0 +1,65 @@
+// A layer of LIF neurons behind a linear layer, sample by sample, so that neither currents nor their gradients
+// leave the cache. Bit for bit what the two give one after the other.
+#pragma once
+#include "lif.hpp"
+#include "linear.hpp"
+
+namespace fedspike {
+namespace {
+
+void layer(Shape in, int64_t outputs, Neuron neuron, const uint64_t *trains, const float *weight, const float *bias,
+           float *membrane, uint64_t *fired) {
+    const Padded padded(in, outputs, weight, bias);
+    const Shape out{in.clients, in.samples, in.steps, outputs};
+#pragma omp parallel
+    {
+        std::vector<float> currents(in.steps * outputs);
+        LifScratch scratch(outputs);
+#pragma omp for schedule(static)
+        for (int64_t item = 0; item < in.clients * in.samples; ++item) {
+            linear_sample(in, item / in.samples, outputs, trains + item * in.neurons * in.words(), padded,
+                          currents.data());
+            lif_sample(out, neuron, currents.data(), scratch, membrane + item * in.steps * outputs,
+                       fired + item * outputs * out.words());
+        }
+    }
+}
+
+// `into_inputs` is reckoned only if it is asked for (not null).
+void layer_gradient(Shape in, int64_t outputs, Neuron neuron, const uint64_t *trains, const float *weight,
+                    const float *membrane, const float *into_spikes, float *into_weight, float *into_bias,
+                    float *into_inputs) {
+    const Shape out{in.clients, in.samples, in.steps, outputs};
+    const int64_t size = in.steps * outputs, width = whole_vectors(in.neurons);
+    const LifScratch scratch(outputs);
+    std::vector<float> deltas(omp_get_max_threads() * size), padded;
+    if (into_inputs) {
+        padded.resize(in.clients * outputs * width, 0.0f);
+        for (int64_t row = 0; row < in.clients * outputs; ++row)
+            std::memcpy(&padded[row * width], weight + row * in.neurons, in.neurons * sizeof(float));
+    }
+    sum_gradients(in, outputs, trains, into_weight, into_bias, [&](int64_t sample, int64_t cut, int64_t cuts) {
+        float *delta = &deltas[omp_get_thread_num() * size];
+        lif_adjoint_sample(out, neuron, membrane + sample * size, into_spikes + sample * size, scratch, delta);
+        if (into_inputs) {
+            const int64_t first = in.steps * cut / cuts, last = in.steps * (cut + 1) / cuts;
+            through(last - first, outputs, in.neurons, delta + first * outputs,
+                    &padded[sample / in.samples * outputs * width],
+                    into_inputs + (sample * in.steps + first) * in.neurons);
+        }
+        return delta;
+    });
+}
+
+// Spikes of every sample, over all neurons and steps.
+void totals(Shape s, const uint64_t *trains, int64_t *totals) {
+    const int64_t words = s.neurons * s.words();
+#pragma omp parallel for schedule(static)
+    for (int64_t item = 0; item < s.clients * s.samples; ++item) {
+        totals[item] = 0;
+        for (int64_t w = 0; w < words; ++w) totals[item] += __builtin_popcountll(trains[item * words + w]);
+    }
+}
+
+}  // namespace
+}  // namespace fedspike

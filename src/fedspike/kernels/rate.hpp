@@ -1,0 +1,121 @@
+// The rate code: addressed random numbers, compared with the pixels 64 time steps at a time.
+#pragma once
+#include <cmath>
+#include <vector>
+
+#include "kernels.hpp"
+#include "vectors.hpp"
+
+namespace fedspike {
+namespace {
+
+// Philox 4x64-10 (Salmon et al., SC 2011), as numpy.random.Philox, for 8 counters side by side.
+struct Counters {
+    Words c0, c1, c2, c3;
+};
+
+// high:low of the 128-bit products with a constant, from products of halves
+inline void multiply(Words a, uint64_t constant, Words &high, Words &low) {
+    const Words zero = {}, mask = zero + 0xFFFFFFFFu;
+    const Words c_low = zero + constant, c_high = zero + (constant >> 32), a_high = a >> 32;
+    const Words bottom = low_products(a, c_low);
+    const Words left = low_products(a_high, c_low) + (bottom >> 32);
+    const Words right = low_products(a, c_high) + (left & mask);
+    high = low_products(a_high, c_high) + (left >> 32) + (right >> 32);
+    low = (right << 32) | (bottom & mask);
+}
+
+inline Counters philox(Counters x, const uint64_t key[2]) {
+    uint64_t k0 = key[0], k1 = key[1];
+#pragma GCC unroll 10
+    for (int i = 0; i < 10; ++i) {
+        Words high0, low0, high1, low1;
+        multiply(x.c0, 0xD2E7470EE14C6C93u, high0, low0);
+        multiply(x.c2, 0xCA5A826395121157u, high1, low1);
+        x = {high1 ^ x.c1 ^ k0, low1, high0 ^ x.c3 ^ k1, low0};
+        k0 += 0x9E3779B97F4A7C15u;
+        k1 += 0xBB67AE8584CAA73Bu;
+    }
+    return x;
+}
+
+// Pixels whose comparison with 64 random numbers, from the highest bit down, is not decided at every step.
+struct Open {
+    std::vector<uint64_t> pixel, limit, undecided, less;
+    explicit Open(int64_t pixels)
+        : pixel(pixels + WORD_LANES), limit(pixels + WORD_LANES), undecided(pixels + WORD_LANES),
+          less(pixels + WORD_LANES) {}
+};
+
+inline Words words_at(const std::vector<uint64_t> &list, int64_t k) {
+    Words words;
+    std::memcpy(&words, &list[k], sizeof words);
+    return words;
+}
+
+// Spikes of one sample in the 64 steps of one word: less or equal to the limit, which is not 0. A random number
+// is spread over 16 words, so 4 words decide 15 of 16 numbers; few pixels need all. Most pixels are in the dark
+// and need none.
+void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at, const uint64_t key[2], Open &open,
+               uint64_t *trains) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < s.neurons; ++i) {
+        trains[i * s.words() + word] = 0;
+        open.pixel[count] = i;
+        open.limit[count] = limits[i];
+        open.undecided[count] = s.all_steps(word);
+        open.less[count] = 0;
+        count += limits[i] != 0;
+    }
+    for (int block = 0; block < 4; ++block) {
+        int64_t left = 0;
+        for (int64_t k = 0; k < count; k += WORD_LANES) {
+            const Words pixel = words_at(open.pixel, k), limit = words_at(open.limit, k);
+            Words undecided = words_at(open.undecided, k), less = words_at(open.less, k);
+            at.c0 = (pixel + (uint64_t)(word * s.neurons)) * 4 + (uint64_t)(block + 1);
+            const Counters random = philox(at, key);
+            const Words *words[4] = {&random.c0, &random.c1, &random.c2, &random.c3};
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; ++j) {
+                const Words bit = -(limit >> (15 - 4 * block - j) & 1);
+                const Words decided = undecided & (*words[j] ^ bit);
+                less |= decided & bit;
+                undecided ^= decided;
+            }
+            for (int64_t lane = 0; lane < std::min<int64_t>(WORD_LANES, count - k); ++lane) {
+                trains[pixel[lane] * s.words() + word] = less[lane] | (block == 3 ? undecided[lane] : 0);
+                open.pixel[left] = pixel[lane];
+                open.limit[left] = limit[lane];
+                open.undecided[left] = undecided[lane];
+                open.less[left] = less[lane];
+                left += undecided[lane] != 0;
+            }
+        }
+        count = left;
+    }
+}
+
+void rate(Shape s, const float *pixels, const uint64_t key[2], uint64_t round, const int64_t *clients,
+          const int64_t *first_samples, uint64_t *trains) {
+#pragma omp parallel
+    {
+        Open open(s.neurons);
+        std::vector<uint16_t> limits(s.neurons);
+        const Words zero = {};
+#pragma omp for schedule(static)
+        for (int64_t item = 0; item < s.clients * s.samples; ++item) {
+            const int64_t k = item / s.samples;
+            const uint64_t sample = first_samples[k] + item % s.samples, client = clients[k];
+            for (int64_t i = 0; i < s.neurons; ++i) {
+                const float q = std::nearbyint(65536.0f * pixels[item * s.neurons + i]) - 1.0f;
+                limits[i] = static_cast<uint16_t>(std::min(std::max(q, 0.0f), 65535.0f));
+            }
+            for (int64_t word = 0; word < s.words(); ++word)
+                rate_word(s, word, limits.data(), {zero, zero + sample, zero + client, zero + round}, key, open,
+                          trains + item * s.neurons * s.words());
+        }
+    }
+}
+
+}  // namespace
+}  // namespace fedspike

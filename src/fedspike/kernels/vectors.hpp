@@ -1,0 +1,73 @@
+// Vectors of 512 bits, in 1, 2 or 4 registers as the machine has them, and transposes.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace fedspike {
+namespace {
+
+typedef float Vec __attribute__((vector_size(64)));
+typedef uint64_t Words __attribute__((vector_size(64)));
+constexpr int LANES = 16;      // floats in a Vec
+constexpr int WORD_LANES = 8;  // words in Words
+
+inline Vec load(const float *p) {
+    Vec v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+inline void store(float *p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+// Lane by lane, the 64-bit products of the low halves of two words.
+inline Words low_products(Words a, Words b) {
+    Words product;
+#if defined(__AVX512F__)
+    product = (Words)_mm512_maskz_mul_epu32(0xFF, (__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    for (int half = 0; half < 2; ++half) {
+        __m256i x, y;
+        std::memcpy(&x, (char *)&a + 32 * half, 32);
+        std::memcpy(&y, (char *)&b + 32 * half, 32);
+        x = _mm256_mul_epu32(x, y);
+        std::memcpy((char *)&product + 32 * half, &x, 32);
+    }
+#else
+    for (int i = 0; i < WORD_LANES; ++i) product[i] = (uint64_t)(uint32_t)a[i] * (uint32_t)b[i];
+#endif
+    return product;
+}
+
+// The transpose of 64 x 64 bits, in place, by swapping ever smaller squares (Warren, "Hacker's Delight", 7-3).
+template <int J>
+inline void swap_squares(uint64_t a[64], uint64_t mask) {
+    for (int square = 0; square < 64; square += 2 * J)
+        for (int k = square; k < square + J; ++k) {
+            const uint64_t t = ((a[k] >> J) ^ a[k + J]) & mask;
+            a[k] ^= t << J;
+            a[k + J] ^= t;
+        }
+}
+inline void transpose(uint64_t a[64]) {
+    swap_squares<32>(a, 0x00000000FFFFFFFFu);
+    swap_squares<16>(a, 0x0000FFFF0000FFFFu);
+    swap_squares<8>(a, 0x00FF00FF00FF00FFu);
+    swap_squares<4>(a, 0x0F0F0F0F0F0F0F0Fu);
+    swap_squares<2>(a, 0x3333333333333333u);
+    swap_squares<1>(a, 0x5555555555555555u);
+}
+
+// to[column][row] = from[row][column], in squares that stay in the first-level cache.
+inline void transpose(int64_t rows, int64_t columns, const float *from, int64_t from_stride, float *to,
+                      int64_t to_stride) {
+    for (int64_t r0 = 0; r0 < rows; r0 += 16)
+        for (int64_t c0 = 0; c0 < columns; c0 += 16)
+            for (int64_t r = r0; r < std::min(r0 + 16, rows); ++r)
+                for (int64_t c = c0; c < std::min(c0 + 16, columns); ++c)
+                    to[c * to_stride + r] = from[r * from_stride + c];
+}
+
+}  // namespace
+}  // namespace fedspike
