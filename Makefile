@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test agreement bench lint types clean
+.PHONY: help study test agreement sanitize bench lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +24,16 @@ test: lint types ## format, lint, type check and all tests
 agreement: $(VENV)/.test ## minutes: the full float32 network, engine against reference over 5 seeds
 	$(VENV)/bin/pytest -m agreement -s tests/test_agreement.py
 
+sanitize: $(VENV)/.test ## minutes: the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(PIP_INSTALL) -q cmake nanobind
+	$(VENV)/bin/cmake -S . -B build/sanitize -DFEDSPIKE_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(VENV))/bin/python
+	$(VENV)/bin/cmake --build build/sanitize
+	LD_PRELOAD="$(foreach library,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(library).so))" \
+	ASAN_OPTIONS=detect_leaks=0 FEDSPIKE_KERNELS=$$(echo build/sanitize/_kernels*.so) \
+	$(VENV)/bin/pytest tests/test_kernels.py
+
 bench: $(VENV)-bench/.done ## minutes: a round by ourselves and by others, into runs/bench/engine.json
-	OMP_WAIT_POLICY=passive $(VENV)-bench/bin/python benchmarks/engine.py
+	$(VENV)-bench/bin/python benchmarks/engine.py
 
 lint: $(VENV)/.test ## only the format and the lint
 	$(VENV)/bin/ruff format --check .
@@ -47,7 +55,7 @@ $(VENV)/.test: $(INSTALLED) | $(VENV)/.created
 	@touch $(VENV)/.runtime $@
 
 # The rivals' packages stay out of the product's environment.
-$(VENV)-bench/.done: $(INSTALLED) benchmarks/requirements.txt | $(VENV)/.created
+$(VENV)-bench/.done: $(INSTALLED) $(wildcard src/fedspike/*.py) benchmarks/requirements.txt | $(VENV)/.created
 	test -x $(VENV)-bench/bin/pip || $(VENV)/bin/python -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install -c constraints.txt -r benchmarks/requirements.txt '.[reference]'
 	@touch $@

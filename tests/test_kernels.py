@@ -215,29 +215,44 @@ def test_kernels_and_torch_share_one_pool_of_threads() -> None:
     assert sum("libgomp" in Path(name).name for name in mapped) == 1
 
 
-def test_threads_change_no_bit() -> None:
+def test_neither_threads_nor_instruction_sets_change_a_bit() -> None:
     """Also with one client, whose weight gradient is cut among the threads."""
     before, results = torch.get_num_threads(), []
+    sets = kernels.compiled.instruction_sets
     try:
-        for threads, clients in itertools.product((1, 2, 4), (1, 3)):
+        for name, threads, clients in itertools.product(sets, (1, 2, 4), (1, 3)):
+            kernels.compiled.use_instruction_set(name)
             torch.set_num_threads(threads)
-            generator = torch.Generator().manual_seed(0)
-            pixels = torch.rand(clients, 6, 70, generator=generator)
-            spikes = RateCode(50).packed(
-                pixels, Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
-            )
-            weight = torch.randn(clients, 33, 70, generator=generator).requires_grad_()
-            bias = torch.zeros(clients, 33)
-            currents = packed.linear(spikes, weight, bias)
-            hidden = LIF().packed(currents)
-            hidden.scores().square().sum().backward()  # type: ignore[no-untyped-call]
-            assert weight.grad is not None
-            results.append((clients, currents.detach(), hidden.trains, weight.grad))
+            results.append((clients, name, threads, bits_of_a_step(clients)))
     finally:
         torch.set_num_threads(before)
-    for (clients, *found), (other, *expected) in zip(results[2:], results, strict=False):
-        assert clients == other
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        kernels.compiled.use_instruction_set(sets[0])
+    for clients, name, threads, found in results[2:]:
+        expected = results[clients == 3][3]
+        for a, b in zip(found, expected, strict=True):
+            assert torch.equal(a, b), (clients, name, threads)
+
+
+def bits_of_a_step(clients: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(clients, 6, 70, generator=generator)
+    spikes = RateCode(50).packed(
+        pixels, Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
+    )
+    weight = torch.randn(clients, 33, 70, generator=generator).requires_grad_()
+    inner = torch.randn(clients, 9, 33, generator=generator).requires_grad_()
+    hidden = LIF().packed_layer(spikes, weight, torch.zeros(clients, 33))
+    output = LIF().packed_layer(hidden, inner, torch.zeros(clients, 9))
+    output.scores().square().sum().backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is not None
+    assert inner.grad is not None
+    assert hidden.carrier is not None
+    return [spikes.trains, hidden.trains, hidden.carrier.detach(), weight.grad, inner.grad]
+
+
+def test_an_instruction_set_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="no instruction set AVX-1024"):
+        kernels.compiled.use_instruction_set("AVX-1024")
 
 
 def test_wrong_shapes_are_errors_and_no_crash() -> None:

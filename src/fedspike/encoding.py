@@ -23,7 +23,7 @@ from fedspike.randomness import key, words
 _threads = ThreadPoolExecutor(
     os.cpu_count()
 )  # NumPy draws and compares outside the interpreter lock
-_BLOCK = 32  # samples that one thread draws in one go
+_BLOCK = 16  # samples that one thread draws in one go
 
 
 @dataclass(frozen=True)
@@ -106,38 +106,41 @@ class RateCode:
         shape = (clients, self.time_steps, batch, size)
         spikes = np.empty(shape, dtype=np.float64 if pixels.dtype == torch.float64 else np.float32)
 
-        def draw(position: int, b: int) -> None:
-            """One sample: `position` is the client's place in the batch, `b` the sample's."""
-            random = words(
-                address.seed,
-                address.purpose,
-                address.round,
-                address.clients[position],
-                address.first_samples[position] + b,
-                groups * size * 16,
-            ).reshape(groups, size, 16)
-            trains = _at_most(random, q[position, b]).view(np.uint8).reshape(groups, size, 8)
-            steps = np.unpackbits(trains, axis=2, bitorder="little").swapaxes(1, 2)
-            spikes[position, :, b] = steps.reshape(groups * 64, size)[: self.time_steps]
-
         def draw_block(block: tuple[int, int]) -> None:
+            """Samples first to last - 1 of the client at this position in the batch."""
             position, first = block
-            for b in range(first, min(first + _BLOCK, batch)):
-                draw(position, b)
+            last = min(first + _BLOCK, batch)
+            random = [
+                words(
+                    address.seed,
+                    address.purpose,
+                    address.round,
+                    address.clients[position],
+                    address.first_samples[position] + b,
+                    groups * size * 16,
+                ).reshape(groups, size, 16)
+                for b in range(first, last)
+            ]
+            trains = _at_most(np.stack(random, axis=1), q[position, first:last])
+            steps = np.unpackbits(
+                trains.view(np.uint8).reshape(*trains.shape, 8), axis=3, bitorder="little"
+            )
+            drawn = steps.transpose(0, 3, 1, 2).reshape(groups * 64, last - first, size)
+            spikes[position, :, first:last] = drawn[: self.time_steps]
 
         list(_threads.map(draw_block, product(range(clients), range(0, batch, _BLOCK))))
         return torch.from_numpy(spikes).to(pixels.device).movedim(0, 1)
 
 
 def _at_most(
-    words: UInt64[np.ndarray, "group pixel 16"], q: UInt64[np.ndarray, " pixel"]
-) -> UInt64[np.ndarray, "group pixel"]:
+    words: UInt64[np.ndarray, "group sample pixel 16"], q: UInt64[np.ndarray, "sample pixel"]
+) -> UInt64[np.ndarray, "group sample pixel"]:
     """64 comparisons r <= q at once, the highest bits first; none holds where q is 0."""
-    less = np.zeros(words.shape[:2], np.uint64)
+    less = np.zeros(words.shape[:3], np.uint64)
     undecided = np.where(q > 0, ~less, 0)
-    for j in range(16):
+    for j, word in enumerate(np.ascontiguousarray(np.moveaxis(words, 3, 0))):
         bit = -(q >> np.uint64(15 - j) & np.uint64(1))  # all ones, or all zeros
-        decided = undecided & (words[:, :, j] ^ bit)
+        decided = undecided & (word ^ bit)
         less |= decided & bit
         undecided ^= decided
     return less | undecided

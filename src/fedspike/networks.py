@@ -10,6 +10,7 @@ Every tensor of a network carries the clients as an axis: client k's samples mee
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -200,7 +201,23 @@ def _linear(
     parameters: Parameters, name: str, rows: Float[Tensor, "client row input"]
 ) -> Float[Tensor, "client row output"]:
     weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-    return torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+    return _Linear.apply(rows, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Linear(torch.autograd.Function):
+    """Rows times weight plus bias. Unlike torch's, its gradient of the weight is laid out like the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        (delta,) = gradients
+        rows, weight = ctx.saved_tensors
+        into_rows = torch.bmm(delta, weight) if ctx.needs_input_grad[0] else None
+        return into_rows, torch.bmm(delta.mT, rows), delta.sum(1)
 
 
 def _count(

@@ -193,7 +193,8 @@ def train(
     for step in range(max(steps)):
         k = sum(count > step for count in steps)  # the clients that are still training
         now, real = positions[:k, step], present[:k, step]
-        x, y = pixels[now], labels[now]
+        x = pixels.index_select(0, now.flatten()).view(*now.shape, -1)
+        y = labels[now]
         if not full[step]:
             x[~real] = 0
         first_samples = tuple(schedule[step][0] for schedule in schedules[:k])

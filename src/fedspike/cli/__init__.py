@@ -1,4 +1,4 @@
-"""The command line: `fedspike run`, `report`, `data`, `presets`, `doctor`."""
+"""The command line: `fedspike run`, `report`, `data`, `presets`, `energy`, `doctor`."""
 
 from fedspike.cli.parser import main
 

@@ -122,6 +122,19 @@ def presets(options: Namespace) -> int:
     return 0
 
 
+def energy_profiles(options: Namespace) -> int:
+    """List the price profiles and radios with their sources, or check a file of yours."""
+    from fedspike.cli.prices import text
+    from fedspike.experiment import pricing
+
+    described = pricing.described(options.profile)
+    if options.json:
+        _print_json(described)
+    else:
+        sys.stdout.write(text(described))
+    return 0
+
+
 def doctor(options: Namespace) -> int:
     """Say what this machine offers and what is missing."""
     from fedspike.cli.doctor import examine

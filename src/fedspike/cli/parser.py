@@ -104,6 +104,15 @@ def parser() -> argparse.ArgumentParser:
     presets.add_argument("--show", metavar="PRESET", help="print its TOML, to copy and change")
     _json(presets, "print the list as JSON")
 
+    energy = commands_of.add_parser("energy", help="show the prices that energy is modelled with")
+    actions = energy.add_subparsers(required=True, metavar="ACTION")
+    text = "list price profiles and radios with their sources"
+    profiles = _command(actions, "profiles", commands.energy_profiles, text)
+    profiles.add_argument(
+        "profile", metavar="NAME|FILE.toml", nargs="*", help="only these; a file is checked"
+    )
+    _json(profiles, "print them as JSON")
+
     doctor = _command(commands_of, "doctor", commands.doctor, "say what this machine offers")
     _json(doctor, "print it as JSON")
     return top

@@ -6,13 +6,28 @@ on a GPU with Triton, `gpu` does their slow parts.
 """
 
 import importlib
+import importlib.util
 import os
 from typing import Any
 
+_SWITCH = os.environ.get("FEDSPIKE_KERNELS", "on")  # or "off", or the path of another build
+
+
+def _load() -> Any:
+    if _SWITCH in ("on", "off"):
+        return importlib.import_module("fedspike.kernels._kernels")
+    spec = importlib.util.spec_from_file_location("fedspike.kernels._kernels", _SWITCH)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"FEDSPIKE_KERNELS={_SWITCH} is no module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 compiled: Any
 try:
-    compiled = importlib.import_module("fedspike.kernels._kernels")
-    WHY_NOT = "FEDSPIKE_KERNELS=off" if os.environ.get("FEDSPIKE_KERNELS") == "off" else ""
+    compiled = _load()
+    WHY_NOT = "FEDSPIKE_KERNELS=off" if _SWITCH == "off" else ""
 except ImportError as error:
     compiled = None
     WHY_NOT = (

@@ -30,21 +30,16 @@ void layer_gradient(Shape in, int64_t outputs, Neuron neuron, const uint64_t *tr
                     const float *membrane, const float *into_spikes, float *into_weight, float *into_bias,
                     float *into_inputs) {
     const Shape out{in.clients, in.samples, in.steps, outputs};
-    const int64_t size = in.steps * outputs, width = whole_vectors(in.neurons);
+    const int64_t size = in.steps * outputs;
     const LifScratch scratch(outputs);
-    std::vector<float> deltas(omp_get_max_threads() * size), padded;
-    if (into_inputs) {
-        padded.resize(in.clients * outputs * width, 0.0f);
-        for (int64_t row = 0; row < in.clients * outputs; ++row)
-            std::memcpy(&padded[row * width], weight + row * in.neurons, in.neurons * sizeof(float));
-    }
+    std::vector<float> deltas(omp_get_max_threads() * size);
+    const Rows rows(in, outputs, into_inputs ? weight : nullptr);
     sum_gradients(in, outputs, trains, into_weight, into_bias, [&](int64_t sample, int64_t cut, int64_t cuts) {
         float *delta = &deltas[omp_get_thread_num() * size];
         lif_adjoint_sample(out, neuron, membrane + sample * size, into_spikes + sample * size, scratch, delta);
         if (into_inputs) {
             const int64_t first = in.steps * cut / cuts, last = in.steps * (cut + 1) / cuts;
-            through(last - first, outputs, in.neurons, delta + first * outputs,
-                    &padded[sample / in.samples * outputs * width],
+            through(last - first, outputs, in.neurons, delta + first * outputs, rows.of(sample / in.samples),
                     into_inputs + (sample * in.steps + first) * in.neurons);
         }
         return delta;

@@ -189,6 +189,20 @@ constexpr ThroughPanel THROUGH_PANELS[PANEL] = {through_panel<1>, through_panel<
                                                 through_panel<4>, through_panel<5>, through_panel<6>,
                                                 through_panel<7>, through_panel<8>};
 
+// The rows of every client's weight, padded to whole vectors of inputs.
+struct Rows {
+    int64_t outputs, width;
+    std::vector<float> padded;
+
+    Rows(const Shape &s, int64_t outputs, const float *weight) : outputs(outputs), width(whole_vectors(s.neurons)) {
+        if (!weight) return;
+        padded.resize(s.clients * outputs * width, 0.0f);
+        for (int64_t row = 0; row < s.clients * outputs; ++row)
+            std::memcpy(&padded[row * width], weight + row * s.neurons, s.neurons * sizeof(float));
+    }
+    const float *of(int64_t k) const { return &padded[k * outputs * width]; }
+};
+
 // The same for all inputs; rows of weight are padded to whole vectors.
 inline void through(int64_t steps, int64_t outputs, int64_t inputs, const float *delta, const float *weight,
                     float *into_inputs) {
@@ -200,13 +214,15 @@ inline void through(int64_t steps, int64_t outputs, int64_t inputs, const float 
     }
 }
 
+// Inputs are independent of each other, so cutting them changes no sum. It keeps all threads busy where clients
+// cannot be shared out evenly.
+inline int64_t cuts_of(const Shape &s) { return s.clients % omp_get_max_threads() ? omp_get_max_threads() : 1; }
+
 // The gradients of all clients; delta_of(sample, cut, cuts) points to a sample's deltas [step][output].
 template <typename DeltaOf>
 void sum_gradients(const Shape &s, int64_t outputs, const uint64_t *trains, float *weight, float *bias,
                    const DeltaOf &delta_of) {
-    const int64_t width = whole_vectors(outputs);
-    // Inputs are independent of each other, so cutting them changes no sum; a lone client then uses all threads.
-    const int64_t cuts = s.clients >= 2 * omp_get_max_threads() ? 1 : omp_get_max_threads();
+    const int64_t width = whole_vectors(outputs), cuts = cuts_of(s);
 #pragma omp parallel
     {
         std::vector<float> padded(s.neurons * width), padded_bias(width);

@@ -4,6 +4,8 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -26,25 +28,36 @@ DECLARE(avx512)
 
 namespace {
 
-std::string active = "baseline";
-
-const Kernels &best() {
+// What this processor can run, best first.
+std::vector<std::pair<std::string, const Kernels *>> available() {
+    std::vector<std::pair<std::string, const Kernels *>> sets;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-        active = "AVX-512";
-        return kernels_avx512;
-    }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        active = "AVX2";
-        return kernels_avx2;
-    }
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+        sets.emplace_back("AVX-512", &kernels_avx512);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+        sets.emplace_back("AVX2", &kernels_avx2);
 #endif
-    return kernels_baseline;
+#if defined(__aarch64__)
+    sets.emplace_back("NEON", &kernels_baseline);  // part of every 64-bit ARM
+#else
+    sets.emplace_back("baseline", &kernels_baseline);
+#endif
+    return sets;
 }
 
-const Kernels &kernels = best();
+const auto sets = available();
+Kernels kernels = *sets.front().second;
+
+void use_instruction_set(const std::string &name) {
+    for (const auto &[known, set] : sets)
+        if (known == name) {
+            kernels = *set;
+            return;
+        }
+    throw std::invalid_argument("this processor has no instruction set " + name);
+}
 
 template <typename T, int D>
 using Array = nb::ndarray<T, nb::ndim<D>, nb::c_contig, nb::device::cpu>;
@@ -182,7 +195,11 @@ void totals(ConstBits trains, Array<int64_t, 2> totals, int threads) {
 }  // namespace
 
 NB_MODULE(_kernels, m) {
-    m.attr("instruction_set") = active;
+    nb::list names;
+    for (const auto &set : sets) names.append(set.first);
+    m.attr("instruction_sets") = names;
+    m.attr("instruction_set") = sets.front().first;
+    m.def("use_instruction_set", &use_instruction_set);  // for tests; all give the same bits
     m.def("rate", &rate);
     m.def("linear", &linear);
     m.def("linear_gradient", &linear_gradient);

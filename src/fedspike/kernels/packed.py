@@ -8,6 +8,7 @@ axes are [client, batch, time, neuron], the order in which the kernels walk thro
 import logging
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class PackedSpikes:
     def scores(self) -> Float[Tensor, "client batch neuron"]:
         """The counts as float32, with a gradient if the spikes have one."""
         counts = self.counts().float()
-        return counts if self.carrier is None else _carry(counts, self.carrier)
+        return counts if self.carrier is None else _operators.carry(counts, self.carrier)
 
     def dense(self) -> Float[Tensor, "time client batch neuron"]:
         """The same spikes as 0.0 and 1.0, without gradient; for looking at, and for tests."""
@@ -98,7 +99,7 @@ def linear(
     bias: Float[Tensor, "client output"],
 ) -> Float[Tensor, "client batch time output"]:
     """Currents: bias plus, for every spike, its input's column of the weight."""
-    currents: Tensor = _linear(spikes.trains, spikes.steps, spikes.carrier, weight, bias)
+    currents: Tensor = _operators.linear(spikes.trains, spikes.steps, spikes.carrier, weight, bias)
     return currents
 
 
@@ -106,7 +107,7 @@ def lif(
     currents: Float[Tensor, "client batch time neuron"], beta: float, threshold: float, zero: bool
 ) -> PackedSpikes:
     """The LIF recurrence through all time steps from rest; resets to zero, or else by subtraction."""
-    membrane, trains = _lif(currents, beta, threshold, zero)
+    membrane, trains = _operators.lif(currents, beta, threshold, zero)
     return PackedSpikes(trains, currents.shape[2], carrier=membrane)
 
 
@@ -119,7 +120,7 @@ def layer(
     zero: bool,
 ) -> PackedSpikes:
     """`linear` and `lif` in one pass through memory, to the same bits."""
-    membrane, trains = _layer(
+    membrane, trains = _operators.layer(
         spikes.trains, spikes.steps, spikes.carrier, weight, bias, beta, threshold, zero
     )
     return PackedSpikes(trains, spikes.steps, carrier=membrane)
@@ -134,7 +135,6 @@ def _empty(clients: int, batch: int, neurons: int, steps: int) -> Tensor:
     return torch.empty(clients, batch, neurons, -(-steps // 64), dtype=torch.int64)
 
 
-@torch.library.custom_op("fedspike::linear", mutates_args=())
 def _linear(
     trains: Tensor, steps: int, carrier: Tensor | None, weight: Tensor, bias: Tensor
 ) -> Tensor:
@@ -167,7 +167,6 @@ def _linear_backward(ctx, delta):  # type: ignore[no-untyped-def]
     return None, None, into_spikes, into_weight, into_bias
 
 
-@torch.library.custom_op("fedspike::lif", mutates_args=())
 def _lif(currents: Tensor, beta: float, threshold: float, zero: bool) -> tuple[Tensor, Tensor]:
     clients, batch, steps, neurons = currents.shape
     membrane, trains = torch.empty_like(currents), _empty(clients, batch, neurons, steps)
@@ -203,7 +202,6 @@ def _lif_backward(ctx, into_spikes, _trains):  # type: ignore[no-untyped-def]
     return gradient, None, None, None
 
 
-@torch.library.custom_op("fedspike::layer", mutates_args=())
 def _layer(
     trains: Tensor,
     steps: int,
@@ -259,7 +257,6 @@ def _layer_backward(ctx, into_spikes, _fired):  # type: ignore[no-untyped-def]
     return None, None, into_inputs, into_weight, into_bias, None, None, None
 
 
-@torch.library.custom_op("fedspike::carry", mutates_args=())
 def _carry(counts: Tensor, carrier: Tensor) -> Tensor:
     del carrier
     return counts.clone()
@@ -274,7 +271,34 @@ def _carry_backward(ctx, into_counts):  # type: ignore[no-untyped-def]
     return None, into_counts.unsqueeze(2).expand(ctx.shape)
 
 
-_linear.register_autograd(_linear_backward, setup_context=_linear_setup)
-_lif.register_autograd(_lif_backward, setup_context=_lif_setup)
-_layer.register_autograd(_layer_backward, setup_context=_layer_setup)
-_carry.register_autograd(_carry_backward, setup_context=_carry_setup)
+# Piece by piece: torch.library.custom_op does the same but spends a second on importing a compiler.
+_library: Any = torch.library.Library("fedspike", "DEF")  # type: ignore[no-untyped-call]
+for _signature, _forward, _backward, _setup in (
+    (
+        "linear(Tensor trains, int steps, Tensor? carrier, Tensor weight, Tensor bias) -> Tensor",
+        _linear,
+        _linear_backward,
+        _linear_setup,
+    ),
+    (
+        "lif(Tensor currents, float beta, float threshold, bool zero) -> (Tensor, Tensor)",
+        _lif,
+        _lif_backward,
+        _lif_setup,
+    ),
+    (
+        "layer(Tensor trains, int steps, Tensor? carrier, Tensor weight, Tensor bias, "
+        "float beta, float threshold, bool zero) -> (Tensor, Tensor)",
+        _layer,
+        _layer_backward,
+        _layer_setup,
+    ),
+    ("carry(Tensor counts, Tensor carrier) -> Tensor", _carry, _carry_backward, _carry_setup),
+):
+    _name = _signature.partition("(")[0]
+    _library.define(_signature)
+    _library.impl(_name, _forward, "CPU")
+    torch.library.register_autograd(
+        f"fedspike::{_name}", _backward, setup_context=_setup, lib=_library
+    )
+_operators = torch.ops.fedspike

@@ -54,7 +54,7 @@ inline Words words_at(const std::vector<uint64_t> &list, int64_t k) {
 }
 
 // Spikes of one sample in the 64 steps of one word: less or equal to the limit, which is not 0. A random number
-// is spread over 16 words, so 4 words decide 15 of 16 numbers; few pixels need all. Most pixels are in the dark
+// is spread over 16 words, of which 8 decide 255 of 256 numbers; few pixels need all. Half of them are in the dark
 // and need none.
 void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at, const uint64_t key[2], Open &open,
                uint64_t *trains) {
@@ -67,23 +67,26 @@ void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at
         open.less[count] = 0;
         count += limits[i] != 0;
     }
-    for (int block = 0; block < 4; ++block) {
+    for (int pass = 0; pass < 2; ++pass) {
         int64_t left = 0;
         for (int64_t k = 0; k < count; k += WORD_LANES) {
             const Words pixel = words_at(open.pixel, k), limit = words_at(open.limit, k);
             Words undecided = words_at(open.undecided, k), less = words_at(open.less, k);
-            at.c0 = (pixel + (uint64_t)(word * s.neurons)) * 4 + (uint64_t)(block + 1);
-            const Counters random = philox(at, key);
-            const Words *words[4] = {&random.c0, &random.c1, &random.c2, &random.c3};
+#pragma GCC unroll 2
+            for (int block = 2 * pass; block < 2 * pass + 2; ++block) {
+                at.c0 = (pixel + (uint64_t)(word * s.neurons)) * 4 + (uint64_t)(block + 1);
+                const Counters random = philox(at, key);
+                const Words *words[4] = {&random.c0, &random.c1, &random.c2, &random.c3};
 #pragma GCC unroll 4
-            for (int j = 0; j < 4; ++j) {
-                const Words bit = -(limit >> (15 - 4 * block - j) & 1);
-                const Words decided = undecided & (*words[j] ^ bit);
-                less |= decided & bit;
-                undecided ^= decided;
+                for (int j = 0; j < 4; ++j) {
+                    const Words bit = -(limit >> (15 - 4 * block - j) & 1);
+                    const Words decided = undecided & (*words[j] ^ bit);
+                    less |= decided & bit;
+                    undecided ^= decided;
+                }
             }
             for (int64_t lane = 0; lane < std::min<int64_t>(WORD_LANES, count - k); ++lane) {
-                trains[pixel[lane] * s.words() + word] = less[lane] | (block == 3 ? undecided[lane] : 0);
+                trains[pixel[lane] * s.words() + word] = less[lane] | (pass ? undecided[lane] : 0);
                 open.pixel[left] = pixel[lane];
                 open.limit[left] = limit[lane];
                 open.undecided[left] = undecided[lane];

@@ -59,14 +59,39 @@ inline void transpose(uint64_t a[64]) {
     swap_squares<1>(a, 0x5555555555555555u);
 }
 
-// to[column][row] = from[row][column], in squares that stay in the first-level cache.
+typedef float Quad __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int32_t Indices __attribute__((vector_size(16)));
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Indices{__VA_ARGS__})
+#endif
+
+// The transpose of 4 x 4 floats.
+inline void transpose_square(const float *from, int64_t from_stride, float *to, int64_t to_stride) {
+    Quad a, b, c, d;
+    std::memcpy(&a, from, 16);
+    std::memcpy(&b, from + from_stride, 16);
+    std::memcpy(&c, from + 2 * from_stride, 16);
+    std::memcpy(&d, from + 3 * from_stride, 16);
+    const Quad ab = SHUFFLE(a, b, 0, 4, 1, 5), ab2 = SHUFFLE(a, b, 2, 6, 3, 7);
+    const Quad cd = SHUFFLE(c, d, 0, 4, 1, 5), cd2 = SHUFFLE(c, d, 2, 6, 3, 7);
+    const Quad turned[4] = {SHUFFLE(ab, cd, 0, 1, 4, 5), SHUFFLE(ab, cd, 2, 3, 6, 7),
+                            SHUFFLE(ab2, cd2, 0, 1, 4, 5), SHUFFLE(ab2, cd2, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; ++i) std::memcpy(to + i * to_stride, &turned[i], 16);
+}
+
+// to[column][row] = from[row][column], by lines of 16 columns that stay in the first-level cache.
 inline void transpose(int64_t rows, int64_t columns, const float *from, int64_t from_stride, float *to,
                       int64_t to_stride) {
-    for (int64_t r0 = 0; r0 < rows; r0 += 16)
-        for (int64_t c0 = 0; c0 < columns; c0 += 16)
-            for (int64_t r = r0; r < std::min(r0 + 16, rows); ++r)
-                for (int64_t c = c0; c < std::min(c0 + 16, columns); ++c)
-                    to[c * to_stride + r] = from[r * from_stride + c];
+    const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+    for (int64_t c0 = 0; c0 < whole_columns; c0 += 16)
+        for (int64_t r = 0; r < whole_rows; r += 4)
+            for (int64_t c = c0; c < std::min(c0 + 16, whole_columns); c += 4)
+                transpose_square(from + r * from_stride + c, from_stride, to + c * to_stride + r, to_stride);
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = r < whole_rows ? whole_columns : 0; c < columns; ++c)
+            to[c * to_stride + r] = from[r * from_stride + c];
 }
 
 }  // namespace
