@@ -35,7 +35,7 @@ def _of_radio(radio: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _block(title: str, prices: Iterator[tuple[str, dict[str, Any]]]) -> str:
     """A title, a line for each price, and each source once."""
-    lines, sources = [title], {}
+    lines, sources = [title], dict[str, int]()
     for name, price in prices:
         number = sources.setdefault(price["source"], len(sources) + 1)
         lines.append(f"  {name:32} {_energy(price):>24}  {_origin(price)} [{number}]")

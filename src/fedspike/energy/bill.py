@@ -1,20 +1,179 @@
-"""The bill: counts x prices, modelled energy in millijoule."""
+"""The bill: counts x prices, modelled energy in millijoule.
 
-import tomllib
+Each level adds something to the one before:
+
+    study           multiply-accumulates and accumulates of the forward pass, the founding study's rule
+    compute         all arithmetic of encoding, forward pass and neurons
+    memory          their reads and writes
+    training        backward passes, optimiser, the server's aggregation
+    communication   the bytes that devices send and receive
+"""
+
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from importlib import resources
+from fractions import Fraction
+from typing import Literal
+
+from fedspike.energy.counts import (
+    BYTES,
+    BYTES_PER_WORD,
+    INFERENCE,
+    MEMORY,
+    Counts,
+    Network,
+    entries,
+)
+from fedspike.energy.profiles import NOTHING, SYNAPTIC, Profile, Radio, Range, shipped
+from fedspike.errors import InputError
 
 MILLIJOULE_IN_A_PICOJOULE = Decimal("1e-9")
+PICOJOULES_IN_A_MILLIJOULE = 10**9
+Level = Literal["study", "compute", "memory", "training", "communication"]
+LEVELS: tuple[Level, ...] = ("study", "compute", "memory", "training", "communication")
+NOT_COUNTED = "training.memory (not counted)"
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The sizes of a network's memories in bytes; which of them an operation reads or writes."""
+
+    parameters: int
+    potentials: int
+    activations: int
+
+    def accessed_by(self, operation: str) -> int:
+        """The size of the memory that an operation such as `read_weight` goes to."""
+        if operation in ("read_weight", "read_bias"):
+            return self.parameters
+        return self.potentials if operation.endswith("potential") else self.activations
+
+
+def footprint(network: Network) -> Footprint:
+    """One memory for all weights and biases, one for all potentials, one for all inputs and outputs.
+
+    A 32-bit word for each; an ANN has no potentials.
+
+    >>> from fedspike.energy.counts import Dense
+    >>> footprint(Network({"hidden": Dense(784, 100), "output": Dense(100, 10)}, time_steps=50))
+    Footprint(parameters=318040, potentials=440, activations=3576)
+    """
+    layers = list(network.layers.values())
+    neurons = sum(layer.outputs for layer in layers)
+    return Footprint(
+        parameters=BYTES_PER_WORD * network.parameters,
+        potentials=0 if network.time_steps is None else BYTES_PER_WORD * neurons,
+        activations=BYTES_PER_WORD * (layers[0].inputs + neurons),
+    )
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of a bill in millijoule; low and high are what the prices leave open."""
+
+    low: float
+    nominal: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Modelled energy. A key of `terms`, `not_priced` and `included` is `phase.operation`.
+
+    `not_priced` was done but has no price, so the energy is short of it; `included` was done and is
+    inside the price of another operation.
+    """
+
+    low_mj: float
+    nominal_mj: float
+    high_mj: float
+    terms: dict[str, Term]
+    not_priced: list[str]
+    included: list[str]
+
+
+def bill(
+    counts: Counts,
+    profile: Profile,
+    level: Level,
+    *,
+    footprint: Footprint | None = None,
+    radio: Radio | None = None,
+) -> Bill:
+    """What `counts` cost at the prices of `profile`, up to and with `level`.
+
+    Memory has a price where `footprint` says how large it is, a byte where `radio` says how it is sent.
+    Counts of a phase or a layer alone give the bill of that phase or layer.
+
+    Raises InputError if `profile` is all-in and `level` adds to it what is in its prices already.
+
+    >>> counts = {"forward": {"hidden": {"mac": 79_400 * 20_000}}}
+    >>> bill(counts, shipped()["founding-study"], "study").nominal_mj
+    4.9228
+    """
+    _refuse_to_pay_twice(profile, level)
+    terms: dict[str, Range] = {}
+    unpriced: dict[str, None] = {}
+    included: dict[str, None] = {}
+    for phase, _, operation, number in entries(counts):
+        added_at = level_of(phase, operation)
+        if number == 0 or LEVELS.index(added_at) > LEVELS.index(level):
+            continue
+        term = f"{phase}.{operation}"
+        price = price_of(profile, phase, operation, footprint, radio)
+        if price == "included":
+            included[term] = None
+        elif price is None:
+            unpriced[term] = None
+        else:
+            terms[term] = terms.get(term, NOTHING) + price * number
+        if added_at == "training":
+            unpriced[NOT_COUNTED] = None
+    whole = _millijoule(sum(terms.values(), NOTHING))
+    parts = {term: _millijoule(energy) for term, energy in terms.items()}
+    return Bill(whole.low, whole.nominal, whole.high, parts, list(unpriced), list(included))
+
+
+def price_of(
+    profile: Profile,
+    phase: str,
+    operation: str,
+    footprint: Footprint | None = None,
+    radio: Radio | None = None,
+) -> Range | Literal["included"] | None:
+    """What one operation costs, in pJ; "included" inside another price, or None: it has no price."""
+    if operation in BYTES:
+        if radio is None:
+            return None
+        bit = radio.uplink_bit if operation == "uplink_bytes" else radio.downlink_bit
+        return bit.pj * 8
+    price = profile.price.get(f"{phase}.{operation}") or profile.price.get(operation)
+    if price is not None:
+        return price.pj
+    if {f"{phase}.{operation}", operation} & profile.included:
+        return "included"
+    # The price of a synaptic operation has its neuron in it, but not an encoder outside the chip.
+    if profile.scope == "all-in" and phase in ("forward", "neuron") and operation not in SYNAPTIC:
+        return "included"
+    if operation in MEMORY and footprint is not None:
+        return profile.word_pj(footprint.accessed_by(operation))
+    return None
+
+
+def level_of(phase: str, operation: str) -> Level:
+    """The first level at which an operation is paid for."""
+    if phase == "exchange":
+        return "communication"
+    if phase not in INFERENCE:
+        return "training"
+    if operation in MEMORY:
+        return "memory"
+    return "study" if phase == "forward" and operation in SYNAPTIC else "compute"
 
 
 def prices_pj(profile: str) -> dict[str, float]:
     """The prices of a shipped profile: operation -> picojoule."""
-    text = (
-        resources.files("fedspike.energy").joinpath(f"profiles/{profile}.toml").read_text("utf-8")
-    )
-    prices: dict[str, float] = tomllib.loads(text)["price_pj"]
-    return prices
+    return {key: float(price.pj.nominal) for key, price in shipped()[profile].price.items()}
 
 
 def study_energy_mj(operations: Mapping[str, int]) -> float:
@@ -29,3 +188,18 @@ def study_energy_mj(operations: Mapping[str, int]) -> float:
     # In decimals, as the prices are printed: in binary fractions 3.1 pJ would not be 3.1 pJ.
     total_pj = sum(count * Decimal(str(prices[kind])) for kind, count in operations.items())
     return float(total_pj * MILLIJOULE_IN_A_PICOJOULE)
+
+
+def _millijoule(energy: Range) -> Term:
+    """From exact picojoule to the nearest float."""
+    pj = (energy.low, energy.nominal, energy.high)
+    return Term(*(float(Fraction(each, PICOJOULES_IN_A_MILLIJOULE)) for each in pj))
+
+
+def _refuse_to_pay_twice(profile: Profile, level: Level) -> None:
+    if profile.scope == "all-in" and LEVELS.index(level) > LEVELS.index("compute"):
+        raise InputError(
+            f"level {level} under the profile {profile.name}",
+            expected="study or compute: a synaptic operation of an all-in profile has the rest in it",
+            fix=f'choose one of these levels, or a profile whose scope is "per-term" for {level}',
+        )

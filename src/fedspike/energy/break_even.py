@@ -1,0 +1,118 @@
+"""Where the SNN's bill of a layer meets the ANN's: how many spikes, and how many time steps, it may take.
+
+For a fully connected layer that spikes enter, with I inputs and O outputs, and at prices E, the SNN is
+cheaper if and only if
+
+    phi*(E_AC + E_addr + E_w + E_Vr + E_Vw + E_s/O) + (T/I)*(E_leak + E_add + E_cmp + E_b + E_Vr + E_Vw)
+      + (rho/I)*(E_reset + E_y)   <   (1 - gamma)*(E_MAC + E_w/B) + E_x/O + (E_act + E_b + E_y)/I
+
+with phi spikes per synapse and inference, rho spikes out of a neuron and inference, gamma the fraction
+of zero inputs that the ANN's hardware skips and B the samples for which it reads a weight once. It is
+the comparison of the two bills without the encoder, divided by the I*O synapses: published conditions
+(Davidson and Furber, "Comparison of Artificial and Spiking Neural Networks on Digital Hardware",
+Frontiers in Neuroscience 15, 2021) leave out the terms in E_s, E_b, E_y and E_reset.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fedspike.energy.bill import LEVELS, Footprint, Level, level_of, price_of
+from fedspike.energy.counts import Dense
+from fedspike.energy.profiles import Profile
+from fedspike.errors import InputError
+
+PER_SPIKE = ("ac", "address", "read_weight", "read_potential", "write_potential")
+PER_STEP = ("multiply", "add", "compare", "read_bias", "read_potential", "write_potential")
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The condition above in pJ: phi*spike + T/I*step + rho/I*out < ann."""
+
+    spike: Fraction
+    step: Fraction
+    out: Fraction
+    ann: Fraction
+    inputs: int
+
+    def spikes(self, time_steps: int, spikes_out: float = 0.0) -> float:
+        """phi, spikes per synapse and inference, below which the SNN is cheaper; under 0: never.
+
+        `spikes_out` is rho. At the founding study's prices, with their 3.1 pJ:
+
+        >>> from fedspike.energy.profiles import shipped
+        >>> balance(Dense(784, 100), shipped()["founding-study"], "study").spikes(time_steps=50)
+        31.0
+        """
+        fixed = Fraction(time_steps) * self.step + Fraction(spikes_out) * self.out
+        left = self.ann - fixed / self.inputs
+        return float(left / self.spike) if self.spike else math.copysign(math.inf, left)
+
+    def time_steps(self, rate: float, rate_out: float = 0.0) -> float:
+        """T below which the SNN is cheaper, if each input fires at `rate` spikes a time step.
+
+        `rate_out` are the spikes that a neuron itself fires at a time step: phi = T*rate, rho = T*rate_out.
+        """
+        a_step = self.step + Fraction(rate_out) * self.out
+        each = Fraction(rate) * self.spike + a_step / self.inputs
+        return float(self.ann / each) if each else math.inf
+
+
+def balance(
+    layer: Dense,
+    profile: Profile,
+    level: Level,
+    *,
+    ann: Footprint | None = None,
+    snn: Footprint | None = None,
+    zeros_skipped: float = 0.0,
+    weight_reuse: int = 1,
+) -> Balance:
+    """The condition at nominal prices, with the memories of the two networks: study, compute or memory.
+
+    `zeros_skipped` is gamma and `weight_reuse` is B.
+
+    Raises InputError where an operation has no price, since then nothing can be said.
+    """
+    if LEVELS.index(level) > LEVELS.index("memory"):
+        raise InputError(
+            f"a break-even at level {level}",
+            expected="study, compute or memory: what an inference costs",
+            fix='ask at level "memory"',
+        )
+
+    def spiking(phase: str, operations: Sequence[str]) -> Fraction:
+        return sum((_pj(profile, phase, name, level, snn) for name in operations), Fraction(0))
+
+    def conventional(phase: str, operation: str) -> Fraction:
+        return _pj(profile, phase, operation, level, ann)
+
+    product = conventional("forward", "mac") + conventional("forward", "read_weight") / weight_reuse
+    neuron = [conventional("neuron", name) for name in ("compare", "read_bias", "write_output")]
+    return Balance(
+        spike=spiking("forward", PER_SPIKE) + spiking("forward", ["read_input"]) / layer.outputs,
+        step=spiking("neuron", PER_STEP),
+        out=spiking("neuron", ["add", "write_output"]),
+        ann=(1 - Fraction(zeros_skipped)) * product
+        + conventional("forward", "read_input") / layer.outputs
+        + sum(neuron, Fraction(0)) / layer.inputs,
+        inputs=layer.inputs,
+    )
+
+
+def _pj(
+    profile: Profile, phase: str, operation: str, level: Level, footprint: Footprint | None
+) -> Fraction:
+    """The nominal price of an operation; 0 where the level leaves it out or another price has it."""
+    if LEVELS.index(level_of(phase, operation)) > LEVELS.index(level):
+        return Fraction(0)
+    price = price_of(profile, phase, operation, footprint)
+    if price is None:
+        raise InputError(
+            f"a break-even at level {level} under the profile {profile.name}",
+            expected=f"a price of {phase}.{operation}, and for memory the networks' footprints",
+            fix="ask at a lower level, or choose a profile that prices it",
+        )
+    return Fraction(0) if price == "included" else price.nominal

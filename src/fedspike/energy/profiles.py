@@ -1,0 +1,301 @@
+"""Price profiles: what an operation costs on some hardware, every number with its source.
+
+A profile is one TOML file (`energy/profiles/`, or one of yours), a radio another (`energy/radios/`).
+Prices are computed with as exact fractions of the decimals that are printed.
+"""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fedspike.energy.counts import ARITHMETIC, MEMORY, PHASES
+from fedspike.errors import InputError
+
+Text = Annotated[str, Meta(min_length=1)]
+Count = Annotated[int, Meta(ge=1)]
+Scope = Literal["per-term", "all-in"]
+SYNAPTIC = ("mac", "ac")  # all that an all-in profile may price
+WORD_BITS = 32
+# Of a table whose prices have these in common; a price may say otherwise.
+SHARED = "every_price"
+S = TypeVar("S", bound=Struct)
+
+
+@dataclass(frozen=True)
+class Range:
+    """An energy in pJ with its uncertainty: all three are equal where a source gives one number."""
+
+    low: Fraction
+    nominal: Fraction
+    high: Fraction
+
+    def __add__(self, other: "Range") -> "Range":
+        return Range(self.low + other.low, self.nominal + other.nominal, self.high + other.high)
+
+    def __mul__(self, factor: int | Fraction) -> "Range":
+        return Range(self.low * factor, self.nominal * factor, self.high * factor)
+
+
+NOTHING = Range(Fraction(0), Fraction(0), Fraction(0))
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The energy of one operation: one value, or low, nominal and high; and where it comes from.
+
+    `includes` names operations whose energy is inside this price.
+    """
+
+    source: Text
+    evidence: Literal["measured", "pre-silicon", "datasheet", "derived", "assumed"]
+    data_type: Text
+    node_nm: float | Literal["not recorded"]
+    voltage_v: float | Literal["not recorded"]
+    value_pj: float | None = None
+    low_pj: float | None = None
+    nominal_pj: float | None = None
+    high_pj: float | None = None
+    note: str = ""
+    includes: tuple[str, ...] = ()
+
+    @property
+    def pj(self) -> Range:
+        """The energy of one operation."""
+        given = (self.low_pj, self.nominal_pj, self.high_pj)
+        # As they are printed: in binary fractions 3.1 pJ would not be 3.1 pJ.
+        return Range(*(Fraction(str(self.value_pj if pj is None else pj)) for pj in given))
+
+
+P = TypeVar("P", bound=Price)
+
+
+class Access(Price, frozen=True, kw_only=True):
+    """The energy of one access to a memory, of so many bits at once."""
+
+    access_bits: Count
+
+    @property
+    def word_pj(self) -> Range:
+        """The energy of a 32-bit word."""
+        return self.pj * Fraction(WORD_BITS, self.access_bits)
+
+
+class Memory(Access, frozen=True, kw_only=True):
+    """An access to a memory of this size."""
+
+    bytes: Count
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """The prices of one kind of hardware. A key is an operation, or `phase.operation` for one phase.
+
+    `per-term` prices stand for one operation each; an `all-in` price is that of a synaptic operation
+    with everything around it. `not_used` are numbers of the source that nothing here is counted for.
+    """
+
+    name: str
+    title: str
+    scope: Scope
+    price: dict[str, Price]
+    memory: tuple[Memory, ...] = ()
+    dram: Access | None = None
+    not_used: dict[str, Price] = {}
+
+    def word_pj(self, size: int) -> Range | None:
+        """A 32-bit word of a memory of `size` bytes; None if the profile has no memory prices.
+
+        In between the memories priced it is interpolated (Lemaire et al., ICONIP 2022), below the
+        smallest it is the smallest's; beyond the largest it is DRAM's or, without DRAM, the largest's.
+        """
+        if not self.memory:
+            return None if self.dram is None else self.dram.word_pj
+        if size > self.memory[-1].bytes and self.dram is not None:
+            return self.dram.word_pj
+        if size <= self.memory[0].bytes or size >= self.memory[-1].bytes:
+            return self.memory[0 if size <= self.memory[0].bytes else -1].word_pj
+        above = next(i for i, memory in enumerate(self.memory) if memory.bytes >= size)
+        small, large = self.memory[above - 1 : above + 1]
+        part = Fraction(size - small.bytes, large.bytes - small.bytes)
+        return small.word_pj * (1 - part) + large.word_pj * part
+
+    @property
+    def included(self) -> frozenset[str]:
+        """Operations that are paid for by the price of another one."""
+        return frozenset(name for price in self.price.values() for name in price.includes)
+
+
+class Radio(Struct, frozen=True, kw_only=True):
+    """What a bit costs the device that sends it (uplink) or receives it (downlink)."""
+
+    name: str
+    title: str
+    uplink_bit: Price
+    downlink_bit: Price
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file of either kind, its prices not yet read."""
+
+    name: Text
+    title: Text
+    unit: Literal["pJ"]
+    price: Annotated[dict[str, dict[str, Any]], Meta(min_length=1)]
+    scope: Scope = "per-term"
+    every_price: dict[str, Any] = {}
+    memory: list[dict[str, Any]] = []
+    dram: dict[str, Any] | None = None
+    not_used: dict[str, dict[str, Any]] = {}
+
+
+def read(path: Path) -> Profile:
+    """The profile in a TOML file of yours; raises InputError that says what is wrong with it."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: {error}",
+            expected="a readable TOML file with prices",
+            fix="fedspike energy profiles lists the profiles that are there already",
+        ) from error
+    return profile(text, where=path.name)
+
+
+@cache
+def shipped() -> Mapping[str, Profile]:
+    """The profiles that come with the package, by name."""
+    found = [profile(text, where) for where, text in _files("profiles")]
+    return {one.name: one for one in found}
+
+
+@cache
+def radios() -> Mapping[str, Radio]:
+    """The radios that come with the package, by name."""
+    found = [radio(text, where) for where, text in _files("radios")]
+    return {one.name: one for one in found}
+
+
+def profile(text: str, where: str) -> Profile:
+    """The profile in a TOML text; `where` names it in errors."""
+    file = _parse(text, where)
+    made = Profile(
+        name=file.name,
+        title=file.title,
+        scope=file.scope,
+        price={key: _price(file, p, f"{where}, price.{key}") for key, p in file.price.items()},
+        memory=tuple(_sized(file, entry, f"{where}, memory") for entry in file.memory),
+        dram=None if file.dram is None else _access(file, file.dram, f"{where}, dram"),
+        not_used={k: _price(file, p, f"{where}, not_used.{k}") for k, p in file.not_used.items()},
+    )
+    _consistent(made, where)
+    return made
+
+
+def radio(text: str, where: str) -> Radio:
+    """The radio in a TOML text: prices of `uplink_bit` and `downlink_bit`, and nothing else."""
+    file = _parse(text, where)
+    extra = {"memory": file.memory, "dram": file.dram, "not_used": file.not_used}
+    if file.price.keys() != {"uplink_bit", "downlink_bit"} or any(extra.values()):
+        raise InputError(
+            f"{where}: prices of {', '.join(file.price)}",
+            expected="[price.uplink_bit] and [price.downlink_bit], in pJ per bit, and nothing else",
+            fix="give both, the same numbers twice if the source does not tell them apart",
+        )
+    bits = {way: _price(file, price, f"{where}, price.{way}") for way, price in file.price.items()}
+    return Radio(name=file.name, title=file.title, **bits)
+
+
+def _files(folder: str) -> list[tuple[str, str]]:
+    """Names and texts of the TOML files that the package has in a folder."""
+    paths = resources.files("fedspike.energy").joinpath(folder).iterdir()
+    return sorted((p.name, p.read_text("utf-8")) for p in paths if p.name.endswith(".toml"))
+
+
+def _parse(text: str, where: str) -> _File:
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(
+            f"{where}: {error}", expected="a TOML file", fix="mend that line"
+        ) from error
+    return _convert(values, _File, where)
+
+
+def _price(file: _File, values: dict[str, Any], where: str) -> Price:
+    return _checked(_convert({**file.every_price, **values}, Price, where), where)
+
+
+def _access(file: _File, values: dict[str, Any], where: str) -> Access:
+    return _checked(_convert({**file.every_price, **values}, Access, where), where)
+
+
+def _sized(file: _File, values: dict[str, Any], where: str) -> Memory:
+    return _checked(_convert({**file.every_price, **values}, Memory, where), where)
+
+
+def _convert(values: object, kind: type[S], where: str) -> S:
+    """`values` as a struct, or an InputError in the words of the file."""
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        fields = [field.name for field in msgspec.structs.fields(kind)]
+        raise InputError(
+            f"{where}: {error}",
+            expected=f'the keys {", ".join(fields)}; unit = "pJ", energies in keys that end in _pj',
+            fix="correct or add the key; what all prices share may stand once in [every_price]",
+        ) from error
+
+
+def _checked(price: P, where: str) -> P:
+    """A price with one value or three, none below zero and in order."""
+    three = (price.low_pj, price.nominal_pj, price.high_pj)
+    given = [pj for pj in (price.value_pj, *three) if pj is not None]
+    wrong = None
+    if len(given) != (3 if price.value_pj is None else 1):
+        wrong = f"{len(given)} energies"
+    elif any(not math.isfinite(pj) or pj < 0 for pj in given):
+        wrong = f"an energy of {', '.join(map(str, given))} pJ"
+    elif given != sorted(given):
+        wrong = f"low, nominal and high of {', '.join(map(str, given))} pJ"
+    if wrong:
+        raise InputError(
+            f"{where}: {wrong}",
+            expected="value_pj >= 0, or 0 <= low_pj <= nominal_pj <= high_pj",
+            fix="give the energy of one operation in pJ (1 nJ is 1000 pJ)",
+        )
+    return price
+
+
+def _consistent(profile: Profile, where: str) -> None:
+    """Raise where prices that are each right cannot be those of one profile."""
+    operations = (*ARITHMETIC, *MEMORY)
+    known = {*operations, *(f"{phase}.{name}" for phase in PHASES for name in operations)}
+    for key in (*profile.price, *profile.included):
+        if key not in known:
+            raise InputError(
+                f"{where}: a price of {key}",
+                expected=f"one of {', '.join(operations)}, or one of them after a phase and a dot",
+                fix="put a number that nothing is counted for into [not_used]",
+            )
+    if profile.scope == "all-in" and (
+        not set(profile.price) <= set(SYNAPTIC) or profile.memory or profile.dram
+    ):
+        raise InputError(
+            f'{where}: scope = "all-in" with prices of more than synaptic operations',
+            expected=f"prices of {' and '.join(SYNAPTIC)} alone, which have everything in them",
+            fix='leave the others out, or set scope = "per-term"',
+        )
+    sizes = [memory.bytes for memory in profile.memory]
+    if sizes != sorted(set(sizes)):
+        raise InputError(
+            f"{where}: memories of {sizes} bytes",
+            expected="one [[memory]] for each size, the smallest first",
+            fix="sort them",
+        )

@@ -1,0 +1,96 @@
+"""Who wins under which prices: the two bills side by side, for every profile and level."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fedspike.energy.bill import LEVELS, Bill, Level
+
+Bills = Mapping[str, Mapping[Level, Sequence[Bill]]]
+"""profile -> level -> the bill of every seed."""
+
+Winner = Literal["ann", "snn", "level", "no verdict"]
+# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom (any statistics textbook). Beyond
+# the table its last value is used: the interval is then a little too wide, never too narrow.
+STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+WORK = ("forward.mac", "forward.ac")  # without a price for these there is nothing to compare
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """SNN over ANN, and who is cheaper.
+
+    `ratio` is the mean over the seeds of SNN energy / ANN energy at nominal prices, with the ends of its
+    95 % interval, which one seed does not have. The winner is "level" if the interval reaches 1 (for one
+    seed: if the energies are equal), and "no verdict" if one of the two does work that has no price.
+    What the winner did that has no price stands in `could_flip`: with it, it may not be the winner.
+    """
+
+    profile: str
+    level: Level
+    winner: Winner
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    could_flip: tuple[str, ...]
+
+    @property
+    def factor(self) -> float | None:
+        """By how much the winner is cheaper; None without a winner."""
+        if self.ratio is None or self.winner not in ("ann", "snn"):
+            return None
+        if self.winner == "ann":
+            return self.ratio
+        return 1 / self.ratio if self.ratio else math.inf
+
+
+def verdict(ann_bills: Bills, snn_bills: Bills) -> list[Verdict]:
+    """The verdict for every profile and level that both networks have bills for.
+
+    Bills of the same seed stand at the same place: they share data and initial weights, so their ratio
+    has less scatter than a ratio of means.
+    """
+    return [
+        _judge(profile, level, ann_bills[profile][level], snn_bills[profile][level])
+        for profile in ann_bills
+        if profile in snn_bills
+        for level in LEVELS
+        if level in ann_bills[profile] and level in snn_bills[profile]
+    ]
+
+
+def flips(verdicts: Sequence[Verdict]) -> dict[Level, dict[Winner, list[str]]]:
+    """level -> winner -> profiles, for the levels at which it depends on the profile who wins."""
+    found: dict[Level, dict[Winner, list[str]]] = {}
+    for one in verdicts:
+        found.setdefault(one.level, {}).setdefault(one.winner, []).append(one.profile)
+    return {level: won for level, won in found.items() if {"ann", "snn"} <= won.keys()}
+
+
+def _judge(profile: str, level: Level, ann: Sequence[Bill], snn: Sequence[Bill]) -> Verdict:
+    missing = {"ann": _not_priced(ann), "snn": _not_priced(snn)}
+    if any(term in WORK for terms in missing.values() for term in terms) or any(
+        bill.nominal_mj == 0 for bill in ann
+    ):
+        return Verdict(profile, level, "no verdict", None, None, None, ())
+    ratios = [s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)]
+    mean, half_width = statistics.fmean(ratios), _half_width(ratios)
+    winner: Winner = "level"
+    if abs(mean - 1) > (half_width or 0):
+        winner = "ann" if mean > 1 else "snn"
+    low, high = (None, None) if half_width is None else (mean - half_width, mean + half_width)
+    return Verdict(profile, level, winner, mean, low, high, tuple(missing.get(winner, ())))
+
+
+def _not_priced(bills: Sequence[Bill]) -> list[str]:
+    return list(dict.fromkeys(term for bill in bills for term in bill.not_priced))
+
+
+def _half_width(values: Sequence[float]) -> float | None:
+    """t(0.975, n - 1) * s / sqrt(n), Student's interval for the mean of n runs."""
+    if len(values) < 2:
+        return None
+    t = STUDENT_T[min(len(values) - 1, len(STUDENT_T)) - 1]
+    return t * statistics.stdev(values) / math.sqrt(len(values))

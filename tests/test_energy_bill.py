@@ -1,0 +1,473 @@
+"""The bill, the break-even and the verdict: hand-computed examples, and the laws that they keep."""
+
+import math
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedspike.energy import break_even
+from fedspike.energy.bill import (
+    LEVELS,
+    NOT_COUNTED,
+    PICOJOULES_IN_A_MILLIJOULE,
+    Bill,
+    Footprint,
+    Level,
+    bill,
+    footprint,
+    level_of,
+    price_of,
+)
+from fedspike.energy.counts import (
+    ARITHMETIC,
+    MEMORY,
+    PHASES,
+    Activity,
+    Counts,
+    Dense,
+    Network,
+    aggregation,
+    count,
+    entries,
+    exchange,
+    merge,
+)
+from fedspike.energy.profiles import Profile, profile, radios, shipped
+from fedspike.energy.verdict import Bills, flips, verdict
+from fedspike.errors import InputError
+
+STUDY = {"hidden": Dense(784, 100), "output": Dense(100, 10)}
+ANN, SNN = Network(STUDY), Network(STUDY, time_steps=50)
+# 1.17 million accumulates a sample.
+STUDY_SPIKES = Activity(1, 0, {"hidden": 11_215, "output": 4_850}, 500)
+STUDY_VALUES = Activity(1, 0, {"hidden": 392, "output": 50})
+SMALL = {"hidden": Dense(4, 3), "output": Dense(3, 2)}
+prices = st.integers(0, 500).map(lambda hundredths: hundredths / 100)
+
+
+def profile_of(prices_pj: dict[str, float], word_pj: float = 0.0) -> Profile:
+    """A profile that prices these operations, and every 32-bit word alike."""
+    text = (
+        'name = "p"\ntitle = "p"\nunit = "pJ"\n[every_price]\nsource = "s"\nnode_nm = 1\n'
+        'voltage_v = 1\ndata_type = "d"\nevidence = "assumed"\n'
+        + "".join(f'[price."{name}"]\nvalue_pj = {pj}\n' for name, pj in prices_pj.items())
+        + f"[[memory]]\nbytes = 1\naccess_bits = 32\nvalue_pj = {word_pj}\n"
+    )
+    return profile(text, "p.toml")
+
+
+def both(level: Level, name: str) -> tuple[Bill, Bill]:
+    """The bills of one image of the founding study, at inference."""
+    made = []
+    for network, seen in ((ANN, STUDY_VALUES), (SNN, STUDY_SPIKES)):
+        found = count(network, seen, training=False)
+        made.append(bill(found, shipped()[name], level, footprint=footprint(network)))
+    return made[0], made[1]
+
+
+def test_the_studys_ann_digit_for_digit() -> None:
+    seen = Activity(20_000, 160, {"hidden": 0, "output": 0})
+    found = count(ANN, seen)
+    assert bill(found, shipped()["founding-study"], "study").nominal_mj == 4.9228
+    printed = profile_of({"mac": 3.2, "ac": 0.1})  # the price that its own table prints
+    assert bill(found, printed, "study").nominal_mj == 5.0816
+    assert bill(found, shipped()["horowitz45-int32"], "study").nominal_mj == 5.0816
+
+
+@pytest.mark.parametrize(
+    ("name", "ratio"),
+    [
+        ("horowitz45-int32", "0.46"),
+        ("horowitz45-int8", "1.92"),
+        ("horowitz45-fp32", "2.88"),
+        ("horowitz45-fp16", "3.93"),
+        ("jouppi7-int32", "0.29"),
+        ("jouppi7-int8", "1.34"),
+    ],
+)
+def test_one_number_is_not_enough(name: str, ratio: str) -> None:
+    """The same counts, 1.17 million accumulates against 79,400 MACs: the table of price tables."""
+    ann, snn = both("study", name)
+    assert f"{snn.nominal_mj / ann.nominal_mj:.2f}" == ratio
+    (one,) = verdict(of(name, ann), of(name, snn))
+    assert one.winner == ("snn" if ratio.startswith("0") else "ann")
+    assert one.factor is not None
+    assert one.factor > 1
+
+
+def test_the_studys_own_ratio() -> None:
+    ann, snn = both("study", "founding-study")
+    assert abs(100 * snn.nominal_mj / ann.nominal_mj - 47.5) < 0.1
+
+
+def test_a_bill_by_hand() -> None:
+    """One sample of 4-3-2 over 5 steps; prices of 2 pJ a word, and of one digit for the arithmetic."""
+    network = Network(SMALL, time_steps=5, optimiser="sgd")
+    seen = Activity(1, 2, {"hidden": 7, "output": 6}, 2)
+    prices_pj = {"ac": 1.0, "address": 2.0, "multiply": 3.0, "add": 4.0, "compare": 5.0, "mac": 6.0}
+    sent = exchange(network, clients=1)
+    found = merge([count(network, seen), aggregation(network, 1), sent])
+    study = 33 * 1
+    compute = study + 33 * 2 + 25 * 3 + (21 + 12) * 4 + (25 + 20) * 5
+    encoder = 4 + 7
+    forward = (7 + 21 + 21 + 21) + (6 + 12 + 12 + 12)
+    neuron = 3 * 25 + 6 + 2
+    memory = compute + 2 * (encoder + forward + neuron)
+    training = memory + 33 * 1 + 30 * 6 + (100 * 3 + 50 * 4 + 25 * 5) + 46 * (3 + 4) + 23 * 6
+    communication = training + 23 * 32 * (650_000 + 150_000)  # up and down by LTE
+    for level, pj in zip(LEVELS, (study, compute, memory, training, communication), strict=True):
+        got = bill(
+            found,
+            profile_of(prices_pj, word_pj=2.0),
+            level,
+            footprint=footprint(network),
+            radio=radios()["lte"],
+        )
+        assert got.low_mj == got.nominal_mj == got.high_mj == pj / 1e9
+        assert math.isclose(sum(term.nominal for term in got.terms.values()), pj / 1e9)
+        missing = [] if level == "study" else ["encode.draw"]
+        missing += [NOT_COUNTED] if level in ("training", "communication") else []
+        assert sorted(got.not_priced) == missing
+
+
+def test_what_has_no_price_is_said_and_not_0() -> None:
+    network = Network(SMALL, time_steps=5)
+    found = merge(
+        [count(network, Activity(1, 1, {"hidden": 7, "output": 6}, 2)), exchange(network, 1)]
+    )
+    got = bill(found, profile_of({"ac": 1.0}), "communication")  # neither footprint nor radio
+    assert list(got.terms) == ["forward.ac", "backward_weights.ac"]
+    everything = {
+        f"{phase}.{operation}" for phase, _, operation, number in entries(found) if number
+    }
+    assert {*got.terms, *got.not_priced} == everything | {NOT_COUNTED}
+    assert got.included == []
+    silent = count(network, Activity(1, 0, {"hidden": 0, "output": 0}), training=False)
+    assert (
+        bill(silent, profile_of({"mac": 1.0}), "study").not_priced == []
+    )  # what was not done needs no price
+
+
+def test_a_bill_of_nothing() -> None:
+    for level in LEVELS:
+        nothing = bill({}, shipped()["founding-study"], level)
+        assert nothing == Bill(0.0, 0.0, 0.0, {}, [], [])
+
+
+def test_dram_leaves_a_range() -> None:
+    wide = Network({"output": Dense(10_000, 100)})
+    found = count(wide, Activity(1, 0, {"output": 0}), training=False)
+    got = bill(found, shipped()["horowitz45-int8"], "memory", footprint=footprint(wide))
+    weights = got.terms["forward.read_weight"]
+    assert (weights.low, weights.nominal, weights.high) == (0.65, 0.975, 1.3)  # 10^6 words
+    assert got.high_mj - got.low_mj == pytest.approx((10**6 + 100) * 650e-9)
+
+
+def test_memories_of_the_founding_study() -> None:
+    """Weights in 318,040 bytes, between 32 kB and 1 MB; potentials and activations in less than 8 kB."""
+    assert footprint(SNN) == Footprint(parameters=318_040, potentials=440, activations=3_576)
+    assert footprint(ANN) == Footprint(parameters=318_040, potentials=0, activations=3_576)
+    one = shipped()["horowitz45-int8"]
+    part = (318_040 - 32_768) / (1_048_576 - 32_768)
+    for operation in MEMORY:
+        price = price_of(one, "forward", operation, footprint(SNN))
+        assert price is not None
+        assert price != "included"
+        weights = operation in ("read_weight", "read_bias")
+        assert float(price.nominal) == pytest.approx(10 + 40 * part if weights else 5, rel=1e-12)
+
+
+def test_levels_are_where_they_belong() -> None:
+    assert get_args(Level) == LEVELS
+    for phase in PHASES:
+        for operation in (*ARITHMETIC, *MEMORY):
+            level = level_of(phase, operation)
+            if phase in ("encode", "forward", "neuron"):
+                synaptic = phase == "forward" and operation in ("mac", "ac")
+                rest: Level = "memory" if operation in MEMORY else "compute"
+                assert level == ("study" if synaptic else rest)
+            else:
+                assert level == ("communication" if phase == "exchange" else "training")
+
+
+@pytest.mark.parametrize("name", ["truenorth-all-in", "odin28-all-in", "cortex-m4"])
+def test_all_in_prices_take_no_extra_terms(name: str) -> None:
+    found = count(SNN, STUDY_SPIKES, training=False)
+    study = bill(found, shipped()[name], "study")
+    compute = bill(found, shipped()[name], "compute")
+    assert compute.nominal_mj == study.nominal_mj > 0
+    assert compute.included == [
+        *("forward.address", "neuron.multiply", "neuron.add", "neuron.compare"),
+    ]
+    assert compute.not_priced == ["encode.draw", "encode.compare"]  # the encoder is not on the chip
+    for level in LEVELS[2:]:
+        with pytest.raises(InputError, match=f"level {level} under the profile {name}"):
+            bill(found, shipped()[name], level, footprint=footprint(SNN), radio=radios()["lte"])
+
+
+def test_loihis_prices_have_memory_in_them() -> None:
+    """23.6 pJ per synaptic operation, 52 to 81 per neuron and step, 1.7 per spike; nothing twice."""
+    found = count(SNN, STUDY_SPIKES, training=False)
+    del found["encode"]
+    got = bill(found, shipped()["loihi1-presilicon"], "memory", footprint=footprint(SNN))
+    fixed = 1_170_000 * 23.6 + (4_850 + 500) * 1.7
+    updates = 50 * 110
+    assert got.low_mj == pytest.approx((fixed + 52 * updates) / 1e9, rel=1e-12)
+    assert got.nominal_mj == pytest.approx((fixed + 66.5 * updates) / 1e9, rel=1e-12)
+    assert got.high_mj == pytest.approx((fixed + 81 * updates) / 1e9, rel=1e-12)
+    assert got.not_priced == []
+    trained = count(SNN, Activity(1, 1, STUDY_SPIKES.events_in, 500))
+    assert (
+        "surrogate.multiply" in bill(trained, shipped()["loihi1-presilicon"], "training").not_priced
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "joule"),
+    [("bluetooth-le", 0.76), ("wifi-5mbps", 14.25), ("wifi-2mbps", 33.08), ("lte", 20.35)],
+)
+def test_a_round_of_the_founding_study_on_the_air(name: str, joule: float) -> None:
+    """50.9 Mbit, half of it up; beside them the compute of the ANN is 0.0049 J."""
+    sent = exchange(ANN, clients=10)
+    got = bill(sent, shipped()["founding-study"], "communication", radio=radios()[name])
+    assert got.nominal_mj / 1000 == pytest.approx(joule, abs=0.005)
+    assert bill(sent, shipped()["founding-study"], "training").nominal_mj == 0
+
+
+Done = tuple[Network, Activity, int]
+
+
+@st.composite
+def doings(draw: st.DrawFn) -> Done:
+    """What an ANN or SNN of any of the codes may have done, and how many clients exchanged it."""
+    samples = draw(st.integers(0, 1000))
+    hidden, output, out = (draw(st.integers(0, samples * size)) for size in (4, 3, 2))
+    seen = Activity(samples, draw(st.integers(0, 9)), {"hidden": hidden, "output": output}, out)
+    steps = draw(st.sampled_from([None, 1, 7]))
+    network = Network(SMALL, time_steps=steps, code=draw(st.sampled_from(["rate", "direct"])))
+    return network, seen, draw(st.integers(0, 3))
+
+
+def counted(done: Done) -> Counts:
+    network, seen, clients = done
+    return merge([count(network, seen), exchange(network, clients)])
+
+
+TINY = Footprint(1, 1, 1)
+LTE = radios()["lte"]
+
+
+@given(doings(), doings(), st.dictionaries(st.sampled_from(ARITHMETIC), prices, min_size=1), prices)
+def test_bills_add_up_and_levels_only_add(
+    one_done: Done, other_done: Done, prices_pj: dict[str, float], word_pj: float
+) -> None:
+    a, b = counted(one_done), counted(other_done)
+    one, before = profile_of(prices_pj, word_pj), 0.0
+    for level in LEVELS:
+        parts = [bill(part, one, level, footprint=TINY, radio=LTE) for part in (a, b)]
+        both_of_them = bill(merge([a, b]), one, level, footprint=TINY, radio=LTE)
+        assert both_of_them.nominal_mj == pytest.approx(
+            parts[0].nominal_mj + parts[1].nominal_mj, rel=1e-12
+        )
+        assert set(both_of_them.not_priced) == {*parts[0].not_priced, *parts[1].not_priced}
+        assert both_of_them.nominal_mj >= before
+        before = both_of_them.nominal_mj
+
+
+@given(doings(), st.sampled_from(ARITHMETIC), prices, st.integers(2, 9))
+def test_a_bill_is_linear_in_each_price(done: Done, operation: str, pj: float, factor: int) -> None:
+    """k times one price adds (k-1) times its terms, and leaves all others as they are."""
+    found, others = counted(done), dict.fromkeys(ARITHMETIC, 1.25)
+    hundredths = round(100 * pj)
+    once = bill(
+        found,
+        profile_of({**others, operation: hundredths / 100}, 2.5),
+        "training",
+        footprint=TINY,
+        radio=LTE,
+    )
+    dearer = profile_of({**others, operation: factor * hundredths / 100}, 2.5)
+    more = bill(found, dearer, "training", footprint=TINY, radio=LTE)
+    for term, energy in once.terms.items():
+        times = factor if term.endswith(f".{operation}") else 1
+        assert more.terms[term].nominal == pytest.approx(times * energy.nominal, rel=1e-12)
+    assert more.terms.keys() == once.terms.keys()
+
+
+@given(st.integers(1, 10**15), st.integers(1, 10**6))
+def test_picojoule_to_millijoule_to_joule_and_back(number: int, hundredths: int) -> None:
+    got = bill({"forward": {"l": {"mac": number}}}, profile_of({"mac": hundredths / 100}), "study")
+    joule = got.nominal_mj / 1000
+    assert joule * 1e12 == pytest.approx(number * hundredths / 100, rel=1e-12)
+    assert (
+        bill({"forward": {"l": {"mac": 10**12}}}, profile_of({"mac": 1.0}), "study").nominal_mj
+        == 1000
+    )
+    assert PICOJOULES_IN_A_MILLIJOULE == 10**9
+
+
+every_price = st.fixed_dictionaries(
+    {name: st.integers(1, 500).map(lambda n: n / 100) for name in ARITHMETIC}
+)
+
+
+@st.composite
+def layers_at_prices(draw: st.DrawFn) -> tuple[Dense, Profile, Level, int]:
+    layer = Dense(draw(st.integers(1, 40)), draw(st.integers(1, 40)))
+    level = draw(st.sampled_from(LEVELS[:3]))
+    return layer, profile_of(draw(every_price), draw(prices)), level, draw(st.integers(1, 60))
+
+
+def cost_mj(
+    layer: Dense, one: Profile, level: Level, steps: int | None, events: int, out: int, **how: bool
+) -> float:
+    """The bill of one image through one layer, without the encoder."""
+    network = Network({"l": layer}, time_steps=steps)
+    found = count(network, Activity(1, 0, {"l": events}, out), training=False, **how)
+    del found["encode"]
+    return bill(found, one, level, footprint=footprint(network)).nominal_mj
+
+
+@given(layers_at_prices(), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_the_break_even_in_spikes_is_the_crossing_of_the_two_bills(
+    setting: tuple[Dense, Profile, Level, int], spikes: float, fired: float, zeros: float
+) -> None:
+    layer, one, level, steps = setting
+    events, out = round(spikes * steps * layer.inputs), round(fired * steps * layer.outputs)
+    values = round(zeros * layer.inputs)
+    ann = cost_mj(layer, one, level, None, values, 0, skip_zeros=True)
+    snn = cost_mj(layer, one, level, steps, events, out)
+    gamma = 1 - values / layer.inputs
+    phi = break_even.balance(layer, one, level, ann=TINY, snn=TINY, zeros_skipped=gamma).spikes(
+        steps, spikes_out=out / layer.outputs
+    )
+    # Where the straight line through two of the SNN's bills meets the ANN's.
+    none = cost_mj(layer, one, level, steps, 0, out)
+    full = cost_mj(layer, one, level, steps, steps * layer.inputs, out)
+    crossing = steps * (ann - none) / (full - none)
+    scale = max(abs(crossing), steps)
+    assert phi == pytest.approx(crossing, abs=1e-9 * scale)
+    if abs(events / layer.inputs - phi) > 1e-9 * scale:
+        assert (snn < ann) == (events / layer.inputs < phi)
+
+
+@given(layers_at_prices(), st.integers(0, 10), st.integers(0, 10))
+def test_the_break_even_in_time_steps_is_the_crossing_of_the_two_bills(
+    setting: tuple[Dense, Profile, Level, int], tenths: int, tenths_out: int
+) -> None:
+    """At tenths of a spike a step and neuron, over a multiple of 10 steps: whole spikes."""
+    layer, one, level, steps = setting
+    balance = break_even.balance(layer, one, level, ann=TINY, snn=TINY)
+    most = balance.time_steps(tenths / 10, tenths_out / 10)
+    ann = cost_mj(layer, one, level, None, 0, 0)
+    ten = cost_mj(layer, one, level, 10, tenths * layer.inputs, tenths_out * layer.outputs)
+    assert most == pytest.approx(10 * ann / ten if ten else math.inf, rel=1e-9)
+    many = cost_mj(
+        layer,
+        one,
+        level,
+        10 * steps,
+        steps * tenths * layer.inputs,
+        steps * tenths_out * layer.outputs,
+    )
+    if abs(10 * steps - most) > 1e-9 * most:
+        assert (many < ann) == (10 * steps < most)
+
+
+def test_break_even_by_hand() -> None:
+    """Davidson and Furber's arithmetic: 784-100 in 45 nm int8, arithmetic alone."""
+    layer, one = STUDY["hidden"], shipped()["horowitz45-int8"]
+    assert break_even.balance(layer, one, "study").spikes(50) == pytest.approx(0.23 / 0.03)
+    compute = break_even.balance(layer, one, "compute")
+    step = 0.2 + 0.03 + 0.03
+    expected = (0.23 + 0.03 / 784 - 50 / 784 * step - 7 / 784 * 0.03) / (0.03 + 0.1)
+    assert compute.spikes(50, spikes_out=7.0) == pytest.approx(expected, rel=1e-12)
+    assert compute.time_steps(0.0) == pytest.approx((0.23 + 0.03 / 784) * 784 / step, rel=1e-12)
+
+
+def test_a_weight_read_for_several_samples_is_cheaper_for_the_ann() -> None:
+    layer = STUDY["hidden"]
+    one = profile_of(dict.fromkeys(ARITHMETIC, 1.0), word_pj=3.0)
+    alone = break_even.balance(layer, one, "memory", ann=TINY, snn=TINY)
+    reused = break_even.balance(layer, one, "memory", ann=TINY, snn=TINY, weight_reuse=6)
+    assert float(alone.ann - reused.ann) == 3 - 3 / 6
+    assert (alone.spike, alone.step, alone.out) == (reused.spike, reused.step, reused.out)
+
+
+def test_the_ends_of_a_break_even() -> None:
+    layer = Dense(4, 3)
+    free = break_even.balance(layer, profile_of({"mac": 1.0, "ac": 0.0}), "study")
+    assert (free.spikes(5), free.time_steps(0.5)) == (math.inf, math.inf)
+    with pytest.raises(InputError, match="level training"):
+        break_even.balance(layer, profile_of({"mac": 1.0, "ac": 1.0}), "training")
+    with pytest.raises(InputError, match=r"a price of neuron\.compare"):
+        break_even.balance(layer, profile_of({"mac": 1.0, "ac": 1.0}), "compute")
+    with pytest.raises(InputError, match=r"forward\.read_weight"):  # no footprint
+        break_even.balance(layer, profile_of(dict.fromkeys(ARITHMETIC, 1.0)), "memory")
+
+
+def of(name: str, *bills: Bill, level: Level = "study") -> Bills:
+    """The bills of all seeds under one profile."""
+    return {name: {level: list(bills)}}
+
+
+def priced(mj: float, *not_priced: str) -> Bill:
+    return Bill(mj, mj, mj, {}, list(not_priced), [])
+
+
+def test_verdicts_over_seeds() -> None:
+    """Ratios 0.4, 0.5, 0.6: mean 0.5, Student's interval 4.303 * 0.1 / sqrt(3) = 0.248."""
+    ann = of("a", priced(1.0), priced(2.0), priced(4.0))
+    snn = of("a", priced(0.4), priced(1.0), priced(2.4))
+    (one,) = verdict(ann, snn)
+    assert one.winner == "snn"
+    assert one.ratio == pytest.approx(0.5)
+    assert one.factor == pytest.approx(2.0)
+    assert one.ratio_low == pytest.approx(0.2516, abs=1e-4)
+    assert one.ratio_high == pytest.approx(0.7484, abs=1e-4)
+    (wide,) = verdict(ann, of("a", priced(0.4), priced(1.0), priced(4.8)))
+    assert (wide.winner, wide.factor) == ("level", None)
+    assert wide.ratio_high is not None
+    assert wide.ratio_high > 1
+    (other,) = verdict(snn, ann)
+    assert other.winner == "ann"
+    assert other.factor == other.ratio
+    (even,) = verdict(of("a", priced(1.0)), of("a", priced(1.0)))
+    assert (even.winner, even.ratio_low) == ("level", None)
+
+
+def test_no_verdict_without_a_price_for_the_work_itself() -> None:
+    for name in ("truenorth-all-in", "loihi1-presilicon", "yan22"):
+        ann, snn = both("study", name)
+        assert ann.not_priced == ["forward.mac"]
+        (one,) = verdict(of(name, ann), of(name, snn))
+        assert (one.winner, one.ratio, one.factor) == ("no verdict", None, None)
+
+
+def test_the_winners_missing_prices_are_said() -> None:
+    ann, snn = both("compute", "jouppi7-int32")
+    (one,) = verdict(of("h", ann, level="compute"), of("h", snn, level="compute"))
+    assert (one.winner, one.could_flip) == ("snn", ("encode.draw",))
+    ann, snn = both("compute", "horowitz45-int8")
+    (one,) = verdict(of("h", ann, level="compute"), of("h", snn, level="compute"))
+    assert (one.winner, one.could_flip) == ("ann", ())
+
+
+def test_which_profiles_flip() -> None:
+    names = ("horowitz45-int32", "horowitz45-int8", "jouppi7-int32", "truenorth-all-in")
+    bills = {name: both("study", name) for name in names}
+    ann: dict[str, dict[Level, list[Bill]]] = {n: {"study": [b[0]]} for n, b in bills.items()}
+    snn: dict[str, dict[Level, list[Bill]]] = {n: {"study": [b[1]]} for n, b in bills.items()}
+    found = verdict(ann, snn)
+    assert [one.profile for one in found] == list(names)
+    assert flips(found) == {
+        "study": {
+            "snn": ["horowitz45-int32", "jouppi7-int32"],
+            "ann": ["horowitz45-int8"],
+            "no verdict": ["truenorth-all-in"],
+        }
+    }
+    assert flips([one for one in found if one.winner != "ann"]) == {}
+    assert verdict(ann, {"another": {}}) == []

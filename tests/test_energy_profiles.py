@@ -1,0 +1,264 @@
+"""Price profiles: what ships, how a file of one's own is read, and what is said about a wrong one."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedspike.cli import main
+from fedspike.energy.profiles import NOTHING, Profile, profile, radio, radios, read, shipped
+from fedspike.errors import InputError
+from fedspike.experiment import pricing
+
+MINE = """\
+name = "mine"
+title = "a chip of mine"
+unit = "pJ"
+[every_price]
+source = "its data sheet"
+node_nm = 22
+voltage_v = "not recorded"
+data_type = "int8"
+evidence = "datasheet"
+[price.mac]
+value_pj = 0.3
+[price.ac]
+low_pj = 0.1
+nominal_pj = 0.2
+high_pj = 0.4
+evidence = "derived"
+[[memory]]
+bytes = 1000
+value_pj = 8
+access_bits = 64
+[[memory]]
+bytes = 3000
+value_pj = 7
+access_bits = 16
+"""
+# As the project's table of prices has them: MAC and AC in pJ.
+MAC_AC = {
+    "founding-study": (3.1, 0.1),
+    "horowitz45-int8": (0.23, 0.03),
+    "horowitz45-int32": (3.2, 0.1),
+    "horowitz45-fp16": (1.5, 0.4),
+    "horowitz45-fp32": (4.6, 0.9),
+    "jouppi7-int8": (0.077, 0.007),
+    "jouppi7-int32": (1.51, 0.03),
+    "jouppi7-bf16": (0.32, 0.11),
+    "yan22": (None, 0.05448),
+    "loihi1-presilicon": (None, 23.6),
+    "truenorth-all-in": (None, 26),
+    "odin28-all-in": (None, 12.7),
+    "cortex-m4": (1270, 1270),
+}
+# J per bit: up and down.
+RADIOS = {
+    "bluetooth-le": (1.5e-8, 1.5e-8),
+    "wifi-5mbps": (2.8e-7, 2.8e-7),
+    "wifi-2mbps": (6.5e-7, 6.5e-7),
+    "lte": (6.5e-7, 1.5e-7),
+    "lora-sf7": (2.7e-5, 2.7e-5),
+    "savazzi-end-to-end": (1 / 100e3, 1 / 100e3),
+}
+
+
+def test_all_profiles_ship_with_their_prices() -> None:
+    found = shipped()
+    assert found.keys() == MAC_AC.keys()
+    for name, prices in MAC_AC.items():
+        for operation, pj in zip(("mac", "ac"), prices, strict=True):
+            price = found[name].price.get(operation)
+            assert (price and float(price.pj.nominal)) == pj, (name, operation)
+    all_in = {name for name, one in found.items() if one.scope == "all-in"}
+    assert all_in == {"truenorth-all-in", "odin28-all-in", "cortex-m4"}
+
+
+def test_a_multiply_accumulate_is_both() -> None:
+    for name, one in shipped().items():
+        if name.startswith(("horowitz", "jouppi")):
+            price = {operation: p.pj for operation, p in one.price.items()}
+            assert price["mac"] == price["multiply"] + price["add"], name
+            assert price["ac"] == price["add"], name
+
+
+def test_the_radios_in_joule() -> None:
+    assert radios().keys() == RADIOS.keys()
+    for name, (up, down) in RADIOS.items():
+        one = radios()[name]
+        assert float(one.uplink_bit.pj.nominal / 10**12) == pytest.approx(up, rel=1e-12)
+        assert float(one.downlink_bit.pj.nominal / 10**12) == pytest.approx(down, rel=1e-12)
+    wide = radios()["savazzi-end-to-end"].uplink_bit.pj
+    assert [10**12 / pj for pj in (wide.high, wide.low)] == [50_000, 200_000]  # bits per joule
+
+
+def test_names_are_file_names() -> None:
+    from fedspike.energy import profiles
+
+    for folder, found in (("profiles", shipped()), ("radios", radios())):
+        files = (Path(profiles.__file__).parent / folder).glob("*.toml")
+        assert {path.stem for path in files} == found.keys()
+
+
+def words_pj(one: Profile, *sizes: int) -> list[Fraction]:
+    words = [one.word_pj(size) for size in sizes]
+    return [word.nominal for word in words if word is not None]
+
+
+def test_a_word_of_horowitzs_memory_is_half_an_access_of_64_bit() -> None:
+    one = shipped()["horowitz45-int8"]
+    assert words_pj(one, 0, 8192, 32768, 1048576) == [5, 5, 10, 50]
+    assert words_pj(one, (8192 + 32768) // 2) == [Fraction(15, 2)]  # half way
+    beyond = one.word_pj(1048577)
+    assert beyond is not None
+    assert [beyond.low, beyond.nominal, beyond.high] == [650, 975, 1300]  # DRAM
+    assert words_pj(shipped()["jouppi7-int8"], 10**9) == [7]  # no DRAM: the largest memory
+    assert shipped()["yan22"].word_pj(1) is None
+
+
+def test_a_word_of_memories_of_different_width() -> None:
+    """8 pJ per 64 bit is 4 per word at 1000 bytes, 7 per 16 bit is 14 at 3000; a quarter up: 6.5."""
+    one = profile(MINE, "mine.toml")
+    assert words_pj(one, 500, 1000, 1500, 3000, 9999) == [4, 4, Fraction(13, 2), 14, 14]
+
+
+@given(st.integers(0, 2_000_000), st.integers(0, 2_000_000), st.sampled_from(sorted(MAC_AC)))
+def test_a_larger_memory_is_never_cheaper(a: int, b: int, name: str) -> None:
+    small, large = (shipped()[name].word_pj(size) or NOTHING for size in sorted((a, b)))
+    assert small.low <= large.low
+    assert small.nominal <= large.nominal
+    assert small.high <= large.high
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE)
+    one = pricing.profile(str(path))
+    assert one == read(path)
+    assert one.scope == "per-term"
+    assert one.price["mac"].pj.low == one.price["mac"].pj.high == Fraction(3, 10)
+    ac = one.price["ac"]
+    assert (ac.pj.low, ac.pj.nominal, ac.pj.high) == (
+        Fraction(1, 10),
+        Fraction(1, 5),
+        Fraction(2, 5),
+    )
+    assert (ac.source, ac.evidence, ac.node_nm) == ("its data sheet", "derived", 22)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("value_pj = 0.3", "value_pj = -0.3", "price.mac: an energy of -0.3 pJ"),
+        ("value_pj = 0.3", "value_pj = nan", "price.mac: an energy of nan pJ"),
+        ("value_pj = 0.3", "value_pj = inf", "price.mac: an energy of inf pJ"),
+        ("value_pj = 0.3", 'value_pj = "0.3"', "price.mac: Expected `float"),
+        ("value_pj = 0.3", "value_nj = 0.3", "price.mac: Object contains unknown field `value_nj`"),
+        ("value_pj = 0.3", "", "price.mac: 0 energies"),
+        ("nominal_pj = 0.2", "", "price.ac: 2 energies"),
+        (
+            "nominal_pj = 0.2",
+            "nominal_pj = 0.5",
+            "price.ac: low, nominal and high of 0.1, 0.5, 0.4",
+        ),
+        ("nominal_pj = 0.2", "nominal_pj = 0.2\nvalue_pj = 0.2", "price.ac: 4 energies"),
+        ('source = "its data sheet"', "", "price.mac: Object missing required field `source`"),
+        ('source = "its data sheet"', 'source = ""', "price.mac: Expected `str` of length >= 1"),
+        ('evidence = "datasheet"', "", "Object missing required field `evidence`"),
+        ('evidence = "datasheet"', 'evidence = "hearsay"', "Invalid enum value 'hearsay'"),
+        ("node_nm = 22", "", "Object missing required field `node_nm`"),
+        ('voltage_v = "not recorded"', "", "Object missing required field `voltage_v`"),
+        ('data_type = "int8"', "", "Object missing required field `data_type`"),
+        ('unit = "pJ"', 'unit = "nJ"', "Invalid enum value 'nJ' - at `$.unit`"),
+        ('unit = "pJ"', "", "Object missing required field `unit`"),
+        ('unit = "pJ"', 'unit = "pJ"\ncolour = "red"', "unknown field `colour`"),
+        ('unit = "pJ"', 'unit = "pJ"\nscope = "some"', "Invalid enum value 'some'"),
+        ('unit = "pJ"', 'unit = "pJ"\nscope = "all-in"', 'scope = "all-in" with prices of more'),
+        ("[price.mac]", "[price.mack]", "a price of mack"),
+        ("[price.mac]", '[price."later.mac"]', "a price of later.mac"),
+        ("value_pj = 0.3", 'value_pj = 0.3\nincludes = ["leak"]', "a price of leak"),
+        ("access_bits = 64", "", "memory: Object missing required field `access_bits`"),
+        ("access_bits = 64", "access_bits = 0", "memory: Expected `int` >= 1"),
+        ("bytes = 3000", "bytes = 1000", "memories of [1000, 1000] bytes"),
+        ("bytes = 3000", "bytes = 500", "memories of [1000, 500] bytes"),
+        ("[every_price]", "[every_price", "mine.toml: Expected ']'"),
+    ],
+)
+def test_a_wrong_file_is_refused(old: str, new: str, words: str) -> None:
+    assert old in MINE
+    with pytest.raises(InputError) as error:
+        profile(MINE.replace(old, new), "mine.toml")
+    said = str(error.value)
+    assert said.startswith("mine.toml")
+    assert words in said
+    assert "\n  expected: " in said
+    assert "\n  fix: " in said
+
+
+def test_an_all_in_profile_prices_synaptic_operations_alone() -> None:
+    lean = MINE[: MINE.index("[[memory]]")].replace(
+        "[every_price]", 'scope = "all-in"\n[every_price]'
+    )
+    assert profile(lean, "mine.toml").scope == "all-in"
+    with pytest.raises(InputError, match="all-in"):
+        profile(lean + "[price.add]\nvalue_pj = 1\n", "mine.toml")
+
+
+def test_a_wrong_radio_is_refused() -> None:
+    head = MINE[: MINE.index("[price.mac]")]
+    up, down = "[price.uplink_bit]\nvalue_pj = 3\n", "[price.downlink_bit]\nvalue_pj = 2\n"
+    assert radio(head + up + down, "r.toml").downlink_bit.pj.nominal == 2
+    for text in (head + up, head + up + down + "[price.mac]\nvalue_pj = 1\n"):
+        with pytest.raises(InputError, match="uplink_bit"):
+            radio(text, "r.toml")
+
+
+def test_an_unknown_name_and_an_unreadable_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean horowitz45-int8"):
+        pricing.profile("horowitz45-int")
+    with pytest.raises(InputError, match="No such file"):
+        pricing.profile(str(tmp_path / "none.toml"))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"binary\.toml"):
+        pricing.profile(str(tmp_path / "binary.toml"))
+
+
+def test_the_command_lists_every_price_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["energy", "profiles"]) == 0
+    text = capsys.readouterr().out
+    for one in shipped().values():
+        assert f"{one.name}: {one.title} ({one.scope})" in text
+        prices = (*one.price.values(), *one.memory, *one.not_used.values())
+        assert all(price.source in text for price in prices)
+    for wireless in radios().values():
+        assert f"{wireless.name}: {wireless.title} (radio)" in text
+        assert wireless.uplink_bit.source in text
+    assert "neuron.multiply                               52 to 81 pJ" in text
+    assert "1,300 to 2,600 pJ per 64 bit" in text
+    assert main(["energy", "profiles", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in listed["profiles"]] == list(shipped())
+    assert [one["name"] for one in listed["radios"]] == list(radios())
+    assert listed["profiles"][1]["price"]["mac"]["value_pj"] == 3.1
+
+
+def test_the_command_checks_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(MINE)
+    assert main(["energy", "profiles", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("mine: a chip of mine (per-term)\n")
+    assert "founding-study" not in out
+    path.write_text(MINE.replace("0.3", "-0.3"))
+    assert main(["energy", "profiles", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("fedspike: mine.toml, price.mac: an energy of -0.3 pJ\n")
+    assert main(["energy", "profiles", "founding-studi"]) == 2
+    assert "did you mean founding-study?" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        main(["energy", "profiles", "--help"])
+    assert end.value.code == 0
