@@ -30,7 +30,10 @@ def measure(model: str, work: Work, rounds: int, threads: int) -> dict[str, Any]
         result = Path(scratch) / "result.json"
         quiet = {
             **{"FLWR_HOME": scratch, "FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"},
-            **{"FLWR_DISABLE_UPDATE_CHECK": "1", "OMP_WAIT_POLICY": "passive"},
+            **{
+                "FLWR_DISABLE_UPDATE_CHECK": "1",
+                "OMP_WAIT_POLICY": "passive",
+            },  # actors have a thread
         }
         options = {"rounds": rounds, "threads": threads, "started": time.time(), "output": result}
         arguments = [f"--{name}={value}" for name, value in options.items()]

@@ -96,6 +96,8 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         ("run study --seeds 0,a", ["--seeds 0,a", "--seeds 0,1,2"]),
         ("run study --threads 0", ["--threads 0", "from 1 to"]),
         ("run study --threads many", ["--threads many"]),
+        ("run study --device abacus", ["--device abacus", "leave it out"]),
+        ("run study --device cuda:99", ["--device cuda:99", "torch says"]),
         ("run quickstart --data-dir nowhere", ["--data-dir nowhere"]),
         ("run quickstart --output {file}/runs", ["{file}/runs", "cannot be written"]),
         ("run quickstart --set partition.classes=11", ["--set partition.classes=11", "at most"]),

@@ -122,6 +122,10 @@ def test_a_layer_is_its_two_parts_bit_for_bit(
         weight, bias = (value.clone().requires_grad_() for value in values)
         if fused:
             fired = lif.packed_layer(spikes, weight, bias)
+            with torch.no_grad():
+                bare = lif.packed_layer(spikes, weight, bias)
+            assert bare.carrier is None
+            assert torch.equal(bare.trains, fired.trains)
         else:
             fired = lif.packed(packed.linear(spikes, weight, bias))
         (fired.scores() * into).sum().backward()  # type: ignore[no-untyped-call]

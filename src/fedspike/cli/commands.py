@@ -23,10 +23,10 @@ def run(options: Namespace) -> int:
 
     experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir)
     folder = options.output or Path("runs") / experiment.name
-    _prepare_torch(options.threads)
+    _prepare_torch(options.threads, options.device)
     from fedspike import kernels
 
-    say(f"Engine: {kernels.engine()}")
+    say(f"Engine: {kernels.engine(options.device)}")
 
     from fedspike.cli.watch import Watch
     from fedspike.experiment.run import load, perform
@@ -36,7 +36,9 @@ def run(options: Namespace) -> int:
         f"\nStopped. {folder} holds every finished round; to go on:\n\n  {_resume(options)}\n\n"
     )
     with on_stop(partial(leave, last_words=resume)), Watch(experiment.runs) as watch:
-        for event in perform(experiment, dataset, folder, command=_reproduce(options)):
+        for event in perform(
+            experiment, dataset, folder, command=_reproduce(options), device=options.device
+        ):
             watch.show(event)
     say(f"The report: {_write_report(folder)}")
     if options.json:
@@ -171,8 +173,8 @@ def _facts(options: Namespace) -> dict[str, Any]:
     return asdict(datasets.check(options.data_set, data_dir=folder, say=say))
 
 
-def _prepare_torch(threads: str | None) -> None:
-    """Set how many threads torch computes with, and that they sleep while they wait."""
+def _prepare_torch(threads: str | None, device: str) -> None:
+    """Set how many threads torch computes with and how long they spin while waiting; check the device."""
     if threads is not None and not (
         threads.isascii() and threads.isdigit() and 1 <= int(threads[:9]) <= MOST_THREADS
     ):
@@ -181,13 +183,21 @@ def _prepare_torch(threads: str | None) -> None:
             expected=f"a whole number from 1 to {MOST_THREADS}",
             fix="leave it out, or use the number of cores",
         )
-    # While they wait, OpenMP's threads spin, which slowed small networks down 3 to 10 times where
-    # other programs used the cores too; asleep they cost nothing. Read once, when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # While they wait, OpenMP's threads spin, for so long that networks slow down 3 to 10 times where other
+    # programs use the cores too; asleep at once, they are late. So a little: read when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     import torch
 
     if threads is not None:
         torch.set_num_threads(int(threads))
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"--device {device}",
+            expected="a device that this torch can compute on",
+            fix=f"leave it out for the CPU; torch says: {str(error).splitlines()[0]}",
+        ) from error
 
 
 def _reproduce(options: Namespace) -> str:
@@ -195,6 +205,7 @@ def _reproduce(options: Namespace) -> str:
     words = ["fedspike", "run", options.experiment]
     words += [word for option in options.set for word in ("--set", option)]
     words += ["--seeds", options.seeds] if options.seeds is not None else []
+    words += ["--device", options.device] if options.device != "cpu" else []
     return shlex.join(words)
 
 

@@ -22,7 +22,9 @@ def examine() -> dict[str, Any]:
     return {
         **environment(),
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
-        "gpu": f"{', '.join(gpus)} (not used)" if gpus else "none (none is needed)",
+        "gpu": f"{', '.join(gpus)} (fedspike run --device cuda)"
+        if gpus
+        else "none (none is needed)",
         "fashion_mnist": _fashion_mnist(),
         "cache_folder": _cache_folder(),
         "browser": browsers[0] if browsers else "none (only the report's own tests need chromium)",

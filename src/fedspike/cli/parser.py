@@ -75,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
     run.add_argument("--threads", metavar="N", help="threads of a computation; default: torch's")
+    run.add_argument(
+        "--device", default="cpu", metavar="NAME", help="where torch computes: cpu, cuda, mps"
+    )
     _data_dir(run)
     _json(run, "print the experiment's summary as JSON")
 
@@ -104,6 +107,14 @@ def parser() -> argparse.ArgumentParser:
     presets.add_argument("--show", metavar="PRESET", help="print its TOML, to copy and change")
     _json(presets, "print the list as JSON")
 
+    _energy(commands_of)
+
+    doctor = _command(commands_of, "doctor", commands.doctor, "say what this machine offers")
+    _json(doctor, "print it as JSON")
+    return top
+
+
+def _energy(commands_of: Any) -> None:
     energy = commands_of.add_parser("energy", help="show the prices that energy is modelled with")
     actions = energy.add_subparsers(required=True, metavar="ACTION")
     text = "list price profiles and radios with their sources"
@@ -112,10 +123,6 @@ def parser() -> argparse.ArgumentParser:
         "profile", metavar="NAME|FILE.toml", nargs="*", help="only these; a file is checked"
     )
     _json(profiles, "print them as JSON")
-
-    doctor = _command(commands_of, "doctor", commands.doctor, "say what this machine offers")
-    _json(doctor, "print it as JSON")
-    return top
 
 
 def _command(group: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:

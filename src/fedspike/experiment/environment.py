@@ -12,14 +12,14 @@ from fedspike import kernels
 VERSIONS = ("fedspike", "torch", "numpy")
 
 
-def environment() -> dict[str, Any]:
+def environment(device: str = "cpu") -> dict[str, Any]:
     """Versions, processor and threads of this process, for `environment.json`."""
     import torch
 
     return {
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in VERSIONS},
-        "engine": kernels.engine(),
+        "engine": kernels.engine(device),
         "git_commit": git_commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
@@ -28,9 +28,11 @@ def environment() -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions(device: str = "cpu") -> dict[str, str]:
     """The versions, and the engine, that must not change in the middle of a run, or its bits would."""
-    engine = "compiled kernels" if kernels.ACTIVE else "plain torch"
+    engine = kernels.engine(device) if device != "cpu" else "plain torch"
+    if device == "cpu" and kernels.ACTIVE:
+        engine = "compiled kernels"  # of whichever instruction set: their bits are the same
     return {name: metadata.version(name) for name in VERSIONS} | {"engine": engine}
 
 

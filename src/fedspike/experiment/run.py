@@ -45,13 +45,13 @@ def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
 
 
 def perform(
-    experiment: Experiment, dataset: Dataset, folder: Path, *, command: str
+    experiment: Experiment, dataset: Dataset, folder: Path, *, command: str, device: str = "cpu"
 ) -> Iterator[Event]:
     """Do the runs of an experiment that `folder` does not hold yet, and tell what happens.
 
     What was told is stored: stop asking, or kill the process, and the next call goes on after the
     last round that was stored, with the same bits. `command` is what the summary says would
-    reproduce it.
+    reproduce it, `device` where torch computes.
 
     Raises InputError, before anything is written, where settings, data and folder do not go
     together; after that only where the folder can no longer be written to.
@@ -68,21 +68,23 @@ def perform(
             if run.name in finished:
                 yield Skipped(run, finished[run.name])
                 continue
-            finished[run.name] = yield from _train(run, homes[run.name], dataset, experiment)
-            _store(experiment, folder, command, dataset, finished)
+            finished[run.name] = yield from _train(
+                run, homes[run.name], dataset, experiment, device
+            )
+            _store(experiment, folder, command, dataset, finished, device)
             yield Finished(run, finished[run.name])
-        _store(experiment, folder, command, dataset, finished)
+        _store(experiment, folder, command, dataset, finished, device)
 
 
 def _train(
-    run: Run, home: Path, dataset: Dataset, experiment: Experiment
+    run: Run, home: Path, dataset: Dataset, experiment: Experiment, device: str
 ) -> Generator[Event, None, Record]:
     """One run from its last checkpoint to its summary."""
     settings, rounds_file = run.settings, home / "rounds.jsonl"
     about = {
         "settings_sha256": run.settings_sha256,
         "data_sha256": _data_sha256(dataset),
-        **versions(),
+        **versions(device),
     }
     found = checkpoint.newest(home / "checkpoint", rounds_file, about)
     state = State.from_tensors(found.round, found.tensors) if found else None
@@ -90,7 +92,7 @@ def _train(
     with storing(home):
         home.mkdir(exist_ok=True)
     write_whole(home / "config.toml", tomli_w.dumps(summary.settings_toml(settings)).encode())
-    write_whole(home / "environment.json", json_bytes(environment()))
+    write_whole(home / "environment.json", json_bytes(environment(device)))
     write_whole(rounds_file, rounds)  # without the line of a round that has no checkpoint
     yield Started(run, found.round if found else 0)
 
@@ -105,6 +107,7 @@ def _train(
         seed=settings.seed,
         rounds=settings.rounds,
         state=state,
+        device=device,
     ):
         state, record = round.state, summary.record(round)
         line = json.dumps(record, allow_nan=False).encode()
@@ -183,11 +186,12 @@ def _store(
     command: str,
     dataset: Dataset,
     finished: dict[str, Record],
+    device: str,
 ) -> None:
     """Store the experiment's summary, unless it is there already."""
     path = folder / "summary.json"
     runs = [finished[run.name] for run in experiment.runs if run.name in finished]
-    new = summary.of_experiment(experiment.name, command, environment(), dataset, runs)
+    new = summary.of_experiment(experiment.name, command, environment(device), dataset, runs)
     if path.exists():
         old = read_json(path, fix=f"delete {path}; it is made again from the runs")
         if {k: v for k, v in old.items() if k != "created"} == json.loads(json_bytes(new)):

@@ -37,12 +37,16 @@ except ImportError as error:
 ACTIVE = not WHY_NOT
 
 
-def engine() -> str:
-    """What computes, in words.
+def engine(device: str = "cpu") -> str:
+    """What computes on a device, in words.
 
     >>> engine().split()[0] in ("compiled", "plain")
     True
     """
+    if device != "cpu":
+        gpu = importlib.import_module("fedspike.kernels.gpu")  # imports torch, which takes a while
+        triton = "with Triton kernels" if gpu.AVAILABLE else f"without kernels: {gpu.WHY_NOT}"
+        return f"torch on {device}, {triton}"
     if ACTIVE:
         return f"compiled kernels for {compiled.instruction_set}"
     return f"plain torch: {WHY_NOT}"

@@ -38,7 +38,8 @@ struct Kernels {
     void (*lif)(Shape, Neuron, const float *currents, float *membrane, uint64_t *trains);
     // Its adjoint: dL/dI from dL/dS.
     void (*lif_adjoint)(Shape, Neuron, const float *membrane, const float *into_spikes, float *gradient);
-    // linear and lif in one pass, and the gradients of both in one pass; into_inputs may be null.
+    // linear and lif in one pass, and the gradients of both in one pass; membrane (where no gradient will
+    // be asked for) and into_inputs may be null.
     void (*layer)(Shape in, int64_t outputs, Neuron, const uint64_t *trains, const float *weight, const float *bias,
                   float *membrane, uint64_t *fired);
     void (*layer_gradient)(Shape in, int64_t outputs, Neuron, const uint64_t *trains, const float *weight,

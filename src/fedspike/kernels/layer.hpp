@@ -7,19 +7,21 @@
 namespace fedspike {
 namespace {
 
+// `membrane` is what the gradient needs; without it (null) none can be taken.
 void layer(Shape in, int64_t outputs, Neuron neuron, const uint64_t *trains, const float *weight, const float *bias,
            float *membrane, uint64_t *fired) {
     const Padded padded(in, outputs, weight, bias);
     const Shape out{in.clients, in.samples, in.steps, outputs};
 #pragma omp parallel
     {
-        std::vector<float> currents(in.steps * outputs);
+        std::vector<float> currents(in.steps * outputs), passing(membrane ? 0 : in.steps * outputs);
         LifScratch scratch(outputs);
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < in.clients * in.samples; ++item) {
             linear_sample(in, item / in.samples, outputs, trains + item * in.neurons * in.words(), padded,
                           currents.data());
-            lif_sample(out, neuron, currents.data(), scratch, membrane + item * in.steps * outputs,
+            lif_sample(out, neuron, currents.data(), scratch,
+                       membrane ? membrane + item * in.steps * outputs : passing.data(),
                        fired + item * outputs * out.words());
         }
     }
@@ -49,7 +51,7 @@ void layer_gradient(Shape in, int64_t outputs, Neuron neuron, const uint64_t *tr
 // Spikes of every sample, over all neurons and steps.
 void totals(Shape s, const uint64_t *trains, int64_t *totals) {
     const int64_t words = s.neurons * s.words();
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic, 8)
     for (int64_t item = 0; item < s.clients * s.samples; ++item) {
         totals[item] = 0;
         for (int64_t w = 0; w < words; ++w) totals[item] += __builtin_popcountll(trains[item * words + w]);

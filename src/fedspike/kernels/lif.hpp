@@ -49,7 +49,7 @@ void lif(Shape s, Neuron neuron, const float *currents, float *membrane, uint64_
 #pragma omp parallel
     {
         LifScratch scratch(s.neurons);
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const int64_t at = item * s.steps * s.neurons;
             lif_sample(s, neuron, currents + at, scratch, membrane + at, trains + item * s.neurons * s.words());
@@ -83,7 +83,7 @@ inline void lif_adjoint_sample(const Shape &s, Neuron neuron, const float *membr
 
 void lif_adjoint(Shape s, Neuron neuron, const float *membrane, const float *into_spikes, float *gradient) {
     const LifScratch scratch(s.neurons);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic, 8)
     for (int64_t item = 0; item < s.clients * s.samples; ++item) {
         const int64_t at = item * s.steps * s.neurons;
         lif_adjoint_sample(s, neuron, membrane + at, into_spikes + at, scratch, gradient + at);

@@ -123,7 +123,7 @@ inline void linear_sample(const Shape &s, int64_t k, int64_t outputs, const uint
 void linear(Shape s, int64_t outputs, const uint64_t *trains, const float *weight, const float *bias,
             float *currents) {
     const Padded layer(s, outputs, weight, bias);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic, 8)
     for (int64_t item = 0; item < s.clients * s.samples; ++item)
         linear_sample(s, item / s.samples, outputs, trains + item * s.neurons * s.words(), layer,
                       currents + item * s.steps * outputs);

@@ -153,16 +153,17 @@ void lif_adjoint(Array<const float, 4> membrane, Array<const float, 4> into_spik
     kernels.lif_adjoint(s, {beta, threshold, zero_reset}, membrane.data(), into_spikes.data(), gradient.data());
 }
 
-void layer(ConstBits trains, Array<const float, 3> weight, Array<const float, 2> bias, float beta, float threshold,
-           bool zero_reset, Array<float, 4> membrane, Bits fired, int threads) {
-    const Shape out = shape_of(membrane);
-    const Shape in{out.clients, out.samples, out.steps, (int64_t)trains.shape(2)};
-    demand(holds(in, trains) && holds(out, fired), "layer: trains do not fit the membrane");
+void layer(ConstBits trains, int64_t steps, Array<const float, 3> weight, Array<const float, 2> bias, float beta,
+           float threshold, bool zero_reset, std::optional<Array<float, 4>> membrane, Bits fired, int threads) {
+    const Shape in{(int64_t)trains.shape(0), (int64_t)trains.shape(1), steps, (int64_t)trains.shape(2)};
+    const Shape out{in.clients, in.samples, steps, (int64_t)weight.shape(1)};
+    demand(steps >= 1 && holds(in, trains) && holds(out, fired), "layer: trains do not fit the steps");
+    demand(!membrane || dense(out, *membrane), "layer: membrane does not fit the trains");
     demand(fits(in, out, weight, bias), "layer: weight or bias does not fit");
     use(threads);
     nb::gil_scoped_release release;
     kernels.layer(in, out.neurons, {beta, threshold, zero_reset}, words(trains), weight.data(), bias.data(),
-                  membrane.data(), words(fired));
+                  membrane ? membrane->data() : nullptr, words(fired));
 }
 
 void layer_gradient(ConstBits trains, Array<const float, 3> weight, Array<const float, 4> membrane,
@@ -205,9 +206,9 @@ NB_MODULE(_kernels, m) {
     m.def("linear_gradient", &linear_gradient);
     m.def("lif", &lif);
     m.def("lif_adjoint", &lif_adjoint);
-    m.def("layer", &layer);
     const auto any = nb::arg();
     const auto maybe = nb::arg().none();
+    m.def("layer", &layer, any, any, any, any, any, any, any, maybe, any, any);
     m.def("layer_gradient", &layer_gradient, any, any, any, any, any, any, any, any, any, maybe, any);
     m.def("totals", &totals);
 }

@@ -120,10 +120,13 @@ def layer(
     zero: bool,
 ) -> PackedSpikes:
     """`linear` and `lif` in one pass through memory, to the same bits."""
-    membrane, trains = _operators.layer(
-        spikes.trains, spikes.steps, spikes.carrier, weight, bias, beta, threshold, zero
-    )
-    return PackedSpikes(trains, spikes.steps, carrier=membrane)
+    if torch.is_grad_enabled():
+        membrane, trains = _operators.layer(
+            spikes.trains, spikes.steps, spikes.carrier, weight, bias, beta, threshold, zero
+        )
+        return PackedSpikes(trains, spikes.steps, carrier=membrane)
+    trains = _fire(spikes.trains, spikes.steps, weight, bias, beta, threshold, zero, None)
+    return PackedSpikes(trains, spikes.steps)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -213,22 +216,35 @@ def _layer(
     zero: bool,
 ) -> tuple[Tensor, Tensor]:
     del carrier
-    clients, outputs, _ = weight.shape
-    batch = trains.shape[1]
-    membrane = torch.empty(clients, batch, steps, outputs)
-    fired = _empty(clients, batch, outputs, steps)
+    membrane = torch.empty(*trains.shape[:2], steps, weight.shape[1])
+    return membrane, _fire(trains, steps, weight, bias, beta, threshold, zero, membrane)
+
+
+def _fire(
+    trains: Tensor,
+    steps: int,
+    weight: Tensor,
+    bias: Tensor,
+    beta: float,
+    threshold: float,
+    zero: bool,
+    membrane: Tensor | None,
+) -> Tensor:
+    """The spike trains of a layer; its membranes are kept only where there is room for them."""
+    fired = _empty(trains.shape[0], trains.shape[1], weight.shape[1], steps)
     compiled.layer(
         trains.numpy(),
+        steps,
         _array(weight),
         _array(bias),
         beta,
         threshold,
         zero,
-        membrane.numpy(),
+        None if membrane is None else membrane.numpy(),
         fired.numpy(),
         torch.get_num_threads(),
     )
-    return membrane, fired
+    return fired
 
 
 def _layer_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]

@@ -105,7 +105,7 @@ void rate(Shape s, const float *pixels, const uint64_t key[2], uint64_t round, c
         Open open(s.neurons);
         std::vector<uint16_t> limits(s.neurons);
         const Words zero = {};
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const int64_t k = item / s.samples;
             const uint64_t sample = first_samples[k] + item % s.samples, client = clients[k];
