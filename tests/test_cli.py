@@ -235,7 +235,7 @@ def test_stopped_it_says_how_to_go_on_and_that_works(
     )
     checkpoints = tiny / "a b" / "snn-iid-seed0" / "checkpoint"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (checkpoints / "round-000002").exists():
+    while time.monotonic() < deadline and not any(checkpoints.glob("round-*")):
         time.sleep(0.01)
     process.send_signal(number)
     try:
@@ -250,7 +250,7 @@ def test_stopped_it_says_how_to_go_on_and_that_works(
     # What the printed command does is shown without its 400 rounds: it finds the checkpoint.
     events = start(parser().parse_args(shlex.split(command)[1:]), tiny)
     assert isinstance(events[0], Started)
-    assert events[0].rounds_done >= 2
+    assert events[0].rounds_done >= 1
     assert isinstance(events[1], Trained)
     assert events[1].record["round"] == events[0].rounds_done + 1
 
