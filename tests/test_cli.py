@@ -231,7 +231,13 @@ def test_stopped_it_says_how_to_go_on_and_that_works(
 ) -> None:
     words = ["run", "tiny.toml", "--set", "rounds=400", "--set", "network=snn", "--output", "a b"]
     process = subprocess.Popen(
-        [*FEDSPIKE, *words], cwd=tiny, env=calm(), text=True, stderr=subprocess.PIPE
+        [*FEDSPIKE, *words],
+        cwd=tiny,
+        env=calm(),
+        text=True,
+        stderr=subprocess.PIPE,
+        # A shell's background jobs ignore SIGINT, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     checkpoints = tiny / "a b" / "snn-iid-seed0" / "checkpoint"
     deadline = time.monotonic() + 60
