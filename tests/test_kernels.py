@@ -18,9 +18,11 @@ from fedspike import kernels
 from fedspike.encoding import Address, RateCode
 from fedspike.kernels import packed
 from fedspike.kernels.packed import PackedSpikes
+from fedspike.losses import SpikeCountMSE
 from fedspike.networks import SNN, Architecture
 from fedspike.neurons import LIF
 from fedspike.randomness import stream
+from fedspike.training import learn
 
 pytestmark = pytest.mark.skipif(not kernels.ACTIVE, reason=kernels.WHY_NOT)
 
@@ -52,7 +54,6 @@ def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
     plain, bits = code.spikes(pixels, address), code.packed(pixels, address)
     assert torch.equal(bits.dense(), plain)
     assert torch.equal(bits.counts(), plain.sum(0).long())
-    assert torch.equal(bits.totals(), plain.sum((0, 3)).long())
     padding = np.unpackbits(bits.trains.numpy().view(np.uint8), axis=3, bitorder="little")
     assert not padding[..., size["time"] :].any()
 
@@ -105,64 +106,68 @@ def test_lif_spikes_are_equal_and_gradients_agree(
     torch.testing.assert_close(ours.grad.permute(2, 0, 1, 3), plain.grad, rtol=1e-5, atol=1e-6)
 
 
-@given(sizes, st.sampled_from(["subtract", "zero"]))
-def test_a_layer_is_its_two_parts_bit_for_bit(
-    size: dict[str, int], reset: Literal["subtract", "zero"]
+@given(sizes, st.sampled_from(["subtract", "zero"]), st.sampled_from([(), (33,), (17, 140)]))
+def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
+    size: dict[str, int], reset: Literal["subtract", "zero"], hidden: tuple[int, ...]
 ) -> None:
+    """Scores, events, and the gradients of the last layer bit for bit, the others closely."""
     pixels, address, generator = drawn(size)
-    inputs = RateCode(size["time"]).packed(pixels, address)
-    lif = LIF(0.9, 1.0, reset)
-    shape = (size["clients"], size["outputs"], size["inputs"])
-    values = (torch.randn(shape, generator=generator), torch.rand(shape[:2], generator=generator))
-    into = torch.randn(size["clients"], size["batch"], size["outputs"], generator=generator)
-    results, inward = [], []
-    for fused in (True, False):
-        carrier = torch.zeros(*pixels.shape[:2], size["time"], size["inputs"], requires_grad=True)
-        spikes = PackedSpikes(inputs.trains, size["time"], carrier)
-        weight, bias = (value.clone().requires_grad_() for value in values)
-        if fused:
-            fired = lif.packed_layer(spikes, weight, bias)
-            with torch.no_grad():
-                bare = lif.packed_layer(spikes, weight, bias)
-            assert bare.carrier is None
-            assert torch.equal(bare.trains, fired.trains)
-        else:
-            fired = lif.packed(packed.linear(spikes, weight, bias))
-        (fired.scores() * into).sum().backward()  # type: ignore[no-untyped-call]
-        results.append([fired.trains, fired.carrier, weight.grad, bias.grad])
-        inward.append(carrier.grad)
-    for one, two in zip(*results, strict=True):
-        assert one is not None
-        assert two is not None
-        assert torch.equal(one, two)
-    torch.testing.assert_close(*inward, rtol=1e-4, atol=1e-5)  # by matrix products: another order
+    network = SNN(
+        Architecture((size["inputs"], *hidden, size["outputs"])),
+        LIF(0.9, 1.0, reset),
+        RateCode(size["time"]),
+    )
+    models = [network.architecture.init(stream(0, "init", client=k)) for k in address.clients]
+    parameters = {name: torch.stack([m[name] for m in models]) * 3 for name in models[0]}
+    batch = pixels.shape[:2]
+    present = torch.rand(batch, generator=generator) < 0.8
+    targets = torch.rand(*batch, size["outputs"], generator=generator)
+    slopes = torch.rand(batch, generator=generator) * present
+    forward, gradients = network.learn(parameters, pixels, address, present, targets, slopes)
+
+    leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
+    parts = network.run(leaves, pixels, address, present)
+    into = slopes.unsqueeze(2) * (parts.scores.detach() - targets)
+    parts.scores.backward(into)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        tested = network.run(parameters, pixels, address, present)
+    for other in (parts, tested):
+        assert torch.equal(forward.scores, other.scores)
+        assert forward.spikes_in.keys() == other.spikes_in.keys()
+        for name, events in forward.spikes_in.items():
+            assert torch.equal(events, other.spikes_in[name])
+    for name, leaf in leaves.items():
+        assert leaf.grad is not None
+        if name.startswith("output"):
+            assert torch.equal(gradients[name], leaf.grad)
+        scale = max(float(leaf.grad.abs().max()), 1e-3)
+        torch.testing.assert_close(gradients[name], leaf.grad, rtol=0, atol=1e-5 * scale)
 
 
-def test_a_whole_network_and_its_gradients_agree() -> None:
+def test_the_gradients_of_a_network_agree_with_plain_float64() -> None:
     architecture = Architecture((70, 33, 20, 10))
     network = SNN(architecture, LIF(beta=0.8), RateCode(20))
-    pixels, address, _ = drawn(
+    loss = SpikeCountMSE(20)
+    pixels, address, generator = drawn(
         {"clients": 3, "batch": 5, "inputs": 70, "outputs": 1, "time": 20, "seed": 1}
     )
+    present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4])
+    labels = torch.randint(0, 10, (3, 5), generator=generator)
     models = [architecture.init(stream(0, "init", client=k)) for k in range(3)]
     results = []
     for dtype in (torch.float32, torch.float64):  # kernels, then plain torch
-        leaves = {
-            name: (torch.stack([m[name] for m in models]).to(dtype) * 5).requires_grad_()
-            for name in models[0]
+        parameters = {
+            name: torch.stack([m[name] for m in models]).to(dtype) * 5 for name in models[0]
         }
-        forward = network.run(leaves, pixels.to(dtype), address)
-        forward.scores.square().sum().backward()  # type: ignore[no-untyped-call]
-        results.append((forward, {name: leaf.grad for name, leaf in leaves.items()}))
-    (fast, fast_gradients), (plain, plain_gradients) = results
-    torch.testing.assert_close(fast.spikes_in, plain.spikes_in, rtol=0, atol=0)
+        results.append(learn(network, loss, parameters, pixels.to(dtype), labels, address, present))
+    (fast, fast_losses, found), (plain, plain_losses, expected) = results
     assert int(fast.spikes_in["output"].min()) > 0
-    for name, gradient in plain_gradients.items():
-        assert gradient is not None
-        found = fast_gradients[name]
-        assert found is not None
+    for name, events in plain.spikes_in.items():
+        assert torch.equal(fast.spikes_in[name], events)
+    torch.testing.assert_close(fast_losses.double(), plain_losses)
+    for name, gradient in expected.items():
         scale = float(gradient.abs().max())
-        torch.testing.assert_close(found.double(), gradient, rtol=0, atol=1e-5 * scale)
+        torch.testing.assert_close(found[name].double(), gradient, rtol=0, atol=1e-5 * scale)
 
 
 def test_switched_off_the_plain_path_trains_on_the_same_spikes() -> None:
@@ -245,13 +250,16 @@ def bits_of_a_step(clients: int) -> list[torch.Tensor]:
     )
     weight = torch.randn(clients, 33, 70, generator=generator).requires_grad_()
     inner = torch.randn(clients, 9, 33, generator=generator).requires_grad_()
-    hidden = LIF().packed_layer(spikes, weight, torch.zeros(clients, 33))
-    output = LIF().packed_layer(hidden, inner, torch.zeros(clients, 9))
+    biases = [torch.zeros(clients, 33), torch.zeros(clients, 9)]
+    hidden = LIF().packed(packed.linear(spikes, weight, biases[0]))
+    output = LIF().packed(packed.linear(hidden, inner, biases[1]))
     output.scores().square().sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None
     assert inner.grad is not None
-    assert hidden.carrier is not None
-    return [spikes.trains, hidden.trains, hidden.carrier.detach(), weight.grad, inner.grad]
+    target = (torch.ones(clients, 6, 9), torch.rand(clients, 6, generator=generator))
+    passed = LIF().packed_network(spikes, [weight, inner], biases, target)
+    separate = [spikes.trains, hidden.trains, weight.grad, inner.grad]
+    return [*separate, passed.scores, passed.events, *passed.into_weights, *passed.into_biases]
 
 
 def test_an_instruction_set_that_is_not_there() -> None:
@@ -276,9 +284,33 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
             kernels.compiled.linear(*arguments)
     with pytest.raises(ValueError, match="linear_gradient"):
         kernels.compiled.linear_gradient(trains, currents, weight, bias[:, :4].copy(), 1)
+    with pytest.raises(ValueError, match="linear_through"):
+        kernels.compiled.linear_through(weight, currents, np.zeros((2, 3, 4, 6), np.float32), 1)
     membrane = np.zeros((2, 3, 4, 5), np.float32)
     with pytest.raises(ValueError, match="lif"):
         kernels.compiled.lif(membrane, 0.9, 1.0, False, membrane, trains, 1)
+    network = kernels.compiled.network
+    scores, events = np.zeros((2, 3, 5), np.float32), np.zeros((1, 2, 3), np.int64)
+    forward = [trains, 4, [weight], [bias], 0.9, 1.0, False, None, None, [], [], scores, events, 1]
+    slopes = np.zeros((2, 3), np.float32)
+    network(*forward)
+    for position, wrong in (
+        (0, trains[:, :2].copy()),
+        (1, 65),
+        (2, []),
+        (2, [weight, weight]),
+        (3, [bias[:, :4].copy()]),
+        (7, scores),  # targets without slopes
+        (8, slopes),
+        (9, [weight]),
+        (11, scores[:, :, :4].copy()),
+        (12, events[:, :1].copy()),
+        (13, 0),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            network(*forward[:position], wrong, *forward[position + 1 :])
+    with pytest.raises(ValueError, match="targets or slopes do not fit"):
+        network(*forward[:7], scores, slopes[:1].copy(), [weight], [bias], scores, events, 1)
     few = np.zeros(2, np.int64)
     with pytest.raises(ValueError, match="rate"):
         kernels.compiled.rate(weight, 0, 0, 1, few, few, 0, trains, 1)

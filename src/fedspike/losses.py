@@ -58,12 +58,24 @@ class SpikeCountMSE:
         present: Bool[Tensor, "client batch"],
     ) -> Float[Tensor, " client"]:
         """Mean over the samples present; `scores` are spike counts."""
+        distances = scores - self.targets(labels, scores.shape[2], scores.dtype)
+        return _mean(distances.square().mean(2) / self.time_steps, present)
+
+    def targets(
+        self, labels: Int64[Tensor, "client batch"], classes: int, dtype: torch.dtype
+    ) -> Float[Tensor, "client batch class"]:
+        """The spike counts n that are wanted."""
         correct = int(self.time_steps * self.correct_rate)
         incorrect = int(self.time_steps * self.incorrect_rate)
-        targets = torch.full_like(scores, incorrect)
-        targets.scatter_(2, labels.unsqueeze(2), correct)
-        per_sample = (scores - targets).square().mean(2) / self.time_steps
-        return _mean(per_sample, present)
+        targets = torch.full((*labels.shape, classes), incorrect, dtype=dtype, device=labels.device)
+        return targets.scatter_(2, labels.unsqueeze(2), correct)
+
+    def slopes(
+        self, present: Bool[Tensor, "client batch"], classes: int
+    ) -> Float[Tensor, "client batch"]:
+        """The gradient by hand: dL/dscores = slopes (scores - targets)."""
+        samples = present.sum(1, keepdim=True)
+        return present * (2 / (self.time_steps * classes) / samples)
 
 
 Loss = CrossEntropy | SpikeCountMSE

@@ -157,9 +157,53 @@ class SNN:
 
         `present` marks the samples that are real where a batch was padded; only they are counted.
         """
-        if packed.can_take(pixels):
-            return self.packed_forward(parameters, self.code.packed(pixels, address), present)
+        if self.is_compiled_for(pixels):
+            spikes = self.code.packed(pixels, address)
+            if torch.is_grad_enabled():
+                return self.packed_forward(parameters, spikes, present)
+            return self._passed(parameters, spikes, present)[0]
         return self.forward(parameters, self.code.spikes(pixels, address), present)
+
+    def is_compiled_for(self, pixels: Float[Tensor, "client batch pixel"]) -> bool:
+        """Whether compiled kernels take these pixels; `learn` needs them."""
+        return packed.can_take(pixels)
+
+    def learn(
+        self,
+        parameters: Parameters,
+        pixels: Float[Tensor, "client batch pixel"],
+        address: Address,
+        present: Bool[Tensor, "client batch"],
+        targets: Float[Tensor, "client batch class"],
+        slopes: Float[Tensor, "client batch"],
+    ) -> tuple[Forward, Parameters]:
+        """`run` and the gradients of a loss with dL/dscores = slopes (scores - targets), in compiled kernels.
+
+        Autograd gives the same through `run`; here no membrane leaves the processor's cache.
+        """
+        spikes = self.code.packed(pixels, address)
+        return self._passed(parameters, spikes, present, (targets, slopes))
+
+    def _passed(
+        self,
+        parameters: Parameters,
+        spikes: PackedSpikes,
+        present: Bool[Tensor, "client batch"] | None,
+        target: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Forward, Parameters]:
+        names = self.architecture.names
+        weights = [parameters[f"{name}.weight"] for name in names]
+        biases = [parameters[f"{name}.bias"] for name in names]
+        passed = self.neuron.packed_network(spikes, weights, biases, target)
+        events = zip(names, passed.events, strict=True)
+        forward = Forward(passed.scores, {name: _count(seen, present) for name, seen in events})
+        gradients: Parameters = {}
+        if target is not None:
+            for name, weight, bias in zip(
+                names, passed.into_weights, passed.into_biases, strict=True
+            ):
+                gradients |= {f"{name}.weight": weight, f"{name}.bias": bias}
+        return forward, gradients
 
     def forward(
         self,
@@ -185,12 +229,12 @@ class SNN:
         spikes: PackedSpikes,
         present: Bool[Tensor, "client batch"] | None = None,
     ) -> Forward:
-        """The same on spikes as bits."""
+        """The same on spikes as bits, with gradients for whatever is done with the scores."""
         spikes_in = {}
         for name in self.architecture.names:
-            spikes_in[name] = _count(spikes.totals(), present)
+            spikes_in[name] = _count(spikes.counts().sum(2), present)
             weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-            spikes = self.neuron.packed_layer(spikes, weight, bias)
+            spikes = self.neuron.packed(packed.linear(spikes, weight, bias))
         return Forward(scores=spikes.scores(), spikes_in=spikes_in)
 
 

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.kernels import gpu, packed
-from fedspike.kernels.packed import PackedSpikes
+from fedspike.kernels.packed import PackedSpikes, Passed
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,17 @@ class LIF:
         """The same neurons in compiled kernels: float32 on the CPU, spikes as bits."""
         return packed.lif(currents, self.beta, self.threshold, self.reset == "zero")
 
-    def packed_layer(
+    def packed_network(
         self,
         spikes: PackedSpikes,
-        weight: Float[Tensor, "client output input"],
-        bias: Float[Tensor, "client output"],
-    ) -> PackedSpikes:
-        """The same behind a linear layer, in one compiled pass."""
-        return packed.layer(spikes, weight, bias, self.beta, self.threshold, self.reset == "zero")
+        weights: list[Tensor],
+        biases: list[Tensor],
+        target: tuple[Tensor, Tensor] | None = None,
+    ) -> Passed:
+        """The same behind every linear layer of a network, in one compiled pass; see `packed.network`."""
+        return packed.network(
+            spikes, weights, biases, self.beta, self.threshold, self.reset == "zero", target
+        )
 
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"]

@@ -32,7 +32,7 @@ from fedspike.training import SGD, LocalTraining
 # Clients are trained side by side as long as a step of theirs together stays under this size, about what a
 # last-level cache holds: 10 spiking clients of the founding study, or 34 conventional ones.
 _BLOCK_BYTES = 96 * 2**20
-_TEST_BATCH = 500
+_TEST_BATCH = 1000
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from torch.optim.adam import adam
 
 from fedspike.encoding import Address
 from fedspike.errors import InputError
-from fedspike.losses import Loss
-from fedspike.networks import Network, Parameters
+from fedspike.losses import Loss, SpikeCountMSE
+from fedspike.networks import SNN, Forward, Network, Parameters
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
@@ -200,17 +200,12 @@ def train(
         first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
         here = replace(address, clients=address.clients[:k], first_samples=first_samples)
         current = {name: weight[:k] for name, weight in parameters.items()}
-        leaves = {name: weight.detach().requires_grad_() for name, weight in current.items()}
-        forward = network.run(leaves, x, here, real)
-        loss = training.loss(forward.scores, y, real)
-        # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
-        slopes = torch.autograd.grad(loss.sum(), list(leaves.values()))
-        gradients = dict(zip(leaves, slopes, strict=True))
+        forward, loss, gradients = learn(network, training.loss, current, x, y, here, real)
         if correct is not None:
             gradients = correct(gradients, current, k)
         training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
 
-        losses[:k] += loss.detach().cpu().double() * real.sum(1).cpu()
+        losses[:k] += loss.cpu().double() * real.sum(1).cpu()
         for name, counts in forward.spikes_in.items():
             none = torch.zeros(len(shown), dtype=torch.int64, device=counts.device)
             spikes_in.setdefault(name, none)[:k] += counts
@@ -219,6 +214,29 @@ def train(
     mean_losses = (losses / torch.tensor(samples)).tolist()
     spikes = {name: counts.tolist() for name, counts in spikes_in.items()}
     return Trained(parameters, steps, samples, mean_losses, spikes)
+
+
+def learn(
+    network: Network,
+    loss: Loss,
+    parameters: Parameters,
+    x: Float[Tensor, "client batch pixel"],
+    y: Int64[Tensor, "client batch"],
+    address: Address,
+    present: Bool[Tensor, "client batch"],
+) -> tuple[Forward, Float[Tensor, " client"], Parameters]:
+    """Forward pass, loss and gradients of one minibatch of every client."""
+    if isinstance(network, SNN) and isinstance(loss, SpikeCountMSE) and network.is_compiled_for(x):
+        classes = network.architecture.layers[-1]
+        targets, slope = loss.targets(y, classes, x.dtype), loss.slopes(present, classes)
+        forward, gradients = network.learn(parameters, x, address, present, targets, slope)
+        return forward, loss(forward.scores, y, present), gradients
+    leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
+    forward = network.run(leaves, x, address, present)
+    losses = loss(forward.scores, y, present)
+    # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
+    slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
+    return forward, losses.detach(), dict(zip(leaves, slopes, strict=True))
 
 
 def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]:

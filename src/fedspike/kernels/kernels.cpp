@@ -2,15 +2,15 @@
 #include <omp.h>
 
 #include "kernels.hpp"
-#include "layer.hpp"
 #include "lif.hpp"
 #include "linear.hpp"
+#include "network.hpp"
 #include "rate.hpp"
 
 #define NAMED(isa) kernels_##isa
 #define EXPAND(isa) NAMED(isa)
 
 namespace fedspike {
-extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate,        linear, linear_gradient, lif,
-                                             lif_adjoint, layer,  layer_gradient,  totals};
+extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate, linear,      linear_gradient, linear_through,
+                                             lif,  lif_adjoint, network};
 }

@@ -6,6 +6,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 namespace fedspike {
 
@@ -22,6 +23,15 @@ struct Neuron {
     bool zero_reset;
 };
 
+// Layers of all clients; no gradients are written where there is nothing to learn.
+struct Layer {
+    int64_t outputs;
+    Neuron neuron;
+    const float *weight, *bias;
+    float *into_weight, *into_bias;
+};
+using Layers = std::vector<Layer>;
+
 // Arrays are [client][sample][step][neuron] or [client][output][input]; "in" and "out" name a layer's two sides.
 struct Kernels {
     // Rate code, as encoding.RateCode.
@@ -34,19 +44,16 @@ struct Kernels {
     // bias gradient[o] = sum over all samples and steps
     void (*linear_gradient)(Shape in, int64_t outputs, const uint64_t *trains, const float *delta, float *weight,
                             float *bias);
+    // dL/dspikes[step][i] = sum over o of delta[step][o] weight[o][i]
+    void (*linear_through)(Shape in, int64_t outputs, const float *weight, const float *delta, float *into_inputs);
     // The recurrence of neurons.py through all steps, from rest.
     void (*lif)(Shape, Neuron, const float *currents, float *membrane, uint64_t *trains);
     // Its adjoint: dL/dI from dL/dS.
     void (*lif_adjoint)(Shape, Neuron, const float *membrane, const float *into_spikes, float *gradient);
-    // linear and lif in one pass, and the gradients of both in one pass; membrane (where no gradient will
-    // be asked for) and into_inputs may be null.
-    void (*layer)(Shape in, int64_t outputs, Neuron, const uint64_t *trains, const float *weight, const float *bias,
-                  float *membrane, uint64_t *fired);
-    void (*layer_gradient)(Shape in, int64_t outputs, Neuron, const uint64_t *trains, const float *weight,
-                           const float *membrane, const float *into_spikes, float *into_weight, float *into_bias,
-                           float *into_inputs);
-    // Spikes of every sample, over all neurons and steps.
-    void (*totals)(Shape, const uint64_t *trains, int64_t *totals);
+    // All layers of a network. scores[sample][class]: output spikes; events[layer][sample]: spikes that entered it.
+    // With targets, dL/dscore = slope[sample] (score - target), the gradients too.
+    void (*network)(Shape in, const Layers &, const uint64_t *trains, const float *targets, const float *slopes,
+                    float *scores, int64_t *events);
 };
 
 }  // namespace fedspike

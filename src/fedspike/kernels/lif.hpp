@@ -1,92 +1,101 @@
 // Leaky integrate-and-fire neurons, all time steps in one pass, forward and backward; the equations of neurons.py.
+// Inside, rows of neurons are padded to whole vectors.
 #pragma once
 #include <vector>
 
 #include "kernels.hpp"
+#include "vectors.hpp"
 
 namespace fedspike {
 namespace {
 
-// One sample. Whether a neuron fired is read off the membrane again: before > threshold.
-template <bool ZERO_RESET>
-void scan(const Shape &s, const float *__restrict currents, float beta, float threshold,
-                const float *rest, float *membrane, uint64_t *__restrict fired, uint64_t *__restrict trains) {
-    const int64_t n = s.neurons;
+// One sample, V vectors of neurons, of which `kept` are real; rows are `width` numbers apart.
+template <int V, bool ZERO_RESET>
+void scan_panel(const Shape &s, Neuron neuron, const float *currents, int64_t width, int64_t kept, float *membrane,
+                uint64_t *trains) {
+    Vec u[V] = {};
+    Lanes spikes[V] = {};  // all ones where the neuron fired in the step before
     for (int64_t word = 0; word < s.words(); ++word) {
-        std::fill(fired, fired + n, 0);
-        for (int64_t bit = 0; bit < s.steps_in(word); ++bit) {
-            const int64_t t = 64 * word + bit;
-            const float *__restrict in = currents + t * n;
-            const float *__restrict before = t ? membrane + (t - 1) * n : rest;
-            float *__restrict now = membrane + t * n;
-            const uint64_t here = 1ull << bit;
-            for (int64_t i = 0; i < n; ++i) {
-                const bool reset = before[i] > threshold;
-                const float u = ZERO_RESET ? beta * (reset ? 0.0f : before[i]) + in[i]
-                                           : beta * before[i] + in[i] - (reset ? threshold : 0.0f);
-                now[i] = u;
-                fired[i] |= u > threshold ? here : 0;
-            }
+        alignas(64) uint32_t fired[2][V * LANES];
+        for (int64_t half = 0; half < 2; ++half) {
+            Lanes bits[V] = {};
+            const int64_t first = 64 * word + 32 * half, last = std::min(first + 32, s.steps);
+            for (int64_t t = first; t < last; ++t)
+#pragma GCC unroll 8
+                for (int v = 0; v < V; ++v) {
+                    const Vec in = load(currents + t * width + v * LANES);
+                    u[v] = ZERO_RESET ? neuron.beta * (spikes[v] ? Vec{} : u[v]) + in
+                                      : neuron.beta * u[v] + in - (spikes[v] ? Vec{} + neuron.threshold : Vec{});
+                    store(membrane + t * width + v * LANES, u[v]);
+                    spikes[v] = u[v] > neuron.threshold;
+                    bits[v] |= spikes[v] & (int32_t)(1u << (t - first));
+                }
+            std::memcpy(fired[half], bits, sizeof bits);
         }
-        for (int64_t i = 0; i < n; ++i) trains[i * s.words() + word] = fired[i];
+        for (int64_t i = 0; i < kept; ++i) trains[i * s.words() + word] = fired[0][i] | (uint64_t)fired[1][i] << 32;
     }
 }
 
-// What a thread needs beside a sample's own arrays.
-struct LifScratch {
-    std::vector<uint64_t> fired;
-    std::vector<float> zeros;
-    explicit LifScratch(int64_t neurons) : fired(neurons), zeros(neurons, 0.0f) {}
-};
+using ScanPanel = void (*)(const Shape &, Neuron, const float *, int64_t, int64_t, float *, uint64_t *);
+constexpr ScanPanel SCAN_PANELS[2][PANEL] = {
+    {scan_panel<1, false>, scan_panel<2, false>, scan_panel<3, false>, scan_panel<4, false>, scan_panel<5, false>,
+     scan_panel<6, false>, scan_panel<7, false>, scan_panel<8, false>},
+    {scan_panel<1, true>, scan_panel<2, true>, scan_panel<3, true>, scan_panel<4, true>, scan_panel<5, true>,
+     scan_panel<6, true>, scan_panel<7, true>, scan_panel<8, true>}};
 
-inline void lif_sample(const Shape &s, Neuron neuron, const float *currents, LifScratch &scratch, float *membrane,
-                       uint64_t *trains) {
-    (neuron.zero_reset ? scan<true> : scan<false>)(s, currents, neuron.beta, neuron.threshold, scratch.zeros.data(),
-                                                   membrane, scratch.fired.data(), trains);
+// One sample: membrane[step][neuron], padded like the currents, and trains[neuron][word].
+inline void scan(const Shape &s, Neuron neuron, const float *currents, float *membrane, uint64_t *trains) {
+    const int64_t width = whole_vectors(s.neurons);
+    for_panels(s.neurons, [&](int64_t v, int64_t offset, int64_t kept) {
+        SCAN_PANELS[neuron.zero_reset][v](s, neuron, currents + offset, width, kept, membrane + offset,
+                                          trains + offset * s.words());
+    });
 }
 
 void lif(Shape s, Neuron neuron, const float *currents, float *membrane, uint64_t *trains) {
+    const int64_t width = whole_vectors(s.neurons);
 #pragma omp parallel
     {
-        LifScratch scratch(s.neurons);
+        std::vector<float> padded(s.steps * width), now(s.steps * width);
 #pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const int64_t at = item * s.steps * s.neurons;
-            lif_sample(s, neuron, currents + at, scratch, membrane + at, trains + item * s.neurons * s.words());
+            copy_rows(s.steps, s.neurons, currents + at, s.neurons, padded.data(), width);
+            scan(s, neuron, padded.data(), now.data(), trains + item * s.neurons * s.words());
+            copy_rows(s.steps, s.neurons, now.data(), width, membrane + at, s.neurons);
         }
     }
 }
 
+// One sample: dL/dI[step][neuron] from dL/dS, in rows of `width`.
 template <bool ZERO_RESET>
-void scan_back(const Shape &s, const float *membrane, const float *into_spikes, float beta,
-                        float threshold, const float *end, float *gradient) {
-    const int64_t n = s.neurons;
+void scan_back(int64_t steps, int64_t width, Neuron neuron, const float *membrane, const float *into_spikes,
+               float *gradient) {
     constexpr float pi = 3.14159265358979323846f;
-    for (int64_t t = s.steps - 1; t >= 0; --t) {
-        const float *__restrict now = membrane + t * n;
-        const float *__restrict in = into_spikes + t * n;
-        const float *__restrict later = t == s.steps - 1 ? end : gradient + (t + 1) * n;
-        float *__restrict here = gradient + t * n;
-        for (int64_t i = 0; i < n; ++i) {
-            const float x = pi * (now[i] - threshold);
-            const float decay = ZERO_RESET && now[i] > threshold ? 0.0f : beta;
-            here[i] = in[i] / (1.0f + x * x) + decay * later[i];
+    for (int64_t t = steps - 1; t >= 0; --t) {
+        const float *__restrict now = membrane + t * width;
+        const float *__restrict in = into_spikes + t * width;
+        const float *__restrict later = gradient + (t + 1) * width;
+        float *__restrict here = gradient + t * width;
+        for (int64_t i = 0; i < width; ++i) {
+            const float x = pi * (now[i] - neuron.threshold);
+            const float decay = ZERO_RESET && now[i] > neuron.threshold ? 0.0f : neuron.beta;
+            const float own = in[i] / (1.0f + x * x);
+            here[i] = t == steps - 1 ? own : own + decay * later[i];
         }
     }
 }
 
-inline void lif_adjoint_sample(const Shape &s, Neuron neuron, const float *membrane, const float *into_spikes,
-                               const LifScratch &scratch, float *gradient) {
-    (neuron.zero_reset ? scan_back<true> : scan_back<false>)(s, membrane, into_spikes, neuron.beta,
-                                                             neuron.threshold, scratch.zeros.data(), gradient);
+inline void scan_back(int64_t steps, int64_t width, Neuron neuron, const float *membrane, const float *into_spikes,
+                      float *gradient) {
+    (neuron.zero_reset ? scan_back<true> : scan_back<false>)(steps, width, neuron, membrane, into_spikes, gradient);
 }
 
 void lif_adjoint(Shape s, Neuron neuron, const float *membrane, const float *into_spikes, float *gradient) {
-    const LifScratch scratch(s.neurons);
 #pragma omp parallel for schedule(dynamic, 8)
     for (int64_t item = 0; item < s.clients * s.samples; ++item) {
         const int64_t at = item * s.steps * s.neurons;
-        lif_adjoint_sample(s, neuron, membrane + at, into_spikes + at, scratch, gradient + at);
+        scan_back(s.steps, s.neurons, neuron, membrane + at, into_spikes + at, gradient + at);
     }
 }
 

@@ -13,8 +13,6 @@
 namespace fedspike {
 namespace {
 
-constexpr int PANEL = 8;  // vectors of outputs that are summed in registers at a time
-
 inline bool mostly_firing(uint64_t train, int64_t steps) { return 2 * __builtin_popcountll(train) > steps; }
 
 // Sums of 64 steps, for 64 active inputs at a time: their rows are brought together, signed, where they stay in the
@@ -24,7 +22,6 @@ struct Sums {
     alignas(64) float of_step[64][V * LANES];
     alignas(64) float rows[64][V * LANES];
     uint64_t events[64];
-    Vec base[V];
     int64_t filled = 0;
 
     void add_rows(int64_t steps) {
@@ -47,25 +44,26 @@ struct Sums {
     }
 };
 
-// One sample, the steps of one word, V vectors of outputs. Rows of weight and bias are padded to whole vectors.
+// One sample, the steps of one word, V vectors of outputs. Rows of weight, bias and currents are padded.
 template <int V>
-void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *weight, int64_t stride,
-                  const float *bias, int64_t kept, float *currents, int64_t outputs) {
+void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *weight, const float *bias,
+                  float *currents, int64_t width) {
     const int64_t steps = s.steps_in(word);
     Sums<V> sums;
     std::memset(sums.of_step, 0, steps * sizeof sums.of_step[0]);
+    Vec base[V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) sums.base[v] = load(bias + v * LANES);
+    for (int v = 0; v < V; ++v) base[v] = load(bias + v * LANES);
     for (int64_t i = 0; i < s.neurons; ++i) {
         const uint64_t train = trains[i * s.words() + word];
         if (!train) continue;
-        const float *from = weight + i * stride;
+        const float *from = weight + i * width;
         float *into = sums.rows[sums.filled];
         if (mostly_firing(train, steps)) {
             sums.events[sums.filled++] = train ^ s.all_steps(word);
 #pragma GCC unroll 8
             for (int v = 0; v < V; ++v) {
-                sums.base[v] += load(from + v * LANES);
+                base[v] += load(from + v * LANES);
                 store(into + v * LANES, -load(from + v * LANES));
             }
         } else {
@@ -76,71 +74,71 @@ void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const fl
         if (sums.filled == 64) sums.add_rows(steps);
     }
     if (sums.filled) sums.add_rows(steps);
-    for (int64_t t = 0; t < steps; ++t) {
-        float *sum = sums.of_step[t];
+    for (int64_t t = 0; t < steps; ++t)
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) store(sum + v * LANES, load(sum + v * LANES) + sums.base[v]);
-        std::memcpy(currents + t * outputs, sum, kept * sizeof(float));
-    }
+        for (int v = 0; v < V; ++v)
+            store(currents + t * width + v * LANES, load(&sums.of_step[t][v * LANES]) + base[v]);
 }
 
-using LinearPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, int64_t, const float *,
-                             int64_t, float *, int64_t);
+using LinearPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, const float *, float *, int64_t);
 constexpr LinearPanel LINEAR_PANELS[PANEL] = {linear_panel<1>, linear_panel<2>, linear_panel<3>, linear_panel<4>,
                                               linear_panel<5>, linear_panel<6>, linear_panel<7>, linear_panel<8>};
 
-inline int64_t whole_vectors(int64_t outputs) { return (outputs + LANES - 1) / LANES * LANES; }
-
-// Every client's weight transposed and its bias, both padded to whole vectors.
-struct Padded {
-    int64_t width;
+// One client's weight transposed and its bias, both padded to whole vectors.
+struct Columns {
+    int64_t inputs, outputs, width;
     std::vector<float> weight, bias;
 
-    Padded(const Shape &s, int64_t outputs, const float *weights, const float *biases)
-        : width(whole_vectors(outputs)), weight(s.clients * s.neurons * width, 0.0f), bias(s.clients * width, 0.0f) {
-#pragma omp parallel for schedule(static)
-        for (int64_t k = 0; k < s.clients; ++k) {
-            transpose(outputs, s.neurons, weights + k * outputs * s.neurons, s.neurons,
-                      &weight[k * s.neurons * width], width);
-            std::memcpy(&bias[k * width], biases + k * outputs, outputs * sizeof(float));
-        }
+    Columns(int64_t inputs, int64_t outputs)
+        : inputs(inputs), outputs(outputs), width(whole_vectors(outputs)), weight(inputs * width), bias(width) {}
+
+    void fill(const float *weights, const float *biases) {
+        transpose(outputs, inputs, weights, inputs, weight.data(), width);
+        std::memcpy(bias.data(), biases, outputs * sizeof(float));
+    }
+
+    // currents[step][output] of one sample, in padded rows
+    void currents(const Shape &in, const uint64_t *trains, float *currents) const {
+        for (int64_t word = 0; word < in.words(); ++word)
+            for_panels(outputs, [&](int64_t v, int64_t offset, int64_t) {
+                LINEAR_PANELS[v](in, word, trains, &weight[offset], &bias[offset],
+                                 currents + 64 * word * width + offset, width);
+            });
     }
 };
 
-// One sample of client k.
-inline void linear_sample(const Shape &s, int64_t k, int64_t outputs, const uint64_t *trains, const Padded &layer,
-                          float *currents) {
-    const float *weight = &layer.weight[k * s.neurons * layer.width], *bias = &layer.bias[k * layer.width];
-    for (int64_t word = 0; word < s.words(); ++word)
-        for (int64_t offset = 0; offset < layer.width; offset += PANEL * LANES) {
-            const int64_t vectors = std::min<int64_t>(PANEL, (layer.width - offset) / LANES);
-            LINEAR_PANELS[vectors - 1](s, word, trains, weight + offset, layer.width, bias + offset,
-                                       std::min(vectors * LANES, outputs - offset),
-                                       currents + 64 * word * outputs + offset, outputs);
-        }
-}
-
 void linear(Shape s, int64_t outputs, const uint64_t *trains, const float *weight, const float *bias,
             float *currents) {
-    const Padded layer(s, outputs, weight, bias);
-#pragma omp parallel for schedule(dynamic, 8)
-    for (int64_t item = 0; item < s.clients * s.samples; ++item)
-        linear_sample(s, item / s.samples, outputs, trains + item * s.neurons * s.words(), layer,
-                      currents + item * s.steps * outputs);
+    std::vector<Columns> columns(s.clients, Columns(s.neurons, outputs));
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+        for (int64_t k = 0; k < s.clients; ++k)
+            columns[k].fill(weight + k * outputs * s.neurons, bias + k * outputs);
+        std::vector<float> padded(s.steps * whole_vectors(outputs));
+#pragma omp for schedule(dynamic, 8)
+        for (int64_t item = 0; item < s.clients * s.samples; ++item) {
+            const Columns &layer = columns[item / s.samples];
+            layer.currents(s, trains + item * s.neurons * s.words(), padded.data());
+            copy_rows(s.steps, outputs, padded.data(), layer.width, currents + item * s.steps * outputs, outputs);
+        }
+    }
 }
 
-// One sample, the steps of one word, V vectors of outputs, inputs first to last - 1.
+// One sample, the steps of one word, V vectors of outputs, inputs first to last - 1; rows are padded.
 template <int V>
-void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *delta, int64_t outputs,
-                    int64_t kept, int64_t first, int64_t last, float *weight, int64_t stride, float *bias) {
+void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *delta, int64_t first,
+                    int64_t last, float *weight, float *bias, int64_t width) {
     const int64_t steps = s.steps_in(word);
+    // Side by side, so that they have the first-level cache to themselves.
     alignas(64) float deltas[64][V * LANES], all[V * LANES] = {};
-    for (int64_t t = 0; t < steps; ++t) {
-        std::memset(deltas[t], 0, sizeof deltas[t]);
-        std::memcpy(deltas[t], delta + t * outputs, kept * sizeof(float));
+    for (int64_t t = 0; t < steps; ++t)
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) store(all + v * LANES, load(all + v * LANES) + load(&deltas[t][v * LANES]));
-    }
+        for (int v = 0; v < V; ++v) {
+            const Vec here = load(delta + t * width + v * LANES);
+            store(&deltas[t][v * LANES], here);
+            store(all + v * LANES, load(all + v * LANES) + here);
+        }
     for (int v = 0; v < V; ++v) store(bias + v * LANES, load(bias + v * LANES) + load(all + v * LANES));
     for (int64_t i = first; i < last; ++i) {
         const uint64_t train = trains[i * s.words() + word];
@@ -159,101 +157,125 @@ void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const 
 #pragma GCC unroll 8
                 for (int v = 0; v < V; ++v) sum[v] += load(&deltas[__builtin_ctzll(bits)][v * LANES]);
         }
-        float *into = weight + i * stride;
+        float *into = weight + i * width;
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) store(into + v * LANES, load(into + v * LANES) + sum[v]);
     }
 }
 
-using GradientPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, int64_t, int64_t, int64_t,
-                               int64_t, float *, int64_t, float *);
+using GradientPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, int64_t, int64_t, float *,
+                               float *, int64_t);
 constexpr GradientPanel GRADIENT_PANELS[PANEL] = {
     gradient_panel<1>, gradient_panel<2>, gradient_panel<3>, gradient_panel<4>,
     gradient_panel<5>, gradient_panel<6>, gradient_panel<7>, gradient_panel<8>};
 
-// into_inputs[step][i] = sum over o of delta[step][o] weight[o][i], for V vectors of inputs.
+// into_inputs[step][i] = sum over o of delta[step][o] weight[o][i], for V vectors of inputs; rows are padded.
 template <int V>
-void through_panel(int64_t steps, int64_t outputs, const float *delta, const float *weight, int64_t stride,
-                   int64_t kept, float *into_inputs, int64_t inputs) {
+void through_panel(int64_t steps, int64_t outputs, const float *delta, const float *weight, float *into_inputs,
+                   int64_t width) {
     for (int64_t t = 0; t < steps; ++t) {
         Vec sum[V] = {};
         for (int64_t o = 0; o < outputs; ++o)
 #pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) sum[v] += delta[t * outputs + o] * load(weight + o * stride + v * LANES);
-        std::memcpy(into_inputs + t * inputs, sum, kept * sizeof(float));
+            for (int v = 0; v < V; ++v)
+                sum[v] += delta[t * whole_vectors(outputs) + o] * load(weight + o * width + v * LANES);
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) store(into_inputs + t * width + v * LANES, sum[v]);
     }
 }
 
-using ThroughPanel = void (*)(int64_t, int64_t, const float *, const float *, int64_t, int64_t, float *, int64_t);
+using ThroughPanel = void (*)(int64_t, int64_t, const float *, const float *, float *, int64_t);
 constexpr ThroughPanel THROUGH_PANELS[PANEL] = {through_panel<1>, through_panel<2>, through_panel<3>,
                                                 through_panel<4>, through_panel<5>, through_panel<6>,
                                                 through_panel<7>, through_panel<8>};
 
-// The rows of every client's weight, padded to whole vectors of inputs.
+// The rows of one client's weight, padded to whole vectors of inputs.
 struct Rows {
-    int64_t outputs, width;
-    std::vector<float> padded;
+    int64_t inputs, outputs, width;
+    std::vector<float> weight;
 
-    Rows(const Shape &s, int64_t outputs, const float *weight) : outputs(outputs), width(whole_vectors(s.neurons)) {
-        if (!weight) return;
-        padded.resize(s.clients * outputs * width, 0.0f);
-        for (int64_t row = 0; row < s.clients * outputs; ++row)
-            std::memcpy(&padded[row * width], weight + row * s.neurons, s.neurons * sizeof(float));
+    Rows(int64_t inputs, int64_t outputs)
+        : inputs(inputs), outputs(outputs), width(whole_vectors(inputs)), weight(outputs * width) {}
+
+    void fill(const float *weights) {
+        copy_rows(outputs, inputs, weights, inputs, weight.data(), width);
     }
-    const float *of(int64_t k) const { return &padded[k * outputs * width]; }
+
+    // into_inputs[step][input] of one sample, in padded rows
+    void through(int64_t steps, const float *delta, float *into_inputs) const {
+        for_panels(inputs, [&](int64_t v, int64_t offset, int64_t) {
+            THROUGH_PANELS[v](steps, outputs, delta, &weight[offset], into_inputs + offset, width);
+        });
+    }
 };
 
-// The same for all inputs; rows of weight are padded to whole vectors.
-inline void through(int64_t steps, int64_t outputs, int64_t inputs, const float *delta, const float *weight,
-                    float *into_inputs) {
-    const int64_t width = whole_vectors(inputs);
-    for (int64_t offset = 0; offset < width; offset += PANEL * LANES) {
-        const int64_t vectors = std::min<int64_t>(PANEL, (width - offset) / LANES);
-        THROUGH_PANELS[vectors - 1](steps, outputs, delta, weight + offset, width,
-                                    std::min(vectors * LANES, inputs - offset), into_inputs + offset, inputs);
+// The gradients of one client's layer, or of its inputs first to last - 1, while they grow sample by sample.
+struct Gradient {
+    int64_t inputs, outputs, width;
+    std::vector<float> weight, bias;
+
+    Gradient(int64_t inputs, int64_t outputs)
+        : inputs(inputs), outputs(outputs), width(whole_vectors(outputs)), weight(inputs * width), bias(width) {}
+
+    void clear() {
+        std::fill(weight.begin(), weight.end(), 0.0f);
+        std::fill(bias.begin(), bias.end(), 0.0f);
     }
-}
+
+    // One sample, delta[step][output] in padded rows.
+    void add(const Shape &in, const uint64_t *trains, const float *delta, int64_t first, int64_t last) {
+        for (int64_t word = 0; word < in.words(); ++word)
+            for_panels(outputs, [&](int64_t v, int64_t offset, int64_t) {
+                GRADIENT_PANELS[v](in, word, trains, delta + 64 * word * width + offset, first, last, &weight[offset],
+                                   &bias[offset], width);
+            });
+    }
+
+    void store(float *into_weight, float *into_bias, int64_t first, int64_t last) const {
+        transpose(last - first, outputs, &weight[first * width], width, into_weight + first, inputs);
+        if (first == 0) std::memcpy(into_bias, bias.data(), outputs * sizeof(float));
+    }
+};
 
 // Inputs are independent of each other, so cutting them changes no sum. It keeps all threads busy where clients
 // cannot be shared out evenly.
-inline int64_t cuts_of(const Shape &s) { return s.clients % omp_get_max_threads() ? omp_get_max_threads() : 1; }
+inline int64_t cut(int64_t inputs, int64_t number, int64_t cuts) { return inputs * number / cuts; }
 
-// The gradients of all clients; delta_of(sample, cut, cuts) points to a sample's deltas [step][output].
-template <typename DeltaOf>
-void sum_gradients(const Shape &s, int64_t outputs, const uint64_t *trains, float *weight, float *bias,
-                   const DeltaOf &delta_of) {
-    const int64_t width = whole_vectors(outputs), cuts = cuts_of(s);
+void linear_gradient(Shape s, int64_t outputs, const uint64_t *trains, const float *delta, float *into_weight,
+                     float *into_bias) {
+    const int64_t cuts = s.clients % omp_get_max_threads() ? omp_get_max_threads() : 1;
 #pragma omp parallel
     {
-        std::vector<float> padded(s.neurons * width), padded_bias(width);
+        Gradient gradient(s.neurons, outputs);
+        std::vector<float> padded(s.steps * gradient.width);
 #pragma omp for schedule(dynamic)
         for (int64_t item = 0; item < s.clients * cuts; ++item) {
-            const int64_t k = item / cuts, cut = item % cuts;
-            const int64_t first = s.neurons * cut / cuts, last = s.neurons * (cut + 1) / cuts;
-            std::fill(padded.begin(), padded.end(), 0.0f);
-            std::fill(padded_bias.begin(), padded_bias.end(), 0.0f);
+            const int64_t k = item / cuts;
+            const int64_t first = cut(s.neurons, item % cuts, cuts), last = cut(s.neurons, item % cuts + 1, cuts);
+            gradient.clear();
             for (int64_t sample = k * s.samples; sample < (k + 1) * s.samples; ++sample) {
-                const float *delta = delta_of(sample, cut, cuts);
-                for (int64_t word = 0; word < s.words(); ++word)
-                    for (int64_t offset = 0; offset < width; offset += PANEL * LANES) {
-                        const int64_t vectors = std::min<int64_t>(PANEL, (width - offset) / LANES);
-                        GRADIENT_PANELS[vectors - 1](s, word, trains + sample * s.neurons * s.words(),
-                                                     delta + 64 * word * outputs + offset, outputs,
-                                                     std::min(vectors * LANES, outputs - offset), first, last,
-                                                     &padded[offset], width, &padded_bias[offset]);
-                    }
+                copy_rows(s.steps, outputs, delta + sample * s.steps * outputs, outputs, padded.data(), gradient.width);
+                gradient.add(s, trains + sample * s.neurons * s.words(), padded.data(), first, last);
             }
-            transpose(last - first, outputs, &padded[first * width], width, weight + k * outputs * s.neurons + first,
-                      s.neurons);
-            if (cut == 0) std::memcpy(bias + k * outputs, padded_bias.data(), outputs * sizeof(float));
+            gradient.store(into_weight + k * outputs * s.neurons, into_bias + k * outputs, first, last);
         }
     }
 }
 
-void linear_gradient(Shape s, int64_t outputs, const uint64_t *trains, const float *delta, float *weight,
-                     float *bias) {
-    sum_gradients(s, outputs, trains, weight, bias,
-                  [&](int64_t sample, int64_t, int64_t) { return delta + sample * s.steps * outputs; });
+void linear_through(Shape s, int64_t outputs, const float *weight, const float *delta, float *into_inputs) {
+    std::vector<Rows> rows(s.clients, Rows(s.neurons, outputs));
+    for (int64_t k = 0; k < s.clients; ++k) rows[k].fill(weight + k * outputs * s.neurons);
+#pragma omp parallel
+    {
+        std::vector<float> from(s.steps * whole_vectors(outputs)), into(s.steps * whole_vectors(s.neurons));
+#pragma omp for schedule(dynamic, 8)
+        for (int64_t item = 0; item < s.clients * s.samples; ++item) {
+            copy_rows(s.steps, outputs, delta + item * s.steps * outputs, outputs, from.data(), whole_vectors(outputs));
+            rows[item / s.samples].through(s.steps, from.data(), into.data());
+            copy_rows(s.steps, s.neurons, into.data(), whole_vectors(s.neurons),
+                      into_inputs + item * s.steps * s.neurons, s.neurons);
+        }
+    }
 }
 
 }  // namespace

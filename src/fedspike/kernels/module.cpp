@@ -11,6 +11,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 #include <omp.h>
 
 namespace nb = nanobind;
@@ -135,6 +136,19 @@ void linear_gradient(ConstBits trains, Array<const float, 4> delta, Array<float,
     kernels.linear_gradient(in, out.neurons, words(trains), delta.data(), weight.data(), bias.data());
 }
 
+void linear_through(Array<const float, 3> weight, Array<const float, 4> delta, Array<float, 4> into_inputs,
+                    int threads) {
+    const Shape in = shape_of(into_inputs), out = shape_of(delta);
+    demand(in.clients == out.clients && in.samples == out.samples && in.steps == out.steps,
+           "linear_through: gradients do not fit each other");
+    demand((int64_t)weight.shape(0) == in.clients && (int64_t)weight.shape(1) == out.neurons &&
+               (int64_t)weight.shape(2) == in.neurons,
+           "linear_through: weight does not fit the gradients");
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.linear_through(in, out.neurons, weight.data(), delta.data(), into_inputs.data());
+}
+
 void lif(Array<const float, 4> currents, float beta, float threshold, bool zero_reset, Array<float, 4> membrane,
          Bits trains, int threads) {
     const Shape s = shape_of(currents);
@@ -153,44 +167,40 @@ void lif_adjoint(Array<const float, 4> membrane, Array<const float, 4> into_spik
     kernels.lif_adjoint(s, {beta, threshold, zero_reset}, membrane.data(), into_spikes.data(), gradient.data());
 }
 
-void layer(ConstBits trains, int64_t steps, Array<const float, 3> weight, Array<const float, 2> bias, float beta,
-           float threshold, bool zero_reset, std::optional<Array<float, 4>> membrane, Bits fired, int threads) {
+void network(ConstBits trains, int64_t steps, const std::vector<Array<const float, 3>> &weights,
+             const std::vector<Array<const float, 2>> &biases, float beta, float threshold, bool zero_reset,
+             std::optional<Array<const float, 3>> targets, std::optional<Array<const float, 2>> slopes,
+             const std::vector<Array<float, 3>> &into_weights, const std::vector<Array<float, 2>> &into_biases,
+             Array<float, 3> scores, Array<int64_t, 3> events, int threads) {
     const Shape in{(int64_t)trains.shape(0), (int64_t)trains.shape(1), steps, (int64_t)trains.shape(2)};
-    const Shape out{in.clients, in.samples, steps, (int64_t)weight.shape(1)};
-    demand(steps >= 1 && holds(in, trains) && holds(out, fired), "layer: trains do not fit the steps");
-    demand(!membrane || dense(out, *membrane), "layer: membrane does not fit the trains");
-    demand(fits(in, out, weight, bias), "layer: weight or bias does not fit");
+    const bool learns = targets.has_value();
+    demand(steps >= 1 && holds(in, trains), "network: trains do not fit the steps");
+    demand(!weights.empty() && weights.size() == biases.size(), "network: a weight and a bias for each layer");
+    demand(learns == slopes.has_value() && into_weights.size() == (learns ? weights.size() : 0) &&
+               into_biases.size() == into_weights.size(),
+           "network: targets, slopes and a gradient for each weight and bias, or none of them");
+    Layers layers;
+    Shape from = in;
+    for (size_t l = 0; l < weights.size(); ++l) {
+        const Shape out{in.clients, in.samples, steps, (int64_t)weights[l].shape(1)};
+        demand(fits(from, out, weights[l], biases[l]), "network: a weight or bias does not fit");
+        demand(!learns || fits(from, out, into_weights[l], into_biases[l]), "network: a gradient does not fit");
+        layers.push_back({out.neurons, {beta, threshold, zero_reset}, weights[l].data(), biases[l].data(),
+                          learns ? into_weights[l].data() : nullptr, learns ? into_biases[l].data() : nullptr});
+        from = out;
+    }
+    const auto is = [&](const auto &array, int64_t a, int64_t b, int64_t c) {
+        return (int64_t)array.shape(0) == a && (int64_t)array.shape(1) == b && (int64_t)array.shape(2) == c;
+    };
+    demand(is(scores, in.clients, in.samples, from.neurons) && is(events, layers.size(), in.clients, in.samples),
+           "network: scores or events do not fit");
+    demand(!learns || (is(*targets, in.clients, in.samples, from.neurons) &&
+                       (int64_t)slopes->shape(0) == in.clients && (int64_t)slopes->shape(1) == in.samples),
+           "network: targets or slopes do not fit the scores");
     use(threads);
     nb::gil_scoped_release release;
-    kernels.layer(in, out.neurons, {beta, threshold, zero_reset}, words(trains), weight.data(), bias.data(),
-                  membrane ? membrane->data() : nullptr, words(fired));
-}
-
-void layer_gradient(ConstBits trains, Array<const float, 3> weight, Array<const float, 4> membrane,
-                    Array<const float, 4> into_spikes, float beta, float threshold, bool zero_reset,
-                    Array<float, 3> into_weight, Array<float, 2> into_bias,
-                    std::optional<Array<float, 4>> into_inputs, int threads) {
-    const Shape out = shape_of(membrane);
-    const Shape in{out.clients, out.samples, out.steps, (int64_t)trains.shape(2)};
-    demand(holds(in, trains) && dense(out, into_spikes), "layer_gradient: trains or gradients do not fit the membrane");
-    demand(fits(in, out, weight, into_bias) && fits(in, out, into_weight, into_bias),
-           "layer_gradient: weight or bias does not fit");
-    demand(!into_inputs || dense(in, *into_inputs), "layer_gradient: into_inputs does not fit the trains");
-    use(threads);
-    nb::gil_scoped_release release;
-    kernels.layer_gradient(in, out.neurons, {beta, threshold, zero_reset}, words(trains), weight.data(),
-                           membrane.data(), into_spikes.data(), into_weight.data(), into_bias.data(),
-                           into_inputs ? into_inputs->data() : nullptr);
-}
-
-void totals(ConstBits trains, Array<int64_t, 2> totals, int threads) {
-    const Shape s{(int64_t)trains.shape(0), (int64_t)trains.shape(1), 64 * (int64_t)trains.shape(3),
-                  (int64_t)trains.shape(2)};
-    demand((int64_t)totals.shape(0) == s.clients && (int64_t)totals.shape(1) == s.samples,
-           "totals: one total for each sample of the trains");
-    use(threads);
-    nb::gil_scoped_release release;
-    kernels.totals(s, words(trains), totals.data());
+    kernels.network(in, layers, words(trains), learns ? targets->data() : nullptr, learns ? slopes->data() : nullptr,
+                    scores.data(), events.data());
 }
 
 }  // namespace
@@ -204,11 +214,10 @@ NB_MODULE(_kernels, m) {
     m.def("rate", &rate);
     m.def("linear", &linear);
     m.def("linear_gradient", &linear_gradient);
+    m.def("linear_through", &linear_through);
     m.def("lif", &lif);
     m.def("lif_adjoint", &lif_adjoint);
     const auto any = nb::arg();
     const auto maybe = nb::arg().none();
-    m.def("layer", &layer, any, any, any, any, any, any, any, maybe, any, any);
-    m.def("layer_gradient", &layer_gradient, any, any, any, any, any, any, any, any, any, maybe, any);
-    m.def("totals", &totals);
+    m.def("network", &network, any, any, any, any, any, any, any, maybe, maybe, any, any, any, any, any);
 }

@@ -32,12 +32,6 @@ class PackedSpikes:
     steps: int
     carrier: Float[Tensor, "client batch time neuron"] | None = None
 
-    def totals(self) -> Int64[Tensor, "client batch"]:
-        """Spikes of every sample, over all neurons and time steps, exact."""
-        totals = torch.empty(self.trains.shape[:2], dtype=torch.int64)
-        compiled.totals(self.trains.numpy(), totals.numpy(), torch.get_num_threads())
-        return totals
-
     def counts(self) -> Int64[Tensor, "client batch neuron"]:
         """Spikes of every neuron, summed over time, exact."""
         words = self.trains.numpy().view(np.uint64)  # of a signed word NumPy would count |word|
@@ -52,6 +46,16 @@ class PackedSpikes:
         """The same spikes as 0.0 and 1.0, without gradient; for looking at, and for tests."""
         bits = np.unpackbits(self.trains.numpy().view(np.uint8), axis=3, bitorder="little")
         return torch.from_numpy(bits[..., : self.steps].astype(np.float32)).movedim(3, 0)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What came out of `network`: output spike counts, spikes that entered each layer, and gradients."""
+
+    scores: Float[Tensor, "client batch class"]
+    events: Int64[Tensor, "layer client batch"]
+    into_weights: list[Tensor]
+    into_biases: list[Tensor]
 
 
 def can_take(pixels: Tensor) -> bool:
@@ -111,22 +115,47 @@ def lif(
     return PackedSpikes(trains, currents.shape[2], carrier=membrane)
 
 
-def layer(
+def network(
     spikes: PackedSpikes,
-    weight: Float[Tensor, "client output input"],
-    bias: Float[Tensor, "client output"],
+    weights: list[Tensor],
+    biases: list[Tensor],
     beta: float,
     threshold: float,
     zero: bool,
-) -> PackedSpikes:
-    """`linear` and `lif` in one pass through memory, to the same bits."""
-    if torch.is_grad_enabled():
-        membrane, trains = _operators.layer(
-            spikes.trains, spikes.steps, spikes.carrier, weight, bias, beta, threshold, zero
-        )
-        return PackedSpikes(trains, spikes.steps, carrier=membrane)
-    trains = _fire(spikes.trains, spikes.steps, weight, bias, beta, threshold, zero, None)
-    return PackedSpikes(trains, spikes.steps)
+    target: tuple[Float[Tensor, "client batch class"], Float[Tensor, "client batch"]] | None = None,
+) -> Passed:
+    """`linear` and `lif` for all layers in one pass, to the same bits, without autograd.
+
+    A weight is [client, output, input], a bias [client, output], and so are their gradients.
+    `target` holds targets and slopes of a loss with dL/dscores = slopes (scores - targets). With it the
+    gradients come out of the same pass.
+    """
+    clients, batch = spikes.trains.shape[:2]
+    scores = torch.empty(clients, batch, weights[-1].shape[1])
+    events = torch.empty(len(weights), clients, batch, dtype=torch.int64)
+    into = (
+        ([], [])
+        if target is None
+        else ([torch.empty(w.shape) for w in layers] for layers in (weights, biases))
+    )
+    into_weights, into_biases = into
+    compiled.network(
+        spikes.trains.numpy(),
+        spikes.steps,
+        [_array(weight) for weight in weights],
+        [_array(bias) for bias in biases],
+        beta,
+        threshold,
+        zero,
+        None if target is None else _array(target[0]),
+        None if target is None else _array(target[1]),
+        [weight.numpy() for weight in into_weights],
+        [bias.numpy() for bias in into_biases],
+        scores.numpy(),
+        events.numpy(),
+        torch.get_num_threads(),
+    )
+    return Passed(scores, events, into_weights, into_biases)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -166,7 +195,12 @@ def _linear_backward(ctx, delta):  # type: ignore[no-untyped-def]
         into_bias.numpy(),
         torch.get_num_threads(),
     )
-    into_spikes = torch.einsum("kbto,koi->kbti", delta, weight) if ctx.inner else None
+    into_spikes = None
+    if ctx.inner:
+        into_spikes = torch.empty(*delta.shape[:3], weight.shape[2])
+        compiled.linear_through(
+            _array(weight), _array(delta), into_spikes.numpy(), torch.get_num_threads()
+        )
     return None, None, into_spikes, into_weight, into_bias
 
 
@@ -205,74 +239,6 @@ def _lif_backward(ctx, into_spikes, _trains):  # type: ignore[no-untyped-def]
     return gradient, None, None, None
 
 
-def _layer(
-    trains: Tensor,
-    steps: int,
-    carrier: Tensor | None,
-    weight: Tensor,
-    bias: Tensor,
-    beta: float,
-    threshold: float,
-    zero: bool,
-) -> tuple[Tensor, Tensor]:
-    del carrier
-    membrane = torch.empty(*trains.shape[:2], steps, weight.shape[1])
-    return membrane, _fire(trains, steps, weight, bias, beta, threshold, zero, membrane)
-
-
-def _fire(
-    trains: Tensor,
-    steps: int,
-    weight: Tensor,
-    bias: Tensor,
-    beta: float,
-    threshold: float,
-    zero: bool,
-    membrane: Tensor | None,
-) -> Tensor:
-    """The spike trains of a layer; its membranes are kept only where there is room for them."""
-    fired = _empty(trains.shape[0], trains.shape[1], weight.shape[1], steps)
-    compiled.layer(
-        trains.numpy(),
-        steps,
-        _array(weight),
-        _array(bias),
-        beta,
-        threshold,
-        zero,
-        None if membrane is None else membrane.numpy(),
-        fired.numpy(),
-        torch.get_num_threads(),
-    )
-    return fired
-
-
-def _layer_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
-    trains, _, carrier, weight, _, ctx.beta, ctx.threshold, ctx.zero = inputs
-    ctx.inner = carrier is not None
-    ctx.save_for_backward(trains, weight, output[0])
-
-
-def _layer_backward(ctx, into_spikes, _fired):  # type: ignore[no-untyped-def]
-    trains, weight, membrane = ctx.saved_tensors
-    into_weight, into_bias = torch.empty(weight.shape), torch.empty(weight.shape[:2])
-    into_inputs = torch.empty(*membrane.shape[:3], weight.shape[2]) if ctx.inner else None
-    compiled.layer_gradient(
-        trains.numpy(),
-        _array(weight),
-        membrane.numpy(),
-        _array(into_spikes),
-        ctx.beta,
-        ctx.threshold,
-        ctx.zero,
-        into_weight.numpy(),
-        into_bias.numpy(),
-        None if into_inputs is None else into_inputs.numpy(),
-        torch.get_num_threads(),
-    )
-    return None, None, into_inputs, into_weight, into_bias, None, None, None
-
-
 def _carry(counts: Tensor, carrier: Tensor) -> Tensor:
     del carrier
     return counts.clone()
@@ -301,13 +267,6 @@ for _signature, _forward, _backward, _setup in (
         _lif,
         _lif_backward,
         _lif_setup,
-    ),
-    (
-        "layer(Tensor trains, int steps, Tensor? carrier, Tensor weight, Tensor bias, "
-        "float beta, float threshold, bool zero) -> (Tensor, Tensor)",
-        _layer,
-        _layer_backward,
-        _layer_setup,
     ),
     ("carry(Tensor counts, Tensor carrier) -> Tensor", _carry, _carry_backward, _carry_setup),
 ):

@@ -1,5 +1,6 @@
 // Vectors of 512 bits, in 1, 2 or 4 registers as the machine has them, and transposes.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #if defined(__x86_64__)
@@ -10,9 +11,11 @@ namespace fedspike {
 namespace {
 
 typedef float Vec __attribute__((vector_size(64)));
+typedef int32_t Lanes __attribute__((vector_size(64)));
 typedef uint64_t Words __attribute__((vector_size(64)));
 constexpr int LANES = 16;      // floats in a Vec
 constexpr int WORD_LANES = 8;  // words in Words
+constexpr int PANEL = 8;       // vectors that are worked on in registers at a time
 
 inline Vec load(const float *p) {
     Vec v;
@@ -20,6 +23,24 @@ inline Vec load(const float *p) {
     return v;
 }
 inline void store(float *p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+inline int64_t whole_vectors(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
+
+// Calls panel(V - 1, offset, kept) for one panel of V vectors after the other; `kept` of its numbers are real.
+template <typename Panel>
+inline void for_panels(int64_t count, const Panel &panel) {
+    for (int64_t offset = 0; offset < count; offset += PANEL * LANES) {
+        const int64_t kept = std::min<int64_t>(PANEL * LANES, count - offset);
+        panel((kept - 1) / LANES, offset, kept);
+    }
+}
+
+// The first `columns` of each row, from rows of one stride to rows of another.
+inline void copy_rows(int64_t rows, int64_t columns, const float *from, int64_t from_stride, float *to,
+                      int64_t to_stride) {
+    for (int64_t row = 0; row < rows; ++row)
+        std::memcpy(to + row * to_stride, from + row * from_stride, columns * sizeof(float));
+}
 
 // Lane by lane, the 64-bit products of the low halves of two words.
 inline Words low_products(Words a, Words b) {
