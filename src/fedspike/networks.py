@@ -139,12 +139,12 @@ class SNN:
     code: RateCode
 
     def bytes_per_sample(self, device: str) -> int:
-        """Memory of a training step, about: bits, membranes and gradients, or plain floats."""
+        """Memory of a training step, about: pixels and their spikes as bits, or all as plain floats."""
         pixels, *neurons = self.architecture.layers
         steps = self.code.time_steps
         if device != "cpu" or not kernels.ACTIVE:
             return 12 * steps * (pixels + sum(neurons))
-        return 4 * pixels + (pixels + sum(neurons)) * -(-steps // 64) * 8 + 8 * steps * sum(neurons)
+        return 4 * pixels + 8 * pixels * -(-steps // 64)
 
     def run(
         self,

@@ -187,13 +187,15 @@ def train(
     positions, present = positions.to(pixels.device), present.to(pixels.device)
     parameters = {name: weight.clone() for name, weight in start.items()}
     memory = training.optimiser.start(parameters)
+    room = pixels.new_empty(positions[:, 0].numel(), pixels.shape[1])  # for the batches, in turn
     losses = torch.zeros(len(shown), dtype=torch.float64)
     spikes_in: dict[str, Tensor] = {}
 
     for step in range(max(steps)):
         k = sum(count > step for count in steps)  # the clients that are still training
         now, real = positions[:k, step], present[:k, step]
-        x = pixels.index_select(0, now.flatten()).view(*now.shape, -1)
+        x = torch.index_select(pixels, 0, now.flatten(), out=room[: now.numel()])
+        x = x.view(*now.shape, -1)
         y = labels[now]
         if not full[step]:
             x[~real] = 0
