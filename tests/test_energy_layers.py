@@ -396,3 +396,14 @@ def test_the_break_even_of_a_layer_without_bias() -> None:
     phi = break_even.balance(layer, one, "memory", ann=tiny, snn=tiny).spikes(5)
     crossing = (cost(None, 0) - cost(5, 0)) / (cost(5, 784) - cost(5, 0))
     assert phi == pytest.approx(crossing, rel=1e-9)
+
+
+@pytest.mark.parametrize("network", [ANN, *NETWORKS])
+@given(a=st.integers(0, 50), b=st.integers(0, 50), up=st.integers(0, 2), down=st.integers(0, 2))
+def test_what_is_sent_and_averaged_adds_up_over_clients(
+    network: Network, a: int, b: int, up: int, down: int
+) -> None:
+    parts = [exchange(network, a, up, down), exchange(network, b, up, down)]
+    assert whole(merge(parts)) == whole(exchange(network, a + b, up, down))
+    parts = [aggregation(network, a), aggregation(network, b)]
+    assert whole(merge(parts)) == whole(aggregation(network, a + b))
