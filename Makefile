@@ -3,7 +3,7 @@
 
 VENV        := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
-INSTALLED   := pyproject.toml constraints.txt CMakeLists.txt \
+INSTALLED   := pyproject.toml constraints.txt CMakeLists.txt tests/referees.txt \
                $(wildcard src/fedspike/kernels/*.?pp src/fedspike/*/__init__.py)
 NEW_ENOUGH  := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
@@ -52,6 +52,7 @@ $(VENV)/.runtime: $(INSTALLED) | $(VENV)/.created
 
 $(VENV)/.test: $(INSTALLED) | $(VENV)/.created
 	$(PIP_INSTALL) -e '.[test]'
+	$(PIP_INSTALL) --no-deps -r tests/referees.txt
 	@touch $(VENV)/.runtime $@
 
 # The rivals' packages stay out of the product's environment.

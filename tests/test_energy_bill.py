@@ -22,6 +22,7 @@ from fedspike.energy.bill import (
 )
 from fedspike.energy.counts import (
     ARITHMETIC,
+    INFERENCE,
     MEMORY,
     PHASES,
     Activity,
@@ -184,7 +185,7 @@ def test_levels_are_where_they_belong() -> None:
     for phase in PHASES:
         for operation in (*ARITHMETIC, *MEMORY):
             level = level_of(phase, operation)
-            if phase in ("encode", "forward", "neuron"):
+            if phase in INFERENCE:
                 synaptic = phase == "forward" and operation in ("mac", "ac")
                 rest: Level = "memory" if operation in MEMORY else "compute"
                 assert level == ("study" if synaptic else rest)

@@ -20,6 +20,7 @@ from fedspike.energy.counts import (
     BYTES_PER_WORD,
     INFERENCE,
     MEMORY,
+    BatchNorm,
     Counts,
     Network,
     entries,
@@ -52,18 +53,20 @@ class Footprint:
 def footprint(network: Network) -> Footprint:
     """One memory for all weights and biases, one for all potentials, one for all inputs and outputs.
 
-    A 32-bit word for each; an ANN has no potentials.
+    A 32-bit word for each; an ANN has no potentials. The mean and variance of a normalisation are in the
+    scale and shift that a test uses, two words for each of its groups.
 
     >>> from fedspike.energy.counts import Dense
     >>> footprint(Network({"hidden": Dense(784, 100), "output": Dense(100, 10)}, time_steps=50))
     Footprint(parameters=318040, potentials=440, activations=3576)
     """
-    layers = list(network.layers.values())
-    neurons = sum(layer.outputs for layer in layers)
+    layers, entered = list(network.layers.values()), network.entered.values()
+    neurons = sum(layer.outputs for layer in network.synapses.values())
+    words = sum(2 * x.groups if isinstance(x, BatchNorm) else x.parameters for x in layers)
     return Footprint(
-        parameters=BYTES_PER_WORD * network.parameters,
+        parameters=BYTES_PER_WORD * words,
         potentials=0 if network.time_steps is None else BYTES_PER_WORD * neurons,
-        activations=BYTES_PER_WORD * (layers[0].inputs + neurons),
+        activations=BYTES_PER_WORD * (layers[0].inputs + sum(x.outputs for x in entered)),
     )
 
 

@@ -10,7 +10,8 @@ with phi spikes per synapse and inference, rho spikes out of a neuron and infere
 of zero inputs that the ANN's hardware skips and B the samples for which it reads a weight once. It is
 the comparison of the two bills without the encoder, divided by the I*O synapses: published conditions
 (Davidson and Furber, "Comparison of Artificial and Spiking Neural Networks on Digital Hardware",
-Frontiers in Neuroscience 15, 2021) leave out the terms in E_s, E_b, E_y and E_reset.
+Frontiers in Neuroscience 15, 2021) leave out the terms in E_s, E_b, E_y and E_reset. A layer without bias
+has no E_add and E_b. A convolution has no such condition: at its edge an event meets fewer synapses.
 """
 
 import math
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from fedspike.energy.bill import LEVELS, Footprint, Level, level_of, price_of
-from fedspike.energy.counts import Dense
+from fedspike.energy.layers import Dense, Synapses
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
 
@@ -61,7 +62,7 @@ class Balance:
 
 
 def balance(
-    layer: Dense,
+    layer: Synapses,
     profile: Profile,
     level: Level,
     *,
@@ -74,8 +75,14 @@ def balance(
 
     `zeros_skipped` is gamma and `weight_reuse` is B.
 
-    Raises InputError where an operation has no price, since then nothing can be said.
+    Raises InputError where an operation has no price, or the layer is not Dense: nothing can be said then.
     """
+    if not isinstance(layer, Dense):
+        raise InputError(
+            f"a break-even of a {type(layer).__name__}",
+            expected="a Dense layer",
+            fix="compare the two bills of the network instead",
+        )
     if LEVELS.index(level) > LEVELS.index("memory"):
         raise InputError(
             f"a break-even at level {level}",
@@ -90,14 +97,16 @@ def balance(
         return _pj(profile, phase, operation, level, ann)
 
     product = conventional("forward", "mac") + conventional("forward", "read_weight") / weight_reuse
-    neuron = [conventional("neuron", name) for name in ("compare", "read_bias", "write_output")]
+    without = () if layer.bias else ("add", "read_bias")
+    once = [name for name in ("compare", "read_bias", "write_output") if name not in without]
+    neuron = sum((conventional("neuron", name) for name in once), Fraction(0))
     return Balance(
         spike=spiking("forward", PER_SPIKE) + spiking("forward", ["read_input"]) / layer.outputs,
-        step=spiking("neuron", PER_STEP),
+        step=spiking("neuron", [name for name in PER_STEP if name not in without]),
         out=spiking("neuron", ["add", "write_output"]),
         ann=(1 - Fraction(zeros_skipped)) * product
         + conventional("forward", "read_input") / layer.outputs
-        + sum(neuron, Fraction(0)) / layer.inputs,
+        + neuron / layer.inputs,
         inputs=layer.inputs,
     )
 

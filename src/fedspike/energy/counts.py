@@ -1,38 +1,37 @@
 """Operation counts: integers, additive over samples, clients and rounds.
 
 `count` says what a network did, from what was really seen (`Activity`), by phase, layer and operation.
-For a fully connected layer with I inputs, O outputs and T time steps, n samples, and theta events
-that entered it (and theta_out that left it) over all steps of all samples:
-
-    phase              ANN                                    SNN
-    encode             -                                      n*T*I draws and comparisons, n*I pixels
-                                                              read, theta spikes written
-    forward            n*I*O MAC (zero-skipping: theta*O)     theta*O AC and address
-      reads            n*I inputs, n*I*O weights              theta inputs, theta*O weights and potentials
-      writes           -                                      theta*O potentials
-    neuron             n*O comparisons                        n*T*O (multiply, add, compare), theta_out resets
-      reads            n*O biases                             n*T*O biases and potentials
-      writes           n*O outputs                            n*T*O potentials, theta_out spikes
-    backward_weights   n*I*O MAC (zero-skipping: theta*O)     theta*O AC
-    backward_inputs    n*I*O MAC                              n*T*I*O MAC; neither for the first layer
-    surrogate          n*O multiply                           n*T*O (4 multiply, 2 add, 1 compare)
-    optimiser          per parameter and step: SGD 1 multiply, 1 add; Adam 11 multiply, 4 add, 1 sqrt
-
-Memory accesses are of 32-bit words. They follow Lemaire et al., "An Analytical Estimation of Spiking
-Neural Networks Energy Efficiency", ICONIP 2022, without the factor I that its Eq. 2.4 has too much;
-training follows Yin et al., "SATA: Sparsity-Aware Training Accelerator for Spiking Neural Networks",
-IEEE TCAD 2023. Ours are the encoder's row and the selection of the surrogate, counted as a comparison.
-Not counted: memory accesses of training, gradients of biases, the loss, the search for the best score.
+The table of what each layer does is at the top of `energy/rules.py`, the layers' sizes are in
+`energy/layers.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, get_args
 
+from fedspike.energy import rules
+from fedspike.energy.layers import BatchNorm, Convolution, Dense, Layer, Pool, Synapses, fan_out
+from fedspike.energy.rules import Operations, Phases, Seen
 from fedspike.errors import InputError
 
-Operations = dict[str, int]
-"""How often each kind of operation was done, e.g. {"mac": 79400, "ac": 0}."""
+__all__ = [
+    "Activity",
+    "BatchNorm",
+    "Convolution",
+    "Counts",
+    "Dense",
+    "Network",
+    "Operations",
+    "Pool",
+    "aggregation",
+    "count",
+    "entries",
+    "exchange",
+    "fan_out",
+    "forward_operations",
+    "merge",
+]
 
 Counts = dict[str, dict[str, Operations]]
 """phase -> layer -> operation -> how often."""
@@ -41,62 +40,55 @@ ARITHMETIC = ("mac", "ac", "multiply", "add", "compare", "sqrt", "draw", "addres
 READS = ("read_input", "read_weight", "read_bias", "read_potential")
 MEMORY = (*READS, "write_potential", "write_output")
 BYTES = ("uplink_bytes", "downlink_bytes")
-INFERENCE = ("encode", "forward", "neuron")
+# Phases that only networks with such layers have.
+BETWEEN: Mapping[type, str] = {Pool: "pool", BatchNorm: "normalise"}
+INFERENCE = ("encode", "forward", *BETWEEN.values(), "neuron")
 TRAINING = ("backward_weights", "backward_inputs", "surrogate", "optimiser")
 PHASES = (*INFERENCE, *TRAINING, "aggregation", "exchange")
 ENCODER = "input"  # what the phase `encode` has in place of a layer's name
 BYTES_PER_WORD = 4
-OPTIMISERS: dict[str, Operations] = {
-    "sgd": {"multiply": 1, "add": 1},
-    "adam": {"multiply": 11, "add": 4, "sqrt": 1},
-}
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A fully connected layer with a bias for each output."""
-
-    inputs: int
-    outputs: int
-
-    @property
-    def synapses(self) -> int:
-        """Weights, I*O."""
-        return self.inputs * self.outputs
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases."""
-        return self.synapses + self.outputs
 
 
 @dataclass(frozen=True)
 class Network:
-    """What is counted: layers from input to output, and how they are driven and trained.
+    """What is counted: layers from input to output, and how they are driven, read and trained.
 
+    Behind each layer with weights there are neurons; a BatchNorm that follows it is in between. The output
+    layer of an SNN answers with its spikes or, read-out "membrane", with potentials that have no threshold.
     `time_steps` is None for an ANN. The code "direct" feeds real pixels to the first layer of an SNN at
     every step, `current_cached` says that its product is made once per sample and kept.
     """
 
-    layers: Mapping[str, Dense]
+    layers: Mapping[str, Layer]
     time_steps: int | None = None
     code: Literal["rate", "direct"] = "rate"
     optimiser: Literal["sgd", "adam"] = "adam"
     current_cached: bool = False
+    readout: Literal["spikes", "membrane"] = "spikes"
 
     def __post_init__(self) -> None:
-        for name, layer in self.layers.items():
-            if type(layer) is not Dense:
-                raise InputError(
-                    f"layer {name} is a {type(layer).__name__}",
-                    expected="a layer whose operations there is a rule for: Dense",
-                    fix="leave the energy of this network out, or add a rule to energy/counts.py",
-                )
         if not self.layers or (self.time_steps is not None and self.time_steps < 1):
             raise InputError(
                 f"layers = {list(self.layers)}, time_steps = {self.time_steps}",
                 expected="at least one layer, and at least one time step (None for an ANN)",
                 fix="the founding study has the layers hidden and output and 50 time steps",
+            )
+        before: Layer | None = None
+        for name, layer in self.layers.items():
+            _fits(name, layer, before, self.time_steps)
+            before = layer
+        names = list(self.entered)
+        if not {names[0], names[-1]} <= self.synapses.keys():
+            raise InputError(
+                f"layers from {names[0]} to {names[-1]}, one of them a Pool",
+                expected="weights in the layer that is entered first and in the one entered last",
+                fix="pool in between",
+            )
+        if self.readout == "membrane" and self.time_steps is None:
+            raise InputError(
+                "a membrane read-out without time steps",
+                expected="an SNN: the neurons of an ANN have no membrane",
+                fix='give time_steps, or readout = "spikes"',
             )
 
     @property
@@ -104,29 +96,68 @@ class Network:
         """Learned numbers of all layers."""
         return sum(layer.parameters for layer in self.layers.values())
 
+    @property
+    def synapses(self) -> dict[str, Synapses]:
+        """The layers with weights, which have neurons behind them."""
+        found = self.layers.items()
+        return {name: layer for name, layer in found if isinstance(layer, Synapses)}
+
+    def spikes_enter(self, name: str) -> bool:
+        """Whether a layer's inputs are spikes, each an accumulate; if not they are real values.
+
+        Real are those of an ANN, of the first layer under the direct code, and averages of spikes.
+        """
+        names = list(self.entered)
+        at = names.index(name)
+        if self.time_steps is None or (at == 0 and self.code == "direct"):
+            return False
+        before = self.entered[names[at - 1]] if at else None
+        return not (isinstance(before, Pool) and before.kind == "average")
+
+    @property
+    def entered(self) -> dict[str, Synapses | Pool]:
+        """The layers that events enter: all but the normalisations, which every value goes through."""
+        found = self.layers.items()
+        return {name: layer for name, layer in found if not isinstance(layer, BatchNorm)}
+
 
 @dataclass(frozen=True)
 class Activity:
     """What was really seen: adds up over batches, clients and rounds.
 
     `samples` were shown and `steps` of the optimiser made. `events_in[layer]` are the spikes, or for an
-    ANN the non-zero values, that entered the layer, and `events_out` the spikes that left the last one.
-    For the first layer under the direct code they are the samples' non-zero pixels, counted once.
+    ANN the non-zero values, that entered the layer (not a BatchNorm, which has no events), and
+    `events_out` the spikes that left the last one. `synapses_met[layer]` are the synapses that the events
+    of a Convolution met, `(events * fan_out(layer)).sum()`; those of a Dense layer follow from its events.
+    For the first layer under the direct code both are of the samples' pixels that are not 0, counted once.
     """
 
     samples: int
     steps: int
     events_in: Mapping[str, int]
     events_out: int = 0
+    synapses_met: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Activity") -> "Activity":
-        layers = dict.fromkeys((*self.events_in, *other.events_in))
         return Activity(
             self.samples + other.samples,
             self.steps + other.steps,
-            {name: self.events_in.get(name, 0) + other.events_in.get(name, 0) for name in layers},
+            _sum(self.events_in, other.events_in),
             self.events_out + other.events_out,
+            _sum(self.synapses_met, other.synapses_met),
         )
+
+    def met(self, name: str, layer: Synapses) -> int:
+        """Synapses that the events of a layer met."""
+        if isinstance(layer, Dense):
+            return self.events_in[name] * layer.outputs
+        return self.synapses_met[name]
+
+    def left(self, network: Network) -> dict[str, int]:
+        """Events that left each layer that events enter: those that entered the next one."""
+        _, *following = network.entered
+        leaving = [*(self.events_in[name] for name in following), self.events_out]
+        return dict(zip(network.entered, leaving, strict=True))
 
 
 def count(
@@ -145,39 +176,35 @@ def count(
     [1121500, 48500]
     """
     _possible(network, activity)
-    n, steps = activity.samples, network.time_steps
+    kinds = {type(layer) for layer in network.layers.values()}
+    absent = {phase for kind, phase in BETWEEN.items() if kind not in kinds}
     phases = (*INFERENCE, *TRAINING) if training else INFERENCE
-    counts: Counts = {phase: {} for phase in phases}
-    names = list(network.layers)
-    leaving = [*(activity.events_in[name] for name in names[1:]), activity.events_out]
-    if steps is not None and network.code == "rate":
-        inputs, spikes = network.layers[names[0]].inputs, activity.events_in[names[0]]
-        counts["encode"][ENCODER] = _encoder(inputs, n, steps, spikes)
-    for name, events_out in zip(names, leaving, strict=True):
-        layer, first, events = network.layers[name], name == names[0], activity.events_in[name]
-        if steps is None:
-            done = _conventional(layer, n, events if skip_zeros else n * layer.inputs)
-        elif first and network.code == "direct":
-            passes = 1 if network.current_cached else steps
-            values = passes * (events if skip_zeros else n * layer.inputs)
-            done = _driven(layer, n, steps, passes, values, events_out)
-        else:
-            done = _spiking(layer, n, steps, events, events_out)
-        if first:
-            del done["backward_inputs"]
-        updates = activity.steps * layer.parameters
-        each = OPTIMISERS[network.optimiser]
-        done["optimiser"] = {operation: k * updates for operation, k in each.items()}
+    counts: Counts = {phase: {} for phase in phases if phase not in absent}
+    if network.time_steps is not None and network.code == "rate":
+        first = next(iter(network.entered))
+        seen = _seen(network, activity, first)
+        counts["encode"][ENCODER] = rules.encoder(network.layers[first].inputs, seen)
+    each = rules.OPTIMISERS[network.optimiser]
+    for name, layer in network.layers.items():
+        done = _done(network, activity, name, skip_zeros, training)
+        if layer.parameters:
+            updates = activity.steps * layer.parameters
+            done["optimiser"] = {operation: k * updates for operation, k in each.items()}
         for phase in done.keys() & counts.keys():
             counts[phase][name] = done[phase]
     return counts
 
 
 def aggregation(network: Network, clients: int) -> Counts:
-    """The server's weighted mean of the clients' models: a MAC per client and parameter."""
+    """The server's weighted mean of the clients' models: a MAC per client and parameter.
+
+    Statistics of a BatchNorm take three for each mean and variance.
+    """
     return {
         "aggregation": {
-            name: {"mac": clients * layer.parameters} for name, layer in network.layers.items()
+            name: {"mac": clients * (layer.parameters + 3 * _statistics(layer))}
+            for name, layer in network.layers.items()
+            if layer.parameters
         }
     }
 
@@ -192,10 +219,9 @@ def exchange(network: Network, clients: int, copies_up: int = 1, copies_down: in
     copies = dict(zip(BYTES, (copies_up, copies_down), strict=True))
     return {
         "exchange": {
-            name: {
-                way: k * clients * layer.parameters * BYTES_PER_WORD for way, k in copies.items()
-            }
+            name: {way: k * clients * _sent(layer) * BYTES_PER_WORD for way, k in copies.items()}
             for name, layer in network.layers.items()
+            if layer.parameters
         }
     }
 
@@ -240,95 +266,115 @@ def forward_operations(
     return {"mac": 0, "ac": sum(spikes_in[layer] * o for layer, (_, o) in sizes.items())}
 
 
-def _encoder(inputs: int, n: int, steps: int, spikes: int) -> Operations:
-    """A pixel is read once and compared with a random number at every step."""
-    drawn = n * steps * inputs
-    return {"draw": drawn, "compare": drawn, "read_input": n * inputs, "write_output": spikes}
+def _done(
+    network: Network, activity: Activity, name: str, skip_zeros: bool, training: bool
+) -> Phases:
+    """What one layer did, by the rules."""
+    layer, names = network.layers[name], list(network.entered)
+    if isinstance(layer, BatchNorm):
+        passed = Seen(activity.samples, activity.steps, network.time_steps, 0, 0, 0)
+        return rules.normalisation(layer, passed, training=training)
+    seen = _seen(network, activity, name)
+    if isinstance(layer, Pool):
+        return rules.pooling(layer, seen)
+    how = {"normalised": name in _normalised(network), "fires": True}
+    if name == names[-1]:
+        how["fires"] = network.readout == "spikes"
+    if network.time_steps is None:
+        done = rules.conventional(layer, seen, skip_zeros=skip_zeros)
+    elif name == names[0] and network.code == "direct":
+        cached = network.current_cached
+        done = rules.driven(layer, seen, cached=cached, skip_zeros=skip_zeros, **how)
+    else:
+        done = rules.spiking(layer, seen, spikes=network.spikes_enter(name), **how)
+    if name == names[0]:
+        del done["backward_inputs"]
+    return done
 
 
-def _conventional(layer: Dense, n: int, values: int) -> dict[str, Operations]:
-    """A layer of an ANN that multiplies with `values` inputs."""
-    outputs, products = n * layer.outputs, values * layer.outputs
-    return {
-        "forward": {"mac": products, "read_input": n * layer.inputs, "read_weight": products},
-        "neuron": {"compare": outputs, "read_bias": outputs, "write_output": outputs},
-        "backward_weights": {"mac": products},
-        "backward_inputs": {"mac": n * layer.synapses},
-        "surrogate": {"multiply": outputs},
-    }
+def _seen(network: Network, activity: Activity, name: str) -> Seen:
+    layer, events = network.layers[name], activity.events_in[name]
+    met = activity.met(name, layer) if isinstance(layer, Synapses) else events
+    return Seen(
+        *(activity.samples, activity.steps, network.time_steps, events, met),
+        events_out=activity.left(network)[name],
+    )
 
 
-def _spiking(
-    layer: Dense, n: int, steps: int, events: int, events_out: int
-) -> dict[str, Operations]:
-    """A layer of LIF neurons that spikes enter."""
-    met = events * layer.outputs
-    return {
-        "forward": {
-            **{"ac": met, "address": met, "read_input": events, "read_weight": met},
-            **{"read_potential": met, "write_potential": met},
-        },
-        "neuron": _membranes(n * steps * layer.outputs, events_out),
-        "backward_weights": {"ac": met},
-        "backward_inputs": {"mac": n * steps * layer.synapses},
-        "surrogate": _surrogate(n * steps * layer.outputs),
-    }
+def _normalised(network: Network) -> set[str]:
+    """Layers with a BatchNorm behind them."""
+    pairs = pairwise(network.layers)
+    return {name for name, after in pairs if isinstance(network.layers[after], BatchNorm)}
 
 
-def _driven(
-    layer: Dense, n: int, steps: int, passes: int, values: int, events_out: int
-) -> dict[str, Operations]:
-    """A first layer of LIF neurons under the direct code: `values` real inputs in so many passes.
-
-    A cached current is written once and already holds the bias: what is read in its place later.
-    """
-    products, updates = values * layer.outputs, n * steps * layer.outputs
-    inputs = n * passes * layer.inputs
-    cached = passes < steps
-    return {
-        "forward": {
-            **{"mac": products, "read_input": inputs, "read_weight": products},
-            "write_output": n * layer.outputs if cached else 0,
-        },
-        "neuron": _membranes(updates, events_out),
-        # With a constant input the gradient is that of the current's sum over time.
-        "backward_weights": {"mac": products, "add": updates if cached else 0},
-        "backward_inputs": {},
-        "surrogate": _surrogate(updates),
-    }
+def _statistics(layer: Layer) -> int:
+    """Means, and as many variances, that clients send."""
+    return layer.groups if isinstance(layer, BatchNorm) and layer.pooled else 0
 
 
-def _membranes(updates: int, events_out: int) -> Operations:
-    """Leak, bias and threshold of every neuron at every step, and a subtraction for each spike."""
-    return {
-        **{"multiply": updates, "add": updates + events_out, "compare": updates},
-        **{"read_bias": updates, "read_potential": updates, "write_potential": updates},
-        "write_output": events_out,
-    }
+def _sent(layer: Layer) -> int:
+    return layer.parameters + 2 * _statistics(layer)
 
 
-def _surrogate(updates: int) -> Operations:
-    """The arctangent's slope and the recurrence backward in time."""
-    return {"multiply": 4 * updates, "add": 2 * updates, "compare": updates}
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in dict.fromkeys((*one, *other))}
+
+
+def _fits(name: str, layer: object, before: Layer | None, time_steps: int | None) -> None:
+    """Raise where there is no rule for a layer, or none for it behind the one before."""
+    if not isinstance(layer, Layer):
+        raise InputError(
+            f"layer {name} is a {type(layer).__name__}",
+            expected=f"a layer with a rule: {', '.join(kind.__name__ for kind in get_args(Layer))}",
+            fix="leave the energy of this network out, or add a rule to energy/rules.py",
+        )
+    steps = 1 if time_steps is None else time_steps
+    if before is not None and layer.inputs != before.outputs:
+        raise InputError(
+            f"layer {name} has {layer.inputs} inputs behind {before.outputs} outputs",
+            expected="as many inputs as the layer before has outputs",
+            fix="correct the sizes",
+        )
+    if isinstance(layer, BatchNorm) and (
+        not isinstance(before, Synapses) or layer.time_steps not in (1, steps)
+    ):
+        raise InputError(
+            f"layer {name}: {layer} behind {before}, in a network of {steps} time steps",
+            expected="a layer with weights before it, and statistics for all steps or for each",
+            fix="put it between the weights and the neurons; time_steps is 1 or the network's",
+        )
 
 
 def _possible(network: Network, activity: Activity) -> None:
     """Raise where an activity is not of this network, or more than all neurons can show."""
-    steps = 1 if network.time_steps is None else network.time_steps
-    names = list(network.layers)
-    most = {name: activity.samples * steps * network.layers[name].inputs for name in names}
+    shown = dict.fromkeys(network.entered, activity.samples * (network.time_steps or 1))
+    names = list(shown)
+    out = shown[names[-1]] * network.layers[names[-1]].outputs
     if network.time_steps is not None and network.code == "direct":
-        most[names[0]] = activity.samples * network.layers[names[0]].inputs
-    seen = dict(activity.events_in)
-    most_out = activity.samples * steps * network.layers[names[-1]].outputs
+        shown[names[0]] = activity.samples
+    most = {name: n * network.layers[name].inputs for name, n in shown.items()}
+    most_out = 0 if network.readout == "membrane" else out
+    meeting = {name: x for name, x in network.synapses.items() if isinstance(x, Convolution)}
     if (
-        seen.keys() != most.keys()
+        activity.events_in.keys() != most.keys()
+        or activity.synapses_met.keys() != meeting.keys()
         or min(activity.samples, activity.steps) < 0
-        or any(not 0 <= seen[name] <= most[name] for name in names)
+        or any(not 0 <= activity.events_in[name] <= most[name] for name in most)
         or not 0 <= activity.events_out <= most_out
     ):
         raise InputError(
             f"{activity}",
-            expected=f"events into each layer of at most {most}, and at most {most_out} out",
+            expected=f"events into each layer of at most {most}, at most {most_out} out, and synapses_met "
+            f"of {list(meeting) or 'no layer'}",
             fix="count the events of the samples that `samples` counts, at every time step",
         )
+    for name, layer in meeting.items():
+        events, met = activity.events_in[name], activity.synapses_met[name]
+        each = fan_out(layer)
+        most_met = min(shown[name] * layer.synapses, events * int(each.max()))
+        if not events * int(each.min()) <= met <= most_met:
+            raise InputError(
+                f"{events} events that met {met} synapses of layer {name}",
+                expected=f"{each.min()} to {each.max()} each, and at most {most_met}",
+                fix="weight each event with its place in fan_out(layer), summed over all events",
+            )

@@ -1,0 +1,211 @@
+"""The layers whose operations there are rules for: their sizes, and the synapses that an event meets."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int64
+
+from fedspike.errors import InputError
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully connected layer of I inputs and O outputs: S = I*O synapses."""
+
+    inputs: int
+    outputs: int
+    bias: bool = True
+
+    @property
+    def synapses(self) -> int:
+        """Pairs of an input and an output that are connected."""
+        return self.inputs * self.outputs
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers: a weight per synapse, a bias per output."""
+        return self.synapses + self.bias * self.outputs
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A two-dimensional convolution with square kernels, over channels of `height` x `width`.
+
+    Padding has no neurons, so what a kernel has outside the image is no synapse. With K the kernel and P
+    the padding, an axis of H positions has floor((H + 2P - K) / stride) + 1 of them after it.
+
+    >>> layer = Convolution(in_channels=1, out_channels=8, kernel=3, height=28, width=28, padding=1)
+    >>> layer.inputs, layer.outputs, layer.parameters, layer.synapses
+    (784, 6272, 80, 53792)
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel: int
+    height: int
+    width: int
+    stride: int = 1
+    padding: int = 0
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        counts = (self.in_channels, self.out_channels, self.kernel, self.stride)
+        if (
+            min(counts) < 1
+            or not 0 <= self.padding < self.kernel
+            or self.kernel > min(self.height, self.width) + 2 * self.padding
+        ):
+            raise InputError(
+                f"{self}",
+                expected="channels, kernel and stride of at least 1, a padding of at least 0 that is "
+                "smaller than the kernel, and a kernel no larger than the padded image",
+                fix="for a 28 x 28 image, kernel = 3 with padding = 1 keeps the size",
+            )
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """Rows and columns after it."""
+        reach = 2 * self.padding - self.kernel
+        rows, columns = ((size + reach) // self.stride + 1 for size in (self.height, self.width))
+        return rows, columns
+
+    @property
+    def inputs(self) -> int:
+        """Neurons before it."""
+        return self.in_channels * self.height * self.width
+
+    @property
+    def outputs(self) -> int:
+        """Neurons after it."""
+        rows, columns = self.out_size
+        return self.out_channels * rows * columns
+
+    @property
+    def synapses(self) -> int:
+        """Pairs of an input and an output that are connected: the sum of all inputs' fan-out."""
+        return self.in_channels * int(fan_out(self).sum())
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers: out_channels x in_channels kernels, a bias per output channel."""
+        return self.out_channels * (self.in_channels * self.kernel**2 + self.bias)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The average or the maximum of windows of size x size that do not overlap and cover the image."""
+
+    kind: Literal["average", "max"]
+    channels: int
+    height: int
+    width: int
+    size: int = 2
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.height, self.width, self.size) < 1 or (
+            self.height % self.size or self.width % self.size
+        ):
+            raise InputError(
+                f"{self}",
+                expected="windows that do not overlap and leave no row or column over",
+                fix="choose a size that divides height and width, or pad before",
+            )
+
+    parameters = 0
+
+    @property
+    def inputs(self) -> int:
+        """Values before it."""
+        return self.channels * self.height * self.width
+
+    @property
+    def outputs(self) -> int:
+        """Values after it."""
+        return self.inputs // self.size**2
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisation between the synapses of the layer before it and their neurons.
+
+    Each channel of `positions` values (1 behind a dense layer) has its mean and variance, a learned scale
+    and, with `shift`, a learned offset; with `time_steps` T it has them for each step (BNTT, which has no
+    shift and whose synapses have no bias: Kim and Panda, "Revisiting Batch Normalization for Training
+    Low-Latency Deep Spiking Neural Networks From Scratch", Frontiers in Neuroscience 15, 2021). With
+    `pooled`, clients send mean and variance too, and the server pools them.
+
+    A normalisation that is folded into the weights before it does nothing: leave it out of the network.
+    """
+
+    channels: int
+    positions: int = 1
+    time_steps: int = 1
+    shift: bool = True
+    pooled: bool = True
+
+    @property
+    def inputs(self) -> int:
+        """Values before it, in one time step."""
+        return self.channels * self.positions
+
+    @property
+    def outputs(self) -> int:
+        """Values after it, in one time step."""
+        return self.inputs
+
+    @property
+    def groups(self) -> int:
+        """Means, and as many variances: one per channel and, in BNTT, time step."""
+        return self.channels * self.time_steps
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers: scales and shifts."""
+        return self.groups * (1 + self.shift)
+
+
+Synapses = Dense | Convolution
+"""Layers with weights; behind each of them there are neurons."""
+
+Layer = Synapses | Pool | BatchNorm
+
+
+def fan_out(layer: Convolution) -> Int64[np.ndarray, "height width"]:
+    """Synapses that an event at each position of any input channel meets.
+
+    Input i of an axis is connected to the outputs o with 0 <= i + padding - stride*o < kernel. So events
+    of shape [..., height, width] meet `(events * fan_out(layer)).sum()` synapses: never more than
+    out_channels * ceil(kernel / stride)^2 each, and just that many far from the edge where the stride
+    divides the kernel. An event that enters a Dense layer meets all its outputs.
+
+    >>> fan_out(Convolution(1, 1, kernel=3, height=4, width=4, padding=1)).tolist()
+    [[4, 6, 6, 4], [6, 9, 9, 6], [6, 9, 9, 6], [4, 6, 6, 4]]
+    """
+    rows, columns = (_offsets(layer, *axis).sum(1) for axis in _axes(layer))
+    met: np.ndarray = np.multiply.outer(layer.out_channels * rows, columns)
+    return met
+
+
+def weighted_fan_out(
+    layer: Synapses, weight: np.ndarray
+) -> Int64[np.ndarray, " input"] | Int64[np.ndarray, "channel height width"]:
+    """Synapses with a weight that is not 0, for each input; `weight` has the shape of torch's layers."""
+    per_input: np.ndarray = np.count_nonzero(weight, axis=0).astype(np.int64)
+    if isinstance(layer, Convolution):  # so far it is [channel, row, column] of the kernels
+        rows, columns = (_offsets(layer, *axis) for axis in _axes(layer))
+        per_input = np.einsum("ckl,hk,wl->chw", per_input, rows, columns)
+    return per_input
+
+
+def _axes(layer: Convolution) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Input and output positions along each axis."""
+    rows, columns = layer.out_size
+    return (layer.height, rows), (layer.width, columns)
+
+
+def _offsets(layer: Convolution, before: int, after: int) -> Int64[np.ndarray, "before kernel"]:
+    """How many outputs an input position meets with each row (or column) of the kernel."""
+    offset = np.arange(before)[:, None] + layer.padding - layer.stride * np.arange(after)
+    met: np.ndarray = (offset[:, :, None] == np.arange(layer.kernel)).sum(1).astype(np.int64)
+    return met

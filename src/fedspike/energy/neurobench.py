@@ -1,0 +1,154 @@
+"""NeuroBench's metrics of a trained model, from its parameters and what it did in the test.
+
+Definitions of Yik et al., "The NeuroBench framework for benchmarking neuromorphic computing algorithms
+and systems", Nature Communications 16, 2025, with the same integers as its package (2.3.0), which the
+tests hold against these:
+
+    footprint               bytes of parameters and buffers
+    connection sparsity     weights that are 0 / weights; biases are not counted
+    activation sparsity     outputs of neurons that are 0 / outputs, over layers, time steps and samples
+    effective MACs, ACs     products of an input and a weight that are both not 0, per sample: ACs where
+                            the inputs are spikes, MACs where they are real values
+    dense operations        the same with all inputs and weights taken as not 0
+
+A layer without an activation function behind it has no neurons here: an ANN's output layer, a membrane
+read-out. The package calls a layer spiking whose inputs of a batch happen to be all -1, 0 or 1, we go by
+the network; and it rounds the connection sparsity to 4 digits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedspike.energy.counts import Activity, Network
+from fedspike.energy.layers import Dense, Synapses, weighted_fan_out
+from fedspike.errors import InputError
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The metrics, operations per sample; None is not known.
+
+    `activation_sparsity` is None for a network without neurons, the effective operations where weights
+    are 0 and nobody said which inputs met them.
+    """
+
+    footprint_bytes: int
+    connection_sparsity: float
+    activation_sparsity: float | None
+    effective_macs: float | None
+    effective_acs: float | None
+    dense_operations: int
+
+
+def metrics(
+    parameters: Mapping[str, np.ndarray],
+    network: Network,
+    tested: Activity,
+    events_by_input: Mapping[str, np.ndarray] | None = None,
+) -> Metrics:
+    """The metrics of a model in a test.
+
+    `parameters` are all arrays of the model, buffers too; the weights of layer l are `l.weight`, in the
+    shape that torch gives them. `events_by_input[l]` splits `tested.events_in[l]` by input, [input] or
+    [channel, height, width]: needed only for a layer some of whose weights are 0, as in a quantised ANN.
+
+    Raises InputError if nothing was tested, or an array does not fit its layer.
+
+    >>> from fedspike.energy.layers import Dense
+    >>> weights = {"output.weight": np.ones((2, 4), np.float32), "output.bias": np.zeros(2, np.float32)}
+    >>> network = Network({"output": Dense(4, 2)}, time_steps=5)
+    >>> found = metrics(weights, network, Activity(10, 0, {"output": 30}, events_out=20))
+    >>> found.effective_acs, found.dense_operations, found.activation_sparsity, found.footprint_bytes
+    (6.0, 40, 0.8, 40)
+    """
+    if tested.samples == 0:
+        raise InputError(
+            "metrics of a test of 0 samples", expected="a test", fix="test on at least one sample"
+        )
+    weights = {name: _weight(parameters, name, x) for name, x in network.synapses.items()}
+    synapses = sum(weight.size for weight in weights.values())
+    connected = sum(int(np.count_nonzero(weight)) for weight in weights.values())
+    products: dict[bool, float | None] = {}
+    for spikes in (False, True):
+        done = [
+            _effective(network, name, weight, tested, events_by_input or {})
+            for name, weight in weights.items()
+            if network.spikes_enter(name) == spikes
+        ]
+        known = [number for number in done if number is not None]
+        products[spikes] = sum(known) / tested.samples if len(known) == len(done) else None
+    return Metrics(
+        footprint_bytes=sum(array.nbytes for array in parameters.values()),
+        connection_sparsity=(synapses - connected) / synapses,
+        activation_sparsity=_activation_sparsity(network, tested),
+        effective_macs=products[False],
+        effective_acs=products[True],
+        dense_operations=sum(
+            _runs(network, name) * layer.synapses for name, layer in network.synapses.items()
+        ),
+    )
+
+
+def _weight(parameters: Mapping[str, np.ndarray], name: str, layer: Synapses) -> np.ndarray:
+    shape: tuple[int, ...]
+    if isinstance(layer, Dense):
+        shape = (layer.outputs, layer.inputs)
+    else:
+        shape = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
+    weight = parameters.get(f"{name}.weight")
+    if weight is None or weight.shape != shape:
+        raise InputError(
+            f"{name}.weight: {'missing' if weight is None else f'shape {weight.shape}'}",
+            expected=f"an array of shape {shape}",
+            fix="pass all parameters of the model, under the names of the network's layers",
+        )
+    return weight
+
+
+def _runs(network: Network, name: str) -> int:
+    """How often a sample runs a layer: once in an ANN, at each time step unless its current is kept."""
+    kept = (
+        network.current_cached and network.code == "direct" and name == next(iter(network.layers))
+    )
+    return 1 if network.time_steps is None or kept else network.time_steps
+
+
+def _effective(
+    network: Network,
+    name: str,
+    weight: np.ndarray,
+    tested: Activity,
+    events_by_input: Mapping[str, np.ndarray],
+) -> int | None:
+    """Products of an event and a weight that are not 0; None if nobody knows which events met which."""
+    layer = network.synapses[name]
+    met: int | None = tested.met(name, layer)
+    if not weight.all():
+        met = None
+        if name in events_by_input:
+            events = events_by_input[name]
+            reach = weighted_fan_out(layer, weight)
+            if events.shape != reach.shape or events.sum() != tested.events_in[name]:
+                raise InputError(
+                    f"{events.sum()} events of shape {events.shape} into layer {name}",
+                    expected=f"{tested.events_in[name]} events of shape {reach.shape}",
+                    fix="count the events of the same test, for each input of the layer",
+                )
+            met = int((events * reach).sum())
+    # Pixels under the direct code are counted once, but may be multiplied at each step.
+    first = name == next(iter(network.layers))
+    pixels = network.time_steps is not None and network.code == "direct" and first
+    return met if met is None or not pixels else met * _runs(network, name)
+
+
+def _activation_sparsity(network: Network, tested: Activity) -> float | None:
+    """Spikes, or values behind a ReLU, leave the neurons of a layer and enter the next one."""
+    with_neurons = dict(network.synapses)
+    if network.time_steps is None or network.readout == "membrane":
+        del with_neurons[list(with_neurons)[-1]]
+    left, steps = tested.left(network), network.time_steps or 1
+    outputs = tested.samples * steps * sum(layer.outputs for layer in with_neurons.values())
+    fired = sum(left[name] for name in with_neurons)
+    return (outputs - fired) / outputs if outputs else None
