@@ -1,9 +1,28 @@
-"""Where a round's time goes: the share of each of torch's operators, our kernels among them."""
+"""Where a round's time goes: the share of each of torch's operators and of our kernels."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from rivals import Rival
 
+from fedspike.kernels import packed
+
 SHOWN = 10
+
+
+class Named:
+    """The compiled kernels, each of which stands in the profile under its name."""
+
+    def __init__(self, kernels: Any) -> None:
+        self.kernels = kernels
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            with torch.profiler.record_function(f"fedspike::{name}"):
+                getattr(self.kernels, name)(*arguments)
+
+        return call
 
 
 def phases(trainer: Rival, number: int) -> dict[str, float]:
@@ -14,8 +33,12 @@ def phases(trainer: Rival, number: int) -> dict[str, float]:
     """
     activities = [torch.profiler.ProfilerActivity.CPU]
     outside = torch.profiler.record_function("outside operators")
-    with torch.profiler.profile(activities=activities) as profile, outside:
-        trainer.round(number)
+    kernels, packed.compiled = packed.compiled, Named(packed.compiled)
+    try:
+        with torch.profiler.profile(activities=activities) as profile, outside:
+            trainer.round(number)
+    finally:
+        packed.compiled = kernels
     total = sum(event.self_cpu_time_total for event in profile.key_averages())
     shares = {event.key: event.self_cpu_time_total / total for event in profile.key_averages()}
     ranked = sorted(shares.items(), key=lambda item: -item[1])
