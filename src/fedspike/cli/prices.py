@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-PROVENANCE = ("data_type", "node_nm", "voltage_v", "evidence", "source", "note")
-
 
 def text(described: dict[str, list[dict[str, Any]]]) -> str:
     """All profiles and radios: every price with its unit and where it comes from."""
