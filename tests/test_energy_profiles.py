@@ -185,6 +185,10 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("bytes = 3000", "bytes = 1000", "memories of [1000, 1000] bytes"),
         ("bytes = 3000", "bytes = 500", "memories of [1000, 500] bytes"),
         ("[every_price]", "[every_price", "mine.toml: Expected ']'"),
+        ("node_nm = 22", f"node_nm = {'2' * 5000}", "mine.toml: Exceeds the limit"),
+        ("node_nm = 22", f"node_nm = {'[' * 2000}", "mine.toml: nested too deeply"),
+        ("node_nm = 22", f"node_nm = {'[' * 9}{']' * 9}", "mine.toml: nested too deeply"),
+        ("node_nm = 22", "node_nm = 22" + "\n" * 20_000, "characters are too many"),
     ],
 )
 def test_a_wrong_file_is_refused(old: str, new: str, words: str) -> None:

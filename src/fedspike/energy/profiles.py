@@ -5,7 +5,6 @@ Prices are computed with as exact fractions of the decimals that are printed.
 """
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from fedspike import toml
 from fedspike.energy.counts import ARITHMETIC, MEMORY, PHASES
 from fedspike.errors import InputError
 
@@ -157,14 +157,12 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def read(path: Path) -> Profile:
     """The profile in a TOML file of yours; raises InputError that says what is wrong with it."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: {error}",
-            expected="a readable TOML file with prices",
-            fix="fedspike energy profiles lists the profiles that are there already",
-        ) from error
+    text = toml.read(
+        path,
+        str(path),
+        expected="a TOML file with prices, in UTF-8",
+        fix="check the path; `fedspike energy profiles` lists the profiles that ship",
+    )
     return profile(text, where=path.name)
 
 
@@ -219,13 +217,8 @@ def _files(folder: str) -> list[tuple[str, str]]:
 
 
 def _parse(text: str, where: str) -> _File:
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            f"{where}: {error}", expected="a TOML file", fix="mend that line"
-        ) from error
-    return _convert(values, _File, where)
+    fix = f"correct that place, or copy a profile that ships, from {Path(__file__).parent}/profiles"
+    return _convert(toml.parse(text, where, fix=fix), _File, where)
 
 
 def _price(file: _File, values: dict[str, Any], where: str) -> Price:
