@@ -362,9 +362,14 @@ def test_a_round_longer_than_two_turns_is_counted_whole(
     assert threading.active_count() == threads
 
 
+def test_nobody_waits_for_sensors_that_are_not_there() -> None:
+    meter = Meter([Unavailable("zeus", "none")], sleep=lambda _: pytest.fail("waited"))
+    assert list(meter.measured(iter("abc"))) == ["a", "b", "c"]
+
+
 def test_rounds_that_end_early_leave_no_thread() -> None:
     threads = threading.active_count()
-    rounds = Meter([], sleep=lambda _: None).measured(iter(range(9)))
+    rounds = Meter([Host()], sleep=lambda _: None).measured(iter(range(9)))
     next(rounds)
     assert threading.active_count() == threads + 1
     rounds.close()  # type: ignore[attr-defined]

@@ -201,7 +201,7 @@ class Window:
 class Meter:
     """Measures rounds with all sensors at once; one meter for one run.
 
-    >>> meter = Meter([Unavailable("powercap", "an example")], sleep=lambda seconds: None)
+    >>> meter = Meter([Unavailable("powercap", "an example")])
     >>> [round for round in meter.measured(["first", "second"])]
     ['first', 'second']
     >>> meter.result()
@@ -223,6 +223,9 @@ class Meter:
 
     def measured(self, rounds: Iterable[T]) -> Iterator[T]:
         """The same rounds, measured; the idle machine is waited for before and after."""
+        if all(isinstance(sensor, Unavailable) for sensor in self.sensors):
+            yield from rounds
+            return
         with self._kept_up():
             self._rest()
             began, done = None, 0
