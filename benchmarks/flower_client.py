@@ -8,7 +8,8 @@ from functools import cache
 import torch
 from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from rivals import Loss, module, train
+from rivals import module
+from snntorch_loop import Loss, train
 from torch import nn
 from work import Work
 

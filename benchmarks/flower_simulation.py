@@ -53,7 +53,8 @@ def run(model: str, work: Work, rounds: int, threads: int, started: float) -> di
     from flwr.serverapp import Grid, ServerApp
     from flwr.serverapp.strategy import FedAvg
     from flwr.simulation import run_simulation
-    from rivals import accuracy, module
+    from rivals import module
+    from snntorch_loop import accuracy
 
     trained, _ = module(model, work)
     ends: list[float] = []

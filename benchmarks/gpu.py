@@ -8,7 +8,6 @@ seconds. Then each kernel alone, between two CUDA events. Writes runs/bench/gpu.
 """
 
 import argparse
-import copy
 import json
 import platform
 import statistics
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from work import BETA, SEED, Work
 
 from fedspike.algorithms import fedavg
@@ -31,11 +29,9 @@ from fedspike.simulation import evaluate, simulate
 from fedspike.training import LocalTraining
 
 try:
-    import snntorch
-    import snntorch.functional
-    import snntorch.spikegen
+    from snntorch_loop import SPIKE_COUNT_LOSS, OneAfterAnother, SnnTorch, started
 except ImportError:
-    snntorch = None
+    SnnTorch = None
 
 # The founding study's round; then ten times the clients, and ten times those, with fewer images each.
 WORKS = (
@@ -68,57 +64,12 @@ def fedspike(work: Work, rounds: int, device: str) -> Rounds:
         )
 
 
-class SnnTorch(nn.Module):
-    """As the study did, and as snnTorch's tutorials do."""
-
-    def __init__(self, work: Work) -> None:
-        super().__init__()
-        self.hidden, self.output = nn.Linear(784, work.width), nn.Linear(work.width, 10)
-        self.lif1, self.lif2 = snntorch.Leaky(beta=BETA), snntorch.Leaky(beta=BETA)
-        self.time_steps = work.time_steps
-        with torch.no_grad():
-            for parameter, start in zip(self.parameters(), work.start().values(), strict=True):
-                parameter.copy_(start)
-
-    def forward(self, x: Tensor) -> Tensor:
-        membrane1, membrane2 = self.lif1.reset_mem(), self.lif2.reset_mem()
-        recorded = []
-        for spikes in snntorch.spikegen.rate(x, num_steps=self.time_steps):
-            spikes, membrane1 = self.lif1(self.hidden(spikes), membrane1)
-            spikes, membrane2 = self.lif2(self.output(spikes), membrane2)
-            recorded.append(spikes)
-        return torch.stack(recorded)
-
-
-def snntorch_loop(work: Work, rounds: int, device: str) -> Rounds:
-    """Every client trains its own copy in turn; images, labels and their order lie on the GPU."""
-    model = SnnTorch(work).to(device)
-    loss = snntorch.functional.mse_count_loss(correct_rate=0.8, incorrect_rate=0.2)
-    images, labels = (part.to(device) for part in work.train_set)
+def one_after_another(work: Work, rounds: int, device: str) -> Rounds:
+    """Every client trains its own copy in turn."""
+    rival = OneAfterAnother(started(SnnTorch(work), work), SPIKE_COUNT_LOSS, work, device)
     for number in range(1, rounds + 1):
-        trained = []
-        for client in work.fleet.cohort(SEED, number):
-            own = copy.deepcopy(model)
-            optimiser = torch.optim.Adam(own.parameters(), lr=1e-3, fused=True)
-            shown = torch.from_numpy(work.fleet.shown(SEED, number, client, 1)).to(device)
-            for batch in shown.split(work.batch):
-                optimiser.zero_grad()
-                loss(own(images[batch]), labels[batch]).backward()
-                optimiser.step()
-            trained.append(list(own.parameters()))
-        with torch.no_grad():
-            for mean, *ours in zip(model.parameters(), *trained, strict=True):
-                mean.copy_(torch.stack(ours).mean(0))
-        yield lambda: _accuracy(model, work, device)
-
-
-def _accuracy(model: nn.Module, work: Work, device: str) -> float:
-    with torch.no_grad():
-        images, labels = (part.to(device).split(500) for part in work.test_set)
-        right = [
-            (model(x).sum(0).argmax(1) == y).sum() for x, y in zip(images, labels, strict=True)
-        ]
-    return int(torch.stack(right).sum()) / len(work.test_set[1])
+        rival.round(number)
+        yield rival.accuracy
 
 
 def measure(work: Work, who: dict[str, Start], repeats: int, device: str) -> dict[str, Any]:
@@ -218,8 +169,8 @@ def main() -> None:
     for work in WORKS:
         who: dict[str, Start] = {"fedspike": fedspike}
         # A thousand clients in turn would take snnTorch minutes and show nothing new.
-        if snntorch is not None and work.cohort <= 100:
-            who["snntorch"] = snntorch_loop
+        if SnnTorch is not None and work.cohort <= 100:
+            who["snntorch"] = one_after_another
         measured = measure(work, who, chosen.repeats, "cuda")
         for name, us in measured.items():
             print(

@@ -4,14 +4,11 @@ Each has `round(number)`, which trains the round's cohort on the same images in 
 and `accuracy()` of the global model on the 10,000 test images. All start from the same weights.
 """
 
-import copy
 from collections.abc import Callable
 from typing import Protocol
 
-import snntorch
-import snntorch.functional
-import snntorch.spikegen
 import torch
+from snntorch_loop import SPIKE_COUNT_LOSS, Loss, OneAfterAnother, SnnTorch, started
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 from work import BETA, SEED, Work
@@ -23,8 +20,6 @@ from fedspike.losses import CrossEntropy, SpikeCountMSE
 from fedspike.networks import ANN, SNN
 from fedspike.simulation import Round, evaluate, simulate
 from fedspike.training import LocalTraining
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Rival(Protocol):
@@ -71,67 +66,6 @@ class FedSpike:
         return evaluate(self.network, model, *self.work.test_set, seed=SEED, round=number)
 
 
-class OneAfterAnother:
-    """A round in which every client trains its own copy of the module in turn."""
-
-    def __init__(self, model: nn.Module, loss: Loss, work: Work) -> None:
-        self.model, self.loss, self.work = model, loss, work
-
-    def round(self, number: int) -> None:
-        trained = []
-        for client in self.work.fleet.cohort(SEED, number):
-            model = copy.deepcopy(self.model)
-            train(model, self.loss, self.work, number, client)
-            trained.append(list(model.parameters()))
-        with torch.no_grad():
-            for mean, *ours in zip(self.model.parameters(), *trained, strict=True):
-                mean.copy_(torch.stack(ours).mean(0))
-
-    def accuracy(self) -> float:
-        return accuracy(self.model, self.work)
-
-
-def train(model: nn.Module, loss: Loss, work: Work, number: int, client: int) -> None:
-    """What a client does in a round, as the tutorials of these libraries write it."""
-    images, labels = work.train_set
-    shown = torch.from_numpy(work.fleet.shown(SEED, number, client, 1))
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for batch in shown.split(work.batch):
-        optimiser.zero_grad()
-        loss(model(images[batch]), labels[batch]).backward()
-        optimiser.step()
-
-
-def accuracy(model: nn.Module, work: Work) -> float:
-    """Share of the test images whose label has the highest score, or the most spikes."""
-    correct = 0
-    with torch.no_grad():
-        for images, labels in zip(*(part.split(500) for part in work.test_set), strict=True):
-            scores = model(images)
-            scores = scores.sum(0) if scores.ndim == 3 else scores
-            correct += int((scores.argmax(1) == labels).sum())
-    return correct / len(work.test_set[1])
-
-
-class SnnTorch(nn.Module):
-    """As the study did, and as snnTorch's tutorials do."""
-
-    def __init__(self, work: Work) -> None:
-        super().__init__()
-        self.hidden, self.output = nn.Linear(784, work.width), nn.Linear(work.width, 10)
-        self.lif1, self.lif2 = snntorch.Leaky(beta=BETA), snntorch.Leaky(beta=BETA)
-        self.time_steps = work.time_steps
-
-    def forward(self, x: Tensor) -> Tensor:
-        membrane1, membrane2 = self.lif1.init_leaky(), self.lif2.init_leaky()
-        recorded = []
-        for spikes in snntorch.spikegen.rate(x, num_steps=self.time_steps):
-            spikes, membrane1 = self.lif1(self.hidden(spikes), membrane1)
-            spikes, membrane2 = self.lif2(self.output(spikes), membrane2)
-            recorded.append(spikes)
-        return torch.stack(recorded)
-
-
 class SpikingJelly(nn.Module):
     """Its multi-step mode: the linear layers see all time steps in one product."""
 
@@ -167,13 +101,8 @@ def multilayer_perceptron(work: Work) -> nn.Module:
 def module(name: str, work: Work) -> tuple[nn.Module, Loss]:
     """A rival's module, with the weights that everybody starts from, and its loss."""
     build = {"snntorch": SnnTorch, "spikingjelly": SpikingJelly, "ann": multilayer_perceptron}[name]
-    model = build(work)
-    with torch.no_grad():
-        for parameter, start in zip(model.parameters(), work.start().values(), strict=True):
-            parameter.copy_(start)
-    if name == "ann":
-        return model, nn.functional.cross_entropy
-    return model, snntorch.functional.mse_count_loss(correct_rate=0.8, incorrect_rate=0.2)
+    loss = nn.functional.cross_entropy if name == "ann" else SPIKE_COUNT_LOSS
+    return started(build(work), work), loss
 
 
 RIVALS: dict[str, Callable[[Work], Rival]] = {

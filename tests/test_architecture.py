@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__main__": ("cli",),
     "errors": (),
     "randomness": (),
+    "toml": (),
     "datasets": (),
     "partition": (),
     "fleet": ("partition",),
@@ -45,8 +46,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("datasets", "partition", "fleet", "encoding", "losses", "networks"),
         *("algorithms", "training"),
     ),
-    "energy": (),
+    "energy": ("toml",),
     "experiment": (
+        "toml",
         "kernels",  # which engine computes belongs to the environment of a result
         *("datasets", "partition", "fleet", "encoding", "neurons", "networks", "losses"),
         *("training", "plasticity", "aggregation", "algorithms", "guard", "simulation"),

@@ -181,6 +181,7 @@ def test_the_doctor_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.keys() >= {"python", "torch", "engine", "gpu", "fashion_mnist", "cache_folder"}
+    assert found.keys() >= {"energy_powercap", "energy_zeus", "extra_reference"}
     assert main(["doctor"]) == 0
     assert f"torch            {found['torch']}" in capsys.readouterr().out
 

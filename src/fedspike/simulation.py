@@ -29,8 +29,8 @@ from fedspike.networks import SNN, Network, Parameters
 from fedspike.randomness import stream
 from fedspike.training import SGD, LocalTraining
 
-# Clients are trained side by side as long as a step of theirs together stays under this size: about 30 clients
-# of the founding study.
+# Clients are trained side by side as long as a step of theirs together stays under this size: about 30
+# clients of the founding study.
 _BLOCK_BYTES = 96 * 2**20
 _TEST_BATCH = 1000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedspike.datasets import fashion_mnist
-from fedspike.experiment.environment import environment
+from fedspike.experiment.environment import energy_sensors, environment
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 EXTRAS = {"reference": "snntorch"}  # extra -> the module that it brings
@@ -25,6 +25,7 @@ def examine() -> dict[str, Any]:
         "gpu": f"{', '.join(gpus)} (fedspike run --device cuda)"
         if gpus
         else "none (none is needed)",
+        **{f"energy_{name}": said for name, said in energy_sensors().items()},
         "fashion_mnist": _fashion_mnist(),
         "cache_folder": _cache_folder(),
         "browser": browsers[0] if browsers else "none (only the report's own tests need chromium)",

@@ -1,19 +1,22 @@
 """Price profiles as text to read."""
 
+import shutil
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-PROVENANCE = ("data_type", "node_nm", "voltage_v", "evidence", "source", "note")
-
 
 def text(described: dict[str, list[dict[str, Any]]]) -> str:
-    """All profiles and radios: every price with its unit and where it comes from."""
+    """All profiles and radios: every price with its unit and where it comes from, as wide as the terminal."""
+    width = shutil.get_terminal_size().columns
     blocks = [
-        _block(f"{p['name']}: {p['title']} ({p['scope']})", _of_profile(p))
+        _block(f"{p['name']}: {p['title']} ({p['scope']})", _of_profile(p), width)
         for p in described["profiles"]
     ]
     blocks += [
-        _block(f"{r['name']}: {r['title']} (radio)", _of_radio(r)) for r in described["radios"]
+        _block(f"{r['name']}: {r['title']} (radio)", _of_radio(r), width)
+        for r in described["radios"]
     ]
     return "\n".join(blocks)
 
@@ -33,14 +36,29 @@ def _of_radio(radio: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "downlink, a bit", radio["downlink_bit"]
 
 
-def _block(title: str, prices: Iterator[tuple[str, dict[str, Any]]]) -> str:
-    """A title, a line for each price, and each source once."""
-    lines, sources = [title], dict[str, int]()
-    for name, price in prices:
-        number = sources.setdefault(price["source"], len(sources) + 1)
-        lines.append(f"  {name:32} {_energy(price):>24}  {_origin(price)} [{number}]")
+def _block(title: str, prices: Iterator[tuple[str, dict[str, Any]]], width: int) -> str:
+    """A title, what most prices share, a line for each with what it does not, and each source once."""
+    rows, sources = list(prices), dict[str, int]()
+    for _, price in rows:
+        sources.setdefault(price["source"], len(sources) + 1)
+    origins = [_origin(price, sources) for _, price in rows]
+    shared, _ = Counter(origins).most_common(1)[0]
+    energies = [_energy(price) for _, price in rows]
+    first, second = max(len(name) for name, _ in rows), max(map(len, energies))
+    lines = [
+        title,
+        f"  {', '.join(shared)}" + (", if not said otherwise" if len(set(origins)) > 1 else ""),
+    ]
+    for (name, price), energy, origin in zip(rows, energies, origins, strict=True):
+        own = [part for part, usual in zip(origin, shared, strict=True) if part != usual]
+        said = ", ".join([*own, *([price["note"]] if price["note"] else [])])
+        lines.append(f"  {name:{first}}  {energy:>{second}}  {said}".rstrip())
     lines += [f"  [{number}] {source}" for source, number in sources.items()]
-    return "\n".join([*lines, ""])
+    wrapped = [
+        textwrap.fill(line, width, subsequent_indent=" " * 6, break_on_hyphens=False)
+        for line in lines
+    ]
+    return "\n".join([*wrapped, ""])
 
 
 def _energy(price: dict[str, Any]) -> str:
@@ -50,10 +68,11 @@ def _energy(price: dict[str, Any]) -> str:
     return f"{energy} pJ{width}"
 
 
-def _origin(price: dict[str, Any]) -> str:
+def _origin(price: dict[str, Any], sources: dict[str, int]) -> tuple[str, ...]:
     node, voltage = (
         f"{price[key]:g} {unit}" if isinstance(price[key], float) else f"{unit} {price[key]}"
         for key, unit in (("node_nm", "nm"), ("voltage_v", "V"))
     )
-    words = [price["data_type"], node, voltage, price["evidence"]]
-    return ", ".join([*words, *([price["note"]] if price["note"] else [])])
+    evidence = f"{price['evidence']} [{sources[price['source']]}]"
+    data_type = price["data_type"].replace("not recorded", "data type not recorded")
+    return data_type, node, voltage, evidence

@@ -11,7 +11,6 @@ Each level adds something to the one before:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
@@ -28,7 +27,6 @@ from fedspike.energy.counts import (
 from fedspike.energy.profiles import NOTHING, SYNAPTIC, Profile, Radio, Range, shipped
 from fedspike.errors import InputError
 
-MILLIJOULE_IN_A_PICOJOULE = Decimal("1e-9")
 PICOJOULES_IN_A_MILLIJOULE = 10**9
 Level = Literal["study", "compute", "memory", "training", "communication"]
 LEVELS: tuple[Level, ...] = ("study", "compute", "memory", "training", "communication")
@@ -187,10 +185,8 @@ def study_energy_mj(operations: Mapping[str, int]) -> float:
     >>> study_energy_mj({"mac": 79_400 * 20_000, "ac": 0})
     4.9228
     """
-    prices = prices_pj("founding-study")
-    # In decimals, as the prices are printed: in binary fractions 3.1 pJ would not be 3.1 pJ.
-    total_pj = sum(count * Decimal(str(prices[kind])) for kind, count in operations.items())
-    return float(total_pj * MILLIJOULE_IN_A_PICOJOULE)
+    counts = {"forward": {"all layers": dict(operations)}}
+    return bill(counts, shipped()["founding-study"], "study").nominal_mj
 
 
 def _millijoule(energy: Range) -> Term:

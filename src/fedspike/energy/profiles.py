@@ -4,8 +4,9 @@ A profile is one TOML file (`energy/profiles/`, or one of yours), a radio anothe
 Prices are computed with as exact fractions of the decimals that are printed.
 """
 
+import difflib
 import math
-import tomllib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,16 +18,40 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from fedspike import toml
 from fedspike.energy.counts import ARITHMETIC, MEMORY, PHASES
 from fedspike.errors import InputError
 
+Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
 Text = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0, lt=1e9)]  # finite, in any unit
 Scope = Literal["per-term", "all-in"]
 SYNAPTIC = ("mac", "ac")  # all that an all-in profile may price
 WORD_BITS = 32
-# Of a table whose prices have these in common; a price may say otherwise.
-SHARED = "every_price"
+ENERGY = "a number of picojoule, 0 or more"
+# What stands in a key, for whoever has it wrong.
+KEYS = {
+    "name": 'letters, digits, ".", "_" and "-"',
+    "title": "what the hardware is, in words",
+    "unit": '"pJ", with all energies in picojoule (1 nJ is 1000 pJ)',
+    "scope": '"per-term", or "all-in" if a price has everything around the operation in it',
+    "price": "a table [price.OPERATION] for each operation that has a price",
+    "every_price": "a table of what all prices share; a price may say otherwise",
+    "memory": "a table [[memory]] for each size of memory",
+    "dram": "one table [dram]",
+    "not_used": "tables [not_used.NAME]",
+    "source": "where the number is published",
+    "evidence": '"measured", "pre-silicon", "datasheet", "derived" or "assumed"',
+    "data_type": 'what is computed with, such as "int8"',
+    "node_nm": 'a number of nanometre above 0, or "not recorded"',
+    "voltage_v": 'a number of volt above 0, or "not recorded"',
+    **dict.fromkeys(("value_pj", "low_pj", "nominal_pj", "high_pj"), ENERGY),
+    "includes": "a list of the operations that this price pays for too",
+    "access_bits": "a whole number of bits, 1 or more",
+    "bytes": "a whole number of bytes, 1 or more",
+    "note": "a text",
+}
 S = TypeVar("S", bound=Struct)
 
 
@@ -57,8 +82,8 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     source: Text
     evidence: Literal["measured", "pre-silicon", "datasheet", "derived", "assumed"]
     data_type: Text
-    node_nm: float | Literal["not recorded"]
-    voltage_v: float | Literal["not recorded"]
+    node_nm: Positive | Literal["not recorded"]
+    voltage_v: Positive | Literal["not recorded"]
     value_pj: float | None = None
     low_pj: float | None = None
     nominal_pj: float | None = None
@@ -144,7 +169,7 @@ class Radio(Struct, frozen=True, kw_only=True):
 class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A file of either kind, its prices not yet read."""
 
-    name: Text
+    name: Name
     title: Text
     unit: Literal["pJ"]
     price: Annotated[dict[str, dict[str, Any]], Meta(min_length=1)]
@@ -157,15 +182,20 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def read(path: Path) -> Profile:
     """The profile in a TOML file of yours; raises InputError that says what is wrong with it."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    text = toml.read(
+        path,
+        str(path),
+        expected="a TOML file with prices, in UTF-8",
+        fix="check the path; `fedspike energy profiles` lists the profiles that ship",
+    )
+    made = profile(text, where=path.name)
+    if made.name in shipped():
         raise InputError(
-            f"{path}: {error}",
-            expected="a readable TOML file with prices",
-            fix="fedspike energy profiles lists the profiles that are there already",
-        ) from error
-    return profile(text, where=path.name)
+            f"{path.name}: name = {made.name}",
+            expected="a name that no profile has that ships",
+            fix=f"call it my-{made.name}, say: bills are told apart by their profiles' names",
+        )
+    return made
 
 
 @cache
@@ -219,13 +249,8 @@ def _files(folder: str) -> list[tuple[str, str]]:
 
 
 def _parse(text: str, where: str) -> _File:
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            f"{where}: {error}", expected="a TOML file", fix="mend that line"
-        ) from error
-    return _convert(values, _File, where)
+    fix = f"correct that place, or copy a profile that ships, from {Path(__file__).parent}/profiles"
+    return _convert(toml.parse(text, where, fix=fix), _File, where)
 
 
 def _price(file: _File, values: dict[str, Any], where: str) -> Price:
@@ -245,11 +270,21 @@ def _convert(values: object, kind: type[S], where: str) -> S:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        fields = [field.name for field in msgspec.structs.fields(kind)]
+        keys = [field.name for field in msgspec.structs.fields(kind)]
+        # msgspec puts the key last: "... unknown field `colour`", "... - at `$.node_nm`"
+        named = re.findall(r"`(?:\$\.)?(\w+)[^`]*`", str(error))
+        key = named[-1] if named else ""
+        fix = "correct it, or add it; what all prices share may stand once in [every_price]"
+        if key not in keys:
+            close = difflib.get_close_matches(key, keys, n=1)
+            fix = f"did you mean {close[0]}?" if close else "leave it out"
+            fix += (
+                " Energies are in pJ; 1 nJ is 1000 pJ" if close and close[0].endswith("_pj") else ""
+            )
         raise InputError(
             f"{where}: {error}",
-            expected=f'the keys {", ".join(fields)}; unit = "pJ", energies in keys that end in _pj',
-            fix="correct or add the key; what all prices share may stand once in [every_price]",
+            expected=f"{key} = {KEYS[key]}" if key in keys else f"one of {', '.join(keys)}",
+            fix="correct it, or add it" if kind is _File and key in keys else fix,
         ) from error
 
 

@@ -76,11 +76,11 @@ def _judge(profile: str, level: Level, ann: Sequence[Bill], snn: Sequence[Bill])
     ):
         return Verdict(profile, level, "no verdict", None, None, None, ())
     ratios = [s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)]
-    mean, half_width = statistics.fmean(ratios), _half_width(ratios)
+    mean, half = statistics.fmean(ratios), half_width(ratios)
     winner: Winner = "level"
-    if abs(mean - 1) > (half_width or 0):
+    if abs(mean - 1) > (half or 0):
         winner = "ann" if mean > 1 else "snn"
-    low, high = (None, None) if half_width is None else (mean - half_width, mean + half_width)
+    low, high = (None, None) if half is None else (mean - half, mean + half)
     return Verdict(profile, level, winner, mean, low, high, tuple(missing.get(winner, ())))
 
 
@@ -88,7 +88,7 @@ def _not_priced(bills: Sequence[Bill]) -> list[str]:
     return list(dict.fromkeys(term for bill in bills for term in bill.not_priced))
 
 
-def _half_width(values: Sequence[float]) -> float | None:
+def half_width(values: Sequence[float]) -> float | None:
     """t(0.975, n - 1) * s / sqrt(n), Student's interval for the mean of n runs."""
     if len(values) < 2:
         return None

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fedspike import toml
 from fedspike.errors import InputError
 
 Key = tuple[str, ...]
 PRESETS = Path(__file__).parent / "presets"
-LONGEST = 20_000  # characters; a longer file is not a configuration
-DEEPEST = 8  # tables and lists inside each other
 
 
 @dataclass(frozen=True)
@@ -103,33 +102,19 @@ def read(file: Path, name: str | None = None) -> Document:
     Raises InputError where it cannot be read or is not TOML.
     """
     name = name or str(file)
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{name}: cannot be read ({error})",
-            expected="a TOML file in UTF-8, or the name of a preset",
-            fix="check the path; `fedspike presets` lists the presets",
-        ) from error
+    text = toml.read(
+        file,
+        name,
+        expected="a TOML file in UTF-8, or the name of a preset",
+        fix="check the path; `fedspike presets` lists the presets",
+    )
     return parse(text, name)
 
 
 def parse(text: str, name: str) -> Document:
     """The document of a TOML text. Raises InputError where it is not TOML."""
-    try:
-        if len(text) > LONGEST:
-            raise ValueError(f"{len(text)} characters are too many for a configuration")
-        values = tomllib.loads(text)
-        if _depth(values) > DEEPEST:
-            raise ValueError("nested too deeply for a configuration")
-        return Document(file=name, text=text, values=values)
-    # RecursionError: brackets nested a thousand deep; ValueError: also an int of 5,000 digits
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{name}: {error or 'nested too deeply'}",
-            expected="a TOML file (https://toml.io)",
-            fix="correct that place, or copy a preset: fedspike presets --show quickstart",
-        ) from error
+    fix = "correct that place, or copy a preset: fedspike presets --show quickstart"
+    return Document(file=name, text=text, values=toml.parse(text, name, fix=fix))
 
 
 def parse_option(text: str) -> tuple[Key, object]:
@@ -147,7 +132,7 @@ def parse_option(text: str) -> tuple[Key, object]:
     except (ValueError, RecursionError):
         values = {"value": written.strip()}
     value = values["value"] if len(values) == 1 else written.strip()
-    if not equals or not all(key) or max(len(key), _depth(value)) > DEEPEST:
+    if not equals or not all(key) or max(len(key), toml.depth(value)) > toml.DEEPEST:
         raise InputError(
             f"--set {text[:60]}",
             expected="KEY=VALUE with a dotted key",
@@ -177,17 +162,6 @@ def line_of(text: str, key: Sequence[str]) -> int | None:
             return start
         start = end + 1
     return None
-
-
-def _depth(values: object) -> int:
-    depth, level = 0, [values]
-    while level:
-        depth += 1
-        tables = [table for table in level if isinstance(table, (dict, list))]
-        level = [
-            v for table in tables for v in (table if isinstance(table, list) else table.values())
-        ]
-    return depth
 
 
 def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, object]:

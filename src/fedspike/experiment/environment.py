@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedspike import kernels
+from fedspike.energy import meters
 
 VERSIONS = ("fedspike", "torch", "numpy")
 
@@ -34,6 +35,18 @@ def versions(device: str = "cpu") -> dict[str, str]:
     if device == "cpu" and kernels.ACTIVE:
         engine = "compiled kernels"  # of whichever instruction set: their bits are the same
     return {name: metadata.version(name) for name in VERSIONS} | {"engine": engine}
+
+
+def energy_sensors() -> dict[str, str]:
+    """What can measure this machine's energy, with its domains, and why the others cannot."""
+    found: dict[str, list[str]] = {}
+    for sensor in meters.sensors():
+        if isinstance(sensor, meters.Unavailable):
+            where = f"{sensor.domain} " if sensor.domain else ""
+            found.setdefault(sensor.name, []).append(f"{where}unavailable: {sensor.reason}")
+        else:
+            found.setdefault(sensor.name, []).extend(sensor.joules())
+    return {name: ", ".join(said) for name, said in found.items()}
 
 
 def git_commit() -> str | None:

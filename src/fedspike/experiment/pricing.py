@@ -24,7 +24,7 @@ def profile(name_or_file: str) -> Profile:
     if name_or_file not in shipped:
         raise InputError(
             f"unknown price profile {name_or_file}",
-            expected=f"one of {', '.join(shipped)}, or a file that ends in .toml",
+            expected="the name of a profile that ships, or a file that ends in .toml",
             fix=nearest(name_or_file, shipped),
         )
     return shipped[name_or_file]
