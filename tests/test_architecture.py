@@ -45,19 +45,23 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("datasets", "partition", "fleet", "encoding", "losses", "networks"),
         *("algorithms", "training"),
     ),
-    "energy": (),
+    "estimate": (),
+    "energy": ("estimate",),
     "experiment": (
         "kernels",  # which engine computes belongs to the environment of a result
         *("datasets", "partition", "fleet", "encoding", "neurons", "networks", "losses"),
         *("training", "plasticity", "aggregation", "algorithms", "guard", "simulation"),
         *("reference", "energy"),
     ),
-    "report": ("energy.bill",),
+    "report": (
+        *("energy.bill", "energy.profiles", "energy.verdict", "energy.break_even"),
+        *("energy.recorded", "energy.sensitivity", "estimate"),
+    ),
     "deploy": ("algorithms", "training", "guard"),
     "export": ("networks",),
     "cli": ("datasets", "experiment", "report", "kernels"),
 }
-FREE_OF_TORCH = ("report", "energy", "datasets", "partition", "cli")
+FREE_OF_TORCH = ("report", "energy", "estimate", "datasets", "partition", "cli")
 OPTIONAL = {
     "flwr": "deploy",
     "nir": "export",
