@@ -28,6 +28,7 @@ class Figure:
     svg: str
     panels: tuple[Markup, ...]  # for the page
     panel_rem: int  # how wide a panel needs to be there
+    folded: tuple[Markup, ...] = ()  # panels that the page shows when asked to
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def accuracy_figures(comparisons: Sequence[Comparison], *, beside_study: bool) -
         ("accuracy-other", "other settings", other),
     ]
     return [
-        _figure(
+        figure(
             name,
             f"Test accuracy against rounds, {title}",
             _accuracy_caption(members, axis, beside_study),
@@ -89,7 +90,7 @@ def partition_figure(comparisons: Sequence[Comparison]) -> list[Figure]:
     )
     if any(charts.clients_drawn(run) < len(run.class_counts) for run, _ in shown):
         caption += " Only the first clients are drawn."
-    return [_figure("partition", "Who holds what", caption, panels, panel_rem=18)]
+    return [figure("partition", "Who holds what", caption, panels, panel_rem=18)]
 
 
 def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[WeightPicture]:
@@ -97,7 +98,7 @@ def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[
     founding = [c for c in comparisons if c.setting.is_founding] or list(comparisons)
     pictures = []
     for comparison in founding[:1] + founding[1:][-1:]:
-        for group in comparison.groups:
+        for group in filter(None, (comparison.ann, comparison.snn)):
             run = group.runs[0]
             images = weight_images(directory, run)
             if images is None:
@@ -115,23 +116,25 @@ def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[
     return pictures
 
 
-def _figure(
+def figure(
     name: str,
     title: str,
     caption: str,
     panels: Sequence[tuple[str, alt.LayerChart]],
     *,
     panel_rem: int,
+    shown: int = MOST_PANELS,
 ) -> Figure:
+    """Draw the panels; the page folds all after the first `shown`."""
     columns = min(len(panels), 60 // panel_rem)
     svg = drawing.to_svg(alt.concat(*(chart for _, chart in panels), columns=columns))
-    drawn = [
-        Markup(drawing.for_page(drawing.to_svg(chart), escape(f"{title}: {label}")))
+    drawn = [  # of parts of a whole that was found to be valid
+        Markup(drawing.for_page(drawing.to_svg(chart, validate=False), escape(f"{title}: {label}")))
         for label, chart in panels[:MOST_PANELS]
     ]
     if len(drawn) < len(panels):
         caption += f" The first {len(drawn)} of {len(panels)}; all are in figures/{name}.svg."
-    return Figure(name, title, caption, svg, tuple(drawn), panel_rem)
+    return Figure(name, title, caption, svg, tuple(drawn[:shown]), panel_rem, tuple(drawn[shown:]))
 
 
 def _accuracy_caption(
@@ -144,6 +147,8 @@ def _accuracy_caption(
         if counts == [1]
         else f"Line: mean over {seeds} seeds; band: from the lowest seed to the highest."
     )
+    if any(c.qann for c in comparisons):
+        caption += " Dashed: the quantised ANN (qANN)."
     if beside_study and any(charts.printed_accuracies(c) for c in comparisons):
         caption += " Diamonds: the study’s printed final accuracy."
     if axis.low > 0:
