@@ -61,7 +61,7 @@ def fedspike(work: Work, rounds: int, device: str) -> Rounds:
         model = {name: weight.to(device) for name, weight in done.state.model.items()}
         yield lambda model=model, number=done.number: evaluate(
             work.snn, model, images, labels, seed=SEED, round=number
-        )
+        )[0]
 
 
 def one_after_another(work: Work, rounds: int, device: str) -> Rounds:

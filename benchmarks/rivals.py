@@ -63,7 +63,8 @@ class FedSpike:
     def accuracy(self) -> float:
         assert self.last
         model, number = self.last.state.model, self.last.number
-        return evaluate(self.network, model, *self.work.test_set, seed=SEED, round=number)
+        accuracy, _ = evaluate(self.network, model, *self.work.test_set, seed=SEED, round=number)
+        return accuracy
 
 
 class SpikingJelly(nn.Module):

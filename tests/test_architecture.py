@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "neurons": ("kernels",),
     "networks": ("neurons", "encoding", "kernels"),
     "losses": (),
-    "training": ("networks", "losses", "encoding"),
+    "training": ("networks", "losses", "encoding", "energy.counts"),
     "plasticity": ("networks",),
     "aggregation": (),
     "algorithms": ("training", "aggregation", "networks", "encoding"),
@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": (
         *("datasets", "partition", "fleet", "encoding", "losses", "networks"),
-        *("algorithms", "training"),
+        *("algorithms", "training", "energy.counts"),
     ),
     "estimate": (),
     "energy": ("toml", "estimate"),

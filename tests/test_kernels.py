@@ -133,9 +133,10 @@ def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
         tested = network.run(parameters, pixels, address, present)
     for other in (parts, tested):
         assert torch.equal(forward.scores, other.scores)
-        assert forward.spikes_in.keys() == other.spikes_in.keys()
-        for name, events in forward.spikes_in.items():
-            assert torch.equal(events, other.spikes_in[name])
+        assert torch.equal(forward.events_out, other.events_out)
+        assert forward.events_in.keys() == other.events_in.keys()
+        for name, events in forward.events_in.items():
+            assert torch.equal(events, other.events_in[name])
     for name, leaf in leaves.items():
         assert leaf.grad is not None
         if name.startswith("output"):
@@ -161,9 +162,10 @@ def test_the_gradients_of_a_network_agree_with_plain_float64() -> None:
         }
         results.append(learn(network, loss, parameters, pixels.to(dtype), labels, address, present))
     (fast, fast_losses, found), (plain, plain_losses, expected) = results
-    assert int(fast.spikes_in["output"].min()) > 0
-    for name, events in plain.spikes_in.items():
-        assert torch.equal(fast.spikes_in[name], events)
+    assert min(int(fast.events_in["output"].min()), int(fast.events_out.min())) > 0
+    assert torch.equal(fast.events_out, plain.events_out)
+    for name, events in plain.events_in.items():
+        assert torch.equal(fast.events_in[name], events)
     torch.testing.assert_close(fast_losses.double(), plain_losses)
     for name, gradient in expected.items():
         scale = float(gradient.abs().max())

@@ -57,15 +57,38 @@ def test_spikes_are_counted_exactly_and_only_of_samples_that_are_there() -> None
     x = torch.rand(2, 3, 6)
     spikes = network.code.spikes(x, Address(0, "encode", 1, (0, 1), (0, 0)))
     present = torch.tensor([[True, True, True], [True, False, False]])
-    counted = network.forward(parameters, spikes, present).spikes_in
-    alone = network.forward(
-        {name: weight[1:] for name, weight in parameters.items()}, spikes[:, 1:, :1]
-    ).spikes_in
-    assert counted["hidden1"].tolist() == [int(spikes[:, 0].sum()), int(spikes[:, 1, :1].sum())]
-    assert {layer: counts[1] for layer, counts in counted.items()} == {
-        layer: counts[0] for layer, counts in alone.items()
+    both = network.forward(parameters, spikes, present)
+    second = {name: weight[1:] for name, weight in parameters.items()}
+    alone = network.forward(second, spikes[:, 1:, :1])
+    entered = both.events_in["hidden1"].tolist()
+    assert entered == [int(spikes[:, 0].sum()), int(spikes[:, 1, :1].sum())]
+    assert {layer: counts[1] for layer, counts in both.events_in.items()} == {
+        layer: counts[0] for layer, counts in alone.events_in.items()
     }
-    assert min(counted["output"]) > 0, "no spike reached the output, so nothing was compared"
+    assert both.events_out[1] == alone.events_out[0] == alone.scores.sum() > 0
+    assert min(both.events_in["output"]) > 0, "no spike reached the output: nothing was compared"
+
+
+@pytest.mark.parametrize("clients", [1, 3])
+def test_values_that_are_not_zero_are_counted_exactly_and_only_of_samples_that_are_there(
+    clients: int,
+) -> None:
+    parameters, network = stacked(clients), ANN(ARCHITECTURE)
+    x = torch.rand(clients, 7, 6) * (torch.rand(clients, 7, 6) > 0.5)
+    present = torch.rand(clients, 7) > 0.3
+    address = Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
+    counted = network.run(parameters, x, address, present)
+    for k in range(clients):
+        flow = x[k][present[k]]
+        for name in ARCHITECTURE.names:
+            assert int(counted.events_in[name][k]) == int(np.count_nonzero(flow))
+            flow = torch.relu(
+                flow @ parameters[f"{name}.weight"][k].T + parameters[f"{name}.bias"][k]
+            )
+    assert counted.events_out.tolist() == [0] * clients
+    assert 0 < int(counted.events_in["hidden2"][0]) < 7 * 5, "all or nothing tells little"
+    known = network.run(parameters, x, address, present, network.nonzero(x))
+    torch.testing.assert_close(known.events_in, counted.events_in, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("layers", [(784,), (784, 0, 10), ()])

@@ -42,7 +42,8 @@ def play(
 
 def test_the_same_seed_gives_the_same_bits() -> None:
     for a, b in zip(play(), play(), strict=True):
-        assert (a.accuracy, a.training_loss, a.spikes) == (b.accuracy, b.training_loss, b.spikes)
+        assert (a.accuracy, a.training_loss) == (b.accuracy, b.training_loss)
+        assert (a.activity, a.tested) == (b.activity, b.tested)
         one, other = a.state.tensors(), b.state.tensors()
         assert all(torch.equal(one[path], other[path]) for path in one)
 
@@ -65,7 +66,7 @@ def test_neither_threads_nor_parts_change_a_bit(
         torch.set_num_threads(before)
     first, *others = results
     for other in others:
-        assert (first.training_loss, first.spikes) == (other.training_loss, other.spikes)
+        assert (first.training_loss, first.activity) == (other.training_loss, other.activity)
         one, two = first.state.tensors(), other.state.tensors()
         assert all(torch.equal(one[path], two[path]) for path in one)
 
@@ -90,6 +91,41 @@ def test_operations_are_the_spikes_times_their_fan_out() -> None:
     assert round.operations["ac"] == round.spikes["hidden"] * 20 + round.spikes["output"] * 10
     mean_pixel = float(np.mean(SAMPLE.x_train))
     assert round.spikes["hidden"] == pytest.approx(2000 * 10 * 784 * mean_pixel, rel=1e-3)
+
+
+@pytest.mark.parametrize("network", [SPIKING, ANN(SPIKING.architecture)], ids=["snn", "ann"])
+def test_a_client_has_done_the_same_in_any_company(network: Network) -> None:
+    """Padded and in a stack, each client's integers are those of a fleet in which it is alone."""
+    (round,) = play(network, UNEQUAL, rounds=1)
+    assert round.clients == tuple(range(9))
+    assert round.samples == sum(len(shard) for shard in UNEQUAL.shards)
+    for client in (0, 1, 5, 8):
+        seen = round.activity[client]
+        shard = UNEQUAL.shards[client]
+        steps = -(-len(shard) // 32)
+        assert (seen.samples, seen.steps) == (len(shard), steps)
+        if isinstance(network, ANN):
+            assert seen.events_in["hidden"] == np.count_nonzero(SAMPLE.x_train[shard])
+            assert 0 < seen.events_in["output"] < len(shard) * 20
+            assert seen.events_out == 0
+        (alone,) = play(network, Fleet((shard,)), rounds=1)
+        if client == 0:  # spikes are addressed by the client's number
+            assert seen == alone.activity[0]
+    total = {
+        name: sum(seen.events_in[name] for seen in round.activity.values())
+        for name in seen.events_in
+    }
+    assert round.spikes == (total if isinstance(network, SNN) else {})
+
+
+def test_what_the_test_did() -> None:
+    (round,) = play(ANN(SPIKING.architecture), rounds=1)
+    assert (round.tested.samples, round.tested.steps, round.tested.events_out) == (500, 0, 0)
+    assert round.tested.events_in["hidden"] == np.count_nonzero(SAMPLE.x_test)
+    (round,) = play(rounds=1)
+    mean_pixel = float(np.mean(SAMPLE.x_test))
+    assert round.tested.events_in["hidden"] == pytest.approx(500 * 10 * 784 * mean_pixel, rel=3e-3)
+    assert 0 < round.tested.events_out <= 500 * 10 * 10
 
 
 def test_large_scores_of_a_test_batch_do_not_depend_on_its_size(

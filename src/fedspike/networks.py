@@ -10,11 +10,12 @@ Every tensor of a network carries the clients as an axis: client k's samples mee
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Real
 from torch import Tensor
 
 from fedspike import kernels
@@ -31,12 +32,14 @@ Parameters = dict[str, Tensor]
 class Forward:
     """What a forward pass returns.
 
-    `spikes_in[layer][client]` is the exact number of spikes that entered the layer, over all time steps
-    and all samples present; it is empty for the ANN, whose synapses work for every sample.
+    `events_in[layer][client]` is the exact number of events that entered the layer, over all time steps
+    and all samples present: spikes, or for an ANN values that are not zero. `events_out` are the spikes
+    that left the last layer; an ANN's scores are no events.
     """
 
     scores: Float[Tensor, "client batch class"]
-    spikes_in: dict[str, Int64[Tensor, " client"]]
+    events_in: dict[str, Int64[Tensor, " client"]]
+    events_out: Int64[Tensor, " client"]
 
 
 @dataclass(frozen=True)
@@ -107,27 +110,38 @@ class ANN:
         del device
         return 8 * sum(self.architecture.layers)
 
+    def nonzero(self, pixels: Float[Tensor, "*sample pixel"]) -> Int64[Tensor, "*sample"]:
+        """How many values of each sample enter the first layer as events."""
+        return (pixels != 0).sum(-1)
+
     def run(
         self,
         parameters: Parameters,
         pixels: Float[Tensor, "client batch pixel"],
         address: Address,
         present: Bool[Tensor, "client batch"] | None = None,
+        nonzero: Int64[Tensor, "client batch"] | None = None,
     ) -> Forward:
         """From pixels to scores: the values of the output layer, before any softmax.
 
-        Nothing is random here and nothing is counted, so `address` and `present` are not used.
+        Nothing is random here, so `address` is not used. `present` marks the samples that are real where
+        a batch was padded; only they are counted. `nonzero` is `self.nonzero(pixels)`, for callers that
+        show a sample more than once.
         """
-        del address, present
-        *hidden, output = self.architecture.names
+        del address
+        first, *_ = names = self.architecture.names
         flow, clients = pixels, len(pixels)
+        events_in = {first: _count(self.nonzero(pixels) if nonzero is None else nonzero, present)}
         if clients == 1:
             # A lone matrix product is cut among the threads, and its sums with it; of two, each has one.
             flow = flow.expand(2, *flow.shape[1:])
             parameters = {name: w.expand(2, *w.shape[1:]) for name, w in parameters.items()}
-        for name in hidden:
-            flow = torch.relu(_linear(parameters, name, flow))
-        return Forward(scores=_linear(parameters, output, flow)[:clients], spikes_in={})
+        for name, following in pairwise(names):
+            flow = _linear(parameters, name, flow).relu_()
+            # Sums of 0s and 1s: exact in float32 over less than 2^24 neurons, then in int64.
+            events_in[following] = _count(flow.detach()[:clients].sign().sum(2), present)
+        scores = _linear(parameters, names[-1], flow)[:clients]
+        return Forward(scores, events_in, torch.zeros_like(events_in[first]))
 
 
 @dataclass(frozen=True)
@@ -146,17 +160,24 @@ class SNN:
             return 12 * steps * (pixels + sum(neurons))
         return 4 * pixels + 8 * pixels * -(-steps // 64)
 
+    def nonzero(self, pixels: Float[Tensor, "*sample pixel"]) -> None:
+        """Nothing that could be known before: what enters the first layer is drawn anew each time."""
+        del pixels
+
     def run(
         self,
         parameters: Parameters,
         pixels: Float[Tensor, "client batch pixel"],
         address: Address,
         present: Bool[Tensor, "client batch"] | None = None,
+        nonzero: Int64[Tensor, "client batch"] | None = None,
     ) -> Forward:
         """From pixels to scores: encode, then `forward`; in compiled kernels where they are active.
 
         `present` marks the samples that are real where a batch was padded; only they are counted.
+        `nonzero` is not used.
         """
+        del nonzero
         if self.is_compiled_for(pixels):
             spikes = self.code.packed(pixels, address)
             if torch.is_grad_enabled():
@@ -196,7 +217,8 @@ class SNN:
         biases = [parameters[f"{name}.bias"] for name in names]
         passed = self.neuron.packed_network(spikes, weights, biases, target)
         events = zip(names, passed.events, strict=True)
-        forward = Forward(passed.scores, {name: _count(seen, present) for name, seen in events})
+        events_in = {name: _count(seen, present) for name, seen in events}
+        forward = _read_out(passed.scores, events_in, present)
         gradients: Parameters = {}
         if target is not None:
             for name, weight, bias in zip(
@@ -212,16 +234,16 @@ class SNN:
         present: Bool[Tensor, "client batch"] | None = None,
     ) -> Forward:
         """Scores are the output layer's spikes, summed over time."""
-        spikes_in = {}
+        events_in = {}
         for name in self.architecture.names:
             # Sums of 0s and 1s: exact in float32 over less than 2^24 neurons, then in int64.
-            spikes_in[name] = _count(spikes.detach().sum(3).long().sum(0), present)
+            events_in[name] = _count(spikes.detach().sum(3).long().sum(0), present)
             # The weights do not change with time, so one product serves all time steps.
             rows = spikes.movedim(0, 1).flatten(1, 2)
             currents = _linear(parameters, name, rows)
             currents = currents.reshape(len(rows), len(spikes), -1, currents.shape[2])
             spikes = self.neuron.spikes(currents.movedim(1, 0))
-        return Forward(scores=spikes.sum(0), spikes_in=spikes_in)
+        return _read_out(spikes.sum(0), events_in, present)
 
     def packed_forward(
         self,
@@ -230,12 +252,12 @@ class SNN:
         present: Bool[Tensor, "client batch"] | None = None,
     ) -> Forward:
         """The same on spikes as bits, with gradients for whatever is done with the scores."""
-        spikes_in = {}
+        events_in = {}
         for name in self.architecture.names:
-            spikes_in[name] = _count(spikes.counts().sum(2), present)
+            events_in[name] = _count(spikes.counts().sum(2), present)
             weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
             spikes = self.neuron.packed(packed.linear(spikes, weight, bias))
-        return Forward(scores=spikes.scores(), spikes_in=spikes_in)
+        return _read_out(spikes.scores(), events_in, present)
 
 
 Network = ANN | SNN
@@ -264,8 +286,18 @@ class _Linear(torch.autograd.Function):
         return into_rows, torch.bmm(delta.mT, rows), delta.sum(1)
 
 
+def _read_out(
+    counts: Float[Tensor, "client batch class"],
+    events_in: dict[str, Int64[Tensor, " client"]],
+    present: Bool[Tensor, "client batch"] | None,
+) -> Forward:
+    """Spike counts are the scores, and all of them together the spikes that left the last layer."""
+    return Forward(counts, events_in, _count(counts.detach().sum(2), present))
+
+
 def _count(
-    per_sample: Int64[Tensor, "client batch"], present: Bool[Tensor, "client batch"] | None
+    per_sample: Real[Tensor, "client batch"], present: Bool[Tensor, "client batch"] | None
 ) -> Int64[Tensor, " client"]:
-    """Spikes per client, of the samples present."""
-    return (per_sample if present is None else per_sample * present).sum(1)
+    """Events per client, of the samples present."""
+    present_ones = per_sample if present is None else per_sample * present
+    return present_ones.sum(1, dtype=torch.int64)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fedspike.algorithms import Algorithm, Tree
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address
+from fedspike.energy.counts import Activity
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE
 from fedspike.networks import ANN, SNN, Network, Parameters
@@ -29,18 +30,23 @@ from fedspike.training import SGD, LocalTraining
 class ConventionalNetwork(nn.Module):
     """Linear layers with ReLU between them."""
 
+    events_out = 0
+
     def __init__(self, network: ANN) -> None:
         super().__init__()
         for name, (inputs, outputs) in network.architecture.sizes.items():
             self.add_module(name, nn.Linear(inputs, outputs))
+        self.names = network.architecture.names
+        self.events_in = dict.fromkeys(self.names, 0)  # values other than zero since the start
 
     def forward(self, pixels: Float[Tensor, "batch pixel"]) -> Float[Tensor, "batch class"]:
         """Scores of one batch."""
-        *hidden, output = self.children()
-        for layer in hidden:
-            pixels = torch.relu(layer(pixels))
-        scores: Tensor = output(pixels)
-        return scores
+        flowing = pixels
+        for name in self.names:
+            flowing = flowing if name == self.names[0] else torch.relu(flowing)
+            self.events_in[name] += int(torch.count_nonzero(flowing))
+            flowing = self.get_submodule(name)(flowing)
+        return flowing
 
 
 class Arctan(snntorch.surrogate.ATan):  # type: ignore[misc]
@@ -80,7 +86,8 @@ class SpikingNetwork(nn.Module):
                 for name in self.names
             }
         )
-        self.spikes_in = dict.fromkeys(self.names, 0)  # counted since the start
+        self.events_in = dict.fromkeys(self.names, 0)  # spikes since the start
+        self.events_out = 0
 
     def forward(
         self, spikes: Float[Tensor, "time batch pixel"]
@@ -90,21 +97,23 @@ class SpikingNetwork(nn.Module):
         recorded = []
         for flowing in spikes:
             for name in self.names:
-                self.spikes_in[name] += int(flowing.sum())
+                self.events_in[name] += int(flowing.sum())
                 current = self.get_submodule(name)(flowing)
                 flowing, membranes[name] = self.neurons[name](current, membranes[name])
+            self.events_out += int(flowing.sum())
             recorded.append(flowing)
         return torch.stack(recorded)
 
 
 @dataclass(frozen=True)
 class ReferenceRound:
-    """The global model, its accuracy, and the spikes that entered each layer in training."""
+    """The global model, its accuracy, and what each client did to train it and the server to test it."""
 
     number: int
     model: Parameters
     accuracy: float
-    spikes: dict[str, int]
+    activity: dict[int, Activity]
+    tested: Activity
 
 
 def federated_learning(
@@ -128,7 +137,7 @@ def federated_learning(
     for number in range(1, rounds + 1):
         received = algorithm.send(server)
         replies, weights = [], []
-        spikes: dict[str, int] = {}
+        activity: dict[int, Activity] = {}
         for client in fleet.cohort(seed, number):
             module = _module(network, received["model"], dtype)
             memory = memories.get(client) or algorithm.start_client(received["model"])
@@ -149,19 +158,20 @@ def federated_learning(
             reply, memories[client] = _answer(algorithm, training, received, trained, memory, steps)
             replies.append(reply)
             weights.append(fleet.samples(client))
-            for name, count in getattr(module, "spikes_in", {}).items():
-                spikes[name] = spikes.get(name, 0) + count
+            activity[client] = Activity(len(shown), steps, module.events_in, module.events_out)
         stacked = {
             group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
             for group, tensors in replies[0].items()
         }
         participation = len(weights) / len(fleet.shards)
         server = algorithm.aggregate(server, stacked, torch.tensor(weights), participation)
-        accuracy = _test(network, server["model"], dataset, dtype, seed, number)
-        yield ReferenceRound(number, server["model"], accuracy, spikes)
+        accuracy, tested = _test(network, server["model"], dataset, dtype, seed, number)
+        yield ReferenceRound(number, server["model"], accuracy, activity, tested)
 
 
-def _module(network: Network, model: Parameters, dtype: torch.dtype) -> nn.Module:
+def _module(
+    network: Network, model: Parameters, dtype: torch.dtype
+) -> SpikingNetwork | ConventionalNetwork:
     module = SpikingNetwork(network) if isinstance(network, SNN) else ConventionalNetwork(network)
     module.to(dtype)
     with torch.no_grad():
@@ -257,7 +267,7 @@ def _answer(
 
 def _test(
     network: Network, model: Parameters, dataset: Dataset, dtype: torch.dtype, seed: int, round: int
-) -> float:
+) -> tuple[float, Activity]:
     images = torch.from_numpy(dataset.x_test).flatten(1).to(dtype)
     labels = torch.from_numpy(dataset.y_test)
     module = _module(network, model, dtype)
@@ -271,4 +281,4 @@ def _test(
                 address = Address(seed, "encode-test", round, (0,), (first,))
                 scores = module(network.code.spikes(x.unsqueeze(0), address).squeeze(1)).sum(0)
             correct += int((scores.argmax(1) == y).sum())
-    return correct / len(images)
+    return correct / len(images), Activity(len(images), 0, module.events_in, module.events_out)

@@ -9,9 +9,11 @@ round needs: pass it back as `state` and the rounds go on with the same bits.
 
 import itertools
 import math
-import time
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from torch import Tensor
 from fedspike.algorithms import Algorithm, Tree, local_round
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address
-from fedspike.energy.counts import Operations, forward_operations
+from fedspike.energy.counts import Activity, Operations, forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE
@@ -72,19 +74,33 @@ class State:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round did. Counts are of training only, over all clients that took part."""
+    """What one round did.
+
+    `activity` is what each client that took part did to train, and `tested` what the server did to test
+    the new model. `spikes` and `operations` are of the training, over all clients.
+    """
 
     number: int
     state: State
     accuracy: float
     training_loss: float
-    clients: tuple[int, ...]
-    samples: int
+    activity: dict[int, Activity]
+    tested: Activity
     spikes: dict[str, int]
     operations: Operations
     uplink_bytes: int
     downlink_bytes: int
     seconds: dict[str, float]
+
+    @property
+    def clients(self) -> tuple[int, ...]:
+        """The clients that took part."""
+        return tuple(self.activity)
+
+    @property
+    def samples(self) -> int:
+        """Samples trained on, once for each epoch."""
+        return sum(seen.samples for seen in self.activity.values())
 
 
 def simulate(
@@ -107,15 +123,15 @@ def simulate(
     parts do not fit together.
     """
     _check(network, algorithm, fleet, training, dataset, rounds)
-    train_set = _tensors(dataset.x_train, dataset.y_train, dtype, device)
-    test_set = _tensors(dataset.x_test, dataset.y_test, dtype, device)
+    train_set = _samples(network, dataset.x_train, dataset.y_train, dtype, device)
+    test_set = _samples(network, dataset.x_test, dataset.y_test, dtype, device)
     if state is None:
         model = network.architecture.init(stream(seed, "init"))
         model = {name: weight.to(dtype) for name, weight in model.items()}
         state = State(round=0, server=algorithm.start_server(model), clients={})
 
     for number in range(state.round + 1, rounds + 1):
-        started = time.perf_counter()
+        started = perf_counter()
         cohort = fleet.cohort(seed, number)
         received = algorithm.send(state.server)
         work = _train_cohort(
@@ -128,23 +144,22 @@ def simulate(
             len(cohort) / len(fleet.shards),
         )
         state = State(number, server, state.clients | work.memories)
-        trained_at = time.perf_counter()
-        accuracy = evaluate(network, state.model, *test_set, seed=seed, round=number)
+        trained_at = perf_counter()
+        accuracy, tested = _evaluate(network, state.model, test_set, seed, number)
+        trained = reduce(operator.add, work.activity.values())
+        spikes = dict(trained.events_in) if isinstance(network, SNN) else {}
         yield Round(
             number=number,
             state=state,
             accuracy=accuracy,
-            training_loss=work.loss_sum / work.samples,
-            clients=tuple(cohort),
-            samples=work.samples,
-            spikes=work.spikes,
-            operations=forward_operations(network.architecture.sizes, work.samples, work.spikes),
+            training_loss=work.loss_sum / trained.samples,
+            activity=work.activity,
+            tested=tested,
+            spikes=spikes,
+            operations=forward_operations(network.architecture.sizes, trained.samples, spikes),
             uplink_bytes=_bytes(work.replies),
             downlink_bytes=len(cohort) * _bytes(received),
-            seconds={
-                "training": trained_at - started,
-                "evaluation": time.perf_counter() - trained_at,
-            },
+            seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
         )
 
 
@@ -156,17 +171,40 @@ def evaluate(
     *,
     seed: int,
     round: int,
-) -> float:
-    """Share of samples whose label has the highest score; test spikes are drawn anew each round."""
+) -> tuple[float, Activity]:
+    """Share of samples whose label has the highest score, and what was done to find out.
+
+    Test spikes are drawn anew each round.
+    """
+    samples = _Samples(pixels, labels, network.nonzero(pixels))
+    return _evaluate(network, model, samples, seed, round)
+
+
+def _evaluate(
+    network: Network, model: Parameters, samples: "_Samples", seed: int, round: int
+) -> tuple[float, Activity]:
+    pixels, labels, nonzero = samples.pixels, samples.labels, samples.nonzero
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
-    correct = 0
+    correct, done = 0, []
     with torch.no_grad():
         for first in range(0, len(labels), _TEST_BATCH):
-            x = pixels[first : first + _TEST_BATCH].unsqueeze(0)
+            batch = slice(first, first + _TEST_BATCH)
             address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
-            scores = network.run(parameters, x, address).scores[0]
-            correct += int((scores.argmax(1) == labels[first : first + _TEST_BATCH]).sum())
-    return correct / len(labels)
+            events = None if nonzero is None else nonzero[batch].unsqueeze(0)
+            forward = network.run(parameters, pixels[batch].unsqueeze(0), address, nonzero=events)
+            correct += int((forward.scores[0].argmax(1) == labels[batch]).sum())
+            events_in = {name: int(count) for name, count in forward.events_in.items()}
+            done.append(Activity(len(labels[batch]), 0, events_in, int(forward.events_out)))
+    return correct / len(labels), reduce(operator.add, done)
+
+
+@dataclass
+class _Samples:
+    """A data set as the engine reads it; `nonzero` spares it counting the same pixels again."""
+
+    pixels: Float[Tensor, "sample pixel"]
+    labels: Int64[Tensor, " sample"]
+    nonzero: Int64[Tensor, " sample"] | None
 
 
 @dataclass
@@ -175,8 +213,7 @@ class _Work:
 
     replies: Tree
     memories: dict[int, Tree]
-    spikes: dict[str, int]
-    samples: int = 0
+    activity: dict[int, Activity]
     loss_sum: float = 0.0
 
 
@@ -188,29 +225,39 @@ def _train_cohort(
     received: Tree,
     state: State,
     fleet: Fleet,
-    train_set: tuple[Tensor, Tensor],
+    train_set: _Samples,
     seed: int,
     number: int,
 ) -> _Work:
-    work = _Work(replies={}, memories={}, spikes={})
+    work = _Work(replies={}, memories={}, activity={})
     replies, loss_sums = [], []
-    device = train_set[0].device
+    device = train_set.pixels.device
     received = _to(received, device)
     for part in _parts(cohort, fleet, network, training, device):
         shown = [torch.from_numpy(fleet.shown(seed, number, k, training.epochs)) for k in part]
         memory = _stack([state.clients.get(k) or algorithm.start_client(state.model) for k in part])
         address = Address(seed, "encode", number, tuple(part), (0,) * len(part))
         reply, memory, trained = local_round(
-            algorithm, network, training, received, _to(memory, device), *train_set, shown, address
+            algorithm,
+            network,
+            training,
+            received,
+            _to(memory, device),
+            train_set.pixels,
+            train_set.labels,
+            shown,
+            address,
+            train_set.nonzero,
         )
         replies.append(_to(reply, torch.device("cpu")))
         if memory:
             memory = _to(memory, torch.device("cpu"))
             work.memories |= {client: _take(memory, i) for i, client in enumerate(part)}
-        for layer, counts in trained.spikes_in.items():
-            work.spikes[layer] = work.spikes.get(layer, 0) + sum(counts)
-        work.samples += sum(trained.samples)
-        loss_sums += [a * b for a, b in zip(trained.losses, trained.samples, strict=True)]
+        work.activity |= dict(zip(part, trained.activities, strict=True))
+        loss_sums += [
+            loss * seen.samples
+            for loss, seen in zip(trained.losses, trained.activities, strict=True)
+        ]
     work.loss_sum = math.fsum(loss_sums)
     work.replies = {
         group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
@@ -261,10 +308,11 @@ def _bytes(tree: Tree) -> int:
     return sum(t.numel() * t.element_size() for tensors in tree.values() for t in tensors.values())
 
 
-def _tensors(
-    x: np.ndarray, y: np.ndarray, dtype: torch.dtype, device: str
-) -> tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]:
-    return torch.from_numpy(x).flatten(1).to(device, dtype), torch.from_numpy(y).to(device)
+def _samples(
+    network: Network, x: np.ndarray, y: np.ndarray, dtype: torch.dtype, device: str
+) -> _Samples:
+    pixels = torch.from_numpy(x).flatten(1).to(device, dtype)
+    return _Samples(pixels, torch.from_numpy(y).to(device), network.nonzero(pixels))
 
 
 def _check(

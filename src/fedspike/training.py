@@ -11,15 +11,18 @@ from dataclasses import dataclass, field, replace
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.optim.adam import adam
 
 from fedspike.encoding import Address
+from fedspike.energy.counts import Activity
 from fedspike.errors import InputError
 from fedspike.losses import Loss, SpikeCountMSE
 from fedspike.networks import SNN, Forward, Network, Parameters
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
+LEAVING = ""  # what the events that leave the last layer have in place of a layer's name
 
 
 @dataclass(frozen=True)
@@ -157,9 +160,8 @@ class Trained:
 
     parameters: Parameters
     steps: list[int]
-    samples: list[int]
     losses: list[float]
-    spikes_in: dict[str, list[int]]
+    activities: list[Activity]
 
 
 def train(
@@ -171,13 +173,16 @@ def train(
     shown: list[Int64[Tensor, " _shown"]],
     address: Address,
     correct: Correction | None = None,
+    nonzero: Int64[Tensor, " sample"] | None = None,
 ) -> Trained:
     """Train every client of a cohort from `start` (leading client axis) on its own samples.
 
     `shown[k]` lists the positions in `pixels` and `labels` that client k sees, in that order, all epochs
     one after the other; clients come in descending order of its length. `correct` may change gradients
-    before the optimiser sees them (FedProx, SCAFFOLD).
+    before the optimiser sees them (FedProx, SCAFFOLD). `nonzero` is `network.nonzero(pixels)`, for a caller
+    that trains on the same pixels again.
     """
+    nonzero = network.nonzero(pixels) if nonzero is None else nonzero
     schedules = [training.batches(len(positions)) for positions in shown]
     steps = [len(schedule) for schedule in schedules]
     if sorted(steps, reverse=True) != steps:
@@ -185,11 +190,12 @@ def train(
     positions, present = _stack_batches(shown, schedules, training.rows(len(shown[0])))
     full = present.all(2).all(0).tolist()
     positions, present = positions.to(pixels.device), present.to(pixels.device)
+    entering = None if nonzero is None else nonzero[positions]
     parameters = {name: weight.clone() for name, weight in start.items()}
     memory = training.optimiser.start(parameters)
     room = pixels.new_empty(positions[:, 0].numel(), pixels.shape[1])  # for the batches, in turn
     losses = torch.zeros(len(shown), dtype=torch.float64)
-    spikes_in: dict[str, Tensor] = {}
+    done: list[dict[str, Int64[Tensor, " _client"]]] = []
 
     for step in range(max(steps)):
         k = sum(count > step for count in steps)  # the clients that are still training
@@ -202,20 +208,37 @@ def train(
         first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
         here = replace(address, clients=address.clients[:k], first_samples=first_samples)
         current = {name: weight[:k] for name, weight in parameters.items()}
-        forward, loss, gradients = learn(network, training.loss, current, x, y, here, real)
+        known = None if entering is None else entering[:k, step]
+        forward, loss, gradients = learn(network, training.loss, current, x, y, here, real, known)
         if correct is not None:
             gradients = correct(gradients, current, k)
         training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
 
         losses[:k] += loss.cpu().double() * real.sum(1).cpu()
-        for name, counts in forward.spikes_in.items():
-            none = torch.zeros(len(shown), dtype=torch.int64, device=counts.device)
-            spikes_in.setdefault(name, none)[:k] += counts
+        done.append({**forward.events_in, LEAVING: forward.events_out})
 
     samples = [len(positions) for positions in shown]
     mean_losses = (losses / torch.tensor(samples)).tolist()
-    spikes = {name: counts.tolist() for name, counts in spikes_in.items()}
-    return Trained(parameters, steps, samples, mean_losses, spikes)
+    return Trained(parameters, steps, mean_losses, _activities(samples, steps, done))
+
+
+def _activities(
+    samples: list[int], steps: list[int], done: list[dict[str, Int64[Tensor, " _client"]]]
+) -> list[Activity]:
+    """What each client did; `done` has the events of each step, of the clients that made it."""
+    events = {
+        place: pad_sequence([step[place] for step in done]).sum(1).tolist() for place in done[0]
+    }
+    events_out = events.pop(LEAVING)
+    return [
+        Activity(
+            samples[client],
+            steps[client],
+            {name: counts[client] for name, counts in events.items()},
+            events_out[client],
+        )
+        for client in range(len(samples))
+    ]
 
 
 def learn(
@@ -226,15 +249,16 @@ def learn(
     y: Int64[Tensor, "client batch"],
     address: Address,
     present: Bool[Tensor, "client batch"],
+    nonzero: Int64[Tensor, "client batch"] | None = None,
 ) -> tuple[Forward, Float[Tensor, " client"], Parameters]:
-    """Forward pass, loss and gradients of one minibatch of every client."""
+    """Forward pass, loss and gradients of one minibatch of every client; see `ANN.run` for `nonzero`."""
     if isinstance(network, SNN) and isinstance(loss, SpikeCountMSE) and network.is_compiled_for(x):
         classes = network.architecture.layers[-1]
         targets, slope = loss.targets(y, classes, x.dtype), loss.slopes(present, classes)
         forward, gradients = network.learn(parameters, x, address, present, targets, slope)
         return forward, loss(forward.scores, y, present), gradients
     leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
-    forward = network.run(leaves, x, address, present)
+    forward = network.run(leaves, x, address, present, nonzero)
     losses = loss(forward.scores, y, present)
     # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
     slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
