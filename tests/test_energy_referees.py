@@ -184,12 +184,10 @@ def engine_activity(
     """What the engine counts: the spikes of an SNN, the values of an ANN that are not 0."""
     if isinstance(network, networks.SNN):
         forward = network.forward(stacked, flow)
-        events = {name: int(spikes) for name, spikes in forward.spikes_in.items()}
-        return Activity(SHOWN, 0, events, int(forward.scores.sum()))
-    events = {"hidden": int((flow != 0).sum())}
-    hidden = flow @ stacked["hidden.weight"].mT + stacked["hidden.bias"].unsqueeze(1)
-    events["output"] = int((hidden > 0).sum())
-    return Activity(SHOWN, 0, events)
+    else:
+        forward = network.run(stacked, flow, address("test"))
+    events = {name: int(count) for name, count in forward.events_in.items()}
+    return Activity(SHOWN, 0, events, int(forward.events_out))
 
 
 Inputs = Callable[[Tensor, str, int], Tensor]  # pixels, purpose, batch -> [batch, time, ...]

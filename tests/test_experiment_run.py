@@ -23,6 +23,7 @@ from safetensors.numpy import load_file
 from fedspike import datasets
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
+from fedspike.experiment.directory import json_bytes
 from fedspike.experiment.events import Finished, Skipped, Started, Trained
 from fedspike.experiment.run import load, perform
 
@@ -167,6 +168,86 @@ def test_operations_and_energy_are_those_of_the_study(finished: Path) -> None:
     assert snn["operations"] == {"mac": 0, "ac": 6 * spikes["hidden"] + 10 * spikes["output"]}
     assert snn["spikes_per_sample"]["hidden"] == spikes["hidden"] / (3 * 72)
     assert snn["time_steps"] == 4
+
+
+def test_every_round_tells_what_each_client_did(finished: Path) -> None:
+    for run in read(finished / "summary.json")["runs"]:
+        lines = rounds(finished / run["name"])
+        for line in lines:
+            assert [int(client) for client in line["activity"]] == line["clients"]
+            seen = list(line["activity"].values())
+            assert [each["samples"] for each in seen] == [24] * 3
+            assert [each["steps"] for each in seen] == [3] * 3  # 10, 10 and 4 samples
+            entered = {
+                layer: sum(each["events_in"][layer] for each in seen)
+                for layer in ("hidden", "output")
+            }
+            assert line["spikes"] == (entered if run["network"] == "snn" else {})
+            assert 0 < entered["output"] < entered["hidden"]
+            assert (line["tested"]["samples"], line["tested"]["steps"]) == (500, 0)
+        assert run["activity"]["samples"] == 3 * 72
+        assert run["activity"]["events_in"]["hidden"] == sum(
+            seen["events_in"]["hidden"] for line in lines for seen in line["activity"].values()
+        )
+        assert run["tested"]["samples"] == 3 * 500
+
+
+def test_the_summary_has_the_bill(finished: Path) -> None:
+    ann, snn = read(finished / "summary.json")["runs"]
+    for run in (ann, snn):
+        study = run["bill"]["founding-study"]["study"]
+        assert study["nominal_mj"] == pytest.approx(run["study_energy_mj_per_round"], rel=1e-14)
+        assert study["run"]["nominal_mj"] == pytest.approx(3 * study["nominal_mj"], rel=1e-14)
+        assert (run["target_accuracy"], run["rounds_to_target"]) == (0.85, None)
+        assert run["measured"] is None
+        assert run["neurobench"]["footprint_bytes"] == 4 * run["parameters"]
+        sent = run["counts"]["exchange"]["radio"]
+        assert sent["uplink_bytes"] == 3 * run["uplink_bytes_per_round"]
+    assert "bill_skip_zeros" in ann
+    assert "bill_skip_zeros" not in snn
+
+
+def test_a_target_that_is_reached_and_another_one(tmp_path: Path) -> None:
+    [run] = perform_all(tmp_path, "network=ann", "target_accuracy=0.02")["runs"]
+    assert run["rounds_to_target"] == 1
+    entry = run["bill"]["yan22"]["training"]
+    assert 0 < entry["to_target"]["high_mj"] < entry["run"]["high_mj"]
+    with pytest.raises(InputError, match=r"target_accuracy is 0.02 there and 0.03 here"):
+        perform_all(tmp_path, "network=ann", "target_accuracy=0.03")
+
+
+def as_before(run: Path) -> None:
+    """Take away what runs did not have before energy was counted from activity."""
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("target_accuracy = 0.85\n", ""))
+    if (run / "summary.json").exists():
+        summary = read(run / "summary.json")
+        kept = {
+            k: v for k, v in summary.items() if not k.startswith(("bill", "activity", "tested"))
+        }
+        (run / "summary.json").write_text(json.dumps(kept))
+
+
+def test_runs_finished_before_there_were_bills_stay_finished(tmp_path: Path) -> None:
+    perform_all(tmp_path, "rounds=1")
+    for run in tmp_path.glob("*-seed0"):
+        as_before(run)
+    assert [type(event) for event in events(tmp_path, "rounds=1")] == [Skipped, Skipped]
+    assert "bill" not in read(tmp_path / "summary.json")["runs"][0]
+
+
+def test_a_run_begun_before_there_was_activity_is_begun_again(tmp_path: Path) -> None:
+    stop_after(tmp_path, 2)
+    [home] = tmp_path.glob("*-seed0")
+    as_before(home)
+    manifest = next((home / "checkpoint").glob("round-*")) / "manifest.json"
+    values = read(manifest)
+    del values["about"]["round records"], values["seal"]
+    seal = hashlib.sha256(json_bytes(values)).hexdigest()
+    manifest.write_bytes(json_bytes({**values, "seal": seal}))
+    with pytest.raises(InputError, match="round records None") as caught:
+        perform_all(tmp_path)
+    assert str(home) in caught.value.fix
 
 
 def test_the_model_and_its_image_are_the_trained_weights(finished: Path) -> None:

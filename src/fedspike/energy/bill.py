@@ -100,8 +100,9 @@ def bill(
     *,
     footprint: Footprint | None = None,
     radio: Radio | None = None,
+    rounds: int = 1,
 ) -> Bill:
-    """What `counts` cost at the prices of `profile`, up to and with `level`.
+    """What `counts` cost at the prices of `profile`, up to and with `level`; the mean of so many `rounds`.
 
     Memory has a price where `footprint` says how large it is, a byte where `radio` says how it is sent.
     Counts of a phase or a layer alone give the bill of that phase or layer.
@@ -130,8 +131,8 @@ def bill(
             terms[term] = terms.get(term, NOTHING) + price * number
         if added_at == "training":
             unpriced[NOT_COUNTED] = None
-    whole = _millijoule(sum(terms.values(), NOTHING))
-    parts = {term: _millijoule(energy) for term, energy in terms.items()}
+    whole = _millijoule(sum(terms.values(), NOTHING), rounds)
+    parts = {term: _millijoule(energy, rounds) for term, energy in terms.items()}
     return Bill(whole.low, whole.nominal, whole.high, parts, list(unpriced), list(included))
 
 
@@ -189,10 +190,10 @@ def study_energy_mj(operations: Mapping[str, int]) -> float:
     return bill(counts, shipped()["founding-study"], "study").nominal_mj
 
 
-def _millijoule(energy: Range) -> Term:
-    """From exact picojoule to the nearest float."""
+def _millijoule(energy: Range, rounds: int) -> Term:
+    """From exact picojoule of all rounds to the nearest float of one."""
     pj = (energy.low, energy.nominal, energy.high)
-    return Term(*(float(Fraction(each, PICOJOULES_IN_A_MILLIJOULE)) for each in pj))
+    return Term(*(float(Fraction(each, PICOJOULES_IN_A_MILLIJOULE * rounds)) for each in pj))
 
 
 def _refuse_to_pay_twice(profile: Profile, level: Level) -> None:

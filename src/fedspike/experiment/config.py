@@ -155,7 +155,7 @@ Algorithm = FedAvg | FedProx | Scaffold | FedAdam
 
 
 class Configuration(Table, frozen=True):
-    """Everything that decides the result of one run.
+    """Everything that decides the result of one run, and the accuracy until which its energy is summed.
 
     A conventional network has neither time steps nor target rates, so its `snn` and `loss` are
     None: two ANN runs that differ only there are one run.
@@ -165,6 +165,7 @@ class Configuration(Table, frozen=True):
     network: Literal["ann", "snn"] = "ann"
     seed: Seed = 0
     rounds: Count = 100
+    target_accuracy: Fraction = 0.85
     data: Data = Data()
     partition: Partition = IID()
     fleet: Fleet = Fleet()

@@ -84,6 +84,7 @@ def _train(
     about = {
         "settings_sha256": run.settings_sha256,
         "data_sha256": _data_sha256(dataset),
+        "round records": "with activity",  # those of before cannot be billed
         **versions(device),
     }
     found = checkpoint.newest(home / "checkpoint", rounds_file, about)
@@ -146,6 +147,7 @@ def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
     differences, file = [], home / "config.toml"
     if file.exists():
         there, here = _settings(file), summary.settings_toml(run.settings)
+        there.setdefault("target_accuracy", here["target_accuracy"])  # earlier runs had none
         differences += [
             f"{key} is {_of(there, key)} there and {_of(here, key)} here"
             for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})

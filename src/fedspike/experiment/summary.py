@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from fedspike.datasets import Dataset
 from fedspike.energy.bill import study_energy_mj
-from fedspike.experiment import config
+from fedspike.experiment import billing, config
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.events import Record
 from fedspike.experiment.sharpness import sharpness
@@ -38,6 +38,8 @@ def record(round: Round) -> Record:
         "samples": round.samples,
         "spikes": dict(round.spikes),
         "operations": dict(round.operations),
+        "activity": {str(k): billing.plain(seen) for k, seen in round.activity.items()},
+        "tested": billing.plain(round.tested),
         "uplink_bytes": round.uplink_bytes,
         "downlink_bytes": round.downlink_bytes,
         "seconds": dict(round.seconds),
@@ -69,7 +71,7 @@ def of_run(
     samples = sum(line["samples"] for line in records)
     operations, spikes = _sum(records, "operations"), _sum(records, "spikes")
     images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
-    return {
+    done: Record = {
         "schema": SCHEMA,
         "name": run.name,
         "network": settings.network,
@@ -102,6 +104,7 @@ def of_run(
         "weights": {} if images is None else {"sharpness": sharpness(images)},
         "hidden_weights": None if images is None else _int8(images),
     }
+    return done | billing.fields(done, records, model, settings.target_accuracy)
 
 
 def of_experiment(

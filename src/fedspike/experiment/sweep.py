@@ -102,9 +102,9 @@ def expand(source: Document) -> Experiment:
 
 
 def identity(settings: Configuration) -> dict[str, Any]:
-    """What decides a run's result."""
+    """What decides a run's result: not its name, nor what is only counted from it."""
     values: dict[str, Any] = msgspec.to_builtins(settings)
-    del values["name"], values["data"]["data_dir"]
+    del values["name"], values["target_accuracy"], values["data"]["data_dir"]
     return values
 
 
@@ -139,9 +139,9 @@ def _seeds(text: str) -> list[int]:
 def _axes(source: Document) -> dict[str, list[object]]:
     """The swept keys and their values, checked to be a sweep at all."""
     axes: dict[str, list[object]] = {}
-    # An experiment has one name and one data set; all else may be swept.
+    # An experiment has one name, one data set and one target; all else may be swept.
     fields = [field.name for field in msgspec.structs.fields(Configuration)]
-    known = [name for name in fields if name not in ("name", "data")]
+    known = [name for name in fields if name not in ("name", "data", "target_accuracy")]
     product = 1
     for name, values in source.sweep.items():
         place = ("sweep", *name.split("."))
