@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from fedspike import datasets
+from fedspike.energy import meters
+from fedspike.energy.meters import Unavailable
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.experiment.directory import json_bytes
@@ -105,6 +107,37 @@ def outcome(folder: Path) -> dict[str, Any]:
         path.parent.name: (read(path)["model_sha256"], rounds(path.parent))
         for path in sorted(folder.glob("*/summary.json"))
     }
+
+
+class Mains:
+    """A sensor of a made-up machine, which draws 100 W all the time."""
+
+    name = "mains"
+
+    def joules(self) -> dict[str, float]:
+        return {"all": 100 * time.monotonic()}
+
+
+def test_rounds_are_measured_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meters, "sensors", lambda: [Mains(), Unavailable("zeus", "not here")])
+    monkeypatch.setattr(meters, "IDLE_S", 0.01)
+    monkeypatch.setattr(meters, "WINDOW_S", 0.0)
+    tiny = experiment("rounds=8")
+    for _ in perform(tiny, load(tiny, ignore), tmp_path, command="", measure=True):
+        pass
+    for run in read(tmp_path / "summary.json")["runs"]:
+        figures, missing = run["measured"]
+        assert missing == {"sensor": "zeus", "unavailable": "not here"}
+        assert (figures["rounds"], figures["windows"]) == (7, 7)
+        assert figures["joules"] / figures["seconds"] == pytest.approx(100, rel=0.05)
+        assert figures["joules_per_round"]["low"] > 0
+
+
+def test_without_being_asked_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meters, "sensors", lambda: pytest.fail("asked"))
+    assert [run["measured"] for run in perform_all(tmp_path, "rounds=1")["runs"]] == [None, None]
 
 
 @pytest.fixture(scope="module")

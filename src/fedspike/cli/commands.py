@@ -37,7 +37,12 @@ def run(options: Namespace) -> int:
     )
     with on_stop(partial(leave, last_words=resume)), Watch(experiment.runs) as watch:
         for event in perform(
-            experiment, dataset, folder, command=_reproduce(options), device=options.device
+            experiment,
+            dataset,
+            folder,
+            command=_reproduce(options),
+            device=options.device,
+            measure=options.measure,
         ):
             watch.show(event)
     say(f"The report: {_write_report(folder)}")
@@ -206,6 +211,7 @@ def _reproduce(options: Namespace) -> str:
     words += [word for option in options.set for word in ("--set", option)]
     words += ["--seeds", options.seeds] if options.seeds is not None else []
     words += ["--device", options.device] if options.device != "cpu" else []
+    words += ["--measure"] if options.measure else []
     return shlex.join(words)
 
 

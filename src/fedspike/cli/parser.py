@@ -63,23 +63,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     commands_of = top.add_subparsers(required=True, metavar="COMMAND")
 
-    run = _command(commands_of, "run", commands.run, "train what a preset or a TOML file says")
-    run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
-    run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key, such as rounds=5 or snn.time_steps=10; can be given again",
-    )
-    run.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
-    run.add_argument("--threads", metavar="N", help="threads of a computation; default: torch's")
-    run.add_argument(
-        "--device", default="cpu", metavar="NAME", help="where torch computes: cpu, cuda, mps"
-    )
-    _data_dir(run)
-    _json(run, "print the experiment's summary as JSON")
+    _run(commands_of)
 
     report = _command(commands_of, "report", commands.report, "write the page of finished runs")
     report.add_argument("directory", type=Path, metavar="DIR")
@@ -112,6 +96,31 @@ def parser() -> argparse.ArgumentParser:
     doctor = _command(commands_of, "doctor", commands.doctor, "say what this machine offers")
     _json(doctor, "print it as JSON")
     return top
+
+
+def _run(commands_of: Any) -> None:
+    run = _command(commands_of, "run", commands.run, "train what a preset or a TOML file says")
+    run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
+    run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key, such as rounds=5 or snn.time_steps=10; can be given again",
+    )
+    run.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
+    run.add_argument("--threads", metavar="N", help="threads of a computation; default: torch's")
+    run.add_argument(
+        "--device", default="cpu", metavar="NAME", help="where torch computes: cpu, cuda, mps"
+    )
+    run.add_argument(
+        "--measure",
+        action="store_true",
+        help="ask this machine's energy sensors meanwhile; see fedspike doctor",
+    )
+    _data_dir(run)
+    _json(run, "print the experiment's summary as JSON")
 
 
 def _energy(commands_of: Any) -> None:

@@ -11,6 +11,7 @@ import tomli_w
 
 from fedspike import datasets
 from fedspike.datasets import Dataset
+from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
 from fedspike.experiment import build, checkpoint, document, summary
 from fedspike.experiment.directory import (
@@ -24,7 +25,9 @@ from fedspike.experiment.directory import (
 from fedspike.experiment.environment import environment, versions
 from fedspike.experiment.events import Event, Finished, Record, Skipped, Started, Trained
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.simulation import State, simulate
+from fedspike.fleet import Fleet
+from fedspike.networks import Network
+from fedspike.simulation import Round, State, simulate
 
 
 def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
@@ -45,13 +48,20 @@ def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
 
 
 def perform(
-    experiment: Experiment, dataset: Dataset, folder: Path, *, command: str, device: str = "cpu"
+    experiment: Experiment,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    command: str,
+    device: str = "cpu",
+    measure: bool = False,
 ) -> Iterator[Event]:
     """Do the runs of an experiment that `folder` does not hold yet, and tell what happens.
 
     What was told is stored: stop asking, or kill the process, and the next call goes on after the
     last round that was stored, with the same bits. `command` is what the summary says would
-    reproduce it, `device` where torch computes.
+    reproduce it, `device` where torch computes; `measure` asks this machine's energy sensors (see
+    energy/meters.py), which takes 10 s more for each run.
 
     Raises InputError, before anything is written, where settings, data and folder do not go
     together; after that only where the folder can no longer be written to.
@@ -69,7 +79,7 @@ def perform(
                 yield Skipped(run, finished[run.name])
                 continue
             finished[run.name] = yield from _train(
-                run, homes[run.name], dataset, experiment, device
+                run, homes[run.name], dataset, experiment, device, Meter() if measure else None
             )
             _store(experiment, folder, command, dataset, finished, device)
             yield Finished(run, finished[run.name])
@@ -77,7 +87,12 @@ def perform(
 
 
 def _train(
-    run: Run, home: Path, dataset: Dataset, experiment: Experiment, device: str
+    run: Run,
+    home: Path,
+    dataset: Dataset,
+    experiment: Experiment,
+    device: str,
+    meter: Meter | None,
 ) -> Generator[Event, None, Record]:
     """One run from its last checkpoint to its summary."""
     settings, rounds_file = run.settings, home / "rounds.jsonl"
@@ -99,17 +114,8 @@ def _train(
 
     network = build.network(settings, dataset)
     fleet = build.fleet(settings, dataset, experiment.source)
-    for round in simulate(
-        network=network,
-        algorithm=build.algorithm(settings),
-        fleet=fleet,
-        training=build.local_training(settings),
-        dataset=dataset,
-        seed=settings.seed,
-        rounds=settings.rounds,
-        state=state,
-        device=device,
-    ):
+    simulated = _simulated(run, network, fleet, dataset, state, device)
+    for round in meter.measured(simulated) if meter else simulated:
         state, record = round.state, summary.record(round)
         line = json.dumps(record, allow_nan=False).encode()
         append_line(rounds_file, line)
@@ -129,9 +135,27 @@ def _train(
         {name: weights.numpy() for name, weights in state.model.items()},
         model_sha256=hashlib.sha256(model).hexdigest(),
         data_sha256=_data_sha256(dataset),
+        measured=meter.result() if meter else None,
     )
     write_whole(home / "summary.json", json_bytes(done))
     return done
+
+
+def _simulated(
+    run: Run, network: Network, fleet: Fleet, dataset: Dataset, state: State | None, device: str
+) -> Iterator[Round]:
+    """The rounds that are left."""
+    return simulate(
+        network=network,
+        algorithm=build.algorithm(run.settings),
+        fleet=fleet,
+        training=build.local_training(run.settings),
+        dataset=dataset,
+        seed=run.settings.seed,
+        rounds=run.settings.rounds,
+        state=state,
+        device=device,
+    )
 
 
 def _summary(home: Path) -> Record | None:

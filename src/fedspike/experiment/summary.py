@@ -64,8 +64,9 @@ def of_run(
     *,
     model_sha256: str,
     data_sha256: str,
+    measured: Sequence[Record] | None = None,
 ) -> Record:
-    """The summary of a finished run, all of it from its records, its data and its model."""
+    """The summary of a finished run, from its records, its data, its model, and what sensors measured."""
     settings, rounds = run.settings, len(records)
     accuracy = [line["accuracy"] for line in records]
     samples = sum(line["samples"] for line in records)
@@ -96,6 +97,7 @@ def of_run(
         "uplink_bytes_per_round": _share(sum(line["uplink_bytes"] for line in records), rounds),
         "downlink_bytes_per_round": _share(sum(line["downlink_bytes"] for line in records), rounds),
         "seconds": math.fsum(s for line in records for s in line["seconds"].values()),
+        "measured": measured,
         "class_counts": class_counts(dataset.y_train, fleet.shards, dataset.classes).tolist(),
         "model_sha256": model_sha256,
         "settings_sha256": run.settings_sha256,
