@@ -114,7 +114,6 @@ def fields(
         "neurobench": asdict(
             metrics(model, whole.tested.network, Activity(**records[-1]["tested"]))
         ),
-        "measured": None,
     }
     if run["time_steps"] is None:
         found["bill_skip_zeros"] = bills(whole, reached, known, skip_zeros=True)
