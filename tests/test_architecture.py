@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("datasets", "partition", "fleet", "encoding", "losses", "networks"),
         *("algorithms", "training"),
     ),
-    "energy": ("toml",),
+    "estimate": (),
+    "energy": ("toml", "estimate"),
     "experiment": (
         "toml",
         "kernels",  # which engine computes belongs to the environment of a result
@@ -54,12 +55,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("training", "plasticity", "aggregation", "algorithms", "guard", "simulation"),
         *("reference", "energy"),
     ),
-    "report": ("energy.bill",),
+    "report": (
+        *("energy.bill", "energy.profiles", "energy.verdict", "energy.break_even"),
+        *("energy.recorded", "energy.sensitivity", "estimate"),
+    ),
     "deploy": ("algorithms", "training", "guard"),
     "export": ("networks",),
     "cli": ("datasets", "experiment", "report", "kernels"),
 }
-FREE_OF_TORCH = ("report", "energy", "datasets", "partition", "cli")
+FREE_OF_TORCH = ("report", "energy", "estimate", "datasets", "partition", "cli")
 OPTIONAL = {
     "flwr": "deploy",
     "nir": "export",

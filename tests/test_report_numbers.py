@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedspike.report.comparison import STUDENT_T, estimate
+from fedspike.estimate import STUDENT_T, estimate
 from fedspike.report.tables import NO_FIGURE, Column, number, text
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40)
@@ -67,8 +67,8 @@ def test_no_figure_is_a_dash_and_never_a_zero() -> None:
     assert text(0.0, column) == "0.0"
 
 
-@pytest.mark.parametrize("room", ["comparison", "tables", "verdict"])
+@pytest.mark.parametrize("room", ["estimate", "report.comparison", "report.tables", "report.verdict"])
 def test_the_examples_in_the_docstrings_are_true(room: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"fedspike.report.{room}"))
+    result = doctest.testmod(importlib.import_module(f"fedspike.{room}"))
     assert result.attempted > 0
     assert result.failed == 0

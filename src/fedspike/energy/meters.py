@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from fedspike.energy.verdict import half_width
+from fedspike.estimate import estimate
 
 POWERCAP = Path("/sys/class/powercap")
 WINDOW_S, IDLE_S = 2.0, 5.0
@@ -336,7 +336,7 @@ def _between(began: tuple[float, Joules], ended: tuple[float, Joules], rounds: i
 def _interval(values: Sequence[float], wider: float = 0.0) -> dict[str, float | None]:
     """Mean and 95 % interval, which fewer than 5 values do not have."""
     mean = statistics.fmean(values)
-    half = half_width(values) if len(values) >= WINDOWS else None
+    half = estimate(values).half_width if len(values) >= WINDOWS else None
     if half is None:
         return {"mean": mean, "low": None, "high": None}
     return {"mean": mean, "low": mean - half - wider, "high": mean + half + wider}

@@ -1,20 +1,17 @@
 """Who wins under which prices: the two bills side by side, for every profile and level."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from fedspike.energy.bill import LEVELS, Bill, Level
+from fedspike.estimate import estimate
 
 Bills = Mapping[str, Mapping[Level, Sequence[Bill]]]
 """profile -> level -> the bill of every seed."""
 
 Winner = Literal["ann", "snn", "level", "no verdict"]
-# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom (any statistics textbook). Beyond
-# the table its last value is used: the interval is then a little too wide, never too narrow.
-STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 WORK = ("forward.mac", "forward.ac")  # without a price for these there is nothing to compare
 
 
@@ -75,8 +72,8 @@ def _judge(profile: str, level: Level, ann: Sequence[Bill], snn: Sequence[Bill])
         bill.nominal_mj == 0 for bill in ann
     ):
         return Verdict(profile, level, "no verdict", None, None, None, ())
-    ratios = [s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)]
-    mean, half = statistics.fmean(ratios), half_width(ratios)
+    ratio = estimate([s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)])
+    mean, half = ratio.mean, ratio.half_width
     winner: Winner = "level"
     if abs(mean - 1) > (half or 0):
         winner = "ann" if mean > 1 else "snn"
@@ -86,11 +83,3 @@ def _judge(profile: str, level: Level, ann: Sequence[Bill], snn: Sequence[Bill])
 
 def _not_priced(bills: Sequence[Bill]) -> list[str]:
     return list(dict.fromkeys(term for bill in bills for term in bill.not_priced))
-
-
-def half_width(values: Sequence[float]) -> float | None:
-    """t(0.975, n - 1) * s / sqrt(n), Student's interval for the mean of n runs."""
-    if len(values) < 2:
-        return None
-    t = STUDENT_T[min(len(values) - 1, len(STUDENT_T)) - 1]
-    return t * statistics.stdev(values) / math.sqrt(len(values))

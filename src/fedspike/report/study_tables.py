@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from fedspike.energy.bill import prices_pj
+from fedspike.estimate import Estimate
 from fedspike.report import founding_study
 from fedspike.report.comparison import (
     Comparison,
-    Estimate,
     Group,
     energy_ratio_percent,
     gap_points,

@@ -5,7 +5,7 @@ import io
 import re
 from dataclasses import dataclass
 
-from fedspike.report.comparison import Estimate
+from fedspike.estimate import Estimate
 
 Cell = str | int | float | Estimate | None
 NO_FIGURE = "–"
@@ -28,7 +28,7 @@ class Column:
 class Table:
     """Columns, rows of as many cells, and what a reader must know beside them."""
 
-    number: int
+    number: int | str  # "E1": the first of the energy tables
     name: str
     title: str
     columns: tuple[Column, ...]

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from fedspike.energy.bill import prices_pj
+from fedspike.estimate import Estimate
 from fedspike.report.comparison import (
     Comparison,
-    Estimate,
     energy_ratio_percent,
     gap_points,
 )
