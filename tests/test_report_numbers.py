@@ -67,7 +67,9 @@ def test_no_figure_is_a_dash_and_never_a_zero() -> None:
     assert text(0.0, column) == "0.0"
 
 
-@pytest.mark.parametrize("room", ["estimate", "report.comparison", "report.tables", "report.verdict"])
+@pytest.mark.parametrize(
+    "room", ["estimate", "report.comparison", "report.tables", "report.verdict"]
+)
 def test_the_examples_in_the_docstrings_are_true(room: str) -> None:
     result = doctest.testmod(importlib.import_module(f"fedspike.{room}"))
     assert result.attempted > 0

@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from fedspike.energy.bill import LEVELS, Footprint, Level, level_of, price_of
 from fedspike.energy.layers import Dense, Synapses
@@ -26,6 +27,38 @@ from fedspike.errors import InputError
 
 PER_SPIKE = ("ac", "address", "read_weight", "read_potential", "write_potential")
 PER_STEP = ("multiply", "add", "compare", "read_bias", "read_potential", "write_potential")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A threshold from the literature, below which an SNN is said to be cheaper than its ANN."""
+
+    low: float
+    high: float
+    unit: Literal["spikes per synapse and inference", "spikes per neuron and time step"]
+    source: str
+    note: str = ""
+
+
+PUBLISHED = (
+    Published(
+        *(1.72, 1.72, "spikes per synapse and inference"),
+        source="Davidson and Furber, 'Comparison of Artificial and Spiking Neural Networks on "
+        "Digital Hardware', Frontiers in Neuroscience 15, 2021",
+    ),
+    Published(
+        *(0.15, 1.38, "spikes per synapse and inference"),
+        source="Dampfhoffer, Mesquida, Valentian, Anghel, 'Are SNNs Really More Energy-Efficient "
+        "Than ANNs? An In-Depth Hardware-Aware Study', IEEE Transactions on Emerging Topics in "
+        "Computational Intelligence, 2022",
+    ),
+    Published(
+        *(0.057, 0.064, "spikes per neuron and time step"),
+        source="Yan, Bai, Wong, 'Reconsidering the energy efficiency of spiking neural networks', "
+        "arXiv:2409.08290, 2024",
+        note="at 5 to 10 time steps",
+    ),
+)
 
 
 @dataclass(frozen=True)
