@@ -7,13 +7,27 @@ from typing import Any
 
 import numpy as np
 
+from fedspike.energy.bill import LEVELS, Footprint, Level, bill, footprint
+from fedspike.energy.counts import (
+    Activity,
+    Counts,
+    Dense,
+    Network,
+    aggregation,
+    count,
+    exchange,
+    merge,
+)
+from fedspike.energy.profiles import Profile, radios, shipped
+
 ROUNDS = 100
 FINAL_PERCENT = {
+    "qann": {10: 86.5, 7: 85.6, 5: 84.1, 4: 83.0, 3: 81.0},
     "ann": {10: 86.8, 7: 86.1, 5: 84.7, 4: 83.4, 3: 81.4},
     "snn": {10: 86.6, 7: 85.2, 5: 82.7, 4: 80.3, 3: 76.1},
 }
-OPERATIONS = {"ann": 79_400.0, "snn": 1_146_000.0}
-PRICE_PJ = {"ann": 3.1, "snn": 0.1}
+OPERATIONS = {"ann": 79_400.0, "qann": 79_400.0, "snn": 1_146_000.0}
+PRICE_PJ = {"ann": 3.1, "qann": 3.1, "snn": 0.1}
 SAMPLES_PER_ROUND = 20_000
 
 
@@ -44,6 +58,8 @@ def run(
     config |= {"optimiser": {"kind": "adam", "learning_rate": 0.001}}
     if network == "snn":
         config |= {"snn": {"time_steps": 50, "beta": 0.9}, "loss": {"correct_rate": 0.8}}
+    if network == "qann":
+        config |= {"snn": {"time_steps": 50}, "qann": {"bits": 6}}
     exchanged = 0 if centralised else 10 * 79_510 * 4
     return {
         "schema": 1,
@@ -82,6 +98,114 @@ def run(
             ).decode(),
         },
     } | changes
+
+
+SEEN = {"ann": (392.3, 41.0, 0.0), "snn": (11_215.5, 1_077.0, 140.0), "qann": (390.1, 39.0, 0.0)}
+TARGET = 0.85
+
+
+def priced(one: dict[str, Any], *, sample_factor: float = 1.0) -> dict[str, Any]:
+    """A run with its activity and bills: events per sample as in Fashion-MNIST, `sample_factor` of
+    them, in 10 clients of 16 batches a round."""
+    network, rounds = one["network"], one["rounds"]
+    per_sample = [sample_factor * events for events in SEEN[network]]
+    n = rounds * SAMPLES_PER_ROUND
+    hidden, output, out = (round(n * events) for events in per_sample)
+    seen = Activity(n, rounds * 160, {"hidden": hidden, "output": output}, out)
+    shape = Network(
+        {"hidden": Dense(784, 100), "output": Dense(100, 10)},
+        time_steps=50 if network == "snn" else None,
+    )
+    shares = [aggregation(shape, 10 * rounds), exchange(shape, 10 * rounds)]
+    counts = merge([count(shape, seen), *shares])
+    first = next((n for n, a in enumerate(one["accuracy"], 1) if a >= TARGET), None)
+    made = one | {
+        "activity": activity(seen),
+        "tested": activity(seen),
+        "target_accuracy": TARGET,
+        "rounds_to_target": first,
+        "bill": bills(counts, footprint(shape), rounds, first),
+        "bill_by": bill_by(counts, footprint(shape), rounds),
+        "neurobench": {
+            "footprint_bytes": 318_040,
+            "connection_sparsity": 0.0,
+            "activation_sparsity": 0.55 if network == "ann" else 0.81,
+            "effective_macs": 0.0 if network == "snn" else 39_640.0,
+            "effective_acs": OPERATIONS["snn"] if network == "snn" else 0.0,
+            "dense_operations": 79_400.0 * (50 if network == "snn" else 1),
+        },
+        "measured": None,
+    }
+    if network != "snn":
+        skipping = merge([count(shape, seen, skip_zeros=True), *shares])
+        made["bill_skip_zeros"] = bills(skipping, footprint(shape), rounds, first)
+    return made
+
+
+def activity(seen: Activity) -> dict[str, Any]:
+    return {
+        "samples": seen.samples,
+        "steps": seen.steps,
+        "events_in": dict(seen.events_in),
+        "events_out": seen.events_out,
+    }
+
+
+def bills(counts: Counts, memories: Footprint, rounds: int, target: int | None) -> dict[str, Any]:
+    """profile -> level -> energy of a mean round, to the target and of the run."""
+
+    def billed(profile: Profile, level: Level, radio: str | None = None) -> dict[str, Any]:
+        by = radios()[radio] if radio else None
+        got = bill(counts, profile, level, footprint=memories, radio=by)
+
+        def part(share: float) -> dict[str, float]:
+            ends = {"low_mj": got.low_mj, "nominal_mj": got.nominal_mj, "high_mj": got.high_mj}
+            return {end: share * mj for end, mj in ends.items()}
+
+        reached = None if target is None else part(target / rounds)
+        return part(1 / rounds) | {
+            "not_priced": got.not_priced,
+            "to_target": reached,
+            "run": part(1.0),
+        }
+
+    found: dict[str, Any] = {}
+    for name, profile in shipped().items():
+        allowed = LEVELS[:2] if profile.scope == "all-in" else LEVELS[:-1]
+        found[name] = {level: billed(profile, level) for level in allowed}
+        if profile.scope == "per-term":
+            for radio in radios():
+                key = f"communication:{radio}"
+                found[name][key] = billed(profile, "communication", radio)
+    return found
+
+
+def bill_by(counts: Counts, memories: Footprint, rounds: int) -> dict[str, Any]:
+    """The bill at "training", or at the highest level that is allowed, by phase and by layer."""
+    layers = dict.fromkeys(layer for phase in counts.values() for layer in phase)
+    parts = {
+        "phase": {phase: {phase: counts[phase]} for phase in counts if phase != "exchange"},
+        "layer": {
+            layer: {phase: {layer: ops[layer]} for phase, ops in counts.items() if layer in ops}
+            for layer in layers
+        },
+    }
+    return {
+        kind: {
+            name: {
+                part: bill(
+                    some,
+                    profile,
+                    "compute" if profile.scope == "all-in" else "training",
+                    footprint=memories,
+                ).nominal_mj
+                / rounds
+                for part, some in split.items()
+            }
+            for name, profile in shipped().items()
+        }
+        for kind, split in parts.items()
+    }
 
 
 def study(seeds: int = 1) -> list[dict[str, Any]]:

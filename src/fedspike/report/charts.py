@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import altair as alt
 
 from fedspike.report.comparison import Comparison, Group
-from fedspike.report.drawing import LIGHT
+from fedspike.report.drawing import COLOUR, LIGHT, line_style
 from fedspike.report.study_tables import NETWORKS, printed_accuracy
 from fedspike.report.summary import Run
 
@@ -72,11 +72,13 @@ def accuracy_chart(
     for group in comparison.groups:
         points = [point for point in _curve(group) if point["low"] >= axis.low]
         base = alt.Chart(alt.Data(values=points)).encode(x=x)
-        colour = LIGHT[group.network]
+        colour = COLOUR[group.network]
         if len(group.runs) > 1:
             band = base.mark_area(color=colour, opacity=0.2)
             layers.append(band.encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"))
-        layers.append(base.mark_line(color=colour, strokeWidth=1.8, point=rounds == 1).encode(y=y))
+        style = line_style(group.network)
+        line = base.mark_line(color=colour, strokeWidth=1.8, point=rounds == 1, **style)
+        layers.append(line.encode(y=y))
     if beside_study:
         layers += _printed_marks(comparison, rounds)
     layers += _end_labels(comparison, rounds, axis)
@@ -120,6 +122,32 @@ def partition_chart(run: Run, title: str, most: int) -> alt.LayerChart:
     return alt.layer(*layers).properties(width={"step": step}, height={"step": step}, title=title)
 
 
+def places_apart(values: Sequence[float], distance: float) -> list[float]:
+    """Where to write labels of these values: as near as can be, in order, a distance apart.
+
+    >>> places_apart([1.0, 5.0, 5.5], 1.0)
+    [1.0, 4.75, 5.75]
+    """
+    order = sorted(range(len(values)), key=lambda i: -values[i])
+    blocks: list[list[int]] = []
+
+    def middle(block: list[int]) -> float:
+        return statistics.fmean(values[i] for i in block)
+
+    for i in order:
+        blocks.append([i])
+        while len(blocks) > 1:
+            upper, lower = blocks[-2:]
+            if middle(upper) - middle(lower) >= distance * (len(upper) + len(lower)) / 2:
+                break
+            blocks[-2:] = [upper + lower]
+    places = [0.0] * len(values)
+    for block in blocks:
+        for rank, i in enumerate(block):
+            places[i] = middle(block) + distance * ((len(block) - 1) / 2 - rank)
+    return places
+
+
 def _curve(group: Group) -> list[dict[str, int | float]]:
     """Round by round, in percent: the mean over the seeds, the lowest and the highest."""
     rounds = zip(*(run.accuracy for run in group.runs), strict=True)
@@ -141,7 +169,7 @@ def _printed_marks(comparison: Comparison, rounds: int) -> list[alt.Chart]:
         printed_accuracies(comparison).items(), (8, 15), strict=False
     ):
         mark = alt.Chart(alt.Data(values=[{"round": rounds, "mean": percent}])).mark_point(
-            shape="diamond", size=30, color=LIGHT[network], xOffset=offset
+            shape="diamond", size=30, color=COLOUR[network], xOffset=offset
         )
         marks.append(mark.encode(x="round:Q", y="mean:Q"))
     return marks
@@ -150,20 +178,14 @@ def _printed_marks(comparison: Comparison, rounds: int) -> list[alt.Chart]:
 def _end_labels(comparison: Comparison, rounds: int, axis: AccuracyAxis) -> list[alt.Chart]:
     """Each line's network and last figure beside its end, moved apart where they would overlap."""
     ends = {group.network: _curve(group)[-1]["mean"] for group in comparison.groups}
-    apart = 0.08 * (axis.high - axis.low)
-    heights = dict(ends)
-    if max(ends.values()) - min(ends.values()) < apart:
-        middle = statistics.fmean(ends.values())
-        upper = max(ends, key=lambda network: ends[network])
-        for network in ends:
-            side = 0.5 if network == upper else -0.5
-            heights[network] = middle + (side * apart if len(ends) > 1 else 0)
+    places = places_apart(list(ends.values()), 0.08 * (axis.high - axis.low))
+    heights = dict(zip(ends, places, strict=True))
     labels = []
     for network, value in ends.items():
         text = f"{NETWORKS[network]} {value:.1f}"
         point = {"round": rounds, "mean": max(heights[network], axis.low), "text": text}
         mark = alt.Chart(alt.Data(values=[point])).mark_text(
-            align="left", dx=22, fontSize=12, fontWeight="bold", color=LIGHT[network]
+            align="left", dx=22, fontSize=12, fontWeight="bold", color=COLOUR[network]
         )
         labels.append(mark.encode(x="round:Q", y="mean:Q", text="text:N"))
     return labels

@@ -2,7 +2,8 @@
 
 - setting: who holds what, the algorithm, the rounds, ...: all that ANN and SNN share
 - group: the runs of one setting and one network, equal in all but the seed
-- comparison: the ANN group and the SNN group of one setting; either may be missing
+- comparison: the ANN group and the SNN group of one setting, either may be missing; and the
+  quantised ANN of that setting, if one was trained
 """
 
 import json
@@ -13,10 +14,10 @@ from typing import Any
 from fedspike.estimate import Estimate, estimate
 from fedspike.report.summary import Run
 
-# Keys of a run's configuration that may differ between runs of one group, and the tables that a
-# conventional network does not have.
+# Keys of a run's configuration that may differ between runs of one group, and the tables that the
+# plain conventional network does not have.
 NOT_A_DIFFERENCE = ("name", "seed", "data.data_dir")
-ONLY_SPIKING = ("snn", "loss")
+ONLY_SPIKING = ("snn", "loss", "qann")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Comparison:
     ann: Group | None
     snn: Group | None
     variant: str = ""
+    qann: Group | None = None
 
     @property
     def label(self) -> str:
@@ -62,23 +64,28 @@ class Comparison:
         return f"{self.setting.label}, {self.variant}" if self.variant else self.setting.label
 
     def group(self, network: str) -> Group | None:
-        """The group of a network, "ann" or "snn"."""
-        return {"ann": self.ann, "snn": self.snn}[network]
+        """The group of a network, "ann", "snn" or "qann"."""
+        return {"ann": self.ann, "snn": self.snn, "qann": self.qann}[network]
 
     @property
     def groups(self) -> tuple[Group, ...]:
         """The groups that are there, ANN first."""
-        return tuple(group for group in (self.ann, self.snn) if group)
+        return tuple(group for group in (self.ann, self.snn, self.qann) if group)
+
+    def pairs(self, rival: str = "ann") -> list[tuple[Run, Run]]:
+        """The runs of the rival and of the SNN, seed by seed, as far as both have it."""
+        group = self.group(rival)
+        others = {run.seed: run for run in group.runs} if group else {}
+        spiking = self.snn.runs if self.snn else ()
+        return [(others[run.seed], run) for run in spiking if run.seed in others]
 
     def paired(self, of: Callable[[Run, Run], float]) -> Estimate | None:
         """The mean over the seeds that both networks have of what `of` makes of (ANN, SNN).
 
         Runs of one seed share data and initial weights, so pairing them removes that scatter.
         """
-        anns = {run.seed: run for run in self.ann.runs} if self.ann else {}
-        snns = {run.seed: run for run in self.snn.runs} if self.snn else {}
-        seeds = [seed for seed in anns if seed in snns]
-        return estimate([of(anns[seed], snns[seed]) for seed in seeds]) if seeds else None
+        pairs = self.pairs()
+        return estimate([of(ann, snn) for ann, snn in pairs]) if pairs else None
 
 
 def gap_points(ann: Run, snn: Run) -> float:
@@ -191,15 +198,15 @@ def _values(table: dict[str, Any], keys: list[str]) -> list[str]:
 def _pairs(setting: Setting, groups: list[list[Run]]) -> Iterator[Comparison]:
     """The ANN with every SNN: one pair, unless a sweep varied the spiking network alone."""
     keys = differing_keys([_own(runs[0]) for runs in groups if runs[0].network == "snn"])
-    sides: dict[str, list[Group]] = {"ann": [], "snn": []}
+    sides: dict[str, list[Group]] = {"ann": [], "snn": [], "qann": []}
     for runs in groups:
         by_seed = tuple(sorted(runs, key=lambda run: run.seed))
         sides[by_seed[0].network].append(Group(by_seed[0].network, setting, by_seed))
-    ann = next(iter(sides["ann"]), None)
+    ann, qann = (next(iter(sides[network]), None) for network in ("ann", "qann"))
     snns: list[Group] | list[None] = sides["snn"] or [None]
     for snn in snns:
         variant = ", ".join(_values(_own(snn.runs[0]), keys)) if snn else ""
-        yield Comparison(setting, ann, snn, variant)
+        yield Comparison(setting, ann, snn, variant, qann)
 
 
 def _order(comparison: Comparison) -> tuple[bool, bool, int, str]:

@@ -29,6 +29,8 @@ DARK = {
     "snn": "#f59145",
     "count": "#a9bacb",
 }
+# A quantised ANN is an ANN with dashes.
+COLOUR = {"ann": LIGHT["ann"], "snn": LIGHT["snn"], "qann": LIGHT["ann"]}
 FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
 
 
@@ -49,6 +51,11 @@ def themed(chart: Any) -> dict[str, Any]:
             "concat": {"spacing": 32},
         },
     }
+
+
+def line_style(network: str) -> dict[str, Any]:
+    """What a network's line has beside its colour."""
+    return {"strokeDash": [5, 3]} if network == "qann" else {}
 
 
 def to_svg(chart: Any) -> str:

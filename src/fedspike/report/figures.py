@@ -28,6 +28,7 @@ class Figure:
     svg: str
     panels: tuple[Markup, ...]  # for the page
     panel_rem: int  # how wide a panel needs to be there
+    folded: tuple[Markup, ...] = ()  # panels that the page shows when asked to
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def accuracy_figures(comparisons: Sequence[Comparison], *, beside_study: bool) -
         ("accuracy-other", "other settings", other),
     ]
     return [
-        _figure(
+        figure(
             name,
             f"Test accuracy against rounds, {title}",
             _accuracy_caption(members, axis, beside_study),
@@ -89,7 +90,7 @@ def partition_figure(comparisons: Sequence[Comparison]) -> list[Figure]:
     )
     if any(charts.clients_drawn(run) < len(run.class_counts) for run, _ in shown):
         caption += " Only the first clients are drawn."
-    return [_figure("partition", "Who holds what", caption, panels, panel_rem=18)]
+    return [figure("partition", "Who holds what", caption, panels, panel_rem=18)]
 
 
 def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[WeightPicture]:
@@ -115,14 +116,16 @@ def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[
     return pictures
 
 
-def _figure(
+def figure(
     name: str,
     title: str,
     caption: str,
     panels: Sequence[tuple[str, alt.LayerChart]],
     *,
     panel_rem: int,
+    shown: int = MOST_PANELS,
 ) -> Figure:
+    """Draw the panels; the page folds all after the first `shown`."""
     columns = min(len(panels), 60 // panel_rem)
     svg = drawing.to_svg(alt.concat(*(chart for _, chart in panels), columns=columns))
     drawn = [
@@ -131,7 +134,7 @@ def _figure(
     ]
     if len(drawn) < len(panels):
         caption += f" The first {len(drawn)} of {len(panels)}; all are in figures/{name}.svg."
-    return Figure(name, title, caption, svg, tuple(drawn), panel_rem)
+    return Figure(name, title, caption, svg, tuple(drawn[:shown]), panel_rem, tuple(drawn[shown:]))
 
 
 def _accuracy_caption(

@@ -8,8 +8,20 @@ import jinja2
 
 from fedspike.energy.bill import prices_pj
 from fedspike.errors import InputError
-from fedspike.report import comparison, drawing, founding_study, study_tables, tables, verdict
+from fedspike.report import (
+    bills,
+    comparison,
+    drawing,
+    energy_tables,
+    founding_study,
+    provenance_tables,
+    study_tables,
+    tables,
+    verdict,
+)
+from fedspike.report.bills import Priced
 from fedspike.report.comparison import Comparison
+from fedspike.report.energy_figures import energy_figures
 from fedspike.report.figures import (
     Figure,
     WeightPicture,
@@ -17,6 +29,7 @@ from fedspike.report.figures import (
     partition_figure,
     weight_pictures,
 )
+from fedspike.report.repricing import Repriced, reprice
 from fedspike.report.summary import Experiment, read
 from fedspike.report.tables import Table
 
@@ -35,6 +48,7 @@ class Report:
     tables: dict[str, Table]
     figures: dict[str, Figure]
     weights: list[WeightPicture]
+    priced: Priced | None = None  # older runs have no bills
 
 
 def write(directory: Path) -> Path:
@@ -72,6 +86,11 @@ def gather(directory: Path) -> Report:
     made.append(study_tables.models_table(experiment.runs))
     made.append(study_tables.partition_table(experiment.runs))
     figures = [*accuracy_figures(found, beside_study=not protocol), *partition_figure(found)]
+    priced = bills.priced(found)
+    repriced = reprice(priced) if priced else None
+    made += _energy_tables(experiment, found, priced, repriced)
+    if priced:
+        figures += energy_figures(priced, repriced)
     return Report(
         experiment,
         found,
@@ -79,7 +98,36 @@ def gather(directory: Path) -> Report:
         {table.name: table for table in made},
         {figure.name: figure for figure in figures},
         weight_pictures(directory, found),
+        priced,
     )
+
+
+def _energy_tables(
+    experiment: Experiment,
+    comparisons: list[Comparison],
+    priced: Priced | None,
+    repriced: Repriced | None,
+) -> Iterator[Table]:
+    """The tables of the energy bill, as far as the runs have one."""
+    runs = experiment.runs
+    if priced:
+        yield energy_tables.baselines_table(priced)
+        yield energy_tables.verdict_table(priced)
+        yield energy_tables.target_table(priced)
+        yield energy_tables.parts_table(priced)
+    if repriced:
+        yield energy_tables.sensitivity_table(repriced)
+        yield energy_tables.published_table(repriced)
+        yield energy_tables.standings_table(repriced)
+    if any(run.neurobench for run in runs):
+        yield provenance_tables.neurobench_table(comparisons)
+    if any(run.measured for run in runs):
+        yield provenance_tables.measured_table(runs)
+    if priced:
+        yield provenance_tables.prices_table()
+        yield provenance_tables.not_priced_table(priced)
+    if any(run.bill for run in runs):
+        yield provenance_tables.bills_table(runs)
 
 
 def render(report: Report) -> str:
@@ -92,9 +140,10 @@ def render(report: Report) -> str:
     return environment.get_template("report.html").render(
         report=report,
         experiment=report.experiment,
-        headline=verdict.headline(report.experiment, report.comparisons),
+        headline=verdict.headline(report.experiment, report.comparisons, report.priced),
         findings=verdict.findings(report.experiment, report.comparisons, report.protocol),
-        limits=verdict.limits(report.experiment, report.comparisons),
+        limits=verdict.limits(report.experiment, report.comparisons, report.priced),
+        shown=bills.shown(report.priced) if report.priced else None,
         shared=shared,
         differing=[key for key in keys if key not in (*shared, *SAID_BY_NAME)],
         flat=comparison.flat,

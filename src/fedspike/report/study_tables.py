@@ -14,7 +14,8 @@ from fedspike.report.comparison import (
 from fedspike.report.summary import Dataset, Run
 from fedspike.report.tables import Cell, Column, Table
 
-NETWORKS = {"ann": "ANN", "snn": "SNN"}
+TWINS = {"ann": "ANN", "snn": "SNN"}
+NETWORKS = {**TWINS, "qann": "Quantised ANN"}
 SETTING = Column("setting", "each client holds", is_text=True)
 
 
@@ -58,7 +59,7 @@ def interval_note(groups: Sequence[Group]) -> str:
 def accuracy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -> Table:
     """The study's Table 1: final accuracy, ours and printed."""
     columns = [SETTING]
-    for network, name in NETWORKS.items():
+    for network, name in TWINS.items():
         columns += [
             Column(f"{network}_last_round_percent", "last round", f"{name}, %", 1),
             Column(f"{network}_mean_last_10_percent", "last 10", f"{name}, %", 1),
@@ -72,7 +73,7 @@ def accuracy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -
     rows = []
     for comparison in comparisons:
         row: list[Cell] = [comparison.label]
-        printed = [printed_accuracy(network, comparison) for network in NETWORKS]
+        printed = [printed_accuracy(network, comparison) for network in TWINS]
         for group, theirs in zip((comparison.ann, comparison.snn), printed, strict=True):
             row += _accuracy_cells(group, theirs, compared=not protocol)
         row.append(comparison.paired(gap_points))
@@ -102,7 +103,8 @@ def accuracy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -
 def operations_table(comparisons: Sequence[Comparison]) -> Table:
     """What was counted, and the price it is multiplied by."""
     prices = prices_pj("founding-study")
-    kinds = {"ann": ("multiply-accumulate", "mac"), "snn": ("accumulate", "ac")}
+    multiply = ("multiply-accumulate", "mac")
+    kinds = {"ann": multiply, "snn": ("accumulate", "ac"), "qann": multiply}
     rows: list[tuple[Cell, ...]] = []
     for comparison in comparisons:
         for group in comparison.groups:
@@ -142,7 +144,7 @@ def operations_table(comparisons: Sequence[Comparison]) -> Table:
 def energy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -> Table:
     """The study's Table 3: modelled energy of a round, ours and printed."""
     columns = [SETTING]
-    for network, name in NETWORKS.items():
+    for network, name in TWINS.items():
         columns += [
             Column(f"{network}_energy_mj_per_round", "here", f"{name}, mJ", 4),
             Column(f"{network}_printed_mj_per_round", "printed", f"{name}, mJ", 4),
@@ -157,7 +159,7 @@ def energy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -> 
     for comparison in comparisons:
         row: list[Cell] = [comparison.label]
         classes = comparison.setting.classes_per_client or 0
-        for network in NETWORKS:
+        for network in TWINS:
             group = comparison.group(network)
             ours = group.estimate(lambda run: run.study_energy_mj_per_round) if group else None
             theirs = founding_study.PRINTED_ENERGY_MJ[network].get(classes)
@@ -324,7 +326,7 @@ def printed_accuracy(network: str, comparison: Comparison) -> int | None:
     if not comparison.setting.is_founding:
         return None
     classes = comparison.setting.classes_per_client or 0
-    return founding_study.PRINTED_ACCURACY_PERCENT[network].get(classes)
+    return founding_study.PRINTED_ACCURACY_PERCENT.get(network, {}).get(classes)
 
 
 def _unlike(protocol: Sequence[str]) -> str:

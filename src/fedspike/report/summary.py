@@ -41,11 +41,70 @@ class HiddenWeights(Struct, frozen=True, kw_only=True):
     int8_base64: bytes
 
 
+class Energy(Struct, frozen=True, kw_only=True):
+    """Modelled energy in millijoule."""
+
+    low_mj: NotNegative
+    nominal_mj: NotNegative
+    high_mj: NotNegative
+
+
+class Billed(Energy, frozen=True, kw_only=True):
+    """The energy of a mean round; of the rounds until the target accuracy; of the whole run."""
+
+    not_priced: list[str]
+    to_target: Energy | None = None
+    run: Energy
+
+
+Bills = dict[str, dict[str, Billed]]
+"""profile -> level ("communication:lte" for a radio) -> energy."""
+
+
+class BillBy(Struct, frozen=True, kw_only=True):
+    """Profile -> phase, or layer, -> millijoule of a round, at the level "training"."""
+
+    phase: dict[str, dict[str, NotNegative]]
+    layer: dict[str, dict[str, NotNegative]]
+
+
+class Activity(Struct, frozen=True, kw_only=True):
+    """What was seen: events are spikes, or an ANN's non-zero values."""
+
+    samples: Count
+    steps: Count
+    events_in: dict[str, Count]
+    events_out: Count
+
+
+class NeuroBench(Struct, frozen=True, kw_only=True):
+    """NeuroBench's metrics of the trained model, operations per test sample."""
+
+    footprint_bytes: Count
+    connection_sparsity: Fraction
+    activation_sparsity: Fraction
+    effective_macs: NotNegative
+    effective_acs: NotNegative
+    dense_operations: NotNegative
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """What a sensor of the simulating host read, or why it read nothing."""
+
+    sensor: str
+    unavailable: str | None = None
+    domain: str = ""
+    joules: float | None = None
+    idle_watts: float | None = None
+    seconds: float | None = None
+    note: str = ""
+
+
 class Run(Struct, frozen=True, kw_only=True):
-    """One finished training. Energies are modelled, for one round, under the founding rule."""
+    """One finished training. Energies are modelled; older runs have only the founding rule's."""
 
     name: FolderName
-    network: Literal["ann", "snn"]
+    network: Literal["ann", "snn", "qann"]
     partition: dict[str, Any]
     classes_per_client: Count | None
     centralised: bool
@@ -68,10 +127,18 @@ class Run(Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     weights: dict[str, float | None]
     hidden_weights: HiddenWeights | None = None
+    activity: Activity | None = None
+    bill: Bills | None = None
+    bill_skip_zeros: Bills | None = None
+    bill_by: BillBy | None = None
+    target_accuracy: Fraction | None = None
+    rounds_to_target: Count | None = None
+    neurobench: NeuroBench | None = None
+    measured: list[Measured] | None = None
 
     def __post_init__(self) -> None:
         priced = (self.forward_operations_per_sample, self.study_energy_mj_per_round)
-        if self.network == "ann" and min(priced) <= 0:
+        if self.network != "snn" and min(priced) <= 0:
             raise ValueError("an ANN without operations or energy")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from fedspike.energy.bill import prices_pj
 from fedspike.estimate import Estimate
+from fedspike.report import bills
+from fedspike.report.bills import Priced
 from fedspike.report.comparison import (
     Comparison,
     energy_ratio_percent,
@@ -12,6 +14,7 @@ from fedspike.report.comparison import (
 )
 from fedspike.report.study_tables import (
     NETWORKS,
+    TWINS,
     interval_note,
     printed_accuracy,
     sharpness_of,
@@ -22,8 +25,13 @@ from fedspike.report.tables import number
 NORMAL_975 = 1.96  # 97.5 % quantile of the standard normal distribution
 
 
-def headline(experiment: Experiment, comparisons: Sequence[Comparison]) -> str:
-    """Who is ahead on the most even and on the most skewed data, and at what energy."""
+def headline(
+    experiment: Experiment, comparisons: Sequence[Comparison], priced: Priced | None = None
+) -> str:
+    """Who is ahead on the most even and on the most skewed data, and at what energy.
+
+    With bills it says under how many price tables; without, what the founding rule gives.
+    """
     both = _of_both(comparisons)
     if not both:
         return "Nothing to compare: no setting has a finished run of both networks with one seed."
@@ -33,6 +41,8 @@ def headline(experiment: Experiment, comparisons: Sequence[Comparison]) -> str:
     if last is not first:
         standing = _standing(last, _chance_points(experiment, last))
         sentence += f"; with {_where(last)} it {standing}"
+    if priced:
+        return f"{sentence}. {bills.headline(priced)}"
     return f"{sentence}. Its forward pass is modelled at {_energy(both)} of the ANN’s energy."
 
 
@@ -47,7 +57,7 @@ def findings(
     if both:
         mean_mj = {
             name: _span([_mean(c, name, lambda r: r.study_energy_mj_per_round) for c in both], 4)
-            for name in NETWORKS
+            for name in TWINS
         }
         yield (
             f"A round’s forward passes are modelled at {mean_mj['ann']} mJ (ANN) and "
@@ -76,12 +86,25 @@ def findings(
         yield f"Not finished, and in none of these figures: {names}."
 
 
-def limits(experiment: Experiment, comparisons: Sequence[Comparison]) -> Iterator[str]:
+def limits(
+    experiment: Experiment, comparisons: Sequence[Comparison], priced: Priced | None = None
+) -> Iterator[str]:
     """What the figures do not say."""
     yield (
         "What a device would draw. The energy is modelled, counted operations times prices from "
         "the literature; nothing was measured."
     )
+    if priced is None:
+        yield from _founding_rule_limits(experiment, comparisons)
+    shapes = " and ".join(dict.fromkeys("-".join(map(str, run.layers)) for run in experiment.runs))
+    data = experiment.dataset.name if experiment.dataset else "this data set"
+    yield f"Anything about other tasks or larger networks: this is {data} with {shapes} neurons."
+
+
+def _founding_rule_limits(
+    experiment: Experiment, comparisons: Sequence[Comparison]
+) -> Iterator[str]:
+    """What is missing where only the founding rule was priced."""
     fleets = [run for run in experiment.runs if not run.centralised]
     exchanged = ""
     if fleets:
@@ -95,15 +118,12 @@ def limits(experiment: Experiment, comparisons: Sequence[Comparison]) -> Iterato
     both = _of_both(comparisons)
     if both:
         yield _break_even(both)
-    shapes = " and ".join(dict.fromkeys("-".join(map(str, run.layers)) for run in experiment.runs))
-    data = experiment.dataset.name if experiment.dataset else "this data set"
-    yield f"Anything about other tasks or larger networks: this is {data} with {shapes} neurons."
 
 
 def _blur(even: Comparison, skewed: Comparison) -> Iterator[str]:
     """How the sharpness of the weight images goes with the skew, if it was measured."""
     parts = []
-    for network, name in NETWORKS.items():
+    for network, name in TWINS.items():
         before, after = (sharpness_of(side.group(network)) for side in (even, skewed))
         if before and after:
             parts.append(f"from {number(before.mean, 2)} to {number(after.mean, 2)} ({name})")
@@ -172,7 +192,7 @@ def _chance_points(experiment: Experiment, comparison: Comparison) -> float:
     """
     if experiment.dataset is None:
         return 0.0
-    accuracies = [_mean(comparison, network, lambda r: r.final_accuracy) for network in NETWORKS]
+    accuracies = [_mean(comparison, network, lambda r: r.final_accuracy) for network in TWINS]
     variance = sum(p * (1 - p) for p in accuracies) / max(1, experiment.dataset.test_samples)
     return 100 * NORMAL_975 * math.sqrt(variance)
 
