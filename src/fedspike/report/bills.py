@@ -23,6 +23,7 @@ ADDED: dict[Level, str] = {
 # Of these both networks do the same, so a price for them cannot turn the verdict.
 ALIKE = ("optimiser", "aggregation", "exchange")
 FULL_TINT_FACTOR = 20.0
+MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -231,19 +232,23 @@ def headline(view: Priced) -> str:
 def other_settings(view: Priced) -> Iterator[str]:
     """Whether the other settings have the same winners as the one that is shown."""
     here = {(v.profile, v.level): v.winner for v in view.verdicts(BASELINES[0])}
-    differing = []
-    for comparison in view.comparisons[1:]:
-        for one in view.verdicts(BASELINES[0], comparison):
-            if one.winner != here.get((one.profile, one.level), one.winner):
-                differing.append(f"{comparison.label}: {one.profile}, {one.level}, {one.winner}")
-    others = len(view.comparisons) - 1
+    others = view.comparisons[1:]
+    differing = [
+        f"{one.winner.upper() if one.winner != 'level' else 'level'} with {comparison.label} under "
+        f"{one.profile} ({ADDED[one.level]})"
+        for comparison in others
+        for one in view.verdicts(BASELINES[0], comparison)
+        if one.winner != here.get((one.profile, one.level), one.winner)
+    ]
     if others and not differing:
-        yield (
-            f"The {'other setting has' if others == 1 else f'{others} other settings have'} the "
-            "same winner in every cell."
-        )
+        said = "other setting has" if len(others) == 1 else f"{len(others)} other settings have"
+        yield f"The {said} the same winner in every cell."
     elif differing:
-        yield f"Another winner in another setting: {'; '.join(differing)}."
+        more = len(differing) - MOST_NAMED
+        yield (
+            f"The other settings have another winner in {len(differing)} cells: "
+            f"{', '.join(differing[:MOST_NAMED])}{f' and {more} more' if more > 0 else ''}."
+        )
 
 
 def nominal_mj(run: Run, profile: str, level: str) -> float | None:

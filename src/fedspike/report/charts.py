@@ -9,7 +9,7 @@ import altair as alt
 
 from fedspike.report.comparison import Comparison, Group
 from fedspike.report.drawing import COLOUR, LIGHT, line_style
-from fedspike.report.study_tables import NETWORKS, printed_accuracy
+from fedspike.report.study_tables import SHORT, printed_accuracy
 from fedspike.report.summary import Run
 
 WIDTH, HEIGHT = 330, 210
@@ -182,7 +182,7 @@ def _end_labels(comparison: Comparison, rounds: int, axis: AccuracyAxis) -> list
     heights = dict(zip(ends, places, strict=True))
     labels = []
     for network, value in ends.items():
-        text = f"{NETWORKS[network]} {value:.1f}"
+        text = f"{SHORT[network]} {value:.1f}"
         point = {"round": rounds, "mean": max(heights[network], axis.low), "text": text}
         mark = alt.Chart(alt.Data(values=[point])).mark_text(
             align="left", dx=22, fontSize=12, fontWeight="bold", color=COLOUR[network]

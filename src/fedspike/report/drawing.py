@@ -34,7 +34,7 @@ COLOUR = {"ann": LIGHT["ann"], "snn": LIGHT["snn"], "qann": LIGHT["ann"]}
 FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
 
 
-def themed(chart: Any) -> dict[str, Any]:
+def themed(chart: Any, *, validate: bool = True) -> dict[str, Any]:
     """The chart's Vega-Lite specification in the report's typography."""
     axis = {
         **{"labelColor": LIGHT["muted"], "titleColor": LIGHT["muted"], "gridColor": LIGHT["rule"]},
@@ -42,7 +42,7 @@ def themed(chart: Any) -> dict[str, Any]:
         **{"titleFontWeight": "normal", "labelPadding": 6, "titlePadding": 8},
     }
     title = {"anchor": "start", "fontSize": 14, "fontWeight": 600, "color": LIGHT["ink"]}
-    specification: dict[str, Any] = chart.to_dict()
+    specification: dict[str, Any] = chart.to_dict(validate=validate)
     return specification | {
         "background": LIGHT["paper"],
         "config": {
@@ -58,9 +58,9 @@ def line_style(network: str) -> dict[str, Any]:
     return {"strokeDash": [5, 3]} if network == "qann" else {}
 
 
-def to_svg(chart: Any) -> str:
-    """The chart as a standalone SVG file."""
-    return str(vl_convert.vegalite_to_svg(themed(chart)))
+def to_svg(chart: Any, *, validate: bool = True) -> str:
+    """The chart as a standalone SVG file; to `validate` it takes as long as to draw it."""
+    return str(vl_convert.vegalite_to_svg(themed(chart, validate=validate)))
 
 
 def to_pdf(svg: str) -> bytes:

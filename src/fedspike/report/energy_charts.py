@@ -13,10 +13,12 @@ from fedspike.report.charts import places_apart
 from fedspike.report.drawing import COLOUR, LIGHT, line_style
 from fedspike.report.energy_tables import parts
 from fedspike.report.repricing import Repriced
-from fedspike.report.study_tables import NETWORKS, TWINS
+from fedspike.report.study_tables import SHORT, TWINS
 from fedspike.report.tables import number
 
-WIDTH, ROW = 280, 38
+WIDTH, ROW, LABELS = 280, 38, 150
+MOST_TICKS = 8
+SIDES = ("left", "right")
 MOST_PRICES = 12  # of a profile, the ones that move the ratio most
 PHASES = {
     "encode": "encoding",
@@ -31,40 +33,41 @@ PHASES = {
 }
 
 
+PRICES = {"mac": "multiply-accumulate", "ac": "accumulate"}
+
+
 def levels_chart(view: Priced, profile: str) -> alt.LayerChart:
-    """The bill of a round, growing from level to level: a point for each network and level."""
-    points = []
+    """The bill of a round, growing from level to level: a point for each network."""
+    points: list[dict[str, object]] = []
+    gaps: list[tuple[str, float, float]] = []
+    for level in view.levels:
+        found = {network: mean_mj(view, network, profile, level) for network in TWINS}
+        energies = {network: mj for network, mj in found.items() if mj}
+        for network, side in zip(sorted(energies, key=energies.__getitem__), SIDES, strict=False):
+            said = {"text": three_digits(energies[network]), "side": side, "network": network}
+            points.append({"level": ADDED[level], "mj": energies[network], **said})
+        if energies:
+            gaps.append((ADDED[level], min(energies.values()), max(energies.values())))
+    span = (min(low for _, low, _ in gaps) / 6, max(high for *_, high in gaps) * 6)
+    scale = alt.Scale(type="log", domain=span, nice=False)
+    names = [level for level, *_ in gaps]
+    x = alt.X("mj:Q", scale=scale, title="modelled mJ a round", axis=_logarithmic(*span))
+    y = alt.Y("level:O", sort=names, title=None, axis=_rows())
+    between = [{"level": level, "mj": low, "to": high} for level, low, high in gaps]
+    rule = alt.Chart(alt.Data(values=between)).mark_rule(color=LIGHT["rule"], strokeWidth=3)
+    layers: list[alt.Chart] = [rule.encode(x=x, x2="to:Q", y=y)]
     for network in TWINS:
-        for place, level in enumerate(view.levels):
-            mj = mean_mj(view, network, profile, level)
-            if mj is None or mj <= 0:
-                continue
-            points.append({"network": network, "level": ADDED[level], "mj": mj, "place": place})
-    low, high = (pick(float(str(p["mj"])) for p in points) for pick in (min, max))
-    scale = alt.Scale(type="log", domain=[low / 1.5, high * 4], nice=False)
-    names = [ADDED[level] for level in view.levels]
-    layers: list[alt.Chart] = []
-    for network, offset in zip(TWINS, (-7, 7), strict=True):
-        own = [
-            {**point, "text": three_digits(float(str(point["mj"])))}
-            for point in points
-            if point["network"] == network
-        ]
-        base = alt.Chart(alt.Data(values=own)).encode(
-            x=alt.X("mj:Q", scale=scale, title="modelled mJ a round", axis=_decades()),
-            y=alt.Y("level:O", sort=names, title=None, axis=_rows()),
-        )
-        colour = COLOUR[network]
-        layers += [
-            base.mark_line(color=colour, opacity=0.35, strokeWidth=1.5, yOffset=offset).encode(
-                order="place:Q"
-            ),
-            base.mark_point(color=colour, filled=True, size=55, opacity=1, yOffset=offset),
-            base.mark_text(
-                color=colour, align="left", dx=8, fontSize=12, fontWeight=600, yOffset=offset
-            ).encode(text="text:N"),
-        ]
-    return alt.layer(*layers).properties(width=WIDTH, height=ROW * len(names), title=profile)
+        for side, align, dx in zip(SIDES, ("right", "left"), (-8, 8), strict=True):
+            own = [p for p in points if (p["network"], p["side"]) == (network, side)]
+            base = alt.Chart(alt.Data(values=own)).encode(x=x, y=y)
+            colour = COLOUR[network]
+            layers += [
+                base.mark_point(color=colour, filled=True, size=60, opacity=1),
+                base.mark_text(
+                    color=colour, align=align, dx=dx, fontSize=12, fontWeight=600
+                ).encode(text="text:N"),
+            ]
+    return alt.layer(*layers).properties(width=WIDTH, height=28 * len(names), title=profile)
 
 
 def accuracy_energy_chart(view: Priced, profile: str) -> alt.LayerChart:
@@ -81,7 +84,7 @@ def accuracy_energy_chart(view: Priced, profile: str) -> alt.LayerChart:
         "joule:Q",
         title="modelled J of all devices so far",
         scale=alt.Scale(type="log", domain=[min(joules), max(joules)], nice=False),
-        axis=_decades(grid=False),
+        axis=_logarithmic(min(joules), max(joules), grid=False),
     )
     y = alt.Y(
         "percent:Q",
@@ -95,6 +98,8 @@ def accuracy_energy_chart(view: Priced, profile: str) -> alt.LayerChart:
     if target is not None and floor < 100 * target < ceiling:
         line = alt.Chart(alt.Data(values=[{"percent": 100 * target}]))
         layers.append(line.mark_rule(color=LIGHT["muted"], strokeDash=[2, 3]).encode(y=y))
+        said = line.mark_text(x=4, align="left", dy=-7, fontSize=11, color=LIGHT["muted"])
+        layers.append(said.encode(y=y, text=alt.value(f"target {100 * target:g} %")))
     for network, curve in curves.items():
         seen = [point for point in curve if point["percent"] >= floor]
         base = alt.Chart(alt.Data(values=seen)).encode(x=x, y=y)
@@ -106,7 +111,7 @@ def accuracy_energy_chart(view: Priced, profile: str) -> alt.LayerChart:
         ends[network] = (seen[-1]["joule"], seen[-1]["percent"])
     places = places_apart([percent for _, percent in ends.values()], 0.08 * (ceiling - floor))
     for (network, (joule, _)), place in zip(ends.items(), places, strict=True):
-        point = {"joule": joule, "percent": place, "text": NETWORKS[network]}
+        point = {"joule": joule, "percent": place, "text": SHORT[network]}
         label = alt.Chart(alt.Data(values=[point])).mark_text(
             align="left", dx=6, fontSize=12, fontWeight="bold", color=COLOUR[network]
         )
@@ -132,7 +137,7 @@ def parts_chart(view: Priced, kind: str, title: str) -> alt.LayerChart:
                 "mj:Q",
                 title="modelled mJ a round",
                 scale=alt.Scale(domain=[0, 1.25 * most], nice=False),
-                axis=alt.Axis(tickCount=4, format=",~g"),
+                axis=alt.Axis(tickCount=4, format=",~r"),
             ),
             y=alt.Y("part:O", sort=labels, title=None, axis=_rows()),
         )
@@ -153,9 +158,10 @@ def sensitivity_chart(repriced: Repriced, profile: str) -> alt.LayerChart:
     span = [min(*ends, nominal) / 1.15, max(*ends, nominal) * 1.15]
     scale = alt.Scale(type="log", domain=span, nice=False)
     bars = [bar for one in moved for bar in _bars(one, nominal)]
-    y = alt.Y("price:O", sort=[one.price for one in moved], title=None, axis=_rows())
+    names = [PRICES.get(one.price, one.price) for one in moved]
+    y = alt.Y("price:O", sort=names, title=None, axis=_rows())
     title = "SNN energy over ANN energy"
-    x = alt.X("from:Q", scale=scale, title=title, axis=_decades())
+    x = alt.X("from:Q", scale=scale, title=title, axis=_logarithmic(*span))
     base = alt.Chart(alt.Data(values=bars)).encode(y=y, x=x, x2="to:Q")
     layers: list[alt.Chart] = [
         base.transform_filter(f"datum.end == '{end}'").mark_bar(
@@ -188,9 +194,12 @@ def spikes_chart(repriced: Repriced) -> alt.LayerChart:
         if even > 0:
             rows.append({"name": profile, "low": even, "high": even, "kind": "here"})
     values = [float(str(row[end])) for row in rows for end in ("low", "high")] + [here]
-    scale = alt.Scale(type="log", domain=[min(values) / 1.6, max(values) * 2], nice=False)
+    span = (min(values) / 1.6, max(values) * 2)
+    scale = alt.Scale(type="log", domain=span, nice=False)
     names = [row["name"] for row in rows]
-    x = alt.X("low:Q", scale=scale, title="spikes per synapse and inference", axis=_decades())
+    x = alt.X(
+        "low:Q", scale=scale, title="spikes per synapse and inference", axis=_logarithmic(*span)
+    )
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=x, y=alt.Y("name:O", sort=names, title=None, axis=_rows())
     )
@@ -243,12 +252,24 @@ def _spent(view: Priced, network: str, profile: str) -> list[dict[str, float]]:
 
 def _bars(one: Sensitivity, nominal: float) -> list[dict[str, object]]:
     ends = (("low", one.ratio_at_low), ("high", one.ratio_at_high))
-    return [{"price": one.price, "end": end, "from": nominal, "to": ratio} for end, ratio in ends]
+    return [
+        {"price": PRICES.get(one.price, one.price), "end": end, "from": nominal, "to": ratio}
+        for end, ratio in ends
+    ]
 
 
 def _rows() -> alt.Axis:
-    return alt.Axis(grid=False, labelLimit=200, labelColor=LIGHT["ink"])
+    return alt.Axis(
+        grid=False, labelLimit=LABELS, minExtent=LABELS, maxExtent=LABELS, labelColor=LIGHT["ink"]
+    )
 
 
-def _decades(*, grid: bool = True) -> alt.Axis:
-    return alt.Axis(grid=grid, tickCount=4, format=",~g", labelOverlap=True)
+def _logarithmic(low: float, high: float, *, grid: bool = True) -> alt.Axis:
+    """A few round numbers of a log scale."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    return alt.Axis(grid=grid, values=ticks, format=",~r")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fedspike.energy.bill import Level
 from fedspike.energy.break_even import PUBLISHED
-from fedspike.energy.verdict import Verdict
+from fedspike.energy.verdict import WORK, Verdict
 from fedspike.estimate import Estimate, estimate
 from fedspike.report.bills import ADDED, BASELINES, Priced, turning, wins
 from fedspike.report.comparison import Group
@@ -52,7 +52,7 @@ def verdict_table(view: Priced) -> Table:
             Column("ratio_zero_skipping", "skips zeros", "SNN over", 3),
             Column("ratio_quantised", "quantised", "SNN over", 3),
             Column("winner", "cheaper: SNN or ANN", is_text=True),
-            Column("could_turn", "the winner’s work without a price", is_text=True),
+            Column("could_turn", "the winner’s work without a price", is_text=True, is_long=True),
         ),
         tuple(rows),
         (
@@ -180,26 +180,26 @@ def published_table(repriced: Repriced) -> Table:
     """Thresholds from the literature, with this network's own figure first."""
     steps = repriced.snn.network.time_steps or 1
     spikes = repriced.snn.events_per_synapse
-    rows: list[tuple[Cell, ...]] = [("this network", spikes, None, 100 * spikes / steps, None, "")]
+    per_step = "spikes per neuron and time step"
+    rows: list[tuple[Cell, ...]] = [
+        ("this network", _ends(spikes), f"{_ends(100 * spikes / steps)} %", None)
+    ]
     for one in PUBLISHED:
-        ends: list[Cell] = [one.low, one.high if one.high > one.low else None]
-        if one.unit == "spikes per synapse and inference":
-            rows.append(("published", *ends, None, None, one.source))
+        source = f"{one.source} ({one.note})" if one.note else one.source
+        if one.unit == per_step:
+            percent = f"{_ends(100 * one.low, 100 * one.high)} %"
+            rows.append(("published", None, percent, source))
         else:
-            percent: list[Cell] = [None if end is None else 100 * float(end) for end in ends]  # type: ignore[arg-type]
-            note = f" ({one.note})" if one.note else ""
-            rows.append(("published", None, None, *percent, one.source + note))
+            rows.append(("published", _ends(one.low, one.high), None, source))
     return Table(
         "E6",
         "thresholds",
-        "Spikes beside the thresholds below which an SNN is said to be cheaper",
+        "Spikes, beside the thresholds below which an SNN is said to be cheaper",
         (
             Column("what", "", is_text=True),
-            Column("spikes_low", "", "spikes per synapse and inference", 2),
-            Column("spikes_high", "to", "spikes per synapse and inference", 2),
-            Column("rate_low_percent", "", "% of time steps with a spike", 1),
-            Column("rate_high_percent", "to", "% of time steps with a spike", 1),
-            Column("source", "source", is_text=True),
+            Column("spikes", "per synapse and inference", is_text=True),
+            Column("rate", "per neuron and time step", is_text=True),
+            Column("source", "source", is_text=True, is_long=True),
         ),
         tuple(rows),
         (f"This network’s: mean over its synapses, of an image shown for {steps} time steps.",),
@@ -254,10 +254,11 @@ def _billed_by(group: Group | None) -> list[Run]:
 def _mj(
     view: Priced, network: str, profile: str, level: Level, bills: Callable[[Run], Bills | None]
 ) -> Estimate | None:
-    """Energy of a mean round of a network, over its seeds."""
+    """Energy of a mean round of a network, over its seeds; None without a price for its synapses."""
     group = view.main.group(network)
     found = [(bills(run) or {}).get(profile, {}) for run in (group.runs if group else ())]
-    values = [levels[view.key(level)].nominal_mj for levels in found if view.key(level) in levels]
+    billed = [levels[view.key(level)] for levels in found if view.key(level) in levels]
+    values = [one.nominal_mj for one in billed if not set(WORK) & set(one.not_priced)]
     return estimate(values) if values else None
 
 
@@ -285,6 +286,16 @@ def _reached(group: Group | None, profile: str) -> list[tuple[int, float]]:
         if billed and billed.to_target and run.rounds_to_target is not None:
             found.append((run.rounds_to_target, billed.to_target.nominal_mj))
     return found
+
+
+def _ends(low: float, high: float | None = None) -> str:
+    """One number with at most two decimals, or from the lower to the higher.
+
+    >>> _ends(0.15, 1.38), _ends(28.52)
+    ('0.15 to 1.38', '28.5')
+    """
+    ends = [f"{end:.3g}" for end in (low, low if high is None else high)]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def _reachable(threshold: float) -> float | str:

@@ -98,7 +98,7 @@ def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[
     founding = [c for c in comparisons if c.setting.is_founding] or list(comparisons)
     pictures = []
     for comparison in founding[:1] + founding[1:][-1:]:
-        for group in comparison.groups:
+        for group in filter(None, (comparison.ann, comparison.snn)):
             run = group.runs[0]
             images = weight_images(directory, run)
             if images is None:
@@ -128,8 +128,8 @@ def figure(
     """Draw the panels; the page folds all after the first `shown`."""
     columns = min(len(panels), 60 // panel_rem)
     svg = drawing.to_svg(alt.concat(*(chart for _, chart in panels), columns=columns))
-    drawn = [
-        Markup(drawing.for_page(drawing.to_svg(chart), escape(f"{title}: {label}")))
+    drawn = [  # of parts of a whole that was found to be valid
+        Markup(drawing.for_page(drawing.to_svg(chart, validate=False), escape(f"{title}: {label}")))
         for label, chart in panels[:MOST_PANELS]
     ]
     if len(drawn) < len(panels):
@@ -147,6 +147,8 @@ def _accuracy_caption(
         if counts == [1]
         else f"Line: mean over {seeds} seeds; band: from the lowest seed to the highest."
     )
+    if any(c.qann for c in comparisons):
+        caption += " Dashed: the quantised ANN (qANN)."
     if beside_study and any(charts.printed_accuracies(c) for c in comparisons):
         caption += " Diamonds: the study’s printed final accuracy."
     if axis.low > 0:

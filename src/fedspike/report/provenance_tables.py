@@ -58,7 +58,7 @@ def measured_table(runs: Sequence[Run]) -> Table:
     return Table(
         "E9",
         "measured",
-        "Measured: the host simulating",
+        "The sensors of this computer, the host simulating",
         (
             Column("run", "run", is_text=True),
             Column("sensor", "sensor", is_text=True),
@@ -66,7 +66,7 @@ def measured_table(runs: Sequence[Run]) -> Table:
             Column("joule", "joule", digits=1),
             Column("idle_watt", "idle, W", digits=1),
             Column("seconds", "seconds", digits=1),
-            Column("note", "", is_text=True),
+            Column("note", "", is_text=True, is_long=True),
         ),
         tuple(
             (
@@ -77,7 +77,7 @@ def measured_table(runs: Sequence[Run]) -> Table:
             for one in run.measured or []
         ),
         (
-            "What this computer drew while it simulated. It says nothing about a chip that runs "
+            "What this computer drew while it simulated says nothing about a chip that runs "
             "either network, and is in no other table or chart of this page.",
         ),
     )
@@ -102,8 +102,8 @@ def prices_table() -> Table:
             Column("node_nm", "node, nm", is_text=True),
             Column("voltage_v", "V", is_text=True),
             Column("evidence", "evidence", is_text=True),
-            Column("source", "source", is_text=True),
-            Column("note", "note", is_text=True),
+            Column("source", "source", is_text=True, is_long=True),
+            Column("note", "note", is_text=True, is_long=True),
         ),
         tuple(rows),
     )
@@ -128,7 +128,7 @@ def not_priced_table(view: Priced) -> Table:
             Column("profile", "profile", is_text=True),
             Column("network", "network", is_text=True),
             Column("level", "up to level", is_text=True),
-            Column("not_priced", "without a price: phase.operation", is_text=True),
+            Column("not_priced", "without a price: phase.operation", is_text=True, is_long=True),
         ),
         tuple(rows),
     )
@@ -146,7 +146,7 @@ def bills_table(runs: Sequence[Run]) -> Table:
             *(Column(f"{end}_mj", end, "mJ a round", 6) for end in ("low", "nominal", "high")),
             Column("to_target_mj", "to target", "mJ", 6),
             Column("run_mj", "whole run", "mJ", 6),
-            Column("not_priced", "not priced", is_text=True),
+            Column("not_priced", "not priced", is_text=True, is_long=True),
         ),
         tuple(
             (

@@ -16,6 +16,7 @@ from fedspike.report.tables import Cell, Column, Table
 
 TWINS = {"ann": "ANN", "snn": "SNN"}
 NETWORKS = {**TWINS, "qann": "Quantised ANN"}
+SHORT = {**TWINS, "qann": "qANN"}
 SETTING = Column("setting", "each client holds", is_text=True)
 
 

@@ -22,6 +22,7 @@ class Column:
     digits: int = 0
     signed: bool = False
     is_text: bool = False
+    is_long: bool = False  # text of more than a line
 
 
 @dataclass(frozen=True)

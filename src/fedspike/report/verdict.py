@@ -22,6 +22,13 @@ from fedspike.report.study_tables import (
 from fedspike.report.summary import Experiment, Run
 from fedspike.report.tables import number
 
+FIGURES_ARE_NOT = (
+    "What a device would draw. The energies are modelled, not measured: operations that were "
+    "counted, times prices from the literature, most of them rough figures for one operation in a "
+    "45 nm or 7 nm chip. Leakage, clock, control and idling are in none but the all-in prices, and "
+    "the memory accesses of training are not counted. Another chip has other prices, and with them "
+    "perhaps another winner. What the simulation costs this computer says nothing about any chip."
+)
 NORMAL_975 = 1.96  # 97.5 % quantile of the standard normal distribution
 
 
@@ -90,11 +97,13 @@ def limits(
     experiment: Experiment, comparisons: Sequence[Comparison], priced: Priced | None = None
 ) -> Iterator[str]:
     """What the figures do not say."""
-    yield (
-        "What a device would draw. The energy is modelled, counted operations times prices from "
-        "the literature; nothing was measured."
-    )
-    if priced is None:
+    if priced:
+        yield FIGURES_ARE_NOT
+    else:
+        yield (
+            "What a device would draw. The energy is modelled, counted operations times prices from "
+            "the literature; nothing was measured."
+        )
         yield from _founding_rule_limits(experiment, comparisons)
     shapes = " and ".join(dict.fromkeys("-".join(map(str, run.layers)) for run in experiment.runs))
     data = experiment.dataset.name if experiment.dataset else "this data set"
