@@ -143,6 +143,7 @@ def render(report: Report) -> str:
         headline=verdict.headline(report.experiment, report.comparisons, report.priced),
         findings=verdict.findings(report.experiment, report.comparisons, report.protocol),
         limits=verdict.limits(report.experiment, report.comparisons, report.priced),
+        numbered=tables.numbered,
         shown=bills.shown(report.priced) if report.priced else None,
         shared=shared,
         differing=[key for key in keys if key not in (*shared, *SAID_BY_NAME)],

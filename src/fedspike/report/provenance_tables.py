@@ -58,7 +58,7 @@ def measured_table(runs: Sequence[Run]) -> Table:
     return Table(
         "E9",
         "measured",
-        "The sensors of this computer, the host simulating",
+        "What the sensors of the simulating host read",
         (
             Column("run", "run", is_text=True),
             Column("sensor", "sensor", is_text=True),
@@ -77,7 +77,7 @@ def measured_table(runs: Sequence[Run]) -> Table:
             for one in run.measured or []
         ),
         (
-            "What this computer drew while it simulated says nothing about a chip that runs "
+            "What a computer draws while it simulates says nothing about a chip that runs "
             "either network, and is in no other table or chart of this page.",
         ),
     )
@@ -102,8 +102,8 @@ def prices_table() -> Table:
             Column("node_nm", "node, nm", is_text=True),
             Column("voltage_v", "V", is_text=True),
             Column("evidence", "evidence", is_text=True),
-            Column("source", "source", is_text=True, is_long=True),
             Column("note", "note", is_text=True, is_long=True),
+            Column("source", "source", is_text=True, is_long=True),
         ),
         tuple(rows),
     )
@@ -197,6 +197,6 @@ def _priced(name: str, price: Price) -> tuple[Cell, ...]:
         for value in (price.node_nm, price.voltage_v)
     )
     return (
-        *(name, energy, price.data_type, node, voltage, price.evidence, price.source),
-        price.note or None,
+        *(name, energy, price.data_type, node, voltage, price.evidence, price.note or None),
+        price.source,
     )

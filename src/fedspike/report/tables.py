@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedspike.estimate import Estimate
 
@@ -103,6 +103,20 @@ def number(value: int | float, digits: int, *, signed: bool = False) -> str:
     if not re.search("[1-9]", shown) or (value > 0 and not signed):
         return shown
     return f"+{shown}" if value > 0 else f"{MINUS}{shown}"
+
+
+def numbered(table: Table, key: str) -> Table:
+    """The table with long texts that repeat, as sources do, once each below it."""
+    place = [column.key for column in table.columns].index(key)
+    found = list(dict.fromkeys(row[place] for row in table.rows))
+    columns, rows = list(table.columns), [list(row) for row in table.rows]
+    columns[place] = replace(columns[place], is_long=False)
+    for row in rows:
+        row[place] = f"[{found.index(row[place]) + 1}]"
+    notes = tuple(f"[{number}] {text}" for number, text in enumerate(found, 1))
+    return replace(
+        table, columns=tuple(columns), rows=tuple(map(tuple, rows)), notes=(*notes, *table.notes)
+    )
 
 
 def to_csv(table: Table) -> str:
