@@ -7,6 +7,7 @@ from typing import Literal
 from fedspike.energy.bill import Footprint, Level, footprint
 from fedspike.energy.break_even import Balance, balance
 from fedspike.energy.counts import Activity, Counts, Dense, Network, count
+from fedspike.energy.layers import Synapses
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
 
@@ -38,7 +39,7 @@ class Recorded:
         >>> round(study.events_per_synapse, 1)
         14.7
         """
-        layers = self.network.layers
+        layers = self.network.synapses
         met = sum(self.activity.events_in[name] * layer.outputs for name, layer in layers.items())
         return met / (self.activity.samples * sum(layer.synapses for layer in layers.values()))
 
@@ -110,7 +111,7 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
     leaving = [*(snn.activity.events_in[name] for name in names[1:]), snn.activity.events_out]
     found = []
     for name, events_out in zip(names, leaving, strict=True):
-        layer = snn.network.layers[name]
+        layer = snn.network.synapses[name]
         level, even = _highest(layer, profile, ann.footprint, snn.footprint)
         if level is None or even is None:
             return []
@@ -129,7 +130,7 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
 
 
 def _highest(
-    layer: Dense, profile: Profile, ann: Footprint, snn: Footprint
+    layer: Synapses, profile: Profile, ann: Footprint, snn: Footprint
 ) -> tuple[Level, Balance] | tuple[None, None]:
     levels: tuple[Level, ...] = ("memory", "compute", "study")
     for level in levels:
