@@ -15,7 +15,7 @@ from fedspike.report.tables import Cell, Column, Table
 def neurobench_table(comparisons: Sequence[Comparison]) -> Table:
     """NeuroBench's metrics of the trained models."""
     columns: list[tuple[Column, Callable[[NeuroBench], float | None]]] = [
-        (Column("footprint_bytes", "footprint, bytes"), lambda one: one.footprint_bytes),
+        (Column("footprint_bytes", "footprint, bytes"), lambda one: float(one.footprint_bytes)),
         (
             Column("connection_sparsity", "connection sparsity", digits=3),
             lambda one: one.connection_sparsity,
