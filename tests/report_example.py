@@ -134,6 +134,10 @@ def priced(one: dict[str, Any], *, sample_factor: float = 1.0) -> dict[str, Any]
             "effective_acs": OPERATIONS["snn"] if network == "snn" else 0.0,
             "dense_operations": 79_400.0 * (50 if network == "snn" else 1),
         },
+        "bill_evaluation": {
+            name: {"low_mj": 1.0, "nominal_mj": 1.0, "high_mj": 1.0, "not_priced": []}
+            for name in shipped()
+        },
         "measured": None,
     }
     if network != "snn":

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from packaging.requirements import Requirement
 
+from fedspike.energy import profiles
 from fedspike.experiment import config, sweep
 
 ROOT = Path(__file__).parents[1]
@@ -49,12 +50,18 @@ def test_links_lead_to_files(document: Path) -> None:
     assert [link for link in here if not (document.parent / link).is_file()] == []
 
 
-def test_the_walk_through_the_rooms_is_true() -> None:
-    code = "\n".join(blocks("pycon", (ROOT / "docs/rooms.md").read_text(encoding="utf-8")))
-    walk = doctest.DocTestParser().get_doctest(code, {}, "docs/rooms.md", None, None)
+@pytest.mark.parametrize(("document", "least"), [("docs/rooms.md", 20), ("docs/energy.md", 15)])
+def test_the_walk_is_true(document: str, least: int) -> None:
+    code = "\n".join(blocks("pycon", (ROOT / document).read_text(encoding="utf-8")))
+    walk = doctest.DocTestParser().get_doctest(code, {}, document, None, None)
     done = doctest.DocTestRunner().run(walk)
-    assert done.attempted > 20
+    assert done.attempted > least
     assert done.failed == 0
+
+
+def test_the_documented_profile_is_accepted() -> None:
+    (documented,) = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
+    assert set(profiles.profile(documented, "my-chip.toml").price) == {"mac", "ac"}
 
 
 def test_contributing_is_short() -> None:

@@ -51,6 +51,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report.write(example.write(tmp_path_factory.mktemp("runs") / "study", runs))
 
 
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = [
+        example.priced(example.run(network, 10, rounds=9)) for network in ("ann", "snn", "qann")
+    ]
+    return report.write(example.write(tmp_path_factory.mktemp("runs") / "priced", runs))
+
+
 def show(browser: webdriver.Chrome, page: Path, *, scheme: str, width: int = 1200) -> None:
     emulated = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": emulated})
@@ -145,3 +153,36 @@ def test_weights_have_the_colours_of_their_signs(browser: webdriver.Chrome, stud
     purple, white, green, gap = (64, 0, 75, 255), (247, 247, 247, 255), (0, 68, 27, 255), (0,) * 4
     row = [purple, white, green, gap, purple, white, green]
     assert np.array(data).reshape(height, width, 4).tolist() == [[*map(list, row)]] * 4
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_energy_bill_fits_the_screen_folded_and_unfolded(
+    browser: webdriver.Chrome, priced: Path, width: int
+) -> None:
+    show(browser, priced, scheme="light", width=width)
+    assert browser.get_log("browser") == []
+    for unfold in ("", "document.querySelectorAll('details').forEach(d => d.open = true);"):
+        browser.execute_script(unfold)
+        assert ask(browser, "document.documentElement.scrollWidth") <= width
+        marks = "[...document.querySelectorAll('svg')].map(s => s.querySelectorAll('path').length)"
+        assert min(ask(browser, marks)) >= 3  # each chart has something in it
+    assert ask(browser, "document.querySelectorAll('details').length") >= 8
+
+
+def test_the_winner_is_told_apart_by_colour_and_by_word(
+    browser: webdriver.Chrome, priced: Path
+) -> None:
+    show(browser, priced, scheme="light")
+    cells = ask(
+        browser,
+        """[...document.querySelector('.matrix').querySelectorAll('td.ann, td.snn')].map(cell => [
+            cell.className, cell.textContent.slice(0, 3), getComputedStyle(cell).backgroundColor])""",
+    )
+    colours: dict[str, set[str]] = {"ann": set(), "snn": set()}
+    for name, word, colour in cells:
+        assert word == name.upper()
+        colours[name].add(colour)
+    assert colours["ann"]
+    assert colours["snn"]
+    assert not colours["ann"] & colours["snn"]
+    assert "rgba(0, 0, 0, 0)" not in colours["ann"] | colours["snn"]

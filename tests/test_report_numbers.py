@@ -68,7 +68,11 @@ def test_no_figure_is_a_dash_and_never_a_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["estimate", "report.comparison", "report.tables", "report.verdict"]
+    "room",
+    [
+        *("estimate", "report.comparison", "report.tables", "report.verdict", "report.bills"),
+        *("report.charts", "report.energy_charts", "report.energy_tables"),
+    ],
 )
 def test_the_examples_in_the_docstrings_are_true(room: str) -> None:
     result = doctest.testmod(importlib.import_module(f"fedspike.{room}"))

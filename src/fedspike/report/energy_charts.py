@@ -23,6 +23,8 @@ MOST_PRICES = 12  # of a profile, the ones that move the ratio most
 PHASES = {
     "encode": "encoding",
     "forward": "forward: synapses",
+    "pool": "forward: pooling",
+    "normalise": "forward: normalisation",
     "neuron": "forward: neurons",
     "backward_weights": "gradients of weights",
     "backward_inputs": "gradients of inputs",

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from fedspike.estimate import estimate
 from fedspike.report import energy_charts as charts
 from fedspike.report.bills import BASELINES, Priced
 from fedspike.report.figures import Figure, figure
 from fedspike.report.repricing import Repriced
+from fedspike.report.study_tables import TWINS
 
 
 def energy_figures(view: Priced, repriced: Repriced | None) -> Iterator[Figure]:
@@ -38,7 +40,8 @@ def energy_figures(view: Priced, repriced: Repriced | None) -> Iterator[Figure]:
         yield figure(
             "energy-parts",
             f"Where the energy of a round goes, with training, {where}",
-            f"At the prices of {view.profile}, mean over the seeds; the figures are in Table E4.",
+            f"At the prices of {view.profile}, mean over the seeds; the figures are in Table E4."
+            + _tested(view),
             [
                 ("by phase", charts.parts_chart(view, "phase", "by phase")),
                 ("by layer", charts.parts_chart(view, "layer", "by layer")),
@@ -74,6 +77,22 @@ def _hanging_on_prices(view: Priced, repriced: Repriced) -> Iterator[Figure]:
             [("thresholds", charts.spikes_chart(repriced))],
             panel_rem=30,
         )
+
+
+def _tested(view: Priced) -> str:
+    """What the tests cost, which is in no level: the server does them, not a device."""
+    said = []
+    for network, name in TWINS.items():
+        group = view.main.group(network)
+        tests = (
+            [(run.bill_evaluation or {}).get(view.profile) for run in group.runs] if group else []
+        )
+        known = [one.nominal_mj for one in tests if one is not None]
+        if known:
+            said.append(f"{charts.three_digits(estimate(known).mean)} mJ ({name})")
+    if not said:
+        return ""
+    return f" The server’s test of a round is not in it: {' and '.join(said)}, up to memory."
 
 
 def _with(view: Priced, level: str) -> list[str]:

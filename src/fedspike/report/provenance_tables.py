@@ -4,28 +4,29 @@ from collections.abc import Callable, Iterator, Sequence
 
 from fedspike.energy.bill import LEVELS
 from fedspike.energy.profiles import Access, Memory, Price, Profile, Radio, radios, shipped
+from fedspike.estimate import Estimate, estimate
 from fedspike.report.bills import Priced
 from fedspike.report.comparison import Comparison
 from fedspike.report.study_tables import NETWORKS
-from fedspike.report.summary import NeuroBench, Run
+from fedspike.report.summary import Interval, NeuroBench, Run
 from fedspike.report.tables import Cell, Column, Table
 
 
 def neurobench_table(comparisons: Sequence[Comparison]) -> Table:
     """NeuroBench's metrics of the trained models."""
-    columns: list[tuple[Column, Callable[[Run], float]]] = [
-        (Column("footprint_bytes", "footprint, bytes"), lambda run: _bench(run).footprint_bytes),
+    columns: list[tuple[Column, Callable[[NeuroBench], float | None]]] = [
+        (Column("footprint_bytes", "footprint, bytes"), lambda one: float(one.footprint_bytes)),
         (
             Column("connection_sparsity", "connection sparsity", digits=3),
-            lambda run: _bench(run).connection_sparsity,
+            lambda one: one.connection_sparsity,
         ),
         (
             Column("activation_sparsity", "activation sparsity", digits=3),
-            lambda run: _bench(run).activation_sparsity,
+            lambda one: one.activation_sparsity,
         ),
-        (Column("effective_macs", "effective MACs"), lambda run: _bench(run).effective_macs),
-        (Column("effective_acs", "effective ACs"), lambda run: _bench(run).effective_acs),
-        (Column("dense_operations", "dense"), lambda run: _bench(run).dense_operations),
+        (Column("effective_macs", "effective MACs"), lambda one: one.effective_macs),
+        (Column("effective_acs", "effective ACs"), lambda one: one.effective_acs),
+        (Column("dense_operations", "dense"), lambda one: one.dense_operations),
     ]
     return Table(
         "E8",
@@ -40,11 +41,11 @@ def neurobench_table(comparisons: Sequence[Comparison]) -> Table:
             (
                 comparison.label,
                 NETWORKS[group.network],
-                *(group.estimate(of) for _, of in columns),
+                *(_known([of(one) for one in found]) for _, of in columns),
             )
             for comparison in comparisons
             for group in comparison.groups
-            if all(run.neurobench for run in group.runs)
+            if (found := [run.neurobench for run in group.runs if run.neurobench])
         ),
         (
             "Operations per test sample; definitions of Yik et al., “The NeuroBench framework”, "
@@ -63,14 +64,19 @@ def measured_table(runs: Sequence[Run]) -> Table:
             Column("run", "run", is_text=True),
             Column("sensor", "sensor", is_text=True),
             Column("domain", "domain", is_text=True),
-            Column("joule", "joule", digits=1),
+            Column("joule_per_round", "all", "J a round", 2),
+            Column("above_idle_joule_per_round", "above idle", "J a round", 2),
             Column("idle_watt", "idle, W", digits=1),
             Column("seconds", "seconds", digits=1),
+            Column("windows", "windows"),
             Column("note", "", is_text=True, is_long=True),
         ),
         tuple(
             (
-                *(run.name, one.sensor, one.domain, one.joules, one.idle_watts, one.seconds),
+                *(run.name, one.sensor, one.domain),
+                _interval(one.joules_per_round, one.windows),
+                _interval(one.above_idle_joules_per_round, one.windows),
+                *(one.idle_watts, one.seconds, one.windows),
                 one.note if one.unavailable is None else f"unavailable: {one.unavailable}",
             )
             for run in runs
@@ -164,9 +170,16 @@ def bills_table(runs: Sequence[Run]) -> Table:
     )
 
 
-def _bench(run: Run) -> NeuroBench:
-    assert run.neurobench is not None, "only asked of runs that have it"
-    return run.neurobench
+def _known(values: Sequence[float | None]) -> Estimate | None:
+    """The mean over the seeds, where all have a value."""
+    known = [value for value in values if value is not None]
+    return estimate(known) if known and len(known) == len(values) else None
+
+
+def _interval(read: Interval | None, windows: int | None) -> Estimate | None:
+    if read is None:
+        return None
+    return Estimate(read.mean, None if read.high is None else read.high - read.mean, windows or 1)
 
 
 def _prices(profile: Profile) -> Iterator[tuple[str, Price]]:

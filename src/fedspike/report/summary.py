@@ -61,6 +61,12 @@ Bills = dict[str, dict[str, Billed]]
 """profile -> level ("communication:lte" for a radio) -> energy."""
 
 
+class Tested(Energy, frozen=True, kw_only=True):
+    """What the tests of a mean round cost the server."""
+
+    not_priced: list[str]
+
+
 class BillBy(Struct, frozen=True, kw_only=True):
     """Profile -> phase, or layer, -> millijoule of a round, at the level "training"."""
 
@@ -82,10 +88,18 @@ class NeuroBench(Struct, frozen=True, kw_only=True):
 
     footprint_bytes: Count
     connection_sparsity: Fraction
-    activation_sparsity: Fraction
-    effective_macs: NotNegative
-    effective_acs: NotNegative
+    activation_sparsity: Fraction | None
+    effective_macs: NotNegative | None
+    effective_acs: NotNegative | None
     dense_operations: NotNegative
+
+
+class Interval(Struct, frozen=True, kw_only=True):
+    """A mean over windows with the ends of its 95 % interval, if there were windows enough."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
 
 
 class Measured(Struct, frozen=True, kw_only=True):
@@ -95,8 +109,11 @@ class Measured(Struct, frozen=True, kw_only=True):
     unavailable: str | None = None
     domain: str = ""
     joules: float | None = None
+    joules_per_round: Interval | None = None
+    above_idle_joules_per_round: Interval | None = None
     idle_watts: float | None = None
     seconds: float | None = None
+    windows: Count | None = None
     note: str = ""
 
 
@@ -131,6 +148,7 @@ class Run(Struct, frozen=True, kw_only=True):
     bill: Bills | None = None
     bill_skip_zeros: Bills | None = None
     bill_by: BillBy | None = None
+    bill_evaluation: dict[str, Tested] | None = None
     target_accuracy: Fraction | None = None
     rounds_to_target: Count | None = None
     neurobench: NeuroBench | None = None
