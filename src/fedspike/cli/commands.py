@@ -129,6 +129,21 @@ def presets(options: Namespace) -> int:
     return 0
 
 
+def energy(options: Namespace) -> int:
+    """Price finished runs again, and set their networks side by side."""
+    from fedspike.cli.bills import text
+    from fedspike.experiment import repricing
+
+    prices = repricing.prices(options.profile, options.level, options.radio)
+    target = None if options.target is None else _fraction("--target", options.target)
+    found = repricing.reprice(options.folder, prices, target, skip_zeros=options.skip_zeros)
+    if options.json:
+        _print_json(found)
+    else:
+        sys.stdout.write(text(found))
+    return 0
+
+
 def energy_profiles(options: Namespace) -> int:
     """List the price profiles and radios with their sources, or check a file of yours."""
     from fedspike.cli.prices import text
@@ -169,6 +184,15 @@ def _write_report(folder: Path) -> Path:
     with storing(folder):
         page: Path = write(folder)
     return page
+
+
+def _fraction(option: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(
+            f"{option} {text}", expected="a number from 0 to 1", fix=f"write {option} 0.85"
+        ) from error
 
 
 def _facts(options: Namespace) -> dict[str, Any]:

@@ -21,6 +21,7 @@ DESCRIPTION = (
     "Simulated, priced, reported."
 )
 WRONG_INPUT = 2  # as argparse
+RUN = "RUN"  # the action of `fedspike energy` that has no name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What is wrong with the input is said on stderr, without a traceback; an error of ours keeps it.
     """
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(_run_named(sys.argv[1:] if arguments is None else arguments))
     try:
         with on_stop(unwind):
             code: int = options.command(options)
@@ -44,6 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return code
+
+
+def _run_named(arguments: Sequence[str]) -> list[str]:
+    """`energy FOLDER` as `energy RUN FOLDER`: an argument parser has no action without a name."""
+    first, *rest = [*arguments, ""]
+    if first == "energy" and rest[0] not in ("profiles", "-h", "--help", ""):
+        return ["energy", RUN, *arguments[1:]]
+    return list(arguments)
 
 
 class Version(argparse.Action):
@@ -124,8 +133,34 @@ def _run(commands_of: Any) -> None:
 
 
 def _energy(commands_of: Any) -> None:
-    energy = commands_of.add_parser("energy", help="show the prices that energy is modelled with")
-    actions = energy.add_subparsers(required=True, metavar="ACTION")
+    energy = commands_of.add_parser(
+        "energy", help="price finished runs, or show the prices that energy is modelled with"
+    )
+    actions = energy.add_subparsers(required=True, metavar="RUN|profiles")
+    text = "price a finished run, or an experiment's runs, without training"
+    run = _command(actions, RUN, commands.energy, text)
+    run.prog = "fedspike energy"
+    run.add_argument("folder", metavar="RUN", type=Path, help="a folder such as runs/study")
+    run.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        metavar="NAME|FILE.toml",
+        help="prices; can be given again; default: all that ship",
+    )
+    run.add_argument("--level", metavar="LEVEL", help="study, compute, ...; default: all")
+    run.add_argument(
+        "--radio", default="bluetooth-le", metavar="NAME", help="default: bluetooth-le"
+    )
+    run.add_argument(
+        "--target", metavar="0.85", help="sum the energy until this accuracy; default: the run's"
+    )
+    run.add_argument(
+        "--skip-zeros",
+        action="store_true",
+        help="hardware for the conventional networks that leaves out products with zero",
+    )
+    _json(run, "print the bills as JSON")
     text = "list price profiles and radios with their sources"
     profiles = _command(actions, "profiles", commands.energy_profiles, text)
     profiles.add_argument(

@@ -1,0 +1,256 @@
+"""`fedspike energy RUN`: finished runs priced again, from a folder of an experiment or of a run."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedspike.cli import main
+from fedspike.experiment import document, sweep
+from fedspike.experiment.run import load, perform
+
+TINY = """\
+name = "tiny"
+rounds = 3
+target_accuracy = 0.1
+[data]
+name = "fashion-mnist-sample"
+[fleet]
+clients = 3
+samples_per_round = 20
+[architecture]
+hidden = [6]
+[snn]
+time_steps = 4
+[training]
+batch_size = 10
+[sweep]
+network = ["ann", "snn"]
+seed = [0, 1]
+"""
+MINE = """\
+name = "mine"
+title = "twice the founding study's"
+unit = "pJ"
+[every_price]
+source = "me"
+evidence = "assumed"
+data_type = "int32"
+node_nm = 45
+voltage_v = 0.9
+[price.mac]
+value_pj = 6.2
+[price.ac]
+value_pj = 0.2
+"""
+
+
+def ignore(text: str) -> None:
+    del text
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    tiny = sweep.expand(document.parse(TINY, "tiny.toml"))
+    for _ in perform(tiny, load(tiny, ignore), folder, command="fedspike run tiny.toml"):
+        pass
+    return folder
+
+
+Told = pytest.CaptureFixture[str]
+
+
+def asked(told: Told, *words: str | Path) -> dict[str, Any]:
+    assert main(["energy", *map(str, words), "--json"]) == 0
+    found: dict[str, Any] = json.loads(told.readouterr().out)
+    return found
+
+
+def summaries(folder: Path) -> dict[str, dict[str, Any]]:
+    runs = json.loads((folder / "summary.json").read_bytes())["runs"]
+    return {run["name"]: run for run in runs}
+
+
+def test_what_was_billed_is_billed_again(finished: Path, capsys: Told) -> None:
+    """Every profile, level and the radio, to the last bit, and no file is touched."""
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
+    found = asked(capsys, finished, "--radio", "lte")
+    assert [run["name"] for run in found["runs"]] == list(summaries(finished))
+    for run in found["runs"]:
+        kept = summaries(finished)[run["name"]]
+        for profile, levels in run["bill"].items():
+            assert levels == {level: kept["bill"][profile][level] for level in levels}
+            assert ("communication:lte" in levels) == ("training" in levels)
+        assert run["bill"].keys() == kept["bill"].keys()
+        assert run["bill_evaluation"] == kept["bill_evaluation"]
+        assert run["rounds_to_target"] == kept["rounds_to_target"]
+    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
+
+
+def test_a_run_alone(finished: Path, capsys: Told) -> None:
+    whole = asked(capsys, finished)
+    [alone] = asked(capsys, finished / "snn-iid-seed1")["runs"]
+    assert alone == next(run for run in whole["runs"] if run["name"] == "snn-iid-seed1")
+    assert main(["energy", str(finished / "snn-iid-seed1"), "--level", "study"]) == 0
+    text = capsys.readouterr().out
+    assert "snn-iid-seed1" in text
+    assert "cheaper" not in text
+
+
+def test_prices_of_your_own(finished: Path, tmp_path: Path, capsys: Told) -> None:
+    (tmp_path / "mine.toml").write_text(MINE)
+    words = ("--profile", tmp_path / "mine.toml", "--profile", "founding-study", "--level", "study")
+    found = asked(capsys, *words, finished)
+    assert found["profiles"] == ["mine", "founding-study"]
+    for run in found["runs"]:
+        assert list(run["bill"]["mine"]) == ["study"]
+        mine, study = (run["bill"][name]["study"]["run"] for name in found["profiles"])
+        assert mine["nominal_mj"] == pytest.approx(2 * study["nominal_mj"], rel=1e-14)
+
+
+def test_another_target(finished: Path, capsys: Told) -> None:
+    run = asked(capsys, finished, "--target", "0")["runs"][0]
+    assert (run["target_accuracy"], run["rounds_to_target"]) == (0.0, 1)
+    entry = run["bill"]["founding-study"]["study"]
+    # Every round of an ANN costs the same under the study's rule.
+    assert entry["to_target"]["nominal_mj"] == pytest.approx(entry["nominal_mj"], rel=1e-14)
+    never = asked(capsys, finished, "--target", "1")["runs"][0]
+    assert never["rounds_to_target"] is None
+    assert never["bill"]["founding-study"]["study"]["to_target"] is None
+
+
+def test_skipped_zeros_are_the_conventional_networks(finished: Path, capsys: Told) -> None:
+    for run in asked(capsys, finished, "--skip-zeros")["runs"]:
+        kept = summaries(finished)[run["name"]]
+        expected = kept["bill_skip_zeros" if run["network"] == "ann" else "bill"]
+        assert run["skip_zeros"] == (run["network"] == "ann")
+        for profile, levels in run["bill"].items():
+            assert levels == {level: expected[profile][level] for level in levels}
+
+
+def test_both_networks_side_by_side(finished: Path, capsys: Told) -> None:
+    found = asked(capsys, finished)
+    [comparison] = found["comparisons"]
+    assert (comparison["setting"], comparison["networks"]) == ("iid", ["ann", "snn"])
+    assert comparison["runs"] == [[f"ann-iid-seed{s}", f"snn-iid-seed{s}"] for s in (0, 1)]
+    runs = {run["name"]: run["bill"] for run in found["runs"]}
+    one = next(
+        each
+        for each in comparison["verdicts"]
+        if (each["profile"], each["level"]) == ("horowitz45-int8", "compute")
+    )
+    ratios = [
+        snn["horowitz45-int8"]["compute"]["nominal_mj"]
+        / ann["horowitz45-int8"]["compute"]["nominal_mj"]
+        for ann, snn in ((runs[a], runs[s]) for a, s in comparison["runs"])
+    ]
+    assert one["ratio"] == pytest.approx(sum(ratios) / 2)
+    assert one["ratio_low"] < one["ratio"] < one["ratio_high"]
+    spiking = summaries(finished)["snn-iid-seed0"]["activity"]
+    layer = next(row for row in comparison["break_even"] if row["layer"] == "hidden")
+    assert layer["spikes"] == spiking["events_in"]["hidden"] / (spiking["samples"] * 784)
+
+
+def test_it_can_be_read(finished: Path, capsys: Told) -> None:
+    assert main(["energy", str(finished)]) == 0
+    text = capsys.readouterr().out
+    for words in (
+        "iid: SNN beside ANN, 2 seeds",
+        "communication: training and the bytes sent and received, by bluetooth-le",
+        "Published thresholds",
+        "Break-even with the dense ANN",
+        "no price in any of them: encode.draw (SNN)",
+        "What these figures are not: a measurement.",
+        "ANN to 0.1",
+    ):
+        assert words in text
+    table = text.split("study: ")[1].split("\n\n")[0]
+    loihi = next(line for line in table.splitlines() if "loihi1" in line)
+    assert "not priced" in loihi, "an ANN without a price for its products costs nobody knows what"
+    assert "no verdict" in loihi
+    assert max(map(len, text.splitlines())) < 120
+
+
+def test_networks_that_have_no_partner_stand_alone(finished: Path, tmp_path: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_bytes())
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    summary["runs"] = [run for run in summary["runs"] if run["name"] != "ann-iid-seed1"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    from fedspike.experiment import repricing
+
+    found = repricing.reprice(folder, repricing.prices([], None, "lte"))
+    assert found["comparisons"][0]["runs"] == [["ann-iid-seed0", "snn-iid-seed0"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("nowhere", ["nowhere: no such folder", "fedspike run"]),
+        ("{runs}/tinny", ["no such folder", "did you mean tiny?"]),
+        ("{runs}", ["no summary.json in it"]),
+        ("{unfinished}", ["not finished", "give the command"]),
+        ("{old}", ["do not say what was done", "earlier fedspike", "run it again"]),
+        ("{broken}", ["rounds.jsonl: cannot be read"]),
+        ("{tiny} --level trainning", ["--level trainning", "did you mean training?"]),
+        ("{tiny} --profile horowitz45-int", ["unknown price profile", "did you mean"]),
+        ("{tiny} --profile nowhere.toml", ["nowhere.toml"]),
+        ("{tiny} --radio lto", ["--radio lto", "did you mean lte?"]),
+        ("{tiny} --target 85", ["--target 85", "from 0 to 1"]),
+        ("{tiny} --target most", ["--target most", "a number from 0 to 1"]),
+        ("{tiny} --target nan", ["--target nan"]),
+        ("{tiny} --profile odin28-all-in --level memory", ["odin28-all-in", "study or compute"]),
+    ],
+)
+def test_wrong_input(
+    words: str, said: list[str], finished: Path, tmp_path: Path, capsys: Told
+) -> None:
+    folders = {"tiny": finished, "runs": finished.parent}
+    for name in ("unfinished", "old", "broken"):
+        folders[name] = shutil.copytree(finished, tmp_path / name)
+    (folders["unfinished"] / "summary.json").unlink()
+    for path in folders["old"].glob("*/rounds.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        without = [{k: v for k, v in line.items() if k != "activity"} for line in lines]
+        path.write_text("".join(json.dumps(line) + "\n" for line in without))
+    (folders["broken"] / "ann-iid-seed0" / "rounds.jsonl").write_text("{")
+    code = main(["energy", *words.format(**folders).split()])
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    for word in said:
+        assert word in told.err
+
+
+def test_profiles_are_listed_as_before(capsys: Told) -> None:
+    assert main(["energy", "profiles", "yan22"]) == 0
+    assert "yan22" in capsys.readouterr().out
+
+
+def test_a_folder_called_profiles(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Told
+) -> None:
+    shutil.copytree(finished, tmp_path / "profiles")
+    monkeypatch.chdir(tmp_path)
+    assert asked(capsys, "./profiles")["runs"]
+
+
+@pytest.mark.parametrize("words", [["energy", "--help"], ["energy", "x", "--help"]])
+def test_help(words: list[str], capsys: Told) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: fedspike energy [-h] ")
+
+
+def test_nothing_needs_torch(finished: Path) -> None:
+    code = (
+        f"import sys; from fedspike.cli import main; main(['energy', {str(finished)!r}, '--json'])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
