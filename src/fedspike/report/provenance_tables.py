@@ -68,7 +68,6 @@ def measured_table(runs: Sequence[Run]) -> Table:
             Column("above_idle_joule_per_round", "above idle", "J a round", 2),
             Column("idle_watt", "idle, W", digits=1),
             Column("seconds", "seconds", digits=1),
-            Column("windows", "windows"),
             Column("note", "", is_text=True, is_long=True),
         ),
         tuple(
@@ -76,7 +75,7 @@ def measured_table(runs: Sequence[Run]) -> Table:
                 *(run.name, one.sensor, one.domain),
                 _interval(one.joules_per_round, one.windows),
                 _interval(one.above_idle_joules_per_round, one.windows),
-                *(one.idle_watts, one.seconds, one.windows),
+                *(one.idle_watts, one.seconds),
                 one.note if one.unavailable is None else f"unavailable: {one.unavailable}",
             )
             for run in runs
@@ -104,12 +103,12 @@ def prices_table() -> Table:
             Column("profile", "profile or radio", is_text=True),
             Column("price", "price of", is_text=True),
             Column("pj", "pJ", is_text=True),
-            Column("data_type", "data type", is_text=True),
-            Column("node_nm", "node, nm", is_text=True),
-            Column("voltage_v", "V", is_text=True),
             Column("evidence", "evidence", is_text=True),
-            Column("note", "note", is_text=True, is_long=True),
             Column("source", "source", is_text=True, is_long=True),
+            Column("data_type", "data type", is_text=True),
+            Column("node_nm", "nm", is_text=True),
+            Column("voltage_v", "V", is_text=True),
+            Column("note", "note", is_text=True, is_long=True),
         ),
         tuple(rows),
     )
@@ -210,6 +209,6 @@ def _priced(name: str, price: Price) -> tuple[Cell, ...]:
         for value in (price.node_nm, price.voltage_v)
     )
     return (
-        *(name, energy, price.data_type, node, voltage, price.evidence, price.note or None),
-        price.source,
+        *(name, energy, price.evidence, price.source, price.data_type, node, voltage),
+        price.note or None,
     )
