@@ -1,5 +1,6 @@
 """A TOML file becomes runs, or one error that says where and what."""
 
+import math
 import re
 import tomllib
 import typing
@@ -11,10 +12,13 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedspike.datasets import load
 from fedspike.errors import InputError
 from fedspike.experiment import build, config, document, summary, sweep
 from fedspike.experiment.sweep import Experiment
+from fedspike.networks import QANN, Architecture
 
+HASHES_OF_QUICKSTART = ["cd882f00", "ccb434ce", "5281dca1", "24d5ebbb"]
 FILE = """\
 name = "mine"
 rounds = 3
@@ -237,6 +241,42 @@ def test_an_option_has_the_last_word_over_a_sweep() -> None:
     ]
 
 
+@pytest.mark.parametrize("steps", [2, 3, 4, 10, 50, 63, 64, 1000])
+def test_a_quantised_ann_has_as_many_levels_as_the_snns_spike_counts(steps: int) -> None:
+    options = ["network=qann", f"snn.time_steps={steps}", "partition.kind=iid"]
+    [run] = sweep.read("quickstart", options).runs
+    bits = math.ceil(math.log2(steps + 1))
+    assert run.settings.qann == config.QANN(bits=bits)
+    assert (run.settings.snn, run.settings.loss) == (None, None)
+    assert run.name == f"qann-iid-bits{bits}-seed0"
+    assert build.network(run.settings, load("fashion-mnist-sample")) == QANN(
+        Architecture((784, 100, 10)), bits, config.QANN().ceiling
+    )
+
+
+def test_runs_of_quantised_anns_that_differ_have_different_names() -> None:
+    options = ["network=qann", "partition.kind=iid", "sweep.qann.bits=[2, 8]"]
+    assert names(sweep.read("quickstart", [*options, "sweep.qann.ceiling=[1.0, 4.0]"])) == [
+        f"qann-iid-bits{bits}-ceiling{ceiling}-seed0" for bits in (2, 8) for ceiling in (1.0, 4.0)
+    ]
+    options = ['sweep.network=["snn", "ann", "qann"]', "partition.kind=iid"]
+    assert names(sweep.read("quickstart", [*options, "sweep.snn.time_steps=[40, 50]"])) == [
+        "ann-iid-seed0",
+        "qann-iid-bits6-seed0",  # once: 40 and 50 time steps both take 6 bits
+        "snn-iid-time_steps40-seed0",
+        "snn-iid-time_steps50-seed0",
+    ]
+    with pytest.raises(InputError, match=r"65536 time steps") as caught:
+        sweep.read("quickstart", ["network=qann", "snn.time_steps=65536"])
+    assert "at most 16 bits" in str(caught.value)
+
+
+def test_quantised_networks_and_targets_leave_the_identity_of_other_runs_alone() -> None:
+    """The hashes of before there were any: a run that was finished then is still the same run."""
+    runs = sweep.read("quickstart", ["target_accuracy=0.5", "qann.bits=3"]).runs
+    assert [run.settings_sha256[:8] for run in runs] == HASHES_OF_QUICKSTART
+
+
 def test_an_option_may_be_text_without_quotes() -> None:
     run = sweep.read("quickstart", ["data.name=/a b/own.npz"]).runs[0]
     assert run.settings.data.name == "/a b/own.npz"
@@ -303,6 +343,7 @@ TABLES: dict[str, list[str]] = {
         ("architecture", config.Architecture()),
         ("snn", config.SNN()),
         ("loss", config.Loss()),
+        ("qann", config.QANN()),
         ("training", config.Training()),
         ("optimiser", config.Adam()),
         ("algorithm", config.FedAvg()),

@@ -240,6 +240,23 @@ def test_the_summary_has_the_bill(finished: Path) -> None:
     assert "bill_skip_zeros" not in snn
 
 
+def test_a_quantised_ann_is_trained_and_billed_beside_the_others(tmp_path: Path) -> None:
+    options = ['sweep.network=["ann", "qann"]', "qann.bits=1", "rounds=2"]
+    ann, qann = perform_all(tmp_path, *options)["runs"]
+    assert (qann["network"], qann["name"]) == ("qann", "qann-classes3-bits1-seed0")
+    assert (qann["parameters"], qann["time_steps"]) == (ann["parameters"], None)
+    for way in ("uplink_bytes_per_round", "downlink_bytes_per_round"):
+        assert qann[way] == ann[way]
+    dense = [run["bill"]["founding-study"]["study"]["nominal_mj"] for run in (ann, qann)]
+    assert dense[0] == dense[1]
+    # Of one bit, every pixel below a half is a zero that can be skipped.
+    pixels = [run["activity"]["events_in"]["hidden"] for run in (qann, ann)]
+    assert 0.3 * pixels[1] < pixels[0] < 0.9 * pixels[1]
+    skipping = [run["bill_skip_zeros"]["founding-study"]["study"] for run in (qann, ann)]
+    assert skipping[0]["nominal_mj"] < skipping[1]["nominal_mj"]
+    assert qann["model_sha256"] != ann["model_sha256"]
+
+
 def test_a_target_that_is_reached_and_another_one(tmp_path: Path) -> None:
     [run] = perform_all(tmp_path, "network=ann", "target_accuracy=0.02")["runs"]
     assert run["rounds_to_target"] == 1

@@ -4,7 +4,7 @@ import torch
 
 from fedspike.encoding import Address, RateCode
 from fedspike.errors import InputError
-from fedspike.networks import ANN, SNN, Architecture, Parameters
+from fedspike.networks import ANN, QANN, SNN, Architecture, Parameters
 from fedspike.neurons import LIF
 from fedspike.randomness import stream
 
@@ -89,6 +89,86 @@ def test_values_that_are_not_zero_are_counted_exactly_and_only_of_samples_that_a
     assert 0 < int(counted.events_in["hidden2"][0]) < 7 * 5, "all or nothing tells little"
     known = network.run(parameters, x, address, present, network.nonzero(x))
     torch.testing.assert_close(known.events_in, counted.events_in, rtol=0, atol=0)
+
+
+def test_quantised_values_are_the_nearest_of_their_levels() -> None:
+    quantised = QANN(ARCHITECTURE, bits=2, ceiling=3.0).quantised
+    values = torch.tensor([-5.0, -0.1, 0.0, 0.49, 0.51, 1.4, 1.6, 2.4, 2.6, 3.0, 9.0])
+    assert quantised(values).tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 3]
+    fine = QANN(ARCHITECTURE, bits=6, ceiling=4.0).quantised(torch.linspace(-1, 5, 10_000))
+    assert len(set(fine.tolist())) == 64
+    pixels = QANN(ARCHITECTURE, bits=6).quantised(torch.linspace(0, 1, 256), ceiling=1.0)
+    assert (pixels * 63 - (pixels * 63).round()).abs().max() < 1e-5
+    assert (pixels - torch.linspace(0, 1, 256)).abs().max() <= 0.5 / 63 + 1e-6
+
+
+def on_its_way(network: ANN | QANN, parameters: Parameters, x: torch.Tensor) -> list[torch.Tensor]:
+    """Scores, and the gradient of a function of them for every parameter."""
+    leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
+    clients = tuple(range(len(x)))
+    scores = network.run(leaves, x, Address(0, "encode", 1, clients, (0,) * len(x))).scores
+    gradients = torch.autograd.grad(scores.square().sum(), list(leaves.values()))
+    return [scores.detach(), *gradients]
+
+
+@pytest.mark.parametrize("bits", [1, 3, 6])
+def test_the_gradient_goes_straight_through_the_rounding(bits: int) -> None:
+    """Against clip(v) + (q(v) - clip(v)).detach(), in float64, with values on both sides of the ceiling."""
+    network, x = QANN(ARCHITECTURE, bits, ceiling=0.3), torch.rand(2, 7, 6).double()
+    parameters = {name: 2 * weight.double() for name, weight in stacked(2).items()}
+    leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
+    n, clipped = 2**bits - 1, []
+
+    def straight(values: torch.Tensor, ceiling: float) -> torch.Tensor:
+        clip = values.clamp(0, ceiling)
+        clipped.append(int((values > ceiling).sum()))
+        step = ceiling / n
+        rounding = ((clip / step).round() * step - clip).detach()
+        return torch.add(clip, rounding)
+
+    flow = straight(x, 1.0)
+    for name in ARCHITECTURE.names:
+        flow = flow if name == "hidden1" else straight(flow, 0.3)
+        flow = flow @ leaves[f"{name}.weight"].mT + leaves[f"{name}.bias"].unsqueeze(1)
+    expected = torch.autograd.grad(flow.square().sum(), list(leaves.values()))
+    scores, *gradients = on_its_way(network, parameters, x)
+    assert sum(clipped) > 0, "nothing was clipped, so half of the rule was not asked for"
+    torch.testing.assert_close(scores, flow.detach(), rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("clients", [1, 3])
+def test_with_many_bits_it_is_the_ann(clients: int) -> None:
+    parameters, x = stacked(clients), torch.rand(clients, 7, 6)
+    largest = max(float(w.abs().sum()) for w in parameters.values())
+    ours = on_its_way(QANN(ARCHITECTURE, bits=16, ceiling=largest), parameters, x)
+    for found, expected in zip(ours, on_its_way(ANN(ARCHITECTURE), parameters, x), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
+    coarse = on_its_way(QANN(ARCHITECTURE, bits=1, ceiling=largest), parameters, x)[0]
+    assert (coarse - ours[0]).abs().max() > 0.01, "bits make no difference"
+
+
+def test_what_is_rounded_to_zero_is_no_event() -> None:
+    network, parameters = QANN(ARCHITECTURE, bits=2, ceiling=1.0), stacked(2)
+    x = torch.rand(2, 7, 6)
+    present = torch.rand(2, 7) > 0.3
+    seen = network.run(parameters, x, Address(0, "encode", 1, (0, 1), (0, 0)), present)
+    kept = ((x > 1 / 6) & present.unsqueeze(2)).sum((1, 2))
+    assert seen.events_in["hidden1"].tolist() == kept.tolist()
+    assert 0 < int(kept[0]) < 42
+    for k in range(2):
+        flow = network.quantised(x[k], ceiling=1.0)[present[k]]
+        for name, following in (("hidden1", "hidden2"), ("hidden2", "output")):
+            flow = flow @ parameters[f"{name}.weight"][k].T + parameters[f"{name}.bias"][k]
+            flow = network.quantised(flow)
+            assert int(seen.events_in[following][k]) == int((flow != 0).sum())
+
+
+@pytest.mark.parametrize(("bits", "ceiling"), [(0, 4.0), (17, 4.0), (6, 0.0), (6, float("inf"))])
+def test_impossible_quantisers(bits: int, ceiling: float) -> None:
+    with pytest.raises(InputError, match=r"bits = |ceiling = "):
+        QANN(ARCHITECTURE, bits, ceiling)
 
 
 @pytest.mark.parametrize("layers", [(784,), (784, 0, 10), ()])

@@ -11,7 +11,7 @@ from fedspike.energy.counts import forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import CrossEntropy, SpikeCountMSE
-from fedspike.networks import ANN, SNN, Architecture, Network
+from fedspike.networks import ANN, QANN, SNN, Architecture, Network
 from fedspike.neurons import LIF
 from fedspike.partition import Centralised, ClassesPerClient
 from fedspike.simulation import Round, simulate
@@ -19,6 +19,11 @@ from fedspike.training import Adam, LocalTraining
 
 SAMPLE = load("fashion-mnist-sample")
 SPIKING = SNN(Architecture((784, 20, 10)), LIF(), RateCode(10))
+NETWORKS: dict[str, Network] = {
+    "snn": SPIKING,
+    "ann": ANN(SPIKING.architecture),
+    "qann": QANN(SPIKING.architecture, bits=4),
+}
 FLEET = Fleet(tuple(ClassesPerClient(5)(SAMPLE.y_train, clients=10, seed=0)))
 
 
@@ -71,8 +76,8 @@ def test_neither_threads_nor_parts_change_a_bit(
         assert all(torch.equal(one[path], two[path]) for path in one)
 
 
-@pytest.mark.parametrize("network", [SPIKING, ANN(SPIKING.architecture)], ids=["snn", "ann"])
-def test_both_twins_learn_real_images(network: Network) -> None:
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_every_network_learns_real_images(network: Network) -> None:
     """Chance is 10 %; a broken gradient, label or read-out stays near it."""
     assert play(network, rounds=16)[-1].accuracy > 0.6
 

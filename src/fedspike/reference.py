@@ -22,7 +22,7 @@ from fedspike.encoding import Address
 from fedspike.energy.counts import Activity
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE
-from fedspike.networks import ANN, SNN, Network, Parameters
+from fedspike.networks import ANN, SNN, Parameters
 from fedspike.randomness import stream
 from fedspike.training import SGD, LocalTraining
 
@@ -118,7 +118,7 @@ class ReferenceRound:
 
 def federated_learning(
     *,
-    network: Network,
+    network: ANN | SNN,
     algorithm: Algorithm,
     fleet: Fleet,
     training: LocalTraining,
@@ -170,7 +170,7 @@ def federated_learning(
 
 
 def _module(
-    network: Network, model: Parameters, dtype: torch.dtype
+    network: ANN | SNN, model: Parameters, dtype: torch.dtype
 ) -> SpikingNetwork | ConventionalNetwork:
     module = SpikingNetwork(network) if isinstance(network, SNN) else ConventionalNetwork(network)
     module.to(dtype)
@@ -182,7 +182,7 @@ def _module(
 
 def _train_client(
     module: nn.Module,
-    network: Network,
+    network: ANN | SNN,
     algorithm: Algorithm,
     training: LocalTraining,
     received: Tree,
@@ -224,7 +224,7 @@ def _train_client(
 
 def _loss(
     module: nn.Module,
-    network: Network,
+    network: ANN | SNN,
     training: LocalTraining,
     x: Tensor,
     y: Tensor,
@@ -266,7 +266,12 @@ def _answer(
 
 
 def _test(
-    network: Network, model: Parameters, dataset: Dataset, dtype: torch.dtype, seed: int, round: int
+    network: ANN | SNN,
+    model: Parameters,
+    dataset: Dataset,
+    dtype: torch.dtype,
+    seed: int,
+    round: int,
 ) -> tuple[float, Activity]:
     images = torch.from_numpy(dataset.x_test).flatten(1).to(dtype)
     labels = torch.from_numpy(dataset.y_test)

@@ -19,7 +19,7 @@ from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document
 from fedspike.fleet import Fleet
 from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
-from fedspike.networks import ANN, SNN, Architecture, Network
+from fedspike.networks import ANN, QANN, SNN, Architecture, Network
 from fedspike.neurons import LIF
 
 PARTITIONS: dict[str, Callable[..., partition.PartitionFunction]] = {
@@ -46,6 +46,8 @@ def network(settings: Configuration, dataset: Dataset) -> Network:
     """The network between the data set's pixels and its classes."""
     pixels = math.prod(dataset.x_train.shape[1:])
     architecture = Architecture((pixels, *settings.architecture.hidden, dataset.classes))
+    if settings.qann is not None:
+        return QANN(architecture, bits=int(settings.qann.bits), ceiling=settings.qann.ceiling)
     if settings.snn is None:
         return ANN(architecture)
     snn = settings.snn

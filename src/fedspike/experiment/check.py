@@ -13,6 +13,7 @@ from fedspike.experiment import config, schema
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document, Key
 
+MOST_BITS = 16  # as config.Bits
 EXPERIMENT_KEYS = ("centralised_baseline", "sweep")  # of a whole file, not of one run
 
 
@@ -23,8 +24,8 @@ def configuration(document: Document, values: dict[str, Any]) -> Configuration:
     """
     values = {name: _with_kind(name, value) for name, value in values.items()}
     _known_keys(document, values, Configuration, ())
-    # Both networks' tables are checked, also the ones that this run's network does not need.
-    complete = {"snn": {}, "loss": {}, **values}
+    # All networks' tables are checked, also the ones that this run's network does not need.
+    complete = {"snn": {}, "loss": {}, "qann": {}, **values}
     try:
         settings = msgspec.convert(complete, Configuration)
     except msgspec.ValidationError as error:
@@ -66,7 +67,17 @@ def resolve(settings: Configuration) -> Configuration:
         fleet=fleet,
         snn=settings.snn if spiking else None,
         loss=settings.loss if spiking else None,
+        qann=_quantised(settings) if settings.network == "qann" else None,
     )
+
+
+def _quantised(settings: Configuration) -> config.QANN:
+    """The baseline's settings with its bits: for T time steps ceil(log2(T+1)), the binary digits of T."""
+    qann = settings.qann or config.QANN()
+    if qann.bits != "snn":
+        return qann
+    snn = settings.snn or config.SNN()
+    return msgspec.structs.replace(qann, bits=snn.time_steps.bit_length())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -175,6 +186,14 @@ def _possible(document: Document, settings: Configuration) -> None:
             'algorithm.kind = "scaffold" with optimiser.kind = "adam"',
             expected="plain gradient descent on the clients, as SCAFFOLD's mathematics needs",
             fix='set optimiser.kind = "sgd" and optimiser.learning_rate = 0.1',
+        )
+    quantised = _quantised(settings).bits
+    if settings.network == "qann" and quantised != "snn" and quantised > MOST_BITS:
+        raise document.error(
+            ("snn", "time_steps"),
+            f"as many levels as the spike counts of {snn and snn.time_steps} time steps",
+            expected=f"at most {MOST_BITS} bits",
+            fix=f"set qann.bits = {MOST_BITS}, or fewer time steps",
         )
     if loss is not None and snn is not None:
         targets = [int(snn.time_steps * r) for r in (loss.correct_rate, loss.incorrect_rate)]

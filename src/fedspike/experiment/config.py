@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Count = Annotated[int, Meta(ge=1, lt=2**31)]
+Bits = Annotated[int, Meta(ge=1, le=16)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
@@ -101,6 +102,13 @@ class Loss(Table, frozen=True):
     incorrect_rate: Fraction = 0.2
 
 
+class QANN(Table, frozen=True):
+    """Values in few levels; bits = "snn": as many as spike counts have, ceil(log2(time_steps + 1))."""
+
+    bits: Bits | Literal["snn"] = "snn"
+    ceiling: Positive = 4.0
+
+
 class Training(Table, frozen=True):
     """What a client does in a round."""
 
@@ -158,11 +166,11 @@ class Configuration(Table, frozen=True):
     """Everything that decides the result of one run, and the accuracy until which its energy is summed.
 
     A conventional network has neither time steps nor target rates, so its `snn` and `loss` are
-    None: two ANN runs that differ only there are one run.
+    None: two ANN runs that differ only there are one run. Only a quantised one has `qann`.
     """
 
     name: Name
-    network: Literal["ann", "snn"] = "ann"
+    network: Literal["ann", "snn", "qann"] = "ann"
     seed: Seed = 0
     rounds: Count = 100
     target_accuracy: Fraction = 0.85
@@ -172,6 +180,7 @@ class Configuration(Table, frozen=True):
     architecture: Architecture = Architecture()
     snn: SNN | None = None
     loss: Loss | None = None
+    qann: QANN | None = None
     training: Training = Training()
     optimiser: Optimiser = Adam()
     algorithm: Algorithm = FedAvg()

@@ -18,7 +18,8 @@ from fedspike.experiment.document import Document
 MOST_RUNS = 1000
 LONGEST_NAME = 150  # characters; folders may have 255 bytes
 # A run's name says these already; every other swept key is appended to it.
-NAMED = ("network", "seed", "partition", "algorithm")
+NAMED = ("network", "seed", "partition", "algorithm", "qann.bits")
+OWNERS = {"snn": "snn", "loss": "snn", "qann": "qann"}  # which network a table is for
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,10 @@ def identity(settings: Configuration) -> dict[str, Any]:
     """What decides a run's result: not its name, nor what is only counted from it."""
     values: dict[str, Any] = msgspec.to_builtins(settings)
     del values["name"], values["target_accuracy"], values["data"]["data_dir"]
+    if (
+        values["qann"] is None
+    ):  # so that runs of before there were quantised networks are still the same
+        del values["qann"]
     return values
 
 
@@ -190,11 +195,11 @@ def _name(settings: Configuration, chosen: dict[str, object]) -> str:
     algorithm = _label(settings.algorithm)
     parts = [settings.network, _label(settings.partition)]
     parts += [] if algorithm == "fedavg" else [algorithm]
+    parts += [] if settings.qann is None else [f"bits{settings.qann.bits}"]
     for key, value in chosen.items():
         table, _, leaf = key.rpartition(".")
-        if key.split(".")[0] not in NAMED and not (
-            settings.network == "ann" and table in ("snn", "loss")
-        ):
+        of_another = OWNERS.get(table, settings.network) != settings.network
+        if key.split(".")[0] not in NAMED and key not in NAMED and not of_another:
             parts.append(leaf + _slug(value))
     return "-".join([*parts, f"seed{settings.seed}"])
 
