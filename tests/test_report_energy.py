@@ -332,3 +332,10 @@ def test_unknown_metrics_are_dashes() -> None:
     assert [line[place] for line in table.body] == ["0", "–"]
     two = provenance_tables.neurobench_table(compared(ann, snn, *pair(seed=1)))
     assert [line[place] for line in two.body] == ["0", "–"]  # one seed of two is no mean
+
+
+def test_a_quantised_ann_alone_is_reported_though_the_study_prints_none(tmp_path: Path) -> None:
+    alone = example.priced(example.run("qann", 10, rounds=100))
+    text = words(small(tmp_path, alone))
+    assert "Nothing to compare" in text
+    assert "accuracies here that the founding study prints too" not in text

@@ -72,7 +72,11 @@ def findings(
         )
     if len(both) > 1:
         yield from _blur(both[0], both[-1])
-    printed = [c for c in comparisons if printed_accuracy("ann", c) is not None]
+    printed = [
+        c
+        for c in comparisons
+        if any(printed_accuracy(group.network, c) is not None for group in c.groups)
+    ]
     if printed and protocol:
         yield (
             "These runs do not follow the founding study’s protocol "
