@@ -58,6 +58,8 @@ def test_a_recorded_run_is_the_network_that_it_was() -> None:
     assert Recorded(shape, seen) == SNN
     assert SNN.counts == count(shape, seen)
     assert SNN.footprint == footprint(shape)
+    served = recorded(SIZES, {"hidden": 1, "output": 1}, models=3).counts["aggregation"]
+    assert served == {"hidden": {"mac": 3 * 78_500}, "output": {"mac": 3 * 1_010}}
     # (224,300 * 100 + 21,540 * 10) accumulates over 20 samples of 79,400 synapses.
     assert SNN.events_per_synapse == pytest.approx(22_645_400 / (20 * 79_400), rel=1e-15)
     assert doctest.testmod(recorded_module).failed == 0

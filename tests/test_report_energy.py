@@ -173,6 +173,13 @@ def test_the_radio_is_the_thriftiest() -> None:
     assert sent == pytest.approx(10 * 79_510 * 32 * 2 * 15e3 * 1e-9, rel=1e-9)
 
 
+def test_without_the_usual_profile_another_that_judges_is_shown_first() -> None:
+    runs = pair()
+    for run in runs:
+        run["bill"] = {name: run["bill"][name] for name in ("yan22", "jouppi7-int8", "cortex-m4")}
+    assert view_of(*runs).profile == "jouppi7-int8"
+
+
 def test_joules_until_the_target() -> None:
     runs = pair(0, 10, rounds=30, final_percent=86.0) + pair(1, 10, rounds=30, final_percent=84.0)
     view = view_of(*runs)
@@ -219,6 +226,8 @@ def test_nothing_is_repriced_that_does_not_give_the_bill_again(change: dict[str,
     ann, snn = pair()
     shared = change if "activity" not in change else {}
     assert repricing.reprice(view_of(ann | shared, snn | change)) is None
+    assert repricing.reprice(view_of(ann, snn)) is not None
+    assert repricing.reprice(view_of(ann, snn | {"uplink_bytes_per_round": 0})) is None
     halved = snn["activity"] | {"samples": snn["activity"]["samples"] // 2}
     assert repricing.reprice(view_of(ann, snn | {"activity": halved})) is None
 

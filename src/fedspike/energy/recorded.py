@@ -6,7 +6,7 @@ from typing import Literal
 
 from fedspike.energy.bill import Footprint, Level, footprint
 from fedspike.energy.break_even import Balance, balance
-from fedspike.energy.counts import Activity, Counts, Dense, Network, count
+from fedspike.energy.counts import Activity, Counts, Dense, Network, aggregation, count, merge
 from fedspike.energy.layers import Synapses
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
@@ -14,15 +14,17 @@ from fedspike.errors import InputError
 
 @dataclass(frozen=True)
 class Recorded:
-    """A network and all that was seen while its clients trained it."""
+    """A network, all that was seen while its clients trained it, and how many models the server got."""
 
     network: Network
     activity: Activity
+    models: int = 0
 
     @property
     def counts(self) -> Counts:
-        """What the clients did; without the server's aggregation and the bytes."""
-        return count(self.network, self.activity)
+        """What the clients did, and the server's aggregation; without the bytes."""
+        trained = count(self.network, self.activity)
+        return merge([trained, aggregation(self.network, self.models)]) if self.models else trained
 
     @property
     def footprint(self) -> Footprint:
@@ -71,6 +73,7 @@ def recorded(
     events_out: int = 0,
     time_steps: int | None = None,
     optimiser: Literal["adam", "sgd"] = "adam",
+    models: int = 0,
 ) -> Recorded:
     """The fully connected network with these numbers of neurons, input first, and its activity.
 
@@ -89,7 +92,7 @@ def recorded(
     network = Network(
         dict(zip(events_in, shapes, strict=True)), time_steps=time_steps, optimiser=optimiser
     )
-    made = Recorded(network, Activity(samples, steps, dict(events_in), events_out))
+    made = Recorded(network, Activity(samples, steps, dict(events_in), events_out), models)
     count(network, made.activity, training=False)  # raises where the activity is impossible
     return made
 

@@ -16,7 +16,7 @@ from fedspike.report.repricing import Repriced
 from fedspike.report.study_tables import SHORT, TWINS
 from fedspike.report.tables import number
 
-WIDTH, ROW, LABELS = 280, 38, 150
+WIDTH, ROW, LABELS, NUMBER = 280, 38, 150, 60  # pixels; the last is for a number beside a point
 MOST_TICKS = 8
 SIDES = ("left", "right")
 MOST_PRICES = 12  # of a profile, the ones that move the ratio most
@@ -50,7 +50,9 @@ def levels_chart(view: Priced, profile: str) -> alt.LayerChart:
             points.append({"level": ADDED[level], "mj": energies[network], **said})
         if energies:
             gaps.append((ADDED[level], min(energies.values()), max(energies.values())))
-    span = (min(low for _, low, _ in gaps) / 6, max(high for *_, high in gaps) * 6)
+    low, high = min(low for _, low, _ in gaps), max(high for *_, high in gaps)
+    margin = max(2.0, (high / low) ** (NUMBER / (WIDTH - 2 * NUMBER)))
+    span = (low / margin, high * margin)
     scale = alt.Scale(type="log", domain=span, nice=False)
     names = [level for level, *_ in gaps]
     x = alt.X("mj:Q", scale=scale, title="modelled mJ a round", axis=_logarithmic(*span))
@@ -274,4 +276,4 @@ def _logarithmic(low: float, high: float, *, grid: bool = True) -> alt.Axis:
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) <= MOST_TICKS:
             break
-    return alt.Axis(grid=grid, values=ticks, format=",~r")
+    return alt.Axis(grid=grid, values=ticks, format=",~r", labelOverlap=True)

@@ -13,6 +13,12 @@ from fedspike.report.study_tables import NETWORKS
 from fedspike.report.summary import Bills, Run
 from fedspike.report.tables import Cell, Column, Table
 
+BITS = (
+    "A quantised ANN carries as many levels as the SNN’s time steps can tell apart, "
+    "ceil(log2(T + 1)) bits (Yan et al., arXiv:2409.08290), and pays each profile’s price for its own "
+    "data type."
+)
+
 
 def verdict_table(view: Priced) -> Table:
     """Every profile and level of the shown setting: the bills and their ratios."""
@@ -86,9 +92,8 @@ def baselines_table(view: Priced) -> Table:
         ),
         tuple(rows),
         (
-            "“3 of 9”: under three of the nine profiles that price both. A quantised ANN carries "
-            "as many levels as the SNN’s time steps can tell apart, ceil(log2(T + 1)) bits (Yan et "
-            "al., arXiv:2409.08290), and pays each profile’s price for its own data type.",
+            "“3 of 9”: under three of the nine profiles that price both.",
+            *([BITS] if view.main.qann else []),
         ),
     )
 

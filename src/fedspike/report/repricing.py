@@ -14,9 +14,8 @@ from fedspike.report.bills import BASELINES, Priced, nominal_mj
 from fedspike.report.summary import Run
 
 LEVEL: Level = "training"
-TOLERANCE = (
-    0.01  # the server's aggregation is in the summary's bill and not in the clients' activity
-)
+TOLERANCE = 1e-6
+BYTES_PER_PARAMETER = 4
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,7 @@ def of_run(run: Run) -> Recorded | None:
     optimiser = run.config.get("optimiser", {}).get("kind", "adam")
     if run.activity is None or optimiser not in ("adam", "sgd"):
         return None
+    sent = run.uplink_bytes_per_round * len(run.accuracy)
     try:
         return recorded(
             run.layers,
@@ -77,6 +77,7 @@ def of_run(run: Run) -> Recorded | None:
             events_out=run.activity.events_out,
             time_steps=run.time_steps,
             optimiser=optimiser,
+            models=round(sent / (BYTES_PER_PARAMETER * max(1, run.parameters))),
         )
     except InputError:  # another kind of network than this can count
         return None
