@@ -34,6 +34,7 @@ def text(found: Record) -> str:
     if found["comparisons"]:
         for comparison in found["comparisons"]:
             lines += _comparison(comparison, found)
+        lines += _published(found)
     else:
         for run in found["runs"]:
             lines += _alone(run, found)
@@ -76,7 +77,7 @@ def _comparison(comparison: Record, found: Record) -> Iterator[str]:
                 rows[-1] += map(_until, sides)
                 _note(unpriced, sides, profile, (ann, snn), said)
         yield from _level(level, rows, unpriced, found)
-    yield from _spikes(comparison, pairs, found)
+    yield from _spikes(comparison, pairs)
     yield from _break_even(comparison)
 
 
@@ -125,11 +126,16 @@ def _table(rows: list[list[str]], names: int = 1) -> Iterator[str]:
         yield f"  {'  '.join(cells)}".rstrip()
 
 
-def _spikes(comparison: Record, pairs: list[list[Record]], found: Record) -> Iterator[str]:
-    """Spikes per synapse beside the thresholds of others."""
+def _spikes(comparison: Record, pairs: list[list[Record]]) -> Iterator[str]:
+    """Spikes per synapse, to hold beside the thresholds of others."""
     phi = statistics.fmean(snn["events_per_synapse"] for _, snn in pairs)
     steps = comparison["time_steps"]
-    yield f"Spikes of the SNN: {_number(phi)} per synapse and inference, {_number(phi / steps)} a time step."
+    yield f"Spikes of the SNN: {_number(phi)} per synapse and inference, {_number(phi / steps)} a time step"
+    yield ""
+
+
+def _published(found: Record) -> Iterator[str]:
+    """What others say of the spikes at which the verdict turns."""
     yield "Published thresholds, below which an SNN is said to be cheaper:"
     for threshold in found["published"]:
         low, high = (f"{threshold[end]:g}" for end in ("low", "high"))
