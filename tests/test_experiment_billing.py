@@ -46,7 +46,7 @@ def a_run(network: str, rounds: int = 5) -> tuple[dict[str, Any], list[dict[str,
             "activity": {str(client): seen(2000, 16, number) for client in range(10)},
             "tested": seen(10_000, 0, number),
             "uplink_bytes": BYTES,
-            "downlink_bytes": BYTES,
+            "downlink_bytes": 2 * BYTES,
         }
         for number in range(rounds)
     ]
@@ -97,7 +97,7 @@ def test_sums_over_clients_and_rounds(network: str) -> None:
     for phase, layers in merge([counts, weighed]).items():
         assert made["counts"][phase] == layers
     assert made["counts"]["exchange"] == {
-        "radio": {"uplink_bytes": 5 * BYTES, "downlink_bytes": 5 * BYTES}
+        "radio": {"uplink_bytes": 5 * BYTES, "downlink_bytes": 10 * BYTES}
     }
     tested = count(network_seen, Activity(**made["tested"]), training=False)
     done = "ac" if network == "snn" else "mac"
@@ -139,6 +139,7 @@ def test_what_it_cost_to_reach_the_target() -> None:
         for level, entry in levels.items():
             assert entry["to_target"] == until["bill"][name][level]["run"]
             assert entry["to_target"]["high_mj"] < entry["run"]["high_mj"] or not entry["high_mj"]
+    assert fields("snn", target=0.86)["rounds_to_target"] == 3, "0.86 is reached by 0.86"
     never = fields("snn", target=0.9)
     assert never["rounds_to_target"] is None
     assert never["bill"]["yan22"]["study"]["to_target"] is None
