@@ -133,12 +133,9 @@ def network(
     clients, batch = spikes.trains.shape[:2]
     scores = torch.empty(clients, batch, weights[-1].shape[1])
     events = torch.empty(len(weights), clients, batch, dtype=torch.int64)
-    into = (
-        ([], [])
-        if target is None
-        else ([torch.empty(w.shape) for w in layers] for layers in (weights, biases))
-    )
-    into_weights, into_biases = into
+    learning = target is not None
+    into_weights = [torch.empty(weight.shape) for weight in weights] if learning else []
+    into_biases = [torch.empty(bias.shape) for bias in biases] if learning else []
     compiled.network(
         spikes.trains.numpy(),
         spikes.steps,
