@@ -30,7 +30,7 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.kernels import gpu, packed
-from fedspike.kernels.packed import PackedSpikes, Passed
+from fedspike.kernels.packed import PackedSpikes
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,7 @@ class LIF:
 
     def packed(self, currents: Float[Tensor, "client batch time neuron"]) -> PackedSpikes:
         """The same neurons in compiled kernels: float32 on the CPU, spikes as bits."""
-        return packed.lif(currents, self.beta, self.threshold, self.reset == "zero")
-
-    def packed_network(
-        self,
-        spikes: PackedSpikes,
-        weights: list[Tensor],
-        biases: list[Tensor],
-        target: tuple[Tensor, Tensor] | None = None,
-    ) -> Passed:
-        """The same behind every linear layer of a network, in one compiled pass; see `packed.network`."""
-        return packed.network(
-            spikes, weights, biases, self.beta, self.threshold, self.reset == "zero", target
-        )
+        return packed.lif(currents, self.beta, self.threshold, self.reset)
 
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"]
