@@ -4,6 +4,7 @@
 #include "kernels.hpp"
 #include "lif.hpp"
 #include "linear.hpp"
+#include "lookup.hpp"
 #include "network.hpp"
 #include "rate.hpp"
 
@@ -11,6 +12,6 @@
 #define EXPAND(isa) NAMED(isa)
 
 namespace fedspike {
-extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate, linear,      linear_gradient, linear_through,
-                                             lif,  lif_adjoint, network};
+extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate,           lookup, linear,      linear_gradient,
+                                             linear_through, lif,    lif_adjoint, network};
 }
