@@ -28,7 +28,7 @@ class DeltaCode:
 
     Source: snnTorch 1.0.0 `spikegen.delta` without padding and off-spikes (Eshraghian et al., Proc. IEEE
     111, 2023). Departure: x and theta are read as levels, so a byte's rise by exactly theta is one; in
-    float32 151/255 - 100/255 < 51/255.
+    float32 58/255 - 32/255 < 26/255.
 
     >>> frames = torch.tensor([0.0, 0.1, 0.5, 0.4, 0.6]).reshape(1, 1, 5, 1)
     >>> address = Address(seed=0, purpose="encode", round=1, clients=(0,), first_samples=(0,))

@@ -4,7 +4,7 @@ Such a code says which trains its equation gives for all levels at once; what is
 once and looks pixels up, as floats or, in a compiled kernel, as bits.
 """
 
-from functools import cache
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +15,9 @@ from torch import Tensor
 from fedspike.encoding.address import Address
 from fedspike.encoding.pixels import HIGHEST, levels
 from fedspike.kernels.packed import PackedSpikes, lookup, words
+
+
+_KEPT = 8  # tables in memory, of up to 64 KB for each time step
 
 
 @runtime_checkable
@@ -56,12 +59,12 @@ def packed(
     return lookup(pixels, _words(code), code.time_steps)
 
 
-@cache
+@lru_cache(_KEPT)
 def _trains(code: Tabulated, device: torch.device) -> Bool[Tensor, "time level"]:
     x = np.arange(HIGHEST + 1) / HIGHEST
     return torch.from_numpy(np.ascontiguousarray(code.trains(x).T)).to(device)
 
 
-@cache
+@lru_cache(_KEPT)
 def _words(code: Tabulated) -> Int64[Tensor, "level word"]:
     return words(_trains(code, torch.device("cpu")).T)

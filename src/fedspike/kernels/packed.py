@@ -115,7 +115,7 @@ def lookup(
 def words(spikes: Bool[Tensor, "*place time"]) -> Int64[Tensor, "*place word"]:
     """Spike trains as bits, as `PackedSpikes` has them."""
     padded = torch.nn.functional.pad(spikes, (0, -spikes.shape[-1] % 64))
-    bits = np.packbits(padded.numpy(), axis=-1, bitorder="little")
+    bits = np.packbits(padded.contiguous().numpy(), axis=-1, bitorder="little")
     return torch.from_numpy(bits.view(np.int64))
 
 
