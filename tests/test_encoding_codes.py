@@ -83,6 +83,15 @@ def test_bytes_are_levels_and_halves_go_up() -> None:
     assert levels(torch.tensor([0.5, 1 - 2**-24])).tolist() == [32768, 65535]
 
 
+@given(st.integers(0, 65534))
+def test_a_level_is_exact_where_float32_would_round_up(q: int) -> None:
+    """The float32 numbers next to where two levels meet, which are those that float32 gets wrong."""
+    meet = np.float32((q + 0.5) / 65535)
+    x = np.array([np.nextafter(meet, np.float32(0)), meet, np.nextafter(meet, np.float32(1))])
+    exact = [int(Fraction(float(pixel)) * 65535 + Fraction(1, 2)) for pixel in x]
+    assert levels(torch.from_numpy(x)).tolist() == exact
+
+
 @given(st.integers(2, 130), st.lists(st.integers(0, 65535), min_size=1, max_size=9))
 def test_latency_is_one_spike_at_its_step(time_steps: int, q: list[int]) -> None:
     spikes = train(LatencyCode(time_steps), *(level / 65535 for level in q))

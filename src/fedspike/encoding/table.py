@@ -16,7 +16,6 @@ from fedspike.encoding.address import Address
 from fedspike.encoding.pixels import HIGHEST, levels
 from fedspike.kernels.packed import PackedSpikes, lookup, words
 
-
 _KEPT = 8  # tables in memory, of up to 64 KB for each time step
 
 
