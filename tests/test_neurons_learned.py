@@ -52,12 +52,20 @@ def test_what_is_learned_has_snntorchs_gradients(reset: Reset, per: Any) -> None
 
 
 @pytest.mark.parametrize("neuron", LEARNING)
-def test_neither_company_nor_padding_changes_a_bit_of_a_client(neuron: Neuron) -> None:
-    """Padding is samples without a say, at the end. 40,000 numbers are more than torch adds in one go."""
+@pytest.mark.parametrize(("batch", "places"), [(100, 400), (60, 1)])
+def test_neither_company_nor_padding_changes_a_bit_of_a_client(
+    neuron: Neuron, batch: int, places: int
+) -> None:
+    """Padding is samples without a say, at the end.
+
+    torch cuts a sum of 40,000 numbers among its threads if it is the only one, and adds 60 numbers that lie
+    in a row in another order than 64.
+    """
     numbers = {
-        name: torch.rand(2, len(start)) * 0.5 + 0.4 for name, start in neuron.initial(400).items()
+        name: torch.rand(2, len(start)) * 0.5 + 0.4
+        for name, start in neuron.initial(places).items()
     }
-    currents, upstream = torch.randn(2, 3, 2, 100, 400)
+    currents, upstream = torch.randn(2, 3, 2, batch, places)
 
     def gradients(clients: slice, padding: int) -> list[Tensor]:
         pad = (0, 0, 0, padding)
@@ -70,10 +78,22 @@ def test_neither_company_nor_padding_changes_a_bit_of_a_client(neuron: Neuron) -
         return list(torch.autograd.grad(spikes, list(leaves.values()), into))
 
     together = gradients(slice(0, 2), padding=0)
-    for k, padding in ((0, 0), (1, 0), (1, 28)):
+    for k, padding in ((0, 0), (1, 0), (0, 4), (1, 4)):
         alone = gradients(slice(k, k + 1), padding)
         for found, expected in zip(alone, together, strict=True):
             assert torch.equal(found[0], expected[k])
+
+
+@pytest.mark.parametrize("neuron", LEARNING)
+def test_a_membrane_that_is_read_out_learns_all_that_it_has(neuron: Neuron) -> None:
+    """Autograd refuses a parameter that nothing depends on."""
+    leaves = {
+        name: start.unsqueeze(0).requires_grad_()
+        for name, start in neuron.initial(4, spiking=False).items()
+    }
+    membrane = neuron.membrane(torch.randn(5, 1, 3, 4), leaves)
+    gradients = torch.autograd.grad(membrane.sum(), list(leaves.values()))
+    assert all((gradient != 0).all() for gradient in gradients)
 
 
 def test_what_a_layer_learns_is_told_to_the_network() -> None:
@@ -87,6 +107,8 @@ def test_what_a_layer_learns_is_told_to_the_network() -> None:
         {"synaptic_decay": (5,), "decay": (1,)},
         {"threshold_decay": (1,), "decay": (5,), "threshold": (5,)},
     ]
+    read_out = [set(neuron.initial(5, spiking=False)) for neuron in LEARNING]
+    assert read_out == [{"decay"}, {"synaptic_decay", "decay"}, {"decay"}]
     initial = LIF(Learnable(0.25), Learnable(1.5, per="neuron")).initial(2)
     assert {name: start.tolist() for name, start in initial.items()} == {
         "decay": [0.25],

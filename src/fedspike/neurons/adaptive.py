@@ -54,9 +54,10 @@ class AdaptiveLIF:
         """The compiled kernels do not have them."""
         return False
 
-    def initial(self, neurons: int) -> dict[str, Tensor]:
+    def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
         """The parameters that a layer gets for what is learned: [1] or [neuron] each."""
-        return initial({"threshold_decay": self.rho}, neurons) | self.lif.initial(neurons)
+        threshold = initial({"threshold_decay": self.rho}, neurons) if spiking else {}
+        return threshold | self.lif.initial(neurons, spiking)
 
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING

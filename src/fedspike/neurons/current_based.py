@@ -35,9 +35,10 @@ class CurrentBasedLIF:
         """The compiled kernels do not have them."""
         return False
 
-    def initial(self, neurons: int) -> dict[str, Tensor]:
+    def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
         """The parameters that a layer gets for what is learned: [1] or [neuron] each."""
-        return initial({"synaptic_decay": self.alpha}, neurons) | self.lif.initial(neurons)
+        synapses = initial({"synaptic_decay": self.alpha}, neurons)
+        return synapses | self.lif.initial(neurons, spiking)
 
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING

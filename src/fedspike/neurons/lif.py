@@ -95,9 +95,10 @@ class LIF:
             raise ValueError(f"no compiled kernel has these neurons: {self}")
         return beta, theta, self.reset == "zero"
 
-    def initial(self, neurons: int) -> dict[str, Tensor]:
+    def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
         """The parameters that a layer gets for what is learned: [1] or [neuron] each."""
-        return initial({"decay": self.beta, "threshold": self.threshold}, neurons)
+        threshold: dict[str, Constant] = {"threshold": self.threshold} if spiking else {}
+        return initial({"decay": self.beta} | threshold, neurons)
 
     def constants(
         self, learned: Learned, currents: Float[Tensor, "time client batch neuron"]
@@ -125,8 +126,7 @@ class LIF:
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
     ) -> Float[Tensor, "time client batch neuron"]:
         """The membranes of neurons that only leak and add: they never fire, so they are never reset."""
-        beta, _ = self.constants(learned, currents)
-        return leak(currents, beta)
+        return leak(currents, value(self.beta, "decay", learned, currents, largest=1.0))
 
     def step(
         self,

@@ -13,14 +13,15 @@ class Neuron(Protocol):
     """A layer's neurons, a frozen record of constants.
 
     A layer named "hidden" has the parameters `initial(neurons)` under names such as `hidden.decay`; stacked
-    like every parameter, client first, they come back as `learned`, without the layer's name.
+    like every parameter, client first, they come back as `learned`, without the layer's name. An output layer
+    whose membrane is read out is not `spiking`, and has none that only a spike would need.
     """
 
     @property
     def compiled(self) -> bool:
         """Whether the compiled kernels have these neurons."""
 
-    def initial(self, neurons: int) -> dict[str, Tensor]:
+    def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
         """The parameters that a layer of so many neurons gets for what is learned: [1] or [neuron] each."""
 
     def spikes(
