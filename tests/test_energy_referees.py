@@ -185,7 +185,7 @@ def engine_activity(
     if isinstance(network, networks.SNN):
         forward = network.forward(stacked, flow)
     else:
-        forward = network.run(stacked, flow, address("test"))
+        forward = network.run(stacked, networks.Batch.of(flow, address("test")))
     events = {name: int(count) for name, count in forward.events_in.items()}
     return Activity(SHOWN, 0, events, int(forward.events_out))
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,16 +14,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from fedspike import kernels
 from fedspike.encoding import Address, RateCode
 from fedspike.kernels import packed
 from fedspike.kernels.packed import PackedSpikes
-from fedspike.losses import SpikeCountMSE
-from fedspike.networks import SNN, Architecture
+from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.networks import ANN, SNN, Architecture, Batch, Network
 from fedspike.neurons import LIF
 from fedspike.randomness import stream
-from fedspike.training import learn
+from fedspike.training import Adam, learn
 
 pytestmark = pytest.mark.skipif(not kernels.ACTIVE, reason=kernels.WHY_NOT)
 
@@ -85,9 +87,9 @@ def test_linear_and_its_gradients_are_the_matrix_products(size: dict[str, int]) 
         torch.testing.assert_close(leaf.grad.double(), gradients[name], rtol=1e-5, atol=1e-4)
 
 
-@given(sizes, st.sampled_from(["subtract", "zero"]), st.floats(0, 1), st.floats(0.1, 2))
+@given(sizes, st.sampled_from(["subtract", "zero", "none"]), st.floats(0, 1), st.floats(0.1, 2))
 def test_lif_spikes_are_equal_and_gradients_agree(
-    size: dict[str, int], reset: Literal["subtract", "zero"], beta: float, threshold: float
+    size: dict[str, int], reset: Literal["subtract", "zero", "none"], beta: float, threshold: float
 ) -> None:
     lif = LIF(beta, threshold, reset)
     generator = torch.Generator().manual_seed(size["seed"])
@@ -106,61 +108,97 @@ def test_lif_spikes_are_equal_and_gradients_agree(
     torch.testing.assert_close(ours.grad.permute(2, 0, 1, 3), plain.grad, rtol=1e-5, atol=1e-6)
 
 
-@given(sizes, st.sampled_from(["subtract", "zero"]), st.sampled_from([(), (33,), (17, 140)]))
-def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
-    size: dict[str, int], reset: Literal["subtract", "zero"], hidden: tuple[int, ...]
-) -> None:
-    """Scores, events, and the gradients of the last layer bit for bit, the others closely."""
+Reset = Literal["subtract", "zero", "none"]
+hidden_layers = st.sampled_from([(), (33,), (17, 140)])
+
+
+def batch_of(size: dict[str, int]) -> tuple[Batch, torch.Generator]:
+    """Some of its images are absent, those there come in any order."""
     pixels, address, generator = drawn(size)
-    network = SNN(
-        Architecture((size["inputs"], *hidden, size["outputs"])),
-        LIF(0.9, 1.0, reset),
-        RateCode(size["time"]),
-    )
-    models = [network.architecture.init(stream(0, "init", client=k)) for k in address.clients]
-    parameters = {name: torch.stack([m[name] for m in models]) * 3 for name in models[0]}
-    batch = pixels.shape[:2]
-    present = torch.rand(batch, generator=generator) < 0.8
-    targets = torch.rand(*batch, size["outputs"], generator=generator)
-    slopes = torch.rand(batch, generator=generator) * present
-    forward, gradients = network.learn(parameters, pixels, address, present, targets, slopes)
+    shape = pixels.shape[:2]
+    positions = torch.randperm(shape[0] * shape[1], generator=generator).view(shape)
+    positions[torch.rand(shape, generator=generator) < 0.2] = -1
+    positions[:, 0] = positions[:, 0].clamp(min=0)  # a client without any has no mean
+    labels = torch.randint(0, size["outputs"], shape, generator=generator)
+    return Batch(pixels.flatten(0, 1), positions, labels, address), generator
+
+
+def stacked(
+    architecture: Architecture, clients: tuple[int, ...], scale: float
+) -> dict[str, Tensor]:
+    models = [architecture.init(stream(0, "init", client=k)) for k in clients]
+    return {name: torch.stack([m[name] for m in models]) * scale for name in models[0]}
+
+
+@given(sizes, st.sampled_from(["subtract", "zero", "none"]), hidden_layers, st.booleans())
+def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
+    size: dict[str, int], reset: Reset, hidden: tuple[int, ...], squares: bool
+) -> None:
+    """Scores and events bit for bit, losses and gradients closely, against the operators and autograd."""
+    batch, _ = batch_of(size)
+    layers = (size["inputs"], *hidden, size["outputs"])
+    network = SNN(Architecture(layers), LIF(0.9, 1.0, reset), RateCode(size["time"]))
+    loss: Loss = SpikeCountMSE(size["time"]) if squares else CrossEntropy()
+    parameters = stacked(network.architecture, batch.address.clients, scale=3)
+    forward, losses, gradients = learn(network, loss, parameters, batch)
 
     leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
-    parts = network.run(leaves, pixels, address, present)
-    into = slopes.unsqueeze(2) * (parts.scores.detach() - targets)
-    parts.scores.backward(into)  # type: ignore[no-untyped-call]
+    parts = network.run(leaves, batch)
+    expected = loss(parts.scores, batch.labels, batch.present)
+    expected.sum().backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        tested = network.run(parameters, pixels, address, present)
+        tested = network.run(parameters, batch)
+    there = batch.present
     for other in (parts, tested):
-        assert torch.equal(forward.scores, other.scores)
+        assert torch.equal(forward.scores[there], other.scores[there])
         assert torch.equal(forward.events_out, other.events_out)
         assert forward.events_in.keys() == other.events_in.keys()
         for name, events in forward.events_in.items():
             assert torch.equal(events, other.events_in[name])
+    torch.testing.assert_close(losses, expected.detach(), rtol=1e-5, atol=1e-6)
     for name, leaf in leaves.items():
         assert leaf.grad is not None
-        if name.startswith("output"):
-            assert torch.equal(gradients[name], leaf.grad)
         scale = max(float(leaf.grad.abs().max()), 1e-3)
         torch.testing.assert_close(gradients[name], leaf.grad, rtol=0, atol=1e-5 * scale)
 
 
+@given(sizes, hidden_layers)
+def test_a_conventional_network_in_one_pass_is_its_layers_one_after_the_other(
+    size: dict[str, int], hidden: tuple[int, ...]
+) -> None:
+    """Against float64. A value within rounding of 0 may be counted or not; none such was ever drawn."""
+    batch, _ = batch_of(size)
+    network = ANN(Architecture((size["inputs"], *hidden, size["outputs"])))
+    parameters = stacked(network.architecture, batch.address.clients, scale=2)
+    forward, losses, gradients = learn(network, CrossEntropy(), parameters, batch)
+    exact = {name: weight.double() for name, weight in parameters.items()}
+    plain, expected, slopes = learn(
+        network, CrossEntropy(), exact, replace(batch, pixels=batch.pixels.double())
+    )
+    there = batch.present
+    found, exact_scores = forward.scores[there].double(), plain.scores[there].detach()
+    torch.testing.assert_close(found, exact_scores, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(losses.double(), expected, rtol=1e-5, atol=1e-6)
+    for name, events in plain.events_in.items():
+        assert torch.equal(forward.events_in[name], events)
+    for name, slope in slopes.items():
+        scale = max(float(slope.abs().max()), 1e-3)
+        torch.testing.assert_close(gradients[name].double(), slope, rtol=0, atol=1e-5 * scale)
+
+
 def test_the_gradients_of_a_network_agree_with_plain_float64() -> None:
-    architecture = Architecture((70, 33, 20, 10))
-    network = SNN(architecture, LIF(beta=0.8), RateCode(20))
-    loss = SpikeCountMSE(20)
+    network = SNN(Architecture((70, 33, 20, 10)), LIF(beta=0.8), RateCode(20))
     pixels, address, generator = drawn(
         {"clients": 3, "batch": 5, "inputs": 70, "outputs": 1, "time": 20, "seed": 1}
     )
     present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4])
     labels = torch.randint(0, 10, (3, 5), generator=generator)
-    models = [architecture.init(stream(0, "init", client=k)) for k in range(3)]
+    parameters = stacked(network.architecture, (0, 1, 2), scale=5)
     results = []
     for dtype in (torch.float32, torch.float64):  # kernels, then plain torch
-        parameters = {
-            name: torch.stack([m[name] for m in models]).to(dtype) * 5 for name in models[0]
-        }
-        results.append(learn(network, loss, parameters, pixels.to(dtype), labels, address, present))
+        batch = Batch.of(pixels.to(dtype), address, labels, present)
+        typed = {name: weight.to(dtype) for name, weight in parameters.items()}
+        results.append(learn(network, SpikeCountMSE(20), typed, batch))
     (fast, fast_losses, found), (plain, plain_losses, expected) = results
     assert min(int(fast.events_in["output"].min()), int(fast.events_out.min())) > 0
     assert torch.equal(fast.events_out, plain.events_out)
@@ -172,6 +210,27 @@ def test_the_gradients_of_a_network_agree_with_plain_float64() -> None:
         torch.testing.assert_close(found[name].double(), gradient, rtol=0, atol=1e-5 * scale)
 
 
+def test_adam_is_torchs_and_company_changes_no_bit() -> None:
+    """10 steps against torch.optim.Adam; a client alone against the same in a stack of 5, with odd sizes."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(5, 3, 7, generator=generator)
+    slopes = torch.randn(10, 5, 3, 7, generator=generator)
+    theirs = torch.nn.Parameter(start.double())
+    torchs = torch.optim.Adam([theirs], lr=0.01)
+    results = []
+    for clients in (slice(0, 5), slice(4, 5)):
+        parameters = {"w": start[clients].clone()}
+        memory = Adam(0.01).start(parameters)
+        for number, slope in enumerate(slopes, 1):
+            Adam(0.01).step(parameters, {"w": slope[clients]}, memory, number)
+        results.append(parameters["w"])
+    for slope in slopes:
+        theirs.grad = slope.double()
+        torchs.step()
+    assert torch.equal(results[0][4:], results[1])
+    torch.testing.assert_close(results[0].double(), theirs.detach(), rtol=1e-5, atol=1e-6)
+
+
 def test_switched_off_the_plain_path_trains_on_the_same_spikes() -> None:
     """A round each way, in processes of their own; float32 sums in another order move accuracy a little."""
     program = """
@@ -181,8 +240,8 @@ from fedspike.algorithms import fedavg
 from fedspike.datasets import load
 from fedspike.encoding import RateCode
 from fedspike.fleet import Fleet
-from fedspike.losses import SpikeCountMSE
-from fedspike.networks import SNN, Architecture
+from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.networks import ANN, SNN, Architecture, Batch, Network
 from fedspike.neurons import LIF
 from fedspike.partition import IID
 from fedspike.simulation import simulate
@@ -258,10 +317,40 @@ def bits_of_a_step(clients: int) -> list[torch.Tensor]:
     output.scores().square().sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None
     assert inner.grad is not None
-    target = (torch.ones(clients, 6, 9), torch.rand(clients, 6, generator=generator))
-    passed = LIF().packed_network(spikes, [weight, inner], biases, target)
     separate = [spikes.trains, hidden.trains, weight.grad, inner.grad]
-    return [*separate, passed.scores, passed.events, *passed.into_weights, *passed.into_biases]
+    return [*separate, *bits_of_a_pass(SNN, clients)]
+
+
+def bits_of_a_pass(kind: type[ANN] | type[SNN], clients: int) -> list[torch.Tensor]:
+    """With an image absent, more images than a block has, and a step of Adam."""
+    architecture = Architecture((70, 33, 9))
+    network: Network = ANN(architecture) if kind is ANN else SNN(architecture, LIF(), RateCode(50))
+    size = {"clients": clients, "batch": 90, "inputs": 70, "outputs": 9, "time": 50, "seed": 3}
+    batch, _ = batch_of(size)
+    parameters = stacked(architecture, batch.address.clients, scale=3)
+    loss: Loss = CrossEntropy() if kind is ANN else SpikeCountMSE(50)
+    forward, losses, gradients = learn(network, loss, parameters, batch)
+    Adam().step(parameters, gradients, Adam().start(parameters), 1)
+    return [forward.scores, losses, *gradients.values(), *parameters.values()]
+
+
+def test_a_conventional_network_neither_and_closely_without_fused_products() -> None:
+    """Products and sums of real values are rounded once; before AVX2, x86 can only round them twice."""
+    before, sets = torch.get_num_threads(), kernels.compiled.instruction_sets
+    results = {}
+    try:
+        for name, threads, clients in itertools.product(sets, (1, 2, 4), (1, 3)):
+            kernels.compiled.use_instruction_set(name)
+            torch.set_num_threads(threads)
+            results[name, threads, clients] = bits_of_a_pass(ANN, clients)
+    finally:
+        torch.set_num_threads(before)
+        kernels.compiled.use_instruction_set(sets[0])
+    for (name, _, clients), found in results.items():
+        expected = results[sets[0] if name != "baseline" else name, 1, clients]
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        for a, b in zip(found, results[sets[0], 1, clients], strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_an_instruction_set_that_is_not_there() -> None:
@@ -290,29 +379,68 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
         kernels.compiled.linear_through(weight, currents, np.zeros((2, 3, 4, 6), np.float32), 1)
     membrane = np.zeros((2, 3, 4, 5), np.float32)
     with pytest.raises(ValueError, match="lif"):
-        kernels.compiled.lif(membrane, 0.9, 1.0, False, membrane, trains, 1)
-    network = kernels.compiled.network
-    scores, events = np.zeros((2, 3, 5), np.float32), np.zeros((1, 2, 3), np.int64)
-    forward = [trains, 4, [weight], [bias], 0.9, 1.0, False, None, None, [], [], scores, events, 1]
-    slopes = np.zeros((2, 3), np.float32)
-    network(*forward)
-    for position, wrong in (
-        (0, trains[:, :2].copy()),
-        (1, 65),
-        (2, []),
-        (2, [weight, weight]),
-        (3, [bias[:, :4].copy()]),
-        (7, scores),  # targets without slopes
-        (8, slopes),
-        (9, [weight]),
-        (11, scores[:, :, :4].copy()),
-        (12, events[:, :1].copy()),
-        (13, 0),
-    ):
-        with pytest.raises((ValueError, TypeError)):
-            network(*forward[:position], wrong, *forward[position + 1 :])
-    with pytest.raises(ValueError, match="targets or slopes do not fit"):
-        network(*forward[:7], scores, slopes[:1].copy(), [weight], [bias], scores, events, 1)
+        kernels.compiled.lif(membrane, (0.9, 1.0, "zero"), membrane, trains, 1)
     few = np.zeros(2, np.int64)
     with pytest.raises(ValueError, match="rate"):
         kernels.compiled.rate(weight, 0, 0, 1, few, few, 0, trains, 1)
+
+
+def test_wrong_passes_are_errors_and_no_crash() -> None:
+    pixels, positions = np.zeros((6, 64), np.float32), np.arange(6).reshape(2, 3)
+    weight, bias = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5), np.float32)
+    scores, events = np.zeros((2, 3, 5), np.float32), np.zeros((1, 2, 3), np.int64)
+    labels, losses = np.zeros((2, 3), np.int64), np.zeros((2, 3), np.float32)
+    wanted = ("squares", labels, 4.0, 1.0, 0.1, losses)
+    few, table = np.zeros(2, np.int64), np.zeros((65536, 1), np.int64)
+    code = ("rate", 4, 0, 0, 1, few, few, None, None)
+    neuron = (0.9, 1.0, "subtract")
+    layers, slopes = [(weight, bias)], [(np.zeros_like(weight), np.zeros_like(bias))]
+    compiled = kernels.compiled
+    right = [(pixels, positions), code, neuron, False, layers, wanted, slopes, scores, events, 1]
+    conventional = [(pixels, positions), layers, wanted, slopes, scores, events, 1]
+    compiled.spiking(*right)
+    compiled.conventional(*conventional)
+    compiled.spiking(*right[:1], (*code[:7], None, np.ones(4, np.float32)), *right[2:])
+    shared: tuple[tuple[int, object], ...] = (
+        (0, (pixels[:5].copy(), positions)),
+        (0, (pixels[:, :63].copy(), positions)),
+        (0, (pixels, positions - 2)),
+        (-6, []),
+        (-6, [(weight, bias[:, :4].copy())]),
+        (-6, layers * 2),
+        (-5, ("cubes", *wanted[1:])),
+        (-5, ("squares", labels + 5, *wanted[2:])),
+        (-5, ("squares", labels[:1].copy(), *wanted[2:])),
+        (-5, None),
+        (-4, []),
+        (-4, [(weight[:1].copy(), bias)]),
+        (-3, scores[:, :, :4].copy()),
+        (-2, events[:, :1].copy()),
+        (-1, 0),
+    )
+    spiking_only = (
+        (1, ("morse", *code[1:])),
+        (1, ("rate", 0, *code[2:])),
+        (1, (*code[:5], few[:1].copy(), *code[6:])),
+        (1, (*code[:7], table, None)),
+        (1, ("table", *code[1:])),
+        (1, ("table", 65, *code[2:7], table, None)),
+        (1, (*code[:8], np.ones(3, np.float32))),
+        (2, (0.9, 1.0, "halve")),
+    )
+    for call, arguments, wrongs in (
+        (compiled.spiking, right, shared + spiking_only),
+        (compiled.conventional, conventional, shared),
+    ):
+        for position, wrong in wrongs:
+            changed = list(arguments)
+            changed[position] = wrong
+            with pytest.raises((ValueError, TypeError)):
+                call(*changed)
+    moments = [np.zeros(5, np.float32) for _ in range(4)]
+    compiled.adam(moments[0], 0.1, 0.9, 0.99, 1e-8, 1, *moments[1:], 1)
+    for position, wrong in ((0, np.zeros(4, np.float32)), (5, 0)):
+        changed = [moments[0], 0.1, 0.9, 0.99, 1e-8, 1, *moments[1:], 1]
+        changed[position] = wrong
+        with pytest.raises(ValueError, match="adam"):
+            compiled.adam(*changed)

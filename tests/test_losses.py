@@ -3,10 +3,9 @@ import snntorch.functional
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE, check_read_out
+from fedspike.losses import CrossEntropy, SpikeCountMSE, check_read_out
 from fedspike.readouts import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 
 
@@ -50,25 +49,17 @@ def test_cross_entropy_is_torchs() -> None:
 
 
 @given(seed=st.integers(0, 2**31), scale=st.floats(0.01, 100))
-def test_the_gradients_by_hand_are_autograds(seed: int, scale: float) -> None:
+def test_the_gradient_by_hand_is_autograds(seed: int, scale: float) -> None:
     """In float64, with clients of whom some samples are absent."""
     generator = torch.Generator().manual_seed(seed)
     scores = scale * torch.randn(3, 4, 10, dtype=torch.float64, generator=generator)
     labels = torch.randint(0, 10, (3, 4), generator=generator)
     present = torch.tensor([[True] * 4, [True, False, True, False], [True] + [False] * 3])
-    entropy, counts = CrossEntropy(), SpikeCountMSE(12)
-    by_hand: dict[Loss, Tensor] = {
-        entropy: entropy.gradient(scores, labels, present),
-        counts: counts.slopes(present, 10).unsqueeze(2)
-        * (scores - counts.targets(labels, 10, scores.dtype)),
-    }
-    for loss, found in by_hand.items():
-        leaf = scores.clone().requires_grad_()
-        (expected,) = torch.autograd.grad(loss(leaf, labels, present).sum(), leaf)
-        # The slopes are float32, as the kernels take them.
-        relative = 1e-12 if loss is entropy else 1e-6
-        torch.testing.assert_close(found, expected, rtol=relative, atol=1e-14)
-        assert (found[~present] == 0).all()
+    found = CrossEntropy().gradient(scores, labels, present)
+    scores.requires_grad_()
+    (expected,) = torch.autograd.grad(CrossEntropy()(scores, labels, present).sum(), scores)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+    assert (found[~present] == 0).all()
 
 
 @pytest.mark.parametrize("loss", [CrossEntropy(), SpikeCountMSE(10)])

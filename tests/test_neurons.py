@@ -156,7 +156,7 @@ def test_an_unknown_reset_is_told_the_known_ones(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "lif",
     [
-        *(LIF(Learnable(0.9)), LIF(threshold=Learnable(1.0)), LIF(reset="none")),
+        *(LIF(Learnable(0.9)), LIF(threshold=Learnable(1.0))),
         *(LIF(surrogate=Sigmoid()), LIF(surrogate=Atan(alpha=3.0))),
     ],
 )
@@ -169,3 +169,4 @@ def test_the_kernels_refuse_what_they_do_not_have(lif: LIF) -> None:
 def test_the_kernels_have_the_usual_neurons() -> None:
     assert LIF().compiled
     assert LIF(1.0, 0.5, "zero", Atan(alpha=2.0)).compiled
+    assert LIF(1.0, 0.5, "none").for_kernels() == (1.0, 0.5, "none")

@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 UNEQUAL = Fleet(tuple(np.arange(n) + 7 * n for n in (130, 33, 32, 31, 31, 5, 2, 1, 1)))
 
 
-@pytest.mark.parametrize("network", [SPIKING, ANN(SPIKING.architecture)], ids=["snn", "ann"])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("fleet", [UNEQUAL, Fleet((np.arange(150),))], ids=["unequal", "lone"])
 def test_neither_threads_nor_parts_change_a_bit(
     network: Network, fleet: Fleet, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fedspike.errors import InputError
+from fedspike.kernels.passes import Wanted
 from fedspike.readouts import ReadOut, SpikeCount
 
 
@@ -33,7 +34,12 @@ class CrossEntropy:
         per_sample = torch.nn.functional.cross_entropy(
             scores.movedim(2, 1), labels, reduction="none"
         )
-        return _mean(per_sample, present)
+        return mean(per_sample, present)
+
+    def wanted(self, labels: Int64[Tensor, "client batch"], classes: int) -> Wanted:
+        """The same for compiled kernels."""
+        del classes
+        return Wanted("cross entropy", labels)
 
     def gradient(
         self,
@@ -79,23 +85,25 @@ class SpikeCountMSE:
     ) -> Float[Tensor, " client"]:
         """Mean over the samples present; `scores` are spike counts."""
         distances = scores - self.targets(labels, scores.shape[2], scores.dtype)
-        return _mean(distances.square().mean(2) / self.time_steps, present)
+        return mean(distances.square().mean(2) / self.time_steps, present)
 
     def targets(
         self, labels: Int64[Tensor, "client batch"], classes: int, dtype: torch.dtype
     ) -> Float[Tensor, "client batch class"]:
         """The spike counts n that are wanted."""
-        correct = int(self.time_steps * self.correct_rate)
-        incorrect = int(self.time_steps * self.incorrect_rate)
+        correct, incorrect = self._counts()
         targets = torch.full((*labels.shape, classes), incorrect, dtype=dtype, device=labels.device)
         return targets.scatter_(2, labels.unsqueeze(2), correct)
 
-    def slopes(
-        self, present: Bool[Tensor, "client batch"], classes: int
-    ) -> Float[Tensor, "client batch"]:
-        """The gradient by hand: dL/dscores = slopes (scores - targets)."""
-        samples = present.sum(1, keepdim=True)
-        return present * (2 / (self.time_steps * classes) / samples)
+    def wanted(self, labels: Int64[Tensor, "client batch"], classes: int) -> Wanted:
+        """The same for compiled kernels."""
+        correct, incorrect = self._counts()
+        factor = 1 / (classes * self.time_steps)
+        return Wanted("squares", labels, float(correct), float(incorrect), factor)
+
+    def _counts(self) -> tuple[int, int]:
+        """n of the true class, and of the others."""
+        return int(self.time_steps * self.correct_rate), int(self.time_steps * self.incorrect_rate)
 
 
 Loss = CrossEntropy | SpikeCountMSE
@@ -122,8 +130,9 @@ def check_read_out(loss: Loss, read_out: ReadOut | None) -> None:
         )
 
 
-def _mean(
+def mean(
     per_sample: Float[Tensor, "client batch"], present: Bool[Tensor, "client batch"]
 ) -> Float[Tensor, " client"]:
+    """Of every client, over its samples present."""
     # A running sum adds in order, so that padding at the end of a batch changes no bit.
     return (per_sample * present).cumsum(1)[:, -1] / present.sum(1)

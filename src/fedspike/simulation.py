@@ -27,7 +27,7 @@ from fedspike.energy.counts import Activity, Operations, forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE
-from fedspike.networks import SNN, Network, Parameters
+from fedspike.networks import SNN, Batch, Network, Parameters
 from fedspike.randomness import stream
 from fedspike.training import SGD, LocalTraining
 
@@ -35,6 +35,8 @@ from fedspike.training import SGD, LocalTraining
 # clients of the founding study.
 _BLOCK_BYTES = 96 * 2**20
 _TEST_BATCH = 1000
+
+_Samples = tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ def simulate(
     parts do not fit together.
     """
     _check(network, algorithm, fleet, training, dataset, rounds)
-    train_set = _samples(network, dataset.x_train, dataset.y_train, dtype, device)
-    test_set = _samples(network, dataset.x_test, dataset.y_test, dtype, device)
+    train_set = _samples(dataset.x_train, dataset.y_train, dtype, device)
+    test_set = _samples(dataset.x_test, dataset.y_test, dtype, device)
     if state is None:
         model = network.architecture.init(stream(seed, "init"))
         model = {name: weight.to(dtype) for name, weight in model.items()}
@@ -145,7 +147,7 @@ def simulate(
         )
         state = State(number, server, state.clients | work.memories)
         trained_at = perf_counter()
-        accuracy, tested = _evaluate(network, state.model, test_set, seed, number)
+        accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
         spikes = dict(trained.events_in) if isinstance(network, SNN) else {}
         yield Round(
@@ -176,35 +178,19 @@ def evaluate(
 
     Test spikes are drawn anew each round.
     """
-    samples = _Samples(pixels, labels, network.nonzero(pixels))
-    return _evaluate(network, model, samples, seed, round)
-
-
-def _evaluate(
-    network: Network, model: Parameters, samples: "_Samples", seed: int, round: int
-) -> tuple[float, Activity]:
-    pixels, labels, nonzero = samples.pixels, samples.labels, samples.nonzero
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
     correct, done = 0, []
     with torch.no_grad():
         for first in range(0, len(labels), _TEST_BATCH):
-            batch = slice(first, first + _TEST_BATCH)
+            positions = torch.arange(first, min(first + _TEST_BATCH, len(labels)))
+            wanted = labels[first : first + _TEST_BATCH].unsqueeze(0)
             address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
-            events = None if nonzero is None else nonzero[batch].unsqueeze(0)
-            forward = network.run(parameters, pixels[batch].unsqueeze(0), address, nonzero=events)
-            correct += int((forward.scores[0].argmax(1) == labels[batch]).sum())
+            positions = positions.unsqueeze(0).to(pixels.device)
+            forward = network.run(parameters, Batch(pixels, positions, wanted, address))
+            correct += int((forward.scores.argmax(2) == wanted).sum())
             events_in = {name: int(count) for name, count in forward.events_in.items()}
-            done.append(Activity(len(labels[batch]), 0, events_in, int(forward.events_out)))
+            done.append(Activity(wanted.numel(), 0, events_in, int(forward.events_out)))
     return correct / len(labels), reduce(operator.add, done)
-
-
-@dataclass
-class _Samples:
-    """A data set as the engine reads it; `nonzero` spares it counting the same pixels again."""
-
-    pixels: Float[Tensor, "sample pixel"]
-    labels: Int64[Tensor, " sample"]
-    nonzero: Int64[Tensor, " sample"] | None
 
 
 @dataclass
@@ -231,7 +217,7 @@ def _train_cohort(
 ) -> _Work:
     work = _Work(replies={}, memories={}, activity={})
     replies, loss_sums = [], []
-    device = train_set.pixels.device
+    device = train_set[0].device
     received = _to(received, device)
     for part in _parts(cohort, fleet, network, training, device):
         shown = [torch.from_numpy(fleet.shown(seed, number, k, training.epochs)) for k in part]
@@ -243,11 +229,9 @@ def _train_cohort(
             training,
             received,
             _to(memory, device),
-            train_set.pixels,
-            train_set.labels,
+            *train_set,
             shown,
             address,
-            train_set.nonzero,
         )
         replies.append(_to(reply, torch.device("cpu")))
         if memory:
@@ -308,11 +292,8 @@ def _bytes(tree: Tree) -> int:
     return sum(t.numel() * t.element_size() for tensors in tree.values() for t in tensors.values())
 
 
-def _samples(
-    network: Network, x: np.ndarray, y: np.ndarray, dtype: torch.dtype, device: str
-) -> _Samples:
-    pixels = torch.from_numpy(x).flatten(1).to(device, dtype)
-    return _Samples(pixels, torch.from_numpy(y).to(device), network.nonzero(pixels))
+def _samples(x: np.ndarray, y: np.ndarray, dtype: torch.dtype, device: str) -> _Samples:
+    return torch.from_numpy(x).flatten(1).to(device, dtype), torch.from_numpy(y).to(device)
 
 
 def _check(

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.optim.adam import adam
 
 from fedspike.encoding import Address
 from fedspike.energy.counts import Activity
 from fedspike.errors import InputError
-from fedspike.losses import Loss, SpikeCountMSE
-from fedspike.networks import SNN, Forward, Network, Parameters
+from fedspike.kernels import packed, passes
+from fedspike.losses import Loss, mean
+from fedspike.networks import ANN, SNN, Batch, Forward, Network, Parameters
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
@@ -85,23 +85,16 @@ class Adam:
         number: int,
     ) -> None:
         """Change `parameters` and `memory` in place."""
-        names = list(parameters)
-        adam(  # torch's own, in one pass over memory
-            [parameters[name] for name in names],
-            [gradients[name].contiguous() for name in names],
-            [memory["m"][name] for name in names],
-            [memory["v"][name] for name in names],
-            max_exp_avg_sqs=[],
-            state_steps=[torch.tensor(number - 1.0) for _ in names],
-            fused=True,
-            amsgrad=False,
-            beta1=self.beta1,
-            beta2=self.beta2,
-            lr=self.learning_rate,
-            weight_decay=0.0,
-            eps=self.epsilon,
-            maximize=False,
-        )
+        constants = (self.learning_rate, self.beta1, self.beta2, self.epsilon)
+        for name, weight in parameters.items():
+            g, m, v = gradients[name], memory["m"][name], memory["v"][name]
+            if packed.can_take(weight):
+                passes.adam(weight, g, (m, v), number, constants)
+                continue
+            m.mul_(self.beta1).add_(g, alpha=1 - self.beta1)
+            v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
+            scale = (v / (1 - self.beta2**number)).sqrt_().add_(self.epsilon)
+            weight.addcdiv_(m, scale, value=-self.learning_rate / (1 - self.beta1**number))
 
 
 Optimiser = SGD | Adam
@@ -173,48 +166,36 @@ def train(
     shown: list[Int64[Tensor, " _shown"]],
     address: Address,
     correct: Correction | None = None,
-    nonzero: Int64[Tensor, " sample"] | None = None,
 ) -> Trained:
     """Train every client of a cohort from `start` (leading client axis) on its own samples.
 
     `shown[k]` lists the positions in `pixels` and `labels` that client k sees, in that order, all epochs
     one after the other; clients come in descending order of its length. `correct` may change gradients
-    before the optimiser sees them (FedProx, SCAFFOLD). `nonzero` is `network.nonzero(pixels)`, for a caller
-    that trains on the same pixels again.
+    before the optimiser sees them (FedProx, SCAFFOLD).
     """
-    nonzero = network.nonzero(pixels) if nonzero is None else nonzero
     schedules = [training.batches(len(positions)) for positions in shown]
     steps = [len(schedule) for schedule in schedules]
     if sorted(steps, reverse=True) != steps:
         raise ValueError("clients must come with the most batches first")
-    positions, present = _stack_batches(shown, schedules, training.rows(len(shown[0])))
-    full = present.all(2).all(0).tolist()
-    positions, present = positions.to(pixels.device), present.to(pixels.device)
-    entering = None if nonzero is None else nonzero[positions]
+    positions = _stack_batches(shown, schedules, training.rows(len(shown[0]))).to(pixels.device)
     parameters = {name: weight.clone() for name, weight in start.items()}
     memory = training.optimiser.start(parameters)
-    room = pixels.new_empty(positions[:, 0].numel(), pixels.shape[1])  # for the batches, in turn
     losses = torch.zeros(len(shown), dtype=torch.float64)
     done: list[dict[str, Int64[Tensor, " _client"]]] = []
 
     for step in range(max(steps)):
         k = sum(count > step for count in steps)  # the clients that are still training
-        now, real = positions[:k, step], present[:k, step]
-        x = torch.index_select(pixels, 0, now.flatten(), out=room[: now.numel()])
-        x = x.view(*now.shape, -1)
-        y = labels[now]
-        if not full[step]:
-            x[~real] = 0
         first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
         here = replace(address, clients=address.clients[:k], first_samples=first_samples)
+        now = positions[:k, step]
+        batch = Batch(pixels, now, labels[now.clamp(min=0)], here)
         current = {name: weight[:k] for name, weight in parameters.items()}
-        known = None if entering is None else entering[:k, step]
-        forward, loss, gradients = learn(network, training.loss, current, x, y, here, real, known)
+        forward, loss, gradients = learn(network, training.loss, current, batch)
         if correct is not None:
             gradients = correct(gradients, current, k)
         training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
 
-        losses[:k] += loss.cpu().double() * real.sum(1).cpu()
+        losses[:k] += loss.cpu().double() * batch.present.sum(1).cpu()
         done.append({**forward.events_in, LEAVING: forward.events_out})
 
     samples = [len(positions) for positions in shown]
@@ -242,24 +223,16 @@ def _activities(
 
 
 def learn(
-    network: Network,
-    loss: Loss,
-    parameters: Parameters,
-    x: Float[Tensor, "client batch pixel"],
-    y: Int64[Tensor, "client batch"],
-    address: Address,
-    present: Bool[Tensor, "client batch"],
-    nonzero: Int64[Tensor, "client batch"] | None = None,
+    network: Network, loss: Loss, parameters: Parameters, batch: Batch
 ) -> tuple[Forward, Float[Tensor, " client"], Parameters]:
-    """Forward pass, loss and gradients of one minibatch of every client; see `ANN.run` for `nonzero`."""
-    if isinstance(network, SNN) and isinstance(loss, SpikeCountMSE) and network.is_compiled_for(x):
-        classes = network.architecture.layers[-1]
-        targets, slope = loss.targets(y, classes, x.dtype), loss.slopes(present, classes)
-        forward, gradients = network.learn(parameters, x, address, present, targets, slope)
-        return forward, loss(forward.scores, y, present), gradients
+    """Forward pass, mean loss and gradients of one minibatch of every client."""
+    if isinstance(network, ANN | SNN) and packed.can_take(batch.pixels):
+        wanted = loss.wanted(batch.labels, network.architecture.layers[-1])
+        learned = network.compiled(parameters, batch, wanted)
+        return learned.forward, mean(learned.losses, batch.present), learned.gradients
     leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
-    forward = network.run(leaves, x, address, present, nonzero)
-    losses = loss(forward.scores, y, present)
+    forward = network.run(leaves, batch)
+    losses = loss(forward.scores, batch.labels, batch.present)
     # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
     slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
     return forward, losses.detach(), dict(zip(leaves, slopes, strict=True))
@@ -275,16 +248,14 @@ def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]
 
 def _stack_batches(
     shown: list[Int64[Tensor, " _shown"]], schedules: list[list[tuple[int, int]]], rows: int
-) -> tuple[Int64[Tensor, "client step row"], Bool[Tensor, "client step row"]]:
-    """Positions of all samples, batch by batch, and which of them are real; the others are 0."""
+) -> Int64[Tensor, "client step row"]:
+    """Positions of all samples, batch by batch, padded with -1."""
     shape = (len(shown), max(len(schedule) for schedule in schedules), rows)
-    positions = torch.zeros(shape, dtype=torch.int64)
-    present = torch.zeros(shape, dtype=torch.bool)
+    positions = torch.full(shape, -1)
     for client, schedule in enumerate(schedules):
         for step, (first, last) in enumerate(schedule):
             positions[client, step, : last - first] = shown[client][first:last]
-            present[client, step, : last - first] = True
-    return positions, present
+    return positions
 
 
 def _check_learning_rate(learning_rate: float) -> None:

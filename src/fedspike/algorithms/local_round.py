@@ -20,12 +20,11 @@ def local_round(
     labels: Int64[Tensor, " sample"],
     shown: list[Int64[Tensor, " _shown"]],
     address: Address,
-    nonzero: Int64[Tensor, " sample"] | None = None,
 ) -> tuple[Tree, Tree, Trained]:
     """Train the clients of `address` from what they `received`; return replies, new memory, and counts.
 
-    `received` has no client axis, `memory` and the returned trees have one. `shown` and `nonzero`
-    are those of `training.train`.
+    `received` has no client axis, `memory` and the returned trees have one. `shown` is that of
+    `training.train`.
     """
     broadcast = {
         group: {name: tensor.unsqueeze(0) for name, tensor in parameters.items()}
@@ -39,7 +38,7 @@ def local_round(
         name: weight.expand(len(shown), *weight.shape[1:])
         for name, weight in broadcast["model"].items()
     }
-    trained = train(network, training, start, pixels, labels, shown, address, correct, nonzero)
+    trained = train(network, training, start, pixels, labels, shown, address, correct)
     reply, memory = algorithm.answer(
         broadcast,
         trained.parameters,

@@ -1,16 +1,14 @@
 // The kernels for the instruction set that the compiler was told; FEDSPIKE_ISA names it.
 #include <omp.h>
 
-#include "kernels.hpp"
-#include "lif.hpp"
-#include "linear.hpp"
-#include "network.hpp"
-#include "rate.hpp"
+#include "adam.hpp"
+#include "conventional.hpp"
+#include "spiking.hpp"
 
 #define NAMED(isa) kernels_##isa
 #define EXPAND(isa) NAMED(isa)
 
 namespace fedspike {
-extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate, linear,      linear_gradient, linear_through,
-                                             lif,  lif_adjoint, network};
+extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate,        linear,  linear_gradient, linear_through, lif,
+                                             lif_adjoint, spiking, conventional,    adam};
 }

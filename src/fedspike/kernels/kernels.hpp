@@ -1,4 +1,4 @@
-// Event-driven kernels on packed spikes, for one instruction set; compiled once for each (module.cpp chooses).
+// Event-driven kernels, for one instruction set; compiled once for each (module.cpp chooses).
 //
 // Spikes are bits:  trains[client][sample][neuron][word], bit t % 64 of word t / 64: the neuron fires at step t.
 // Where a neuron fires in more than half of a word's steps, its silences are the events (see linear.hpp).
@@ -17,20 +17,51 @@ struct Shape {
     uint64_t all_steps(int64_t word) const { return ~0ull >> (64 - steps_in(word)); }
 };
 
-// Leaky integrate-and-fire, as neurons.LIF; zero_reset chooses "zero", else "subtract".
+enum class Reset { subtract, zero, none };
+
+// Leaky integrate-and-fire, as neurons.LIF.
 struct Neuron {
     float beta, threshold;
-    bool zero_reset;
+    Reset reset;
 };
 
 // Layers of all clients; no gradients are written where there is nothing to learn.
 struct Layer {
     int64_t outputs;
-    Neuron neuron;
     const float *weight, *bias;
     float *into_weight, *into_bias;
 };
 using Layers = std::vector<Layer>;
+
+// A minibatch of every client: images of one data set by their positions in it, -1 where a batch is padded.
+struct Batch {
+    int64_t clients, samples, inputs;
+    const float *pixels;
+    const int64_t *positions;
+    const float *image(int64_t item) const {
+        return positions[item] < 0 ? nullptr : pixels + positions[item] * inputs;
+    }
+};
+
+// How pixels become what enters the first layer, as the codes of `encoding`: spikes drawn at an address, or a
+// train of spikes looked up in a table of 65,536 levels; or the pixels themselves at every step.
+struct Code {
+    enum { rate, table, direct } kind;
+    int64_t steps;
+    uint64_t key[2], round;
+    const int64_t *clients, *first_samples;
+    const uint64_t *trains;     // [level][word]
+    const float *step_weights;  // what a spike counts for at each step, or null
+};
+
+// What is learned, as `losses`: a score's distance from the wanted one, or softmax cross-entropy. Each client's
+// loss is the mean over its samples.
+struct Loss {
+    enum { none, squares, cross_entropy } kind;
+    const int64_t *labels;                  // [client][sample]
+    float correct, incorrect, per_square;   // squares: the wanted scores, and the factor of the sum over classes
+    float *losses;                          // [client][sample]
+};
 
 // Arrays are [client][sample][step][neuron] or [client][output][input]; "in" and "out" name a layer's two sides.
 struct Kernels {
@@ -50,10 +81,16 @@ struct Kernels {
     void (*lif)(Shape, Neuron, const float *currents, float *membrane, uint64_t *trains);
     // Its adjoint: dL/dI from dL/dS.
     void (*lif_adjoint)(Shape, Neuron, const float *membrane, const float *into_spikes, float *gradient);
-    // All layers of a network. scores[sample][class]: output spikes; events[layer][sample]: spikes that entered it.
-    // With targets, dL/dscore = slope[sample] (score - target), the gradients too.
-    void (*network)(Shape in, const Layers &, const uint64_t *trains, const float *targets, const float *slopes,
-                    float *scores, int64_t *events);
+    // A whole network of spiking layers, from pixels to scores[client][sample][class] and back: spikes summed, or,
+    // with `integrates`, the mean membrane of output neurons that do not fire. events[layer][client][sample] entered
+    // the layer.
+    void (*spiking)(const Batch &, const Code &, Neuron, bool integrates, const Layers &, const Loss &, float *scores,
+                    int64_t *events);
+    // The same of layers with ReLU between them.
+    void (*conventional)(const Batch &, const Layers &, const Loss &, float *scores, int64_t *events);
+    // One step of Adam on `count` numbers; `corrections` are 1 - beta^t.
+    void (*adam)(int64_t count, const float *gradient, float rate, float beta1, float beta2, float epsilon,
+                 const float corrections[2], float *weight, float *m, float *v);
 };
 
 }  // namespace fedspike

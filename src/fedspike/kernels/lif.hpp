@@ -10,7 +10,7 @@ namespace fedspike {
 namespace {
 
 // One sample, V vectors of neurons, of which `kept` are real; rows are `width` numbers apart.
-template <int V, bool ZERO_RESET>
+template <int V, Reset RESET>
 void scan_panel(const Shape &s, Neuron neuron, const float *currents, int64_t width, int64_t kept, float *membrane,
                 uint64_t *trains) {
     Vec u[V] = {};
@@ -24,8 +24,8 @@ void scan_panel(const Shape &s, Neuron neuron, const float *currents, int64_t wi
 #pragma GCC unroll 8
                 for (int v = 0; v < V; ++v) {
                     const Vec in = load(currents + t * width + v * LANES);
-                    u[v] = ZERO_RESET ? neuron.beta * (spikes[v] ? Vec{} : u[v]) + in
-                                      : neuron.beta * u[v] + in - (spikes[v] ? Vec{} + neuron.threshold : Vec{});
+                    u[v] = neuron.beta * (RESET == Reset::zero ? (spikes[v] ? Vec{} : u[v]) : u[v]) + in;
+                    if (RESET == Reset::subtract) u[v] -= spikes[v] ? Vec{} + neuron.threshold : Vec{};
                     store(membrane + t * width + v * LANES, u[v]);
                     spikes[v] = u[v] > neuron.threshold;
                     bits[v] |= spikes[v] & (int32_t)(1u << (t - first));
@@ -37,18 +37,19 @@ void scan_panel(const Shape &s, Neuron neuron, const float *currents, int64_t wi
 }
 
 using ScanPanel = void (*)(const Shape &, Neuron, const float *, int64_t, int64_t, float *, uint64_t *);
-constexpr ScanPanel SCAN_PANELS[2][PANEL] = {
-    {scan_panel<1, false>, scan_panel<2, false>, scan_panel<3, false>, scan_panel<4, false>, scan_panel<5, false>,
-     scan_panel<6, false>, scan_panel<7, false>, scan_panel<8, false>},
-    {scan_panel<1, true>, scan_panel<2, true>, scan_panel<3, true>, scan_panel<4, true>, scan_panel<5, true>,
-     scan_panel<6, true>, scan_panel<7, true>, scan_panel<8, true>}};
+template <Reset RESET>
+constexpr ScanPanel SCAN_PANELS[PANEL] = {scan_panel<1, RESET>, scan_panel<2, RESET>, scan_panel<3, RESET>,
+                                          scan_panel<4, RESET>, scan_panel<5, RESET>, scan_panel<6, RESET>,
+                                          scan_panel<7, RESET>, scan_panel<8, RESET>};
 
 // One sample: membrane[step][neuron], padded like the currents, and trains[neuron][word].
 inline void scan(const Shape &s, Neuron neuron, const float *currents, float *membrane, uint64_t *trains) {
     const int64_t width = whole_vectors(s.neurons);
+    const ScanPanel *panels = neuron.reset == Reset::zero       ? SCAN_PANELS<Reset::zero>
+                              : neuron.reset == Reset::subtract ? SCAN_PANELS<Reset::subtract>
+                                                                : SCAN_PANELS<Reset::none>;
     for_panels(s.neurons, [&](int64_t v, int64_t offset, int64_t kept) {
-        SCAN_PANELS[neuron.zero_reset][v](s, neuron, currents + offset, width, kept, membrane + offset,
-                                          trains + offset * s.words());
+        panels[v](s, neuron, currents + offset, width, kept, membrane + offset, trains + offset * s.words());
     });
 }
 
@@ -56,7 +57,7 @@ void lif(Shape s, Neuron neuron, const float *currents, float *membrane, uint64_
     const int64_t width = whole_vectors(s.neurons);
 #pragma omp parallel
     {
-        std::vector<float> padded(s.steps * width), now(s.steps * width);
+        Floats padded(s.steps * width), now(s.steps * width);
 #pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const int64_t at = item * s.steps * s.neurons;
@@ -88,7 +89,7 @@ void scan_back(int64_t steps, int64_t width, Neuron neuron, const float *membran
 
 inline void scan_back(int64_t steps, int64_t width, Neuron neuron, const float *membrane, const float *into_spikes,
                       float *gradient) {
-    (neuron.zero_reset ? scan_back<true> : scan_back<false>)(steps, width, neuron, membrane, into_spikes, gradient);
+    (neuron.reset == Reset::zero ? scan_back<true> : scan_back<false>)(steps, width, neuron, membrane, into_spikes, gradient);
 }
 
 void lif_adjoint(Shape s, Neuron neuron, const float *membrane, const float *into_spikes, float *gradient) {

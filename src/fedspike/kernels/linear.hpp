@@ -5,7 +5,7 @@
 // where it is silent. So an input costs min(spikes, silences) additions. The weight gradient has the same events:
 // a spike at step t adds delta[t] to the gradient of its input, or a silence takes it off the sum over all steps.
 #pragma once
-#include <vector>
+#include <omp.h>
 
 #include "kernels.hpp"
 #include "vectors.hpp"
@@ -44,16 +44,26 @@ struct Sums {
     }
 };
 
+// What a spike counts for at the steps of a word, where nobody says otherwise.
+constexpr struct Ones {
+    float steps[64];
+    constexpr Ones() : steps() {
+        for (float &one : steps) one = 1;
+    }
+} ONES;
+
+inline const float *weights_in(int64_t word, const float *step_weights) {
+    return step_weights ? step_weights + 64 * word : ONES.steps;
+}
+
 // One sample, the steps of one word, V vectors of outputs. Rows of weight, bias and currents are padded.
 template <int V>
-void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *weight, const float *bias,
-                  float *currents, int64_t width) {
+void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *step_weights, const float *weight,
+                  const float *bias, float *currents, int64_t width) {
     const int64_t steps = s.steps_in(word);
     Sums<V> sums;
     std::memset(sums.of_step, 0, steps * sizeof sums.of_step[0]);
-    Vec base[V];
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) base[v] = load(bias + v * LANES);
+    Vec base[V] = {};
     for (int64_t i = 0; i < s.neurons; ++i) {
         const uint64_t train = trains[i * s.words() + word];
         if (!train) continue;
@@ -77,17 +87,19 @@ void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const fl
     for (int64_t t = 0; t < steps; ++t)
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v)
-            store(currents + t * width + v * LANES, load(&sums.of_step[t][v * LANES]) + base[v]);
+            store(currents + t * width + v * LANES,
+                  step_weights[t] * (load(&sums.of_step[t][v * LANES]) + base[v]) + load(bias + v * LANES));
 }
 
-using LinearPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, const float *, float *, int64_t);
+using LinearPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, const float *, const float *,
+                             float *, int64_t);
 constexpr LinearPanel LINEAR_PANELS[PANEL] = {linear_panel<1>, linear_panel<2>, linear_panel<3>, linear_panel<4>,
                                               linear_panel<5>, linear_panel<6>, linear_panel<7>, linear_panel<8>};
 
 // One client's weight transposed and its bias, both padded to whole vectors.
 struct Columns {
     int64_t inputs, outputs, width;
-    std::vector<float> weight, bias;
+    Floats weight, bias;
 
     Columns(int64_t inputs, int64_t outputs)
         : inputs(inputs), outputs(outputs), width(whole_vectors(outputs)), weight(inputs * width), bias(width) {}
@@ -98,10 +110,10 @@ struct Columns {
     }
 
     // currents[step][output] of one sample, in padded rows
-    void currents(const Shape &in, const uint64_t *trains, float *currents) const {
+    void currents(const Shape &in, const uint64_t *trains, const float *step_weights, float *currents) const {
         for (int64_t word = 0; word < in.words(); ++word)
             for_panels(outputs, [&](int64_t v, int64_t offset, int64_t) {
-                LINEAR_PANELS[v](in, word, trains, &weight[offset], &bias[offset],
+                LINEAR_PANELS[v](in, word, trains, weights_in(word, step_weights), &weight[offset], &bias[offset],
                                  currents + 64 * word * width + offset, width);
             });
     }
@@ -115,11 +127,11 @@ void linear(Shape s, int64_t outputs, const uint64_t *trains, const float *weigh
 #pragma omp for schedule(static)
         for (int64_t k = 0; k < s.clients; ++k)
             columns[k].fill(weight + k * outputs * s.neurons, bias + k * outputs);
-        std::vector<float> padded(s.steps * whole_vectors(outputs));
+        Floats padded(s.steps * whole_vectors(outputs));
 #pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const Columns &layer = columns[item / s.samples];
-            layer.currents(s, trains + item * s.neurons * s.words(), padded.data());
+            layer.currents(s, trains + item * s.neurons * s.words(), nullptr, padded.data());
             copy_rows(s.steps, outputs, padded.data(), layer.width, currents + item * s.steps * outputs, outputs);
         }
     }
@@ -127,19 +139,20 @@ void linear(Shape s, int64_t outputs, const uint64_t *trains, const float *weigh
 
 // One sample, the steps of one word, V vectors of outputs, inputs first to last - 1; rows are padded.
 template <int V>
-void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *delta, int64_t first,
-                    int64_t last, float *weight, float *bias, int64_t width) {
+void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *step_weights,
+                    const float *delta, int64_t first, int64_t last, float *weight, float *bias, int64_t width) {
     const int64_t steps = s.steps_in(word);
     // Side by side, so that they have the first-level cache to themselves.
-    alignas(64) float deltas[64][V * LANES], all[V * LANES] = {};
+    alignas(64) float deltas[64][V * LANES], all[V * LANES] = {}, into_bias[V * LANES] = {};
     for (int64_t t = 0; t < steps; ++t)
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) {
-            const Vec here = load(delta + t * width + v * LANES);
+            const Vec plain = load(delta + t * width + v * LANES), here = step_weights[t] * plain;
             store(&deltas[t][v * LANES], here);
             store(all + v * LANES, load(all + v * LANES) + here);
+            store(into_bias + v * LANES, load(into_bias + v * LANES) + plain);
         }
-    for (int v = 0; v < V; ++v) store(bias + v * LANES, load(bias + v * LANES) + load(all + v * LANES));
+    for (int v = 0; v < V; ++v) store(bias + v * LANES, load(bias + v * LANES) + load(into_bias + v * LANES));
     for (int64_t i = first; i < last; ++i) {
         const uint64_t train = trains[i * s.words() + word];
         if (!train) continue;
@@ -163,8 +176,8 @@ void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const 
     }
 }
 
-using GradientPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, int64_t, int64_t, float *,
-                               float *, int64_t);
+using GradientPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, const float *, int64_t,
+                               int64_t, float *, float *, int64_t);
 constexpr GradientPanel GRADIENT_PANELS[PANEL] = {
     gradient_panel<1>, gradient_panel<2>, gradient_panel<3>, gradient_panel<4>,
     gradient_panel<5>, gradient_panel<6>, gradient_panel<7>, gradient_panel<8>};
@@ -192,7 +205,7 @@ constexpr ThroughPanel THROUGH_PANELS[PANEL] = {through_panel<1>, through_panel<
 // The rows of one client's weight, padded to whole vectors of inputs.
 struct Rows {
     int64_t inputs, outputs, width;
-    std::vector<float> weight;
+    Floats weight;
 
     Rows(int64_t inputs, int64_t outputs)
         : inputs(inputs), outputs(outputs), width(whole_vectors(inputs)), weight(outputs * width) {}
@@ -212,7 +225,7 @@ struct Rows {
 // The gradients of one client's layer, or of its inputs first to last - 1, while they grow sample by sample.
 struct Gradient {
     int64_t inputs, outputs, width;
-    std::vector<float> weight, bias;
+    Floats weight, bias;
 
     Gradient(int64_t inputs, int64_t outputs)
         : inputs(inputs), outputs(outputs), width(whole_vectors(outputs)), weight(inputs * width), bias(width) {}
@@ -223,11 +236,13 @@ struct Gradient {
     }
 
     // One sample, delta[step][output] in padded rows.
-    void add(const Shape &in, const uint64_t *trains, const float *delta, int64_t first, int64_t last) {
+    void add(const Shape &in, const uint64_t *trains, const float *delta, const float *step_weights, int64_t first,
+             int64_t last) {
         for (int64_t word = 0; word < in.words(); ++word)
             for_panels(outputs, [&](int64_t v, int64_t offset, int64_t) {
-                GRADIENT_PANELS[v](in, word, trains, delta + 64 * word * width + offset, first, last, &weight[offset],
-                                   &bias[offset], width);
+                GRADIENT_PANELS[v](in, word, trains, weights_in(word, step_weights),
+                                   delta + 64 * word * width + offset, first, last, &weight[offset], &bias[offset],
+                                   width);
             });
     }
 
@@ -247,7 +262,7 @@ void linear_gradient(Shape s, int64_t outputs, const uint64_t *trains, const flo
 #pragma omp parallel
     {
         Gradient gradient(s.neurons, outputs);
-        std::vector<float> padded(s.steps * gradient.width);
+        Floats padded(s.steps * gradient.width);
 #pragma omp for schedule(dynamic)
         for (int64_t item = 0; item < s.clients * cuts; ++item) {
             const int64_t k = item / cuts;
@@ -255,7 +270,7 @@ void linear_gradient(Shape s, int64_t outputs, const uint64_t *trains, const flo
             gradient.clear();
             for (int64_t sample = k * s.samples; sample < (k + 1) * s.samples; ++sample) {
                 copy_rows(s.steps, outputs, delta + sample * s.steps * outputs, outputs, padded.data(), gradient.width);
-                gradient.add(s, trains + sample * s.neurons * s.words(), padded.data(), first, last);
+                gradient.add(s, trains + sample * s.neurons * s.words(), padded.data(), nullptr, first, last);
             }
             gradient.store(into_weight + k * outputs * s.neurons, into_bias + k * outputs, first, last);
         }
@@ -267,7 +282,7 @@ void linear_through(Shape s, int64_t outputs, const float *weight, const float *
     for (int64_t k = 0; k < s.clients; ++k) rows[k].fill(weight + k * outputs * s.neurons);
 #pragma omp parallel
     {
-        std::vector<float> from(s.steps * whole_vectors(outputs)), into(s.steps * whole_vectors(s.neurons));
+        Floats from(s.steps * whole_vectors(outputs)), into(s.steps * whole_vectors(s.neurons));
 #pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             copy_rows(s.steps, outputs, delta + item * s.steps * outputs, outputs, from.data(), whole_vectors(outputs));

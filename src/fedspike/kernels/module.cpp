@@ -1,9 +1,11 @@
 // The Python face of the kernels: shapes are checked here, so that a wrong one is an error and never a crash.
 #include "kernels.hpp"
 
+#include <cmath>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 #include <omp.h>
 
@@ -149,58 +152,167 @@ void linear_through(Array<const float, 3> weight, Array<const float, 4> delta, A
     kernels.linear_through(in, out.neurons, weight.data(), delta.data(), into_inputs.data());
 }
 
-void lif(Array<const float, 4> currents, float beta, float threshold, bool zero_reset, Array<float, 4> membrane,
-         Bits trains, int threads) {
+using NeuronOf = std::tuple<float, float, std::string>;
+
+template <typename Kind>
+Kind named(const std::string &name, const std::vector<std::pair<std::string, Kind>> &known) {
+    for (const auto &[one, kind] : known)
+        if (one == name) return kind;
+    throw std::invalid_argument("no such kind: " + name);
+}
+
+Neuron neuron_of(const NeuronOf &given) {
+    const auto &[beta, threshold, reset] = given;
+    return {beta, threshold,
+            named<Reset>(reset, {{"subtract", Reset::subtract}, {"zero", Reset::zero}, {"none", Reset::none}})};
+}
+
+void lif(Array<const float, 4> currents, const NeuronOf &neuron, Array<float, 4> membrane, Bits trains, int threads) {
+    const Neuron of = neuron_of(neuron);
     const Shape s = shape_of(currents);
     demand(dense(s, membrane) && holds(s, trains), "lif: outputs do not fit the currents");
     use(threads);
     nb::gil_scoped_release release;
-    kernels.lif(s, {beta, threshold, zero_reset}, currents.data(), membrane.data(), words(trains));
+    kernels.lif(s, of, currents.data(), membrane.data(), words(trains));
 }
 
-void lif_adjoint(Array<const float, 4> membrane, Array<const float, 4> into_spikes, float beta, float threshold,
-                 bool zero_reset, Array<float, 4> gradient, int threads) {
+void lif_adjoint(Array<const float, 4> membrane, Array<const float, 4> into_spikes, const NeuronOf &neuron,
+                 Array<float, 4> gradient, int threads) {
+    const Neuron of = neuron_of(neuron);
     const Shape s = shape_of(membrane);
     demand(dense(s, into_spikes) && dense(s, gradient), "lif_adjoint: gradients do not fit the membrane");
     use(threads);
     nb::gil_scoped_release release;
-    kernels.lif_adjoint(s, {beta, threshold, zero_reset}, membrane.data(), into_spikes.data(), gradient.data());
+    kernels.lif_adjoint(s, of, membrane.data(), into_spikes.data(), gradient.data());
 }
 
-void network(ConstBits trains, int64_t steps, const std::vector<Array<const float, 3>> &weights,
-             const std::vector<Array<const float, 2>> &biases, float beta, float threshold, bool zero_reset,
-             std::optional<Array<const float, 3>> targets, std::optional<Array<const float, 2>> slopes,
-             const std::vector<Array<float, 3>> &into_weights, const std::vector<Array<float, 2>> &into_biases,
-             Array<float, 3> scores, Array<int64_t, 3> events, int threads) {
-    const Shape in{(int64_t)trains.shape(0), (int64_t)trains.shape(1), steps, (int64_t)trains.shape(2)};
-    const bool learns = targets.has_value();
-    demand(steps >= 1 && holds(in, trains), "network: trains do not fit the steps");
-    demand(!weights.empty() && weights.size() == biases.size(), "network: a weight and a bias for each layer");
-    demand(learns == slopes.has_value() && into_weights.size() == (learns ? weights.size() : 0) &&
-               into_biases.size() == into_weights.size(),
-           "network: targets, slopes and a gradient for each weight and bias, or none of them");
+using PixelsAndPositions = std::tuple<Array<const float, 2>, Array<const int64_t, 2>>;
+using WeightAndBias = std::tuple<Array<const float, 3>, Array<const float, 2>>;
+using Gradients = std::tuple<Array<float, 3>, Array<float, 2>>;
+// kind, labels, wanted score of the true class and of the others, factor of a squared distance, losses
+using Wanted = std::tuple<std::string, Array<const int64_t, 2>, float, float, float, Array<float, 2>>;
+// kind, steps, key, key, round, clients, first samples, table, step weights
+using Encoding = std::tuple<std::string, int64_t, uint64_t, uint64_t, uint64_t, Array<const int64_t, 1>,
+                            Array<const int64_t, 1>, std::optional<Array<const int64_t, 2>>,
+                            std::optional<Array<const float, 1>>>;
+template <typename A>
+bool is(const A &array, int64_t a, int64_t b) {
+    return (int64_t)array.shape(0) == a && (int64_t)array.shape(1) == b;
+}
+
+template <typename A>
+bool is(const A &array, int64_t a, int64_t b, int64_t c) {
+    return is(array, a, b) && (int64_t)array.shape(2) == c;
+}
+
+Batch batch_of(const PixelsAndPositions &given) {
+    const auto &[pixels, positions] = given;
+    const Batch batch{(int64_t)positions.shape(0), (int64_t)positions.shape(1), (int64_t)pixels.shape(1),
+                      pixels.data(), positions.data()};
+    for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
+        demand(batch.positions[item] >= -1 && batch.positions[item] < (int64_t)pixels.shape(0),
+               "a position beyond the pixels");
+    return batch;
+}
+
+// Everything that a spiking and a conventional network have in common.
+struct Pass {
+    Batch batch;
     Layers layers;
-    Shape from = in;
-    for (size_t l = 0; l < weights.size(); ++l) {
-        const Shape out{in.clients, in.samples, steps, (int64_t)weights[l].shape(1)};
-        demand(fits(from, out, weights[l], biases[l]), "network: a weight or bias does not fit");
-        demand(!learns || fits(from, out, into_weights[l], into_biases[l]), "network: a gradient does not fit");
-        layers.push_back({out.neurons, {beta, threshold, zero_reset}, weights[l].data(), biases[l].data(),
-                          learns ? into_weights[l].data() : nullptr, learns ? into_biases[l].data() : nullptr});
-        from = out;
+    Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr};
+
+    Pass(const PixelsAndPositions &given, const std::vector<WeightAndBias> &weights,
+         const std::optional<Wanted> &wanted, const std::vector<Gradients> &gradients, const Array<float, 3> &scores,
+         const Array<int64_t, 3> &events)
+        : batch(batch_of(given)) {
+        demand(!weights.empty() && gradients.size() == (wanted ? weights.size() : 0),
+               "a weight and a bias for each layer and, to learn, their gradients");
+        Shape from{batch.clients, batch.samples, 1, batch.inputs};
+        for (size_t l = 0; l < weights.size(); ++l) {
+            const auto &[weight, bias] = weights[l];
+            const Shape out{batch.clients, batch.samples, 1, (int64_t)weight.shape(1)};
+            demand(fits(from, out, weight, bias), "a weight or bias does not fit");
+            layers.push_back({out.neurons, weight.data(), bias.data(), nullptr, nullptr});
+            if (wanted) {
+                const auto &[into_weight, into_bias] = gradients[l];
+                demand(fits(from, out, into_weight, into_bias), "a gradient does not fit");
+                layers[l].into_weight = into_weight.data();
+                layers[l].into_bias = into_bias.data();
+            }
+            from = out;
+        }
+        demand(is(scores, batch.clients, batch.samples, from.neurons) &&
+                   is(events, layers.size(), batch.clients, batch.samples),
+               "scores or events do not fit");
+        if (wanted) learn(*wanted);
     }
-    const auto is = [&](const auto &array, int64_t a, int64_t b, int64_t c) {
-        return (int64_t)array.shape(0) == a && (int64_t)array.shape(1) == b && (int64_t)array.shape(2) == c;
-    };
-    demand(is(scores, in.clients, in.samples, from.neurons) && is(events, layers.size(), in.clients, in.samples),
-           "network: scores or events do not fit");
-    demand(!learns || (is(*targets, in.clients, in.samples, from.neurons) &&
-                       (int64_t)slopes->shape(0) == in.clients && (int64_t)slopes->shape(1) == in.samples),
-           "network: targets or slopes do not fit the scores");
+
+    void learn(const Wanted &wanted) {
+        const auto &[kind, labels, correct, incorrect, per_square, losses] = wanted;
+        demand(is(labels, batch.clients, batch.samples) && is(losses, batch.clients, batch.samples),
+               "labels or losses do not fit");
+        const bool squares = named<bool>(kind, {{"squares", true}, {"cross entropy", false}});
+        loss = {squares ? Loss::squares : Loss::cross_entropy, labels.data(), correct, incorrect, per_square,
+                losses.data()};
+        for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
+            demand(batch.positions[item] < 0 || (labels.data()[item] >= 0 && labels.data()[item] < layers.back().outputs),
+                   "a label beyond the classes");
+    }
+};
+
+Code code_of(const Encoding &given, const Batch &batch) {
+    const auto &[kind, steps, key0, key1, round, clients, first_samples, table, step_weights] = given;
+    Code code{Code::rate, steps, {key0, key1}, round, clients.data(), first_samples.data(), nullptr, nullptr};
+    if (kind == "table") code.kind = Code::table;
+    else if (kind == "direct") code.kind = Code::direct;
+    else demand(kind == "rate", "a code is rate, table or direct");
+    demand(steps >= 1, "at least one step");
+    demand((int64_t)clients.shape(0) == batch.clients && (int64_t)first_samples.shape(0) == batch.clients,
+           "one client and one first sample for each client of the batch");
+    demand(table.has_value() == (code.kind == Code::table), "a table with a code that has one");
+    if (table) {
+        demand(is(*table, 65536, (steps + 63) / 64), "a train for each of 65,536 levels");
+        code.trains = reinterpret_cast<const uint64_t *>(table->data());
+    }
+    if (step_weights) {
+        demand((int64_t)step_weights->shape(0) == steps, "a weight for each step");
+        code.step_weights = step_weights->data();
+    }
+    return code;
+}
+
+void spiking(const PixelsAndPositions &given, const Encoding &encoding, const NeuronOf &neuron, bool integrates,
+             const std::vector<WeightAndBias> &weights, const std::optional<Wanted> &wanted,
+             const std::vector<Gradients> &gradients, Array<float, 3> scores, Array<int64_t, 3> events, int threads) {
+    const Pass pass(given, weights, wanted, gradients, scores, events);
+    const Code code = code_of(encoding, pass.batch);
+    const Neuron of = neuron_of(neuron);
     use(threads);
     nb::gil_scoped_release release;
-    kernels.network(in, layers, words(trains), learns ? targets->data() : nullptr, learns ? slopes->data() : nullptr,
-                    scores.data(), events.data());
+    kernels.spiking(pass.batch, code, of, integrates, pass.layers, pass.loss, scores.data(), events.data());
+}
+
+void conventional(const PixelsAndPositions &given, const std::vector<WeightAndBias> &weights,
+                  const std::optional<Wanted> &wanted, const std::vector<Gradients> &gradients,
+                  Array<float, 3> scores, Array<int64_t, 3> events, int threads) {
+    const Pass pass(given, weights, wanted, gradients, scores, events);
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.conventional(pass.batch, pass.layers, pass.loss, scores.data(), events.data());
+}
+
+template <typename T>
+using Flat = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+
+void adam(Flat<const float> gradient, float rate, float beta1, float beta2, float epsilon, int64_t step,
+          Flat<float> weight, Flat<float> m, Flat<float> v, int threads) {
+    demand(step >= 1 && weight.size() == gradient.size() && m.size() == gradient.size() && v.size() == gradient.size(),
+           "adam: weight, gradient and moments of one size, and steps from 1");
+    const float corrections[2] = {(float)(1 - std::pow((double)beta1, step)), (float)(1 - std::pow((double)beta2, step))};
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.adam(gradient.size(), gradient.data(), rate, beta1, beta2, epsilon, corrections, weight.data(), m.data(),
+                 v.data());
 }
 
 }  // namespace
@@ -219,5 +331,7 @@ NB_MODULE(_kernels, m) {
     m.def("lif_adjoint", &lif_adjoint);
     const auto any = nb::arg();
     const auto maybe = nb::arg().none();
-    m.def("network", &network, any, any, any, any, any, any, any, maybe, maybe, any, any, any, any, any);
+    m.def("spiking", &spiking, any, any, any, any, any, maybe, any, any, any, any);
+    m.def("conventional", &conventional, any, any, maybe, any, any, any, any);
+    m.def("adam", &adam);
 }

@@ -48,19 +48,14 @@ class PackedSpikes:
         return torch.from_numpy(bits[..., : self.steps].astype(np.float32)).movedim(3, 0)
 
 
-@dataclass(frozen=True)
-class Passed:
-    """What came out of `network`: output spike counts, spikes that entered each layer, and gradients."""
-
-    scores: Float[Tensor, "client batch class"]
-    events: Int64[Tensor, "layer client batch"]
-    into_weights: list[Tensor]
-    into_biases: list[Tensor]
+def computes_on(device: str) -> bool:
+    """Whether the kernels compute there, on tensors that they can take."""
+    return kernels.ACTIVE and device == "cpu"
 
 
 def can_take(pixels: Tensor) -> bool:
     """Whether the kernels compute on this tensor. Where they could but for its type, that is logged once."""
-    if not kernels.ACTIVE or pixels.device.type != "cpu":
+    if not computes_on(pixels.device.type):
         return False
     if pixels.dtype != torch.float32:
         _log_once(f"plain torch computes, several times slower: {pixels.dtype} is not float32")
@@ -85,7 +80,7 @@ def rate(
     count, batch, size = pixels.shape
     trains = _empty(count, batch, size, time_steps)
     compiled.rate(
-        _array(pixels),
+        array(pixels),
         *key,
         round,
         np.array(clients, np.int64),
@@ -108,56 +103,17 @@ def linear(
 
 
 def lif(
-    currents: Float[Tensor, "client batch time neuron"], beta: float, threshold: float, zero: bool
+    currents: Float[Tensor, "client batch time neuron"], beta: float, threshold: float, reset: str
 ) -> PackedSpikes:
-    """The LIF recurrence through all time steps from rest; resets to zero, or else by subtraction."""
-    membrane, trains = _operators.lif(currents, beta, threshold, zero)
+    """The LIF recurrence through all time steps from rest."""
+    membrane, trains = _operators.lif(currents, beta, threshold, reset)
     return PackedSpikes(trains, currents.shape[2], carrier=membrane)
 
 
-def network(
-    spikes: PackedSpikes,
-    weights: list[Tensor],
-    biases: list[Tensor],
-    beta: float,
-    threshold: float,
-    zero: bool,
-    target: tuple[Float[Tensor, "client batch class"], Float[Tensor, "client batch"]] | None = None,
-) -> Passed:
-    """`linear` and `lif` for all layers in one pass, to the same bits, without autograd.
-
-    A weight is [client, output, input], a bias [client, output], and so are their gradients.
-    `target` holds targets and slopes of a loss with dL/dscores = slopes (scores - targets). With it the
-    gradients come out of the same pass.
-    """
-    clients, batch = spikes.trains.shape[:2]
-    scores = torch.empty(clients, batch, weights[-1].shape[1])
-    events = torch.empty(len(weights), clients, batch, dtype=torch.int64)
-    learning = target is not None
-    into_weights = [torch.empty(weight.shape) for weight in weights] if learning else []
-    into_biases = [torch.empty(bias.shape) for bias in biases] if learning else []
-    compiled.network(
-        spikes.trains.numpy(),
-        spikes.steps,
-        [_array(weight) for weight in weights],
-        [_array(bias) for bias in biases],
-        beta,
-        threshold,
-        zero,
-        None if target is None else _array(target[0]),
-        None if target is None else _array(target[1]),
-        [weight.numpy() for weight in into_weights],
-        [bias.numpy() for bias in into_biases],
-        scores.numpy(),
-        events.numpy(),
-        torch.get_num_threads(),
-    )
-    return Passed(scores, events, into_weights, into_biases)
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.detach().contiguous().numpy()
-    return array
+def array(tensor: Tensor) -> np.ndarray:
+    """The numbers of a tensor as the kernels take them."""
+    numbers: np.ndarray = tensor.detach().contiguous().numpy()
+    return numbers
 
 
 def _empty(clients: int, batch: int, neurons: int, steps: int) -> Tensor:
@@ -171,7 +127,7 @@ def _linear(
     clients, outputs, _ = weight.shape
     currents = torch.empty(clients, trains.shape[1], steps, outputs)
     compiled.linear(
-        trains.numpy(), _array(weight), _array(bias), currents.numpy(), torch.get_num_threads()
+        trains.numpy(), array(weight), array(bias), currents.numpy(), torch.get_num_threads()
     )
     return currents
 
@@ -187,7 +143,7 @@ def _linear_backward(ctx, delta):  # type: ignore[no-untyped-def]
     into_weight, into_bias = torch.empty(weight.shape), torch.empty(weight.shape[:2])
     compiled.linear_gradient(
         trains.numpy(),
-        _array(delta),
+        array(delta),
         into_weight.numpy(),
         into_bias.numpy(),
         torch.get_num_threads(),
@@ -196,19 +152,17 @@ def _linear_backward(ctx, delta):  # type: ignore[no-untyped-def]
     if ctx.inner:
         into_spikes = torch.empty(*delta.shape[:3], weight.shape[2])
         compiled.linear_through(
-            _array(weight), _array(delta), into_spikes.numpy(), torch.get_num_threads()
+            array(weight), array(delta), into_spikes.numpy(), torch.get_num_threads()
         )
     return None, None, into_spikes, into_weight, into_bias
 
 
-def _lif(currents: Tensor, beta: float, threshold: float, zero: bool) -> tuple[Tensor, Tensor]:
+def _lif(currents: Tensor, beta: float, threshold: float, reset: str) -> tuple[Tensor, Tensor]:
     clients, batch, steps, neurons = currents.shape
     membrane, trains = torch.empty_like(currents), _empty(clients, batch, neurons, steps)
     compiled.lif(
-        _array(currents),
-        beta,
-        threshold,
-        zero,
+        array(currents),
+        (beta, threshold, reset),
         membrane.numpy(),
         trains.numpy(),
         torch.get_num_threads(),
@@ -217,7 +171,7 @@ def _lif(currents: Tensor, beta: float, threshold: float, zero: bool) -> tuple[T
 
 
 def _lif_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
-    _, ctx.beta, ctx.threshold, ctx.zero = inputs
+    ctx.neuron = inputs[1:]
     ctx.save_for_backward(output[0])
 
 
@@ -225,11 +179,9 @@ def _lif_backward(ctx, into_spikes, _trains):  # type: ignore[no-untyped-def]
     (membrane,) = ctx.saved_tensors
     gradient = torch.empty_like(membrane)
     compiled.lif_adjoint(
-        _array(membrane),
-        _array(into_spikes),
-        ctx.beta,
-        ctx.threshold,
-        ctx.zero,
+        array(membrane),
+        array(into_spikes),
+        ctx.neuron,
         gradient.numpy(),
         torch.get_num_threads(),
     )
@@ -260,7 +212,7 @@ for _signature, _forward, _backward, _setup in (
         _linear_setup,
     ),
     (
-        "lif(Tensor currents, float beta, float threshold, bool zero) -> (Tensor, Tensor)",
+        "lif(Tensor currents, float beta, float threshold, str reset) -> (Tensor, Tensor)",
         _lif,
         _lif_backward,
         _lif_setup,

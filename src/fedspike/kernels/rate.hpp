@@ -98,25 +98,43 @@ void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at
     }
 }
 
+// Room to encode one sample after the other.
+struct Encoder {
+    Open open;
+    std::vector<uint16_t> limits;
+    explicit Encoder(int64_t pixels) : open(pixels), limits(pixels) {}
+
+    void rate(const Shape &s, const float *image, const uint64_t key[2], uint64_t round, uint64_t client,
+              uint64_t sample, uint64_t *trains) {
+        const Words zero = {};
+        for (int64_t i = 0; i < s.neurons; ++i) {
+            const float q = std::nearbyint(65536.0f * image[i]) - 1.0f;
+            limits[i] = static_cast<uint16_t>(std::min(std::max(q, 0.0f), 65535.0f));
+        }
+        for (int64_t word = 0; word < s.words(); ++word)
+            rate_word(s, word, limits.data(), {zero, zero + sample, zero + client, zero + round}, key, open, trains);
+    }
+};
+
 void rate(Shape s, const float *pixels, const uint64_t key[2], uint64_t round, const int64_t *clients,
           const int64_t *first_samples, uint64_t *trains) {
 #pragma omp parallel
     {
-        Open open(s.neurons);
-        std::vector<uint16_t> limits(s.neurons);
-        const Words zero = {};
+        Encoder encoder(s.neurons);
 #pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const int64_t k = item / s.samples;
-            const uint64_t sample = first_samples[k] + item % s.samples, client = clients[k];
-            for (int64_t i = 0; i < s.neurons; ++i) {
-                const float q = std::nearbyint(65536.0f * pixels[item * s.neurons + i]) - 1.0f;
-                limits[i] = static_cast<uint16_t>(std::min(std::max(q, 0.0f), 65535.0f));
-            }
-            for (int64_t word = 0; word < s.words(); ++word)
-                rate_word(s, word, limits.data(), {zero, zero + sample, zero + client, zero + round}, key, open,
-                          trains + item * s.neurons * s.words());
+            encoder.rate(s, pixels + item * s.neurons, key, round, clients[k], first_samples[k] + item % s.samples,
+                         trains + item * s.neurons * s.words());
         }
+    }
+}
+
+// Codes without chance: a pixel's train, from a table of 65,536 levels.
+inline void look_up(const Shape &s, const float *image, const uint64_t *table, uint64_t *trains) {
+    for (int64_t i = 0; i < s.neurons; ++i) {
+        const float level = std::nearbyint(65535.0f * std::min(std::max(image[i], 0.0f), 1.0f));
+        std::copy_n(table + (int64_t)level * s.words(), s.words(), trains + i * s.words());
     }
 }
 

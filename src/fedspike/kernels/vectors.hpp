@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <new>
+#include <vector>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -23,6 +25,20 @@ inline Vec load(const float *p) {
     return v;
 }
 inline void store(float *p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+// Numbers that begin at a line of the cache, so that no Vec lies across two.
+template <typename T>
+struct AtLine {
+    using value_type = T;
+    AtLine() = default;
+    template <typename U>
+    AtLine(const AtLine<U> &) {}
+    T *allocate(size_t count) { return static_cast<T *>(::operator new(count * sizeof(T), std::align_val_t{64})); }
+    void deallocate(T *p, size_t) { ::operator delete(p, std::align_val_t{64}); }
+    bool operator==(const AtLine &) const { return true; }
+    bool operator!=(const AtLine &) const { return false; }
+};
+using Floats = std::vector<float, AtLine<float>>;
 
 inline int64_t whole_vectors(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
@@ -59,6 +75,47 @@ inline Words low_products(Words a, Words b) {
     for (int i = 0; i < WORD_LANES; ++i) product[i] = (uint64_t)(uint32_t)a[i] * (uint32_t)b[i];
 #endif
     return product;
+}
+
+// factor * a + b; in one rounding where the machine can, which is everywhere but on x86 before AVX2
+inline Vec multiply_add(float factor, Vec a, Vec b) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_fmadd_ps(_mm512_set1_ps(factor), (__m512)a, (__m512)b);
+#elif defined(__FMA__)
+    const __m256 f = _mm256_set1_ps(factor);
+    for (int half = 0; half < 2; ++half) {
+        __m256 x, y;
+        std::memcpy(&x, (char *)&a + 32 * half, 32);
+        std::memcpy(&y, (char *)&b + 32 * half, 32);
+        x = _mm256_fmadd_ps(f, x, y);
+        std::memcpy((char *)&b + 32 * half, &x, 32);
+    }
+    return b;
+#elif defined(__ARM_FEATURE_FMA)
+    for (int i = 0; i < LANES; ++i) b[i] = __builtin_fmaf(factor, a[i], b[i]);
+    return b;
+#else
+    return factor * a + b;
+#endif
+}
+
+// Bit i is set where number i of at most 64 is not 0.
+inline uint64_t nonzero(const float *p, int64_t count) {
+    uint64_t bits = 0;
+    int64_t i = 0;
+#if defined(__AVX512F__)
+    for (; i + 16 <= count; i += 16)
+        bits |= (uint64_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(p + i), _mm512_setzero_ps(), _CMP_NEQ_UQ) << i;
+#elif defined(__AVX2__)
+    for (; i + 8 <= count; i += 8)
+        bits |= (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(p + i), _mm256_setzero_ps(), _CMP_NEQ_UQ))
+                << i;
+#elif defined(__x86_64__)
+    for (; i + 4 <= count; i += 4)
+        bits |= (uint64_t)_mm_movemask_ps(_mm_cmpneq_ps(_mm_loadu_ps(p + i), _mm_setzero_ps())) << i;
+#endif
+    for (; i < count; ++i) bits |= (uint64_t)(p[i] != 0) << i;
+    return bits;
 }
 
 // The transpose of 64 x 64 bits, in place, by swapping ever smaller squares (Warren, "Hacker's Delight", 7-3).

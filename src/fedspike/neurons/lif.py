@@ -30,7 +30,7 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.kernels import gpu, packed
-from fedspike.kernels.packed import PackedSpikes, Passed
+from fedspike.kernels.packed import PackedSpikes
 from fedspike.neurons.constants import (
     NOTHING,
     Constant,
@@ -70,30 +70,20 @@ class LIF:
 
     @property
     def compiled(self) -> bool:
-        """Whether the compiled kernels have these neurons: fixed, with a reset and the usual surrogate."""
+        """Whether the compiled kernels have these neurons: all that are fixed, with the usual surrogate."""
         learnable = isinstance(self.beta, Learnable) or isinstance(self.threshold, Learnable)
-        return not learnable and self.reset != "none" and self.surrogate == Atan()
+        return not learnable and self.surrogate == Atan()
 
     def packed(self, currents: Float[Tensor, "client batch time neuron"]) -> PackedSpikes:
         """The same neurons in compiled kernels: float32 on the CPU, spikes as bits."""
-        return packed.lif(currents, *self._for_kernels())
+        return packed.lif(currents, *self.for_kernels())
 
-    def packed_network(
-        self,
-        spikes: PackedSpikes,
-        weights: list[Tensor],
-        biases: list[Tensor],
-        target: tuple[Tensor, Tensor] | None = None,
-    ) -> Passed:
-        """The same behind every linear layer of a network, in one compiled pass; see `packed.network`."""
-        return packed.network(spikes, weights, biases, *self._for_kernels(), target)
-
-    def _for_kernels(self) -> tuple[float, float, bool]:
-        """Decay, threshold, and whether the reset is to zero."""
+    def for_kernels(self) -> tuple[float, float, str]:
+        """Decay, threshold and reset, as the compiled kernels take them; ValueError if not `compiled`."""
         beta, theta = self.beta, self.threshold
         if isinstance(beta, Learnable) or isinstance(theta, Learnable) or not self.compiled:
             raise ValueError(f"no compiled kernel has these neurons: {self}")
-        return beta, theta, self.reset == "zero"
+        return beta, theta, self.reset
 
     def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
         """The parameters that a layer gets for what is learned: [1] or [neuron] each."""
@@ -118,9 +108,14 @@ class LIF:
         beta, theta = self.constants(learned, currents)
         if isinstance(beta, Tensor) or isinstance(theta, Tensor):
             return self._unrolled(currents, beta, theta)
-        if self.compiled and currents.is_cuda and gpu.AVAILABLE and currents.dtype == torch.float32:
-            return gpu.lif(currents, *self._for_kernels())
+        if currents.is_cuda and self._is_on_gpu(currents.dtype):
+            return gpu.lif(currents, beta, theta, self.reset == "zero")
         return _Scan.apply(currents, beta, theta, self)  # type: ignore[no-any-return,no-untyped-call]
+
+    def _is_on_gpu(self, dtype: torch.dtype) -> bool:
+        """Whether the Triton kernel has these neurons; it always resets."""
+        there = gpu.AVAILABLE and dtype == torch.float32
+        return there and self.compiled and self.reset != "none"
 
     def membrane(
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING

@@ -1,0 +1,115 @@
+// How clients, their samples and the threads are brought together; what a network computes is in spiking.hpp and
+// conventional.hpp. A program P says, for blocks of P::BLOCK samples:
+//
+//   Client(p), fill(k)                      the weights of client k, laid out to be computed with
+//   Trace(p)                                what a block leaves behind for the gradients
+//   pass(first, count, client, trace)       samples to scores and, to learn, back to what the trace holds
+//   add(first, count, trace, sums, i, n)    the block's share of the gradients, inputs number i of n of every layer
+#pragma once
+#include <omp.h>
+
+#include "linear.hpp"
+
+namespace fedspike {
+namespace {
+
+inline std::vector<Gradient> gradients_of(int64_t inputs, const Layers &layers) {
+    std::vector<Gradient> sums;
+    for (const Layer &layer : layers) {
+        sums.emplace_back(inputs, layer.outputs);
+        inputs = layer.outputs;
+    }
+    return sums;
+}
+
+inline void store(const Layers &layers, int64_t k, const std::vector<Gradient> &sums, int64_t part, int64_t parts) {
+    for (size_t l = 0; l < layers.size(); ++l) {
+        const int64_t inputs = sums[l].inputs, outputs = sums[l].outputs;
+        sums[l].store(layers[l].into_weight + k * inputs * outputs, layers[l].into_bias + k * outputs,
+                      cut(inputs, part, parts), cut(inputs, part + 1, parts));
+    }
+}
+
+template <typename P>
+void infer(const P &p) {
+    const int64_t blocks = (p.batch.samples + P::BLOCK - 1) / P::BLOCK;
+#pragma omp parallel
+    {
+        typename P::Client client(p);
+        typename P::Trace trace(p);
+        int64_t filled = -1;
+#pragma omp for schedule(dynamic)
+        for (int64_t item = 0; item < p.batch.clients * blocks; ++item) {
+            const int64_t k = item / blocks, first = item % blocks * P::BLOCK;
+            if (k != filled) client.fill(k);
+            filled = k;
+            p.pass(k * p.batch.samples + first, std::min(P::BLOCK, p.batch.samples - first), client, trace);
+        }
+    }
+}
+
+// A thread takes a client as a whole.
+template <typename P>
+void learn_apart(const P &p, int64_t clients) {
+#pragma omp parallel
+    {
+        typename P::Client client(p);
+        typename P::Trace trace(p);
+        std::vector<Gradient> sums = gradients_of(p.batch.inputs, p.layers);
+#pragma omp for schedule(dynamic)
+        for (int64_t k = 0; k < clients; ++k) {
+            client.fill(k);
+            for (Gradient &sum : sums) sum.clear();
+            const int64_t end = (k + 1) * p.batch.samples;
+            for (int64_t first = k * p.batch.samples; first < end; first += P::BLOCK) {
+                const int64_t count = std::min(P::BLOCK, end - first);
+                p.pass(first, count, client, trace);
+                p.add(first, count, trace, sums, 0, 1);
+            }
+            store(p.layers, k, sums, 0, 1);
+        }
+    }
+}
+
+// All threads share a client: first its samples, then its inputs. The sums are the same.
+template <typename P>
+void learn_together(const P &p, int64_t k) {
+    typename P::Client client(p);
+    client.fill(k);
+    const int64_t start = k * p.batch.samples, blocks = (p.batch.samples + P::BLOCK - 1) / P::BLOCK;
+    const int64_t parts = omp_get_max_threads();
+    std::vector<typename P::Trace> traces(blocks, typename P::Trace(p));
+    const auto count = [&](int64_t block) { return std::min(P::BLOCK, p.batch.samples - block * P::BLOCK); };
+#pragma omp parallel
+    {
+        std::vector<Gradient> sums = gradients_of(p.batch.inputs, p.layers);
+#pragma omp for schedule(dynamic)
+        for (int64_t block = 0; block < blocks; ++block)
+            p.pass(start + block * P::BLOCK, count(block), client, traces[block]);
+#pragma omp for schedule(static)
+        for (int64_t part = 0; part < parts; ++part) {
+            for (int64_t block = 0; block < blocks; ++block)
+                p.add(start + block * P::BLOCK, count(block), traces[block], sums, part, parts);
+            store(p.layers, k, sums, part, parts);
+        }
+    }
+}
+
+template <typename P>
+void run(const P &p) {
+    if (p.loss.kind == Loss::none) return infer(p);
+    const int64_t apart = p.batch.clients - p.batch.clients % omp_get_max_threads();
+    if (apart) learn_apart(p, apart);
+    for (int64_t k = apart; k < p.batch.clients; ++k) learn_together(p, k);
+}
+
+// Samples of each client that are no padding.
+inline std::vector<int64_t> present_in(const Batch &batch) {
+    std::vector<int64_t> present(batch.clients);
+    for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
+        present[item / batch.samples] += batch.positions[item] >= 0;
+    return present;
+}
+
+}  // namespace
+}  // namespace fedspike

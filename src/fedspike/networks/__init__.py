@@ -1,0 +1,27 @@
+"""One architecture, two twins: the conventional (ANN) and the spiking (SNN) network, and a baseline.
+
+Both have the same parameters: same names, shapes, initial values and bytes on the wire. What differs is
+what flows: real numbers once, or spikes over T time steps. The baseline is the ANN whose values have as few
+levels as the SNN's spike counts (QANN).
+
+Every tensor of a network carries the clients as an axis: client k's samples meet client k's weights.
+"""
+
+from fedspike.networks.architecture import Architecture, Parameters
+from fedspike.networks.batch import Batch, Forward, Learned
+from fedspike.networks.conventional import ANN, QANN
+from fedspike.networks.spiking import SNN
+
+Network = ANN | QANN | SNN
+
+__all__ = [
+    "ANN",
+    "QANN",
+    "SNN",
+    "Architecture",
+    "Batch",
+    "Forward",
+    "Learned",
+    "Network",
+    "Parameters",
+]
