@@ -30,8 +30,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kernels": (),
     "encoding": ("kernels",),
     "neurons": ("kernels",),
-    "networks": ("neurons", "encoding", "kernels"),
-    "losses": ("kernels",),
+    "networks": ("neurons", "encoding", "readouts", "kernels"),
+    "readouts": (),
+    "losses": ("readouts", "kernels"),
     "training": ("networks", "losses", "encoding", "kernels", "energy.counts"),
     "plasticity": ("networks",),
     "aggregation": (),
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": (
         *("datasets", "partition", "fleet", "encoding", "losses", "networks"),
+        *("neurons", "readouts"),
         *("algorithms", "training", "energy.counts"),
     ),
     "estimate": (),

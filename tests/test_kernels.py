@@ -123,9 +123,9 @@ def test_linear_and_its_gradients_are_the_matrix_products(size: dict[str, int]) 
         torch.testing.assert_close(leaf.grad.double(), gradients[name], rtol=1e-5, atol=1e-4)
 
 
-@given(sizes, st.sampled_from(["subtract", "zero"]), st.floats(0, 1), st.floats(0.1, 2))
+@given(sizes, st.sampled_from(["subtract", "zero", "none"]), st.floats(0, 1), st.floats(0.1, 2))
 def test_lif_spikes_are_equal_and_gradients_agree(
-    size: dict[str, int], reset: Literal["subtract", "zero"], beta: float, threshold: float
+    size: dict[str, int], reset: Literal["subtract", "zero", "none"], beta: float, threshold: float
 ) -> None:
     lif = LIF(beta, threshold, reset)
     generator = torch.Generator().manual_seed(size["seed"])
@@ -144,7 +144,7 @@ def test_lif_spikes_are_equal_and_gradients_agree(
     torch.testing.assert_close(ours.grad.permute(2, 0, 1, 3), plain.grad, rtol=1e-5, atol=1e-6)
 
 
-Reset = Literal["subtract", "zero"]
+Reset = Literal["subtract", "zero", "none"]
 hidden_layers = st.sampled_from([(), (33,), (17, 140)])
 
 
@@ -166,20 +166,22 @@ def stacked(
     return {name: torch.stack([m[name] for m in models]) * scale for name in models[0]}
 
 
-@given(sizes, st.sampled_from(["subtract", "zero"]), hidden_layers, st.booleans())
+@given(sizes, st.sampled_from(["subtract", "zero", "none"]), hidden_layers, st.booleans())
 def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
     size: dict[str, int], reset: Reset, hidden: tuple[int, ...], squares: bool
 ) -> None:
     """Scores and events bit for bit, losses and gradients closely, against the operators and autograd."""
     batch, _ = batch_of(size)
     layers = (size["inputs"], *hidden, size["outputs"])
-    network = SNN(Architecture(layers), LIF(0.9, 1.0, reset), RateCode(size["time"]))
+    code = RateCode(size["time"])
+    network = SNN(Architecture(layers), LIF(0.9, 1.0, reset), code)
     loss: Loss = SpikeCountMSE(size["time"]) if squares else CrossEntropy()
     parameters = stacked(network.architecture, batch.address.clients, scale=3)
     forward, losses, gradients = learn(network, loss, parameters, batch)
 
     leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
-    parts = network.run(leaves, batch)
+    bits = code.packed(batch.x, batch.address)
+    parts = network.packed_forward(leaves, bits, batch.present)
     expected = loss(parts.scores, batch.labels, batch.present)
     expected.sum().backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
@@ -305,7 +307,7 @@ print(json.dumps([kernels.engine(), round.spikes["hidden"], round.accuracy]))
 
 
 def test_what_the_kernels_cannot_take_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    packed._log_once.cache_clear()
+    packed.log_once.cache_clear()
     assert packed.can_take(torch.zeros(2))
     assert not any(packed.can_take(torch.zeros(2, dtype=torch.float64)) for _ in range(3))
     assert [record.message for record in caplog.records] == [

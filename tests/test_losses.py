@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedspike.errors import InputError
-from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.losses import CrossEntropy, SpikeCountMSE, check_read_out
+from fedspike.readouts import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 
 
 @given(
@@ -45,6 +46,55 @@ def test_cross_entropy_is_torchs() -> None:
     scores, labels = torch.randn(1, 6, 10), torch.randint(0, 10, (1, 6))
     ours = CrossEntropy()(scores, labels, torch.ones(1, 6, dtype=torch.bool))
     torch.testing.assert_close(ours[0], torch.nn.functional.cross_entropy(scores[0], labels[0]))
+
+
+@given(seed=st.integers(0, 2**31), scale=st.floats(0.01, 100))
+def test_the_gradient_by_hand_is_autograds(seed: int, scale: float) -> None:
+    """In float64, with clients of whom some samples are absent."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = scale * torch.randn(3, 4, 10, dtype=torch.float64, generator=generator)
+    labels = torch.randint(0, 10, (3, 4), generator=generator)
+    present = torch.tensor([[True] * 4, [True, False, True, False], [True] + [False] * 3])
+    found = CrossEntropy().gradient(scores, labels, present)
+    scores.requires_grad_()
+    (expected,) = torch.autograd.grad(CrossEntropy()(scores, labels, present).sum(), scores)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+    assert (found[~present] == 0).all()
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), SpikeCountMSE(10)])
+def test_padding_changes_no_bit_of_loss_or_gradient(loss: CrossEntropy | SpikeCountMSE) -> None:
+    scores, labels = torch.randn(2, 37, 10), torch.randint(0, 10, (2, 37))
+    present = torch.ones(2, 37, dtype=torch.bool)
+    more = torch.nn.functional.pad
+    padded = (
+        more(scores, (0, 0, 0, 27), value=5.0),
+        more(labels, (0, 27)),
+        more(present, (0, 27)),
+    )
+    assert torch.equal(loss(*padded), loss(scores, labels, present))
+    if isinstance(loss, CrossEntropy):
+        gradient = loss.gradient(*padded)
+        assert torch.equal(gradient[:, :37], loss.gradient(scores, labels, present))
+
+
+READ_OUTS = [SpikeCount(), MeanMembrane(), FirstSpike(), None]
+
+
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_cross_entropy_takes_all_scores(read_out: ReadOut | None) -> None:
+    check_read_out(CrossEntropy(), read_out)
+
+
+def test_spike_count_mse_takes_only_spike_counts() -> None:
+    check_read_out(SpikeCountMSE(10), SpikeCount())
+    for read_out, name in (
+        (MeanMembrane(), "MeanMembrane"),
+        (FirstSpike(), "FirstSpike"),
+        (None, "the values of an ANN"),
+    ):
+        with pytest.raises(InputError, match=f"SpikeCountMSE of {name}\n"):
+            check_read_out(SpikeCountMSE(10), read_out)
 
 
 @pytest.mark.parametrize("rates", [{"correct_rate": 1.2}, {"incorrect_rate": -0.1}])

@@ -1,6 +1,8 @@
-import math
-from typing import Literal
+"""The LIF neuron against snnTorch, closed forms and its gradient written as a sum."""
 
+import math
+
+import jaxtyping
 import pytest
 import snntorch
 import torch
@@ -8,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedspike.errors import InputError
-from fedspike.neurons import LIF, surrogate
+from fedspike.neurons import LIF, Atan, Learnable, Sigmoid, integrate_and_fire, leak
+from fedspike.neurons.lif import Reset
 
-Reset = Literal["subtract", "zero"]
+RESETS: list[Reset] = ["subtract", "zero", "none"]
 
 
 @given(
     beta=st.floats(0, 1),
     threshold=st.floats(0.1, 2),
-    reset=st.sampled_from(["subtract", "zero"]),
+    reset=st.sampled_from(RESETS),
     seed=st.integers(0, 2**31),
 )
 @settings(max_examples=50)
@@ -58,26 +61,49 @@ def test_too_weak_a_current_never_fires() -> None:
     assert LIF(0.0, 1.0).spikes(torch.ones(5, 1, 1, 1)).sum() == 0
 
 
-def test_rate_under_constant_current_without_leak() -> None:
-    """With beta = 1 and subtraction nothing is lost: the spikes carry all charge but what is left over."""
-    current, steps = 0.37, 1000
-    spikes = LIF(beta=1.0).spikes(torch.full((steps, 1, 1, 1), current, dtype=torch.float64))
-    assert abs(float(spikes.sum()) - current * steps) <= 2
+@given(current=st.integers(1, 64), steps=st.integers(1, 200))
+def test_integrate_and_fire_spikes_in_closed_form(current: int, steps: int) -> None:
+    """By step t the charge t I has fired the largest whole number below it, if I <= 1: the rest stays.
+
+    Sixty-fourths and their sums are exact.
+    """
+    currents = torch.full((steps, 1, 1, 1), current / 64)
+    fired = integrate_and_fire().spikes(currents).flatten().cumsum(0)
+    assert fired.tolist() == [(t * current - 1) // 64 for t in range(1, steps + 1)]
 
 
-def test_surrogate_is_the_slope_of_its_smooth_function() -> None:
-    x = torch.linspace(-3, 3, 101, dtype=torch.float64)
-    h = 1e-5
+@given(beta=st.floats(0, 1), current=st.floats(0.01, 2))
+def test_reset_to_zero_spikes_periodically_and_without_reset_for_good(
+    beta: float, current: float
+) -> None:
+    """After a reset to zero all is as in the beginning; without reset the membrane only rises."""
+    currents = torch.full((60, 1, 1, 1), current, dtype=torch.float64)
+    zero, none = (LIF(beta, reset=reset).spikes(currents).flatten() for reset in ("zero", "none"))
+    assert torch.equal(none, (none.cumsum(0) > 0).double())
+    if none.sum() > 0:
+        period = int(none.argmax()) + 1
+        assert (zero.nonzero().flatten() + 1).tolist() == list(range(period, 61, period))
+    else:
+        assert zero.sum() == 0
 
-    def smooth(u: torch.Tensor) -> torch.Tensor:
-        return torch.atan(math.pi * u) / math.pi + 0.5
 
-    torch.testing.assert_close(
-        surrogate(x), (smooth(x + h) - smooth(x - h)) / (2 * h), rtol=1e-7, atol=1e-9
-    )
+@given(beta=st.floats(0, 1), seed=st.integers(0, 2**31))
+def test_a_membrane_that_only_leaks_is_a_sum_of_what_is_left(beta: float, seed: int) -> None:
+    """U[t] = sum over t' <= t of beta^(t - t') I[t']: also without reset, where spikes change nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    currents = torch.randn(9, 2, 3, 4, dtype=torch.float64, generator=generator)
+    t = torch.arange(9.0, dtype=torch.float64)
+    left = (beta ** (t[:, None] - t).clamp(min=0)).tril()
+    membrane = torch.einsum("ts,skbn->tkbn", left, currents)
+    torch.testing.assert_close(leak(currents, beta), membrane, rtol=1e-12, atol=1e-12)
+    for reset in RESETS:
+        assert torch.equal(LIF(beta, reset=reset).membrane(currents), leak(currents, beta))
+    clear = (membrane - 1).abs() > 1e-9
+    spikes = LIF(beta, reset="none").spikes(currents)
+    assert torch.equal(spikes[clear], (membrane > 1)[clear].double())
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("reset", RESETS)
 def test_the_adjoint_of_the_scan(reset: Reset) -> None:
     """The gradient written as its sum: dL/dI[t] = sum over t' >= t of dL/dS[t'] sg[t'] prod of the decays."""
     lif = LIF(0.8, 0.7, reset)
@@ -89,17 +115,17 @@ def test_the_adjoint_of_the_scan(reset: Reset) -> None:
     S = spikes.detach()[:, 0, 0]
     for t in range(6):
         before, fired = (membrane[t - 1], S[t - 1]) if t else (torch.zeros(5), torch.zeros(5))
-        kept = before if reset == "subtract" else before * (1 - fired)
-        membrane[t] = lif.beta * kept + currents.detach()[t, 0, 0]
+        kept = before * (1 - fired) if reset == "zero" else before
+        membrane[t] = 0.8 * kept + currents.detach()[t, 0, 0]
         if reset == "subtract":
-            membrane[t] -= lif.threshold * fired
+            membrane[t] -= 0.7 * fired
     expected = torch.zeros(6, 5, dtype=torch.float64)
     for t in range(6):
         decay = torch.ones(5, dtype=torch.float64)
         for later in range(t, 6):
             if later > t:
-                decay = decay * lif.beta * (1 if reset == "subtract" else 1 - S[later - 1])
-            expected[t] += upstream[later, 0, 0] * surrogate(membrane[later] - 0.7) * decay
+                decay = decay * 0.8 * (1 - S[later - 1] if reset == "zero" else 1)
+            expected[t] += upstream[later, 0, 0] * Atan().derivative(membrane[later] - 0.7) * decay
     assert currents.grad is not None
     torch.testing.assert_close(currents.grad[:, 0, 0], expected, rtol=1e-12, atol=1e-12)
 
@@ -109,9 +135,38 @@ def test_the_adjoint_of_the_scan(reset: Reset) -> None:
     [
         ({"beta": 1.5}, "beta = 1.5"),
         ({"beta": math.nan}, "beta"),
-        ({"threshold": 0.0}, "threshold"),
+        ({"beta": Learnable(-0.1)}, "beta = -0.1"),
+        ({"threshold": 0.0}, "threshold = 0.0"),
+        ({"threshold": math.inf}, "threshold = inf"),
+        ({"threshold": Learnable(-1.0)}, "threshold = -1.0"),
     ],
 )
 def test_impossible_neurons(settings: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         LIF(**settings)  # type: ignore[arg-type]
+
+
+def test_an_unknown_reset_is_told_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in production, where nothing checks the annotations."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(InputError, match=r'"substract"\n  expected: one of subtract, zero, none\n'):
+        LIF(reset="substract")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "lif",
+    [
+        *(LIF(Learnable(0.9)), LIF(threshold=Learnable(1.0))),
+        *(LIF(surrogate=Sigmoid()), LIF(surrogate=Atan(alpha=3.0))),
+    ],
+)
+def test_the_kernels_refuse_what_they_do_not_have(lif: LIF) -> None:
+    assert not lif.compiled
+    with pytest.raises(ValueError, match="no compiled kernel"):
+        lif.packed(torch.zeros(1, 1, 2, 1))
+
+
+def test_the_kernels_have_the_usual_neurons() -> None:
+    assert LIF().compiled
+    assert LIF(1.0, 0.5, "zero", Atan(alpha=2.0)).compiled
+    assert LIF(1.0, 0.5, "none").for_kernels() == (1.0, 0.5, "none")

@@ -144,8 +144,7 @@ def test_large_scores_of_a_test_batch_do_not_depend_on_its_size(
 @pytest.mark.parametrize(
     ("network", "loss", "rounds", "message"),
     [
-        (SPIKING, CrossEntropy(), 1, "CrossEntropy for a network of type SNN"),
-        (ANN(SPIKING.architecture), SpikeCountMSE(10), 1, "SpikeCountMSE for a network of type"),
+        (ANN(SPIKING.architecture), SpikeCountMSE(10), 1, "SpikeCountMSE of the values of an ANN"),
         (SPIKING, SpikeCountMSE(10), 0, "rounds = 0"),
         (ANN(Architecture((100, 10))), CrossEntropy(), 1, "784 pixels"),
         (ANN(Architecture((784, 7))), CrossEntropy(), 1, "10 classes"),

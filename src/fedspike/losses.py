@@ -9,11 +9,20 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.kernels.passes import Wanted
+from fedspike.readouts import ReadOut, SpikeCount
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Softmax cross-entropy, the founding study's loss for the ANN."""
+    """Softmax cross-entropy: of an ANN's values, the founding study's loss for it, or of any read-out.
+
+    Of counts: CE(sum_t S[t], y); of membranes: CE(mean_t U[t], y); of first spikes: CE(-time, y).
+
+    >>> scores, labels = torch.tensor([[[0.0, 0.0, 0.0, 0.0]]]), torch.tensor([[1]])
+    >>> present = torch.tensor([[True]])
+    >>> CrossEntropy()(scores, labels, present).exp(), CrossEntropy().gradient(scores, labels, present)
+    (tensor([4.]), tensor([[[ 0.2500, -0.7500,  0.2500,  0.2500]]]))
+    """
 
     def __call__(
         self,
@@ -31,6 +40,17 @@ class CrossEntropy:
         """The same for compiled kernels."""
         del classes
         return Wanted("cross entropy", labels)
+
+    def gradient(
+        self,
+        scores: Float[Tensor, "client batch class"],
+        labels: Int64[Tensor, "client batch"],
+        present: Bool[Tensor, "client batch"],
+    ) -> Float[Tensor, "client batch class"]:
+        """The gradient by hand: dL/dscores = (softmax(scores) - onehot(label)) / n, of n samples present."""
+        onehot = torch.zeros_like(scores).scatter_(2, labels.unsqueeze(2), 1)
+        share = present.to(scores.dtype) / present.sum(1, keepdim=True)
+        return (scores.softmax(2) - onehot) * share.unsqueeze(2)
 
 
 @dataclass(frozen=True)
@@ -87,6 +107,27 @@ class SpikeCountMSE:
 
 
 Loss = CrossEntropy | SpikeCountMSE
+
+
+def check_read_out(loss: Loss, read_out: ReadOut | None) -> None:
+    """Raise InputError unless the loss is meant for these scores; without a read-out, an ANN's values.
+
+    >>> from fedspike.readouts import FirstSpike
+    >>> check_read_out(CrossEntropy(), FirstSpike())
+    >>> check_read_out(SpikeCountMSE(time_steps=10), FirstSpike())
+    Traceback (most recent call last):
+    fedspike.errors.InputError: SpikeCountMSE of FirstSpike
+      expected: spike counts, which are what it has targets for
+      fix: take CrossEntropy as the loss, or SpikeCount as the read-out
+    """
+    if isinstance(loss, SpikeCountMSE) and not isinstance(read_out, SpikeCount):
+        other = "the values of an ANN" if read_out is None else type(read_out).__name__
+        network = "an SNN" if read_out is None else "SpikeCount as the read-out"
+        raise InputError(
+            f"{type(loss).__name__} of {other}",
+            expected="spike counts, which are what it has targets for",
+            fix=f"take CrossEntropy as the loss, or {network}",
+        )
 
 
 def mean(

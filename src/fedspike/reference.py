@@ -20,10 +20,13 @@ from fedspike.algorithms import Algorithm, Tree
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address
 from fedspike.energy.counts import Activity
+from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE
 from fedspike.networks import ANN, SNN, Parameters
+from fedspike.neurons import LIF
 from fedspike.randomness import stream
+from fedspike.readouts import SpikeCount
 from fedspike.training import SGD, LocalTraining
 
 
@@ -70,6 +73,12 @@ class SpikingNetwork(nn.Module):
     def __init__(self, network: SNN) -> None:
         super().__init__()
         neuron = network.neuron
+        if not isinstance(neuron, LIF) or not isinstance(network.read_out, SpikeCount):
+            raise InputError(
+                f"{type(neuron).__name__} with {type(network.read_out).__name__} in the reference",
+                expected="the founding study's network: LIF neurons whose spikes are counted",
+                fix="ask the simulator, which has all of them",
+            )
         # As float64, or snnTorch would round them to float32 once and for all.
         beta, threshold = torch.tensor([neuron.beta, neuron.threshold], dtype=torch.float64)
         for name, (inputs, outputs) in network.architecture.sizes.items():
@@ -130,7 +139,7 @@ def federated_learning(
     """The study's loop: send, train every client in turn, average, test."""
     images = torch.from_numpy(dataset.x_train).flatten(1).to(dtype)
     labels = torch.from_numpy(dataset.y_train)
-    initial = network.architecture.init(stream(seed, "init"))
+    initial = network.init(stream(seed, "init"))
     server = algorithm.start_server({name: w.to(dtype) for name, w in initial.items()})
     memories: dict[int, Tree] = {}
 

@@ -26,7 +26,7 @@ from fedspike.encoding import Address
 from fedspike.energy.counts import Activity, Operations, forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
-from fedspike.losses import SpikeCountMSE
+from fedspike.losses import SpikeCountMSE, check_read_out
 from fedspike.networks import SNN, Batch, Network, Parameters
 from fedspike.randomness import stream
 from fedspike.training import SGD, LocalTraining
@@ -128,7 +128,7 @@ def simulate(
     train_set = _samples(dataset.x_train, dataset.y_train, dtype, device)
     test_set = _samples(dataset.x_test, dataset.y_test, dtype, device)
     if state is None:
-        model = network.architecture.init(stream(seed, "init"))
+        model = network.init(stream(seed, "init"))
         model = {name: weight.to(dtype) for name, weight in model.items()}
         state = State(round=0, server=algorithm.start_server(model), clients={})
 
@@ -310,7 +310,7 @@ def _check(
         raise InputError(
             f"rounds = {rounds}", expected="a whole number >= 1", fix="set rounds = 100"
         )
-    if (layers[0], layers[-1]) != (pixels, dataset.classes):
+    if not network.takes(pixels) or layers[-1] != dataset.classes:
         raise InputError(
             f"a network of layers {layers} for data of {pixels} pixels and {dataset.classes} classes",
             expected="as many inputs as pixels and as many outputs as classes",
@@ -323,12 +323,7 @@ def _check(
             expected="shards made from this data set's labels",
             fix="make the partition again from dataset.y_train",
         )
-    if isinstance(network, SNN) != isinstance(training.loss, SpikeCountMSE):
-        raise InputError(
-            f"{type(training.loss).__name__} for a network of type {type(network).__name__}",
-            expected="CrossEntropy for an ANN, SpikeCountMSE for an SNN",
-            fix="exchange the loss in LocalTraining",
-        )
+    check_read_out(training.loss, network.read_out if isinstance(network, SNN) else None)
     if isinstance(network, SNN) and isinstance(training.loss, SpikeCountMSE):
         steps, targets_for = network.code.time_steps, training.loss.time_steps
         if steps != targets_for:

@@ -226,7 +226,7 @@ def learn(
     network: Network, loss: Loss, parameters: Parameters, batch: Batch
 ) -> tuple[Forward, Float[Tensor, " client"], Parameters]:
     """Forward pass, mean loss and gradients of one minibatch of every client."""
-    if isinstance(network, ANN | SNN) and packed.can_take(batch.pixels):
+    if isinstance(network, ANN | SNN) and network.passes(batch):
         wanted = loss.wanted(batch.labels, network.architecture.layers[-1])
         learned = network.compiled(parameters, batch, wanted)
         return learned.forward, mean(learned.losses, batch.present), learned.gradients

@@ -39,6 +39,7 @@ class BurstCode:
 
     step_weights: ClassVar[None] = None
     binary: ClassVar[bool] = True
+    moving: ClassVar[bool] = False
     spikes = table.spikes
     packed = table.packed
 

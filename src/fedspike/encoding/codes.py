@@ -1,8 +1,8 @@
 """All codes, for whoever takes any of them.
 
 Each has `time_steps` and `spikes(pixels, address)`; `binary`, whether these are spikes or numbers; where they
-are, `packed(pixels, address)`, the same spikes as bits; and `step_weights`, by which the first layer's
-synaptic input is weighted at every step, or None.
+are, `packed(pixels, address)`, the same spikes as bits; `step_weights`, by which the first layer's
+synaptic input is weighted at every step, or None; and `moving`, whether it takes T frames for a sample, too.
 """
 
 from fedspike.encoding import table

@@ -41,6 +41,7 @@ class DeltaCode:
 
     step_weights: ClassVar[None] = None
     binary: ClassVar[bool] = True
+    moving: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.time_steps < 1:

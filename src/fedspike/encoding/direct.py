@@ -35,6 +35,7 @@ class DirectCode:
 
     step_weights: ClassVar[None] = None
     binary: ClassVar[bool] = False
+    moving: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.time_steps < 1:

@@ -42,6 +42,7 @@ class LatencyCode:
 
     step_weights: ClassVar[None] = None
     binary: ClassVar[bool] = True
+    moving: ClassVar[bool] = False
     spikes = table.spikes
     packed = table.packed
 

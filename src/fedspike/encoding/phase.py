@@ -36,6 +36,7 @@ class PhaseCode:
     period: int = 8
 
     binary: ClassVar[bool] = True
+    moving: ClassVar[bool] = False
     spikes = table.spikes
     packed = table.packed
 

@@ -49,6 +49,7 @@ class RateCode:
 
     step_weights: ClassVar[None] = None
     binary: ClassVar[bool] = True
+    moving: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.time_steps < 1:

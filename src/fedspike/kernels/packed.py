@@ -59,13 +59,14 @@ def can_take(pixels: Tensor) -> bool:
     if not computes_on(pixels.device.type):
         return False
     if pixels.dtype != torch.float32:
-        _log_once(f"plain torch computes, several times slower: {pixels.dtype} is not float32")
+        log_once(f"plain torch computes, several times slower: {pixels.dtype} is not float32")
         return False
     return True
 
 
 @cache
-def _log_once(message: str) -> None:
+def log_once(message: str) -> None:
+    """Warn, the first time that this is said in a process."""
     logging.getLogger("fedspike").warning(message)
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.kernels import packed, passes
+from fedspike.kernels.passes import Wanted
 from fedspike.networks.architecture import Architecture, Parameters
 from fedspike.networks.batch import Batch, Forward, Learned, count
 
@@ -24,18 +26,30 @@ class ANN:
 
     architecture: Architecture
 
+    def init(self, generator: np.random.Generator) -> Parameters:
+        """Initial weights and biases; see `Architecture.init`."""
+        return self.architecture.init(generator)
+
+    def takes(self, pixels: int) -> bool:
+        """Whether samples of so many numbers fit."""
+        return pixels == self.architecture.layers[0]
+
+    def passes(self, batch: Batch) -> bool:
+        """Whether `compiled` takes this batch."""
+        return packed.can_take(batch.pixels)
+
     def bytes_per_sample(self, device: str) -> int:
         """Memory of a training step, about: every value and its gradient; compiled, next to nothing."""
         return 0 if packed.computes_on(device) else 8 * sum(self.architecture.layers)
 
     def run(self, parameters: Parameters, batch: Batch) -> Forward:
         """From pixels to scores: the values of the output layer, before any softmax."""
-        if packed.can_take(batch.pixels) and not torch.is_grad_enabled():
+        if self.passes(batch) and not torch.is_grad_enabled():
             return self.compiled(parameters, batch).forward
         return _forward(self.architecture, parameters, batch.x, batch.present, torch.relu_)
 
     def compiled(
-        self, parameters: Parameters, batch: Batch, wanted: passes.Wanted | None = None
+        self, parameters: Parameters, batch: Batch, wanted: Wanted | None = None
     ) -> Learned:
         """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too."""
         layers = self.architecture.stacked(parameters)
@@ -79,6 +93,14 @@ class QANN:
             raise InputError(
                 f"ceiling = {self.ceiling}", expected="a finite number > 0", fix="4.0 is usual"
             )
+
+    def init(self, generator: np.random.Generator) -> Parameters:
+        """Initial weights and biases; see `Architecture.init`."""
+        return self.architecture.init(generator)
+
+    def takes(self, pixels: int) -> bool:
+        """Whether samples of so many numbers fit."""
+        return pixels == self.architecture.layers[0]
 
     def bytes_per_sample(self, device: str) -> int:
         """Memory of a training step, about: every value before and after rounding, and its gradient."""

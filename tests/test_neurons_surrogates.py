@@ -1,0 +1,117 @@
+"""Every surrogate against its own smooth function, snnTorch's and SpikingJelly's."""
+
+import math
+
+import pytest
+import snntorch.surrogate
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from spikingjelly.activation_based import surrogate as spikingjelly
+from torch import Tensor
+
+from fedspike.errors import InputError
+from fedspike.neurons import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
+from fedspike.neurons.surrogates import fire
+
+KINDS = [Atan, FastSigmoid, Sigmoid, Triangular]
+steepness = st.floats(0.2, 30)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(k=steepness)
+def test_the_derivative_is_the_slope_of_the_smooth_function(
+    kind: type[Surrogate], k: float
+) -> None:
+    """Central differences: their error is h^2/6 times the third derivative, which is below 16 k^3.
+
+    At a kink of the derivative it is h/2 times the jump of the second, which is k^2.
+    """
+    surrogate, h = kind(k), 1e-6 / k
+    x = torch.linspace(-3, 3, 211, dtype=torch.float64)
+    slope = (surrogate.smooth(x + h) - surrogate.smooth(x - h)) / (2 * h)
+    torch.testing.assert_close(surrogate.derivative(x), slope, rtol=1e-6, atol=2e-6 * k)
+
+
+@pytest.mark.parametrize("surrogate", [Atan(), Sigmoid(), Triangular()])
+def test_the_smooth_function_goes_from_0_to_1_as_the_step_does(surrogate: Surrogate) -> None:
+    x = torch.linspace(-1e5, 1e5, 2001, dtype=torch.float64)
+    smooth = surrogate.smooth(x)
+    assert (smooth.diff() >= 0).all()
+    assert float(surrogate.smooth(torch.zeros(()))) == 0.5
+    torch.testing.assert_close(
+        smooth[[0, -1]], torch.tensor([0.0, 1.0]).double(), rtol=0, atol=1e-5
+    )
+
+
+def slopes(function: object, x: Tensor) -> Tensor:
+    """What autograd finds for a spike function of another library, in float64."""
+    x = x.clone().requires_grad_()
+    assert callable(function)
+    (gradient,) = torch.autograd.grad(function(x).sum(), x)
+    return gradient.double()
+
+
+X = torch.linspace(-1.5, 1.5, 97, dtype=torch.float64)
+
+
+@given(k=steepness)
+def test_derivatives_are_snntorchs(k: float) -> None:
+    """To float32 rounding: whatever goes in, its spikes are float32."""
+    for ours, theirs in (
+        (Atan(k), snntorch.surrogate.atan(alpha=k)),
+        (FastSigmoid(k), snntorch.surrogate.fast_sigmoid(slope=k)),
+        (Sigmoid(k), snntorch.surrogate.sigmoid(slope=k)),
+    ):
+        torch.testing.assert_close(ours.derivative(X), slopes(theirs, X), rtol=2e-7, atol=1e-12)
+
+
+def test_the_usual_parameters_are_snntorchs() -> None:
+    for ours, theirs in (
+        (Atan(), snntorch.surrogate.atan()),
+        (FastSigmoid(), snntorch.surrogate.fast_sigmoid()),
+        (Sigmoid(), snntorch.surrogate.sigmoid()),
+    ):
+        torch.testing.assert_close(ours.derivative(X), slopes(theirs, X), rtol=2e-7, atol=1e-12)
+
+
+@given(k=steepness)
+def test_derivatives_are_spikingjellys(k: float) -> None:
+    """Its soft sign has the factor k/2 with which the smooth function rises by 1."""
+    for ours, theirs in (
+        (Atan(k).derivative(X), spikingjelly.ATan(alpha=k)),
+        (FastSigmoid(k).derivative(X) * k / 2, spikingjelly.SoftSign(alpha=k)),
+        (Sigmoid(k).derivative(X), spikingjelly.Sigmoid(alpha=k)),
+        (Triangular(k).derivative(X), spikingjelly.PiecewiseQuadratic(alpha=k)),
+    ):
+        torch.testing.assert_close(ours, slopes(theirs, X), rtol=1e-9, atol=1e-12)
+
+
+def test_snntorchs_triangular_is_another_thing() -> None:
+    """What the docstring says of it: the slope of a triangle, so the sign changes at the threshold."""
+    theirs = slopes(snntorch.surrogate.triangular(), torch.tensor([-0.5, 0.5]))
+    assert theirs.tolist() == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_far_from_the_threshold_the_derivative_is_a_number(kind: type[Surrogate]) -> None:
+    """snnTorch's sigmoid is not: exp(25 * 100) is infinite."""
+    far = kind().derivative(torch.tensor([-100.0, 100.0]))
+    assert ((far >= 0) & (far < 1e-4)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_spike_is_a_step_forward_and_the_surrogate_backward(kind: type[Surrogate]) -> None:
+    x = torch.tensor([-1.0, -0.01, 0.0, 0.01, 1.0], dtype=torch.float64, requires_grad=True)
+    spikes = fire(x, kind())
+    upstream = torch.tensor([1.0, -2.0, 3.0, 0.0, 0.5], dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(spikes, x, upstream)
+    assert spikes.tolist() == [0, 0, 0, 1, 1], "exactly at threshold nothing fires"
+    assert torch.equal(gradient, upstream * kind().derivative(x.detach()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [0.0, -1.0, math.inf, math.nan])
+def test_impossible_surrogates(kind: type[Surrogate], k: float) -> None:
+    with pytest.raises(InputError, match=rf"(alpha|slope) = {k}"):
+        kind(k)
