@@ -86,6 +86,12 @@ def test_float64_pixels_give_the_same_spikes() -> None:
     assert torch.equal(single.double(), double)
 
 
+@pytest.mark.parametrize("wrong", [-0.001, 1.001, math.nan])
+def test_a_probability_outside_0_to_1(wrong: float) -> None:
+    with pytest.raises(InputError, match="intensities from 0 to 1"):
+        RateCode(2).spikes(torch.tensor([[[0.5, wrong]]]), address(0))
+
+
 @pytest.mark.parametrize("steps", [0, -3])
 def test_no_time_steps(steps: int) -> None:
     with pytest.raises(InputError, match=f"time_steps = {steps}"):

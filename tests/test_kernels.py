@@ -14,10 +14,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from fedspike import kernels
-from fedspike.encoding import Address, RateCode
+from fedspike.encoding import (
+    Address,
+    BinaryCode,
+    BurstCode,
+    DeltaCode,
+    LatencyCode,
+    PhaseCode,
+    RateCode,
+)
 from fedspike.kernels import packed
 from fedspike.kernels.packed import PackedSpikes
 from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
@@ -58,6 +67,33 @@ def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
     assert torch.equal(bits.counts(), plain.sum(0).long())
     padding = np.unpackbits(bits.trains.numpy().view(np.uint8), axis=3, bitorder="little")
     assert not padding[..., size["time"] :].any()
+
+
+TABULATED: list[BinaryCode] = [
+    *(LatencyCode(2), LatencyCode(63), LatencyCode(64), LatencyCode(130, "logarithmic")),
+    *(PhaseCode(16, period=16), PhaseCode(65), BurstCode(50), DeltaCode(1), DeltaCode(129)),
+]
+
+
+@given(
+    arrays(np.float32, (2, 3, 7), elements=st.floats(0, 1, width=32)), st.sampled_from(TABULATED)
+)
+def test_looked_up_spikes_are_the_plain_ones(pixels: np.ndarray, code: BinaryCode) -> None:
+    """PhaseCode(16, period=16) shows the level itself; between two of them is where rounding could differ."""
+    pixels[1] = (pixels[1] * 65535).round().clip(0, 65534) / 65535 + np.float32(0.5 / 65535)
+    x, address = torch.from_numpy(pixels), Address(0, "encode", 1, (0, 1), (0, 0))
+    plain, bits = code.spikes(x, address), code.packed(x, address)
+    assert torch.equal(bits.dense(), plain)
+    padding = np.unpackbits(bits.trains.numpy().view(np.uint8), axis=3, bitorder="little")
+    assert not padding[..., code.time_steps :].any()
+
+
+def test_looked_up_pixels_that_are_no_intensities_get_the_nearer_end() -> None:
+    """Never memory beside the table; a data set refuses them before."""
+    wrong = torch.tensor([-1e30, -0.1, np.nan, 1.1, 1e30, np.inf])
+    address = Address(0, "encode", 1, (0,), (0,))
+    bits = PhaseCode(16, period=16).packed(wrong.reshape(1, 1, 6), address)
+    assert bits.counts().flatten().tolist() == [0, 0, 0, 16, 16, 16]
 
 
 @given(sizes)
@@ -306,9 +342,8 @@ def test_neither_threads_nor_instruction_sets_change_a_bit() -> None:
 def bits_of_a_step(clients: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(clients, 6, 70, generator=generator)
-    spikes = RateCode(50).packed(
-        pixels, Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
-    )
+    address = Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
+    spikes, burst = RateCode(50).packed(pixels, address), BurstCode(65).packed(pixels, address)
     weight = torch.randn(clients, 33, 70, generator=generator).requires_grad_()
     inner = torch.randn(clients, 9, 33, generator=generator).requires_grad_()
     biases = [torch.zeros(clients, 33), torch.zeros(clients, 9)]
@@ -317,7 +352,7 @@ def bits_of_a_step(clients: int) -> list[torch.Tensor]:
     output.scores().square().sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None
     assert inner.grad is not None
-    separate = [spikes.trains, hidden.trains, weight.grad, inner.grad]
+    separate = [spikes.trains, burst.trains, hidden.trains, weight.grad, inner.grad]
     return [*separate, *bits_of_a_pass(SNN, clients)]
 
 
@@ -380,6 +415,19 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
     membrane = np.zeros((2, 3, 4, 5), np.float32)
     with pytest.raises(ValueError, match="lif"):
         kernels.compiled.lif(membrane, (0.9, 1.0, "zero"), membrane, trains, 1)
+    table = np.zeros((65536, 2), np.int64)
+    bits = np.zeros((2, 5, 64, 2), np.int64)
+    lookup = kernels.compiled.lookup
+    lookup(weight, table, 65, bits, 1)
+    for steps, held, into in (
+        (64, table, bits),
+        (65, table[:65535], bits),
+        (65, table[:, :1].copy(), bits),
+        (65, table, bits[:, :4].copy()),
+        (0, table[:, :0].copy(), bits[..., :0].copy()),
+    ):
+        with pytest.raises(ValueError, match="lookup"):
+            lookup(weight, held, steps, into, 1)
     few = np.zeros(2, np.int64)
     with pytest.raises(ValueError, match="rate"):
         kernels.compiled.rate(weight, 0, 0, 1, few, few, 0, trains, 1)

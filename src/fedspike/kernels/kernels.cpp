@@ -9,6 +9,6 @@
 #define EXPAND(isa) NAMED(isa)
 
 namespace fedspike {
-extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate,        linear,  linear_gradient, linear_through, lif,
-                                             lif_adjoint, spiking, conventional,    adam};
+extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate, lookup,      linear,  linear_gradient, linear_through,
+                                             lif,  lif_adjoint, spiking, conventional,    adam};
 }

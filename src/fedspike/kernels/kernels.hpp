@@ -10,6 +10,8 @@
 
 namespace fedspike {
 
+constexpr int64_t LEVELS = 65536;  // that a pixel has in a table, see lookup.hpp
+
 struct Shape {
     int64_t clients, samples, steps, neurons;
     int64_t words() const { return (steps + 63) / 64; }
@@ -68,6 +70,8 @@ struct Kernels {
     // Rate code, as encoding.RateCode.
     void (*rate)(Shape, const float *pixels, const uint64_t key[2], uint64_t round, const int64_t *clients,
                  const int64_t *first_samples, uint64_t *trains);
+    // The codes without randomness, as encoding.table: table[level][word] has the train of every level of a pixel.
+    void (*lookup)(Shape, const float *pixels, const uint64_t *table, uint64_t *trains);
     // currents[step][o] = bias[o] + sum over i that fire of weight[o][i]
     void (*linear)(Shape in, int64_t outputs, const uint64_t *trains, const float *weight, const float *bias,
                    float *currents);

@@ -110,6 +110,16 @@ void rate(Array<const float, 3> pixels, uint64_t key0, uint64_t key1, uint64_t r
     kernels.rate(s, pixels.data(), key, round, clients.data(), first_samples.data(), words(trains));
 }
 
+void lookup(Array<const float, 3> pixels, Array<const int64_t, 2> table, int64_t steps, Bits trains, int threads) {
+    const Shape s{(int64_t)pixels.shape(0), (int64_t)pixels.shape(1), steps, (int64_t)pixels.shape(2)};
+    demand(steps >= 1 && holds(s, trains), "lookup: trains do not fit the pixels");
+    demand((int64_t)table.shape(0) == LEVELS && (int64_t)table.shape(1) == s.words(),
+           "lookup: a table has a row for each of 65,536 levels, as long as a train");
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.lookup(s, pixels.data(), reinterpret_cast<const uint64_t *>(table.data()), words(trains));
+}
+
 template <typename W, typename B>
 bool fits(const Shape &in, const Shape &out, const W &weight, const B &bias) {
     return (int64_t)weight.shape(0) == in.clients && (int64_t)weight.shape(1) == out.neurons &&
@@ -324,6 +334,7 @@ NB_MODULE(_kernels, m) {
     m.attr("instruction_set") = sets.front().first;
     m.def("use_instruction_set", &use_instruction_set);  // for tests; all give the same bits
     m.def("rate", &rate);
+    m.def("lookup", &lookup);
     m.def("linear", &linear);
     m.def("linear_gradient", &linear_gradient);
     m.def("linear_through", &linear_through);

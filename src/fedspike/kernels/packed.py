@@ -1,8 +1,9 @@
 """Spikes as bits, and the event-driven operators on them.
 
 The operators are torch custom operators with gradients, each equal to a plain-torch function: `rate` to
-`encoding.RateCode.spikes`, `linear` to a matrix product, `lif` to `neurons.LIF.spikes`. Inside this room the
-axes are [client, batch, time, neuron], the order in which the kernels walk through memory.
+`encoding.RateCode.spikes`, `lookup` to the `spikes` of the codes without randomness, `linear` to a matrix
+product, `lif` to `neurons.LIF.spikes`. Inside this room the axes are [client, batch, time, neuron], the order
+in which the kernels walk through memory.
 """
 
 import logging
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fedspike import kernels
@@ -90,6 +91,27 @@ def rate(
         torch.get_num_threads(),
     )
     return PackedSpikes(trains, time_steps)
+
+
+def lookup(
+    pixels: Float[Tensor, "client batch pixel"],
+    table: Int64[Tensor, "65536 word"],
+    time_steps: int,
+) -> PackedSpikes:
+    """The trains that a table holds for each level q = floor(65535 x + 1/2) of a pixel x."""
+    clients, batch, size = pixels.shape
+    trains = _empty(clients, batch, size, time_steps)
+    compiled.lookup(
+        array(pixels), table.numpy(), time_steps, trains.numpy(), torch.get_num_threads()
+    )
+    return PackedSpikes(trains, time_steps)
+
+
+def words(spikes: Bool[Tensor, "*place time"]) -> Int64[Tensor, "*place word"]:
+    """Spike trains as bits, as `PackedSpikes` has them."""
+    padded = torch.nn.functional.pad(spikes, (0, -spikes.shape[-1] % 64))
+    bits = np.packbits(padded.contiguous().numpy(), axis=-1, bitorder="little")
+    return torch.from_numpy(bits.view(np.int64))
 
 
 def linear(

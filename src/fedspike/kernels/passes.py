@@ -6,6 +6,7 @@ that these passes must equal are `forward` of the networks, with autograd.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -19,14 +20,20 @@ Layers = list[tuple[Float[Tensor, "client _output _input"], Float[Tensor, "clien
 
 @dataclass(frozen=True)
 class Code:
-    """How pixels become what enters the first layer: `kind` "rate" draws spikes at an address."""
+    """How pixels become what enters the first layer.
+
+    `kind` "rate" draws spikes at an address; "table" looks trains up, as `packed.lookup`; "direct" lets
+    the pixels themselves in, at every step. `step_weights` are those of `encoding.PhaseCode`.
+    """
 
     kind: str
     time_steps: int
-    key: tuple[int, int]
     round: int
     clients: tuple[int, ...]
     first_samples: tuple[int, ...]
+    key: tuple[int, int] = (0, 0)
+    table: Int64[Tensor, "65536 word"] | None = None
+    step_weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,25 +82,31 @@ def spiking(
     code: Code,
     neuron: tuple[float, float, str],
     layers: Layers,
+    *,
+    integrates: bool = False,
     wanted: Wanted | None = None,
 ) -> Passed:
-    """Linear layers with LIF neurons, (beta, threshold, reset); scores are the spikes of the last layer."""
+    """Linear layers with LIF neurons, (beta, threshold, reset).
+
+    Scores are the spikes of the last layer or, if it `integrates`, the means of its membranes, which then
+    never fire.
+    """
     passed = _room(positions, layers, wanted)
     encoding = (
         code.kind,
         code.time_steps,
         *code.key,
         code.round,
-        array(torch.tensor(code.clients)),
-        array(torch.tensor(code.first_samples)),
-        None,
-        None,
+        np.array(code.clients, np.int64),
+        np.array(code.first_samples, np.int64),
+        None if code.table is None else code.table.numpy(),
+        None if code.step_weights is None else np.array(code.step_weights, np.float32),
     )
     compiled.spiking(
         (array(pixels), array(positions)),
         encoding,
         neuron,
-        False,
+        integrates,
         *_arrays(layers, wanted, passed),
         torch.get_num_threads(),
     )

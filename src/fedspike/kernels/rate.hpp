@@ -99,12 +99,12 @@ void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at
 }
 
 // Room to encode one sample after the other.
-struct Encoder {
+struct Draw {
     Open open;
     std::vector<uint16_t> limits;
-    explicit Encoder(int64_t pixels) : open(pixels), limits(pixels) {}
+    explicit Draw(int64_t pixels) : open(pixels), limits(pixels) {}
 
-    void rate(const Shape &s, const float *image, const uint64_t key[2], uint64_t round, uint64_t client,
+    void operator()(const Shape &s, const float *image, const uint64_t key[2], uint64_t round, uint64_t client,
               uint64_t sample, uint64_t *trains) {
         const Words zero = {};
         for (int64_t i = 0; i < s.neurons; ++i) {
@@ -120,21 +120,13 @@ void rate(Shape s, const float *pixels, const uint64_t key[2], uint64_t round, c
           const int64_t *first_samples, uint64_t *trains) {
 #pragma omp parallel
     {
-        Encoder encoder(s.neurons);
+        Draw draw(s.neurons);
 #pragma omp for schedule(dynamic, 8)
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const int64_t k = item / s.samples;
-            encoder.rate(s, pixels + item * s.neurons, key, round, clients[k], first_samples[k] + item % s.samples,
-                         trains + item * s.neurons * s.words());
+            draw(s, pixels + item * s.neurons, key, round, clients[k], first_samples[k] + item % s.samples,
+                 trains + item * s.neurons * s.words());
         }
-    }
-}
-
-// Codes without chance: a pixel's train, from a table of 65,536 levels.
-inline void look_up(const Shape &s, const float *image, const uint64_t *table, uint64_t *trains) {
-    for (int64_t i = 0; i < s.neurons; ++i) {
-        const float level = std::nearbyint(65535.0f * std::min(std::max(image[i], 0.0f), 1.0f));
-        std::copy_n(table + (int64_t)level * s.words(), s.words(), trains + i * s.words());
     }
 }
 

@@ -4,6 +4,7 @@
 #include "affine.hpp"
 #include "learning.hpp"
 #include "lif.hpp"
+#include "lookup.hpp"
 #include "loss.hpp"
 #include "rate.hpp"
 
@@ -79,9 +80,10 @@ struct Spiking {
         std::vector<Floats> membrane;
         Floats flow;  // currents on the way there, dL/dS on the way back
         std::vector<uint64_t> fired;
-        Encoder encoder;
+        Draw draw;
+        Lookup look_up;
 
-        explicit Scratch(const Spiking &p) : encoder(p.batch.inputs) {
+        explicit Scratch(const Spiking &p) : draw(p.batch.inputs), look_up(p.batch.inputs) {
             size_t widest = 0;
             for (const Layer &layer : p.layers) {
                 membrane.emplace_back(p.code.steps * whole_vectors(layer.outputs));
@@ -113,7 +115,7 @@ struct Spiking {
                 for (int64_t t = 0; t < code.steps; ++t)
                     std::copy_n(&driven[b * width], width, &scratch.flow[t * width]);
             } else {
-                encode(item, trace.x[b], scratch.encoder, sample.fired[0].data());
+                encode(item, trace.x[b], scratch, sample.fired[0].data());
             }
             forward(item, client, scratch, sample, score);
             if (learns()) back(item, client, scratch, sample, score);
@@ -126,13 +128,10 @@ struct Spiking {
         if (learns()) loss.losses[item] = 0;
     }
 
-    void encode(int64_t item, const float *image, Encoder &encoder, uint64_t *trains) const {
-        const int64_t k = item / batch.samples;
-        if (code.kind == Code::rate)
-            encoder.rate(in(0), image, code.key, code.round, code.clients[k],
-                         code.first_samples[k] + item % batch.samples, trains);
-        else
-            look_up(in(0), image, code.trains, trains);
+    void encode(int64_t item, const float *image, Scratch &scratch, uint64_t *trains) const {
+        if (code.kind == Code::table) return scratch.look_up(in(0), image, code.trains, trains);
+        const int64_t k = item / batch.samples, sample = code.first_samples[k] + item % batch.samples;
+        scratch.draw(in(0), image, code.key, code.round, code.clients[k], sample, trains);
     }
 
     void forward(int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,

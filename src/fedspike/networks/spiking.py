@@ -9,14 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fedspike.encoding import RateCode
+from fedspike.encoding import RateCode, entry
 from fedspike.kernels import packed, passes
 from fedspike.kernels.packed import PackedSpikes
 from fedspike.networks.architecture import Architecture, Parameters
 from fedspike.networks.batch import Batch, Forward, Learned, count
 from fedspike.networks.conventional import linear
 from fedspike.neurons import LIF
-from fedspike.randomness import key
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,9 @@ class SNN:
 
         Autograd gives the same through `run`; here no membrane leaves the processor's cache.
         """
-        at = batch.address
-        code = passes.Code(
-            *("rate", self.code.time_steps, key(at.seed, at.purpose)),
-            *(at.round, at.clients, at.first_samples),
-        )
+        code = entry(self.code, batch.address)
         neuron, layers = self.neuron.for_kernels(), self.architecture.stacked(parameters)
-        passed = passes.spiking(batch.pixels, batch.positions, code, neuron, layers, wanted)
+        passed = passes.spiking(batch.pixels, batch.positions, code, neuron, layers, wanted=wanted)
         events_in = dict(zip(self.architecture.names, passed.events.sum(2), strict=True))
         forward = _read_out(passed.scores, events_in, batch.present)
         return Learned(forward, passed.losses, self.architecture.named(passed.gradients))

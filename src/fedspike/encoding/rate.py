@@ -1,20 +1,18 @@
-"""Pixels to spikes.
-
-A code is a frozen description with one function, `spikes(pixels, address)`. Which spikes come out
-depends on the pixels and on the address alone, so that every engine, every order of work and every
-resumed run sees the same ones.
-"""
+"""The rate code: the brighter a pixel, the more often it spikes, at random."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt64
 from torch import Tensor
 
+from fedspike.encoding.address import Address
+from fedspike.encoding.pixels import demand_intensities
 from fedspike.errors import InputError
 from fedspike.kernels import gpu, packed
 from fedspike.kernels.packed import PackedSpikes
@@ -24,21 +22,6 @@ _threads = ThreadPoolExecutor(
     os.cpu_count()
 )  # NumPy draws and compares outside the interpreter lock
 _BLOCK = 16  # samples that one thread draws in one go
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a batch stands in the experiment: the address of its random spikes.
-
-    `first_samples` says for each client how many samples it was shown before in this round: the k-th
-    sample shown to a client gets the same spikes whatever the batch size.
-    """
-
-    seed: int
-    purpose: str
-    round: int
-    clients: tuple[int, ...]
-    first_samples: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +47,9 @@ class RateCode:
 
     time_steps: int
 
+    step_weights: ClassVar[None] = None
+    binary: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if self.time_steps < 1:
             raise InputError(
@@ -86,7 +72,10 @@ class RateCode:
     def spikes(
         self, pixels: Float[Tensor, "client batch pixel"], address: Address
     ) -> Float[Tensor, "time client batch pixel"]:
-        """Draw the spikes of one batch, as 0.0 and 1.0 in the type of `pixels` (in [0, 1])."""
+        """Draw the spikes of one batch, as 0.0 and 1.0 in the type of `pixels`.
+
+        Raises InputError where a pixel is not in [0, 1]; a GPU does not wait for that to be known.
+        """
         if pixels.is_cuda and gpu.AVAILABLE:
             philox = key(address.seed, address.purpose)
             return gpu.rate(
@@ -97,6 +86,7 @@ class RateCode:
                 address.first_samples,
                 self.time_steps,
             )
+        demand_intensities(pixels)
         clients, batch, size = pixels.shape
         groups = -(-self.time_steps // 64)
         q = (pixels.cpu().double() * 65536).round_().sub_(1).clamp_(0, 65535).numpy()
