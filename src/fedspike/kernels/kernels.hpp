@@ -81,7 +81,7 @@ struct Kernels {
                             float *bias);
     // dL/dspikes[step][i] = sum over o of delta[step][o] weight[o][i]
     void (*linear_through)(Shape in, int64_t outputs, const float *weight, const float *delta, float *into_inputs);
-    // The recurrence of neurons.py through all steps, from rest.
+    // The recurrence of neurons/lif.py through all steps, from rest.
     void (*lif)(Shape, Neuron, const float *currents, float *membrane, uint64_t *trains);
     // Its adjoint: dL/dI from dL/dS.
     void (*lif_adjoint)(Shape, Neuron, const float *membrane, const float *into_spikes, float *gradient);

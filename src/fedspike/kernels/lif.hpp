@@ -1,4 +1,4 @@
-// Leaky integrate-and-fire neurons, all time steps in one pass, forward and backward; the equations of neurons.py.
+// Leaky integrate-and-fire neurons, all time steps in one pass, forward and backward; the equations of neurons/lif.py.
 // Inside, rows of neurons are padded to whole vectors.
 #pragma once
 #include <vector>
