@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "guard": (),
     "simulation": (
         *("fleet", "algorithms", "guard", "energy.counts"),
-        *("training", "encoding", "networks", "readouts", "losses", "datasets"),  # to train and evaluate
+        *("training", "encoding", "networks", "readouts", "losses"),  # to train and evaluate
+        "datasets",
     ),
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": (

@@ -80,8 +80,8 @@ class Round:
     """What one round did.
 
     `activity` is what each client that took part did to train, and `tested` what the server did to test
-    the new model. `spikes` and `operations` are of the training, over all clients; there are no operations if a
-    module has layers that are not counted.
+    the new model. `spikes` and `operations` are of the training, over all clients; there are no operations
+    where a module has layers that are not counted.
     """
 
     number: int

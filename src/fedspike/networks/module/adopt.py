@@ -25,8 +25,8 @@ from fedspike.networks.module.watch import layer_of
 class Adopted:
     """The copy and its tensors by name.
 
-    `learned` are the parameters that require a gradient, `frozen` the names of the others. `kept` are those and
-    the buffers. `resting` are the names of snnTorch's membranes, empty before the first step of a batch.
+    `learned` are the parameters that require a gradient, `frozen` the names of the others. `kept` are those
+    and the buffers; `resting` are the names of snnTorch's membranes, empty before a batch's first step.
     """
 
     module: nn.Module
@@ -46,15 +46,16 @@ class Adopted:
 
 
 def adopted(module: nn.Module) -> Adopted:
-    """Copy a module, in the mode, training or evaluation, that it is in.
+    """Copy a module, in the mode that it is in, training or evaluation.
 
-    Raises InputError, naming the layer, where its scores would depend on chance or on the company in a batch.
+    Raises InputError where it cannot be copied, has nothing to learn, or has a layer, which is named, that
+    makes scores depend on chance or on the company in a batch.
     """
     _refuse(module)
     try:
         # Membranes hang on the pass that they are of, and such tensors refuse to be copied.
         cut = {id(buffer): buffer.detach().clone() for buffer in module.buffers()}
-        own = copy.deepcopy(module, memo=cut)
+        own = copy.deepcopy(module, memo=cut).cpu()
     except RuntimeError as error:
         raise InputError(
             f"a {type(module).__name__} that cannot be copied ({error})",
@@ -96,6 +97,7 @@ def without_rule(own: Adopted) -> dict[str, str]:
 
 
 def _is_leaky(neuron: nn.Module) -> bool:
+    """Whether it is the LIF neuron that the bill has; its relatives may have more state, or synapses."""
     return type(neuron) is sys.modules["snntorch"].Leaky
 
 

@@ -41,7 +41,7 @@ class Call:
     not_counted: tuple[str, ...]
 
     def outputs(self, tensors: Parameters, flow: Tensor) -> Tensor:
-        """What the module makes of [batch, ...] or, `timed`, [time, batch, ...]; the membranes in `tensors` move."""
+        """What it makes of [batch, ...] or, `timed`, [time, batch, ...]. Membranes in `tensors` move on."""
         if not self.stepped:
             return self._taken(functional_call(self.own.module, tensors, (flow,)))
         made, state = [], None
@@ -91,7 +91,7 @@ class Call:
 
 
 def _stacked(counts: Sequence[Counts]) -> Counts:
-    """A layer that a client's samples did not go through had no events."""
+    """Of all clients. A layer that a client's samples did not go through had no events."""
     nothing = {name: torch.zeros_like(number) for one in counts for name, number in one.items()}
     every = [nothing | dict(one) for one in counts]
     return {name: torch.stack([one[name] for one in every]) for name in nothing}

@@ -5,22 +5,24 @@
     module(spikes[t])            `stepped`: the same, one time step after the other
     module(spikes[t], state)     `stepped`, if forward has a second argument: returns (what came out, state)
 
-Samples have the shape that the module is written for: [batch, *shape], and [time, batch, *shape] with all time
-steps. The first state is None. In the place of what came out a module may return the pair that is usual in
-snnTorch, spikes and membranes; the read-out takes the one that it reads.
+Samples come in the shape that the module is written for: [batch, *shape], and [time, batch, *shape] with all
+time steps. The first state is None. In the place of what came out a module may return the pair that is usual
+in snnTorch, spikes and membranes; the read-out takes the one that it reads.
 
 The module is copied and stays as it is. Its parameters are what is learned, from the values on that they have
 there, and nothing else goes over the wire. Buffers and frozen parameters are the same for everybody and never
-change, membranes of snnTorch's neurons begin every batch at rest. A module in evaluation mode is trained in it.
+change; membranes of snnTorch's neurons begin every batch at rest. The module is trained and tested in the
+mode that it is passed in.
 
-All clients are run at once by `torch.vmap`. A module that it refuses, for example because of `.item()` or of an
-`if` that looks at a tensor, is run for one client after the other, and the log says so once. The two differ
-in the order of sums.
+All clients are run at once by `torch.vmap`. A module that it refuses, for example because of `.item()` or of
+an `if` that looks at a tensor, is run for one client after the other, and the log says so once. The two
+differ in the order of sums.
 """
 
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -65,8 +67,8 @@ class ModuleArchitecture:
 class ModuleNetwork:
     """A module that takes samples of `shape`, a number per pixel, and tells `classes` apart.
 
-    With a `code` it is spiking, and `read_out` makes the scores of what comes out. `not_counted` names layers that
-    are trained although there is no rule for their operations, so that no bill has them.
+    With a `code` it is spiking, and `read_out` makes the scores of what comes out. `not_counted` names layers
+    that are trained although there is no rule for their operations, so that no bill has them.
 
     Raises InputError where the module does not fit this description, is no function of its input and its
     parameters alone, or has a layer without a rule, which is named.
@@ -85,14 +87,18 @@ class ModuleNetwork:
     not_counted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if min(*self.shape, self.classes, len(self.shape)) < 1 or (self.stepped and not self._timed):
+        if min(*self.shape, self.classes, len(self.shape)) < 1 or (
+            self.stepped and not self._timed
+        ):
             raise InputError(
                 f"shape = {self.shape}, classes = {self.classes}, stepped = {self.stepped}, "
                 f"code = {self.code}",
                 expected="the shape of one sample, classes, and a code if there are time steps",
                 fix="shape = (784,) is a flat image, shape = (1, 28, 28) one with its channel",
             )
-        _ = self.trial  # copies the module before anybody changes it, and raises what is to be raised
+        _ = (
+            self.trial
+        )  # copies the module before anybody changes it, and raises what is to be raised
         if not self.not_counted:
             self.billed()
 
@@ -132,7 +138,7 @@ class ModuleNetwork:
         return self.trial.layers
 
     def init(self, generator: np.random.Generator) -> Parameters:
-        """The values that the parameters have in the module, float32: nothing is drawn."""
+        """The values that the parameters had in the module, float32: nothing is drawn."""
         del generator
         return {
             name: weight.float().clone(memory_format=torch.contiguous_format)
@@ -152,7 +158,7 @@ class ModuleNetwork:
         return 2 * self.trial.bytes_per_sample
 
     def billed(self, optimiser: Literal["sgd", "adam"] = "adam") -> counts.Network:
-        """The module as `energy.counts.count` takes it: one layer behind the other, with LIF neurons if spiking.
+        """The module as `energy.counts.count` takes it: a chain of layers, of LIF neurons if spiking.
 
         Raises InputError where the layers are no such chain, or not all are counted.
         """
@@ -178,7 +184,7 @@ class ModuleNetwork:
             ) from error
 
     def operations(self, seen: counts.Activity) -> counts.Operations:
-        """Synaptic operations of the forward passes, as the founding study counts; empty if not all are counted."""
+        """Synaptic operations of the forward passes; none where not all layers are counted."""
         if self.not_counted:
             return {}
         done = counts.count(self.billed(), seen, training=False)["forward"].values()
@@ -193,7 +199,7 @@ class ModuleNetwork:
         events = {name: torch.zeros_like(sizes) for name in layers}
         met = {n: torch.zeros_like(sizes) for n, x in layers.items() if isinstance(x, Convolution)}
         events_out = torch.zeros_like(sizes)
-        for samples in sizes[sizes > 0].unique().tolist():
+        for samples in set(sizes.tolist()) - {0}:
             alike = sizes == samples
             where = present & alike.unsqueeze(1)
             rows = flow[:, where] if self._timed else flow[where]
@@ -249,8 +255,11 @@ class ModuleNetwork:
             return []
         weighted = self.code is not None and self.code.step_weights is not None
         first = [] if self._still or weighted else [layers[0][0]]
-        behind = zip(layers, layers[1:], strict=False)
-        averaged = {n for (_, x), (n, _) in behind if isinstance(x, Pool) and x.kind == "average"}
+        averaged = {
+            name
+            for (_, before), (name, _) in pairwise(layers)
+            if isinstance(before, Pool) and before.kind == "average"
+        }
         return first + [name for name, _ in layers[1:] if name not in averaged]
 
     @property

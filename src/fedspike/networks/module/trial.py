@@ -1,4 +1,4 @@
-"""A module is run on a few samples that mean nothing, to see what it is made of, and whether we can use it."""
+"""A module is run on samples that mean nothing, to see what it is made of and whether we can use it."""
 
 from dataclasses import dataclass
 
@@ -73,7 +73,9 @@ def tried(call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool) 
         )
     if spikes and not bool(((outputs == 0) | (outputs == 1)).all()):
         raise _unfit(
-            call, "that answers with other numbers than 0 and 1", "spikes, or a read-out of membranes"
+            call,
+            "that answers with other numbers than 0 and 1",
+            "spikes, or a read-out of membranes",
         )
     _demand_reached(call, outputs, learned)
     repeats = _demand_rules(call, watch, len(one) if call.timed else 1, still)
@@ -92,7 +94,7 @@ def _demand_reached(call: Call, outputs: Tensor, learned: Parameters) -> None:
         raise _unfit(
             call,
             f"whose answer does not depend on {', '.join(unused)} in a way that has a gradient",
-            f"nothing that cannot learn: remove it, or freeze it with requires_grad_(False)",
+            "nothing that cannot learn: remove it, or freeze it with requires_grad_(False)",
         )
 
 
@@ -107,16 +109,18 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
     for name in call.not_counted:
         if name not in known:
             raise _unfit(
-                call, f"with not_counted = {call.not_counted}", f"names among {sorted(known - {''})}"
+                call,
+                f"with not_counted = {call.not_counted}",
+                f"names among {sorted(known - {''})}",
             )
     left = {name: why for name, why in no_rule.items() if name not in call.not_counted}
     if left:
         names = ", ".join(f'"{name}"' for name in (*call.not_counted, *left))
         raise InputError(
-            f"layers without a rule for their operations: "
+            "layers without a rule for their operations: "
             + "; ".join(f"{name} ({why})" for name, why in left.items()),
-            expected="Linear, square Conv2d, MaxPool2d and AvgPool2d without overlap, each with parameters "
-            "of its own that go in as they are, neurons like snnTorch's Leaky, and functions without weights",
+            expected="Linear, square Conv2d, MaxPool2d and AvgPool2d without overlap, neurons like "
+            "snnTorch's Leaky",
             fix=f"not_counted=({names},) trains them all the same and leaves them out of every count",
         )
     return watch.rows[next(iter(watch.layers))] // SAMPLES if still and watch.layers else 1

@@ -1,8 +1,8 @@
 """What enters the layers of a module while it runs, seen where it calls torch's functions.
 
-A layer is known by its weight: `linear(x, weight, bias)` is the layer that this very tensor belongs to, whoever
-calls it, once or at every time step. So nothing is attached to the module and nothing has to be taken off
-again. What a learned tensor goes into elsewhere has no rule, and is named.
+A layer is known by its weight: `linear(x, weight, bias)` is the layer that this very tensor belongs to,
+whoever calls it, once or at every time step. So nothing is attached to the module and nothing has to be taken
+off again. Where a parameter goes into anything else there is no rule, and its layer is named.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -46,14 +46,14 @@ class Watch(TorchFunctionMode):
     """Counts events, while it is entered: of one client, over all samples and time steps.
 
     `weights` are the tensors that the module is run with, by name. Afterwards `layers` are those with a rule,
-    in the order in which they were first run, and `rows` how often each was run; `no_rule` says why others have
-    none, and `seen` are all, with those that are not to be counted. `events` entered each layer and `met` so
-    many synapses of a convolution; `graded` is whether any event was another number than 1. `bytes` is the
-    size of all results together.
+    in the order in which they were first run, and `rows` how often each was run; `no_rule` says why others
+    have none, and `seen` are all, with those that are not to be counted. `events` entered each layer and met
+    `met` synapses of a convolution; `graded` is whether any event was another number than 1. `bytes` is
+    the size of all results together.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], not_counted: Iterable[str] = ()) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.weights, self.not_counted = weights, frozenset(not_counted)
         self.names = {id(tensor): name for name, tensor in weights.items()}
         self.layers: dict[str, Layer] = {}
