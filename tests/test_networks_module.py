@@ -504,6 +504,13 @@ class Noisy(Values):
         return super().forward(x) + torch.rand(10)
 
 
+class Drawing(Values):
+    """Hardly ever noisy, so that a trial would not see it in the answer."""
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x) + (torch.rand(10) > 2)
+
+
 class Remembering(Values):
     count = 0
 
@@ -620,6 +627,7 @@ def test_layers_that_are_not_in_line_are_named() -> None:
 UNFIT: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], str]] = {
     "dropout": (lambda: sequence(nn.Dropout(0.5)), {}, "layer 2 of the module, a Dropout"),
     "noise": (Noisy, {}, "depends on chance"),
+    "a draw": (Drawing, {}, "depends on chance"),
     "memory": (Remembering, {}, "what it was shown before"),
     "counter": (Counting, {}, "layer module changes its buffer calls"),
     "unused": (Unused, {}, "does not depend on spare.weight, spare.bias"),
