@@ -193,7 +193,7 @@ def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
         assert forward.events_in.keys() == other.events_in.keys()
         for name, events in forward.events_in.items():
             assert torch.equal(events, other.events_in[name])
-    torch.testing.assert_close(losses, expected.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(losses.float(), expected.detach(), rtol=1e-5, atol=1e-6)
     for name, leaf in leaves.items():
         assert leaf.grad is not None
         scale = max(float(leaf.grad.abs().max()), 1e-3)
@@ -438,8 +438,8 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
 def test_wrong_passes_are_errors_and_no_crash() -> None:
     pixels, positions = np.zeros((6, 64), np.float32), np.arange(6).reshape(2, 3)
     weight, bias = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5), np.float32)
-    scores, events = np.zeros((2, 3, 5), np.float32), np.zeros((1, 2, 3), np.int64)
-    labels, losses = np.zeros((2, 3), np.int64), np.zeros((2, 3), np.float32)
+    scores, events = np.zeros((2, 3, 5), np.float32), np.zeros((1, 2), np.int64)
+    labels, losses = np.zeros((2, 3), np.int64), np.zeros(2)
     wanted = ("squares", labels, 4.0, 1.0, 0.1, losses)
     few, table = np.zeros(2, np.int64), np.zeros((65536, 1), np.int64)
     code = ("rate", 4, 0, 0, 1, few, few, None, None)
@@ -466,6 +466,7 @@ def test_wrong_passes_are_errors_and_no_crash() -> None:
         (-4, [(weight[:1].copy(), bias)]),
         (-3, scores[:, :, :4].copy()),
         (-2, events[:, :1].copy()),
+        (-5, (*wanted[:5], losses[:1].copy())),
         (-1, 0),
     )
     spiking_only = (

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from fedspike.datasets import Dataset
 from fedspike.energy.bill import study_energy_mj
-from fedspike.experiment import billing, config
+from fedspike.experiment import billing, config, health
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.events import Record
 from fedspike.experiment.sharpness import sharpness
@@ -38,6 +38,7 @@ def record(round: Round) -> Record:
         "samples": round.samples,
         "spikes": dict(round.spikes),
         "operations": dict(round.operations),
+        "firing_rates": dict(round.firing_rates),
         "activity": {str(k): billing.plain(seen) for k, seen in round.activity.items()},
         "tested": billing.plain(round.tested),
         "uplink_bytes": round.uplink_bytes,
@@ -71,6 +72,10 @@ def of_run(
     accuracy = [line["accuracy"] for line in records]
     samples = sum(line["samples"] for line in records)
     operations, spikes = _sum(records, "operations"), _sum(records, "spikes")
+    rates = {
+        layer: [line["firing_rates"][layer] for line in records]
+        for layer in records[0]["firing_rates"]
+    }
     images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
     done: Record = {
         "schema": SCHEMA,
@@ -93,6 +98,8 @@ def of_run(
         "forward_operations_per_sample": sum(operations.values()) / samples,
         "operations": operations,
         "spikes_per_sample": {layer: count / samples for layer, count in spikes.items()},
+        "firing_rates": rates,
+        "ill_layers": health.ill(rates),
         "study_energy_mj_per_round": study_energy_mj(operations) / rounds,
         "uplink_bytes_per_round": _share(sum(line["uplink_bytes"] for line in records), rounds),
         "downlink_bytes_per_round": _share(sum(line["downlink_bytes"] for line in records), rounds),
