@@ -47,6 +47,23 @@ value_pj = 6.2
 [price.ac]
 value_pj = 0.2
 """
+RADIO = """\
+name = "mine"
+title = "a radio of mine"
+unit = "pJ"
+[every_price]
+source = "me"
+evidence = "assumed"
+data_type = "bit"
+node_nm = "not recorded"
+voltage_v = "not recorded"
+[price.uplink_bit]
+value_pj = 3e6
+[price.downlink_bit]
+low_pj = 1e6
+nominal_pj = 2e6
+high_pj = 4e6
+"""
 
 
 def ignore(text: str) -> None:
@@ -111,6 +128,22 @@ def test_prices_of_your_own(finished: Path, tmp_path: Path, capsys: Told) -> Non
         assert list(run["bill"]["mine"]) == ["study"]
         mine, study = (run["bill"][name]["study"]["run"] for name in found["profiles"])
         assert mine["nominal_mj"] == pytest.approx(2 * study["nominal_mj"], rel=1e-14)
+
+
+def test_a_radio_of_your_own(finished: Path, tmp_path: Path, capsys: Told) -> None:
+    (tmp_path / "mine.toml").write_text(RADIO)
+    words = ("--radio", tmp_path / "mine.toml", "--profile", "founding-study")
+    found = asked(capsys, *words, finished)
+    assert found["radio"] == "mine"
+    for run in found["runs"]:
+        kept = summaries(finished)[run["name"]]
+        up, down = (8 * kept[f"{way}link_bytes_per_round"] for way in ("up", "down"))
+        levels = run["bill"]["founding-study"]
+        for end, microjoule in (("low", 1), ("nominal", 2), ("high", 4)):
+            sent = levels["communication:mine"][f"{end}_mj"] - levels["training"][f"{end}_mj"]
+            assert sent == pytest.approx(1e-3 * (3 * up + microjoule * down), rel=1e-9)
+    assert main(["energy", *map(str, words), str(finished)]) == 0
+    assert "the bytes sent and received, by mine\n" in capsys.readouterr().out
 
 
 def test_another_target(finished: Path, capsys: Told) -> None:
@@ -200,7 +233,8 @@ def test_networks_that_have_no_partner_stand_alone(finished: Path, tmp_path: Pat
         ("{tiny} --level trainning", ["--level trainning", "did you mean training?"]),
         ("{tiny} --profile horowitz45-int", ["unknown price profile", "did you mean"]),
         ("{tiny} --profile nowhere.toml", ["nowhere.toml"]),
-        ("{tiny} --radio lto", ["--radio lto", "did you mean lte?"]),
+        ("{tiny} --radio lto", ["unknown radio lto", "did you mean lte?"]),
+        ("{tiny} --radio nowhere.toml", ["nowhere.toml"]),
         ("{tiny} --target 85", ["--target 85", "from 0 to 1"]),
         ("{tiny} --target most", ["--target most", "a number from 0 to 1"]),
         ("{tiny} --target nan", ["--target nan"]),

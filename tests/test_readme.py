@@ -59,9 +59,10 @@ def test_the_walk_is_true(document: str, least: int) -> None:
     assert done.failed == 0
 
 
-def test_the_documented_profile_is_accepted() -> None:
-    (documented,) = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
-    assert set(profiles.profile(documented, "my-chip.toml").price) == {"mac", "ac"}
+def test_the_documented_profile_and_radio_are_accepted() -> None:
+    chip, radio = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
+    assert set(profiles.profile(chip, "my-chip.toml").price) == {"mac", "ac"}
+    assert profiles.radio(radio, "my-radio.toml").uplink_bit.pj.nominal == 40_000
 
 
 def test_contributing_is_short() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedspike.energy.bill import LEVELS, Bill, Level
 from fedspike.energy.break_even import PUBLISHED
-from fedspike.energy.profiles import Profile, Radio, radios, shipped
+from fedspike.energy.profiles import Profile, Radio, shipped
 from fedspike.energy.recorded import standings
 from fedspike.energy.verdict import Bills, Verdict, verdict
 from fedspike.errors import InputError
@@ -18,7 +18,6 @@ from fedspike.experiment.check import nearest
 from fedspike.experiment.directory import read_json
 from fedspike.experiment.events import Record
 
-USUAL_RADIO = "bluetooth-le"
 LEVEL: Mapping[str, Level] = {level: level for level in LEVELS}
 # What may differ between a spiking run and the conventional one that it is compared with.
 OWN = ("name", "network", "seed", "snn", "loss", "qann", "target_accuracy")
@@ -52,17 +51,11 @@ def prices(profile_names: Sequence[str], level: str | None, radio: str) -> Price
         raise InputError(
             f"--level {level}", expected=f"one of {', '.join(LEVELS)}", fix=nearest(level, LEVELS)
         )
-    if radio not in radios():
-        raise InputError(
-            f"--radio {radio}",
-            expected=f"one of {', '.join(radios())}",
-            fix=nearest(radio, radios()),
-        )
     found = [pricing.profile(name) for name in profile_names] or list(shipped().values())
     return Prices(
         tuple(found),
         LEVELS if level is None else (LEVEL[level],),
-        radios()[radio],
+        pricing.radio(radio),
         bool(profile_names),
     )
 
