@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedspike.cli import main
+from fedspike.energy.bill import bill
+from fedspike.energy.counts import Activity, Convolution, Dense, Network, count
+from fedspike.energy.layers import Layer
 from fedspike.energy.profiles import (
     KEYS,
     NOTHING,
@@ -85,6 +88,11 @@ def memories(small: float, middle: float, large: float) -> Prices:
     return {"8192 bytes / 64": small, "32768 bytes / 64": middle, "1048576 bytes / 64": large}
 
 
+def kerasspiking(nanojoule: float) -> Prices:
+    """The same for a synaptic operation and for a neuron's update."""
+    return dict.fromkeys(("mac", "neuron.compare"), float(1000 * Fraction(str(nanojoule))))
+
+
 HOROWITZ = memories(10, 20, 100) | {"dram / 64": (1300, 1950, 2600)}
 JOUPPI = memories(7.5, 8.5, 14)
 LOIHI: Prices = {
@@ -95,7 +103,8 @@ YAN: Prices = {
     **dict.fromkeys(("ac", "compare", "add"), 0.05448),
     **{"not used: move_sparse": 3.0, "not used: move_dense": 0.25},
 }
-# As the project's table of prices has them, whole: scope, nm, evidence of an accumulate, pJ.
+# As the project's table of prices has them, whole: scope, nm, evidence of an accumulate (of the first
+# price, where there is none), pJ.
 SHIPPED: dict[str, tuple[str, float | str, str, Prices]] = {
     "founding-study": ("per-term", 45, "derived", {"mac": 3.1, "ac": 0.1}),
     "horowitz45-int8": ("per-term", 45, "derived", units(0.03, 0.2, 0.1) | HOROWITZ),
@@ -110,6 +119,10 @@ SHIPPED: dict[str, tuple[str, float | str, str, Prices]] = {
     "truenorth-all-in": ("all-in", 28, "measured", {"ac": 26}),
     "odin28-all-in": ("all-in", 28, "measured", {"ac": 12.7}),
     "cortex-m4": ("all-in", "not recorded", "derived", {"mac": 1270, "ac": 1270}),
+    **{
+        f"keras-spiking-{device}": ("per-term", "not recorded", "derived", kerasspiking(nj))
+        for device, nj in (("cpu", 8.6), ("gpu", 0.3), ("arm", 0.9))
+    },
 }
 # J per bit: up and down.
 RADIOS = {
@@ -132,11 +145,37 @@ def whole(one: Profile) -> tuple[str, float | str, str, Prices]:
     for name, price in named.items():
         low, nominal, high = (float(pj) for pj in (price.pj.low, price.pj.nominal, price.pj.high))
         prices[name] = nominal if low == high else (low, nominal, high)
-    return one.scope, one.price["ac"].node_nm, one.price["ac"].evidence, prices
+    first = next(iter(one.price.values()))
+    return one.scope, first.node_nm, one.price.get("ac", first).evidence, prices
 
 
 def test_every_number_that_ships_is_that_of_the_table() -> None:
     assert {name: whole(one) for name, one in shipped().items()} == SHIPPED
+
+
+DOCUMENTED: dict[str, dict[str, Layer]] = {
+    # Of KerasSpiking's documentation: the example of its class, and "Estimating model energy".
+    "class": {"dense": Dense(784, 128)},
+    "page": {
+        "convolution": Convolution(1, 2, kernel=7, height=28, width=28),
+        "dense": Dense(968, 128),
+        "output": Dense(128, 10),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("device", "model", "printed"),
+    [("cpu", "class", "8.64e-04"), ("cpu", "page", "1.49e-03"), ("gpu", "page", "5.21e-05")],
+)
+def test_the_joules_that_kerasspiking_prints(device: str, model: str, printed: str) -> None:
+    layers = DOCUMENTED[model]
+    met = dict.fromkeys(layers.keys() & {"convolution"}, 0)
+    seen = Activity(1, 0, dict.fromkeys(layers, 0), synapses_met=met)
+    counts = count(Network(layers), seen, training=False)
+    cost = bill(counts, shipped()[f"keras-spiking-{device}"], "compute")
+    assert f"{cost.nominal_mj / 1000:.2e}" == printed
+    assert cost.not_priced == []
 
 
 def test_what_a_source_does_not_give_is_called_assumed() -> None:
