@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "deploy": ("algorithms", "training", "guard"),
     "export": ("networks",),
-    "cli": ("datasets", "experiment", "report", "kernels"),
+    "cli": ("datasets", "experiment", "report", "kernels", "estimate"),
 }
 FREE_OF_TORCH = ("report", "energy", "estimate", "datasets", "partition", "cli")
 OPTIONAL = {

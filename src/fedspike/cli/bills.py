@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fedspike.estimate import ends, estimate
+
 Record = dict[str, Any]
 WIDTH = 100
 Unpriced = dict[str, list[str]]
@@ -46,6 +48,8 @@ def _conditions(found: Record) -> Iterator[str]:
     yield "Modelled energy in millijoule, all devices of a mean round together."
     if found["skip_zeros"]:
         yield "Conventional networks on hardware that leaves out products with zero."
+    if any(len(comparison["seeds"]) > 1 for comparison in found["comparisons"]):
+        yield "Means over the seeds, of accuracies and factors with their 95 % interval over them."
     yield ""
 
 
@@ -179,8 +183,9 @@ def _evaluation(found: Record) -> Iterator[str]:
 
 
 def _reached(runs: Sequence[Record]) -> str:
-    accuracy = statistics.fmean(run["final_accuracy"] for run in runs)
-    words = f"accuracy {accuracy:.1%} after {runs[0]['rounds']} rounds"
+    accuracy = estimate([run["final_accuracy"] for run in runs])
+    half = "" if accuracy.half_width is None else f" ± {accuracy.half_width:.1%}"
+    words = f"accuracy {accuracy.mean:.1%}{half} after {runs[0]['rounds']} rounds"
     rounds = [run["rounds_to_target"] for run in runs]
     target = f"{runs[0]['target_accuracy']:.4g}"
     reached = [n for n in rounds if n is not None]
@@ -212,10 +217,9 @@ def _winner(judged: Record, ann: str, snn: str) -> list[str]:
     if judged["factor"] is None:
         return [name, "any factor"]
     by = _factor(judged["factor"])
-    if judged["ratio_low"] is not None:
-        ends = [judged["ratio_low"], judged["ratio_high"]]
-        ends = ends if judged["winner"] == "ann" else [1 / end for end in reversed(ends)]
-        by += f" ({_factor(ends[0])} to {_factor(ends[1])})"
+    if judged["interval"] is not None:
+        low, high = judged["interval"]
+        by += f" ({ends(low, math.inf if high is None else high)})"
     return [name, by]
 
 

@@ -30,8 +30,7 @@ def verdict_table(view: Priced) -> Table:
     for (profile, level), dense in judged["dense"].items():
         ratios: list[Cell] = []
         for baseline in BASELINES:
-            one = judged[baseline.name].get((profile, level))
-            ratios.append(_ratio(one, len(view.main.pairs(baseline.network))))
+            ratios.append(_ratio(judged[baseline.name].get((profile, level))))
         rows.append(
             (
                 profile,
@@ -267,11 +266,11 @@ def _mj(
     return estimate(values) if values else None
 
 
-def _ratio(verdict: Verdict | None, seeds: int) -> Estimate | None:
+def _ratio(verdict: Verdict | None) -> Estimate | None:
     if verdict is None or verdict.ratio is None:
         return None
     high = verdict.ratio_high
-    return Estimate(verdict.ratio, None if high is None else high - verdict.ratio, seeds)
+    return Estimate(verdict.ratio, None if high is None else high - verdict.ratio, verdict.seeds)
 
 
 def _accuracy(group: Group) -> Estimate:
