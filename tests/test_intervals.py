@@ -11,8 +11,8 @@ import pytest
 from fedspike import report
 from fedspike.cli import main
 from fedspike.estimate import ends
-from fedspike.experiment import comparing, document, sweep
-from fedspike.experiment.run import load, perform
+from fedspike.experiment import comparing
+from running import asked, finish
 
 SEEDS = range(5)
 TINY = """\
@@ -34,16 +34,9 @@ seed = [0, 1, 2, 3, 4]
 MAC_PJ, AC_PJ = 0.23, 0.03  # of horowitz45-int8
 
 
-def ignore(text: str) -> None:
-    del text
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "seeds"
-    tiny = sweep.expand(document.parse(TINY, "seeds.toml"))
-    for _ in perform(tiny, load(tiny, ignore), folder, command="fedspike run seeds.toml"):
-        pass
+    folder = finish(TINY, tmp_path_factory.mktemp("runs") / "seeds")
     report.write(folder)
     return folder
 
@@ -102,8 +95,7 @@ def test_the_command_has_the_interval(
     finished: Path, by_hand: tuple[float, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["energy", str(finished), "--profile", "horowitz45-int8", "--level", "study"]
-    assert main([*words, "--json"]) == 0
-    (comparison,) = json.loads(capsys.readouterr().out)["comparisons"]
+    (comparison,) = asked(capsys, *words)["comparisons"]
     check(comparison, by_hand)
     assert main(words) == 0
     text = capsys.readouterr().out

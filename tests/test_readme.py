@@ -2,8 +2,6 @@
 
 import doctest
 import re
-import subprocess
-import sys
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
@@ -14,6 +12,7 @@ from packaging.requirements import Requirement
 
 from fedspike.energy import profiles
 from fedspike.experiment import config, sweep
+from running import python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +27,7 @@ def blocks(language: str, text: str) -> list[str]:
 def test_the_readme_code_runs_and_learns() -> None:
     (code,) = blocks("python", README)
     assert len(code.splitlines()) <= 15
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = python(code)
     assert run.stderr == ""
     rounds = re.findall(r"^(\d): (\d+\.\d)%, ([\d,]+) accumulates$", run.stdout, re.MULTILINE)
     assert [int(number) for number, _, _ in rounds] == [1, 2, 3, 4, 5]

@@ -1,7 +1,7 @@
 """Who wins under which prices: the two bills side by side, for every profile and level."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ Bills = Mapping[str, Mapping[Level, Sequence[Bill]]]
 """profile -> level -> the bill of every seed."""
 
 Winner = Literal["ann", "snn", "level", "no verdict"]
-WORK = ("forward.mac", "forward.ac")  # without a price for these there is nothing to compare
+WORK = {"forward.mac", "forward.ac"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class Verdict:
         return 1 / self.ratio_high, 1 / self.ratio_low if self.ratio_low > 0 else math.inf
 
 
+def says_nothing(not_priced: Iterable[str]) -> bool:
+    """Whether a bill without a price for these has none for a synaptic operation: nothing to compare."""
+    return not WORK.isdisjoint(not_priced)
+
+
 def verdict(ann_bills: Bills, snn_bills: Bills) -> list[Verdict]:
     """The verdict for every profile and level that both networks have bills for.
 
@@ -81,9 +86,7 @@ def flips(verdicts: Sequence[Verdict]) -> dict[Level, dict[Winner, list[str]]]:
 
 def _judge(profile: str, level: Level, ann: Sequence[Bill], snn: Sequence[Bill]) -> Verdict:
     missing = {"ann": _not_priced(ann), "snn": _not_priced(snn)}
-    if any(term in WORK for terms in missing.values() for term in terms) or any(
-        bill.nominal_mj == 0 for bill in ann
-    ):
+    if any(map(says_nothing, missing.values())) or any(bill.nominal_mj == 0 for bill in ann):
         return Verdict(profile, level, len(ann), "no verdict", None, None, None, ())
     ratio = estimate([s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)])
     mean, half = ratio.mean, ratio.half_width

@@ -9,6 +9,7 @@ from fedspike.energy.bill import LEVELS, Level
 from fedspike.energy.break_even import PUBLISHED
 from fedspike.energy.profiles import Profile, Radio, shipped
 from fedspike.energy.recorded import standings
+from fedspike.energy.verdict import says_nothing
 from fedspike.errors import InputError
 from fedspike.experiment import billing, comparing, pricing
 from fedspike.experiment.billing import Work
@@ -136,6 +137,7 @@ def _priced(
     bills = billing.bills(
         whole, until, with_prices.profiles, [with_prices.radio], skip_zeros=skipping
     )
+    evaluation = billing.evaluation(whole, with_prices.profiles)
     told = {
         "name": summary["name"],
         "network": summary["network"],
@@ -147,7 +149,10 @@ def _priced(
         "skip_zeros": skipping,
         "events_per_synapse": whole.trained.events_per_synapse,
         "bill": {name: _chosen(levels, name, with_prices) for name, levels in bills.items()},
-        "bill_evaluation": billing.evaluation(whole, with_prices.profiles),
+        "bill_evaluation": evaluation,
+        "synapses_not_priced": [
+            name for name, cost in evaluation.items() if says_nothing(cost["not_priced"])
+        ],
     }
     return _Priced(summary, whole, told)
 

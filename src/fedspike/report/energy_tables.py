@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fedspike.energy.bill import Level
 from fedspike.energy.break_even import PUBLISHED
-from fedspike.energy.verdict import WORK, Verdict
+from fedspike.energy.verdict import Verdict, says_nothing
 from fedspike.estimate import Estimate, estimate
 from fedspike.report.bills import ADDED, BASELINES, Priced, turning, wins
 from fedspike.report.comparison import Group
@@ -262,7 +262,7 @@ def _mj(
     group = view.main.group(network)
     found = [(bills(run) or {}).get(profile, {}) for run in (group.runs if group else ())]
     billed = [levels[view.key(level)] for levels in found if view.key(level) in levels]
-    values = [one.nominal_mj for one in billed if not set(WORK) & set(one.not_priced)]
+    values = [one.nominal_mj for one in billed if not says_nothing(one.not_priced)]
     return estimate(values) if values else None
 
 
