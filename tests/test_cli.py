@@ -17,6 +17,7 @@ from fedspike.cli import commands, main, watch
 from fedspike.cli.parser import parser
 from fedspike.experiment import sweep
 from fedspike.experiment.events import Finished, Skipped, Started, Trained
+from running import python
 
 FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
 TINY = """\
@@ -65,7 +66,7 @@ def test_help_is_there_at_once_and_without_torch() -> None:
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
-        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        answer = python(code)
         seconds.append(time.perf_counter() - started)
         assert answer.returncode == 0, answer.stderr
         assert "doctor" in answer.stdout

@@ -3,8 +3,6 @@
 import csv
 import math
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import report_example as example
 from fedspike import report
 from fedspike.report import charts, figures, summary
 from fedspike.report.drawing import LIGHT
+from running import python
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def test_the_report_never_imports_torch(tmp_path: Path) -> None:
         "import sys, pathlib; from fedspike import report\n"
         f"report.write(pathlib.Path({str(directory)!r}))\nprint('torch' in sys.modules)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = python(code)
     assert (run.stdout, run.returncode) == ("False\n", 0), run.stderr
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from fedspike.datasets import Dataset
 from fedspike.energy.bill import study_energy_mj
-from fedspike.experiment import billing, config, health
+from fedspike.experiment import billing, comparing, config, health
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.events import Record
 from fedspike.experiment.sharpness import sharpness
@@ -119,7 +119,8 @@ def of_run(
 def of_experiment(
     name: str, command: str, environment: Record, dataset: Dataset, runs: Iterable[Record]
 ) -> Record:
-    """The summary of an experiment: the summaries of its runs, without their weight images."""
+    """The summary of an experiment: those of its runs, without their weight images, and who needs less."""
+    known = [{k: v for k, v in run.items() if k != "hidden_weights"} for run in runs]
     return {
         "schema": SCHEMA,
         "name": name,
@@ -132,7 +133,8 @@ def of_experiment(
             "train_samples": len(dataset.y_train),
             "test_samples": len(dataset.y_test),
         },
-        "runs": [{k: v for k, v in run.items() if k != "hidden_weights"} for run in runs],
+        "runs": known,
+        "comparisons": comparing.compared(known),
     }
 
 

@@ -8,6 +8,7 @@ from fedspike.energy import verdict as energy_verdict
 from fedspike.energy.bill import LEVELS, NOT_COUNTED, Bill, Level
 from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.verdict import Verdict
+from fedspike.estimate import ends
 from fedspike.report.comparison import Comparison
 from fedspike.report.summary import Billed, Bills, Run
 from fedspike.report.tables import number
@@ -64,6 +65,11 @@ class Priced:
     def levels(self) -> tuple[Level, ...]:
         """The levels that there are figures for."""
         return LEVELS if self.radio else LEVELS[:-1]
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds are behind a verdict against the ANN."""
+        return len(self.main.pairs())
 
     def verdicts(self, baseline: Baseline, comparison: Comparison | None = None) -> list[Verdict]:
         """The verdict for every profile and level; empty where that baseline was not run."""
@@ -260,13 +266,9 @@ def nominal_mj(run: Run, profile: str, level: str) -> float | None:
 def _cell(verdict: Verdict | None) -> Cell | None:
     if verdict is None or verdict.ratio is None:
         return None
-    low, high = verdict.ratio_low, verdict.ratio_high
+    span = "" if verdict.interval is None else ends(*verdict.interval)
     if verdict.factor is None:
-        span = "" if low is None or high is None else f"{_times(low)} to {_times(high)}"
         return Cell("level", "level", span, 0, False)
-    if verdict.winner == "snn" and low is not None and high is not None:
-        low, high = 1 / high, 1 / low if low > 0 else math.inf
-    span = "" if low is None or high is None else f"{_times(low)} to {_times(high)}"
     share = min(1.0, math.log(verdict.factor) / math.log(FULL_TINT_FACTOR))
     name = verdict.winner.upper()
     text = f"{name} {_times(verdict.factor)}×"
@@ -276,12 +278,12 @@ def _cell(verdict: Verdict | None) -> Cell | None:
 def _times(factor: float) -> str:
     """A factor with about three digits; infinite where the other side costs nothing.
 
-    >>> _times(1.0213), _times(20.95), _times(144.2)
-    ('1.02', '20.9', '144')
+    >>> _times(1.0011), _times(1.0213), _times(20.95), _times(144.2)
+    ('1.001', '1.02', '20.9', '144')
     """
     if math.isinf(factor):
         return "∞"
-    return number(factor, 2 if factor < 10 else 1 if factor < 100 else 0)
+    return number(factor, 3 if factor < 1.01 else 2 if factor < 10 else 1 if factor < 100 else 0)
 
 
 def _bill(billed: Billed) -> Bill:
