@@ -149,7 +149,7 @@ def simulate(
         trained_at = perf_counter()
         accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
-        spikes = dict(trained.events_in) if isinstance(network, SNN) else {}
+        spikes = _spikes(network, trained)
         yield Round(
             number=number,
             state=state,
@@ -163,6 +163,14 @@ def simulate(
             downlink_bytes=len(cohort) * _bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
         )
+
+
+def _spikes(network: Network, done: Activity) -> dict[str, int]:
+    """The spikes that entered each layer, of those that spikes enter."""
+    if not isinstance(network, SNN):
+        return {}
+    names = network.architecture.names
+    return {name: done.events_in[name] for name in (names if network.code.binary else names[1:])}
 
 
 def evaluate(

@@ -21,7 +21,7 @@ from fedspike.experiment.events import Record
 USUAL_RADIO = "bluetooth-le"
 LEVEL: Mapping[str, Level] = {level: level for level in LEVELS}
 # What may differ between a spiking run and the conventional one that it is compared with.
-OWN = ("name", "network", "seed", "snn", "loss", "qann", "target_accuracy")
+OWN = ("name", "network", "seed", "snn", "code", "neuron", "loss", "qann", "target_accuracy")
 
 
 @dataclass(frozen=True)
