@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "toml",
         "kernels",  # which engine computes belongs to the environment of a result
         *("datasets", "partition", "fleet", "encoding", "neurons", "networks", "losses"),
-        *("training", "plasticity", "aggregation", "algorithms", "guard", "simulation"),
+        *("readouts", "training", "plasticity", "aggregation", "algorithms", "guard", "simulation"),
         *("reference", "energy"),
     ),
     "report": (

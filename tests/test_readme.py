@@ -105,9 +105,13 @@ def is_table_of_its_own(field: msgspec.structs.FieldInfo, lines: list[str]) -> b
 
 def test_the_documented_toml_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
-    (documented,) = blocks("toml", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"))
-    file.write_text('name = "mine"\n[partition]\nkind = "classes"\n' + documented)
-    assert len(sweep.read(str(file)).runs) == 2 * 3 * 3
+    documented = blocks("toml", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"))
+    partition = 'name = "mine"\n[partition]\nkind = "classes"\n'
+    for text, runs in zip(documented, (2 * 3 * 3, 2 * 2), strict=True):
+        file.write_text(partition + ("" if "classes" in text else "classes = 3\n[snn]\n") + text)
+        assert (
+            len(sweep.read(str(file), () if "classes" in text else ("network=snn",)).runs) == runs
+        )
 
 
 def test_constraints_fix_what_pyproject_asks_for() -> None:

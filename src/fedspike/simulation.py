@@ -150,10 +150,9 @@ def simulate(
         trained_at = perf_counter()
         accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
-        spikes, rates = {}, {}
+        spikes, rates = _spikes(network, trained), {}
         if isinstance(network, SNN):
-            spikes = dict(trained.events_in)
-            rates = network.firing_rates(trained.samples, spikes, trained.events_out)
+            rates = network.firing_rates(trained.samples, trained.events_in, trained.events_out)
         yield Round(
             number=number,
             state=state,
@@ -168,6 +167,14 @@ def simulate(
             downlink_bytes=len(cohort) * _bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
         )
+
+
+def _spikes(network: Network, done: Activity) -> dict[str, int]:
+    """The spikes that entered each layer, of those that spikes enter."""
+    if not isinstance(network, SNN):
+        return {}
+    names = network.architecture.names
+    return {name: done.events_in[name] for name in (names if network.code.binary else names[1:])}
 
 
 def evaluate(

@@ -220,7 +220,8 @@ def spikes_chart(repriced: Repriced) -> alt.LayerChart:
         for one in PUBLISHED
         if one.unit == "spikes per synapse and inference"
     ]
-    first = next(iter(repriced.snn.network.layers))
+    network = repriced.snn.network
+    first = next(name for name in network.layers if network.spikes_enter(name))
     for profile, layers in repriced.standings.items():
         even = next(one.spikes_even for one in layers if one.layer == first)
         if even > 0:
