@@ -288,7 +288,7 @@ def test_a_sweep_of_the_spiking_network_is_held_against_the_one_ann(tmp_path: Pa
         snns.append(run | {"name": f"snn-{steps}", "time_steps": steps})
     directory = small(tmp_path, example.run("ann", 3, rounds=5, final_percent=75.0), *snns)
     gaps = {k: float(v["gap_points"]) for k, v in rows(directory, "table1-accuracy").items()}
-    assert gaps == pytest.approx({"3 classes, time_steps 25": -5, "3 classes, time_steps 50": -3})
+    assert gaps == pytest.approx({"3 classes, T = 25": -5, "3 classes, T = 50": -3})
 
 
 def test_other_algorithms_and_partitions_have_their_own_table(tmp_path: Path) -> None:

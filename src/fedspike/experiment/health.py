@@ -15,6 +15,11 @@ CURES = {
     "with more spikes; read the membrane (snn.read_out) instead of counts",
     "saturated": 'raise snn.threshold or lower snn.beta; use reset = "subtract"; lower the learning rate',
 }
+# layer ill or not: what the report needs to know of it, which reads summaries alone
+LIMITS = {
+    state: {"rate": rate, "usual_fix": CURES[state]}
+    for state, rate in (("dead", DEAD), ("saturated", SATURATED))
+}
 
 
 def state(rate: float) -> str | None:

@@ -9,7 +9,7 @@ from fedspike.energy.bill import LEVELS, NOT_COUNTED, Bill, Level
 from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.verdict import Verdict
 from fedspike.estimate import ends
-from fedspike.report.comparison import Comparison
+from fedspike.report.comparison import Comparison, leading
 from fedspike.report.summary import Billed, Bills, Run
 from fedspike.report.tables import number
 
@@ -211,8 +211,11 @@ def turning(verdict: Verdict) -> list[str]:
     ]
 
 
-def headline(view: Priced) -> str:
-    """Who needs less energy, under how many of the price tables, level by level."""
+def headline(view: Priced, who: str = "It") -> str:
+    """Who needs less energy, under how many of the price tables, level by level.
+
+    `who` is the spiking network of the shown setting.
+    """
     verdicts = view.verdicts(BASELINES[0])
     words: dict[Level, str] = {
         "study": "counting synaptic operations alone",
@@ -229,16 +232,16 @@ def headline(view: Priced) -> str:
         return "No price table here prices both networks, so none says which needs less energy."
     parts[0] = parts[0].replace(" counting", " price tables counting", 1)
     return (
-        f"It needs less energy {', '.join(parts[:-1])} and {parts[-1]}."
+        f"{who} needs less energy {', '.join(parts[:-1])} and {parts[-1]}."
         if parts[1:]
-        else (f"It needs less energy {parts[0]}.")
+        else (f"{who} needs less energy {parts[0]}.")
     )
 
 
 def other_settings(view: Priced) -> Iterator[str]:
     """Whether the other settings have the same winners as the one that is shown."""
     here = {(v.profile, v.level): v.winner for v in view.verdicts(BASELINES[0])}
-    others = view.comparisons[1:]
+    others = leading(view.comparisons)[1:]
     differing = [
         f"{one.winner.upper() if one.winner != 'level' else 'level'} with {comparison.label} under "
         f"{one.profile} ({ADDED[one.level]})"

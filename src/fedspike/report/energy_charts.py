@@ -12,7 +12,7 @@ from fedspike.energy.break_even import PUBLISHED
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.estimate import estimate
 from fedspike.report.bills import ADDED, Priced
-from fedspike.report.charts import places_apart
+from fedspike.report.charts import percent_axis, places_apart
 from fedspike.report.drawing import COLOUR, LIGHT, line_style
 from fedspike.report.energy_tables import parts
 from fedspike.report.repricing import Repriced
@@ -118,15 +118,13 @@ def accuracy_energy_chart(view: Priced, profile: str) -> alt.LayerChart:
         "joule:Q",
         title="modelled J of all devices so far",
         scale=alt.Scale(type="log", domain=[min(joules), max(joules)], nice=False),
-        axis=_logarithmic(min(joules), max(joules), grid=False),
+        axis=logarithmic(min(joules), max(joules), grid=False),
     )
     y = alt.Y(
         "percent:Q",
         title="test accuracy, %",
         scale=alt.Scale(domain=[floor, ceiling], nice=False),
-        axis=alt.Axis(
-            tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="end", titleX=-28, titleY=-9
-        ),
+        axis=percent_axis(),
     )
     target = next((g.runs[0].target_accuracy for g in view.main.groups), None)
     if target is not None and floor < 100 * target < ceiling:
@@ -195,7 +193,7 @@ def sensitivity_chart(repriced: Repriced, profile: str) -> alt.LayerChart:
     names = [PRICES.get(one.price, one.price) for one in moved]
     y = alt.Y("price:O", sort=names, title=None, axis=_rows())
     title = "SNN energy over ANN energy"
-    x = alt.X("from:Q", scale=scale, title=title, axis=_logarithmic(*span))
+    x = alt.X("from:Q", scale=scale, title=title, axis=logarithmic(*span))
     base = alt.Chart(alt.Data(values=bars)).encode(y=y, x=x, x2="to:Q")
     layers: list[alt.Chart] = [
         base.transform_filter(f"datum.end == '{end}'").mark_bar(
@@ -233,7 +231,7 @@ def spikes_chart(repriced: Repriced) -> alt.LayerChart:
     scale = alt.Scale(type="log", domain=span, nice=False)
     names = [row["name"] for row in rows]
     x = alt.X(
-        "low:Q", scale=scale, title="spikes per synapse and inference", axis=_logarithmic(*span)
+        "low:Q", scale=scale, title="spikes per synapse and inference", axis=logarithmic(*span)
     )
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=x, y=alt.Y("name:O", sort=names, title=None, axis=_rows())
@@ -270,6 +268,17 @@ def three_digits(value: float) -> str:
     if value == 0:
         return "0"
     return number(value, max(0, 2 - math.floor(math.log10(abs(value)))))
+
+
+def logarithmic(low: float, high: float, *, grid: bool = True) -> alt.Axis:
+    """A few round numbers of a log scale."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    return alt.Axis(grid=grid, values=ticks, format=",~r", labelOverlap=True)
 
 
 def _not_priced(view: Priced, network: str, profile: str, level: Level) -> set[str]:
@@ -316,14 +325,3 @@ def _rows() -> alt.Axis:
     return alt.Axis(
         grid=False, labelLimit=LABELS, minExtent=LABELS, maxExtent=LABELS, labelColor=LIGHT["ink"]
     )
-
-
-def _logarithmic(low: float, high: float, *, grid: bool = True) -> alt.Axis:
-    """A few round numbers of a log scale."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,)):
-        ticks = [step * 10.0**decade for decade in decades for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= MOST_TICKS:
-            break
-    return alt.Axis(grid=grid, values=ticks, format=",~r", labelOverlap=True)
