@@ -31,6 +31,7 @@ from fedspike import (
     networks,
     neurons,
     partition,
+    readouts,
     simulation,
     training,
 )
@@ -45,10 +46,18 @@ from fedspike.energy.counts import (
     entries,
     fan_out,
 )
+from fedspike.energy.network import Code
 from fedspike.energy.neurobench import metrics
 
 STEPS, SHOWN, BETA = 4, 24, 0.9
 CODE = encoding.RateCode(STEPS)
+# Code, threshold and read-out of a dense SNN.
+DENSE: dict[Code, tuple[encoding.BinaryCode, float, readouts.ReadOut]] = {
+    "rate": (CODE, 1.0, readouts.SpikeCount()),
+    "latency": (encoding.LatencyCode(STEPS), 1.0, readouts.MeanMembrane()),
+    "phase": (encoding.PhaseCode(STEPS, period=3), 0.2, readouts.SpikeCount()),
+    "burst": (encoding.BurstCode(STEPS, most_spikes=2), 1.0, readouts.MeanMembrane()),
+}
 ARCHITECTURE = networks.Architecture((784, 40, 10))
 
 
@@ -70,14 +79,30 @@ class Fire(torch.autograd.Function):
 class LIF(nn.Module):
     """Our neuron once more, step by step: currents and spikes are [batch, time, ...]."""
 
+    def __init__(self, threshold: float = 1.0) -> None:
+        super().__init__()
+        self.threshold = threshold
+
     def forward(self, currents: Tensor) -> Tensor:
         potential, spikes = torch.zeros_like(currents[:, 0]), torch.zeros_like(currents[:, 0])
         fired = []
         for current in currents.unbind(1):
-            potential = BETA * potential + current - spikes.detach()
-            spikes = Fire.apply(potential - 1)  # type: ignore[no-untyped-call]
+            potential = BETA * potential + current - self.threshold * spikes.detach()
+            spikes = Fire.apply(potential - self.threshold)  # type: ignore[no-untyped-call]
             fired.append(spikes)
         return torch.stack(fired, 1)
+
+
+class Weigh(nn.Module):
+    """The phase code's weights, behind the synapses so that what enters these are spikes; then the bias."""
+
+    def __init__(self, step_weights: tuple[float, ...], neurons: int) -> None:
+        super().__init__()
+        self.step_weights = step_weights
+        self.bias = nn.Parameter(torch.zeros(neurons))
+
+    def forward(self, received: Tensor) -> Tensor:
+        return torch.tensor(self.step_weights).double().view(1, -1, 1) * received + self.bias
 
 
 class Layers(nn.Module):
@@ -93,7 +118,7 @@ class Layers(nn.Module):
     def forward(self, flow: Tensor) -> Tensor:
         batch, steps = flow.shape[:2]
         for name, layer in self.named_children():
-            if isinstance(layer, LIF):
+            if isinstance(layer, LIF | Weigh):
                 flow = layer(flow)
                 continue
             if isinstance(layer, nn.Linear):
@@ -138,15 +163,14 @@ def spikes_of(pixels: Tensor, purpose: str, batch: int = 0) -> Tensor:
 
 
 @cache
-def dense(spiking: bool) -> Case:
+def dense(kind: Code | None) -> Case:
     """784-40-10, federated for 2 rounds by the engine; the activity is the engine's."""
-    made: networks.Network
-    loss: losses.Loss
-    if spiking:
-        made = networks.SNN(ARCHITECTURE, neurons.LIF(BETA), CODE)
-        loss = losses.SpikeCountMSE(time_steps=STEPS)
-    else:
-        made, loss = networks.ANN(ARCHITECTURE), losses.CrossEntropy()
+    made: networks.Network = networks.ANN(ARCHITECTURE)
+    loss: losses.Loss = losses.CrossEntropy()
+    if kind is not None:
+        code, threshold, read_out = DENSE[kind]
+        made = networks.SNN(ARCHITECTURE, neurons.LIF(BETA, threshold), code, read_out)
+        loss = losses.SpikeCountMSE(STEPS) if read_out == readouts.SpikeCount() else loss
     data = datasets.load("fashion-mnist-sample")
     shards = partition.ClassesPerClient(3)(data.y_train, clients=10, seed=0)
     *_, last = simulation.simulate(
@@ -160,22 +184,42 @@ def dense(spiking: bool) -> Case:
         dtype=torch.float64,
     )
     model = last.state.model
-    net = Layers(
-        hidden=nn.Linear(784, 40),
-        neurons=LIF() if spiking else nn.ReLU(),
-        output=nn.Linear(40, 10),
-        **({"last": LIF()} if spiking else {}),
-    )
-    net.load_state_dict(model)
     layers = {name: Dense(*size) for name, size in ARCHITECTURE.sizes.items()}
-    network = Network(layers, time_steps=STEPS if spiking else None)
     pixels = images()[2][:SHOWN].reshape(1, SHOWN, 784)
     stacked = {name: weight.unsqueeze(0) for name, weight in model.items()}
-    if not isinstance(made, networks.SNN):
-        return Case(net, network, pixels.movedim(0, 1), engine_activity(made, stacked, pixels))
-    spikes = CODE.spikes(pixels, address("test"))
-    seen = engine_activity(made, stacked, spikes)
-    return Case(net, network, spikes[:, 0].movedim(0, 1), seen)
+    if kind is None or not isinstance(made, networks.SNN):
+        net = Layers(hidden=nn.Linear(784, 40), neurons=nn.ReLU(), output=nn.Linear(40, 10))
+        net.load_state_dict(model)
+        activity = engine_activity(made, stacked, pixels)
+        return Case(net, Network(layers), pixels.movedim(0, 1), activity)
+    spikes = code.spikes(pixels, address("test"))
+    net = spiking_twin(model, code.step_weights, threshold, fires=read_out.spiking)
+    network = Network(
+        layers, STEPS, code=kind, readout="spikes" if read_out.spiking else "membrane"
+    )
+    activity = engine_activity(made, stacked, spikes)
+    return Case(net, network, spikes[:, 0].movedim(0, 1), activity)
+
+
+def spiking_twin(
+    model: networks.Parameters,
+    step_weights: tuple[float, ...] | None,
+    threshold: float,
+    *,
+    fires: bool,
+) -> Layers:
+    """The engine's network in torch; its last layer has no neurons here if it does not fire."""
+    net = Layers(
+        hidden=nn.Linear(784, 40, bias=step_weights is None),
+        **({} if step_weights is None else {"weigh": Weigh(step_weights, 40)}),
+        neurons=LIF(threshold),
+        output=nn.Linear(40, 10),
+        **({"last": LIF(threshold)} if fires else {}),
+    )
+    if step_weights is not None:
+        model = {name.replace("hidden.bias", "weigh.bias"): w for name, w in model.items()}
+    net.load_state_dict(model)
+    return net
 
 
 def engine_activity(
@@ -282,8 +326,11 @@ def convolutional(kind: str) -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {
-    "dense ANN": lambda: dense(spiking=False),
-    "dense SNN": lambda: dense(spiking=True),
+    "dense ANN": lambda: dense(None),
+    "dense SNN": lambda: dense("rate"),
+    "dense SNN, latency code, membranes": lambda: dense("latency"),
+    "dense SNN, phase code": lambda: dense("phase"),
+    "dense SNN, burst code, membranes": lambda: dense("burst"),
     "convolutional ANN": lambda: convolutional("ann"),
     "convolutional SNN": lambda: convolutional("snn"),
     "convolutional SNN, direct code, averages": lambda: convolutional("direct"),

@@ -80,8 +80,8 @@ class Round:
     """What one round did.
 
     `activity` is what each client that took part did to train, and `tested` what the server did to test
-    the new model. `spikes` and `operations` are of the training, over all clients; there are no operations
-    where a module has layers that are not counted.
+    the new model. `spikes`, `operations` and, by layer, `firing_rates` are of the training, over all clients;
+    operations and rates are empty where a module has layers that are not counted.
     """
 
     number: int
@@ -92,6 +92,7 @@ class Round:
     tested: Activity
     spikes: dict[str, int]
     operations: Operations
+    firing_rates: dict[str, float]
     uplink_bytes: int
     downlink_bytes: int
     seconds: dict[str, float]
@@ -151,7 +152,7 @@ def simulate(
         trained_at = perf_counter()
         accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
-        spikes = {} if _code(network) is None else dict(trained.events_in)
+        spikes = _spikes(network, trained)
         yield Round(
             number=number,
             state=state,
@@ -161,10 +162,27 @@ def simulate(
             tested=tested,
             spikes=spikes,
             operations=_operations(network, trained, spikes),
+            firing_rates=_firing_rates(network, trained),
             uplink_bytes=_bytes(work.replies),
             downlink_bytes=len(cohort) * _bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
         )
+
+
+def _spikes(network: Network, done: Activity) -> dict[str, int]:
+    """The spikes that entered each layer, of those that spikes enter."""
+    if isinstance(network, ModuleNetwork):
+        return {name: done.events_in[name] for name in network.spiked}
+    if isinstance(network, ANN | QANN):
+        return {}
+    names = network.architecture.names
+    return {name: done.events_in[name] for name in (names if network.code.binary else names[1:])}
+
+
+def _firing_rates(network: Network, done: Activity) -> dict[str, float]:
+    if isinstance(network, ANN | QANN):
+        return {}
+    return network.firing_rates(done.samples, done.events_in, done.events_out)
 
 
 def evaluate(

@@ -20,6 +20,7 @@ differ in the order of sums.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -30,9 +31,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fedspike.encoding import Address, Code
+from fedspike.encoding import (
+    Address,
+    BurstCode,
+    Code,
+    DeltaCode,
+    DirectCode,
+    LatencyCode,
+    PhaseCode,
+    RateCode,
+)
 from fedspike.energy import counts
 from fedspike.energy.layers import Convolution, Layer, Pool, Synapses
+from fedspike.energy.network import Code as CodeName
+from fedspike.energy.neurons import LIF, Neurons
 from fedspike.errors import InputError
 from fedspike.networks.architecture import Parameters
 from fedspike.networks.batch import Batch, Forward
@@ -41,6 +53,15 @@ from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
 from fedspike.randomness import stream
 from fedspike.readouts import ReadOut, SpikeCount
+
+_CODES: dict[type, CodeName] = {
+    RateCode: "rate",
+    LatencyCode: "latency",
+    PhaseCode: "phase",
+    BurstCode: "burst",
+    DeltaCode: "delta",
+    DirectCode: "direct",
+}
 
 
 @dataclass(frozen=True)
@@ -87,18 +108,15 @@ class ModuleNetwork:
     not_counted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if min(*self.shape, self.classes, len(self.shape)) < 1 or (
-            self.stepped and not self._timed
-        ):
+        stepless = self.stepped and self.code is None
+        if stepless or min(*self.shape, self.classes, len(self.shape)) < 1:
             raise InputError(
                 f"shape = {self.shape}, classes = {self.classes}, stepped = {self.stepped}, "
                 f"code = {self.code}",
                 expected="the shape of one sample, classes, and a code if there are time steps",
                 fix="shape = (784,) is a flat image, shape = (1, 28, 28) one with its channel",
             )
-        _ = (
-            self.trial
-        )  # copies the module before anybody changes it, and raises what is to be raised
+        _ = self.trial  # copied before anybody changes it; what is wrong with it shows now
         if not self.not_counted:
             self.billed()
 
@@ -137,6 +155,18 @@ class ModuleNetwork:
         """The layers that are counted, in the order in which they are run."""
         return self.trial.layers
 
+    @cached_property
+    def spiked(self) -> list[str]:
+        """Those that spikes enter: not the first under the direct code, and none behind an average."""
+        layers = list(self.described.items())
+        averaged = {
+            name
+            for (_, before), (name, _) in pairwise(layers)
+            if isinstance(before, Pool) and before.kind == "average"
+        }
+        there = layers[int(self._still) :] if self._timed else []
+        return [name for name, _ in there if name not in averaged]
+
     def init(self, generator: np.random.Generator) -> Parameters:
         """The values that the parameters had in the module, float32: nothing is drawn."""
         del generator
@@ -157,8 +187,12 @@ class ModuleNetwork:
         del device
         return 2 * self.trial.bytes_per_sample
 
-    def billed(self, optimiser: Literal["sgd", "adam"] = "adam") -> counts.Network:
-        """The module as `energy.counts.count` takes it: a chain of layers, of LIF neurons if spiking.
+    def billed(
+        self, optimiser: Literal["sgd", "adam"] = "adam", neurons: Neurons = LIF
+    ) -> counts.Network:
+        """The module as `energy.counts.count` takes it: a chain of layers, if spiking of these neurons.
+
+        As everywhere, the first product under the direct code is made once per sample, and kept.
 
         Raises InputError where the layers are no such chain, or not all are counted.
         """
@@ -172,9 +206,11 @@ class ModuleNetwork:
             return counts.Network(
                 self.trial.layers,
                 time_steps=None if self.code is None else self.code.time_steps,
-                code="direct" if self._still else "rate",
+                code="rate" if self.code is None else _CODES[type(self.code)],
                 optimiser=optimiser,
+                current_cached=self._still,
                 readout="membrane" if self._timed and not self.read_out.spiking else "spikes",
+                neurons=neurons,
             )
         except InputError as error:
             raise InputError(
@@ -182,6 +218,22 @@ class ModuleNetwork:
                 expected=f"{error.expected}, in the order {', '.join(self.trial.layers)}",
                 fix="name the layers that are not in line in not_counted to train without a bill",
             ) from error
+
+    def firing_rates(
+        self, samples: int, events_in: Mapping[str, int], events_out: int
+    ) -> dict[str, float]:
+        """Share of each layer's neurons that spike at a step; none where not all layers are counted."""
+        if self.code is None or self.not_counted:
+            return {}
+        network = self.billed()
+        left = counts.Activity(samples, 0, events_in, events_out).left(network)
+        last = list(left)[-1]
+        possible = samples * self.code.time_steps
+        return {
+            name: left[name] / (possible * layer.outputs)
+            for name, layer in network.synapses.items()
+            if name != last or self.read_out.spiking
+        }
 
     def operations(self, seen: counts.Activity) -> counts.Operations:
         """Synaptic operations of the forward passes; none where not all layers are counted."""
@@ -199,7 +251,7 @@ class ModuleNetwork:
         events = {name: torch.zeros_like(sizes) for name in layers}
         met = {n: torch.zeros_like(sizes) for n, x in layers.items() if isinstance(x, Convolution)}
         events_out = torch.zeros_like(sizes)
-        for samples in set(sizes.tolist()) - {0}:
+        for samples in sorted(set(sizes.tolist()) - {0}):
             alike = sizes == samples
             where = present & alike.unsqueeze(1)
             rows = flow[:, where] if self._timed else flow[where]
@@ -211,14 +263,14 @@ class ModuleNetwork:
             if self._timed and self.read_out.spiking:
                 events_out[alike] = (passed.outputs.detach() != 0).sum((0, 2, 3))
             for totals, found in ((events, passed.events), (met, passed.met)):
-                for name in totals:
+                for name in found.keys() & totals.keys():
                     totals[name][alike] = found[name] // self._times(name)
         return Forward(scores, events, events_out, met)
 
     def _flow(
         self, x: Float[Tensor, "client batch pixel"], address: Address
     ) -> Float[Tensor, "*time client batch pixel"]:
-        """What enters the module, flat."""
+        """What enters the module, its samples flat; a code's weights of the steps are in it."""
         if self.code is None:
             return x
         if x.shape[2] != math.prod(self.shape):
@@ -232,8 +284,9 @@ class ModuleNetwork:
         """Run the module; InputError where a count would call something a spike that is none."""
         run = self.call.at_once if self.trial.vectorised else self.call.in_turn
         passed = run(parameters, shown)
-        for name in self._entered_by_spikes:
-            if bool(passed.graded[name].any()):
+        weighted = self.code is not None and self.code.step_weights is not None
+        for name in self.spiked[int(weighted) :]:
+            if name in passed.graded and bool(passed.graded[name].any()):
                 raise InputError(
                     f"layer {name}: numbers other than 0 and 1 enter it",
                     expected="spikes, of which each costs an accumulate, behind all but an average",
@@ -247,20 +300,6 @@ class ModuleNetwork:
     def _times(self, name: str) -> int:
         """How often a sample's events were seen: the pixels of a direct code count once."""
         return self.trial.repeats if name == next(iter(self.trial.layers)) else 1
-
-    @cached_property
-    def _entered_by_spikes(self) -> list[str]:
-        layers = list(self.trial.layers.items())
-        if not self._timed or not layers:
-            return []
-        weighted = self.code is not None and self.code.step_weights is not None
-        first = [] if self._still or weighted else [layers[0][0]]
-        averaged = {
-            name
-            for (_, before), (name, _) in pairwise(layers)
-            if isinstance(before, Pool) and before.kind == "average"
-        }
-        return first + [name for name, _ in layers[1:] if name not in averaged]
 
     @property
     def _timed(self) -> bool:
