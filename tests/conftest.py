@@ -1,6 +1,6 @@
 """Shapes and types that the annotations promise are checked while the tests run.
 
-Files of tests run side by side, as many as there are cores; each computes in one thread unless it asks for more.
+Files of tests run side by side, one to a core; each computes in one thread unless it asks for more.
 """
 
 import os
