@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+import running
 from fedspike import datasets
 from fedspike.energy import meters
 from fedspike.energy.meters import Unavailable
@@ -27,7 +28,6 @@ from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.experiment.directory import json_bytes
 from fedspike.experiment.events import Finished, Skipped, Started, Trained
-from fedspike.experiment.run import load, perform
 
 TINY = """\
 name = "tiny"
@@ -76,12 +76,7 @@ def experiment(*options: str, text: str = TINY) -> sweep.Experiment:
 
 
 def events(folder: Path, *options: str, text: str = TINY) -> Iterator[Any]:
-    tiny = experiment(*options, text=text)
-    return perform(tiny, load(tiny, ignore), folder, command="fedspike run")
-
-
-def ignore(text: str) -> None:
-    del text
+    return running.events(experiment(*options, text=text), folder)
 
 
 def perform_all(folder: Path, *options: str, text: str = TINY) -> dict[str, Any]:
@@ -122,8 +117,7 @@ def test_rounds_are_measured_when_asked(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(meters, "sensors", lambda: [Mains(), Unavailable("zeus", "not here")])
     monkeypatch.setattr(meters, "IDLE_S", 0.01)
     monkeypatch.setattr(meters, "WINDOW_S", 0.0)
-    tiny = experiment("rounds=8")
-    for _ in perform(tiny, load(tiny, ignore), tmp_path, command="", measure=True):
+    for _ in running.events(experiment("rounds=8"), tmp_path, measure=True):
         pass
     for run in read(tmp_path / "summary.json")["runs"]:
         figures, missing = run["measured"]

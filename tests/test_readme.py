@@ -2,8 +2,6 @@
 
 import doctest
 import re
-import subprocess
-import sys
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
@@ -14,6 +12,7 @@ from packaging.requirements import Requirement
 
 from fedspike.energy import profiles
 from fedspike.experiment import config, sweep
+from running import python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +27,7 @@ def blocks(language: str, text: str) -> list[str]:
 def test_the_readme_code_runs_and_learns() -> None:
     (code,) = blocks("python", README)
     assert len(code.splitlines()) <= 15
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = python(code)
     assert run.stderr == ""
     rounds = re.findall(r"^(\d): (\d+\.\d)%, ([\d,]+) accumulates$", run.stdout, re.MULTILINE)
     assert [int(number) for number, _, _ in rounds] == [1, 2, 3, 4, 5]
@@ -61,9 +60,10 @@ def test_the_walk_is_true(document: str, least: int) -> None:
     assert done.failed == 0
 
 
-def test_the_documented_profile_is_accepted() -> None:
-    (documented,) = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
-    assert set(profiles.profile(documented, "my-chip.toml").price) == {"mac", "ac"}
+def test_the_documented_profile_and_radio_are_accepted() -> None:
+    chip, radio = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
+    assert set(profiles.profile(chip, "my-chip.toml").price) == {"mac", "ac"}
+    assert profiles.radio(radio, "my-radio.toml").uplink_bit.pj.nominal == 40_000
 
 
 def test_contributing_is_short() -> None:

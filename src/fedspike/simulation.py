@@ -79,7 +79,7 @@ class Round:
     """What one round did.
 
     `activity` is what each client that took part did to train, and `tested` what the server did to test
-    the new model. `spikes` and `operations` are of the training, over all clients.
+    the new model. `spikes`, `operations` and, by layer, `firing_rates` are of the training, over all clients.
     """
 
     number: int
@@ -90,6 +90,7 @@ class Round:
     tested: Activity
     spikes: dict[str, int]
     operations: Operations
+    firing_rates: dict[str, float]
     uplink_bytes: int
     downlink_bytes: int
     seconds: dict[str, float]
@@ -149,7 +150,9 @@ def simulate(
         trained_at = perf_counter()
         accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
-        spikes = _spikes(network, trained)
+        spikes, rates = _spikes(network, trained), {}
+        if isinstance(network, SNN):
+            rates = network.firing_rates(trained.samples, trained.events_in, trained.events_out)
         yield Round(
             number=number,
             state=state,
@@ -159,6 +162,7 @@ def simulate(
             tested=tested,
             spikes=spikes,
             operations=forward_operations(network.architecture.sizes, trained.samples, spikes),
+            firing_rates=rates,
             uplink_bytes=_bytes(work.replies),
             downlink_bytes=len(cohort) * _bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},

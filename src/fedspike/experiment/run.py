@@ -99,7 +99,7 @@ def _train(
     about = {
         "settings_sha256": run.settings_sha256,
         "data_sha256": _data_sha256(dataset),
-        "round records": "with activity",  # those of before cannot be billed
+        "round records": "with activity and firing rates",  # those of before cannot be summed up
         **versions(device),
     }
     found = checkpoint.newest(home / "checkpoint", rounds_file, about)

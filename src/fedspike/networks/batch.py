@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64, Real
+from jaxtyping import Bool, Float, Float64, Int64, Real
 from torch import Tensor
 
 from fedspike.encoding import Address
@@ -64,10 +64,10 @@ class Forward:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a minibatch taught: its forward pass, the loss of every sample, and the gradients."""
+    """What a minibatch taught: its forward pass, every client's mean loss, and the gradients."""
 
     forward: Forward
-    losses: Float[Tensor, "client batch"]
+    losses: Float64[Tensor, " client"]
     gradients: Parameters
 
 

@@ -54,7 +54,7 @@ class ANN:
         """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too."""
         layers = self.architecture.stacked(parameters)
         passed = passes.conventional(batch.pixels, batch.positions, layers, wanted)
-        events_in = dict(zip(self.architecture.names, passed.events.sum(2), strict=True))
+        events_in = dict(zip(self.architecture.names, passed.events, strict=True))
         forward = Forward(
             passed.scores, events_in, torch.zeros(len(batch.positions), dtype=torch.int64)
         )

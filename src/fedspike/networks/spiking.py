@@ -3,6 +3,7 @@
 s[t] -> LIF(W s[t] + b) -> ... -> LIF(W s[t] + b) -> read-out        scores, one for each class
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,7 +95,7 @@ class SNN:
             integrates=not self.read_out.spiking,
             wanted=wanted,
         )
-        events_in = dict(zip(self.architecture.names, passed.events.sum(2), strict=True))
+        events_in = dict(zip(self.architecture.names, passed.events, strict=True))
         # Spike counts are the scores, and all of them together the spikes that left the last layer.
         events_out = count(passed.scores.sum(2), batch.present) * self.read_out.spiking
         forward = Forward(passed.scores, events_in, events_out)
@@ -127,6 +128,27 @@ class SNN:
             spikes = self.neuron.spikes(currents, constants)
         left = self._entered(spikes.detach(), False, present)
         return Forward(self.read_out.scores(spikes), events_in, left)
+
+    def firing_rates(
+        self, samples: int, events_in: Mapping[str, int], events_out: int
+    ) -> dict[str, float]:
+        """Share of each layer's neurons that spike at a step, from what entered the layers and left the last.
+
+        >>> from fedspike.encoding import RateCode
+        >>> network = SNN(Architecture((784, 100, 10)), LIF(), RateCode(time_steps=50))
+        >>> network.firing_rates(1, {"hidden": 11_215, "output": 500}, events_out=50)
+        {'hidden': 0.1, 'output': 0.1}
+        """
+        _, *following = self.architecture.names
+        left = [*(events_in[name] for name in following), events_out]
+        possible = samples * self.code.time_steps
+        return {
+            name: events / (possible * neurons)
+            for (name, (_, neurons)), events in zip(
+                self.architecture.sizes.items(), left, strict=True
+            )
+            if self._fires(name)
+        }
 
     def packed_forward(
         self,
