@@ -5,7 +5,7 @@ In float64 only the order of sums differs, about 1e-13 a step; 1e-9 keeps clear 
 
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -35,15 +35,6 @@ SAMPLE = replace(FULL, x_test=FULL.x_test[:60], y_test=FULL.y_test[:60])
 SMALL = Architecture((784, 12, 10))
 STEPS, BETA = 4, torch.tensor(0.9, dtype=torch.float64)
 UNEQUAL = Fleet(tuple(np.arange(n) + 7 * n for n in (50, 33, 16, 7, 1)))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """On so little work more threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def leaky(**kind: Any) -> snntorch.Leaky:

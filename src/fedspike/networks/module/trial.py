@@ -44,7 +44,7 @@ def tried(call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool) 
     kept = {name: tensors[name].clone() for name in call.own.kept}
     watch, chance = call.watch(tensors), torch.get_rng_state()
     try:
-        with watch:
+        with torch.enable_grad(), watch:
             outputs = call.outputs(tensors, one)
         again = call.outputs(call.own.tensors(learned), one)
     except Exception as error:
