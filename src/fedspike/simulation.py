@@ -150,9 +150,7 @@ def simulate(
         trained_at = perf_counter()
         accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
-        spikes, rates = _spikes(network, trained), {}
-        if isinstance(network, SNN):
-            rates = network.firing_rates(trained.samples, trained.events_in, trained.events_out)
+        spikes = _spikes(network, trained)
         yield Round(
             number=number,
             state=state,
@@ -162,7 +160,7 @@ def simulate(
             tested=tested,
             spikes=spikes,
             operations=forward_operations(network.architecture.sizes, trained.samples, spikes),
-            firing_rates=rates,
+            firing_rates=_firing_rates(network, trained),
             uplink_bytes=_bytes(work.replies),
             downlink_bytes=len(cohort) * _bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
@@ -175,6 +173,12 @@ def _spikes(network: Network, done: Activity) -> dict[str, int]:
         return {}
     names = network.architecture.names
     return {name: done.events_in[name] for name in (names if network.code.binary else names[1:])}
+
+
+def _firing_rates(network: Network, done: Activity) -> dict[str, float]:
+    if not isinstance(network, SNN):
+        return {}
+    return network.firing_rates(done.samples, done.events_in, done.events_out)
 
 
 def evaluate(

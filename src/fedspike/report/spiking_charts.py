@@ -42,7 +42,7 @@ def pareto_chart(points: Sequence[Point], title: str) -> alt.LayerChart:
     colour = alt.Color("colour:N", scale=None)
     strength = alt.Opacity("strength:Q", scale=None)
     rows = [_row(point, point in named, low, high) for point in shown]
-    places = _below(high, [p.accuracy.mean for p in named], LINE * (high - low) / height)
+    places = _below(float(high), [p.accuracy.mean for p in named], LINE * (high - low) / height)
     labels = [
         _row(point, True, low, high) | {"place": place}
         for point, place in zip(named, places, strict=True)
@@ -135,7 +135,7 @@ def rates_chart(group: Group, limits: Mapping[str, RateLimit]) -> alt.LayerChart
     return alt.layer(*layers).properties(width=WIDTH, height=180, title=group.label)
 
 
-def _row(point: Point, named: bool, low: float, high: float) -> dict[str, object]:
+def _row(point: Point, named: bool, low: int, high: int) -> dict[str, object]:
     """A point as the chart reads it; its interval as far as the axis goes."""
     mean, half = point.accuracy.mean, point.accuracy.half_width or 0.0
     return {
@@ -160,7 +160,7 @@ def _zones(limits: Mapping[str, RateLimit]) -> list[dict[str, object]]:
     return found
 
 
-def _rates(group: Group, layer: str) -> list[dict[str, float]]:
+def _rates(group: Group, layer: str) -> list[dict[str, int | float]]:
     rounds = zip(*(run.firing_rates[layer] for run in group.runs), strict=True)
     return [
         {"round": done, "percent": max(100 * statistics.fmean(rates), LEAST_PERCENT)}
