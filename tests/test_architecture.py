@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kernels": (),
     "encoding": ("kernels",),
     "neurons": ("kernels",),
-    "networks": ("neurons", "encoding", "readouts", "kernels"),
+    "networks": ("neurons", "encoding", "readouts", "kernels", "energy.layers"),
     "readouts": (),
     "losses": ("readouts", "kernels"),
     "training": ("networks", "losses", "encoding", "kernels", "energy.counts"),

@@ -20,16 +20,17 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Tree, local_round
+from fedspike.algorithms import Algorithm, Tree, local_round, with_statistics
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address
-from fedspike.energy.counts import Activity, Operations, forward_operations
+from fedspike.energy import counts
+from fedspike.energy.counts import Activity, Operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE, check_read_out
 from fedspike.networks import SNN, Batch, Network, Parameters
 from fedspike.randomness import stream
-from fedspike.training import SGD, LocalTraining
+from fedspike.training import SGD, LocalTraining, activities, counted
 
 # Clients are trained side by side as long as a step of theirs together stays under this size: about 30
 # clients of the founding study.
@@ -51,6 +52,16 @@ class State:
     def model(self) -> Parameters:
         """The global model, no client axis."""
         return self.server["model"]
+
+    @property
+    def statistics(self) -> Parameters:
+        """The running statistics of a normalised network that the server has pooled, if it does."""
+        return self.server.get("statistics", {})
+
+    @property
+    def tested(self) -> Parameters:
+        """Both, which is what a test takes."""
+        return self.model | self.statistics
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything under flat names: "server/model/hidden.weight", "client/3/control/hidden.weight"."""
@@ -125,6 +136,7 @@ def simulate(
     parts do not fit together.
     """
     _check(network, algorithm, fleet, training, dataset, rounds)
+    algorithm = with_statistics(algorithm, network)
     train_set = _samples(dataset.x_train, dataset.y_train, dtype, device)
     test_set = _samples(dataset.x_test, dataset.y_test, dtype, device)
     if state is None:
@@ -147,7 +159,7 @@ def simulate(
         )
         state = State(number, server, state.clients | work.memories)
         trained_at = perf_counter()
-        accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
+        accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
         spikes = dict(trained.events_in) if isinstance(network, SNN) else {}
         yield Round(
@@ -158,7 +170,7 @@ def simulate(
             activity=work.activity,
             tested=tested,
             spikes=spikes,
-            operations=forward_operations(network.architecture.sizes, trained.samples, spikes),
+            operations=forward_operations(network, trained),
             uplink_bytes=_bytes(work.replies),
             downlink_bytes=len(cohort) * _bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
@@ -176,21 +188,36 @@ def evaluate(
 ) -> tuple[float, Activity]:
     """Share of samples whose label has the highest score, and what was done to find out.
 
-    Test spikes are drawn anew each round.
+    Test spikes are drawn anew each round. The `model` has the running statistics too, if there are any.
     """
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
     correct, done = 0, []
+    size = network.bytes_per_sample(pixels.device.type)
+    size = min(_TEST_BATCH, max(1, _BLOCK_BYTES // max(1, size)))
     with torch.no_grad():
-        for first in range(0, len(labels), _TEST_BATCH):
-            positions = torch.arange(first, min(first + _TEST_BATCH, len(labels)))
-            wanted = labels[first : first + _TEST_BATCH].unsqueeze(0)
+        for first in range(0, len(labels), size):
+            positions = torch.arange(first, min(first + size, len(labels)))
+            wanted = labels[first : first + size].unsqueeze(0)
             address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
             positions = positions.unsqueeze(0).to(pixels.device)
             forward = network.run(parameters, Batch(pixels, positions, wanted, address))
             correct += int((forward.scores.argmax(2) == wanted).sum())
-            events_in = {name: int(count) for name, count in forward.events_in.items()}
-            done.append(Activity(wanted.numel(), 0, events_in, int(forward.events_out)))
-    return correct / len(labels), reduce(operator.add, done)
+            done.append(counted(forward))
+    (activity,) = activities([len(labels)], [0], done)
+    return correct / len(labels), activity
+
+
+def forward_operations(network: Network, seen: Activity) -> Operations:
+    """Synaptic operations of forward passes, accumulates for spikes and else multiply-accumulates."""
+    spiking = network if isinstance(network, SNN) else None
+    described = counts.Network(
+        network.described,
+        time_steps=spiking.code.time_steps if spiking else None,
+        code="direct" if spiking and not spiking.code.binary else "rate",
+        readout="spikes" if spiking is None or spiking.read_out.spiking else "membrane",
+    )
+    forward = counts.count(described, seen, training=False)["forward"].values()
+    return {kind: sum(done.get(kind, 0) for done in forward) for kind in ("mac", "ac")}
 
 
 @dataclass
@@ -314,7 +341,7 @@ def _check(
         raise InputError(
             f"a network of layers {layers} for data of {pixels} pixels and {dataset.classes} classes",
             expected="as many inputs as pixels and as many outputs as classes",
-            fix=f"use layers ({pixels}, ..., {dataset.classes})",
+            fix=f"make the architecture for {pixels} pixels and {dataset.classes} classes",
         )
     last = max(int(shard.max()) for shard in fleet.shards)
     if last >= len(dataset.y_train):

@@ -1,0 +1,79 @@
+"""What layers make of the rows of values that enter them: every client's rows meet its own weights."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from fedspike.energy.layers import Convolution, Dense, Pool
+from fedspike.networks.architecture import Parameters
+
+
+def through(
+    layer: Dense | Convolution | Pool,
+    name: str,
+    parameters: Parameters,
+    rows: Float[Tensor, "client row input"],
+) -> Float[Tensor, "client row output"]:
+    """What comes out of a layer; an image in a row is channel by channel, and each of these row by row."""
+    if isinstance(layer, Pool):
+        return pool(layer, rows)
+    weight, bias = parameters[f"{name}.weight"], parameters.get(f"{name}.bias")
+    if isinstance(layer, Convolution):
+        return convolution(layer, weight, bias, rows)
+    return linear(weight, bias, rows)
+
+
+def linear(
+    weight: Float[Tensor, "client output input"],
+    bias: Float[Tensor, "client output"] | None,
+    rows: Float[Tensor, "client row input"],
+) -> Float[Tensor, "client row output"]:
+    """The product with the weight, plus the bias if there is one."""
+    return _Linear.apply(rows, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Linear(torch.autograd.Function):
+    """Rows times weight plus bias. Unlike torch's, its gradient of the weight is laid out like the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        if bias is None:
+            return torch.bmm(rows, weight.mT)
+        return torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        (delta,) = gradients
+        rows, weight = ctx.saved_tensors
+        into_rows = torch.bmm(delta, weight) if ctx.needs_input_grad[0] else None
+        into_bias = delta.sum(1) if ctx.needs_input_grad[2] else None
+        return into_rows, torch.bmm(delta.mT, rows), into_bias
+
+
+def convolution(
+    layer: Convolution,
+    weight: Float[Tensor, "client out in kernel kernel"],
+    bias: Float[Tensor, "client out"] | None,
+    rows: Float[Tensor, "client row input"],
+) -> Float[Tensor, "client row output"]:
+    """Every client's images with its own kernels."""
+    images = rows.unflatten(2, (layer.in_channels, layer.height, layer.width))
+    biases = [None] * len(rows) if bias is None else bias
+    found = [
+        F.conv2d(own, kernels, added, layer.stride, layer.padding)
+        for own, kernels, added in zip(images, weight, biases, strict=True)
+    ]
+    return torch.stack(found).flatten(2)
+
+
+def pool(
+    layer: Pool, rows: Float[Tensor, "client row input"]
+) -> Float[Tensor, "client row output"]:
+    """Windows of all images; the gradient of a maximum goes to the first of several that share it."""
+    images = rows.unflatten(2, (layer.channels, layer.height, layer.width)).flatten(0, 1)
+    reduced = (F.avg_pool2d if layer.kind == "average" else F.max_pool2d)(images, layer.size)
+    return reduced.unflatten(0, rows.shape[:2]).flatten(2)
