@@ -22,7 +22,7 @@ from fedspike.networks import ANN, SNN, Batch, Forward, Network, Parameters
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
-Counts = dict[tuple[str, str], Int64[Tensor, " client"]]
+Counts = dict[tuple[str, str], Int64[Tensor, " _client"]]
 """(field of `Activity`, layer) -> what every client did of it; what leaves the last layer is of no layer."""
 
 
