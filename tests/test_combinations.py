@@ -40,7 +40,7 @@ from fedspike.readouts import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.simulation import simulate
 from fedspike.training import SGD, Adam, LocalTraining, activities, counted, learn
 
-STEPS = 8
+STEPS = 9
 CODES: tuple[Code, ...] = (
     RateCode(STEPS),
     LatencyCode(STEPS),
@@ -100,7 +100,7 @@ def networks() -> dict[str, Network]:
     found: dict[str, Network] = {}
     shapes = {
         "dense": Architecture((784, 6, 10)),
-        "convolution": Convolutional((1, 28, 28), (Conv(2, 4, 4, 0), Pool()), 10),
+        "convolution": Convolutional((1, 28, 28), (Conv(2, 4, 4, 2), Pool()), 10),
     }
     for name, shape in shapes.items():
         found |= {f"{name} ann": ANN(shape), f"{name} qann": QANN(shape, bits=4)}

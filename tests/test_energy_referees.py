@@ -154,7 +154,7 @@ MAXIMA = networks.Convolutional(
     (networks.Conv(6), networks.Pool("max"), networks.Conv(8, stride=2, padding=0)),
     classes=10,
 )
-AVERAGES = replace(MAXIMA, stages=(networks.Conv(4, 5, 3), networks.Pool(), networks.Dense(20)))
+AVERAGES = replace(MAXIMA, stages=(networks.Conv(4, 5, 3, 2), networks.Pool(), networks.Dense(20)))
 NEURON = neurons.LIF(BETA)
 ENGINES: dict[str, networks.Network] = {
     "dense ANN": networks.ANN(ARCHITECTURE),

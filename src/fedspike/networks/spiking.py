@@ -234,7 +234,8 @@ class SNN:
         """What the neurons of a layer give: their spikes or, to a read-out that wants them, membranes."""
         if scans and self._fires(layer):
             beta, theta, reset = self.neuron.for_kernels()
-            membrane = packed.lif(currents.movedim(0, 2), beta, theta, reset).carrier
+            in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
+            membrane = packed.lif(in_order, beta, theta, reset).carrier
             spikes: Tensor = _Above.apply(membrane, theta)  # type: ignore[no-untyped-call]
             return spikes.movedim(2, 0)
         constants = {
