@@ -56,7 +56,7 @@ NEURONS: tuple[Neuron, ...] = (
     AdaptiveLIF(adaptation=0.5, rho=0.9, lif=LIF(threshold=0.3)),
 )
 READ_OUTS: tuple[ReadOut, ...] = (SpikeCount(), MeanMembrane(), FirstSpike())
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, Architecture | Convolutional] = {
     "dense": Architecture((36, 7, 3)),
     "maxima": Convolutional((1, 6, 6), (Conv(4), Pool("max"), Hidden(7)), 3),
     "averages": Convolutional((1, 6, 6), (Conv(4), Pool("average"), Conv(3, 3, 3)), 3),
@@ -98,7 +98,7 @@ def test_a_step_of_every_spiking_network(code: Code, architecture: str) -> None:
 
 def networks() -> dict[str, Network]:
     found: dict[str, Network] = {}
-    shapes = {
+    shapes: dict[str, Architecture | Convolutional] = {
         "dense": Architecture((784, 6, 10)),
         "convolution": Convolutional((1, 28, 28), (Conv(2, 4, 4, 2), Pool()), 10),
     }

@@ -240,7 +240,7 @@ def federated(kind: str) -> Case:
         forward = made.run(stacked, networks.Batch.of(pixels, address("test")))
         shown = flow[:, 0].movedim(0, 1)
         if made.architecture is not ARCHITECTURE:
-            shown = shown.unflatten(2, (1, 28, 28))
+            shown = shown.reshape(*shown.shape[:2], 1, 28, 28)
         scores = net(shown).flatten(2)
     # The same network: the engine's scores are these spikes, values, or membranes of these currents.
     if spiking is not None and not spiking.read_out.spiking:

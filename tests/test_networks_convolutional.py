@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fedspike.algorithms import fedavg
+from fedspike.datasets import load
 from fedspike.encoding import Address, Code, DirectCode, RateCode
 from fedspike.energy.layers import Convolution, Dense
 from fedspike.energy.layers import Pool as CountedPool
 from fedspike.errors import InputError
+from fedspike.fleet import Fleet
 from fedspike.losses import CrossEntropy, SpikeCountMSE
 from fedspike.networks import (
     ANN,
@@ -33,7 +36,8 @@ from fedspike.neurons import LIF
 from fedspike.neurons.lif import Reset
 from fedspike.randomness import stream
 from fedspike.readouts import MeanMembrane
-from fedspike.training import learn
+from fedspike.simulation import simulate
+from fedspike.training import Adam, LocalTraining, learn
 
 SMALL = Convolutional((2, 8, 6), (Conv(3), Pool("max"), Conv(4, 3, 2), Hidden(5)), classes=3)
 AVERAGES = Convolutional((2, 8, 6), (Conv(3, 2, 2, 0), Conv(4), Pool("average", 1)), classes=3)
@@ -254,3 +258,33 @@ def test_impossible_architectures(
 ) -> None:
     with pytest.raises(InputError, match=message):
         Convolutional(image, stages, classes=10)
+
+
+@pytest.mark.parametrize("normalisation", [None, BNTT()], ids=["plain", "normalised"])
+@pytest.mark.parametrize("kind", ["ann", "snn"])
+def test_the_parts_in_which_clients_are_trained_change_no_bit(
+    kind: str, normalisation: BNTT | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = Convolutional((1, 28, 28), (Conv(2, stride=2), Pool(), Conv(3), Hidden(8)), 10)
+    network: Network = ANN(shape)
+    if kind == "snn":
+        network = SNN(shape, LIF(), RateCode(4), MeanMembrane(), normalisation)
+    fleet = Fleet(tuple(np.arange(n) + 40 * n for n in (33, 32, 31, 17, 2, 1)))
+    models = []
+    for block in (2**40, 2**20, 1):
+        monkeypatch.setattr("fedspike.simulation._BLOCK_BYTES", block)
+        *_, last = simulate(
+            network=network,
+            algorithm=fedavg(),
+            fleet=fleet,
+            training=LocalTraining(CrossEntropy(), Adam(5e-3), batch_size=16),
+            dataset=load("fashion-mnist-sample"),
+            seed=0,
+            rounds=2,
+        )
+        models.append(last)
+    first, *others = models
+    for other in others:
+        assert (first.training_loss, first.activity) == (other.training_loss, other.activity)
+        one, two = first.state.tensors(), other.state.tensors()
+        assert all(torch.equal(one[path], two[path]) for path in one)

@@ -97,7 +97,7 @@ def test_a_test_takes_the_running_statistics_and_leaves_them() -> None:
     for t in range(STEPS):
         for client in range(CLIENTS):
             mean, variance = (running[name][client, t] for name in ("mean", "variance"))
-            images = currents[t, client].unflatten(1, (3, 8))
+            images = currents[t, client].reshape(BATCH, 3, 8)
             wanted = (images - mean[:, None]) / (variance[:, None] + 1e-4).sqrt()
             wanted = gamma[client, t][:, None] * wanted
             torch.testing.assert_close(ours[t, client], wanted.flatten(1), rtol=0, atol=1e-12)
@@ -109,7 +109,7 @@ def test_a_test_without_running_statistics_takes_those_of_its_images() -> None:
     currents, gamma, _ = drawn(3, 8)
     with torch.no_grad():
         ours, after = BNTT().normalised(currents, gamma, {})
-    each = ours.unflatten(3, (3, 8))
+    each = ours.reshape(STEPS, CLIENTS, BATCH, 3, 8)
     torch.testing.assert_close(each.mean((2, 4)), torch.zeros(STEPS, CLIENTS, 3).double())
     spread = each.square().mean((2, 4)).sqrt()
     torch.testing.assert_close(spread, gamma.movedim(1, 0), rtol=1e-3, atol=0)

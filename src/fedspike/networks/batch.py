@@ -107,8 +107,9 @@ def entered(
     rows: Float[Tensor, "client row input"], shown: Float[Tensor, "client row"]
 ) -> Int64[Tensor, "client input"]:
     """How often each input was not 0, over the rows where `shown` is 1 and not 0."""
-    # A product with ones and zeros: exact in float32 over less than 2^24 rows.
-    ones = (rows.detach() != 0).to(shown.dtype)
+    # Written as ones and zeros at once: of truth values torch is 4 times slower. Their product is exact in
+    # float32 over less than 2^24 rows.
+    ones = torch.ne(rows.detach(), 0, out=torch.empty_like(rows))
     return torch.bmm(shown.unsqueeze(1), ones).squeeze(1).long()
 
 

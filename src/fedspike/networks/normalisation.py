@@ -77,7 +77,7 @@ class BNTT:
         `running` are "mean" and "variance", [client, time, channel], or nothing. A pass with gradients takes
         the batch's own statistics, and so does one that is given none.
         """
-        images = currents.unflatten(3, (gamma.shape[2], -1))
+        images = currents.reshape(*currents.shape[:3], gamma.shape[2], -1)
         known = {name: _over_images(numbers) for name, numbers in running.items()}
         if known and not torch.is_grad_enabled():
             mean, variance = known[MEAN], known[VARIANCE]

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fedspike.encoding import Code, entry
+from fedspike.encoding import Address, BinaryCode, Code, entry
 from fedspike.energy.layers import BatchNorm, Layer, Pool
 from fedspike.kernels import packed, passes
 from fedspike.kernels.packed import PackedSpikes
@@ -73,8 +73,9 @@ class SNN:
         found: dict[str, Layer] = {}
         norms = self._norms()
         for name, layer in self.architecture.described.items():
-            bare = self.normalisation is not None and not isinstance(layer, Pool)
-            found[name] = replace(layer, bias=False) if bare else layer
+            if self.normalisation is not None and not isinstance(layer, Pool):
+                layer = replace(layer, bias=False)
+            found[name] = layer
             if name in norms:
                 found[f"{name}_norm"] = norms[name]
         return found
@@ -104,7 +105,7 @@ class SNN:
         x = batch.x
         if x.shape[2] != self.architecture.layers[0]:
             x = x.reshape(*x.shape[:2], self.code.time_steps, -1)
-        return self.forward(parameters, self.code.spikes(x, batch.address), batch.present)
+        return self.forward(parameters, self._encoded(x, batch.address), batch.present)
 
     def passes(self, batch: Batch) -> bool:
         """Whether `compiled` takes this batch. If plain torch must compute instead, that is logged once."""
@@ -158,7 +159,8 @@ class SNN:
         scans = self._scans(spikes)
         at = 2 if scans else 1  # where a client's rows have the time steps
         flow = spikes if self.code.binary else spikes[:1]  # what is constant enters once
-        by_input, statistics = {}, {}
+        by_input: dict[str, Tensor] = {}
+        statistics: Parameters = {}
         last = self.architecture.names[-1]
         for name, layer in self.architecture.described.items():
             # The weights do not change with time, so one product serves all time steps.
@@ -167,7 +169,7 @@ class SNN:
             rows = by_time.flatten(1, 2)
             by_input[name] = entered(rows, shown)
             rows = through(layer, name, parameters, rows)
-            flow = rows.unflatten(1, by_time.shape[1:3]).movedim(at, 0)
+            flow = rows.reshape(*by_time.shape[:3], -1).movedim(at, 0)
             if isinstance(layer, Pool):
                 continue
             currents = flow.expand(len(spikes), -1, -1, -1)
@@ -205,6 +207,14 @@ class SNN:
 
     def _fires(self, layer: str) -> bool:
         return layer != self.architecture.names[-1] or self.read_out.spiking
+
+    def _encoded(
+        self, x: Float[Tensor, "client batch *time pixel"], address: Address
+    ) -> Float[Tensor, "time client batch pixel"]:
+        """The code's spikes; from a compiled kernel where there is one, which are the same."""
+        if x.dim() == 3 and isinstance(self.code, BinaryCode) and packed.can_take(x):
+            return self.code.packed(x, address).dense()
+        return self.code.spikes(x, address)
 
     def _scans(self, spikes: Tensor) -> bool:
         """Whether neurons alone are computed by a compiled kernel, where no pass has the whole network."""
@@ -254,7 +264,7 @@ class _Above(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, membrane: Tensor, threshold: float) -> Tensor:
         del ctx
-        return (membrane > threshold).to(membrane.dtype)
+        return torch.gt(membrane, threshold, out=torch.empty_like(membrane))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
