@@ -117,7 +117,9 @@ LIMITS = {
 }
 
 
-def watched(one: dict[str, Any], hidden: float = 0.12, ill: str = "", rounds: int = 0) -> Any:
+def watched(
+    one: dict[str, Any], hidden: float = 0.12, ill: str = "", rounds: int = 0
+) -> dict[str, Any]:
     """A run of an SNN with its firing rates, `ill` in the hidden layer for so many rounds."""
     states = {"hidden": {ill: rounds}} if ill else {}
     rates = {"hidden": [hidden] * one["rounds"], "output": [0.2] * one["rounds"]}
@@ -147,6 +149,8 @@ def priced(one: dict[str, Any], *, sample_factor: float = 1.0) -> dict[str, Any]
     per_sample = [sample_factor * events for events in SEEN[network]]
     n = rounds * SAMPLES_PER_ROUND
     hidden, output, out = (round(n * events) for events in per_sample)
+    if one["config"].get("snn", {}).get("read_out") == "membrane":
+        out = 0  # its last layer does not fire
     seen = Activity(n, rounds * 160, {"hidden": hidden, "output": output}, out)
     shape = Network(
         {"hidden": Dense(784, 100), "output": Dense(100, 10)},

@@ -9,7 +9,7 @@ from fedspike.energy.bill import LEVELS, NOT_COUNTED, Bill, Level
 from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.verdict import Verdict
 from fedspike.estimate import ends
-from fedspike.report.comparison import Comparison, leading
+from fedspike.report.comparison import Comparison, by_setting
 from fedspike.report.summary import Billed, Bills, Run
 from fedspike.report.tables import number
 
@@ -239,12 +239,16 @@ def headline(view: Priced, who: str = "It") -> str:
 
 
 def other_settings(view: Priced) -> Iterator[str]:
-    """Whether the other settings have the same winners as the one that is shown."""
+    """Whether the other settings have the same winners as the one that is shown, of the same networks."""
     here = {(v.profile, v.level): v.winner for v in view.verdicts(BASELINES[0])}
-    others = leading(view.comparisons)[1:]
+    others = [
+        next((one for one in own if one.variant == view.main.variant), own[0])
+        for setting, own in by_setting(view.comparisons).items()
+        if setting != view.main.setting
+    ]
     differing = [
-        f"{one.winner.upper() if one.winner != 'level' else 'level'} with {comparison.label} under "
-        f"{one.profile} ({ADDED[one.level]})"
+        f"{one.winner.upper() if one.winner != 'level' else 'level'} with {comparison.setting.label} "
+        f"under {one.profile} ({ADDED[one.level]})"
         for comparison in others
         for one in view.verdicts(BASELINES[0], comparison)
         if one.winner != here.get((one.profile, one.level), one.winner)

@@ -62,7 +62,7 @@ def accuracy_chart(
         "round:Q",
         title="round",
         scale=alt.Scale(domain=[0, rounds], nice=False),
-        axis=alt.Axis(grid=False, tickCount=5, tickMinStep=1, format="d"),
+        axis=round_axis(rounds),
     )
     y = alt.Y(
         "mean:Q",
@@ -85,6 +85,13 @@ def accuracy_chart(
         layers += _printed_marks(comparison, rounds)
     layers += _end_labels(comparison, rounds, axis)
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=comparison.label)
+
+
+def round_axis(rounds: int) -> alt.Axis:
+    """Up to six whole numbers from 0 on."""
+    steps = (step * 10**decade for decade in range(10) for step in (1, 2, 5))
+    step = next(step for step in steps if rounds <= 5 * step)
+    return alt.Axis(grid=False, values=list(range(0, rounds + 1, step)), format="d")
 
 
 def percent_axis(**changes: Any) -> alt.Axis:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
-from fedspike.report.charts import percent_axis, places_apart
+from fedspike.report.charts import percent_axis, places_apart, round_axis
 from fedspike.report.comparison import Group
 from fedspike.report.drawing import COLOUR, LIGHT
 from fedspike.report.energy_charts import logarithmic
@@ -15,6 +15,7 @@ from fedspike.report.summary import RateLimit
 from fedspike.report.tables import number
 
 WIDTH, HEIGHT = 250, 260
+RATES_WIDTH, RATES_HEIGHT = 320, 180
 LINE = 14  # pixels from one name to the next
 LETTER = 6.6  # pixels: a letter of a name, in a wide font
 LEAST_PERCENT = 0.01  # where the axis of firing rates begins; 0 is drawn there
@@ -42,7 +43,7 @@ def pareto_chart(points: Sequence[Point], title: str) -> alt.LayerChart:
     colour = alt.Color("colour:N", scale=None)
     strength = alt.Opacity("strength:Q", scale=None)
     rows = [_row(point, point in named, low, high) for point in shown]
-    places = _below(high, [p.accuracy.mean for p in named], LINE * (high - low) / height)
+    places = _below(float(high), [p.accuracy.mean for p in named], LINE * (high - low) / height)
     labels = [
         _row(point, True, low, high) | {"place": place}
         for point, place in zip(named, places, strict=True)
@@ -90,13 +91,16 @@ def _below(top: float, values: Sequence[float], distance: float) -> list[float]:
 def accuracy_span(points: Sequence[Point]) -> tuple[int, int]:
     """The ends of the accuracy axis in percent: from below all but the worst tenth to above the best.
 
+    The conventional networks are never left out.
+
     >>> from fedspike.estimate import Estimate
     >>> found = [Point("", "snn", 1.0, Estimate(mean, None, 1)) for mean in (10.0, *[83.0] * 9, 86.2)]
     >>> accuracy_span(found)
     (80, 90)
     """
     means = sorted(point.accuracy.mean for point in points)
-    low = min(5 * math.floor(means[len(means) // 10] / 5), 95)
+    conventional = [point.accuracy.mean for point in points if point.network != "snn"]
+    low = min(5 * math.floor(min([means[len(means) // 10], *conventional]) / 5), 95)
     return low, max(5 * math.ceil(means[-1] / 5), low + 5)
 
 
@@ -107,7 +111,7 @@ def rates_chart(group: Group, limits: Mapping[str, RateLimit]) -> alt.LayerChart
         "round:Q",
         title="round",
         scale=alt.Scale(domain=[0, rounds], nice=False),
-        axis=alt.Axis(grid=False, tickCount=5, tickMinStep=1, format="d"),
+        axis=round_axis(rounds),
     )
     scale = alt.Scale(type="log", domain=[LEAST_PERCENT, 100], nice=False)
     ticks = percent_axis(values=[0.01, 0.1, 1, 10, 100], format="~r", titleX=-34)
@@ -116,7 +120,7 @@ def rates_chart(group: Group, limits: Mapping[str, RateLimit]) -> alt.LayerChart
     zones = alt.Chart(alt.Data(values=_zones(limits))).encode(y=alt.Y("low:Q", scale=scale))
     layers += [
         zones.mark_rect(color=LIGHT["rule"], opacity=0.55).encode(y2="high:Q"),
-        zones.mark_text(x=4, align="left", baseline="bottom", dy=-2, fontSize=11).encode(
+        zones.mark_text(x="width", align="right", baseline="bottom", dy=-2, fontSize=11).encode(
             text="text:N", color=alt.value(LIGHT["muted"])
         ),
     ]
@@ -132,10 +136,10 @@ def rates_chart(group: Group, limits: Mapping[str, RateLimit]) -> alt.LayerChart
             align="left", dx=6, fontSize=12, color=LIGHT["snn"]
         )
         layers += [line.encode(x=x, y=y), word.encode(x=x, y=y, text="text:N")]
-    return alt.layer(*layers).properties(width=WIDTH, height=180, title=group.label)
+    return alt.layer(*layers).properties(width=RATES_WIDTH, height=RATES_HEIGHT, title=group.label)
 
 
-def _row(point: Point, named: bool, low: float, high: float) -> dict[str, object]:
+def _row(point: Point, named: bool, low: int, high: int) -> dict[str, object]:
     """A point as the chart reads it; its interval as far as the axis goes."""
     mean, half = point.accuracy.mean, point.accuracy.half_width or 0.0
     return {
@@ -160,7 +164,7 @@ def _zones(limits: Mapping[str, RateLimit]) -> list[dict[str, object]]:
     return found
 
 
-def _rates(group: Group, layer: str) -> list[dict[str, float]]:
+def _rates(group: Group, layer: str) -> list[dict[str, int | float]]:
     rounds = zip(*(run.firing_rates[layer] for run in group.runs), strict=True)
     return [
         {"round": done, "percent": max(100 * statistics.fmean(rates), LEAST_PERCENT)}

@@ -225,7 +225,7 @@ def _ill(runs: Sequence[Run]) -> Iterator[str]:
         number_of_runs = len({run.name for _, run, _ in found})
         sentence = (
             f"A layer was {state} in {number_of_runs} of {len(spiking)} spiking runs, above all "
-            f"{layer} of {worst.name}, in {rounds} of {len(worst.accuracy)} rounds."
+            f"“{layer}” of {worst.name}, in {rounds} of {len(worst.accuracy)} rounds."
         )
         fix = worst.rate_limits.get(state)
         yield f"{sentence} Usual fix: {fix.usual_fix}." if fix else sentence
