@@ -30,7 +30,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kernels": (),
     "encoding": ("kernels",),
     "neurons": ("kernels",),
-    "networks": ("neurons", "encoding", "readouts", "kernels"),
+    "networks": (
+        *("neurons", "encoding", "readouts", "kernels"),
+        *("energy.layers", "energy.network", "energy.neurons", "energy.counts"),
+    ),
     "readouts": (),
     "losses": ("readouts", "kernels"),
     "training": ("networks", "losses", "encoding", "kernels", "energy.counts"),
@@ -40,7 +43,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "guard": (),
     "simulation": (
         *("fleet", "algorithms", "guard", "energy.counts"),
-        *("training", "encoding", "networks", "losses", "datasets"),  # to train and evaluate
+        *("training", "encoding", "networks", "readouts", "losses"),  # to train and evaluate
+        "datasets",
     ),
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": (

@@ -185,12 +185,12 @@ def test_a_membrane_that_is_read_out_has_no_threshold_of_any_kind() -> None:
     silent = replace(SEEN, events_out=0)
     read = replace(SNN, readout="membrane")
     for kind in (
-        {"kind": "adaptive"},
-        {"learn_threshold": "per-neuron"},
-        {"surrogate": "sigmoid"},
-        {"reset": "zero"},
+        Neurons(kind="adaptive"),
+        Neurons(learn_threshold="per-neuron"),
+        Neurons(surrogate="sigmoid"),
+        Neurons(reset="zero"),
     ):
-        more = beside(replace(read, neurons=Neurons(**kind)), read, silent)
+        more = beside(replace(read, neurons=kind), read, silent)
         assert more
         assert not any(".output." in key for key in more)
     more = beside(replace(read, neurons=Neurons(kind="current-based")), read, silent)
@@ -222,7 +222,7 @@ def test_parameters_are_those_of_the_model(
 ) -> None:
     """The engine's own model: as many numbers learned, weighed by the server and sent."""
 
-    def constant(start: float, learned: str) -> neurons.LIF | Any:
+    def constant(start: float, learned: str) -> float | neurons.Learnable:
         if learned == "no":
             return start
         return neurons.Learnable(start, "layer" if learned == "per-layer" else "neuron")

@@ -46,12 +46,13 @@ from fedspike.energy.counts import (
     entries,
     fan_out,
 )
+from fedspike.energy.network import Code
 from fedspike.energy.neurobench import metrics
 
 STEPS, SHOWN, BETA = 4, 24, 0.9
 CODE = encoding.RateCode(STEPS)
 # Code, threshold and read-out of a dense SNN.
-DENSE: dict[str, tuple[encoding.BinaryCode, float, readouts.ReadOut]] = {
+DENSE: dict[Code, tuple[encoding.BinaryCode, float, readouts.ReadOut]] = {
     "rate": (CODE, 1.0, readouts.SpikeCount()),
     "latency": (encoding.LatencyCode(STEPS), 1.0, readouts.MeanMembrane()),
     "phase": (encoding.PhaseCode(STEPS, period=3), 0.2, readouts.SpikeCount()),
@@ -162,11 +163,11 @@ def spikes_of(pixels: Tensor, purpose: str, batch: int = 0) -> Tensor:
 
 
 @cache
-def dense(kind: str) -> Case:
+def dense(kind: Code | None) -> Case:
     """784-40-10, federated for 2 rounds by the engine; the activity is the engine's."""
     made: networks.Network = networks.ANN(ARCHITECTURE)
     loss: losses.Loss = losses.CrossEntropy()
-    if kind != "ann":
+    if kind is not None:
         code, threshold, read_out = DENSE[kind]
         made = networks.SNN(ARCHITECTURE, neurons.LIF(BETA, threshold), code, read_out)
         loss = losses.SpikeCountMSE(STEPS) if read_out == readouts.SpikeCount() else loss
@@ -186,7 +187,7 @@ def dense(kind: str) -> Case:
     layers = {name: Dense(*size) for name, size in ARCHITECTURE.sizes.items()}
     pixels = images()[2][:SHOWN].reshape(1, SHOWN, 784)
     stacked = {name: weight.unsqueeze(0) for name, weight in model.items()}
-    if not isinstance(made, networks.SNN):
+    if kind is None or not isinstance(made, networks.SNN):
         net = Layers(hidden=nn.Linear(784, 40), neurons=nn.ReLU(), output=nn.Linear(40, 10))
         net.load_state_dict(model)
         activity = engine_activity(made, stacked, pixels)
@@ -325,7 +326,7 @@ def convolutional(kind: str) -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {
-    "dense ANN": lambda: dense("ann"),
+    "dense ANN": lambda: dense(None),
     "dense SNN": lambda: dense("rate"),
     "dense SNN, latency code, membranes": lambda: dense("latency"),
     "dense SNN, phase code": lambda: dense("phase"),

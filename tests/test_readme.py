@@ -25,8 +25,14 @@ def blocks(language: str, text: str) -> list[str]:
 
 
 def test_the_readme_code_runs_and_learns() -> None:
-    (code,) = blocks("python", README)
+    code, own_network = blocks("python", README)
     assert len(code.splitlines()) <= 15
+    (theirs,) = re.findall(r"^network = .*\n", code, re.MULTILINE)
+    for program in (code, code.replace(theirs, own_network)):
+        assert_learns(program)
+
+
+def assert_learns(code: str) -> None:
     run = python(code)
     assert run.stderr == ""
     rounds = re.findall(r"^(\d): (\d+\.\d)%, ([\d,]+) accumulates$", run.stdout, re.MULTILINE)
@@ -50,7 +56,11 @@ def test_links_lead_to_files(document: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "least"), [("docs/rooms.md", 20), ("docs/energy.md", 15), ("docs/codes.md", 4)]
+    ("document", "least"),
+    [
+        *(("docs/rooms.md", 20), ("docs/energy.md", 15), ("docs/codes.md", 4)),
+        ("docs/own-networks.md", 12),
+    ],
 )
 def test_the_walk_is_true(document: str, least: int) -> None:
     code = "\n".join(blocks("pycon", (ROOT / document).read_text(encoding="utf-8")))

@@ -22,13 +22,14 @@ from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, local_round
 from fedspike.datasets import Dataset
-from fedspike.encoding import Address
+from fedspike.encoding import Address, Code
 from fedspike.energy.counts import Activity, Operations, forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE, check_read_out
-from fedspike.networks import SNN, Batch, Network, Parameters
+from fedspike.networks import ANN, QANN, Batch, ModuleNetwork, Network, Parameters
 from fedspike.randomness import stream
+from fedspike.readouts import ReadOut
 from fedspike.training import SGD, LocalTraining
 
 # Clients are trained side by side as long as a step of theirs together stays under this size: about 30
@@ -79,7 +80,8 @@ class Round:
     """What one round did.
 
     `activity` is what each client that took part did to train, and `tested` what the server did to test
-    the new model. `spikes`, `operations` and, by layer, `firing_rates` are of the training, over all clients.
+    the new model. `spikes`, `operations` and, by layer, `firing_rates` are of the training, over all clients;
+    operations and rates are empty where a module has layers that are not counted.
     """
 
     number: int
@@ -150,9 +152,7 @@ def simulate(
         trained_at = perf_counter()
         accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
-        spikes, rates = _spikes(network, trained), {}
-        if isinstance(network, SNN):
-            rates = network.firing_rates(trained.samples, trained.events_in, trained.events_out)
+        spikes = _spikes(network, trained)
         yield Round(
             number=number,
             state=state,
@@ -161,8 +161,8 @@ def simulate(
             activity=work.activity,
             tested=tested,
             spikes=spikes,
-            operations=forward_operations(network.architecture.sizes, trained.samples, spikes),
-            firing_rates=rates,
+            operations=_operations(network, trained, spikes),
+            firing_rates=_firing_rates(network, trained),
             uplink_bytes=_bytes(work.replies),
             downlink_bytes=len(cohort) * _bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
@@ -171,10 +171,18 @@ def simulate(
 
 def _spikes(network: Network, done: Activity) -> dict[str, int]:
     """The spikes that entered each layer, of those that spikes enter."""
-    if not isinstance(network, SNN):
+    if isinstance(network, ModuleNetwork):
+        return {name: done.events_in[name] for name in network.spiked}
+    if isinstance(network, ANN | QANN):
         return {}
     names = network.architecture.names
     return {name: done.events_in[name] for name in (names if network.code.binary else names[1:])}
+
+
+def _firing_rates(network: Network, done: Activity) -> dict[str, float]:
+    if isinstance(network, ANN | QANN):
+        return {}
+    return network.firing_rates(done.samples, done.events_in, done.events_out)
 
 
 def evaluate(
@@ -201,7 +209,8 @@ def evaluate(
             forward = network.run(parameters, Batch(pixels, positions, wanted, address))
             correct += int((forward.scores.argmax(2) == wanted).sum())
             events_in = {name: int(count) for name, count in forward.events_in.items()}
-            done.append(Activity(wanted.numel(), 0, events_in, int(forward.events_out)))
+            met = {name: int(count) for name, count in forward.synapses_met.items()}
+            done.append(Activity(wanted.numel(), 0, events_in, int(forward.events_out), met))
     return correct / len(labels), reduce(operator.add, done)
 
 
@@ -277,6 +286,24 @@ def _parts(
             yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]
 
 
+def _code(network: Network) -> Code | None:
+    """What makes spikes of pixels, if the network is spiking."""
+    return None if isinstance(network, ANN | QANN) else network.code
+
+
+def _read_out(network: Network) -> ReadOut | None:
+    """What makes scores of what a spiking network answers."""
+    if isinstance(network, ANN | QANN) or network.code is None:
+        return None
+    return network.read_out
+
+
+def _operations(network: Network, trained: Activity, spikes: dict[str, int]) -> Operations:
+    if isinstance(network, ModuleNetwork):
+        return network.operations(trained)
+    return forward_operations(network.architecture.sizes, trained.samples, spikes)
+
+
 def _to(tree: Tree, device: torch.device) -> Tree:
     return {
         group: {name: tensor.to(device) for name, tensor in tensors.items()}
@@ -335,9 +362,10 @@ def _check(
             expected="shards made from this data set's labels",
             fix="make the partition again from dataset.y_train",
         )
-    check_read_out(training.loss, network.read_out if isinstance(network, SNN) else None)
-    if isinstance(network, SNN) and isinstance(training.loss, SpikeCountMSE):
-        steps, targets_for = network.code.time_steps, training.loss.time_steps
+    code = _code(network)
+    check_read_out(training.loss, _read_out(network))
+    if code is not None and isinstance(training.loss, SpikeCountMSE):
+        steps, targets_for = code.time_steps, training.loss.time_steps
         if steps != targets_for:
             raise InputError(
                 f"a loss for {targets_for} time steps with a code of {steps}",

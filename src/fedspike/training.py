@@ -22,6 +22,7 @@ from fedspike.networks import ANN, SNN, Batch, Forward, Network, Parameters
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
+_Counts = dict[str, Int64[Tensor, " _client"]]
 LEAVING = ""  # what the events that leave the last layer have in place of a layer's name
 
 
@@ -184,7 +185,7 @@ def train(
     parameters = {name: weight.clone() for name, weight in start.items()}
     memory = training.optimiser.start(parameters)
     losses = torch.zeros(len(shown), dtype=torch.float64)
-    done: list[dict[str, Int64[Tensor, " _client"]]] = []
+    done: list[tuple[_Counts, _Counts]] = []
 
     for step in range(max(steps)):
         k = sum(count > step for count in steps)  # the clients that are still training
@@ -198,7 +199,8 @@ def train(
         training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
 
         losses[:k] += loss.cpu() * present[:k, step]
-        done.append({**forward.events_in, LEAVING: forward.events_out})
+        events = {**forward.events_in, LEAVING: forward.events_out}
+        done.append((events, forward.synapses_met))
 
     samples = [len(positions) for positions in shown]
     mean_losses = (losses / torch.tensor(samples)).tolist()
@@ -206,12 +208,13 @@ def train(
 
 
 def _activities(
-    samples: list[int], steps: list[int], done: list[dict[str, Int64[Tensor, " _client"]]]
+    samples: list[int], steps: list[int], done: list[tuple[_Counts, _Counts]]
 ) -> list[Activity]:
-    """What each client did; `done` has the events of each step, of the clients that made it."""
-    events = {
-        place: pad_sequence([step[place] for step in done]).sum(1).tolist() for place in done[0]
-    }
+    """What each client did; `done` has events and synapses met at each step, of the clients that made it."""
+    events, met = (
+        {place: pad_sequence([step[place] for step in kind]).sum(1).tolist() for place in kind[0]}
+        for kind in zip(*done, strict=True)
+    )
     events_out = events.pop(LEAVING)
     return [
         Activity(
@@ -219,6 +222,7 @@ def _activities(
             steps[client],
             {name: counts[client] for name, counts in events.items()},
             events_out[client],
+            {name: counts[client] for name, counts in met.items()},
         )
         for client in range(len(samples))
     ]

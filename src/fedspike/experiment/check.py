@@ -214,7 +214,7 @@ def _possible(document: Document, settings: Configuration) -> None:
 
 def _possible_code(document: Document, settings: Configuration) -> None:
     """Raise, in the code's own words, where it cannot have so many time steps."""
-    if isinstance(settings.code, config.Rate):
+    if settings.code is None or isinstance(settings.code, config.Rate):
         return
     from fedspike.experiment import build  # brings torch, which most files need not wait for
 

@@ -37,10 +37,9 @@ class Document:
             scope = key[:-1] if key[-1] == "kind" else key
             if isinstance(values.get("sweep"), dict):
                 kept = {name: v for name, v in self.sweep.items() if not _related(name, scope)}
-                if isinstance(kept.get(TOGETHER), list):
-                    kept[TOGETHER] = _agreeing(kept[TOGETHER], key, value)
-                    if not any(kept[TOGETHER]):
-                        del kept[TOGETHER]
+                if isinstance(tables := kept.get(TOGETHER), list):
+                    kept[TOGETHER] = left = _agreeing(tables, key, value)
+                    kept = kept if any(left) else {n: v for n, v in kept.items() if n != TOGETHER}
                 values = {**values, "sweep": kept}
         return replace(self, values=values, options={**self.options, key: option})
 

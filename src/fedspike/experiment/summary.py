@@ -75,10 +75,8 @@ def of_run(
     accuracy = [line["accuracy"] for line in records]
     samples = sum(line["samples"] for line in records)
     operations, spikes = _sum(records, "operations"), _sum(records, "spikes")
-    rates = {
-        layer: [line["firing_rates"][layer] for line in records]
-        for layer in records[0]["firing_rates"]
-    }
+    layers = records[0]["firing_rates"]
+    rates = {layer: [line["firing_rates"][layer] for line in records] for layer in layers}
     images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
     done: Record = {
         "schema": SCHEMA,
@@ -96,10 +94,7 @@ def of_run(
         "training_loss": [line["training_loss"] for line in records],
         "parameters": sum(weights.size for weights in model.values()),
         "layers": list(network.architecture.layers),
-        "time_steps": settings.snn.time_steps if settings.snn else None,
-        "code": msgspec.to_builtins(settings.code),
-        "neuron": msgspec.to_builtins(settings.neuron),
-        "read_out": settings.snn.read_out if settings.snn else None,
+        **_spiking(settings),
         "samples_per_round": _share(samples, rounds),
         "forward_operations_per_sample": sum(operations.values()) / samples,
         "operations": operations,
@@ -143,6 +138,16 @@ def of_experiment(
         },
         "runs": known,
         "comparisons": comparing.compared(known),
+    }
+
+
+def _spiking(settings: Configuration) -> Record:
+    """What only a spiking network has."""
+    return {
+        "time_steps": settings.snn.time_steps if settings.snn else None,
+        "code": msgspec.to_builtins(settings.code),
+        "neuron": msgspec.to_builtins(settings.neuron),
+        "read_out": settings.snn.read_out if settings.snn else None,
     }
 
 

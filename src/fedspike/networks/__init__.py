@@ -4,15 +4,18 @@ Both have the same parameters: same names, shapes, initial values and bytes on t
 what flows: real numbers once, or spikes over T time steps. The baseline is the ANN whose values have as few
 levels as the SNN's spike counts (QANN).
 
+`ModuleNetwork` is a torch module of your own in their place.
+
 Every tensor of a network carries the clients as an axis: client k's samples meet client k's weights.
 """
 
 from fedspike.networks.architecture import Architecture, Parameters
 from fedspike.networks.batch import Batch, Forward, Learned
 from fedspike.networks.conventional import ANN, QANN
+from fedspike.networks.module import ModuleNetwork
 from fedspike.networks.spiking import SNN
 
-Network = ANN | QANN | SNN
+Network = ANN | QANN | SNN | ModuleNetwork
 
 __all__ = [
     "ANN",
@@ -22,6 +25,7 @@ __all__ = [
     "Batch",
     "Forward",
     "Learned",
+    "ModuleNetwork",
     "Network",
     "Parameters",
 ]

@@ -1,6 +1,6 @@
 """What goes into a network, and what comes out of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64, Real
@@ -54,12 +54,14 @@ class Forward:
 
     `events_in[layer][client]` is the exact number of events that entered the layer, over all time steps
     and all samples present: spikes, or for an ANN values that are not zero. `events_out` are the spikes
-    that left the last layer; an ANN's scores are no events.
+    that left the last layer; an ANN's scores are no events. `synapses_met[layer]` are the synapses that
+    the events into a convolution met.
     """
 
     scores: Float[Tensor, "client batch class"]
     events_in: dict[str, Int64[Tensor, " client"]]
     events_out: Int64[Tensor, " client"]
+    synapses_met: dict[str, Int64[Tensor, " client"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
