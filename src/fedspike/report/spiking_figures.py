@@ -39,7 +39,7 @@ def pareto_figure(
         caption += " Whiskers: 95 % interval over the seeds."
     yield figure(
         "pareto",
-        f"What accuracy costs, at the prices of {first}",
+        f"Accuracy and its price, by {first}",
         caption,
         [
             (label, charts.pareto_chart(points, label))
