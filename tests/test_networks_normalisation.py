@@ -296,7 +296,6 @@ def test_an_algorithm_without_statistics_to_carry_is_itself() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"statistics": "mine"}, 'statistics = "mine"'),
         ({"momentum": 0.0}, "momentum = 0.0"),
         ({"epsilon": 0.0}, "epsilon = 0.0"),
     ],

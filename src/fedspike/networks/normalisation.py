@@ -17,7 +17,7 @@ n/(n-1) times that, so that variances can be pooled exactly; theirs has no rule 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -78,27 +78,69 @@ class BNTT:
         the batch's own statistics, and so does one that is given none.
         """
         images = currents.reshape(*currents.shape[:3], gamma.shape[2], -1)
+        if present is None:
+            present = torch.ones(images.shape[1:3], dtype=torch.bool, device=images.device)
+        samples = present.sum(1, keepdim=True)
+        enough = samples > 1 if running else samples > 0
+        by_batch = enough & (torch.is_grad_enabled() or not running)
+        share = (present & by_batch).to(images.dtype) / samples
         known = {name: _over_images(numbers) for name, numbers in running.items()}
-        if known and not torch.is_grad_enabled():
-            mean, variance = known[MEAN], known[VARIANCE]
-            centred = images - mean
-        else:
-            present = torch.ones(images.shape[1:3]) > 0 if present is None else present
-            samples = present.sum(1, keepdim=True)
-            share = (present.to(images) / samples).view(1, *present.shape, 1, 1)
-            alone = (samples < 2).view(1, -1, 1, 1, 1)
-            mean = (images.mean(4, keepdim=True) * share).sum(2, keepdim=True)
-            mean = torch.where(alone, known[MEAN], mean) if known else mean
-            centred = images - mean
-            variance = (centred.square().mean(4, keepdim=True) * share).sum(2, keepdim=True)
-            variance = torch.where(alone, known[VARIANCE], variance) if known else variance
-        scale = _over_images(gamma) / (variance + self.epsilon).sqrt()
-        batch = {MEAN: mean, VARIANCE: variance}
+        nothing = torch.zeros_like(_over_images(gamma))
+        kept = (known.get(name, nothing) for name in STATISTICS)
+        scaled, *found = _Scaled.apply(
+            images, _over_images(gamma), share[None, ..., None, None], *kept, self.epsilon
+        )  # type: ignore[no-untyped-call]
         after = {
-            name: _by_client(torch.lerp(numbers, batch[name].detach(), self.momentum))
-            for name, numbers in known.items()
+            name: _by_client(torch.lerp(known[name], new, self.momentum))
+            for name, new in zip(STATISTICS, found, strict=True)
+            if name in known
         }
-        return (centred * scale).flatten(3), after
+        return scaled.flatten(3), after
+
+
+class _Scaled(torch.autograd.Function):
+    """gamma * (I - mu)/sqrt(var + epsilon), and mu and var.
+
+    These are weighted by `share`, each sample's part of the batch; where it is 0 for all, they are what is
+    kept. Sums go over a sample's places and then sample by sample, so that company changes no bit.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        images: Tensor,
+        gamma: Tensor,
+        share: Tensor,
+        mu: Tensor,
+        var: Tensor,
+        epsilon: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        by_batch = share.sum(2, keepdim=True) > 0
+        mu = torch.where(by_batch, _total(images, share), mu)
+        standard = images - mu
+        var = torch.where(by_batch, _total(standard.square(), share), var)
+        deviation = (var + epsilon).sqrt()
+        standard /= deviation
+        ctx.save_for_backward(standard, gamma / deviation, share)
+        ctx.mark_non_differentiable(mu, var)
+        return gamma * standard, mu, var
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """dL/dI = gamma/sqrt(var + epsilon) (g - mean(g) - I_hat/gamma mean(g I_hat/gamma)), of a batch."""
+        standard, scale, share = ctx.saved_tensors
+        g, places = gradients[0], standard.shape[4]
+        into_gamma = places * _total(g * standard)
+        through_statistics = (places * _total(g) + standard * into_gamma) * (share / places)
+        return scale * (g - through_statistics), into_gamma, None, None, None, None
+
+
+def _total(
+    images: Float[Tensor, "time client batch channel place"],
+    share: Tensor | float = 1.0,
+) -> Float[Tensor, "time client 1 channel 1"]:
+    """The sum over samples, each by its share, of the means over places."""
+    return (images.mean(4, keepdim=True) * share).cumsum(2)[:, :, -1:]
 
 
 def _over_images(
