@@ -1,4 +1,12 @@
-"""Shapes and types that the annotations promise are checked while the tests run."""
+"""Shapes and types that the annotations promise are checked while the tests run.
+
+Files of tests run side by side, one to a core; each computes in one thread unless it asks for more.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 import torch

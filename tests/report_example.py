@@ -100,6 +100,44 @@ def run(
     } | changes
 
 
+def variant(
+    one: dict[str, Any], code: str, time_steps: int, read_out: str = "count"
+) -> dict[str, Any]:
+    """The same run of an SNN with this code, these time steps and this read-out."""
+    loss = {"kind": "spike-count" if read_out == "count" else "cross-entropy"}
+    config = one["config"] | {"code": {"kind": code}, "neuron": {"kind": "lif"}, "loss": loss}
+    config["snn"] = {"time_steps": time_steps, "beta": 0.9, "read_out": read_out}
+    name = f"{one['name']}-{code}-{time_steps}-{read_out}"
+    return one | {"name": name, "time_steps": time_steps, "config": config}
+
+
+LIMITS = {
+    "dead": {"rate": 0.001, "usual_fix": "lower snn.threshold"},
+    "saturated": {"rate": 0.9, "usual_fix": "raise snn.threshold"},
+}
+
+
+def watched(
+    one: dict[str, Any], hidden: float = 0.12, ill: str = "", rounds: int = 0
+) -> dict[str, Any]:
+    """A run of an SNN with its firing rates, `ill` in the hidden layer for so many rounds."""
+    states = {"hidden": {ill: rounds}} if ill else {}
+    rates = {"hidden": [hidden] * one["rounds"], "output": [0.2] * one["rounds"]}
+    return one | {"firing_rates": rates, "ill_layers": states, "rate_limits": LIMITS}
+
+
+def pictured(one: dict[str, Any], spikes: np.ndarray, image: np.ndarray) -> dict[str, Any]:
+    """A run with a raster: spikes [time, pixel] of an image [height, width] of bytes."""
+    return one | {
+        "raster": {
+            "shape": list(image.shape),
+            "time_steps": len(spikes),
+            "image_base64": base64.b64encode(image.astype(np.uint8).tobytes()).decode(),
+            "spikes_base64": base64.b64encode(np.packbits(spikes).tobytes()).decode(),
+        }
+    }
+
+
 SEEN = {"ann": (392.3, 41.0, 0.0), "snn": (11_215.5, 1_077.0, 140.0), "qann": (390.1, 39.0, 0.0)}
 TARGET = 0.85
 
@@ -111,10 +149,12 @@ def priced(one: dict[str, Any], *, sample_factor: float = 1.0) -> dict[str, Any]
     per_sample = [sample_factor * events for events in SEEN[network]]
     n = rounds * SAMPLES_PER_ROUND
     hidden, output, out = (round(n * events) for events in per_sample)
+    if one["config"].get("snn", {}).get("read_out") == "membrane":
+        out = 0  # its last layer does not fire
     seen = Activity(n, rounds * 160, {"hidden": hidden, "output": output}, out)
     shape = Network(
         {"hidden": Dense(784, 100), "output": Dense(100, 10)},
-        time_steps=50 if network == "snn" else None,
+        time_steps=one["time_steps"],
     )
     shares = [aggregation(shape, 10 * rounds), exchange(shape, 10 * rounds)]
     counts = merge([count(shape, seen), *shares])
@@ -250,7 +290,9 @@ def write(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Path:
             "train_samples": 60_000,
             "test_samples": 10_000,
         },
-        "runs": [{k: v for k, v in one.items() if k != "hidden_weights"} for one in runs],
+        "runs": [
+            {k: v for k, v in one.items() if k not in ("hidden_weights", "raster")} for one in runs
+        ],
     }
     (directory / "summary.json").write_text(json.dumps(summary | changes))
     return directory

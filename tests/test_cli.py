@@ -17,6 +17,7 @@ from fedspike.cli import commands, main, watch
 from fedspike.cli.parser import parser
 from fedspike.experiment import sweep
 from fedspike.experiment.events import Finished, Skipped, Started, Trained
+from running import python
 
 FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
 TINY = """\
@@ -65,7 +66,7 @@ def test_help_is_there_at_once_and_without_torch() -> None:
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
-        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        answer = python(code)
         seconds.append(time.perf_counter() - started)
         assert answer.returncode == 0, answer.stderr
         assert "doctor" in answer.stdout
@@ -157,7 +158,12 @@ def test_presets_are_listed_and_can_be_copied(
     assert main(["presets"]) == 0
     assert "study        The founding study: ten devices" in capsys.readouterr().out
     assert main(["presets", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out).keys() == {"baselines", "quickstart", "study"}
+    assert json.loads(capsys.readouterr().out).keys() == {
+        "baselines",
+        "codes",
+        "quickstart",
+        "study",
+    }
     for name in ("quickstart", "study"):
         assert main(["presets", "--show", name]) == 0
         copy = tmp_path / "my.toml"
@@ -216,7 +222,7 @@ def test_a_run_from_start_to_report(tiny: Path) -> None:
         assert (
             f"{run['name']}: accuracy {run['final_accuracy']:.1%} after 2 rounds" in answer.stderr
         )
-    assert "spikes a step into hidden " in answer.stderr
+    assert "firing hidden " in answer.stderr
     assert "left | " in answer.stderr
     page = tiny / "runs" / "tiny" / "report.html"
     assert page.exists()
@@ -288,7 +294,7 @@ def test_progress_shows_what_users_wrote_as_it_is(
         "accuracy": 0.5,
         "training_loss": None,
         "samples": 10,
-        "spikes": {"hidden": 60},
+        "firing_rates": {"hidden": 0.125, "output": 0.0},
         "seconds": {"training": 1.0, "evaluation": 0.5},
     }
     with watch.Watch([ann, snn]) as shown:
@@ -296,14 +302,16 @@ def test_progress_shows_what_users_wrote_as_it_is(
         shown.show(Skipped(ann, {"final_accuracy": 0.25}))
         shown.show(Started(snn, 0))
         shown.show(Trained(snn, record))
+        shown.show(Trained(snn, record | {"round": 2}))
         shown.show(Finished(snn, {"final_accuracy": 0.5, "rounds": 1, "seconds": 200.0}))
     err = capsys.readouterr().err
     assert "reading [red]own[/red].npz\n" in err
     assert "ann-iid-seed0: finished before, accuracy 25.0%\n" in err
     assert "3/4 rounds, " in err
-    assert (
-        "round 1: accuracy 50.0%, loss not finite, spikes a step into hidden 2.0, 1.50 s\n" in err
-    )
+    words = "accuracy 50.0%, loss not finite, firing hidden 12.5%, output 0.0%, 1.50 s"
+    assert f"round 1: {words}\n" in err
+    assert err.count("layer output is dead: 0.00% of its neurons spike at a step") == 1
+    assert "layer hidden is" not in err
     assert "snn-iid-seed0: accuracy 50.0% after 1 rounds, 3 min 20 s\n" in err
 
 

@@ -428,6 +428,8 @@ def test_verdicts_over_seeds() -> None:
     assert one.factor == pytest.approx(2.0)
     assert one.ratio_low == pytest.approx(0.2516, abs=1e-4)
     assert one.ratio_high == pytest.approx(0.7484, abs=1e-4)
+    assert one.seeds == 3
+    assert one.interval == pytest.approx((1 / 0.7484, 1 / 0.2516), abs=1e-3)
     (wide,) = verdict(ann, of("a", priced(0.4), priced(1.0), priced(4.8)))
     assert (wide.winner, wide.factor) == ("level", None)
     assert wide.ratio_high is not None
@@ -435,8 +437,20 @@ def test_verdicts_over_seeds() -> None:
     (other,) = verdict(snn, ann)
     assert other.winner == "ann"
     assert other.factor == other.ratio
+    assert other.interval == (other.ratio_low, other.ratio_high)
     (even,) = verdict(of("a", priced(1.0)), of("a", priced(1.0)))
-    assert (even.winner, even.ratio_low) == ("level", None)
+    assert (even.winner, even.ratio_low, even.interval) == ("level", None, None)
+
+
+def test_an_interval_of_energies_ends_at_nothing() -> None:
+    """Ratios 0.01 and 0.03: mean 0.02, half width 12.706 * 0.01 = 0.127, so the SNN's energy may be 0."""
+    (one,) = verdict(of("a", priced(1.0), priced(1.0)), of("a", priced(0.01), priced(0.03)))
+    assert one.winner == "snn"
+    assert one.factor == pytest.approx(50.0)
+    assert one.interval == pytest.approx((1 / (0.02 + 0.12706), math.inf), rel=1e-6)
+    (wide,) = verdict(of("a", priced(1.0), priced(1.0)), of("a", priced(0.1), priced(1.9)))
+    assert wide.winner == "level"
+    assert wide.interval == pytest.approx((0.0, 1 + 12.706 * 0.9), rel=1e-6)
 
 
 def test_no_verdict_without_a_price_for_the_work_itself() -> None:

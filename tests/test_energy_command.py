@@ -2,16 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedspike.cli import main
-from fedspike.experiment import document, sweep
-from fedspike.experiment.run import load, perform
+from running import asked, finish, python
 
 TINY = """\
 name = "tiny"
@@ -47,28 +44,31 @@ value_pj = 6.2
 [price.ac]
 value_pj = 0.2
 """
-
-
-def ignore(text: str) -> None:
-    del text
+RADIO = """\
+name = "mine"
+title = "a radio of mine"
+unit = "pJ"
+[every_price]
+source = "me"
+evidence = "assumed"
+data_type = "bit"
+node_nm = "not recorded"
+voltage_v = "not recorded"
+[price.uplink_bit]
+value_pj = 3e6
+[price.downlink_bit]
+low_pj = 1e6
+nominal_pj = 2e6
+high_pj = 4e6
+"""
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    tiny = sweep.expand(document.parse(TINY, "tiny.toml"))
-    for _ in perform(tiny, load(tiny, ignore), folder, command="fedspike run tiny.toml"):
-        pass
-    return folder
+    return finish(TINY, tmp_path_factory.mktemp("runs") / "tiny")
 
 
 Told = pytest.CaptureFixture[str]
-
-
-def asked(told: Told, *words: str | Path) -> dict[str, Any]:
-    assert main(["energy", *map(str, words), "--json"]) == 0
-    found: dict[str, Any] = json.loads(told.readouterr().out)
-    return found
 
 
 def summaries(folder: Path) -> dict[str, dict[str, Any]]:
@@ -79,7 +79,7 @@ def summaries(folder: Path) -> dict[str, dict[str, Any]]:
 def test_what_was_billed_is_billed_again(finished: Path, capsys: Told) -> None:
     """Every profile, level and the radio, to the last bit, and no file is touched."""
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
-    found = asked(capsys, finished, "--radio", "lte")
+    found = asked(capsys, "energy", finished, "--radio", "lte")
     assert [run["name"] for run in found["runs"]] == list(summaries(finished))
     for run in found["runs"]:
         kept = summaries(finished)[run["name"]]
@@ -93,19 +93,26 @@ def test_what_was_billed_is_billed_again(finished: Path, capsys: Told) -> None:
 
 
 def test_a_run_alone(finished: Path, capsys: Told) -> None:
-    whole = asked(capsys, finished)
-    [alone] = asked(capsys, finished / "snn-iid-seed1")["runs"]
+    whole = asked(capsys, "energy", finished)
+    [alone] = asked(capsys, "energy", finished / "snn-iid-seed1")["runs"]
     assert alone == next(run for run in whole["runs"] if run["name"] == "snn-iid-seed1")
     assert main(["energy", str(finished / "snn-iid-seed1"), "--level", "study"]) == 0
     text = capsys.readouterr().out
     assert "snn-iid-seed1" in text
+    table = text.partition("The test after each round")[0].splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in table if line[:2] == "  "}
+    # Its spikes have no price where only a processor's ANN has one.
+    assert rows["keras-spiking-cpu"][:2] == ["not", "priced"]
+    assert alone["synapses_not_priced"] == [f"keras-spiking-{x}" for x in ("arm", "cpu", "gpu")]
+    study = alone["bill"]["founding-study"]["study"]["nominal_mj"]
+    assert rows["founding-study"][0] == f"{study:.4g}"
     assert "cheaper" not in text
 
 
 def test_prices_of_your_own(finished: Path, tmp_path: Path, capsys: Told) -> None:
     (tmp_path / "mine.toml").write_text(MINE)
     words = ("--profile", tmp_path / "mine.toml", "--profile", "founding-study", "--level", "study")
-    found = asked(capsys, *words, finished)
+    found = asked(capsys, "energy", *words, finished)
     assert found["profiles"] == ["mine", "founding-study"]
     for run in found["runs"]:
         assert list(run["bill"]["mine"]) == ["study"]
@@ -113,19 +120,35 @@ def test_prices_of_your_own(finished: Path, tmp_path: Path, capsys: Told) -> Non
         assert mine["nominal_mj"] == pytest.approx(2 * study["nominal_mj"], rel=1e-14)
 
 
+def test_a_radio_of_your_own(finished: Path, tmp_path: Path, capsys: Told) -> None:
+    (tmp_path / "mine.toml").write_text(RADIO)
+    words = ("--radio", tmp_path / "mine.toml", "--profile", "founding-study")
+    found = asked(capsys, "energy", *words, finished)
+    assert found["radio"] == "mine"
+    for run in found["runs"]:
+        kept = summaries(finished)[run["name"]]
+        up, down = (8 * kept[f"{way}link_bytes_per_round"] for way in ("up", "down"))
+        levels = run["bill"]["founding-study"]
+        for end, microjoule in (("low", 1), ("nominal", 2), ("high", 4)):
+            sent = levels["communication:mine"][f"{end}_mj"] - levels["training"][f"{end}_mj"]
+            assert sent == pytest.approx(1e-3 * (3 * up + microjoule * down), rel=1e-9)
+    assert main(["energy", *map(str, words), str(finished)]) == 0
+    assert "the bytes sent and received, by mine\n" in capsys.readouterr().out
+
+
 def test_another_target(finished: Path, capsys: Told) -> None:
-    run = asked(capsys, finished, "--target", "0")["runs"][0]
+    run = asked(capsys, "energy", finished, "--target", "0")["runs"][0]
     assert (run["target_accuracy"], run["rounds_to_target"]) == (0.0, 1)
     entry = run["bill"]["founding-study"]["study"]
     # Every round of an ANN costs the same under the study's rule.
     assert entry["to_target"]["nominal_mj"] == pytest.approx(entry["nominal_mj"], rel=1e-14)
-    never = asked(capsys, finished, "--target", "1")["runs"][0]
+    never = asked(capsys, "energy", finished, "--target", "1")["runs"][0]
     assert never["rounds_to_target"] is None
     assert never["bill"]["founding-study"]["study"]["to_target"] is None
 
 
 def test_skipped_zeros_are_the_conventional_networks(finished: Path, capsys: Told) -> None:
-    for run in asked(capsys, finished, "--skip-zeros")["runs"]:
+    for run in asked(capsys, "energy", finished, "--skip-zeros")["runs"]:
         kept = summaries(finished)[run["name"]]
         expected = kept["bill_skip_zeros" if run["network"] == "ann" else "bill"]
         assert run["skip_zeros"] == (run["network"] == "ann")
@@ -134,7 +157,7 @@ def test_skipped_zeros_are_the_conventional_networks(finished: Path, capsys: Tol
 
 
 def test_both_networks_side_by_side(finished: Path, capsys: Told) -> None:
-    found = asked(capsys, finished)
+    found = asked(capsys, "energy", finished)
     [comparison] = found["comparisons"]
     assert (comparison["setting"], comparison["networks"]) == ("iid", ["ann", "snn"])
     assert comparison["runs"] == [[f"ann-iid-seed{s}", f"snn-iid-seed{s}"] for s in (0, 1)]
@@ -200,7 +223,8 @@ def test_networks_that_have_no_partner_stand_alone(finished: Path, tmp_path: Pat
         ("{tiny} --level trainning", ["--level trainning", "did you mean training?"]),
         ("{tiny} --profile horowitz45-int", ["unknown price profile", "did you mean"]),
         ("{tiny} --profile nowhere.toml", ["nowhere.toml"]),
-        ("{tiny} --radio lto", ["--radio lto", "did you mean lte?"]),
+        ("{tiny} --radio lto", ["unknown radio lto", "did you mean lte?"]),
+        ("{tiny} --radio nowhere.toml", ["nowhere.toml"]),
         ("{tiny} --target 85", ["--target 85", "from 0 to 1"]),
         ("{tiny} --target most", ["--target most", "a number from 0 to 1"]),
         ("{tiny} --target nan", ["--target nan"]),
@@ -236,7 +260,7 @@ def test_a_folder_called_profiles(
 ) -> None:
     shutil.copytree(finished, tmp_path / "profiles")
     monkeypatch.chdir(tmp_path)
-    assert asked(capsys, "./profiles")["runs"]
+    assert asked(capsys, "energy", "./profiles")["runs"]
 
 
 @pytest.mark.parametrize("words", [["energy", "--help"], ["energy", "x", "--help"]])
@@ -252,5 +276,5 @@ def test_nothing_needs_torch(finished: Path) -> None:
         f"import sys; from fedspike.cli import main; main(['energy', {str(finished)!r}, '--json'])\n"
         "assert 'torch' not in sys.modules"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    answer = python(code)
     assert answer.returncode == 0, answer.stderr

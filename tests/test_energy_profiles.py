@@ -10,12 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedspike.cli import main
+from fedspike.energy.bill import bill
+from fedspike.energy.counts import Activity, Convolution, Dense, Network, count
+from fedspike.energy.layers import Layer
 from fedspike.energy.profiles import (
     KEYS,
     NOTHING,
     Memory,
     Price,
     Profile,
+    Range,
     _File,
     profile,
     radio,
@@ -52,6 +56,24 @@ bytes = 3000
 value_pj = 7
 access_bits = 16
 """
+RADIO = """\
+name = "mine"
+title = "a radio of mine"
+unit = "pJ"
+[every_price]
+source = "its data sheet"
+node_nm = "not recorded"
+voltage_v = 3
+data_type = "bit"
+evidence = "datasheet"
+[price.uplink_bit]
+value_pj = 3
+[price.downlink_bit]
+low_pj = 1
+nominal_pj = 2
+high_pj = 4
+evidence = "measured"
+"""
 Prices = dict[str, float | tuple[float, float, float]]
 
 
@@ -66,6 +88,11 @@ def memories(small: float, middle: float, large: float) -> Prices:
     return {"8192 bytes / 64": small, "32768 bytes / 64": middle, "1048576 bytes / 64": large}
 
 
+def kerasspiking(nanojoule: float) -> Prices:
+    """The same for a synaptic operation and for a neuron's update."""
+    return dict.fromkeys(("mac", "neuron.compare"), float(1000 * Fraction(str(nanojoule))))
+
+
 HOROWITZ = memories(10, 20, 100) | {"dram / 64": (1300, 1950, 2600)}
 JOUPPI = memories(7.5, 8.5, 14)
 LOIHI: Prices = {
@@ -76,7 +103,8 @@ YAN: Prices = {
     **dict.fromkeys(("ac", "compare", "add"), 0.05448),
     **{"not used: move_sparse": 3.0, "not used: move_dense": 0.25},
 }
-# As the project's table of prices has them, whole: scope, nm, evidence of an accumulate, pJ.
+# As the project's table of prices has them, whole: scope, nm, evidence of an accumulate (of the first
+# price, where there is none), pJ.
 SHIPPED: dict[str, tuple[str, float | str, str, Prices]] = {
     "founding-study": ("per-term", 45, "derived", {"mac": 3.1, "ac": 0.1}),
     "horowitz45-int8": ("per-term", 45, "derived", units(0.03, 0.2, 0.1) | HOROWITZ),
@@ -91,6 +119,10 @@ SHIPPED: dict[str, tuple[str, float | str, str, Prices]] = {
     "truenorth-all-in": ("all-in", 28, "measured", {"ac": 26}),
     "odin28-all-in": ("all-in", 28, "measured", {"ac": 12.7}),
     "cortex-m4": ("all-in", "not recorded", "derived", {"mac": 1270, "ac": 1270}),
+    **{
+        f"keras-spiking-{device}": ("per-term", "not recorded", "derived", kerasspiking(nj))
+        for device, nj in (("cpu", 8.6), ("gpu", 0.3), ("arm", 0.9))
+    },
 }
 # J per bit: up and down.
 RADIOS = {
@@ -113,11 +145,37 @@ def whole(one: Profile) -> tuple[str, float | str, str, Prices]:
     for name, price in named.items():
         low, nominal, high = (float(pj) for pj in (price.pj.low, price.pj.nominal, price.pj.high))
         prices[name] = nominal if low == high else (low, nominal, high)
-    return one.scope, one.price["ac"].node_nm, one.price["ac"].evidence, prices
+    first = next(iter(one.price.values()))
+    return one.scope, first.node_nm, one.price.get("ac", first).evidence, prices
 
 
 def test_every_number_that_ships_is_that_of_the_table() -> None:
     assert {name: whole(one) for name, one in shipped().items()} == SHIPPED
+
+
+DOCUMENTED: dict[str, dict[str, Layer]] = {
+    # Of KerasSpiking's documentation: the example of its class, and "Estimating model energy".
+    "class": {"dense": Dense(784, 128)},
+    "page": {
+        "convolution": Convolution(1, 2, kernel=7, height=28, width=28),
+        "dense": Dense(968, 128),
+        "output": Dense(128, 10),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("device", "model", "printed"),
+    [("cpu", "class", "8.64e-04"), ("cpu", "page", "1.49e-03"), ("gpu", "page", "5.21e-05")],
+)
+def test_the_joules_that_kerasspiking_prints(device: str, model: str, printed: str) -> None:
+    layers = DOCUMENTED[model]
+    met = dict.fromkeys(layers.keys() & {"convolution"}, 0)
+    seen = Activity(1, 0, dict.fromkeys(layers, 0), synapses_met=met)
+    counts = count(Network(layers), seen, training=False)
+    cost = bill(counts, shipped()[f"keras-spiking-{device}"], "compute")
+    assert f"{cost.nominal_mj / 1000:.2e}" == printed
+    assert cost.not_priced == []
 
 
 def test_what_a_source_does_not_give_is_called_assumed() -> None:
@@ -303,18 +361,63 @@ def test_an_all_in_profile_prices_synaptic_operations_alone() -> None:
         profile(lean + "[price.add]\nvalue_pj = 1\n", "mine.toml")
 
 
-def test_a_wrong_radio_is_refused() -> None:
-    head = MINE[: MINE.index("[price.mac]")]
-    up, down = "[price.uplink_bit]\nvalue_pj = 3\n", "[price.downlink_bit]\nvalue_pj = 2\n"
-    assert radio(head + up + down, "r.toml").downlink_bit.pj.nominal == 2
-    for text in (head + up, head + up + down + "[price.mac]\nvalue_pj = 1\n"):
-        with pytest.raises(InputError, match="uplink_bit"):
-            radio(text, "r.toml")
+def test_a_radio_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(RADIO)
+    one = pricing.radio(str(path))
+    assert one == read(path) == radio(RADIO, "mine.toml")
+    assert one.uplink_bit.pj == Range(Fraction(3), Fraction(3), Fraction(3))
+    assert one.downlink_bit.pj == Range(Fraction(1), Fraction(2), Fraction(4))
+    assert (one.uplink_bit.evidence, one.downlink_bit.evidence) == ("datasheet", "measured")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("value_pj = 3", "value_pj = -3", "price.uplink_bit: an energy of -3.0 pJ"),
+        ("value_pj = 3", "value_nj = 3", "price.uplink_bit: Object contains unknown field `value_"),
+        ("value_pj = 3", "", "price.uplink_bit: 0 energies"),
+        ("nominal_pj = 2", "nominal_pj = 5", "low, nominal and high of 1.0, 5.0, 4.0 pJ"),
+        ('source = "its data sheet"', "", "price.uplink_bit: Object missing required field `sour"),
+        ('unit = "pJ"', 'unit = "nJ"', "Invalid enum value 'nJ' - at `$.unit`"),
+        ('unit = "pJ"', 'unit = "pJ"\nscope = "all-in"', "a radio with prices of uplink_bit, down"),
+        ("[price.downlink_bit]", "[price.downlink]", "a radio with prices of uplink_bit, downlink"),
+        ("[price.downlink_bit]", "[price.mac]", "a radio with prices of uplink_bit, mac"),
+        ("[price.uplink_bit]", "[dram]\naccess_bits = 64", "a radio with prices of downlink_bit"),
+        (
+            "value_pj = 3",
+            "value_pj = 3\n[price.mac]\nvalue_pj = 1",
+            "uplink_bit, mac, downlink_bit",
+        ),
+        ("value_pj = 3", 'value_pj = 3\nincludes = ["mac"]', "a radio with prices of"),
+        ('name = "mine"', 'name = "lte"', "name = lte"),
+    ],
+)
+def test_a_wrong_radio_is_refused(old: str, new: str, words: str, tmp_path: Path) -> None:
+    assert old in RADIO
+    path = tmp_path / "mine.toml"
+    path.write_text(RADIO.replace(old, new))
+    with pytest.raises(InputError) as error:
+        pricing.radio(str(path))
+    assert str(error.value).startswith("mine.toml")
+    assert words in str(error.value)
+
+
+def test_a_file_of_the_other_kind_is_refused_with_the_right_option(tmp_path: Path) -> None:
+    chip, wireless = tmp_path / "chip.toml", tmp_path / "wireless.toml"
+    chip.write_text(MINE)
+    wireless.write_text(RADIO)
+    with pytest.raises(InputError, match=r"--profile .*chip\.toml"):
+        pricing.radio(str(chip))
+    with pytest.raises(InputError, match=r"--radio .*wireless\.toml"):
+        pricing.profile(str(wireless))
 
 
 def test_an_unknown_name_and_an_unreadable_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean horowitz45-int8"):
         pricing.profile("horowitz45-int")
+    with pytest.raises(InputError, match="unknown radio bluetooth"):
+        pricing.radio("bluetooth")
     with pytest.raises(InputError, match="No such file"):
         pricing.profile(str(tmp_path / "none.toml"))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
@@ -370,6 +473,12 @@ def test_the_command_checks_a_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert err.startswith("fedspike: mine.toml, price.mac: an energy of -0.3 pJ\n")
     assert main(["energy", "profiles", "founding-studi"]) == 2
     assert "did you mean founding-study?" in capsys.readouterr().err
+    path.write_text(RADIO)
+    assert main(["energy", "profiles", str(path), "lte", "yan22"]) == 0
+    out = capsys.readouterr().out
+    titles = [line for line in out.splitlines() if line and line[0] != " "]
+    assert titles[1:] == ["mine: a radio of mine (radio)", "lte: LTE (radio)"]
+    assert "downlink, a bit  1 to 4 pJ  measured [1]" in out
     with pytest.raises(SystemExit) as end:
         main(["energy", "profiles", "--help"])
     assert end.value.code == 0

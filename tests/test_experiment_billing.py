@@ -9,7 +9,7 @@ import pytest
 from fedspike.energy import profiles
 from fedspike.energy.bill import LEVELS, bill, footprint
 from fedspike.energy.counts import Activity, Dense, Network, aggregation, count, merge
-from fedspike.experiment import billing
+from fedspike.experiment import billing, pricing
 
 STUDY = {"hidden": Dense(784, 100), "output": Dense(100, 10)}
 MODEL = {
@@ -75,7 +75,7 @@ def test_the_price_that_the_study_prints(tmp_path: Any) -> None:
         "node_nm = 45\nvoltage_v = 0.9\n[price.mac]\nvalue_pj = 3.2\n[price.ac]\nvalue_pj = 0.1\n"
     )
     work = billing.work(*a_run("ann"))
-    made = billing.bills(work, None, [profiles.read(mine)])
+    made = billing.bills(work, None, [pricing.profile(str(mine))])
     assert made["mine"]["study"]["nominal_mj"] == 5.0816
 
 

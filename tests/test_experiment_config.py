@@ -17,6 +17,7 @@ from fedspike.errors import InputError
 from fedspike.experiment import build, config, document, summary, sweep
 from fedspike.experiment.sweep import Experiment
 from fedspike.networks import QANN, Architecture
+from fedspike.neurons import LIF
 
 HASHES_OF_QUICKSTART = ["cd882f00", "ccb434ce", "5281dca1", "24d5ebbb"]
 FILE = """\
@@ -89,7 +90,7 @@ BAD = [
     ("time_steps = 10", "time_step = 9", 13, ["snn.time_step", "did you mean time_steps?"]),
     ("time_steps = 10", "beta = 1.5", 13, ["snn.beta = 1.5", "a number >= 0 and <= 1"]),
     ("time_steps = 10", "threshold = 0", 13, ["snn.threshold = 0", "a number > 0"]),
-    ("time_steps = 10", 'reset = "none"', 13, ['"subtract" or "zero"']),
+    ("time_steps = 10", 'reset = "hard"', 13, ['"subtract" or "zero" or "none"']),
     ("batch_size = 10", "batch_size = 0", 16, ["training.batch_size = 0", "set training.batch"]),
     ("epochs = 1", "epochs = 0", 17, ["training.epochs = 0"]),
     ("= 0.001", "= 0", 21, ["optimiser.learning_rate = 0", "a number > 0"]),
@@ -204,7 +205,9 @@ def test_the_study_is_the_founding_study() -> None:
         fleet=config.Fleet(clients=10, clients_per_round=10, samples_per_round=2000),
         architecture=config.Architecture(hidden=(100,)),
         snn=config.SNN(time_steps=50, beta=0.9, threshold=1.0, reset="subtract"),
-        loss=config.Loss(correct_rate=0.8, incorrect_rate=0.2),
+        code=config.Rate(),
+        neuron=config.LIF(),
+        loss=config.SpikeCount(correct_rate=0.8, incorrect_rate=0.2),
         training=config.Training(epochs=1, batch_size=128),
         optimiser=config.Adam(learning_rate=1e-3),
         algorithm=config.FedAvg(),
@@ -291,20 +294,24 @@ def test_where_data_lie_and_the_name_do_not_make_another_run() -> None:
 
 
 def test_every_kind_has_its_row_in_the_table_of_names() -> None:
-    for union, table in (
-        (config.Partition, build.PARTITIONS),
-        (config.Algorithm, build.ALGORITHMS),
-        (config.Optimiser, build.OPTIMISERS),
-    ):
+    nothing: dict[str, typing.Any] = {}
+    tables: tuple[tuple[typing.Any, dict[str, typing.Any], dict[str, typing.Any]], ...] = (
+        (config.Partition, build.PARTITIONS, nothing),
+        (config.Algorithm, build.ALGORITHMS, nothing),
+        (config.Optimiser, build.OPTIMISERS, nothing),
+        (config.Code, build.CODES, {"time_steps": 50}),
+        (config.Neuron, build.NEURONS, {"lif": LIF()}),
+    )
+    for union, table, others in tables:
         kinds = {str(kind.__struct_config__.tag): kind for kind in typing.get_args(union)}
         assert kinds.keys() == table.keys()
         for name, kind in kinds.items():
-            required = {
-                f.name: 1.0 if f.name == "alpha" else 1
+            given = {
+                f.name: 1.0 if f.name in ("alpha", "adaptation", "rho") else 1
                 for f in msgspec.structs.fields(kind)
-                if f.required
+                if f.required or f.default == "auto"
             }
-            build._from({name: table[name]}, kind(**required))  # its keys are the arguments
+            build._from({name: table[name]}, kind(**given), **others)  # its keys are the arguments
 
 
 def test_algorithms_that_need_sgd_are_refused_with_adam() -> None:
@@ -322,7 +329,8 @@ def test_a_resolved_configuration_read_back_is_the_same_run(preset: str, tmp_pat
     for run in sweep.read(preset).runs:
         file = tmp_path / "config.toml"
         file.write_text(tomli_w.dumps(summary.settings_toml(run.settings)))
-        assert sweep.read(str(file)).runs == (run,)
+        [again] = sweep.read(str(file)).runs  # under a name without what was swept
+        assert (again.settings, again.settings_sha256) == (run.settings, run.settings_sha256)
 
 
 def test_an_unknown_preset_or_file_is_said() -> None:
@@ -342,7 +350,9 @@ TABLES: dict[str, list[str]] = {
         ("fleet", config.Fleet()),
         ("architecture", config.Architecture()),
         ("snn", config.SNN()),
-        ("loss", config.Loss()),
+        ("code", config.Latency()),
+        ("neuron", config.Adaptive(adaptation=1.0, rho=0.9)),
+        ("loss", config.SpikeCount()),
         ("qann", config.QANN()),
         ("training", config.Training()),
         ("optimiser", config.Adam()),
@@ -373,7 +383,16 @@ tables = st.fixed_dictionaries(
         "sweep": values
         | st.dictionaries(
             st.sampled_from(
-                ["network", "seed", "snn.beta", "partition", "partition.kind", "", "a.b"]
+                [
+                    "network",
+                    "seed",
+                    "snn.beta",
+                    "partition",
+                    "partition.kind",
+                    "",
+                    "a.b",
+                    "together",
+                ]
             ),
             values,
             max_size=2,

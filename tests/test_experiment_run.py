@@ -20,14 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+import running
 from fedspike import datasets
+from fedspike.encoding import Address, RateCode
 from fedspike.energy import meters
 from fedspike.energy.meters import Unavailable
 from fedspike.errors import InputError
-from fedspike.experiment import document, sweep
+from fedspike.experiment import document, health, sweep
 from fedspike.experiment.directory import json_bytes
 from fedspike.experiment.events import Finished, Skipped, Started, Trained
-from fedspike.experiment.run import load, perform
 
 TINY = """\
 name = "tiny"
@@ -50,6 +51,7 @@ batch_size = 10
 [sweep]
 network = ["ann", "snn"]
 """
+NETWORKS = ("ann", "snn")
 PERFORM = """\
 import sys; from pathlib import Path
 from fedspike.experiment import document, sweep; from fedspike.experiment.run import load, perform
@@ -76,12 +78,7 @@ def experiment(*options: str, text: str = TINY) -> sweep.Experiment:
 
 
 def events(folder: Path, *options: str, text: str = TINY) -> Iterator[Any]:
-    tiny = experiment(*options, text=text)
-    return perform(tiny, load(tiny, ignore), folder, command="fedspike run")
-
-
-def ignore(text: str) -> None:
-    del text
+    return running.events(experiment(*options, text=text), folder)
 
 
 def perform_all(folder: Path, *options: str, text: str = TINY) -> dict[str, Any]:
@@ -122,8 +119,7 @@ def test_rounds_are_measured_when_asked(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(meters, "sensors", lambda: [Mains(), Unavailable("zeus", "not here")])
     monkeypatch.setattr(meters, "IDLE_S", 0.01)
     monkeypatch.setattr(meters, "WINDOW_S", 0.0)
-    tiny = experiment("rounds=8")
-    for _ in perform(tiny, load(tiny, ignore), tmp_path, command="", measure=True):
+    for _ in running.events(experiment("rounds=8"), tmp_path, measure=True):
         pass
     for run in read(tmp_path / "summary.json")["runs"]:
         figures, missing = run["measured"]
@@ -311,6 +307,36 @@ def test_the_model_and_its_image_are_the_trained_weights(finished: Path) -> None
         assert image["shape"] == [6, 28, 28]
         assert np.abs(weights.reshape(6, 784) - model["hidden.weight"]).max() <= image["scale"] / 2
         assert summary["weights"]["sharpness"] > 0
+
+
+def test_the_raster_is_the_first_image_and_what_the_code_makes_of_it(
+    finished: Path, tmp_path: Path
+) -> None:
+    ann, snn = (
+        read(finished / f"{network}-classes3-seed0" / "summary.json") for network in NETWORKS
+    )
+    assert ann["raster"] is None
+    assert all("raster" not in run for run in read(finished / "summary.json")["runs"])
+    raster, image = snn["raster"], datasets.load("fashion-mnist-sample").x_train[0]
+    assert (raster["shape"], raster["time_steps"]) == ([28, 28], 4)
+    bytes_ = np.frombuffer(base64.b64decode(raster["image_base64"]), np.uint8)
+    assert (bytes_ == np.rint(image.reshape(-1) * 255)).all()
+    packed = np.frombuffer(base64.b64decode(raster["spikes_base64"]), np.uint8)
+    spikes = np.unpackbits(packed).reshape(4, 784)
+    address = Address(0, "encode", round=1, clients=(0,), first_samples=(0,))
+    expected = RateCode(4).spikes(torch.tensor(image).reshape(1, 1, 784), address)
+    assert (spikes == expected[:, 0, 0].numpy()).all()
+    [direct] = perform_all(tmp_path, "network=snn", "code.kind=direct", "rounds=1")["runs"]
+    assert read(tmp_path / direct["name"] / "summary.json")["raster"] is None
+
+
+def test_the_summary_says_which_firing_rates_are_ill(finished: Path) -> None:
+    ann, snn = read(finished / "summary.json")["runs"]
+    assert (ann["firing_rates"], ann["ill_layers"], ann["rate_limits"]) == ({}, {}, {})
+    assert [len(rates) for rates in snn["firing_rates"].values()] == [3, 3]
+    limits = {state: limit["rate"] for state, limit in snn["rate_limits"].items()}
+    assert limits == {"dead": health.DEAD, "saturated": health.SATURATED}
+    assert all("snn." in limit["usual_fix"] for limit in snn["rate_limits"].values())
 
 
 def test_the_environment_names_versions_and_nobody(finished: Path) -> None:

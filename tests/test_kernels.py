@@ -22,7 +22,9 @@ from fedspike.encoding import (
     Address,
     BinaryCode,
     BurstCode,
+    Code,
     DeltaCode,
+    DirectCode,
     LatencyCode,
     PhaseCode,
     RateCode,
@@ -33,6 +35,7 @@ from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.networks import ANN, SNN, Architecture, Batch, Convolutional, Network
 from fedspike.neurons import LIF
 from fedspike.randomness import stream
+from fedspike.readouts import MeanMembrane, ReadOut, SpikeCount
 from fedspike.training import Adam, learn
 
 pytestmark = pytest.mark.skipif(not kernels.ACTIVE, reason=kernels.WHY_NOT)
@@ -193,7 +196,50 @@ def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
         assert forward.events_in.keys() == other.events_in.keys()
         for name, events in forward.events_in.items():
             assert torch.equal(events, other.events_in[name])
-    torch.testing.assert_close(losses, expected.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(losses.float(), expected.detach(), rtol=1e-5, atol=1e-6)
+    for name, leaf in leaves.items():
+        assert leaf.grad is not None
+        scale = max(float(leaf.grad.abs().max()), 1e-3)
+        torch.testing.assert_close(gradients[name], leaf.grad, rtol=0, atol=1e-5 * scale)
+
+
+CODES: dict[str, Code] = {
+    "rate": RateCode(8),
+    "latency": LatencyCode(70),
+    "phase": PhaseCode(16),
+    "burst": BurstCode(9),
+    "delta": DeltaCode(3),
+    "direct": DirectCode(6),
+}
+
+
+@pytest.mark.parametrize("read_out", [SpikeCount(), MeanMembrane()], ids=["count", "membrane"])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_every_code_and_read_out_in_one_pass_is_plain_torch(
+    code: Code, reset: Literal["subtract", "zero", "none"], read_out: ReadOut
+) -> None:
+    """Weights, pixels and decay are multiples of powers of 2, so that no sum is rounded: spikes are equal."""
+    size = {"clients": 3, "batch": 20, "inputs": 70, "outputs": 10, "time": 1, "seed": 5}
+    batch, _ = batch_of(size)
+    batch = replace(batch, pixels=(batch.pixels * 255).round() / 256)
+    network = SNN(Architecture((70, 33, 10)), LIF(0.5, 1.0, reset), code, read_out)
+    drawn = stacked(network.architecture, batch.address.clients, scale=4)
+    parameters = {name: (weight * 32).round() / 32 for name, weight in drawn.items()}
+    assert network.passable
+    forward, losses, gradients = learn(network, CrossEntropy(), parameters, batch)
+
+    leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
+    plain = network.run(leaves, batch)
+    expected = CrossEntropy()(plain.scores, batch.labels, batch.present)
+    expected.sum().backward()  # type: ignore[no-untyped-call]
+    there = batch.present
+    torch.testing.assert_close(forward.scores[there], plain.scores[there].detach())
+    assert forward.events_in["output"].min() > 0, "nothing fired, so nothing was compared"
+    assert torch.equal(forward.events_out, plain.events_out)
+    for name, events in plain.events_in.items():
+        assert torch.equal(forward.events_in[name], events)
+    torch.testing.assert_close(losses.float(), expected.detach(), rtol=1e-5, atol=1e-6)
     for name, leaf in leaves.items():
         assert leaf.grad is not None
         scale = max(float(leaf.grad.abs().max()), 1e-3)
@@ -438,8 +484,8 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
 def test_wrong_passes_are_errors_and_no_crash() -> None:
     pixels, positions = np.zeros((6, 64), np.float32), np.arange(6).reshape(2, 3)
     weight, bias = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5), np.float32)
-    scores, events = np.zeros((2, 3, 5), np.float32), np.zeros((1, 2, 3), np.int64)
-    labels, losses = np.zeros((2, 3), np.int64), np.zeros((2, 3), np.float32)
+    scores, events = np.zeros((2, 3, 5), np.float32), np.zeros((1, 2), np.int64)
+    labels, losses = np.zeros((2, 3), np.int64), np.zeros(2)
     wanted = ("squares", labels, 4.0, 1.0, 0.1, losses)
     few, table = np.zeros(2, np.int64), np.zeros((65536, 1), np.int64)
     code = ("rate", 4, 0, 0, 1, few, few, None, None)
@@ -466,6 +512,7 @@ def test_wrong_passes_are_errors_and_no_crash() -> None:
         (-4, [(weight[:1].copy(), bias)]),
         (-3, scores[:, :, :4].copy()),
         (-2, events[:, :1].copy()),
+        (-5, (*wanted[:5], losses[:1].copy())),
         (-1, 0),
     )
     spiking_only = (

@@ -2,8 +2,6 @@
 
 import doctest
 import re
-import subprocess
-import sys
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
@@ -14,6 +12,7 @@ from packaging.requirements import Requirement
 
 from fedspike.energy import profiles
 from fedspike.experiment import config, sweep
+from running import python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,9 +25,15 @@ def blocks(language: str, text: str) -> list[str]:
 
 
 def test_the_readme_code_runs_and_learns() -> None:
-    (code,) = blocks("python", README)
+    code, own_network = blocks("python", README)
     assert len(code.splitlines()) <= 15
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    (theirs,) = re.findall(r"^network = .*\n", code, re.MULTILINE)
+    for program in (code, code.replace(theirs, own_network)):
+        assert_learns(program)
+
+
+def assert_learns(code: str) -> None:
+    run = python(code)
     assert run.stderr == ""
     rounds = re.findall(r"^(\d): (\d+\.\d)%, ([\d,]+) accumulates$", run.stdout, re.MULTILINE)
     assert [int(number) for number, _, _ in rounds] == [1, 2, 3, 4, 5]
@@ -51,7 +56,11 @@ def test_links_lead_to_files(document: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "least"), [("docs/rooms.md", 20), ("docs/energy.md", 15), ("docs/codes.md", 4)]
+    ("document", "least"),
+    [
+        *(("docs/rooms.md", 20), ("docs/energy.md", 15), ("docs/codes.md", 4)),
+        ("docs/own-networks.md", 12),
+    ],
 )
 def test_the_walk_is_true(document: str, least: int) -> None:
     code = "\n".join(blocks("pycon", (ROOT / document).read_text(encoding="utf-8")))
@@ -61,9 +70,10 @@ def test_the_walk_is_true(document: str, least: int) -> None:
     assert done.failed == 0
 
 
-def test_the_documented_profile_is_accepted() -> None:
-    (documented,) = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
-    assert set(profiles.profile(documented, "my-chip.toml").price) == {"mac", "ac"}
+def test_the_documented_profile_and_radio_are_accepted() -> None:
+    chip, radio = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
+    assert set(profiles.profile(chip, "my-chip.toml").price) == {"mac", "ac"}
+    assert profiles.radio(radio, "my-radio.toml").uplink_bit.pj.nominal == 40_000
 
 
 def test_contributing_is_short() -> None:
@@ -105,9 +115,13 @@ def is_table_of_its_own(field: msgspec.structs.FieldInfo, lines: list[str]) -> b
 
 def test_the_documented_toml_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
-    (documented,) = blocks("toml", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"))
-    file.write_text('name = "mine"\n[partition]\nkind = "classes"\n' + documented)
-    assert len(sweep.read(str(file)).runs) == 2 * 3 * 3
+    documented = blocks("toml", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"))
+    partition = 'name = "mine"\n[partition]\nkind = "classes"\n'
+    for text, runs in zip(documented, (2 * 3 * 3, 2 * 2), strict=True):
+        file.write_text(partition + ("" if "classes" in text else "classes = 3\n[snn]\n") + text)
+        assert (
+            len(sweep.read(str(file), () if "classes" in text else ("network=snn",)).runs) == runs
+        )
 
 
 def test_constraints_fix_what_pyproject_asks_for() -> None:

@@ -3,8 +3,6 @@
 import csv
 import math
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import report_example as example
 from fedspike import report
 from fedspike.report import charts, figures, summary
 from fedspike.report.drawing import LIGHT
+from running import python
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def test_the_report_never_imports_torch(tmp_path: Path) -> None:
         "import sys, pathlib; from fedspike import report\n"
         f"report.write(pathlib.Path({str(directory)!r}))\nprint('torch' in sys.modules)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = python(code)
     assert (run.stdout, run.returncode) == ("False\n", 0), run.stderr
 
 
@@ -289,7 +288,7 @@ def test_a_sweep_of_the_spiking_network_is_held_against_the_one_ann(tmp_path: Pa
         snns.append(run | {"name": f"snn-{steps}", "time_steps": steps})
     directory = small(tmp_path, example.run("ann", 3, rounds=5, final_percent=75.0), *snns)
     gaps = {k: float(v["gap_points"]) for k, v in rows(directory, "table1-accuracy").items()}
-    assert gaps == pytest.approx({"3 classes, time_steps 25": -5, "3 classes, time_steps 50": -3})
+    assert gaps == pytest.approx({"3 classes, T = 25": -5, "3 classes, T = 50": -3})
 
 
 def test_other_algorithms_and_partitions_have_their_own_table(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The page in a real browser, from disk: no complaint, every chart drawn, in light and in dark."""
 
 import base64
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -57,6 +58,25 @@ def priced(tmp_path_factory: pytest.TempPathFactory) -> Path:
         example.priced(example.run(network, 10, rounds=9)) for network in ("ann", "snn", "qann")
     ]
     return report.write(example.write(tmp_path_factory.mktemp("runs") / "priced", runs))
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve spiking networks, each dearer and better than the one before: all on the front."""
+    setting: dict[str, Any] = {"rounds": 3}
+    runs = [example.priced(example.run("ann", final_percent=79.5, **setting))]
+    for n, code in enumerate(("delta", "latency", "burst", "rate")):
+        for m, time_steps in enumerate((9, 10, 25)):
+            for seed in (0, 1):
+                final = 80.0 + n + 0.3 * m + 0.1 * seed
+                snn = example.run("snn", seed=seed, final_percent=final, **setting)
+                snn = example.variant(snn | {"hidden_weights": None}, code, time_steps)
+                snn = example.pictured(
+                    snn, np.ones((time_steps, 12), bool), np.arange(12).reshape(3, 4)
+                )
+                factor = 0.05 + 0.12 * n + 0.02 * m
+                runs.append(example.watched(example.priced(snn, sample_factor=factor)))
+    return report.write(example.write(tmp_path_factory.mktemp("runs") / "sweep", runs))
 
 
 def show(browser: webdriver.Chrome, page: Path, *, scheme: str, width: int = 1200) -> None:
@@ -186,3 +206,44 @@ def test_the_winner_is_told_apart_by_colour_and_by_word(
     assert colours["snn"]
     assert not colours["ann"] & colours["snn"]
     assert "rgba(0, 0, 0, 0)" not in colours["ann"] | colours["snn"]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_names_of_the_front_are_all_there_apart_and_on_the_screen(
+    browser: webdriver.Chrome, sweep: Path, width: int
+) -> None:
+    show(browser, sweep, scheme="light", width=width)
+    assert browser.get_log("browser") == []
+    assert ask(browser, "document.documentElement.scrollWidth") <= width
+    boxes = ask(
+        browser,
+        """[...document.querySelector('svg[aria-label^="What accuracy costs"]')
+            .querySelectorAll('text')].filter(text => text.textContent.includes('  ')).map(text => {
+            const box = text.getBoundingClientRect();
+            return [text.textContent, box.top, box.bottom, box.right]})""",
+    )
+    names = {name.split("  ")[1] for name, *_ in boxes}
+    assert len(names) == 13  # the ANN and twelve others
+    assert {"ANN", "rate, T = 25", "delta, T = 9"} <= names
+    boxes.sort(key=lambda box: box[1])
+    for (*_, above, _), (_, below, *_) in itertools.pairwise(boxes):
+        assert above <= below + 1.0  # a box has the font's leading in it
+    assert max(right for *_, right in boxes) <= width
+
+
+def test_rasters_and_firing_rates_are_drawn(browser: webdriver.Chrome, sweep: Path) -> None:
+    show(browser, sweep, scheme="dark")
+    drawn = ask(
+        browser,
+        """[...document.querySelectorAll('svg[aria-label^="Spikes of one image"]')].map(svg => [
+            svg.getAttribute('aria-label').split(': ')[1], svg.querySelector('path').getBBox().width,
+            getComputedStyle(svg.querySelector('path')).stroke])""",
+    )
+    # A bounding box knows no stroke: T strokes are T - 1 wide.
+    assert drawn == [
+        [f"{code}, T = {steps}", steps - 1, "rgb(245, 145, 69)"]
+        for code, steps in (("delta", 10), ("latency", 10), ("burst", 10), ("rate", 10))
+    ]
+    rates = "[...document.querySelectorAll('svg[aria-label^=\"How often\"]')]"
+    lines = ask(browser, f"{rates}.map(svg => svg.querySelectorAll('.mark-line path').length)")
+    assert lines == [2] * 12  # hidden and output

@@ -1,6 +1,8 @@
 """The energy bill in the report: verdicts against figures worked out by hand, and what is left unsaid."""
 
 import re
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,16 @@ import pytest
 import report_example as example
 from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.sensitivity import sensitivity
-from fedspike.report import bills, comparison, energy_tables, provenance_tables, repricing, summary
+from fedspike.report import (
+    bills,
+    comparison,
+    drawing,
+    energy_charts,
+    energy_tables,
+    provenance_tables,
+    repricing,
+    summary,
+)
 from fedspike.report.bills import BASELINES, Priced
 from fedspike.report.comparison import Comparison
 from fedspike.report.tables import to_csv
@@ -91,17 +102,18 @@ def test_a_dagger_where_work_without_a_price_could_turn_the_verdict() -> None:
 
 def test_no_verdict_and_no_figure_without_a_price_of_the_synaptic_operations() -> None:
     view = view_of(*pair())
-    none = ["loihi1-presilicon", "odin28-all-in", "truenorth-all-in", "yan22"]
+    keras = [f"keras-spiking-{device}" for device in ("arm", "cpu", "gpu")]
+    none = [*keras, "loihi1-presilicon", "odin28-all-in", "truenorth-all-in", "yan22"]
     assert sorted(bills.without_verdict(view, DENSE)) == none
     table = energy_tables.verdict_table(view)
     keys = [column.key for column in table.columns]
     for row in table.rows:
         values = dict(zip(keys, row, strict=True))
         if values["profile"] in none:
-            assert values["ann_mj"] is None
+            assert (values["ann_mj"] is None) == (values["profile"] not in keras)
+            assert (values["snn_mj"] is None) == (values["profile"] in keras)
             assert values["ratio"] is None
             assert values["winner"] == "no verdict"
-            assert values["snn_mj"] is not None
 
 
 def test_the_headline_counts_price_tables() -> None:
@@ -268,6 +280,49 @@ def test_the_page_has_the_bill_in_the_readers_order(study: Path) -> None:
     labels = re.findall(r'<svg role="img" aria-label="([^"]+)"', html)
     for name in ("The bill of a round", "Accuracy against energy", "One price moved"):
         assert any(label.startswith(name) for label in labels), name
+
+
+def test_a_waterfall_goes_from_nothing_to_the_whole_bill() -> None:
+    view = view_of(*pair(0), *pair(1, factor=1.1))
+    for network in ("ann", "snn"):
+        *levels, whole = energy_charts.steps(view, network, "horowitz45-int8")
+        assert [one.after for one in levels] == [two.before for two in levels[1:]] + [whole.after]
+        assert (levels[0].before, whole.before) == (0, 0)
+        group = view.main.group(network)
+        assert group is not None
+        bills_of = [(run.bill or {})["horowitz45-int8"] for run in group.runs]
+        for level, step in zip(view.levels, levels, strict=True):
+            both = [of[view.key(level)].nominal_mj for of in bills_of]
+            assert step.after == pytest.approx(sum(both) / 2, rel=1e-12)
+
+
+def test_a_waterfall_says_what_each_level_adds_and_its_share() -> None:
+    said = [step.said for step in energy_charts.steps(view_of(*pair()), "ann", "horowitz45-int8")]
+    synapses, radio = 0.23e-9 * 20_000 * 79_400, 15e3 * 1e-9 * 10 * 79_510 * 32 * 2
+    assert said[0] == f"{synapses:.3f} (<1 %)"
+    assert said[4] == f"+{radio:.0f} (96 %)"
+    assert said[5] == "ANN 798"
+
+
+def test_a_waterfall_never_takes_what_has_no_price_for_nothing() -> None:
+    view = view_of(*pair())
+    found = {
+        (network, profile): [step.said for step in energy_charts.steps(view, network, profile)]
+        for network in ("ann", "snn")
+        for profile in ("founding-study", "cortex-m4")
+    }
+    assert found["snn", "founding-study"][1:3] == ["not priced", "not priced"]
+    assert found["ann", "cortex-m4"][1] == "in these prices"
+    assert found["snn", "cortex-m4"][1] == "not priced"  # the encoder's random numbers
+
+
+def test_a_waterfall_can_be_read_where_the_radio_is_all_but_everything() -> None:
+    view = replace(view_of(*pair()), radio="lora-sf7")
+    said = [step.said for step in energy_charts.steps(view, "snn", "jouppi7-int8")]
+    assert said[:4] == ["0.159 (<1 %)", "+0.694 (<1 %)", "+287 (<1 %)", "+0.279 (<1 %)"]
+    assert said[4:] == ["+1,373,933 (>99 %)", "SNN 1,374,221"]
+    drawn = drawing.to_svg(energy_charts.waterfall_chart(view, "jouppi7-int8"))
+    assert all(escape(text) in drawn for text in said)
 
 
 def test_measured_and_modelled_never_share_a_table(study: Path) -> None:

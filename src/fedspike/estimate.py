@@ -36,3 +36,26 @@ def estimate(values: Sequence[float]) -> Estimate:
         return Estimate(mean, None, 1)
     t = STUDENT_T[min(count - 1, len(STUDENT_T)) - 1]
     return Estimate(mean, t * statistics.stdev(values) / math.sqrt(count), count)
+
+
+def ends(low: float, high: float) -> str:
+    """An interval of positive numbers in words: three digits, or four where these do not tell its ends apart.
+
+    A narrower one, of under a thousandth either way, is said to be that.
+
+    >>> ends(2.414, 2.867), ends(10.86, 10.92), ends(1.0010, 1.0012), ends(144.2, math.inf)
+    ('2.41 to 2.87', '10.86 to 10.92', '± under 0.1 %', '144 to ∞')
+    """
+    if high - low < 2e-3 * low:
+        return "± under 0.1 %"
+    digits = next((n for n in (3, 4) if _rounded(low, n) != _rounded(high, n)), 4)
+    return f"{_rounded(low, digits)} to {_rounded(high, digits)}"
+
+
+def _rounded(value: float, digits: int) -> str:
+    """A number with so many digits, and all of its whole ones."""
+    if math.isinf(value):
+        return "∞"
+    if value == 0:
+        return "0"
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"

@@ -22,14 +22,15 @@ from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, local_round, with_statistics
 from fedspike.datasets import Dataset
-from fedspike.encoding import Address
+from fedspike.encoding import Address, Code
 from fedspike.energy import counts
-from fedspike.energy.counts import Activity, Operations
+from fedspike.energy.counts import Activity, Operations, forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE, check_read_out
-from fedspike.networks import SNN, Batch, Network, Parameters
+from fedspike.networks import ANN, QANN, Architecture, Batch, ModuleNetwork, Network, Parameters
 from fedspike.randomness import stream
+from fedspike.readouts import ReadOut
 from fedspike.training import SGD, LocalTraining, activities, counted
 
 # Clients are trained side by side as long as a step of theirs together stays under this size: about 30
@@ -90,7 +91,8 @@ class Round:
     """What one round did.
 
     `activity` is what each client that took part did to train, and `tested` what the server did to test
-    the new model. `spikes` and `operations` are of the training, over all clients.
+    the new model. `spikes`, `operations` and, by layer, `firing_rates` are of the training, over all clients;
+    operations and rates are empty where a module has layers that are not counted.
     """
 
     number: int
@@ -101,6 +103,7 @@ class Round:
     tested: Activity
     spikes: dict[str, int]
     operations: Operations
+    firing_rates: dict[str, float]
     uplink_bytes: int
     downlink_bytes: int
     seconds: dict[str, float]
@@ -131,9 +134,8 @@ def simulate(
 ) -> Iterator[Round]:
     """Yield the rounds up to number `rounds`, from the start or from a `state` reached before.
 
-    Clients train, and the model is tested, on `device`; the server and its states stay on the CPU.
-    Accuracy is the global model's on all test images, a fraction. Raises InputError, before any work, if the
-    parts do not fit together.
+    Clients train, and the model is tested, on `device`; the server and its states stay on the CPU. Accuracy
+    is a fraction of all test images. Raises InputError, before any work, if the parts do not fit together.
     """
     _check(network, algorithm, fleet, training, dataset, rounds)
     algorithm = with_statistics(algorithm, network)
@@ -161,7 +163,7 @@ def simulate(
         trained_at = perf_counter()
         accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
-        spikes = dict(trained.events_in) if isinstance(network, SNN) else {}
+        spikes = _spikes(network, trained)
         yield Round(
             number=number,
             state=state,
@@ -170,11 +172,25 @@ def simulate(
             activity=work.activity,
             tested=tested,
             spikes=spikes,
-            operations=forward_operations(network, trained),
+            operations=_operations(network, trained, spikes),
+            firing_rates=_firing_rates(network, trained),
             uplink_bytes=_bytes(work.replies),
             downlink_bytes=len(cohort) * _bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
         )
+
+
+def _spikes(network: Network, done: Activity) -> dict[str, int]:
+    """The spikes that entered each layer, of those that spikes enter."""
+    if isinstance(network, ANN | QANN):
+        return {}
+    return {name: done.events_in[name] for name in network.spiked}
+
+
+def _firing_rates(network: Network, done: Activity) -> dict[str, float]:
+    if isinstance(network, ANN | QANN):
+        return {}
+    return network.firing_rates(done.samples, done.events_in, done.events_out)
 
 
 def evaluate(
@@ -205,19 +221,6 @@ def evaluate(
             done.append(counted(forward))
     (activity,) = activities([len(labels)], [0], done)
     return correct / len(labels), activity
-
-
-def forward_operations(network: Network, seen: Activity) -> Operations:
-    """Synaptic operations of forward passes, accumulates for spikes and else multiply-accumulates."""
-    spiking = network if isinstance(network, SNN) else None
-    described = counts.Network(
-        network.described,
-        time_steps=spiking.code.time_steps if spiking else None,
-        code="direct" if spiking and not spiking.code.binary else "rate",
-        readout="spikes" if spiking is None or spiking.read_out.spiking else "membrane",
-    )
-    forward = counts.count(described, seen, training=False)["forward"].values()
-    return {kind: sum(done.get(kind, 0) for done in forward) for kind in ("mac", "ac")}
 
 
 @dataclass
@@ -292,6 +295,27 @@ def _parts(
             yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]
 
 
+def _code(network: Network) -> Code | None:
+    """What makes spikes of pixels, if the network is spiking."""
+    return None if isinstance(network, ANN | QANN) else network.code
+
+
+def _read_out(network: Network) -> ReadOut | None:
+    """What makes scores of what a spiking network answers."""
+    if isinstance(network, ANN | QANN) or network.code is None:
+        return None
+    return network.read_out
+
+
+def _operations(network: Network, trained: Activity, spikes: dict[str, int]) -> Operations:
+    if isinstance(network, ModuleNetwork):
+        return network.operations(trained)
+    if isinstance(network.architecture, Architecture):
+        return forward_operations(network.architecture.sizes, trained.samples, spikes)
+    done = counts.count(network.billed(), trained, training=False)["forward"].values()
+    return {kind: sum(layer.get(kind, 0) for layer in done) for kind in ("mac", "ac")}
+
+
 def _to(tree: Tree, device: torch.device) -> Tree:
     return {
         group: {name: tensor.to(device) for name, tensor in tensors.items()}
@@ -350,9 +374,10 @@ def _check(
             expected="shards made from this data set's labels",
             fix="make the partition again from dataset.y_train",
         )
-    check_read_out(training.loss, network.read_out if isinstance(network, SNN) else None)
-    if isinstance(network, SNN) and isinstance(training.loss, SpikeCountMSE):
-        steps, targets_for = network.code.time_steps, training.loss.time_steps
+    code = _code(network)
+    check_read_out(training.loss, _read_out(network))
+    if code is not None and isinstance(training.loss, SpikeCountMSE):
+        steps, targets_for = code.time_steps, training.loss.time_steps
         if steps != targets_for:
             raise InputError(
                 f"a loss for {targets_for} time steps with a code of {steps}",

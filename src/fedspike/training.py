@@ -17,7 +17,7 @@ from fedspike.encoding import Address
 from fedspike.energy.counts import Activity
 from fedspike.errors import InputError
 from fedspike.kernels import packed, passes
-from fedspike.losses import Loss, mean
+from fedspike.losses import Loss
 from fedspike.networks import ANN, SNN, Batch, Forward, Network, Parameters
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
@@ -181,7 +181,10 @@ def train(
     steps = [len(schedule) for schedule in schedules]
     if sorted(steps, reverse=True) != steps:
         raise ValueError("clients must come with the most batches first")
-    positions = _stack_batches(shown, schedules, training.rows(len(shown[0]))).to(pixels.device)
+    positions = _stack_batches(shown, schedules, training.rows(len(shown[0])))
+    present = (positions >= 0).sum(2)
+    positions = positions.to(pixels.device)
+    wanted = labels[positions.clamp(min=0)]
     parameters = {name: weight.clone() for name, weight in start.items()}
     running = {name: numbers.clone() for name, numbers in (statistics or {}).items()}
     memory = training.optimiser.start(parameters)
@@ -192,8 +195,7 @@ def train(
         k = sum(count > step for count in steps)  # the clients that are still training
         first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
         here = replace(address, clients=address.clients[:k], first_samples=first_samples)
-        now = positions[:k, step]
-        batch = Batch(pixels, now, labels[now.clamp(min=0)], here)
+        batch = Batch(pixels, positions[:k, step], wanted[:k, step], here)
         current = {name: weight[:k] for name, weight in parameters.items()}
         beside = {name: numbers[:k] for name, numbers in running.items()}
         forward, loss, gradients = learn(network, training.loss, current, batch, beside)
@@ -203,7 +205,7 @@ def train(
         for name, numbers in forward.statistics.items():
             running[name][:k] = numbers
 
-        losses[:k] += loss.cpu().double() * batch.present.sum(1).cpu()
+        losses[:k] += loss.cpu() * present[:k, step]
         done.append(counted(forward))
 
     samples = [len(positions) for positions in shown]
@@ -253,7 +255,7 @@ def learn(
     if isinstance(network, ANN | SNN) and network.passes(batch):
         wanted = loss.wanted(batch.labels, network.architecture.layers[-1])
         learned = network.compiled(parameters, batch, wanted)
-        return learned.forward, mean(learned.losses, batch.present), learned.gradients
+        return learned.forward, learned.losses, learned.gradients
     leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
     forward = network.run(leaves | (statistics or {}), batch)
     losses = loss(forward.scores, batch.labels, batch.present)

@@ -6,11 +6,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fedspike.estimate import ends, estimate
+
 Record = dict[str, Any]
 WIDTH = 100
 Unpriced = dict[str, list[str]]
 """What has no price -> the profiles in which it has none."""
-WORK = {"forward.mac", "forward.ac"}  # without a price for these an energy says nothing
 NETWORKS = {"ann": "ANN", "qann": "quantised ANN", "snn": "SNN"}
 LEVELS = {
     "study": "multiply-accumulates and accumulates of the forward pass alone",
@@ -46,6 +47,8 @@ def _conditions(found: Record) -> Iterator[str]:
     yield "Modelled energy in millijoule, all devices of a mean round together."
     if found["skip_zeros"]:
         yield "Conventional networks on hardware that leaves out products with zero."
+    if any(len(comparison["seeds"]) > 1 for comparison in found["comparisons"]):
+        yield "Means over the seeds, of accuracies and factors with their 95 % interval over them."
     yield ""
 
 
@@ -73,8 +76,9 @@ def _comparison(comparison: Record, found: Record) -> Iterator[str]:
                 sides = list(
                     zip(*(_entries(pair, profile, level, found) for pair in pairs), strict=True)
                 )
-                rows.append([profile, *map(_energy, sides), *_winner(one, ann, snn)])
-                rows[-1] += map(_until, sides)
+                known = [_is_priced(run, profile) for run in pairs[0]]
+                rows.append([profile, *map(_energy, sides, known), *_winner(one, ann, snn)])
+                rows[-1] += map(_until, sides, known)
                 _note(unpriced, sides, profile, (ann, snn), said)
         yield from _level(level, rows, unpriced, found)
     yield from _spikes(comparison, pairs)
@@ -90,8 +94,10 @@ def _alone(run: Record, found: Record) -> Iterator[str]:
         unpriced: Unpriced = {}
         for profile in found["profiles"]:
             for entry in _entries([run], profile, level, found):
-                ends = [_number(entry[end]) for end in ("low_mj", "nominal_mj", "high_mj")]
-                rows.append([profile, *ends, _until([entry])])
+                known = _is_priced(run, profile)
+                energies = [_number(entry[f"{end}_mj"]) for end in ("low", "nominal", "high")]
+                energies = energies if known else ["", "not priced", ""]
+                rows.append([profile, *energies, _until([entry], known)])
                 _note(unpriced, [[entry]], profile, (NETWORKS[run["network"]],), said)
         yield from _level(level, rows, unpriced, found)
 
@@ -169,18 +175,19 @@ def _evaluation(found: Record) -> Iterator[str]:
     kinds = dict.fromkeys(run["network"] for run in found["runs"])
     rows = [["", *(f"{NETWORKS[kind]} mJ" for kind in kinds)]]
     for profile in found["profiles"]:
-        sides = [
-            [run["bill_evaluation"][profile] for run in found["runs"] if run["network"] == kind]
-            for kind in kinds
-        ]
-        rows.append([profile, *map(_energy, sides)])
+        sides = [[run for run in found["runs"] if run["network"] == kind] for kind in kinds]
+        rows.append([profile])
+        for side in sides:
+            bills = [run["bill_evaluation"][profile] for run in side]
+            rows[-1].append(_energy(bills, _is_priced(side[0], profile)))
     yield "The test after each round: inference with memory, the server's, and in no figure above"
     yield from (*_table(rows), "")
 
 
 def _reached(runs: Sequence[Record]) -> str:
-    accuracy = statistics.fmean(run["final_accuracy"] for run in runs)
-    words = f"accuracy {accuracy:.1%} after {runs[0]['rounds']} rounds"
+    accuracy = estimate([run["final_accuracy"] for run in runs])
+    half = "" if accuracy.half_width is None else f" ± {accuracy.half_width:.1%}"
+    words = f"accuracy {accuracy.mean:.1%}{half} after {runs[0]['rounds']} rounds"
     rounds = [run["rounds_to_target"] for run in runs]
     target = f"{runs[0]['target_accuracy']:.4g}"
     reached = [n for n in rounds if n is not None]
@@ -197,9 +204,14 @@ def _entries(runs: Sequence[Record], profile: str, level: str, found: Record) ->
     return [run["bill"][profile][key] for run in runs if key in run["bill"].get(profile, {})]
 
 
-def _energy(side: Sequence[Record]) -> str:
+def _is_priced(run: Record, profile: str) -> bool:
+    """Whether its synaptic operations have a price; else an energy says nothing."""
+    return profile not in run["synapses_not_priced"]
+
+
+def _energy(side: Sequence[Record], is_priced: bool) -> str:
     """The mean over seeds."""
-    if WORK & set(side[0]["not_priced"]):
+    if not is_priced:
         return "not priced"
     return _number(statistics.fmean(entry["nominal_mj"] for entry in side))
 
@@ -212,10 +224,9 @@ def _winner(judged: Record, ann: str, snn: str) -> list[str]:
     if judged["factor"] is None:
         return [name, "any factor"]
     by = _factor(judged["factor"])
-    if judged["ratio_low"] is not None:
-        ends = [judged["ratio_low"], judged["ratio_high"]]
-        ends = ends if judged["winner"] == "ann" else [1 / end for end in reversed(ends)]
-        by += f" ({_factor(ends[0])} to {_factor(ends[1])})"
+    if judged["interval"] is not None:
+        low, high = judged["interval"]
+        by += f" ({ends(low, math.inf if high is None else high)})"
     return [name, by]
 
 
@@ -223,11 +234,10 @@ def _factor(value: float) -> str:
     return f"{value:.3f}" if value < 2 else f"{value:.3g}"
 
 
-def _until(side: Sequence[Record]) -> str:
+def _until(side: Sequence[Record], is_priced: bool) -> str:
     """The mean over the seeds that reached the target."""
     reached = [entry["to_target"]["nominal_mj"] for entry in side if entry["to_target"]]
-    unknown = not reached or WORK & set(side[0]["not_priced"])
-    return "-" if unknown else _number(statistics.fmean(reached))
+    return _number(statistics.fmean(reached)) if reached and is_priced else "-"
 
 
 def _note(

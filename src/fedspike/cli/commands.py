@@ -145,7 +145,7 @@ def energy(options: Namespace) -> int:
 
 
 def energy_profiles(options: Namespace) -> int:
-    """List the price profiles and radios with their sources, or check a file of yours."""
+    """List price profiles and radios with their sources, or check files of yours."""
     from fedspike.cli.prices import text
     from fedspike.experiment import pricing
 

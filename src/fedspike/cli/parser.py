@@ -150,7 +150,7 @@ def _energy(commands_of: Any) -> None:
     )
     run.add_argument("--level", metavar="LEVEL", help="study, compute, ...; default: all")
     run.add_argument(
-        "--radio", default="bluetooth-le", metavar="NAME", help="default: bluetooth-le"
+        "--radio", default="bluetooth-le", metavar="NAME|FILE.toml", help="default: bluetooth-le"
     )
     run.add_argument(
         "--target", metavar="0.85", help="sum the energy until this accuracy; default: the run's"

@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from fedspike.experiment import health
 from fedspike.experiment.events import Event, Finished, Record, Skipped, Started, Trained
 from fedspike.experiment.sweep import Run
 
@@ -34,6 +35,7 @@ class Watch:
         )
         self.task = self.progress.add_task("", total=self.total)
         self.said = float("-inf")
+        self.complained: set[tuple[str, str]] = set()  # run and layer
 
     def __enter__(self) -> "Watch":
         self.progress.start()
@@ -66,13 +68,22 @@ class Watch:
             case Trained(record=record):
                 self.left[name] -= 1
                 self.rates.count()
-                self._round(event.run, record["round"], describe(event.run, record))
+                self._round(event.run, record["round"], describe(record))
+                self._complain(event.run, record)
             case Finished(summary=summary):
                 self.say(
                     f"{name}: accuracy {summary['final_accuracy']:.1%} after "
                     f"{summary['rounds']} rounds, {clock(summary['seconds'])}"
                 )
         self.progress.update(self.task, completed=self.total - sum(self.left.values()))
+
+    def _complain(self, run: Run, record: Record) -> None:
+        """Say once of each layer that it is dead or saturated."""
+        for layer, rate in record["firing_rates"].items():
+            complaint = health.complaint(layer, rate)
+            if complaint and (run.name, layer) not in self.complained:
+                self.complained.add((run.name, layer))
+                self.say(f"{run.name} round {record['round']}: {complaint}")
 
     def _round(self, run: Run, number: int, words: str) -> None:
         left = self.rates.left([(self.networks[name], n) for name, n in self.left.items() if n])
@@ -112,15 +123,14 @@ class Rates:
         return f"over {clock(seconds)}" if known else "unknown time"
 
 
-def describe(run: Run, record: Record) -> str:
+def describe(record: Record) -> str:
     """A round in a few words."""
     loss = record["training_loss"]
     words = [f"accuracy {record['accuracy']:.1%}"]
     words.append("loss not finite" if loss is None else f"loss {loss:.3g}")
-    if run.settings.snn is not None:
-        steps = run.settings.snn.time_steps * record["samples"]
-        each = [f"{layer} {count / steps:.1f}" for layer, count in record["spikes"].items()]
-        words.append(f"spikes a step into {', '.join(each)}")
+    if record["firing_rates"]:
+        each = [f"{layer} {rate:.1%}" for layer, rate in record["firing_rates"].items()]
+        words.append(f"firing {', '.join(each)}")
     return ", ".join([*words, f"{sum(record['seconds'].values()):.2f} s"])
 
 

@@ -51,19 +51,21 @@ class Footprint:
 def footprint(network: Network) -> Footprint:
     """One memory for all weights and biases, one for all potentials, one for all inputs and outputs.
 
-    A 32-bit word for each; an ANN has no potentials. The mean and variance of a normalisation are in the
-    scale and shift that a test uses, two words for each of its groups.
+    A 32-bit word for each; an ANN has no potentials, some neurons have two (`energy/neurons.py`). The mean
+    and variance of a normalisation are in the scale and shift that a test uses, two words for each group.
 
     >>> from fedspike.energy.counts import Dense
     >>> footprint(Network({"hidden": Dense(784, 100), "output": Dense(100, 10)}, time_steps=50))
     Footprint(parameters=318040, potentials=440, activations=3576)
     """
     layers, entered = list(network.layers.values()), network.entered.values()
-    neurons = sum(layer.outputs for layer in network.synapses.values())
-    words = sum(2 * x.groups if isinstance(x, BatchNorm) else x.parameters for x in layers)
+    words = sum(
+        2 * layer.groups if isinstance(layer, BatchNorm) else network.parameters_of(name)
+        for name, layer in network.layers.items()
+    )
     return Footprint(
         parameters=BYTES_PER_WORD * words,
-        potentials=0 if network.time_steps is None else BYTES_PER_WORD * neurons,
+        potentials=BYTES_PER_WORD * network.potentials,
         activations=BYTES_PER_WORD * (layers[0].inputs + sum(x.outputs for x in entered)),
     )
 

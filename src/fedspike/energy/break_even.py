@@ -11,22 +11,23 @@ of zero inputs that the ANN's hardware skips and B the samples for which it read
 the comparison of the two bills without the encoder, divided by the I*O synapses: published conditions
 (Davidson and Furber, "Comparison of Artificial and Spiking Neural Networks on Digital Hardware",
 Frontiers in Neuroscience 15, 2021) leave out the terms in E_s, E_b, E_y and E_reset. A layer without bias
-has no E_add and E_b. A convolution has no such condition: at its edge an event meets fewer synapses.
+has no E_add and E_b. Other neurons than LIF have other terms in T and rho, all those of `energy/neurons.py`;
+whose membrane is read out has none in E_cmp and rho, and E_y/I on the SNN's side. A convolution has no such
+condition: at its edge an event meets fewer synapses. Nor has a layer that real values enter.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 from fedspike.energy.bill import LEVELS, Footprint, Level, level_of, price_of
 from fedspike.energy.layers import Dense, Synapses
+from fedspike.energy.neurons import LIF, Neurons, Operations, Place, spike, update
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
 
-PER_SPIKE = ("ac", "address", "read_weight", "read_potential", "write_potential")
-PER_STEP = ("multiply", "add", "compare", "read_bias", "read_potential", "write_potential")
+PER_SPIKE = dict.fromkeys(("ac", "address", "read_weight", "read_potential", "write_potential"), 1)
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,12 @@ def balance(
     snn: Footprint | None = None,
     zeros_skipped: float = 0.0,
     weight_reuse: int = 1,
+    neurons: Neurons = LIF,
+    place: Place | None = None,
 ) -> Balance:
     """The condition at nominal prices, with the memories of the two networks: study, compute or memory.
 
-    `zeros_skipped` is gamma and `weight_reuse` is B.
+    `zeros_skipped` is gamma and `weight_reuse` is B. The SNN's `neurons` fire, unless their `place` says not.
 
     Raises InputError where an operation has no price, or the layer is not Dense: nothing can be said then.
     """
@@ -123,23 +126,25 @@ def balance(
             fix='ask at level "memory"',
         )
 
-    def spiking(phase: str, operations: Sequence[str]) -> Fraction:
-        return sum((_pj(profile, phase, name, level, snn) for name in operations), Fraction(0))
+    def spiking(phase: str, operations: Operations) -> Fraction:
+        parts = (k * _pj(profile, phase, name, level, snn) for name, k in operations.items() if k)
+        return sum(parts, Fraction(0))
 
     def conventional(phase: str, operation: str) -> Fraction:
         return _pj(profile, phase, operation, level, ann)
 
+    place = place or Place(added=layer.bias, bias=layer.bias)
     product = conventional("forward", "mac") + conventional("forward", "read_weight") / weight_reuse
-    without = () if layer.bias else ("add", "read_bias")
-    once = [name for name in ("compare", "read_bias", "write_output") if name not in without]
+    once = ("compare", "read_bias", "write_output") if layer.bias else ("compare", "write_output")
     neuron = sum((conventional("neuron", name) for name in once), Fraction(0))
+    read_out = Fraction(0) if place.fires else spiking("neuron", {"write_output": 1})
     return Balance(
-        spike=spiking("forward", PER_SPIKE) + spiking("forward", ["read_input"]) / layer.outputs,
-        step=spiking("neuron", [name for name in PER_STEP if name not in without]),
-        out=spiking("neuron", ["add", "write_output"]),
+        spike=spiking("forward", PER_SPIKE) + spiking("forward", {"read_input": 1}) / layer.outputs,
+        step=spiking("neuron", update(neurons, place)),
+        out=spiking("neuron", spike(neurons, place)),
         ann=(1 - Fraction(zeros_skipped)) * product
         + conventional("forward", "read_input") / layer.outputs
-        + neuron / layer.inputs,
+        + (neuron - read_out) / layer.inputs,
         inputs=layer.inputs,
     )
 

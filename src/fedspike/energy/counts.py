@@ -1,18 +1,18 @@
 """Operation counts: integers, additive over samples, clients and rounds.
 
-`count` says what a network did, from what was really seen (`Activity`), by phase, layer and operation.
-The table of what each layer does is at the top of `energy/rules.py`, the layers' sizes are in
-`energy/layers.py`.
+`count` says what a network (`energy/network.py`) did, from what was really seen (`Activity`), by phase, layer
+and operation. The table of what each layer does is at the top of `energy/rules.py`, that of what its neurons
+do at the top of `energy/neurons.py`; the layers' sizes are in `energy/layers.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Literal, get_args
 
 from fedspike.energy import rules
 from fedspike.energy.layers import BatchNorm, Convolution, Dense, Layer, Pool, Synapses, fan_out
-from fedspike.energy.rules import Operations, Phases, Seen
+from fedspike.energy.network import Network
+from fedspike.energy.neurons import Neurons, Operations
+from fedspike.energy.rules import Phases, Seen
 from fedspike.errors import InputError
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Counts",
     "Dense",
     "Network",
+    "Neurons",
     "Operations",
     "Pool",
     "aggregation",
@@ -36,7 +37,7 @@ __all__ = [
 Counts = dict[str, dict[str, Operations]]
 """phase -> layer -> operation -> how often."""
 
-ARITHMETIC = ("mac", "ac", "multiply", "add", "compare", "sqrt", "draw", "address")
+ARITHMETIC = ("mac", "ac", "multiply", "add", "compare", "sqrt", "exp", "draw", "address")
 READS = ("read_input", "read_weight", "read_bias", "read_potential")
 MEMORY = (*READS, "write_potential", "write_output")
 BYTES = ("uplink_bytes", "downlink_bytes")
@@ -47,78 +48,6 @@ TRAINING = ("backward_weights", "backward_inputs", "surrogate", "optimiser")
 PHASES = (*INFERENCE, *TRAINING, "aggregation", "exchange")
 ENCODER = "input"  # what the phase `encode` has in place of a layer's name
 BYTES_PER_WORD = 4
-
-
-@dataclass(frozen=True)
-class Network:
-    """What is counted: layers from input to output, and how they are driven, read and trained.
-
-    Behind each layer with weights there are neurons; a BatchNorm that follows it is in between. The output
-    layer of an SNN answers with its spikes or, read-out "membrane", with potentials that have no threshold.
-    `time_steps` is None for an ANN. The code "direct" feeds real pixels to the first layer of an SNN at
-    every step, `current_cached` says that its product is made once per sample and kept.
-    """
-
-    layers: Mapping[str, Layer]
-    time_steps: int | None = None
-    code: Literal["rate", "direct"] = "rate"
-    optimiser: Literal["sgd", "adam"] = "adam"
-    current_cached: bool = False
-    readout: Literal["spikes", "membrane"] = "spikes"
-
-    def __post_init__(self) -> None:
-        if not self.layers or (self.time_steps is not None and self.time_steps < 1):
-            raise InputError(
-                f"layers = {list(self.layers)}, time_steps = {self.time_steps}",
-                expected="at least one layer, and at least one time step (None for an ANN)",
-                fix="the founding study has the layers hidden and output and 50 time steps",
-            )
-        before: Layer | None = None
-        for name, layer in self.layers.items():
-            _fits(name, layer, before, self.time_steps)
-            before = layer
-        names = list(self.entered)
-        if not {names[0], names[-1]} <= self.synapses.keys():
-            raise InputError(
-                f"layers from {names[0]} to {names[-1]}, one of them a Pool",
-                expected="weights in the layer that is entered first and in the one entered last",
-                fix="pool in between",
-            )
-        if self.readout == "membrane" and self.time_steps is None:
-            raise InputError(
-                "a membrane read-out without time steps",
-                expected="an SNN: the neurons of an ANN have no membrane",
-                fix='give time_steps, or readout = "spikes"',
-            )
-
-    @property
-    def parameters(self) -> int:
-        """Learned numbers of all layers."""
-        return sum(layer.parameters for layer in self.layers.values())
-
-    @property
-    def synapses(self) -> dict[str, Synapses]:
-        """The layers with weights, which have neurons behind them."""
-        found = self.layers.items()
-        return {name: layer for name, layer in found if isinstance(layer, Synapses)}
-
-    def spikes_enter(self, name: str) -> bool:
-        """Whether a layer's inputs are spikes, each an accumulate; if not they are real values.
-
-        Real are those of an ANN, of the first layer under the direct code, and averages of spikes.
-        """
-        names = list(self.entered)
-        at = names.index(name)
-        if self.time_steps is None or (at == 0 and self.code == "direct"):
-            return False
-        before = self.entered[names[at - 1]] if at else None
-        return not (isinstance(before, Pool) and before.kind == "average")
-
-    @property
-    def entered(self) -> dict[str, Synapses | Pool]:
-        """The layers that events enter: all but the normalisations, which every value goes through."""
-        found = self.layers.items()
-        return {name: layer for name, layer in found if not isinstance(layer, BatchNorm)}
 
 
 @dataclass(frozen=True)
@@ -180,15 +109,16 @@ def count(
     absent = {phase for kind, phase in BETWEEN.items() if kind not in kinds}
     phases = (*INFERENCE, *TRAINING) if training else INFERENCE
     counts: Counts = {phase: {} for phase in phases if phase not in absent}
-    if network.time_steps is not None and network.code == "rate":
+    if network.time_steps is not None and network.code != "direct":
         first = next(iter(network.entered))
         seen = _seen(network, activity, first)
-        counts["encode"][ENCODER] = rules.encoder(network.layers[first].inputs, seen)
+        pixels = network.layers[first].inputs
+        counts["encode"][ENCODER] = rules.encoder(network.code, pixels, seen)
     each = rules.OPTIMISERS[network.optimiser]
-    for name, layer in network.layers.items():
+    for name in network.layers:
         done = _done(network, activity, name, skip_zeros, training)
-        if layer.parameters:
-            updates = activity.steps * layer.parameters
+        if learned := network.parameters_of(name):
+            updates = activity.steps * learned
             done["optimiser"] = {operation: k * updates for operation, k in each.items()}
         for phase in done.keys() & counts.keys():
             counts[phase][name] = done[phase]
@@ -202,7 +132,7 @@ def aggregation(network: Network, clients: int) -> Counts:
     """
     return {
         "aggregation": {
-            name: {"mac": clients * (layer.parameters + 3 * _statistics(layer))}
+            name: {"mac": clients * (network.parameters_of(name) + 3 * _statistics(layer))}
             for name, layer in network.layers.items()
             if layer.parameters
         }
@@ -219,7 +149,10 @@ def exchange(network: Network, clients: int, copies_up: int = 1, copies_down: in
     copies = dict(zip(BYTES, (copies_up, copies_down), strict=True))
     return {
         "exchange": {
-            name: {way: k * clients * _sent(layer) * BYTES_PER_WORD for way, k in copies.items()}
+            name: {
+                way: k * clients * _sent(network, name) * BYTES_PER_WORD
+                for way, k in copies.items()
+            }
             for name, layer in network.layers.items()
             if layer.parameters
         }
@@ -253,17 +186,20 @@ def forward_operations(
         SNN:  sum over layers of spikes_in * O     accumulates           (its Eq. 3, T*R counted)
 
     `sizes[layer]` is (inputs I, outputs O); `spikes_in[layer]` counts the spikes that entered the layer
-    over all time steps of all samples, and is empty for an ANN.
+    over all time steps of all samples. A layer that no spikes enter is not in it, those of an ANN, and the
+    first one under the direct code, whose product serves all time steps of a sample.
 
     >>> sizes = {"hidden": (784, 100), "output": (100, 10)}
     >>> forward_operations(sizes, samples=1, spikes_in={})
     {'mac': 79400, 'ac': 0}
     >>> forward_operations(sizes, samples=1, spikes_in={"hidden": 11215, "output": 4850})
     {'mac': 0, 'ac': 1170000}
+    >>> forward_operations(sizes, samples=1, spikes_in={"output": 4850})
+    {'mac': 78400, 'ac': 48500}
     """
-    if not spikes_in:
-        return {"mac": samples * sum(i * o for i, o in sizes.values()), "ac": 0}
-    return {"mac": 0, "ac": sum(spikes_in[layer] * o for layer, (_, o) in sizes.items())}
+    products = sum(i * o for layer, (i, o) in sizes.items() if layer not in spikes_in)
+    met = sum(number * sizes[layer][1] for layer, number in spikes_in.items())
+    return {"mac": samples * products, "ac": met}
 
 
 def _done(
@@ -277,16 +213,25 @@ def _done(
     seen = _seen(network, activity, name)
     if isinstance(layer, Pool):
         return rules.pooling(layer, seen)
-    how = {"normalised": name in _normalised(network), "fires": True}
-    if name == names[-1]:
-        how["fires"] = network.readout == "spikes"
     if network.time_steps is None:
         done = rules.conventional(layer, seen, skip_zeros=skip_zeros)
     elif name == names[0] and network.code == "direct":
-        cached = network.current_cached
-        done = rules.driven(layer, seen, cached=cached, skip_zeros=skip_zeros, **how)
+        done = rules.driven(
+            layer,
+            seen,
+            cached=network.current_cached,
+            skip_zeros=skip_zeros,
+            neurons=network.neurons,
+            place=network.place(name),
+        )
     else:
-        done = rules.spiking(layer, seen, spikes=network.spikes_enter(name), **how)
+        done = rules.spiking(
+            layer,
+            seen,
+            spikes=network.spikes_enter(name),
+            neurons=network.neurons,
+            place=network.place(name),
+        )
     if name == names[0]:
         del done["backward_inputs"]
     return done
@@ -301,48 +246,17 @@ def _seen(network: Network, activity: Activity, name: str) -> Seen:
     )
 
 
-def _normalised(network: Network) -> set[str]:
-    """Layers with a BatchNorm behind them."""
-    pairs = pairwise(network.layers)
-    return {name for name, after in pairs if isinstance(network.layers[after], BatchNorm)}
-
-
 def _statistics(layer: Layer) -> int:
     """Means, and as many variances, that clients send."""
     return layer.groups if isinstance(layer, BatchNorm) and layer.pooled else 0
 
 
-def _sent(layer: Layer) -> int:
-    return layer.parameters + 2 * _statistics(layer)
+def _sent(network: Network, name: str) -> int:
+    return network.parameters_of(name) + 2 * _statistics(network.layers[name])
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {name: one.get(name, 0) + other.get(name, 0) for name in dict.fromkeys((*one, *other))}
-
-
-def _fits(name: str, layer: object, before: Layer | None, time_steps: int | None) -> None:
-    """Raise where there is no rule for a layer, or none for it behind the one before."""
-    if not isinstance(layer, Layer):
-        raise InputError(
-            f"layer {name} is a {type(layer).__name__}",
-            expected=f"a layer with a rule: {', '.join(kind.__name__ for kind in get_args(Layer))}",
-            fix="leave the energy of this network out, or add a rule to energy/rules.py",
-        )
-    steps = 1 if time_steps is None else time_steps
-    if before is not None and layer.inputs != before.outputs:
-        raise InputError(
-            f"layer {name} has {layer.inputs} inputs behind {before.outputs} outputs",
-            expected="as many inputs as the layer before has outputs",
-            fix="correct the sizes",
-        )
-    if isinstance(layer, BatchNorm) and (
-        not isinstance(before, Synapses) or layer.time_steps not in (1, steps)
-    ):
-        raise InputError(
-            f"layer {name}: {layer} behind {before}, in a network of {steps} time steps",
-            expected="a layer with weights before it, and statistics for all steps or for each",
-            fix="put it between the weights and the neurons; time_steps is 1 or the network's",
-        )
 
 
 def _possible(network: Network, activity: Activity) -> None:

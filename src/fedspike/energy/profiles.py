@@ -1,6 +1,6 @@
 """Price profiles: what an operation costs on some hardware, every number with its source.
 
-A profile is one TOML file (`energy/profiles/`, or one of yours), a radio another (`energy/radios/`).
+A profile is one TOML file in `energy/profiles/`, a radio one in `energy/radios/`; either may be yours.
 Prices are computed with as exact fractions of the decimals that are printed.
 """
 
@@ -28,6 +28,7 @@ Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0, lt=1e9)]  # finite, in any unit
 Scope = Literal["per-term", "all-in"]
 SYNAPTIC = ("mac", "ac")  # all that an all-in profile may price
+WAYS = ("uplink_bit", "downlink_bit")  # all that a radio prices, and must
 WORD_BITS = 32
 ENERGY = "a number of picojoule, 0 or more"
 # What stands in a key, for whoever has it wrong.
@@ -180,20 +181,27 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     not_used: dict[str, dict[str, Any]] = {}
 
 
-def read(path: Path) -> Profile:
-    """The profile in a TOML file of yours; raises InputError that says what is wrong with it."""
+def read(path: Path) -> Profile | Radio:
+    """What a TOML file of yours has prices of: a radio's links, else a profile's operations.
+
+    Raises InputError that says what is wrong with it.
+    """
     text = toml.read(
         path,
         str(path),
         expected="a TOML file with prices, in UTF-8",
-        fix="check the path; `fedspike energy profiles` lists the profiles that ship",
+        fix="check the path; `fedspike energy profiles` lists the profiles and radios that ship",
     )
-    made = profile(text, where=path.name)
-    if made.name in shipped():
+    made: Profile | Radio
+    if any(key.startswith(("uplink", "downlink")) for key in _parse(text, path.name).price):
+        made, known = radio(text, where=path.name), radios().keys()
+    else:
+        made, known = profile(text, where=path.name), shipped().keys()
+    if made.name in known:
         raise InputError(
             f"{path.name}: name = {made.name}",
-            expected="a name that no profile has that ships",
-            fix=f"call it my-{made.name}, say: bills are told apart by their profiles' names",
+            expected="a name of its own, that nothing has that ships",
+            fix=f"call it my-{made.name}, say: bills are told apart by these names",
         )
     return made
 
@@ -231,14 +239,14 @@ def profile(text: str, where: str) -> Profile:
 def radio(text: str, where: str) -> Radio:
     """The radio in a TOML text: prices of `uplink_bit` and `downlink_bit`, and nothing else."""
     file = _parse(text, where)
-    extra = {"memory": file.memory, "dram": file.dram, "not_used": file.not_used}
-    if file.price.keys() != {"uplink_bit", "downlink_bit"} or any(extra.values()):
+    bits = {key: _price(file, price, f"{where}, price.{key}") for key, price in file.price.items()}
+    extra = (file.memory, file.dram, file.not_used, file.scope != "per-term")
+    if bits.keys() != set(WAYS) or any(extra) or any(bit.includes for bit in bits.values()):
         raise InputError(
-            f"{where}: prices of {', '.join(file.price)}",
+            f"{where}: a radio with prices of {', '.join(bits)}",
             expected="[price.uplink_bit] and [price.downlink_bit], in pJ per bit, and nothing else",
             fix="give both, the same numbers twice if the source does not tell them apart",
         )
-    bits = {way: _price(file, price, f"{where}, price.{way}") for way, price in file.price.items()}
     return Radio(name=file.name, title=file.title, **bits)
 
 
@@ -249,7 +257,7 @@ def _files(folder: str) -> list[tuple[str, str]]:
 
 
 def _parse(text: str, where: str) -> _File:
-    fix = f"correct that place, or copy a profile that ships, from {Path(__file__).parent}/profiles"
+    fix = f"correct that place, or copy one that ships, from {Path(__file__).parent}/profiles or radios"
     return _convert(toml.parse(text, where, fix=fix), _File, where)
 
 
@@ -316,7 +324,8 @@ def _consistent(profile: Profile, where: str) -> None:
         if key not in known:
             raise InputError(
                 f"{where}: a price of {key}",
-                expected=f"one of {', '.join(operations)}, or one of them after a phase and a dot",
+                expected=f"one of {', '.join(operations)}, or one of them after a phase and a dot; "
+                f"of a radio {' and '.join(WAYS)}",
                 fix="put a number that nothing is counted for into [not_used]",
             )
     if profile.scope == "all-in" and (

@@ -2,14 +2,55 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from fedspike.energy.bill import Footprint, Level, footprint
 from fedspike.energy.break_even import Balance, balance
 from fedspike.energy.counts import Activity, Counts, Dense, Network, aggregation, count, merge
-from fedspike.energy.layers import Synapses
+from fedspike.energy.network import Code, ReadOut
+from fedspike.energy.neurons import LIF, Neurons
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
+
+# What is read out of the last layer decides whether it fires.
+READ_OUTS: Mapping[str, ReadOut] = {
+    "count": "spikes",
+    "membrane": "membrane",
+    "first-spike": "spikes",
+}
+
+
+@dataclass(frozen=True)
+class Spiking:
+    """What a spiking network is beside its layers and time steps."""
+
+    code: Code = "rate"
+    neurons: Neurons = LIF
+    readout: ReadOut = "spikes"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Spiking":
+        """That of a run with this resolved configuration; what it does not say is the founding study's.
+
+        Raises InputError where there is no rule for something, so that it is not counted as something else.
+
+        >>> Spiking.of({"code": {"kind": "phase", "period": 8}, "snn": {"read_out": "membrane"}}).readout
+        'membrane'
+        """
+        said = {"code": config.get("code", {}).get("kind", "rate")}
+        said |= {"read_out": config.get("snn", {}).get("read_out", "count")}
+        neurons = {"kind": config.get("neuron", {}).get("kind", "lif"), **config.get("snn", {})}
+        known = {name: get_args(kind) for name, kind in get_type_hints(Neurons).items()}
+        neurons = {name: value for name, value in neurons.items() if name in known}
+        known |= {"code": get_args(Code), "read_out": tuple(READ_OUTS)}
+        for name, value in {**said, **neurons}.items():
+            if value not in known[name]:
+                raise InputError(
+                    f'a spiking network with {name} = "{value}"',
+                    expected=f"one that there is a rule for: {', '.join(known[name])}",
+                    fix="leave its energy out, or add a rule to energy/rules.py or energy/neurons.py",
+                )
+        return cls(said["code"], Neurons(**neurons), READ_OUTS[said["read_out"]])
 
 
 @dataclass(frozen=True)
@@ -37,13 +78,18 @@ class Recorded:
 
             sum over layers of theta*O  /  (samples * sum over layers of I*O)
 
+        Of an SNN only the layers that spikes enter: not the first one under the direct code.
+
         >>> study = recorded([784, 100, 10], {"hidden": 11_215, "output": 4_850}, time_steps=50)
         >>> round(study.events_per_synapse, 1)
         14.7
         """
         layers = self.network.synapses
+        if self.network.time_steps is not None:
+            layers = {name: x for name, x in layers.items() if self.network.spikes_enter(name)}
         met = sum(self.activity.events_in[name] * layer.outputs for name, layer in layers.items())
-        return met / (self.activity.samples * sum(layer.synapses for layer in layers.values()))
+        synapses = sum(layer.synapses for layer in layers.values())
+        return met / (self.activity.samples * synapses) if synapses else 0.0
 
 
 @dataclass(frozen=True)
@@ -72,12 +118,14 @@ def recorded(
     steps: int = 0,
     events_out: int = 0,
     time_steps: int | None = None,
+    spiking: Spiking | None = None,
     optimiser: Literal["adam", "sgd"] = "adam",
     models: int = 0,
 ) -> Recorded:
     """The fully connected network with these numbers of neurons, input first, and its activity.
 
-    `events_in` has a layer's name for each pair of neighbours, in their order.
+    `events_in` has a layer's name for each pair of neighbours, in their order. Without `spiking` an SNN is
+    the founding study's. Under the direct code the first layer's product is made once a sample, and kept.
 
     Raises InputError where these numbers are not those of one network.
     """
@@ -89,8 +137,15 @@ def recorded(
             fix="give the numbers as the run's summary has them",
         )
     shapes = map(Dense, layers[:-1], layers[1:])
+    spiking = spiking or Spiking()
     network = Network(
-        dict(zip(events_in, shapes, strict=True)), time_steps=time_steps, optimiser=optimiser
+        dict(zip(events_in, shapes, strict=True)),
+        time_steps=time_steps,
+        code=spiking.code,
+        optimiser=optimiser,
+        current_cached=spiking.code == "direct",
+        readout=spiking.readout if time_steps else "spikes",
+        neurons=spiking.neurons,
     )
     made = Recorded(network, Activity(samples, steps, dict(events_in), events_out), models)
     count(network, made.activity, training=False)  # raises where the activity is impossible
@@ -98,7 +153,7 @@ def recorded(
 
 
 def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
-    """Each layer of the SNN beside its break-even with the dense ANN.
+    """Each layer of the SNN that spikes enter beside its break-even with the dense ANN.
 
     At the highest level of an inference that the profile prices whole; none without a price of both
     synaptic operations.
@@ -114,8 +169,10 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
     leaving = [*(snn.activity.events_in[name] for name in names[1:]), snn.activity.events_out]
     found = []
     for name, events_out in zip(names, leaving, strict=True):
+        if not snn.network.spikes_enter(name):
+            continue
         layer = snn.network.synapses[name]
-        level, even = _highest(layer, profile, ann.footprint, snn.footprint)
+        level, even = _highest(name, profile, ann, snn)
         if level is None or even is None:
             return []
         spikes = snn.activity.events_in[name] / (samples * layer.inputs)
@@ -133,12 +190,20 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
 
 
 def _highest(
-    layer: Synapses, profile: Profile, ann: Footprint, snn: Footprint
+    name: str, profile: Profile, ann: Recorded, snn: Recorded
 ) -> tuple[Level, Balance] | tuple[None, None]:
     levels: tuple[Level, ...] = ("memory", "compute", "study")
     for level in levels:
         try:
-            return level, balance(layer, profile, level, ann=ann, snn=snn)
+            return level, balance(
+                snn.network.synapses[name],
+                profile,
+                level,
+                ann=ann.footprint,
+                snn=snn.footprint,
+                neurons=snn.network.neurons,
+                place=snn.network.place(name),
+            )
         except InputError:
             continue  # an operation of this level has no price
     return None, None

@@ -5,18 +5,21 @@ padding would have), T time steps, n samples, theta events that entered it, sigm
 (dense: sigma = theta*O) and theta_out events that left it, all over all steps of all samples:
 
     phase              ANN                                    SNN
-    encode             -                                      n*T*I draws and comparisons, n*I pixels
-                                                              read, theta spikes written
+    encode             -                                      n*T*I comparisons, n*I pixels read, theta
+                                                              spikes written; rate: n*T*I draws; delta:
+                                                              n*T*I add
     forward            n*S MAC (zero-skipping: sigma)         sigma AC and address
       reads            n*I inputs, as many weights as MAC     theta inputs, sigma weights and potentials
       writes           -                                      sigma potentials
-    neuron             n*O comparisons                        n*T*O (multiply, add, compare), theta_out resets
+    neuron             n*O comparisons                        LIF: n*T*O (multiply, add, compare), theta_out
+                                                              resets; all: `neurons.py`
       reads            n*O biases                             n*T*O biases and potentials
       writes           n*O outputs                            n*T*O potentials, theta_out spikes
     backward_weights   n*S MAC (zero-skipping: sigma)         sigma AC
     backward_inputs    n*S MAC                                n*T*S MAC; neither for the first layer
-    surrogate          n*O multiply                           n*T*O (4 multiply, 2 add, 1 compare)
-    optimiser          per parameter and step: SGD 1 multiply, 1 add; Adam 11 multiply, 4 add, 1 sqrt
+    surrogate          n*O multiply                           LIF: n*T*O (4 multiply, 2 add, 1 compare)
+    optimiser          per parameter and step: SGD 1 multiply, 1 add; Adam 11 multiply, 4 add, 1 sqrt;
+                       learned constants of neurons are parameters of their layer
 
     membrane read-out  -                                      the last layer's neurons only leak and add: no
                                                               compare, no reset; n*O outputs written;
@@ -48,8 +51,10 @@ Memory accesses are of 32-bit words. They follow Lemaire et al., "An Analytical 
 Neural Networks Energy Efficiency", ICONIP 2022, without the factor I that its Eq. 2.4 has too much;
 training follows Yin et al., "SATA: Sparsity-Aware Training Accelerator for Spiking Neural Networks",
 IEEE TCAD 2023. Normalisation follows Ioffe and Szegedy, "Batch Normalization", ICML 2015, Algorithm 1 and
-the gradients below it. Ours are the rows of the encoder, of pooling, and the selection of the surrogate,
-counted as a comparison.
+the gradients below it. Ours are the rows of the encoder, of pooling, of all neurons but LIF, and the
+selection of the surrogate, counted as a comparison. A code without randomness compares at every step too (is
+it now that this pixel spikes?); when that is, is taken to be known with the pixel. The rows of an SNN hold
+for all its steps: who stops at the first spike of the output does less than is counted.
 Not counted: memory accesses of training, gradients of biases, the loss, the sum of a read-out over time,
 the search for the best score.
 """
@@ -58,9 +63,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedspike.energy.layers import BatchNorm, Pool, Synapses
-
-Operations = dict[str, int]
-"""How often each kind of operation was done, e.g. {"mac": 79400, "ac": 0}."""
+from fedspike.energy.neurons import (
+    Neurons,
+    Operations,
+    Place,
+    slope,
+    slope_of_spike,
+    spike,
+    total,
+    update,
+)
 
 Phases = dict[str, Operations]
 """phase -> operations of one layer."""
@@ -88,11 +100,21 @@ class Seen:
         return self.samples * (1 if self.time_steps is None else self.time_steps)
 
 
-def encoder(pixels: int, seen: Seen) -> Operations:
-    """A pixel is read once and compared with a random number at every step."""
-    drawn = seen.passes * pixels
-    reads = {"read_input": seen.samples * pixels, "write_output": seen.events}
-    return {"draw": drawn, "compare": drawn, **reads}
+CODES: Mapping[str, Operations] = {
+    "rate": {"draw": 1, "compare": 1},
+    "latency": {"compare": 1},
+    "phase": {"compare": 1},
+    "burst": {"compare": 1},
+    "delta": {"add": 1, "compare": 1},
+    "direct": {},
+}
+"""What a code does with a pixel at a time step."""
+
+
+def encoder(code: str, pixels: int, seen: Seen) -> Operations:
+    """A pixel is read once and looked at in every step."""
+    done = total([(CODES[code], seen.passes * pixels)])
+    return {**done, "read_input": seen.samples * pixels, "write_output": seen.events}
 
 
 def conventional(layer: Synapses, seen: Seen, *, skip_zeros: bool) -> Phases:
@@ -108,8 +130,8 @@ def conventional(layer: Synapses, seen: Seen, *, skip_zeros: bool) -> Phases:
     }
 
 
-def spiking(layer: Synapses, seen: Seen, *, spikes: bool, normalised: bool, fires: bool) -> Phases:
-    """A layer of LIF neurons that spikes enter, or, if not `spikes`, real values at some steps."""
+def spiking(layer: Synapses, seen: Seen, *, spikes: bool, neurons: Neurons, place: Place) -> Phases:
+    """A layer of neurons that spikes enter, or, if not `spikes`, real values at some steps."""
     met, product = seen.met, "ac" if spikes else "mac"
     return {
         "forward": {
@@ -118,14 +140,14 @@ def spiking(layer: Synapses, seen: Seen, *, spikes: bool, normalised: bool, fire
         },
         "backward_weights": {product: met},
         "backward_inputs": {"mac": seen.passes * layer.synapses},
-        **_neurons(layer, seen, normalised, fires),
+        **_neurons(layer, seen, neurons, place),
     }
 
 
 def driven(
-    layer: Synapses, seen: Seen, *, cached: bool, skip_zeros: bool, normalised: bool, fires: bool
+    layer: Synapses, seen: Seen, *, cached: bool, skip_zeros: bool, neurons: Neurons, place: Place
 ) -> Phases:
-    """A first layer of LIF neurons under the direct code, whose inputs are the pixels at every step.
+    """A first layer of neurons under the direct code, whose inputs are the pixels at every step.
 
     A cached current is written once and already holds the bias: what is read in its place later.
     """
@@ -138,29 +160,22 @@ def driven(
         # With a constant input the gradient is that of the current's sum over time.
         "backward_weights": {"mac": products, "add": seen.passes * layer.outputs if cached else 0},
         "backward_inputs": {},
-        **_neurons(layer, seen, normalised, fires),
+        **_neurons(layer, seen, neurons, place),
     }
 
 
-def _neurons(layer: Synapses, seen: Seen, normalised: bool, fires: bool) -> Phases:
-    """Leak, bias and threshold of every neuron at every step, and a subtraction for each spike.
-
-    Backward: the arctangent's slope, if it has a threshold, and the recurrence in time.
-    """
+def _neurons(layer: Synapses, seen: Seen, neurons: Neurons, place: Place) -> Phases:
+    """All neurons of a layer at all steps; membranes that are read out leave it once a sample."""
     updates = seen.passes * layer.outputs
-    added = updates if layer.bias or normalised else 0
-    memory = {"read_bias": layer.bias * updates, "read_potential": updates}
-    memory["write_potential"] = updates
-    if not fires:
-        written = seen.samples * layer.outputs
-        return {
-            "neuron": {"multiply": updates, "add": added, **memory, "write_output": written},
-            "surrogate": {"multiply": updates, "add": updates},
-        }
-    leak = {"multiply": updates, "add": added + seen.events_out, "compare": updates}
+    read_out = {} if place.fires else {"write_output": seen.samples * layer.outputs}
+    fired = seen.events_out
     return {
-        "neuron": {**leak, **memory, "write_output": seen.events_out},
-        "surrogate": {"multiply": 4 * updates, "add": 2 * updates, "compare": updates},
+        "neuron": total(
+            [(update(neurons, place), updates), (spike(neurons, place), fired), (read_out, 1)]
+        ),
+        "surrogate": total(
+            [(slope(neurons, place), updates), (slope_of_spike(neurons, place), fired)]
+        ),
     }
 
 

@@ -24,7 +24,7 @@ from fedspike.energy.counts import (
 )
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.profiles import Profile, Radio, radios, shipped
-from fedspike.energy.recorded import Recorded, recorded
+from fedspike.energy.recorded import Recorded, Spiking, recorded
 from fedspike.experiment.events import Record
 
 WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
@@ -63,7 +63,8 @@ class Work:
 
 
 def work(run: Record, records: Sequence[Record]) -> Work:
-    """The sum of these rounds of the run whose summary has the network's shape and optimiser."""
+    """The sum of these rounds of the run whose summary has the network's shape and its configuration."""
+    spiking = Spiking.of(run["config"])
 
     def shaped(seen: Activity) -> Recorded:
         return recorded(
@@ -73,6 +74,7 @@ def work(run: Record, records: Sequence[Record]) -> Work:
             steps=seen.steps,
             events_out=seen.events_out,
             time_steps=run["time_steps"],
+            spiking=spiking,
             optimiser=run["config"]["optimiser"]["kind"],
         )
 

@@ -9,18 +9,15 @@ from typing import Any
 
 import msgspec
 
-from fedspike import partition, training
+from fedspike import encoding, losses, neurons, partition, readouts, training
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
 from fedspike.datasets import Dataset
-from fedspike.encoding import RateCode
 from fedspike.errors import InputError
 from fedspike.experiment import config
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document
 from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.networks import ANN, QANN, SNN, Architecture, Network
-from fedspike.neurons import LIF
 
 PARTITIONS: dict[str, Callable[..., partition.PartitionFunction]] = {
     "iid": partition.IID,
@@ -40,6 +37,30 @@ ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "scaffold": scaffold,
     "fedadam": fedadam,
 }
+CODES: dict[str, Callable[..., encoding.Code]] = {
+    "rate": encoding.RateCode,
+    "latency": encoding.LatencyCode,
+    "phase": encoding.PhaseCode,
+    "burst": encoding.BurstCode,
+    "delta": encoding.DeltaCode,
+    "direct": encoding.DirectCode,
+}
+NEURONS: dict[str, Callable[..., neurons.Neuron]] = {
+    "lif": lambda lif: lif,
+    "current-based": neurons.CurrentBasedLIF,
+    "adaptive": neurons.AdaptiveLIF,
+}
+SURROGATES: dict[str, Callable[[], neurons.Surrogate]] = {
+    "atan": neurons.Atan,
+    "fast-sigmoid": neurons.FastSigmoid,
+    "sigmoid": neurons.Sigmoid,
+    "triangular": neurons.Triangular,
+}
+READ_OUTS: dict[str, Callable[[], readouts.ReadOut]] = {
+    "count": readouts.SpikeCount,
+    "membrane": readouts.MeanMembrane,
+    "first-spike": readouts.FirstSpike,
+}
 
 
 def network(settings: Configuration, dataset: Dataset) -> Network:
@@ -50,9 +71,37 @@ def network(settings: Configuration, dataset: Dataset) -> Network:
         return QANN(architecture, bits=int(settings.qann.bits), ceiling=settings.qann.ceiling)
     if settings.snn is None:
         return ANN(architecture)
-    snn = settings.snn
-    neuron = LIF(beta=snn.beta, threshold=snn.threshold, reset=snn.reset)
-    return SNN(architecture, neuron=neuron, code=RateCode(time_steps=snn.time_steps))
+    return SNN(
+        architecture,
+        neuron=_neuron(settings),
+        code=code(settings),
+        read_out=READ_OUTS[settings.snn.read_out](),
+    )
+
+
+def code(settings: Configuration) -> encoding.Code:
+    """The code that turns pixels into spikes. Raises InputError where it takes more time steps."""
+    snn, kind = settings.snn or config.SNN(), settings.code or config.Rate()
+    made: encoding.Code = _from(CODES, kind, time_steps=snn.time_steps)
+    return made
+
+
+def _neuron(settings: Configuration) -> neurons.Neuron:
+    snn, kind = settings.snn or config.SNN(), settings.neuron or config.LIF()
+    lif = neurons.LIF(
+        beta=_constant(snn.beta, snn.learn_beta),
+        threshold=_constant(snn.threshold, snn.learn_threshold),
+        reset=snn.reset,
+        surrogate=SURROGATES[snn.surrogate](),
+    )
+    made: neurons.Neuron = _from(NEURONS, kind, lif=lif)
+    return made
+
+
+def _constant(start: float, learned: config.Learned) -> float | neurons.Learnable:
+    if learned == "no":
+        return start
+    return neurons.Learnable(start, per="layer" if learned == "per-layer" else "neuron")
 
 
 def local_training(settings: Configuration) -> training.LocalTraining:
@@ -93,18 +142,17 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
         raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
 
 
-def _loss(settings: Configuration) -> Loss:
-    if settings.snn is None or settings.loss is None:
-        return CrossEntropy()
-    return SpikeCountMSE(
-        time_steps=settings.snn.time_steps,
-        correct_rate=settings.loss.correct_rate,
-        incorrect_rate=settings.loss.incorrect_rate,
-    )
+def _loss(settings: Configuration) -> losses.Loss:
+    if settings.snn is None or not isinstance(settings.loss, config.SpikeCount):
+        return losses.CrossEntropy()
+    rates = msgspec.structs.asdict(settings.loss)
+    return losses.SpikeCountMSE(time_steps=settings.snn.time_steps, **rates)
 
 
-def _from(table: dict[str, Callable[..., Any]], settings: config.KindTable) -> Any:
-    return table[str(settings.__struct_config__.tag)](**msgspec.structs.asdict(settings))
+def _from(
+    table: dict[str, Callable[..., Any]], settings: config.KindTable, **others: object
+) -> Any:
+    return table[str(settings.__struct_config__.tag)](**msgspec.structs.asdict(settings), **others)
 
 
 def _number(count: int | str) -> int | None:

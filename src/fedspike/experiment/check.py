@@ -14,6 +14,7 @@ from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document, Key
 
 MOST_BITS = 16  # as config.Bits
+USUAL_DIGITS, USUAL_BURST = 8, 5  # of the phase code: a byte's; of the burst code: its source's
 EXPERIMENT_KEYS = ("centralised_baseline", "sweep")  # of a whole file, not of one run
 
 
@@ -25,11 +26,12 @@ def configuration(document: Document, values: dict[str, Any]) -> Configuration:
     values = {name: _with_kind(name, value) for name, value in values.items()}
     _known_keys(document, values, Configuration, ())
     # All networks' tables are checked, also the ones that this run's network does not need.
-    complete = {"snn": {}, "loss": {}, "qann": {}, **values}
+    unsaid = {name: _with_kind(name, {}) for name in ("snn", "code", "neuron", "qann")}
     try:
-        settings = msgspec.convert(complete, Configuration)
+        settings = msgspec.convert({**unsaid, **values}, Configuration)
     except msgspec.ValidationError as error:
         raise _wrong_value(document, values, str(error)) from error
+    settings = _fitted(settings)
     _possible(document, settings)
     return resolve(settings)
 
@@ -61,14 +63,24 @@ def resolve(settings: Configuration) -> Configuration:
         fleet = msgspec.structs.replace(fleet, clients_per_round=fleet.clients)
     if isinstance(settings.partition, config.Centralised):
         fleet = _one_client(fleet)
-    spiking = settings.network == "snn"
-    return msgspec.structs.replace(
-        settings,
-        fleet=fleet,
-        snn=settings.snn if spiking else None,
-        loss=settings.loss if spiking else None,
-        qann=_quantised(settings) if settings.network == "qann" else None,
-    )
+    qann = _quantised(settings) if settings.network == "qann" else None
+    settings = msgspec.structs.replace(settings, fleet=fleet, qann=qann)
+    if settings.network == "snn":
+        return settings
+    return msgspec.structs.replace(settings, snn=None, code=None, neuron=None, loss=None)
+
+
+def _fitted(settings: Configuration) -> Configuration:
+    """A code's "auto" becomes what fits the time steps, a loss that is not given the read-out's."""
+    snn, code, loss = settings.snn or config.SNN(), settings.code, settings.loss
+    if isinstance(code, config.Phase) and code.period == "auto":
+        code = config.Phase(period=min(USUAL_DIGITS, snn.time_steps))
+    if isinstance(code, config.Burst) and code.most_spikes == "auto":
+        fitting = (snn.time_steps + 1) // 2  # two steps apart, from the first step on
+        code = config.Burst(most_spikes=min(USUAL_BURST, fitting))
+    if loss is None:
+        loss = config.SpikeCount() if snn.read_out == "count" else config.CrossEntropy()
+    return msgspec.structs.replace(settings, code=code, loss=loss)
 
 
 def _quantised(settings: Configuration) -> config.QANN:
@@ -170,7 +182,7 @@ def _fix(key: Key, values: dict[str, Any]) -> str:
 
 def _possible(document: Document, settings: Configuration) -> None:
     """Raise where keys that are each right cannot go together."""
-    fleet, loss, snn = settings.fleet, settings.loss, settings.snn
+    fleet, snn = settings.fleet, settings.snn or config.SNN()
     if fleet.clients_per_round != "all" and fleet.clients_per_round > fleet.clients:
         raise document.error(
             ("fleet", "clients_per_round"),
@@ -191,18 +203,46 @@ def _possible(document: Document, settings: Configuration) -> None:
     if settings.network == "qann" and quantised != "snn" and quantised > MOST_BITS:
         raise document.error(
             ("snn", "time_steps"),
-            f"as many levels as the spike counts of {snn and snn.time_steps} time steps",
+            f"as many levels as the spike counts of {snn.time_steps} time steps",
             expected=f"at most {MOST_BITS} bits",
             fix=f"set qann.bits = {MOST_BITS}, or fewer time steps",
         )
-    if loss is not None and snn is not None:
-        targets = [int(snn.time_steps * r) for r in (loss.correct_rate, loss.incorrect_rate)]
-        if targets[0] <= targets[1]:
-            raise document.error(
-                ("loss", "correct_rate"),
-                f"{targets[0]} spikes asked for the right class and {targets[1]} for the wrong ones"
-                f" (correct_rate = {loss.correct_rate}, incorrect_rate = {loss.incorrect_rate},"
-                f" time_steps = {snn.time_steps})",
-                expected="more spikes, in whole spikes, for the right class",
-                fix="set correct_rate = 0.8, incorrect_rate = 0.2 and at least 2 time steps",
-            )
+    _possible_code(document, settings)
+    if isinstance(settings.loss, config.SpikeCount):
+        _possible_counts(document, settings.loss, snn)
+
+
+def _possible_code(document: Document, settings: Configuration) -> None:
+    """Raise, in the code's own words, where it cannot have so many time steps."""
+    if settings.code is None or isinstance(settings.code, config.Rate):
+        return
+    from fedspike.experiment import build  # brings torch, which most files need not wait for
+
+    try:
+        build.code(settings)
+    except InputError as error:
+        key = ("snn", "time_steps")
+        if "time_steps" not in error.passed:
+            key = ("code", next(iter(schema.fields(type(settings.code)))))
+        raise document.error(key, error.passed, expected=error.expected, fix=error.fix) from error
+
+
+def _possible_counts(document: Document, loss: config.SpikeCount, snn: config.SNN) -> None:
+    """Raise where there are no spikes to count, or the right class is asked for no more than the others."""
+    if snn.read_out != "count":
+        raise document.error(
+            ("loss", "kind"),
+            f'loss.kind = "spike-count" with snn.read_out = "{snn.read_out}"',
+            expected="spike counts, which are what this loss has targets for",
+            fix='set loss.kind = "cross-entropy" and no rates, or snn.read_out = "count"',
+        )
+    targets = [int(snn.time_steps * r) for r in (loss.correct_rate, loss.incorrect_rate)]
+    if targets[0] <= targets[1]:
+        raise document.error(
+            ("loss", "correct_rate"),
+            f"{targets[0]} spikes asked for the right class and {targets[1]} for the wrong ones"
+            f" (correct_rate = {loss.correct_rate}, incorrect_rate = {loss.incorrect_rate},"
+            f" time_steps = {snn.time_steps})",
+            expected="more spikes, in whole spikes, for the right class",
+            fix="set correct_rate = 0.8, incorrect_rate = 0.2 and at least 2 time steps",
+        )

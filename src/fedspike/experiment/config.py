@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 Count = Annotated[int, Meta(ge=1, lt=2**31)]
 Bits = Annotated[int, Meta(ge=1, le=16)]
+Learned = Literal["no", "per-layer", "per-neuron"]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
@@ -87,19 +88,89 @@ class Architecture(Table, frozen=True):
 
 
 class SNN(Table, frozen=True):
-    """The leaky integrate-and-fire neuron and its rate code."""
+    """The spiking network: its time, the constants that all its neurons have, and how it is read.
+
+    Beta and threshold are where they start if they are learned.
+    """
 
     time_steps: Count = 50
     beta: Fraction = 0.9
     threshold: Positive = 1.0
-    reset: Literal["subtract", "zero"] = "subtract"
+    reset: Literal["subtract", "zero", "none"] = "subtract"
+    surrogate: Literal["atan", "fast-sigmoid", "sigmoid", "triangular"] = "atan"
+    learn_beta: Learned = "no"
+    learn_threshold: Learned = "no"
+    read_out: Literal["count", "membrane", "first-spike"] = "count"
 
 
-class Loss(Table, frozen=True):
-    """The SNN's target spike counts, as fractions of the time steps. The ANN uses cross-entropy."""
+class Rate(KindTable, frozen=True, tag="rate"):
+    """A pixel's brightness is how probable a spike is, at every time step."""
+
+
+class Latency(KindTable, frozen=True, tag="latency"):
+    """A pixel spikes once, the sooner the brighter; below the threshold never."""
+
+    scale: Literal["linear", "logarithmic"] = "linear"
+    threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+
+
+class Phase(KindTable, frozen=True, tag="phase"):
+    """A pixel's binary digits, as many as the period has steps; "auto": 8, or all steps if fewer."""
+
+    period: Bits | Literal["auto"] = "auto"
+
+
+class Burst(KindTable, frozen=True, tag="burst"):
+    """The brighter a pixel, the more spikes and the closer; "auto": 5, or as many as the steps hold."""
+
+    most_spikes: Count | Literal["auto"] = "auto"
+
+
+class Delta(KindTable, frozen=True, tag="delta"):
+    """A pixel spikes where it has become brighter by the threshold."""
+
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.1
+
+
+class Direct(KindTable, frozen=True, tag="direct"):
+    """A pixel is a constant current, not spikes."""
+
+
+Code = Rate | Latency | Phase | Burst | Delta | Direct
+
+
+class LIF(KindTable, frozen=True, tag="lif"):
+    """Leaky integrate-and-fire neurons; all their constants are in `SNN`."""
+
+
+class CurrentBased(KindTable, frozen=True, tag="current-based"):
+    """LIF neurons behind synapses whose current decays by alpha in a step."""
+
+    alpha: Fraction
+
+
+class Adaptive(KindTable, frozen=True, tag="adaptive"):
+    """LIF neurons whose threshold rises with each spike and then sinks by rho in a step."""
+
+    adaptation: NotNegative
+    rho: Fraction
+
+
+Neuron = LIF | CurrentBased | Adaptive
+
+
+class SpikeCount(KindTable, frozen=True, tag="spike-count"):
+    """The SNN's target spike counts, as fractions of the time steps."""
 
     correct_rate: Fraction = 0.8
     incorrect_rate: Fraction = 0.2
+
+
+class CrossEntropy(KindTable, frozen=True, tag="cross-entropy"):
+    """Of the SNN's scores, whatever is read out. The ANN's loss too."""
+
+
+Loss = SpikeCount | CrossEntropy
 
 
 class QANN(Table, frozen=True):
@@ -165,8 +236,8 @@ Algorithm = FedAvg | FedProx | Scaffold | FedAdam
 class Configuration(Table, frozen=True):
     """Everything that decides the result of one run, and the accuracy until which its energy is summed.
 
-    A conventional network has neither time steps nor target rates, so its `snn` and `loss` are
-    None: two ANN runs that differ only there are one run. Only a quantised one has `qann`.
+    Only a spiking network has `snn`, `code`, `neuron` and `loss`, so for the others they are None: two ANN
+    runs that differ only there are one run. Only a quantised one has `qann`.
     """
 
     name: Name
@@ -179,6 +250,8 @@ class Configuration(Table, frozen=True):
     fleet: Fleet = Fleet()
     architecture: Architecture = Architecture()
     snn: SNN | None = None
+    code: Code | None = None
+    neuron: Neuron | None = None
     loss: Loss | None = None
     qann: QANN | None = None
     training: Training = Training()

@@ -12,6 +12,7 @@ from fedspike.errors import InputError
 
 Key = tuple[str, ...]
 PRESETS = Path(__file__).parent / "presets"
+TOGETHER = "together"  # the list of a sweep whose values are tables that set several keys at once
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Document:
     def override(self, key: Key, value: object, option: str) -> "Document":
         """This document with one key set by a command-line option.
 
-        An option has the last word: a sweep over the same key, or over a part of it, ends.
+        An option has the last word: a sweep over the same key, or over a part of it, ends. The tables of
+        `together` no longer set this key; of a kind, only those with it are left.
         """
         if key[0] == "sweep" and len(key) > 1:
             values = {**self.values, "sweep": {**self.sweep, ".".join(key[1:]): value}}
@@ -35,6 +37,9 @@ class Document:
             scope = key[:-1] if key[-1] == "kind" else key
             if isinstance(values.get("sweep"), dict):
                 kept = {name: v for name, v in self.sweep.items() if not _related(name, scope)}
+                if isinstance(tables := kept.get(TOGETHER), list):
+                    kept[TOGETHER] = left = _agreeing(tables, key, value)
+                    kept = kept if any(left) else {n: v for n, v in kept.items() if n != TOGETHER}
                 values = {**values, "sweep": kept}
         return replace(self, values=values, options={**self.options, key: option})
 
@@ -68,8 +73,10 @@ class Document:
             if key[:length] in self.options:
                 return self.options[key[:length]]
         swept = self.values.get("sweep", {})
-        for name in leaves(swept if isinstance(swept, dict) else {}):
-            if _starts_with(key, tuple(name.split("."))):
+        for name, values in leaves(swept if isinstance(swept, dict) else {}).items():
+            listed = values if isinstance(values, list) else [values]
+            keys = {swept_key for value in listed for swept_key in set_by(name, value)}
+            if any(_starts_with(key, tuple(swept_key.split("."))) for swept_key in keys):
                 parts = tuple(name.split("."))
                 if ("sweep", *parts) in self.options:
                     return self.options["sweep", *parts]
@@ -175,6 +182,24 @@ def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, object]:
         inner = isinstance(value, dict)
         found |= leaves(value, f"{prefix}{name}.") if inner else {prefix + name: value}
     return found
+
+
+def set_by(name: str, value: object) -> dict[str, object]:
+    """The keys that one value of a sweep's list sets.
+
+    >>> set_by("seed", 3), set_by("together", {"code": {"kind": "phase"}, "snn": {"beta": 1.0}})
+    ({'seed': 3}, {'code.kind': 'phase', 'snn.beta': 1.0})
+    """
+    return leaves(value) if name == TOGETHER and isinstance(value, dict) else {name: value}
+
+
+def _agreeing(tables: list[Any], key: Key, value: object) -> list[Any]:
+    """The tables of `together` when an option has set `key`."""
+    sets = [set_by(TOGETHER, table) for table in tables]
+    if key[-1] == "kind":
+        return [keys for keys in sets if keys.get(".".join(key), value) == value]
+    rest = [{name: v for name, v in keys.items() if not _related(name, key)} for keys in sets]
+    return [keys for index, keys in enumerate(rest) if keys not in rest[:index]]
 
 
 def _starts_with(key: Key, prefix: Key) -> bool:

@@ -1,27 +1,21 @@
 """Finished runs are priced again, at other prices or until another accuracy; nothing is trained."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fedspike.energy.bill import LEVELS, Bill, Level
+from fedspike.energy.bill import LEVELS, Level
 from fedspike.energy.break_even import PUBLISHED
-from fedspike.energy.profiles import Profile, Radio, radios, shipped
+from fedspike.energy.profiles import Profile, Radio, shipped
 from fedspike.energy.recorded import standings
-from fedspike.energy.verdict import Bills, Verdict, verdict
+from fedspike.energy.verdict import says_nothing
 from fedspike.errors import InputError
-from fedspike.experiment import billing, pricing
+from fedspike.experiment import billing, comparing, pricing
 from fedspike.experiment.billing import Work
 from fedspike.experiment.check import nearest
 from fedspike.experiment.directory import read_json
 from fedspike.experiment.events import Record
-
-USUAL_RADIO = "bluetooth-le"
-LEVEL: Mapping[str, Level] = {level: level for level in LEVELS}
-# What may differ between a spiking run and the conventional one that it is compared with.
-OWN = ("name", "network", "seed", "snn", "loss", "qann", "target_accuracy")
 
 
 @dataclass(frozen=True)
@@ -52,17 +46,11 @@ def prices(profile_names: Sequence[str], level: str | None, radio: str) -> Price
         raise InputError(
             f"--level {level}", expected=f"one of {', '.join(LEVELS)}", fix=nearest(level, LEVELS)
         )
-    if radio not in radios():
-        raise InputError(
-            f"--radio {radio}",
-            expected=f"one of {', '.join(radios())}",
-            fix=nearest(radio, radios()),
-        )
     found = [pricing.profile(name) for name in profile_names] or list(shipped().values())
     return Prices(
         tuple(found),
-        LEVELS if level is None else (LEVEL[level],),
-        radios()[radio],
+        LEVELS if level is None else (comparing.LEVEL[level],),
+        pricing.radio(radio),
         bool(profile_names),
     )
 
@@ -149,6 +137,7 @@ def _priced(
     bills = billing.bills(
         whole, until, with_prices.profiles, [with_prices.radio], skip_zeros=skipping
     )
+    evaluation = billing.evaluation(whole, with_prices.profiles)
     told = {
         "name": summary["name"],
         "network": summary["network"],
@@ -160,7 +149,10 @@ def _priced(
         "skip_zeros": skipping,
         "events_per_synapse": whole.trained.events_per_synapse,
         "bill": {name: _chosen(levels, name, with_prices) for name, levels in bills.items()},
-        "bill_evaluation": billing.evaluation(whole, with_prices.profiles),
+        "bill_evaluation": evaluation,
+        "synapses_not_priced": [
+            name for name, cost in evaluation.items() if says_nothing(cost["not_priced"])
+        ],
     }
     return _Priced(summary, whole, told)
 
@@ -193,60 +185,21 @@ def _chosen(levels: Record, profile: str, with_prices: Prices) -> Record:
 
 def _comparisons(priced: Sequence[_Priced], with_prices: Prices) -> Iterator[Record]:
     """Each spiking network beside each conventional one that was trained in the same setting."""
-    variants: dict[str, list[_Priced]] = {}
-    for one in priced:
-        variants.setdefault(_key(one.summary, ("name", "seed", "target_accuracy")), []).append(one)
-    for spiking in variants.values():
-        for other in variants.values():
-            ours, theirs = spiking[0].summary, other[0].summary
-            if ours["network"] != "snn" or theirs["network"] == "snn":
-                continue
-            seeds = {one.summary["seed"]: one for one in other}
-            pairs = [(seeds[s.summary["seed"]], s) for s in spiking if s.summary["seed"] in seeds]
-            if pairs and _key(ours, OWN) == _key(theirs, OWN):
-                yield _comparison(pairs, with_prices)
-
-
-def _comparison(pairs: Sequence[tuple[_Priced, _Priced]], with_prices: Prices) -> Record:
-    (ann, snn), *_ = pairs
-    judged = verdict(_bills([one for one, _ in pairs]), _bills([two for _, two in pairs]))
-    break_even = [
-        {"profile": profile.name, **asdict(standing)}
-        for profile in with_prices.profiles
-        for standing in standings(ann.whole.trained, snn.whole.trained, profile)
-    ]
-    return {
-        "setting": re.sub(r"^snn-|-seed\d+$", "", snn.told["name"]),
-        "networks": [ann.told["network"], "snn"],
-        "time_steps": snn.summary["time_steps"],
-        "runs": [[one.told["name"], two.told["name"]] for one, two in pairs],
-        "verdicts": [{**asdict(one), "factor": _finite(one)} for one in judged],
-        "break_even": [
-            {k: None if v == float("inf") else v for k, v in row.items()} for row in break_even
-        ],
-    }
-
-
-def _bills(runs: Sequence[_Priced]) -> Bills:
-    """The bills of a mean round as `verdict` reads them."""
-    found: dict[str, dict[Level, list[Bill]]] = {}
-    for run in runs:
-        for profile, levels in run.told["bill"].items():
-            for key, entry in levels.items():
-                level = LEVEL[key.partition(":")[0]]
-                ends = (entry["low_mj"], entry["nominal_mj"], entry["high_mj"])
-                made = Bill(*ends, terms={}, not_priced=entry["not_priced"], included=[])
-                found.setdefault(profile, {}).setdefault(level, []).append(made)
-    return found
-
-
-def _finite(judged: Verdict) -> float | None:
-    """The factor, which JSON has no name for where the winner pays nothing."""
-    return None if judged.factor == float("inf") else judged.factor
-
-
-def _key(summary: Mapping[str, object], without: Sequence[str]) -> str:
-    """A run's configuration without some keys, to compare."""
-    config = summary["config"]
-    assert isinstance(config, dict), "a summary as fedspike wrote it"
-    return json.dumps({k: v for k, v in config.items() if k not in without}, sort_keys=True)
+    by_name = {one.summary["name"]: one for one in priced}
+    for pairs in comparing.paired([one.summary for one in priced]):
+        sides = [(by_name[one["name"]], by_name[two["name"]]) for one, two in pairs]
+        ann, snn = sides[0]
+        break_even = [
+            {"profile": profile.name, **asdict(standing)}
+            for profile in with_prices.profiles
+            for standing in standings(ann.whole.trained, snn.whole.trained, profile)
+        ]
+        yield comparing.described(pairs) | {
+            "time_steps": snn.summary["time_steps"],
+            "verdicts": comparing.judged(
+                [one.told["bill"] for one, _ in sides], [two.told["bill"] for _, two in sides]
+            ),
+            "break_even": [
+                {k: None if v == float("inf") else v for k, v in row.items()} for row in break_even
+            ],
+        }

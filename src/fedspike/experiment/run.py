@@ -13,7 +13,7 @@ from fedspike import datasets
 from fedspike.datasets import Dataset
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
-from fedspike.experiment import build, checkpoint, document, summary
+from fedspike.experiment import build, check, checkpoint, document, summary
 from fedspike.experiment.directory import (
     append_line,
     claimed,
@@ -99,7 +99,7 @@ def _train(
     about = {
         "settings_sha256": run.settings_sha256,
         "data_sha256": _data_sha256(dataset),
-        "round records": "with activity",  # those of before cannot be billed
+        "round records": "with activity and firing rates",  # those of before cannot be summed up
         **versions(device),
     }
     found = checkpoint.newest(home / "checkpoint", rounds_file, about)
@@ -170,8 +170,8 @@ def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
     """Raise where the folder of a run holds another one."""
     differences, file = [], home / "config.toml"
     if file.exists():
-        there, here = _settings(file), summary.settings_toml(run.settings)
-        there.setdefault("target_accuracy", here["target_accuracy"])  # earlier runs had none
+        here = summary.settings_toml(run.settings)
+        there = _settings(file, here["target_accuracy"])
         differences += [
             f"{key} is {_of(there, key)} there and {_of(here, key)} here"
             for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
@@ -191,9 +191,12 @@ def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
         )
 
 
-def _settings(file: Path) -> dict[str, Any]:
+def _settings(file: Path, target_accuracy: float) -> dict[str, Any]:
+    """The settings of an earlier run. What it does not say, for it is new since, was the default then."""
     try:
-        return document.read(file).values
+        there = document.read(file)
+        values = {"target_accuracy": target_accuracy, **there.values}
+        return summary.settings_toml(check.configuration(there, values))
     except InputError as error:
         raise InputError(
             error.passed,

@@ -40,10 +40,8 @@ def kinds(kind: Any) -> dict[str, Any]:
 
 
 def usual_kind(name: str) -> str | None:
-    """The default kind of a top-level table; None where it has no kinds."""
-    default = {field.name: field.default for field in msgspec.structs.fields(Configuration)}
-    table = default.get(name)
-    return str(table.__struct_config__.tag) if isinstance(table, config.KindTable) else None
+    """The kind that a top-level table has unless it says so; None where it has no kinds."""
+    return next(iter(kinds(fields(Configuration).get(name))), None)
 
 
 def described(key: Key, values: dict[str, Any]) -> str:

@@ -8,21 +8,24 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import torch
 from jaxtyping import Float32
 
+from fedspike import encoding
 from fedspike.datasets import Dataset
 from fedspike.energy.bill import study_energy_mj
-from fedspike.experiment import billing, config
+from fedspike.experiment import billing, comparing, config, health
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.events import Record
 from fedspike.experiment.sharpness import sharpness
 from fedspike.experiment.sweep import Run
 from fedspike.fleet import Fleet
-from fedspike.networks import Network
+from fedspike.networks import SNN, Network
 from fedspike.partition import class_counts
 from fedspike.simulation import Round
 
 SCHEMA = 1
+PICTURES = ("hidden_weights", "raster")  # which only a run's own summary has
 
 
 def record(round: Round) -> Record:
@@ -38,6 +41,7 @@ def record(round: Round) -> Record:
         "samples": round.samples,
         "spikes": dict(round.spikes),
         "operations": dict(round.operations),
+        "firing_rates": dict(round.firing_rates),
         "activity": {str(k): billing.plain(seen) for k, seen in round.activity.items()},
         "tested": billing.plain(round.tested),
         "uplink_bytes": round.uplink_bytes,
@@ -71,6 +75,8 @@ def of_run(
     accuracy = [line["accuracy"] for line in records]
     samples = sum(line["samples"] for line in records)
     operations, spikes = _sum(records, "operations"), _sum(records, "spikes")
+    layers = records[0]["firing_rates"]
+    rates = {layer: [line["firing_rates"][layer] for line in records] for layer in layers}
     images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
     done: Record = {
         "schema": SCHEMA,
@@ -88,11 +94,14 @@ def of_run(
         "training_loss": [line["training_loss"] for line in records],
         "parameters": sum(weights.size for weights in model.values()),
         "layers": list(network.architecture.layers),
-        "time_steps": settings.snn.time_steps if settings.snn else None,
+        **_spiking(settings),
         "samples_per_round": _share(samples, rounds),
         "forward_operations_per_sample": sum(operations.values()) / samples,
         "operations": operations,
         "spikes_per_sample": {layer: count / samples for layer, count in spikes.items()},
+        "firing_rates": rates,
+        "ill_layers": health.ill(rates),
+        "rate_limits": health.LIMITS if rates else {},
         "study_energy_mj_per_round": study_energy_mj(operations) / rounds,
         "uplink_bytes_per_round": _share(sum(line["uplink_bytes"] for line in records), rounds),
         "downlink_bytes_per_round": _share(sum(line["downlink_bytes"] for line in records), rounds),
@@ -105,6 +114,7 @@ def of_run(
         "config": settings_toml(settings),
         "weights": {} if images is None else {"sharpness": sharpness(images)},
         "hidden_weights": None if images is None else _int8(images),
+        "raster": _raster(network, dataset, settings.seed),
     }
     return done | billing.fields(done, records, model, settings.target_accuracy)
 
@@ -112,7 +122,8 @@ def of_run(
 def of_experiment(
     name: str, command: str, environment: Record, dataset: Dataset, runs: Iterable[Record]
 ) -> Record:
-    """The summary of an experiment: the summaries of its runs, without their weight images."""
+    """The summary of an experiment: those of its runs, without their pictures, and who needs less."""
+    known = [{k: v for k, v in run.items() if k not in PICTURES} for run in runs]
     return {
         "schema": SCHEMA,
         "name": name,
@@ -125,7 +136,18 @@ def of_experiment(
             "train_samples": len(dataset.y_train),
             "test_samples": len(dataset.y_test),
         },
-        "runs": [{k: v for k, v in run.items() if k != "hidden_weights"} for run in runs],
+        "runs": known,
+        "comparisons": comparing.compared(known),
+    }
+
+
+def _spiking(settings: Configuration) -> Record:
+    """What only a spiking network has."""
+    return {
+        "time_steps": settings.snn.time_steps if settings.snn else None,
+        "code": msgspec.to_builtins(settings.code),
+        "neuron": msgspec.to_builtins(settings.neuron),
+        "read_out": settings.snn.read_out if settings.snn else None,
     }
 
 
@@ -161,5 +183,31 @@ def _int8(images: Float32[np.ndarray, "neuron height width"]) -> Record:
     return {
         "shape": list(images.shape),
         "scale": scale,
-        "int8_base64": base64.b64encode(small.tobytes()).decode(),
+        "int8_base64": _base64(small),
     }
+
+
+def _raster(network: Network, dataset: Dataset, seed: int) -> Record | None:
+    """The first image's spikes, a bit for each time step and pixel; None if it is none, or has none.
+
+    They are those of the first sample that client 0 is shown in round 1, were it this image.
+    """
+    image = dataset.x_train[0]
+    if image.ndim != 2 or not isinstance(network, SNN):
+        return None
+    if isinstance(network.code, encoding.DirectCode):
+        return None
+    address = encoding.Address(seed, "encode", round=1, clients=(0,), first_samples=(0,))
+    spikes = np.zeros((network.code.time_steps, image.size), bool)
+    for step, pixel in encoding.raster(network.code, torch.tensor(image), address):
+        spikes[step, pixel] = True
+    return {
+        "shape": list(image.shape),
+        "time_steps": network.code.time_steps,
+        "image_base64": _base64(np.rint(255 * image).astype(np.uint8)),
+        "spikes_base64": _base64(np.packbits(spikes)),
+    }
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode()

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from fedspike.errors import InputError
-from fedspike.experiment import check, config, document
+from fedspike.experiment import check, config, document, schema
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document
 
@@ -19,7 +19,20 @@ MOST_RUNS = 1000
 LONGEST_NAME = 150  # characters; folders may have 255 bytes
 # A run's name says these already; every other swept key is appended to it.
 NAMED = ("network", "seed", "partition", "algorithm", "qann.bits")
-OWNERS = {"snn": "snn", "loss": "snn", "qann": "qann"}  # which network a table is for
+SPEAKING = ("kind", "read_out")  # keys whose value needs no word before it in a name
+# Which network a table is for.
+OWNERS = {"snn": "snn", "code": "snn", "neuron": "snn", "loss": "snn", "qann": "qann"}
+# What came later, as all runs had it before: left out of a run's hash, so that these are still the same runs.
+BEFORE: dict[str, dict[str, str]] = {
+    "qann": {},
+    "code": {"kind": "rate"},
+    "neuron": {"kind": "lif"},
+    "snn": {
+        **{"surrogate": "atan", "read_out": "count"},
+        **{"learn_beta": "no", "learn_threshold": "no"},
+    },
+    "loss": {"kind": "spike-count"},
+}
 
 
 @dataclass(frozen=True)
@@ -85,8 +98,8 @@ def expand(source: Document) -> Experiment:
             fix="set centralised_baseline = true to train on all data in one place as well",
         )
     federated, centralised = [], []
-    for point in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, point, strict=True))
+    for point in itertools.product(*axes):
+        chosen = {key: value for keys in point for key, value in keys.items()}
         point_values = source.with_values(chosen)
         point_values.pop("centralised_baseline", None)
         settings = check.configuration(source, point_values)
@@ -106,10 +119,11 @@ def identity(settings: Configuration) -> dict[str, Any]:
     """What decides a run's result: not its name, nor what is only counted from it."""
     values: dict[str, Any] = msgspec.to_builtins(settings)
     del values["name"], values["target_accuracy"], values["data"]["data_dir"]
-    if (
-        values["qann"] is None
-    ):  # so that runs of before there were quantised networks are still the same
-        del values["qann"]
+    for table, before in BEFORE.items():
+        if values[table] is not None:
+            values[table] = {k: v for k, v in values[table].items() if before.get(k) != v}
+        if table not in ("snn", "loss") and not values[table]:
+            del values[table]
     return values
 
 
@@ -141,22 +155,12 @@ def _seeds(text: str) -> list[int]:
     return [int(seed) for seed in text.split(",")]
 
 
-def _axes(source: Document) -> dict[str, list[object]]:
-    """The swept keys and their values, checked to be a sweep at all."""
-    axes: dict[str, list[object]] = {}
-    # An experiment has one name, one data set and one target; all else may be swept.
-    fields = [field.name for field in msgspec.structs.fields(Configuration)]
-    known = [name for name in fields if name not in ("name", "data", "target_accuracy")]
+def _axes(source: Document) -> list[list[dict[str, object]]]:
+    """The lists of the sweep, checked to be a sweep at all; of each value the keys that it sets."""
+    axes: list[list[dict[str, object]]] = []
     product = 1
     for name, values in source.sweep.items():
         place = ("sweep", *name.split("."))
-        if name.split(".")[0] not in known:
-            raise source.error(
-                place,
-                f"unknown key {name} in [sweep]",
-                expected=f"a dotted key that begins with one of {', '.join(sorted(known))}",
-                fix=check.nearest(name.split(".")[0], known),
-            )
         if not isinstance(values, list) or not values:
             raise source.error(
                 place,
@@ -179,8 +183,41 @@ def _axes(source: Document) -> dict[str, list[object]]:
                 expected="a list of different values",
                 fix="remove the repetition",
             )
-        axes[name] = values
+        swept = {key for axis in axes for keys in axis for key in keys}
+        axes.append([_keys(source, name, value, swept) for value in values])
     return axes
+
+
+def _keys(source: Document, name: str, value: object, swept: set[str]) -> dict[str, object]:
+    """What one value of a list sets: its key or, in `together`, the keys of a table."""
+    place = ("sweep", *name.split("."))
+    if name == document.TOGETHER and not isinstance(value, dict):
+        raise source.error(
+            place,
+            f"sweep.{name} holds {schema.written(value)}",
+            expected="tables, each of which sets some keys",
+            fix='write for example together = [{ code.kind = "phase", snn.threshold = 0.5 }]',
+        )
+    keys = document.set_by(name, value)
+    # An experiment has one name, one data set and one target; all else may be swept.
+    fields = [field.name for field in msgspec.structs.fields(Configuration)]
+    known = [name for name in fields if name not in ("name", "data", "target_accuracy")]
+    for key in keys:
+        if key.split(".")[0] not in known:
+            raise source.error(
+                place,
+                f"unknown key {key} in [sweep]",
+                expected=f"a dotted key that begins with one of {', '.join(sorted(known))}",
+                fix=check.nearest(key.split(".")[0], known),
+            )
+        if key in swept:
+            raise source.error(
+                place,
+                f"{key} is swept twice",
+                expected="each key in one list of [sweep]",
+                fix=f"remove it from {document.TOGETHER}, or its own list",
+            )
+    return keys
 
 
 def _centralised(settings: Configuration) -> Configuration:
@@ -197,10 +234,10 @@ def _name(settings: Configuration, chosen: dict[str, object]) -> str:
     parts += [] if algorithm == "fedavg" else [algorithm]
     parts += [] if settings.qann is None else [f"bits{settings.qann.bits}"]
     for key, value in chosen.items():
-        table, _, leaf = key.rpartition(".")
+        table, leaf = key.split(".")[0], key.split(".")[-1]
         of_another = OWNERS.get(table, settings.network) != settings.network
-        if key.split(".")[0] not in NAMED and key not in NAMED and not of_another:
-            parts.append(leaf + _slug(value))
+        if table not in NAMED and key not in NAMED and not of_another:
+            parts.append(_slug(value) if leaf in SPEAKING else leaf + _slug(value))
     return "-".join([*parts, f"seed{settings.seed}"])
 
 

@@ -13,8 +13,7 @@ struct Conventional {
     const Layers &layers;
     const Loss &loss;
     float *scores;
-    int64_t *events;
-    std::vector<int64_t> present = present_in(batch);
+    Samples samples{batch, layers};
 
     struct Client {
         const Layers &layers;
@@ -53,8 +52,7 @@ struct Conventional {
         }
     };
 
-    void pass(int64_t first, int64_t count, const Client &client, Trace &trace) const {
-        const int64_t samples = batch.clients * batch.samples;
+    void pass(int64_t first, int64_t count, const Client &client, Trace &trace) {
         for (int64_t b = 0; b < count; ++b) {
             const float *image = batch.image(first + b);
             float *to = &trace.images[b * batch.inputs];
@@ -64,7 +62,7 @@ struct Conventional {
         for (size_t l = 0; l < layers.size(); ++l) {
             float *out = trace.out[l].data();
             const int64_t width = client.forward[l].width;
-            affine(trace.in[l], count, client.forward[l], out, events + l * samples + first);
+            affine(trace.in[l], count, client.forward[l], out, &samples.events[l * batch.clients * batch.samples + first]);
             if (l + 1 == layers.size()) break;
             for (int64_t i = 0; i < count * width; ++i) out[i] = std::max(out[i], 0.0f);
             for (int64_t b = 0; b < count; ++b) trace.in[l + 1][b] = trace.in[0][b] ? out + b * width : nullptr;
@@ -74,15 +72,14 @@ struct Conventional {
         if (loss.kind != Loss::none) back(first, count, client, trace);
     }
 
-    void back(int64_t first, int64_t count, const Client &client, Trace &trace) const {
+    void back(int64_t first, int64_t count, const Client &client, Trace &trace) {
         const int64_t classes = layers.back().outputs, width = whole_vectors(classes);
         for (int64_t b = 0; b < count; ++b) {
             const int64_t item = first + b;
             float *slope = &trace.delta.back()[b * width];
             std::fill_n(slope, width, 0.0f);
-            loss.losses[item] = 0;
             if (trace.in[0][b])
-                loss.losses[item] = slopes_of(loss, loss.labels[item], classes, present[item / batch.samples],
+                samples.losses[item] = slopes_of(loss, loss.labels[item], classes, samples.present[item / batch.samples],
                                               scores + item * classes, slope);
         }
         for (size_t l = layers.size() - 1; l > 0; --l) {
@@ -106,7 +103,8 @@ struct Conventional {
 };
 
 void conventional(const Batch &batch, const Layers &layers, const Loss &loss, float *scores, int64_t *events) {
-    run(Conventional{batch, layers, loss, scores, events});
+    Conventional program{batch, layers, loss, scores};
+    run(program, events);
 }
 
 }  // namespace

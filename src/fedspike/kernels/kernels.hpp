@@ -62,7 +62,7 @@ struct Loss {
     enum { none, squares, cross_entropy } kind;
     const int64_t *labels;                  // [client][sample]
     float correct, incorrect, per_square;   // squares: the wanted scores, and the factor of the sum over classes
-    float *losses;                          // [client][sample]
+    double *losses;                         // [client]
 };
 
 // Arrays are [client][sample][step][neuron] or [client][output][input]; "in" and "out" name a layer's two sides.
@@ -86,8 +86,8 @@ struct Kernels {
     // Its adjoint: dL/dI from dL/dS.
     void (*lif_adjoint)(Shape, Neuron, const float *membrane, const float *into_spikes, float *gradient);
     // A whole network of spiking layers, from pixels to scores[client][sample][class] and back: spikes summed, or,
-    // with `integrates`, the mean membrane of output neurons that do not fire. events[layer][client][sample] entered
-    // the layer.
+    // with `integrates`, the mean membrane of output neurons that do not fire. events[layer][client] entered the
+    // layer.
     void (*spiking)(const Batch &, const Code &, Neuron, bool integrates, const Layers &, const Loss &, float *scores,
                     int64_t *events);
     // The same of layers with ReLU between them.

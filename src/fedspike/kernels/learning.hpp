@@ -31,7 +31,7 @@ inline void store(const Layers &layers, int64_t k, const std::vector<Gradient> &
 }
 
 template <typename P>
-void infer(const P &p) {
+void infer(P &p) {
     const int64_t blocks = (p.batch.samples + P::BLOCK - 1) / P::BLOCK;
 #pragma omp parallel
     {
@@ -50,7 +50,7 @@ void infer(const P &p) {
 
 // A thread takes a client as a whole.
 template <typename P>
-void learn_apart(const P &p, int64_t clients) {
+void learn_apart(P &p, int64_t clients) {
 #pragma omp parallel
     {
         typename P::Client client(p);
@@ -73,7 +73,7 @@ void learn_apart(const P &p, int64_t clients) {
 
 // All threads share a client: first its samples, then its inputs. The sums are the same.
 template <typename P>
-void learn_together(const P &p, int64_t k) {
+void learn_together(P &p, int64_t k) {
     typename P::Client client(p);
     client.fill(k);
     const int64_t start = k * p.batch.samples, blocks = (p.batch.samples + P::BLOCK - 1) / P::BLOCK;
@@ -95,20 +95,41 @@ void learn_together(const P &p, int64_t k) {
     }
 }
 
-template <typename P>
-void run(const P &p) {
-    if (p.loss.kind == Loss::none) return infer(p);
-    const int64_t apart = p.batch.clients - p.batch.clients % omp_get_max_threads();
-    if (apart) learn_apart(p, apart);
-    for (int64_t k = apart; k < p.batch.clients; ++k) learn_together(p, k);
-}
+// What is known of every sample while the threads work, and of every client in the end: sums in the samples' order.
+struct Samples {
+    const Batch &batch;
+    std::vector<int64_t> present;  // samples of each client that are no padding
+    std::vector<int64_t> events;   // [layer][client][sample]
+    std::vector<float> losses;     // [client][sample]
 
-// Samples of each client that are no padding.
-inline std::vector<int64_t> present_in(const Batch &batch) {
-    std::vector<int64_t> present(batch.clients);
-    for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
-        present[item / batch.samples] += batch.positions[item] >= 0;
-    return present;
+    Samples(const Batch &batch, const Layers &layers)
+        : batch(batch), present(batch.clients), events(layers.size() * batch.clients * batch.samples),
+          losses(batch.clients * batch.samples) {
+        for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
+            present[item / batch.samples] += batch.positions[item] >= 0;
+    }
+
+    void sum(int64_t *events_in, double *mean_losses) const {
+        const int64_t per_layer = batch.clients * batch.samples, layers = events.size() / per_layer;
+        std::fill_n(events_in, layers * batch.clients, 0);
+        for (int64_t i = 0; i < layers * per_layer; ++i) events_in[i / batch.samples] += events[i];
+        if (!mean_losses) return;
+        std::fill_n(mean_losses, batch.clients, 0.0);
+        for (int64_t i = 0; i < per_layer; ++i) mean_losses[i / batch.samples] += losses[i];
+        for (int64_t k = 0; k < batch.clients; ++k) mean_losses[k] /= present[k];
+    }
+};
+
+template <typename P>
+void run(P &p, int64_t *events_in) {
+    if (p.loss.kind == Loss::none) {
+        infer(p);
+    } else {
+        const int64_t apart = p.batch.clients - p.batch.clients % omp_get_max_threads();
+        if (apart) learn_apart(p, apart);
+        for (int64_t k = apart; k < p.batch.clients; ++k) learn_together(p, k);
+    }
+    p.samples.sum(events_in, p.loss.losses);
 }
 
 }  // namespace

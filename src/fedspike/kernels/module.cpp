@@ -200,7 +200,7 @@ using PixelsAndPositions = std::tuple<Array<const float, 2>, Array<const int64_t
 using WeightAndBias = std::tuple<Array<const float, 3>, Array<const float, 2>>;
 using Gradients = std::tuple<Array<float, 3>, Array<float, 2>>;
 // kind, labels, wanted score of the true class and of the others, factor of a squared distance, losses
-using Wanted = std::tuple<std::string, Array<const int64_t, 2>, float, float, float, Array<float, 2>>;
+using Wanted = std::tuple<std::string, Array<const int64_t, 2>, float, float, float, Array<double, 1>>;
 // kind, steps, key, key, round, clients, first samples, table, step weights
 using Encoding = std::tuple<std::string, int64_t, uint64_t, uint64_t, uint64_t, Array<const int64_t, 1>,
                             Array<const int64_t, 1>, std::optional<Array<const int64_t, 2>>,
@@ -233,7 +233,7 @@ struct Pass {
 
     Pass(const PixelsAndPositions &given, const std::vector<WeightAndBias> &weights,
          const std::optional<Wanted> &wanted, const std::vector<Gradients> &gradients, const Array<float, 3> &scores,
-         const Array<int64_t, 3> &events)
+         const Array<int64_t, 2> &events)
         : batch(batch_of(given)) {
         demand(!weights.empty() && gradients.size() == (wanted ? weights.size() : 0),
                "a weight and a bias for each layer and, to learn, their gradients");
@@ -252,14 +252,14 @@ struct Pass {
             from = out;
         }
         demand(is(scores, batch.clients, batch.samples, from.neurons) &&
-                   is(events, layers.size(), batch.clients, batch.samples),
+                   is(events, layers.size(), batch.clients),
                "scores or events do not fit");
         if (wanted) learn(*wanted);
     }
 
     void learn(const Wanted &wanted) {
         const auto &[kind, labels, correct, incorrect, per_square, losses] = wanted;
-        demand(is(labels, batch.clients, batch.samples) && is(losses, batch.clients, batch.samples),
+        demand(is(labels, batch.clients, batch.samples) && (int64_t)losses.shape(0) == batch.clients,
                "labels or losses do not fit");
         const bool squares = named<bool>(kind, {{"squares", true}, {"cross entropy", false}});
         loss = {squares ? Loss::squares : Loss::cross_entropy, labels.data(), correct, incorrect, per_square,
@@ -293,7 +293,7 @@ Code code_of(const Encoding &given, const Batch &batch) {
 
 void spiking(const PixelsAndPositions &given, const Encoding &encoding, const NeuronOf &neuron, bool integrates,
              const std::vector<WeightAndBias> &weights, const std::optional<Wanted> &wanted,
-             const std::vector<Gradients> &gradients, Array<float, 3> scores, Array<int64_t, 3> events, int threads) {
+             const std::vector<Gradients> &gradients, Array<float, 3> scores, Array<int64_t, 2> events, int threads) {
     const Pass pass(given, weights, wanted, gradients, scores, events);
     const Code code = code_of(encoding, pass.batch);
     const Neuron of = neuron_of(neuron);
@@ -304,7 +304,7 @@ void spiking(const PixelsAndPositions &given, const Encoding &encoding, const Ne
 
 void conventional(const PixelsAndPositions &given, const std::vector<WeightAndBias> &weights,
                   const std::optional<Wanted> &wanted, const std::vector<Gradients> &gradients,
-                  Array<float, 3> scores, Array<int64_t, 3> events, int threads) {
+                  Array<float, 3> scores, Array<int64_t, 2> events, int threads) {
     const Pass pass(given, weights, wanted, gradients, scores, events);
     use(threads);
     nb::gil_scoped_release release;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from fedspike.kernels import compiled
@@ -49,11 +49,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Passed:
-    """Scores, events that entered each layer and, of what was to be learned, losses and gradients."""
+    """Scores, events that entered each layer and, of what was to be learned, mean losses and gradients."""
 
     scores: Float[Tensor, "client batch class"]
-    events: Int64[Tensor, "layer client batch"]
-    losses: Float[Tensor, "client batch"]
+    events: Int64[Tensor, "layer client"]
+    losses: Float64[Tensor, " client"]
     gradients: Layers
 
 
@@ -131,8 +131,8 @@ def _room(positions: Tensor, layers: Layers, wanted: Wanted | None) -> Passed:
     shape = positions.shape
     return Passed(
         torch.empty(*shape, layers[-1][0].shape[1]),
-        torch.empty(len(layers), *shape, dtype=torch.int64),
-        torch.empty(shape),
+        torch.empty(len(layers), shape[0], dtype=torch.int64),
+        torch.empty(shape[0], dtype=torch.float64),
         [] if wanted is None else [(torch.empty(w.shape), torch.empty(b.shape)) for w, b in layers],
     )
 

@@ -26,8 +26,7 @@ struct Spiking {
     const Layers &layers;
     const Loss &loss;
     float *scores;
-    int64_t *events;
-    std::vector<int64_t> present = present_in(batch);
+    Samples samples{batch, layers};
 
     bool learns() const { return loss.kind != Loss::none; }
     bool direct() const { return code.kind == Code::direct; }
@@ -63,11 +62,11 @@ struct Spiking {
             std::vector<std::vector<uint64_t>> fired;
             std::vector<Floats> delta;
         };
-        std::vector<Sample> samples;
+        std::vector<Sample> of;
         Values x;  // the images; null where a sample is absent
 
-        explicit Trace(const Spiking &p) : samples(BLOCK), x(BLOCK) {
-            for (Sample &sample : samples)
+        explicit Trace(const Spiking &p) : of(BLOCK), x(BLOCK) {
+            for (Sample &sample : of)
                 for (size_t l = 0; l < p.layers.size(); ++l) {
                     sample.fired.emplace_back(l || !p.direct() ? p.inputs(l) * p.words() : 0);
                     sample.delta.emplace_back(p.learns() ? p.code.steps * whole_vectors(p.layers[l].outputs) : 0);
@@ -94,20 +93,20 @@ struct Spiking {
         }
     };
 
-    void pass(int64_t first, int64_t count, const Client &client, Trace &trace) const {
+    void pass(int64_t first, int64_t count, const Client &client, Trace &trace) {
         Scratch scratch(*this);
         Floats driven;
         for (int64_t b = 0; b < count; ++b) trace.x[b] = batch.image(first + b);
         if (direct()) {
             driven.resize(BLOCK * client.forward[0].width);
-            affine(trace.x, count, client.forward[0], driven.data(), events + first);
+            affine(trace.x, count, client.forward[0], driven.data(), &samples.events[first]);
         }
         for (int64_t b = 0; b < count; ++b) {
             const int64_t item = first + b, classes = layers.back().outputs;
-            typename Trace::Sample &sample = trace.samples[b];
+            typename Trace::Sample &sample = trace.of[b];
             float *score = scores + item * classes;
             if (!trace.x[b]) {
-                absent(item, score);
+                std::fill_n(score, classes, 0.0f);
                 continue;
             }
             if (direct()) {
@@ -122,12 +121,6 @@ struct Spiking {
         }
     }
 
-    void absent(int64_t item, float *score) const {
-        std::fill_n(score, layers.back().outputs, 0.0f);
-        for (size_t l = 0; l < layers.size(); ++l) events[l * batch.clients * batch.samples + item] = 0;
-        if (learns()) loss.losses[item] = 0;
-    }
-
     void encode(int64_t item, const float *image, Scratch &scratch, uint64_t *trains) const {
         if (code.kind == Code::table) return scratch.look_up(in(0), image, code.trains, trains);
         const int64_t k = item / batch.samples, sample = code.first_samples[k] + item % batch.samples;
@@ -135,12 +128,12 @@ struct Spiking {
     }
 
     void forward(int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,
-                 float *score) const {
+                 float *score) {
         const size_t last = layers.size() - 1;
         for (size_t l = 0; l <= last; ++l) {
             if (l || !direct()) {
                 const uint64_t *spikes = sample.fired[l].data();
-                events[l * batch.clients * batch.samples + item] = popcount(spikes, inputs(l) * words());
+                samples.events[l * batch.clients * batch.samples + item] = popcount(spikes, inputs(l) * words());
                 client.forward[l].currents(in(l), spikes, step_weights(l), scratch.flow.data());
             }
             if (l == last && integrates) return mean_membrane(client.forward[l], scratch.flow.data(), score);
@@ -163,11 +156,11 @@ struct Spiking {
     }
 
     void back(int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,
-              const float *score) const {
+              const float *score) {
         const int64_t classes = layers.back().outputs, width = whole_vectors(classes);
         float *flow = scratch.flow.data();
         std::fill_n(flow, width, 0.0f);
-        loss.losses[item] = slopes_of(loss, loss.labels[item], classes, present[item / batch.samples], score, flow);
+        samples.losses[item] = slopes_of(loss, loss.labels[item], classes, samples.present[item / batch.samples], score, flow);
         for (size_t l = layers.size(); l-- > 0;) {
             float *delta = sample.delta[l].data();
             if (l + 1 < layers.size()) {
@@ -195,7 +188,7 @@ struct Spiking {
             }
             for (int64_t b = 0; b < count; ++b)
                 if (trace.x[b])
-                    sums[l].add(in(l), trace.samples[b].fired[l].data(), trace.samples[b].delta[l].data(),
+                    sums[l].add(in(l), trace.of[b].fired[l].data(), trace.of[b].delta[l].data(),
                                 step_weights(l), from, to);
         }
     }
@@ -205,7 +198,7 @@ struct Spiking {
         Floats over_steps(BLOCK * width);
         for (int64_t b = 0; b < count; ++b) {
             if (!trace.x[b]) continue;
-            const float *delta = trace.samples[b].delta[0].data();
+            const float *delta = trace.of[b].delta[0].data();
             for (int64_t t = 0; t < code.steps; ++t)
                 for (int64_t o = 0; o < width; ++o) over_steps[b * width + o] += delta[t * width + o];
             for (int64_t o = 0; o < width; ++o) sum.bias[o] += over_steps[b * width + o];
@@ -216,7 +209,8 @@ struct Spiking {
 
 void spiking(const Batch &batch, const Code &code, Neuron neuron, bool integrates, const Layers &layers,
              const Loss &loss, float *scores, int64_t *events) {
-    run(Spiking{batch, code, neuron, integrates, layers, loss, scores, events});
+    Spiking program{batch, code, neuron, integrates, layers, loss, scores};
+    run(program, events);
 }
 
 }  // namespace

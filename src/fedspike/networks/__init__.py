@@ -4,6 +4,8 @@ Both have the same parameters: same names, shapes, initial values and bytes on t
 what flows: real numbers once, or spikes over T time steps. The baseline is the ANN whose values have as few
 levels as the SNN's spike counts (QANN).
 
+`ModuleNetwork` is a torch module of your own in their place.
+
 Every tensor of a network carries the clients as an axis: client k's samples meet client k's weights.
 """
 
@@ -11,10 +13,11 @@ from fedspike.networks.architecture import Architecture, Parameters
 from fedspike.networks.batch import Batch, Forward, Learned
 from fedspike.networks.conventional import ANN, QANN
 from fedspike.networks.convolutional import Conv, Convolutional, Dense, Pool, small_vgg
+from fedspike.networks.module import ModuleNetwork
 from fedspike.networks.normalisation import BNTT
 from fedspike.networks.spiking import SNN
 
-Network = ANN | QANN | SNN
+Network = ANN | QANN | SNN | ModuleNetwork
 
 __all__ = [
     "ANN",
@@ -28,6 +31,7 @@ __all__ = [
     "Dense",
     "Forward",
     "Learned",
+    "ModuleNetwork",
     "Network",
     "Parameters",
     "Pool",

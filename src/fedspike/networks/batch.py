@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import torch
-from jaxtyping import Bool, Float, Int64, Real
+from jaxtyping import Bool, Float, Float64, Int64, Real
 from torch import Tensor
 
 from fedspike.encoding import Address
@@ -88,10 +88,10 @@ class Forward:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a minibatch taught: its forward pass, the loss of every sample, and the gradients."""
+    """What a minibatch taught: its forward pass, every client's mean loss, and the gradients."""
 
     forward: Forward
-    losses: Float[Tensor, "client batch"]
+    losses: Float64[Tensor, " client"]
     gradients: Parameters
 
 

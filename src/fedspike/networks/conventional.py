@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fedspike.energy import counts
 from fedspike.energy.layers import Layer
 from fedspike.errors import InputError
 from fedspike.kernels import packed, passes
@@ -36,6 +37,10 @@ class ANN:
     def described(self) -> Mapping[str, Layer]:
         """The layers from input to output, as the energy bill has them."""
         return self.architecture.described
+
+    def billed(self) -> counts.Network:
+        """The network as `energy.counts.count` takes it."""
+        return counts.Network(self.described)
 
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit."""
@@ -64,7 +69,7 @@ class ANN:
         assert isinstance(self.architecture, Architecture)  # see `passes`
         layers = self.architecture.stacked(parameters)
         passed = passes.conventional(batch.pixels, batch.positions, layers, wanted)
-        events_in = dict(zip(self.architecture.names, passed.events.sum(2), strict=True))
+        events_in = dict(zip(self.architecture.names, passed.events, strict=True))
         forward = Forward(
             passed.scores, events_in, torch.zeros(len(batch.positions), dtype=torch.int64)
         )
@@ -112,6 +117,10 @@ class QANN:
     def described(self) -> Mapping[str, Layer]:
         """The layers from input to output, as the energy bill has them."""
         return self.architecture.described
+
+    def billed(self) -> counts.Network:
+        """The network as `energy.counts.count` takes it."""
+        return counts.Network(self.described)
 
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit."""

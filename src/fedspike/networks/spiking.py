@@ -5,6 +5,7 @@ s[t] -> LIF(W s[t] + b) -> ... -> LIF(W s[t] + b) -> read-out        scores, one
 with pools between convolutions and, if wanted, batch normalisation in place of b, but for the last layer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,12 +15,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fedspike.encoding import Address, BinaryCode, Code, entry
+from fedspike.energy import counts
+from fedspike.energy.counts import Activity
 from fedspike.energy.layers import BatchNorm, Layer, Pool
 from fedspike.kernels import packed, passes
 from fedspike.kernels.packed import PackedSpikes
 from fedspike.kernels.passes import Wanted
 from fedspike.networks.architecture import Architecture, Parameters
 from fedspike.networks.batch import Batch, Forward, Learned, count, entered
+from fedspike.networks.code_names import CODE_NAMES
 from fedspike.networks.convolutional import Convolutional
 from fedspike.networks.normalisation import BNTT, STATISTICS
 from fedspike.networks.synapses import through
@@ -80,6 +84,22 @@ class SNN:
                 found[f"{name}_norm"] = norms[name]
         return found
 
+    def billed(self) -> counts.Network:
+        """As `energy.counts.count` takes it, with LIF neurons; a direct code's product is kept."""
+        return counts.Network(
+            self.described,
+            self.code.time_steps,
+            code=CODE_NAMES[type(self.code)],
+            current_cached=not self.code.binary,
+            readout="spikes" if self.read_out.spiking else "membrane",
+        )
+
+    @property
+    def spiked(self) -> list[str]:
+        """The layers that spikes enter: not the first under the direct code, and none behind an average."""
+        network = self.billed()
+        return [name for name in network.entered if network.spikes_enter(name)]
+
     @property
     def passable(self) -> bool:
         """Whether the compiled passes have this architecture, neuron and read-out, unnormalised."""
@@ -135,7 +155,7 @@ class SNN:
             integrates=not self.read_out.spiking,
             wanted=wanted,
         )
-        events_in = dict(zip(self.architecture.names, passed.events.sum(2), strict=True))
+        events_in = dict(zip(self.architecture.names, passed.events, strict=True))
         # Spike counts are the scores, and all of them together the spikes that left the last layer.
         events_out = count(passed.scores.sum(2), batch.present) * self.read_out.spiking
         forward = Forward(passed.scores, events_in, events_out)
@@ -180,6 +200,24 @@ class SNN:
         left = count(flow.detach().sum(3).long().sum(0), present) * self.read_out.spiking
         scores = self.read_out.scores(flow)
         return Forward.counted(scores, self.architecture.described, by_input, left, statistics)
+
+    def firing_rates(
+        self, samples: int, events_in: Mapping[str, int], events_out: int
+    ) -> dict[str, float]:
+        """Share of each layer's neurons that spike at a step, from what entered the layers and left the last.
+
+        >>> from fedspike.encoding import RateCode
+        >>> network = SNN(Architecture((784, 100, 10)), LIF(), RateCode(time_steps=50))
+        >>> network.firing_rates(1, {"hidden": 11_215, "output": 500}, events_out=50)
+        {'hidden': 0.1, 'output': 0.1}
+        """
+        left = Activity(samples, 0, events_in, events_out).left(self.billed())
+        possible = samples * self.code.time_steps
+        return {
+            name: left[name] / (possible * neurons)
+            for name, (_, neurons) in self.architecture.sizes.items()
+            if self._fires(name)
+        }
 
     def packed_forward(
         self,

@@ -8,7 +8,8 @@ from fedspike.energy import verdict as energy_verdict
 from fedspike.energy.bill import LEVELS, NOT_COUNTED, Bill, Level
 from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.verdict import Verdict
-from fedspike.report.comparison import Comparison
+from fedspike.estimate import ends
+from fedspike.report.comparison import Comparison, by_setting
 from fedspike.report.summary import Billed, Bills, Run
 from fedspike.report.tables import number
 
@@ -64,6 +65,11 @@ class Priced:
     def levels(self) -> tuple[Level, ...]:
         """The levels that there are figures for."""
         return LEVELS if self.radio else LEVELS[:-1]
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds are behind a verdict against the ANN."""
+        return len(self.main.pairs())
 
     def verdicts(self, baseline: Baseline, comparison: Comparison | None = None) -> list[Verdict]:
         """The verdict for every profile and level; empty where that baseline was not run."""
@@ -205,8 +211,11 @@ def turning(verdict: Verdict) -> list[str]:
     ]
 
 
-def headline(view: Priced) -> str:
-    """Who needs less energy, under how many of the price tables, level by level."""
+def headline(view: Priced, who: str = "It") -> str:
+    """Who needs less energy, under how many of the price tables, level by level.
+
+    `who` is the spiking network of the shown setting.
+    """
     verdicts = view.verdicts(BASELINES[0])
     words: dict[Level, str] = {
         "study": "counting synaptic operations alone",
@@ -223,19 +232,23 @@ def headline(view: Priced) -> str:
         return "No price table here prices both networks, so none says which needs less energy."
     parts[0] = parts[0].replace(" counting", " price tables counting", 1)
     return (
-        f"It needs less energy {', '.join(parts[:-1])} and {parts[-1]}."
+        f"{who} needs less energy {', '.join(parts[:-1])} and {parts[-1]}."
         if parts[1:]
-        else (f"It needs less energy {parts[0]}.")
+        else (f"{who} needs less energy {parts[0]}.")
     )
 
 
 def other_settings(view: Priced) -> Iterator[str]:
-    """Whether the other settings have the same winners as the one that is shown."""
+    """Whether the other settings have the same winners as the one that is shown, of the same networks."""
     here = {(v.profile, v.level): v.winner for v in view.verdicts(BASELINES[0])}
-    others = view.comparisons[1:]
+    others = [
+        next((one for one in own if one.variant == view.main.variant), own[0])
+        for setting, own in by_setting(view.comparisons).items()
+        if setting != view.main.setting
+    ]
     differing = [
-        f"{one.winner.upper() if one.winner != 'level' else 'level'} with {comparison.label} under "
-        f"{one.profile} ({ADDED[one.level]})"
+        f"{one.winner.upper() if one.winner != 'level' else 'level'} with {comparison.setting.label} "
+        f"under {one.profile} ({ADDED[one.level]})"
         for comparison in others
         for one in view.verdicts(BASELINES[0], comparison)
         if one.winner != here.get((one.profile, one.level), one.winner)
@@ -260,13 +273,9 @@ def nominal_mj(run: Run, profile: str, level: str) -> float | None:
 def _cell(verdict: Verdict | None) -> Cell | None:
     if verdict is None or verdict.ratio is None:
         return None
-    low, high = verdict.ratio_low, verdict.ratio_high
+    span = "" if verdict.interval is None else ends(*verdict.interval)
     if verdict.factor is None:
-        span = "" if low is None or high is None else f"{_times(low)} to {_times(high)}"
         return Cell("level", "level", span, 0, False)
-    if verdict.winner == "snn" and low is not None and high is not None:
-        low, high = 1 / high, 1 / low if low > 0 else math.inf
-    span = "" if low is None or high is None else f"{_times(low)} to {_times(high)}"
     share = min(1.0, math.log(verdict.factor) / math.log(FULL_TINT_FACTOR))
     name = verdict.winner.upper()
     text = f"{name} {_times(verdict.factor)}×"
@@ -276,12 +285,12 @@ def _cell(verdict: Verdict | None) -> Cell | None:
 def _times(factor: float) -> str:
     """A factor with about three digits; infinite where the other side costs nothing.
 
-    >>> _times(1.0213), _times(20.95), _times(144.2)
-    ('1.02', '20.9', '144')
+    >>> _times(1.0011), _times(1.0213), _times(20.95), _times(144.2)
+    ('1.001', '1.02', '20.9', '144')
     """
     if math.isinf(factor):
         return "∞"
-    return number(factor, 2 if factor < 10 else 1 if factor < 100 else 0)
+    return number(factor, 3 if factor < 1.01 else 2 if factor < 10 else 1 if factor < 100 else 0)
 
 
 def _bill(billed: Billed) -> Bill:

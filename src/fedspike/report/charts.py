@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 
@@ -27,20 +28,23 @@ class AccuracyAxis:
 
 
 def accuracy_axis(comparisons: Sequence[Comparison], beside_study: bool) -> AccuracyAxis:
-    """From below all but the first tenth of the rounds, which would take up most, to the best."""
+    """From below all but the first tenth of the rounds, which would take up most, to the best.
+
+    Of many runs the worst twentieth, which may have learned nothing, is left out in the same way.
+    """
     runs = [run for comparison in comparisons for group in comparison.groups for run in group.runs]
     settled = [min(run.accuracy[len(run.accuracy) // 10 :]) for run in runs]
     best = [100 * max(run.accuracy) for run in runs]
     if beside_study:
         best += [p for c in comparisons for p in printed_accuracies(c).values()]
-    low = min(10 * math.floor(10 * min(settled)), 90)
+    low = min(10 * math.floor(10 * sorted(settled)[len(settled) // 20]), 90)
     return AccuracyAxis(low, max(10 * math.ceil(max(best) / 10), low + 10))
 
 
 def printed_accuracies(comparison: Comparison) -> dict[str, int]:
     """The study's final accuracies in percent for the networks that ran."""
     printed = {
-        group.network: printed_accuracy(group.network, comparison) for group in comparison.groups
+        group.network: printed_accuracy(group.network, group.setting) for group in comparison.groups
     }
     return {network: percent for network, percent in printed.items() if percent is not None}
 
@@ -58,15 +62,13 @@ def accuracy_chart(
         "round:Q",
         title="round",
         scale=alt.Scale(domain=[0, rounds], nice=False),
-        axis=alt.Axis(grid=False, tickCount=5, tickMinStep=1, format="d"),
+        axis=round_axis(rounds),
     )
     y = alt.Y(
         "mean:Q",
         title="test accuracy, %",
         scale=scale,
-        axis=alt.Axis(
-            tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="end", titleX=-28, titleY=-9
-        ),
+        axis=percent_axis(),
     )
     layers: list[alt.Chart] = []
     for group in comparison.groups:
@@ -83,6 +85,19 @@ def accuracy_chart(
         layers += _printed_marks(comparison, rounds)
     layers += _end_labels(comparison, rounds, axis)
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=comparison.label)
+
+
+def round_axis(rounds: int) -> alt.Axis:
+    """Up to six whole numbers from 0 on."""
+    steps = (step * 10**decade for decade in range(10) for step in (1, 2, 5))
+    step = next(step for step in steps if rounds <= 5 * step)
+    return alt.Axis(grid=False, values=list(range(0, rounds + 1, step)), format="d")
+
+
+def percent_axis(**changes: Any) -> alt.Axis:
+    """An upright axis whose title lies level, above it."""
+    title = {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": -28}
+    return alt.Axis(**{"tickCount": 5, "titleY": -9, **title, **changes})
 
 
 def clients_drawn(run: Run) -> int:

@@ -4,6 +4,7 @@
 - group: the runs of one setting and one network, equal in all but the seed
 - comparison: the ANN group and the SNN group of one setting, either may be missing; and the
   quantised ANN of that setting, if one was trained
+- variant: one of the spiking networks of a setting that has several, each compared with its ANN
 """
 
 import json
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedspike.estimate import Estimate, estimate
+from fedspike.report import variants
 from fedspike.report.summary import Run
 
 # Keys of a run's configuration that may differ between runs of one group, and the tables that the
 # plain conventional network does not have.
 NOT_A_DIFFERENCE = ("name", "seed", "data.data_dir")
-ONLY_SPIKING = ("snn", "loss", "qann")
+ONLY_SPIKING = ("snn", "code", "neuron", "loss", "qann")
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,22 @@ class Setting:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs equal in all but the seed, in the order of their seeds."""
+    """Runs equal in all but the seed, in their order. `variant` names a network that has namesakes."""
 
     network: str
     setting: Setting
     runs: tuple[Run, ...]
+    variant: str = ""
+
+    @property
+    def label(self) -> str:
+        """The setting in words, and the variant."""
+        return f"{self.setting.label}, {self.variant}" if self.variant else self.setting.label
+
+    @property
+    def accuracy(self) -> Estimate:
+        """After the last round, in percent."""
+        return self.estimate(lambda run: 100 * run.final_accuracy)
 
     def estimate(self, of: Callable[[Run], float]) -> Estimate:
         """The mean over the runs of what `of` reads from each."""
@@ -50,18 +63,22 @@ class Group:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The two networks in one setting. `variant` names what sets it apart from its namesakes."""
+    """The two networks in one setting."""
 
     setting: Setting
     ann: Group | None
     snn: Group | None
-    variant: str = ""
     qann: Group | None = None
 
     @property
+    def variant(self) -> str:
+        """What sets the spiking network apart from its namesakes; nothing if it has none."""
+        return self.snn.variant if self.snn else ""
+
+    @property
     def label(self) -> str:
-        """The setting in words."""
-        return f"{self.setting.label}, {self.variant}" if self.variant else self.setting.label
+        """The setting in words, and the variant."""
+        return self.snn.label if self.snn else self.setting.label
 
     def group(self, network: str) -> Group | None:
         """The group of a network, "ann", "snn" or "qann"."""
@@ -99,7 +116,10 @@ def energy_ratio_percent(ann: Run, snn: Run) -> float:
 
 
 def compare(runs: Sequence[Run]) -> list[Comparison]:
-    """The comparisons that the runs allow: even data first, then more skewed, then the others."""
+    """The comparisons that the runs allow: even data first, then more skewed, then the others.
+
+    Of several spiking networks in a setting the most accurate comes first.
+    """
     members: dict[str, dict[str, list[Run]]] = {}
     for run in runs:
         groups = members.setdefault(_shared_text(run), {})
@@ -112,6 +132,24 @@ def compare(runs: Sequence[Run]) -> list[Comparison]:
         setting = Setting(label, first.classes_per_client, first.centralised, first.algorithm)
         found += _pairs(setting, list(groups.values()))
     return sorted(found, key=_order)
+
+
+def by_setting(comparisons: Sequence[Comparison]) -> dict[Setting, list[Comparison]]:
+    """The comparisons of each setting, in their order."""
+    found: dict[Setting, list[Comparison]] = {}
+    for one in comparisons:
+        found.setdefault(one.setting, []).append(one)
+    return found
+
+
+def leading(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The first of each setting, which has the most accurate of its spiking networks."""
+    return [own[0] for own in by_setting(comparisons).values()]
+
+
+def groups_of(comparisons: Sequence[Comparison]) -> list[Group]:
+    """Every group once: the ANN of several comparisons too."""
+    return list({id(group): group for one in comparisons for group in one.groups}.values())
 
 
 def differing_keys(configurations: Sequence[dict[str, Any]]) -> list[str]:
@@ -135,6 +173,11 @@ def shared_values(runs: Sequence[Run]) -> dict[str, Any]:
         if key not in NOT_A_DIFFERENCE and all(value == values[0] for value in values):
             shared[key] = values[0]
     return shared
+
+
+def configured(run: Run) -> dict[str, Any]:
+    """A run's configuration under dotted keys, with what went without saying before there was a choice."""
+    return (variants.BEFORE if run.network == "snn" else {}) | flat(run.config)
 
 
 def flat(table: dict[str, Any]) -> dict[str, Any]:
@@ -179,8 +222,8 @@ def _shared(run: Run) -> dict[str, Any]:
 
 def _own(run: Run) -> dict[str, Any]:
     """What only the run's network has."""
-    spiking = {k: v for k, v in flat(run.config).items() if k.split(".")[0] in ONLY_SPIKING}
-    return spiking | {"network": run.network}
+    own = {k: v for k, v in configured(run).items() if k.split(".")[0] in ONLY_SPIKING}
+    return own | {"network": run.network}
 
 
 def _shared_text(run: Run) -> str:
@@ -197,16 +240,21 @@ def _values(table: dict[str, Any], keys: list[str]) -> list[str]:
 
 def _pairs(setting: Setting, groups: list[list[Run]]) -> Iterator[Comparison]:
     """The ANN with every SNN: one pair, unless a sweep varied the spiking network alone."""
-    keys = differing_keys([_own(runs[0]) for runs in groups if runs[0].network == "snn"])
-    sides: dict[str, list[Group]] = {"ann": [], "snn": [], "qann": []}
+    sides: dict[str, list[list[Run]]] = {"ann": [], "snn": [], "qann": []}
     for runs in groups:
-        by_seed = tuple(sorted(runs, key=lambda run: run.seed))
-        sides[by_seed[0].network].append(Group(by_seed[0].network, setting, by_seed))
-    ann, qann = (next(iter(sides[network]), None) for network in ("ann", "qann"))
-    snns: list[Group] | list[None] = sides["snn"] or [None]
-    for snn in snns:
-        variant = ", ".join(_values(_own(snn.runs[0]), keys)) if snn else ""
-        yield Comparison(setting, ann, snn, variant, qann)
+        sides[runs[0].network].append(sorted(runs, key=lambda run: run.seed))
+    ann, qann = (
+        next((Group(network, setting, tuple(runs)) for runs in sides[network]), None)
+        for network in ("ann", "qann")
+    )
+    names = variants.names([_own(runs[0]) for runs in sides["snn"]])
+    snns = [
+        Group("snn", setting, tuple(runs), name)
+        for runs, name in zip(sides["snn"], names, strict=True)
+    ]
+    best_first: list[Group] | list[None] = sorted(snns, key=lambda group: -group.accuracy.mean)
+    for snn in best_first or [None]:
+        yield Comparison(setting, ann, snn, qann)
 
 
 def _order(comparison: Comparison) -> tuple[bool, bool, int, str]:
@@ -215,5 +263,5 @@ def _order(comparison: Comparison) -> tuple[bool, bool, int, str]:
         not setting.is_founding,
         not setting.centralised,
         -(setting.classes_per_client or 0),
-        comparison.label,
+        setting.label,
     )

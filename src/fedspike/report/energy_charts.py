@@ -1,6 +1,9 @@
-"""The charts of the energy bill. Energies on a log scale are points, never bars, for these need a zero."""
+"""The charts of the energy bill. Energies are bars on a scale from zero, never on a log scale."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import altair as alt
 
@@ -9,16 +12,17 @@ from fedspike.energy.break_even import PUBLISHED
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.estimate import estimate
 from fedspike.report.bills import ADDED, Priced
-from fedspike.report.charts import places_apart
+from fedspike.report.charts import percent_axis, places_apart
 from fedspike.report.drawing import COLOUR, LIGHT, line_style
 from fedspike.report.energy_tables import parts
 from fedspike.report.repricing import Repriced
 from fedspike.report.study_tables import SHORT, TWINS
 from fedspike.report.tables import number
 
-WIDTH, ROW, LABELS, NUMBER = 280, 38, 150, 60  # pixels; the last is for a number beside a point
+WIDTH, ROW, LABELS, NUMBER = 280, 38, 150, 95  # pixels; the last is for the words behind a bar
+OFFSET = {"ann": -7, "snn": 7}  # pixels: a network's bar above or below the middle of its row
+WHOLE = "whole bill"
 MOST_TICKS = 8
-SIDES = ("left", "right")
 MOST_PRICES = 12  # of a profile, the ones that move the ratio most
 PHASES = {
     "encode": "encoding",
@@ -38,40 +42,66 @@ PHASES = {
 PRICES = {"mac": "multiply-accumulate", "ac": "accumulate"}
 
 
-def levels_chart(view: Priced, profile: str) -> alt.LayerChart:
-    """The bill of a round, growing from level to level: a point for each network."""
-    points: list[dict[str, object]] = []
-    gaps: list[tuple[str, float, float]] = []
-    for level in view.levels:
-        found = {network: mean_mj(view, network, profile, level) for network in TWINS}
-        energies = {network: mj for network, mj in found.items() if mj}
-        for network, side in zip(sorted(energies, key=energies.__getitem__), SIDES, strict=False):
-            said = {"text": three_digits(energies[network]), "side": side, "network": network}
-            points.append({"level": ADDED[level], "mj": energies[network], **said})
-        if energies:
-            gaps.append((ADDED[level], min(energies.values()), max(energies.values())))
-    low, high = min(low for _, low, _ in gaps), max(high for *_, high in gaps)
-    margin = max(2.0, (high / low) ** (NUMBER / (WIDTH - 2 * NUMBER)))
-    span = (low / margin, high * margin)
-    scale = alt.Scale(type="log", domain=span, nice=False)
-    names = [level for level, *_ in gaps]
-    x = alt.X("mj:Q", scale=scale, title="modelled mJ a round", axis=_logarithmic(*span))
+@dataclass(frozen=True)
+class Step:
+    """What a level adds to a bill, from the millijoule before it to those with it, and in words."""
+
+    level: str
+    before: float
+    after: float
+    said: str
+
+
+def steps(view: Priced, network: str, profile: str) -> Iterator[Step]:
+    """A round's bill from level to level, and the whole of it; mean over the seeds.
+
+    In words: what is added, and its share of the whole. Where nothing is, it may have no price.
+    """
+    sums = [(level, mean_mj(view, network, profile, level)) for level in view.levels]
+    known = [(level, mj) for level, mj in sums if mj is not None]
+    whole = known[-1][1]
+    before, without = 0.0, set[str]()
+    for level, after in known:
+        unpriced = _not_priced(view, network, profile, level)
+        if after > before:
+            plus = "+" if before else ""
+            said = f"{plus}{three_digits(after - before)} ({_share((after - before) / whole)})"
+        else:
+            said = "not priced" if unpriced - without else "in these prices"
+        yield Step(ADDED[level], before, after, said)
+        before, without = after, unpriced
+    yield Step(WHOLE, 0.0, whole, f"{TWINS[network]} {three_digits(whole)}")
+
+
+def waterfall_chart(view: Priced, profile: str) -> alt.LayerChart:
+    """Each network's bill as bars, each from where the one above ends, and below them the whole."""
+    of = {network: list(steps(view, network, profile)) for network in TWINS}
+    most = max(step.after for own in of.values() for step in own)
+    names = [step.level for step in of["ann"]]
+    x = alt.X(
+        "after:Q",
+        title="modelled mJ a round",
+        scale=alt.Scale(domain=[0, most * WIDTH / (WIDTH - NUMBER)], nice=False),
+        axis=alt.Axis(tickCount=4, format=",~r"),
+    )
     y = alt.Y("level:O", sort=names, title=None, axis=_rows())
-    between = [{"level": level, "mj": low, "to": high} for level, low, high in gaps]
-    rule = alt.Chart(alt.Data(values=between)).mark_rule(color=LIGHT["rule"], strokeWidth=3)
-    layers: list[alt.Chart] = [rule.encode(x=x, x2="to:Q", y=y)]
-    for network in TWINS:
-        for side, align, dx in zip(SIDES, ("right", "left"), (-8, 8), strict=True):
-            own = [p for p in points if (p["network"], p["side"]) == (network, side)]
-            base = alt.Chart(alt.Data(values=own)).encode(x=x, y=y)
-            colour = COLOUR[network]
-            layers += [
-                base.mark_point(color=colour, filled=True, size=60, opacity=1),
-                base.mark_text(
-                    color=colour, align=align, dx=dx, fontSize=12, fontWeight=600
-                ).encode(text="text:N"),
-            ]
-    return alt.layer(*layers).properties(width=WIDTH, height=28 * len(names), title=profile)
+    layers: list[alt.Chart] = []
+    for network, own in of.items():
+        colour, offset = COLOUR[network], OFFSET[network]
+        joints = [
+            {"level": one.level, "next": two.level, "after": one.after}
+            for one, two in pairwise(own)
+        ]
+        rule = alt.Chart(alt.Data(values=joints)).encode(x=x, y=y, y2="next:O")
+        base = alt.Chart(alt.Data(values=[asdict(step) for step in own])).encode(x=x, y=y)
+        layers += [
+            rule.mark_rule(color=colour, opacity=0.4, yOffset=offset, y2Offset=offset),
+            base.mark_bar(color=colour, height=12, yOffset=offset).encode(x2="before:Q"),
+            base.mark_text(color=colour, align="left", dx=5, fontSize=12, yOffset=offset).encode(
+                text="said:N"
+            ),
+        ]
+    return alt.layer(*layers).properties(width=WIDTH, height=ROW * len(names), title=profile)
 
 
 def accuracy_energy_chart(view: Priced, profile: str) -> alt.LayerChart:
@@ -88,15 +118,13 @@ def accuracy_energy_chart(view: Priced, profile: str) -> alt.LayerChart:
         "joule:Q",
         title="modelled J of all devices so far",
         scale=alt.Scale(type="log", domain=[min(joules), max(joules)], nice=False),
-        axis=_logarithmic(min(joules), max(joules), grid=False),
+        axis=logarithmic(min(joules), max(joules), grid=False),
     )
     y = alt.Y(
         "percent:Q",
         title="test accuracy, %",
         scale=alt.Scale(domain=[floor, ceiling], nice=False),
-        axis=alt.Axis(
-            tickCount=5, titleAngle=0, titleAlign="left", titleAnchor="end", titleX=-28, titleY=-9
-        ),
+        axis=percent_axis(),
     )
     target = next((g.runs[0].target_accuracy for g in view.main.groups), None)
     if target is not None and floor < 100 * target < ceiling:
@@ -130,7 +158,7 @@ def parts_chart(view: Priced, kind: str, title: str) -> alt.LayerChart:
     labels = [PHASES.get(name, name) for name in names]
     most = max(mj for share in shares.values() for mj in share.values())
     layers: list[alt.Chart] = []
-    for network, offset in zip(TWINS, (-7, 7), strict=True):
+    for network, offset in OFFSET.items():
         bars = [
             {"part": label, "mj": mj, "text": three_digits(mj)}
             for name, label in zip(names, labels, strict=True)
@@ -165,7 +193,7 @@ def sensitivity_chart(repriced: Repriced, profile: str) -> alt.LayerChart:
     names = [PRICES.get(one.price, one.price) for one in moved]
     y = alt.Y("price:O", sort=names, title=None, axis=_rows())
     title = "SNN energy over ANN energy"
-    x = alt.X("from:Q", scale=scale, title=title, axis=_logarithmic(*span))
+    x = alt.X("from:Q", scale=scale, title=title, axis=logarithmic(*span))
     base = alt.Chart(alt.Data(values=bars)).encode(y=y, x=x, x2="to:Q")
     layers: list[alt.Chart] = [
         base.transform_filter(f"datum.end == '{end}'").mark_bar(
@@ -192,7 +220,8 @@ def spikes_chart(repriced: Repriced) -> alt.LayerChart:
         for one in PUBLISHED
         if one.unit == "spikes per synapse and inference"
     ]
-    first = next(iter(repriced.snn.network.layers))
+    network = repriced.snn.network
+    first = next(name for name in network.layers if network.spikes_enter(name))
     for profile, layers in repriced.standings.items():
         even = next(one.spikes_even for one in layers if one.layer == first)
         if even > 0:
@@ -202,7 +231,7 @@ def spikes_chart(repriced: Repriced) -> alt.LayerChart:
     scale = alt.Scale(type="log", domain=span, nice=False)
     names = [row["name"] for row in rows]
     x = alt.X(
-        "low:Q", scale=scale, title="spikes per synapse and inference", axis=_logarithmic(*span)
+        "low:Q", scale=scale, title="spikes per synapse and inference", axis=logarithmic(*span)
     )
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=x, y=alt.Y("name:O", sort=names, title=None, axis=_rows())
@@ -241,6 +270,36 @@ def three_digits(value: float) -> str:
     return number(value, max(0, 2 - math.floor(math.log10(abs(value)))))
 
 
+def logarithmic(low: float, high: float, *, grid: bool = True) -> alt.Axis:
+    """A few round numbers of a log scale."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    return alt.Axis(grid=grid, values=ticks, format=",~r", labelOverlap=True)
+
+
+def _not_priced(view: Priced, network: str, profile: str, level: Level) -> set[str]:
+    """What was done up to a level and has no price there."""
+    group = view.main.group(network)
+    found = [(run.bill or {}).get(profile, {}) for run in (group.runs if group else ())]
+    billed = [levels[view.key(level)] for levels in found if view.key(level) in levels]
+    return {term for one in billed for term in one.not_priced}
+
+
+def _share(part: float) -> str:
+    """A part of one in percent; a few of many are not none, and most are not all.
+
+    >>> _share(0.0007), _share(0.5), _share(0.9999), _share(1.0)
+    ('<1 %', '50 %', '>99 %', '100 %')
+    """
+    if 0 < part < 0.01:
+        return "<1 %"
+    return ">99 %" if 0.99 < part < 1 else f"{100 * part:.0f} %"
+
+
 def _spent(view: Priced, network: str, profile: str) -> list[dict[str, float]]:
     """Round by round: joule so far and accuracy in percent, mean over the seeds."""
     group = view.main.group(network)
@@ -266,14 +325,3 @@ def _rows() -> alt.Axis:
     return alt.Axis(
         grid=False, labelLimit=LABELS, minExtent=LABELS, maxExtent=LABELS, labelColor=LIGHT["ink"]
     )
-
-
-def _logarithmic(low: float, high: float, *, grid: bool = True) -> alt.Axis:
-    """A few round numbers of a log scale."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,)):
-        ticks = [step * 10.0**decade for decade in decades for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= MOST_TICKS:
-            break
-    return alt.Axis(grid=grid, values=ticks, format=",~r", labelOverlap=True)

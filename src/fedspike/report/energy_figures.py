@@ -15,12 +15,12 @@ def energy_figures(view: Priced, repriced: Repriced | None) -> Iterator[Figure]:
     where = view.main.label
     yield figure(
         "energy-levels",
-        f"The bill of a round from level to level, {where}",
-        "Each level has the ones before it in it: the founding rule’s synaptic operations, then all "
-        "arithmetic, memory, training, and the bytes sent and received"
-        f"{f' by {view.radio_title}' if view.radio else ''}. All devices together, nominal "
-        "prices. The scale is logarithmic: a step of the same width is the same factor.",
-        [(name, charts.levels_chart(view, name)) for name in _with(view, "study")],
+        f"The bill of a round, from level to level, {where}",
+        "Each bar is what a level adds, and its share of the whole: the founding rule’s synaptic "
+        "operations, then all other arithmetic, memory, training, and the bytes sent and received"
+        f"{f' by {view.radio_title}' if view.radio else ''}. It begins where the bar above it ends. "
+        "All devices together, nominal prices; what has no price (Table E11) is missing.",
+        [(name, charts.waterfall_chart(view, name)) for name in _with(view, "study")],
         panel_rem=27,
         shown=1,
     )

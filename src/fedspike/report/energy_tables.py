@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fedspike.energy.bill import Level
 from fedspike.energy.break_even import PUBLISHED
-from fedspike.energy.verdict import WORK, Verdict
+from fedspike.energy.verdict import Verdict, says_nothing
 from fedspike.estimate import Estimate, estimate
 from fedspike.report.bills import ADDED, BASELINES, Priced, turning, wins
 from fedspike.report.comparison import Group
@@ -30,8 +30,7 @@ def verdict_table(view: Priced) -> Table:
     for (profile, level), dense in judged["dense"].items():
         ratios: list[Cell] = []
         for baseline in BASELINES:
-            one = judged[baseline.name].get((profile, level))
-            ratios.append(_ratio(one, len(view.main.pairs(baseline.network))))
+            ratios.append(_ratio(judged[baseline.name].get((profile, level))))
         rows.append(
             (
                 profile,
@@ -263,15 +262,15 @@ def _mj(
     group = view.main.group(network)
     found = [(bills(run) or {}).get(profile, {}) for run in (group.runs if group else ())]
     billed = [levels[view.key(level)] for levels in found if view.key(level) in levels]
-    values = [one.nominal_mj for one in billed if not set(WORK) & set(one.not_priced)]
+    values = [one.nominal_mj for one in billed if not says_nothing(one.not_priced)]
     return estimate(values) if values else None
 
 
-def _ratio(verdict: Verdict | None, seeds: int) -> Estimate | None:
+def _ratio(verdict: Verdict | None) -> Estimate | None:
     if verdict is None or verdict.ratio is None:
         return None
     high = verdict.ratio_high
-    return Estimate(verdict.ratio, None if high is None else high - verdict.ratio, seeds)
+    return Estimate(verdict.ratio, None if high is None else high - verdict.ratio, verdict.seeds)
 
 
 def _accuracy(group: Group) -> Estimate:

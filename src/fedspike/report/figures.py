@@ -10,12 +10,13 @@ import altair as alt
 from markupsafe import Markup, escape
 
 from fedspike.report import charts, drawing, heatmap
-from fedspike.report.comparison import Comparison
+from fedspike.report.comparison import Comparison, leading
 from fedspike.report.study_tables import NETWORKS, sharpness_of
-from fedspike.report.summary import weight_images
+from fedspike.report.summary import in_full, weight_images
 from fedspike.report.tables import number
 
 MOST_PANELS = 24  # of a figure on the page, whatever the size of the sweep
+SHOWN_VARIANTS = 4  # of a sweep of spiking networks, the most accurate; the others are folded
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Figure:
     panels: tuple[Markup, ...]  # for the page
     panel_rem: int  # how wide a panel needs to be there
     folded: tuple[Markup, ...] = ()  # panels that the page shows when asked to
+    folds: str = ""  # what these are
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def accuracy_figures(comparisons: Sequence[Comparison], *, beside_study: bool) -
             _accuracy_caption(members, axis, beside_study),
             [(c.label, charts.accuracy_chart(c, axis, beside_study)) for c in members],
             panel_rem=25,
+            shown=SHOWN_VARIANTS if any(c.variant for c in members) else MOST_PANELS,
+            folds=("more network", "more networks"),
         )
         for name, title, members in titles
         if members
@@ -78,7 +82,7 @@ def partition_figure(comparisons: Sequence[Comparison]) -> list[Figure]:
         return []
     # The first of those that share a partition, as FedAvg and FedProx do, gives it its name.
     first = {json.dumps(c.groups[0].runs[0].class_counts): c for c in reversed(federated)}
-    shown = [(c.groups[0].runs[0], c.label) for c in reversed(first.values())]
+    shown = [(c.groups[0].runs[0], c.setting.label) for c in reversed(first.values())]
     most = charts.most_samples([run for run, _ in shown])
     panels = [
         (label, charts.partition_chart(run, f"{label} (seed {run.seed})", most))
@@ -95,12 +99,13 @@ def partition_figure(comparisons: Sequence[Comparison]) -> list[Figure]:
 
 def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[WeightPicture]:
     """The first layer of each network on the most even and on the most skewed data."""
-    founding = [c for c in comparisons if c.setting.is_founding] or list(comparisons)
+    leads = leading(comparisons)
+    founding = [c for c in leads if c.setting.is_founding] or leads
     pictures = []
     for comparison in founding[:1] + founding[1:][-1:]:
         for group in filter(None, (comparison.ann, comparison.snn)):
-            run = group.runs[0]
-            images = weight_images(directory, run)
+            run = in_full(directory, group.runs[0])
+            images = weight_images(run)
             if images is None:
                 continue
             drawn = heatmap.heatmap(images)
@@ -111,8 +116,8 @@ def weight_pictures(directory: Path, comparisons: Sequence[Comparison]) -> list[
                 caption = f"Sharpness {number(recorded, 2)}. {caption}"
             if drawn.tiles < drawn.neurons:
                 caption += f" The first {drawn.tiles} of {drawn.neurons} images."
-            title = f"{NETWORKS[group.network]}, {comparison.label} (seed {run.seed})"
-            pictures.append(WeightPicture(f"weights-{_slug(title)}", title, caption, drawn))
+            title = f"{NETWORKS[group.network]}, {group.label} (seed {run.seed})"
+            pictures.append(WeightPicture(f"weights-{slug(title)}", title, caption, drawn))
     return pictures
 
 
@@ -124,17 +129,30 @@ def figure(
     *,
     panel_rem: int,
     shown: int = MOST_PANELS,
+    folds: tuple[str, str] = ("more price table", "more price tables"),
 ) -> Figure:
-    """Draw the panels; the page folds all after the first `shown`."""
+    """Draw the panels; the page folds all after the first `shown`, and says how many of what."""
     columns = min(len(panels), 60 // panel_rem)
-    svg = drawing.to_svg(alt.concat(*(chart for _, chart in panels), columns=columns))
-    drawn = [  # of parts of a whole that was found to be valid
-        Markup(drawing.for_page(drawing.to_svg(chart, validate=False), escape(f"{title}: {label}")))
-        for label, chart in panels[:MOST_PANELS]
+    # The first is made sure to be valid; the others are like it but for their data.
+    drawn = [
+        drawing.to_svg(chart, validate=chart is panels[0][1]) for _, chart in panels[:MOST_PANELS]
     ]
+    whole = alt.concat(*(chart for _, chart in panels), columns=columns)
+    svg = drawing.to_svg(whole, validate=False)
+    on_page = tuple(
+        Markup(drawing.for_page(one, escape(f"{title}: {label}")))
+        for one, (label, _) in zip(drawn, panels, strict=False)
+    )
     if len(drawn) < len(panels):
         caption += f" The first {len(drawn)} of {len(panels)}; all are in figures/{name}.svg."
-    return Figure(name, title, caption, svg, tuple(drawn[:shown]), panel_rem, tuple(drawn[shown:]))
+    folded = on_page[shown:]
+    said = f"{len(folded)} {folds[len(folded) != 1]}"
+    return Figure(name, title, caption, svg, on_page[:shown], panel_rem, folded, said)
+
+
+def slug(title: str) -> str:
+    """A title as part of a file's name."""
+    return re.sub(r"[^a-z0-9.]+", "-", title.lower())[:100].strip("-.")
 
 
 def _accuracy_caption(
@@ -160,7 +178,3 @@ def _is_even(comparison: Comparison) -> bool:
     """Whether every client has every class: the study's IID."""
     counts = comparison.groups[0].runs[0].class_counts
     return comparison.setting.is_founding and all(min(client, default=0) > 0 for client in counts)
-
-
-def _slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", title.lower())[:100].strip("-.")

@@ -19,5 +19,7 @@ PRINTED_MAC_PJ = 3.2
 
 DATASET = "fashion-mnist"
 LAYERS = "784-100-10"
+CODE = "rate"
+READ_OUT = "count"
 ROUNDS = 100
 SAMPLES_PER_ROUND = 20_000

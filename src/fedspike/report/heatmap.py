@@ -1,18 +1,16 @@
 """Weight images as one PNG: a grid with a tile per neuron, purple below zero, green above.
 
 The colours are ColorBrewer's PRGn (Brewer, colorbrewer2.org), told apart by every kind of colour
-vision and not in use for ANN and SNN. A PNG with a palette is so little that the standard library
-writes it (W3C, "Portable Network Graphics", third edition, section 5 and 11).
+vision and not in use for ANN and SNN.
 """
 
-import base64
 import math
-import struct
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
+
+from fedspike.report import png
 
 MOST_TILES = 100
 GAP_PIXELS = 1
@@ -38,7 +36,7 @@ class Heatmap:
     @property
     def data_uri(self) -> str:
         """The picture as an address that needs no file."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+        return png.data_uri(self.png)
 
 
 def heatmap(images: Float[np.ndarray, "neuron height width"]) -> Heatmap:
@@ -52,7 +50,8 @@ def heatmap(images: Float[np.ndarray, "neuron height width"]) -> Heatmap:
     indices = np.round(np.clip(shown / limit, -1, 1) * 127 + 127).astype(np.uint8)
     pixels = _grid(indices)
     height, width = pixels.shape
-    return Heatmap(_png(pixels), width, height, limit, len(shown), len(images))
+    drawn = png.in_colours(pixels, _palette(), clear=GAP_INDEX)
+    return Heatmap(drawn, width, height, limit, len(shown), len(images))
 
 
 def _grid(tiles: UInt8[np.ndarray, "tile height width"]) -> UInt8[np.ndarray, "row column"]:
@@ -64,29 +63,6 @@ def _grid(tiles: UInt8[np.ndarray, "tile height width"]) -> UInt8[np.ndarray, "r
     framed[:count, :height, :width] = tiles
     by_row = framed.reshape(rows, columns, *framed.shape[1:]).swapaxes(1, 2)
     return by_row.reshape(rows * framed.shape[1], -1)[:-GAP_PIXELS, :-GAP_PIXELS]
-
-
-def _png(indices: UInt8[np.ndarray, "row column"]) -> bytes:
-    """A picture of palette indices as a PNG file."""
-    height, width = indices.shape
-    # Every row of pixels begins with the number of its filter, 0: none.
-    rows = np.pad(indices, ((0, 0), (1, 0))).tobytes()
-    opaque_but_gap = b"\xff" * GAP_INDEX + b"\x00"
-    return b"".join(
-        [
-            b"\x89PNG\r\n\x1a\n",
-            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-            _chunk(b"PLTE", _palette()),
-            _chunk(b"tRNS", opaque_but_gap),
-            _chunk(b"IDAT", zlib.compress(rows, 9)),
-            _chunk(b"IEND", b""),
-        ]
-    )
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
 def _palette() -> bytes:

@@ -15,6 +15,7 @@ from fedspike.report import (
     energy_tables,
     founding_study,
     provenance_tables,
+    spiking_tables,
     study_tables,
     tables,
     verdict,
@@ -29,7 +30,9 @@ from fedspike.report.figures import (
     partition_figure,
     weight_pictures,
 )
+from fedspike.report.raster import Raster, rasters
 from fedspike.report.repricing import Repriced, reprice
+from fedspike.report.spiking_figures import pareto_figure, rates_figure
 from fedspike.report.summary import Experiment, read
 from fedspike.report.tables import Table
 
@@ -48,6 +51,7 @@ class Report:
     tables: dict[str, Table]
     figures: dict[str, Figure]
     weights: list[WeightPicture]
+    rasters: list[Raster]
     priced: Priced | None = None  # older runs have no bills
 
 
@@ -89,6 +93,10 @@ def gather(directory: Path) -> Report:
     priced = bills.priced(found)
     repriced = reprice(priced) if priced else None
     made += _energy_tables(experiment, found, priced, repriced)
+    first = priced.profile if priced else bills.SHOWN_FIRST
+    figures += [*pareto_figure(found, first), *rates_figure(found)]
+    if any(c.variant for c in found):
+        made.append(spiking_tables.variants_table(found, first))
     if priced:
         figures += energy_figures(priced, repriced)
     return Report(
@@ -98,6 +106,7 @@ def gather(directory: Path) -> Report:
         {table.name: table for table in made},
         {figure.name: figure for figure in figures},
         weight_pictures(directory, found),
+        rasters(directory, experiment.runs),
         priced,
     )
 
@@ -153,6 +162,7 @@ def render(report: Report) -> str:
         printed_mac_pj=founding_study.PRINTED_MAC_PJ,
         light=drawing.LIGHT,
         dark=drawing.DARK,
+        ink={role: f"var(--{role})" for role in drawing.LIGHT},
     )
 
 
@@ -173,9 +183,10 @@ def _files(report: Report) -> Iterator[tuple[str, bytes]]:
         yield f"tables/{table.stem}.csv", tables.to_csv(table).encode("utf-8")
         yield f"tables/{table.stem}.md", tables.to_markdown(table).encode("utf-8")
         yield f"tables/{table.stem}.tex", tables.to_latex(table).encode("utf-8")
-    weights = _environment().get_template("weights.svg")
     drawn = [(figure.name, figure.svg) for figure in report.figures.values()]
-    drawn += [(p.name, weights.render(picture=p, ink=drawing.LIGHT)) for p in report.weights]
+    for template, pictures in (("weights.svg", report.weights), ("raster.svg", report.rasters)):
+        picture_of = _environment().get_template(template)
+        drawn += [(p.name, picture_of.render(picture=p, ink=drawing.LIGHT)) for p in pictures]
     for name, svg in drawn:
         yield f"figures/{name}.svg", svg.encode("utf-8")
         yield f"figures/{name}.pdf", drawing.to_pdf(svg)

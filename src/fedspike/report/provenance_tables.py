@@ -6,7 +6,7 @@ from fedspike.energy.bill import LEVELS
 from fedspike.energy.profiles import Access, Memory, Price, Profile, Radio, radios, shipped
 from fedspike.estimate import Estimate, estimate
 from fedspike.report.bills import Priced
-from fedspike.report.comparison import Comparison
+from fedspike.report.comparison import Comparison, groups_of
 from fedspike.report.study_tables import NETWORKS
 from fedspike.report.summary import Interval, NeuroBench, Run
 from fedspike.report.tables import Cell, Column, Table
@@ -39,12 +39,11 @@ def neurobench_table(comparisons: Sequence[Comparison]) -> Table:
         ),
         tuple(
             (
-                comparison.label,
+                group.label,
                 NETWORKS[group.network],
                 *(_known([of(one) for one in found]) for _, of in columns),
             )
-            for comparison in comparisons
-            for group in comparison.groups
+            for group in groups_of(comparisons)
             if (found := [run.neurobench for run in group.runs if run.neurobench])
         ),
         (

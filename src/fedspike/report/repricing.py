@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fedspike.energy import sensitivity as energy_sensitivity
 from fedspike.energy.bill import Level, bill
 from fedspike.energy.profiles import shipped
-from fedspike.energy.recorded import Recorded, Standing, recorded, standings
+from fedspike.energy.recorded import Recorded, Spiking, Standing, recorded, standings
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.errors import InputError
 from fedspike.report.bills import BASELINES, Priced, nominal_mj
@@ -76,6 +76,7 @@ def of_run(run: Run) -> Recorded | None:
             steps=run.activity.steps,
             events_out=run.activity.events_out,
             time_steps=run.time_steps,
+            spiking=Spiking.of(run.config),
             optimiser=optimiser,
             models=round(sent / (BYTES_PER_PARAMETER * max(1, run.parameters))),
         )

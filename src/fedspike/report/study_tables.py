@@ -8,8 +8,11 @@ from fedspike.report import founding_study
 from fedspike.report.comparison import (
     Comparison,
     Group,
+    Setting,
+    configured,
     energy_ratio_percent,
     gap_points,
+    groups_of,
 )
 from fedspike.report.summary import Dataset, Run
 from fedspike.report.tables import Cell, Column, Table
@@ -32,6 +35,16 @@ def deviations(dataset: Dataset | None, runs: Sequence[Run]) -> list[str]:
         ("rounds", lambda run: len(run.accuracy), founding_study.ROUNDS),
         ("samples a round", lambda run: run.samples_per_round, founding_study.SAMPLES_PER_ROUND),
         ("neurons", lambda run: "-".join(map(str, run.layers)), founding_study.LAYERS),
+        (
+            "code",
+            lambda run: configured(run).get("code.kind", founding_study.CODE),
+            founding_study.CODE,
+        ),
+        (
+            "read-out",
+            lambda run: configured(run).get("snn.read_out", founding_study.READ_OUT),
+            founding_study.READ_OUT,
+        ),
     ]
     for what, of, theirs in expected:
         ours = dict.fromkeys(of(run) for run in runs if of(run) != theirs)
@@ -74,7 +87,7 @@ def accuracy_table(comparisons: Sequence[Comparison], protocol: Sequence[str]) -
     rows = []
     for comparison in comparisons:
         row: list[Cell] = [comparison.label]
-        printed = [printed_accuracy(network, comparison) for network in TWINS]
+        printed = [printed_accuracy(network, comparison.setting) for network in TWINS]
         for group, theirs in zip((comparison.ann, comparison.snn), printed, strict=True):
             row += _accuracy_cells(group, theirs, compared=not protocol)
         row.append(comparison.paired(gap_points))
@@ -107,20 +120,19 @@ def operations_table(comparisons: Sequence[Comparison]) -> Table:
     multiply = ("multiply-accumulate", "mac")
     kinds = {"ann": multiply, "snn": ("accumulate", "ac"), "qann": multiply}
     rows: list[tuple[Cell, ...]] = []
-    for comparison in comparisons:
-        for group in comparison.groups:
-            name, kind = kinds[group.network]
-            rows.append(
-                (
-                    comparison.label,
-                    NETWORKS[group.network],
-                    name,
-                    group.estimate(lambda run: run.forward_operations_per_sample),
-                    prices[kind],
-                    group.runs[0].samples_per_round,
-                    group.estimate(lambda run: run.study_energy_mj_per_round),
-                )
+    for group in groups_of(comparisons):
+        name, kind = kinds[group.network]
+        rows.append(
+            (
+                group.label,
+                NETWORKS[group.network],
+                name,
+                group.estimate(lambda run: run.forward_operations_per_sample),
+                prices[kind],
+                group.runs[0].samples_per_round,
+                group.estimate(lambda run: run.study_energy_mj_per_round),
             )
+        )
     return Table(
         2,
         "operations",
@@ -322,11 +334,11 @@ def _accuracy_cells(group: Group | None, printed: int | None, *, compared: bool)
     return [last, mean, printed, last.mean - printed if compared and printed is not None else None]
 
 
-def printed_accuracy(network: str, comparison: Comparison) -> int | None:
+def printed_accuracy(network: str, setting: Setting) -> int | None:
     """The study's final accuracy in percent, where it has this setting and prints one."""
-    if not comparison.setting.is_founding:
+    if not setting.is_founding:
         return None
-    classes = comparison.setting.classes_per_client or 0
+    classes = setting.classes_per_client or 0
     return founding_study.PRINTED_ACCURACY_PERCENT.get(network, {}).get(classes)
 
 

@@ -3,12 +3,13 @@
 Only the fields that the report shows are named here; a summary may hold more.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 from msgspec import Meta, Struct
 
 from fedspike.errors import InputError
@@ -17,6 +18,7 @@ T = TypeVar("T")
 SCHEMA = 1
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
+Size = Annotated[int, Meta(ge=1)]
 ClassCounts = Annotated[list[Count], Meta(min_length=1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 # A name becomes a folder, so it must not be able to leave its parent.
@@ -36,9 +38,25 @@ class Dataset(Struct, frozen=True, kw_only=True):
 class HiddenWeights(Struct, frozen=True, kw_only=True):
     """The first layer's weights, one image per neuron, in 8-bit integers times a scale."""
 
-    shape: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=2)]
+    shape: Annotated[list[Size], Meta(min_length=2)]
     scale: Annotated[float, Meta(gt=0, lt=1e30)]
     int8_base64: bytes
+
+
+class Raster(Struct, frozen=True, kw_only=True):
+    """The spikes of one image under a run's code, a bit for each time step and each pixel in turn."""
+
+    shape: tuple[Size, Size]
+    time_steps: Size
+    image_base64: bytes
+    spikes_base64: bytes
+
+
+class RateLimit(Struct, frozen=True, kw_only=True):
+    """The firing rate below, or above, which a layer is ill, and what usually helps."""
+
+    rate: Fraction
+    usual_fix: str
 
 
 class Energy(Struct, frozen=True, kw_only=True):
@@ -144,6 +162,10 @@ class Run(Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     weights: dict[str, float | None]
     hidden_weights: HiddenWeights | None = None
+    raster: Raster | None = None
+    firing_rates: dict[str, list[Fraction]] = msgspec.field(default_factory=dict)
+    ill_layers: dict[str, dict[str, Count]] = msgspec.field(default_factory=dict)
+    rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
     activity: Activity | None = None
     bill: Bills | None = None
     bill_skip_zeros: Bills | None = None
@@ -210,28 +232,53 @@ def read(directory: Path) -> Experiment:
     return msgspec.structs.replace(found, missing=tuple(dict.fromkeys(unfinished)))
 
 
-def weight_images(directory: Path, run: Run) -> Float[np.ndarray, "image height width"] | None:
-    """The first layer's weights as images, read from the run's own summary; None if it has none.
+def in_full(directory: Path, run: Run) -> Run:
+    """The run with its images, which only its own summary has; as it is where that is not there."""
+    path = directory / run.name / "summary.json"
+    if run.hidden_weights is not None or run.raster is not None or not path.exists():
+        return run
+    return _decode(path, _text(path), Run)
+
+
+def weight_images(run: Run) -> Float[np.ndarray, "image height width"] | None:
+    """The first layer's weights as images; None if the run has none.
 
     Neurons without an image shape become images one pixel high; channels become separate images.
     """
+    if run.hidden_weights is None:
+        return None
     hidden = run.hidden_weights
-    path = directory / run.name / "summary.json"
-    if hidden is None:
-        if not path.exists():
-            return None
-        hidden = _decode(path, _text(path), Run).hidden_weights
-        if hidden is None:
-            return None
-    values = np.frombuffer(hidden.int8_base64, dtype=np.int8)
-    if values.size != np.prod(hidden.shape, dtype=object):
-        raise InputError(
-            f"{path}: hidden_weights holds {values.size} numbers",
-            expected=" x ".join(map(str, hidden.shape)) + ", its shape",
-            fix="start the experiment's command again: it writes the summary anew",
-        )
+    values = _filling(run, "hidden_weights", hidden.int8_base64, np.dtype(np.int8), hidden.shape)
     height, width = (1, *hidden.shape[1:])[-2:]
     return values.reshape(-1, height, width) * hidden.scale
+
+
+def raster_of(
+    run: Run,
+) -> tuple[UInt8[np.ndarray, "height width"], Bool[np.ndarray, "time pixel"]] | None:
+    """An image, from 0 to 255, and its spikes; None if the run has none."""
+    if run.raster is None:
+        return None
+    raster, byte = run.raster, np.dtype(np.uint8)
+    image = _filling(run, "raster", raster.image_base64, byte, raster.shape)
+    size = raster.time_steps * image.size
+    packed = _filling(run, "raster", raster.spikes_base64, byte, [-(-size // 8)])
+    spikes = np.unpackbits(packed, count=size).reshape(raster.time_steps, image.size)
+    return image, spikes.astype(bool)
+
+
+def _filling(
+    run: Run, field: str, content: bytes, kind: np.dtype[Any], shape: Sequence[int]
+) -> np.ndarray:
+    """The numbers of a field, as many as its shape says."""
+    values = np.frombuffer(content, dtype=kind)
+    if values.size != np.prod(shape, dtype=object):
+        raise InputError(
+            f"run {run.name}: {field} holds {values.size} numbers",
+            expected=" x ".join(map(str, shape)) + ", its shape",
+            fix="start the experiment's command again: it writes the summary anew",
+        )
+    return values.reshape(shape)
 
 
 def _unfinished(directory: Path) -> list[str]:

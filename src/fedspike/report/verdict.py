@@ -9,8 +9,13 @@ from fedspike.report import bills
 from fedspike.report.bills import Priced
 from fedspike.report.comparison import (
     Comparison,
+    Group,
+    Setting,
+    by_setting,
     energy_ratio_percent,
     gap_points,
+    groups_of,
+    leading,
 )
 from fedspike.report.study_tables import (
     NETWORKS,
@@ -44,12 +49,15 @@ def headline(
         return "Nothing to compare: no setting has a finished run of both networks with one seed."
     first, last = both[0], both[-1]
     standing = _standing(first, _chance_points(experiment, first))
-    sentence = f"With {_where(first)} the spiking network {standing}"
+    sentence = f"With {_where(first.setting)} {_who(first, comparisons)} {standing}"
     if last is not first:
         standing = _standing(last, _chance_points(experiment, last))
-        sentence += f"; with {_where(last)} it {standing}"
+        same = last.variant == first.variant
+        who = "it" if same else f"the most accurate ({last.variant})"
+        sentence += f"; with {_where(last.setting)} {who} {standing}"
     if priced:
-        return f"{sentence}. {bills.headline(priced)}"
+        who = "It" if last.variant == first.variant else "The first of these"
+        return f"{sentence}. {bills.headline(priced, who)}"
     return f"{sentence}. Its forward pass is modelled at {_energy(both)} of the ANN’s energy."
 
 
@@ -58,10 +66,11 @@ def findings(
 ) -> Iterator[str]:
     """The sentences below the headline."""
     both = _of_both(comparisons)
+    yield from _spread(both, comparisons)
     if len(both) > 2:
         gaps = [f"{_points(c)} ({c.label})" for c in both]
         yield f"SNN minus ANN, in percentage points: {', '.join(gaps)}."
-    if both:
+    if both and not both[0].variant:
         mean_mj = {
             name: _span([_mean(c, name, lambda r: r.study_energy_mj_per_round) for c in both], 4)
             for name in TWINS
@@ -72,11 +81,8 @@ def findings(
         )
     if len(both) > 1:
         yield from _blur(both[0], both[-1])
-    printed = [
-        c
-        for c in comparisons
-        if any(printed_accuracy(group.network, c) is not None for group in c.groups)
-    ]
+    groups = groups_of(comparisons)
+    printed = [g for g in groups if printed_accuracy(g.network, g.setting) is not None]
     if printed and protocol:
         yield (
             "These runs do not follow the founding study’s protocol "
@@ -84,7 +90,8 @@ def findings(
         )
     elif printed:
         yield _beside_the_study(printed)
-    yield interval_note([group for c in comparisons for group in c.groups])
+    yield from _ill(experiment.runs)
+    yield interval_note(groups)
     if both and experiment.dataset:
         chance = max(_chance_points(experiment, c) for c in both)
         yield (
@@ -109,6 +116,11 @@ def limits(
             "the literature; nothing was measured."
         )
         yield from _founding_rule_limits(experiment, comparisons)
+    if any(one.variant for one in comparisons):
+        yield (
+            "How accurate the best network would be on other images: it was chosen by the very test "
+            "accuracy that it is shown with, so of many equally good ones it is the luckiest."
+        )
     shapes = " and ".join(dict.fromkeys("-".join(map(str, run.layers)) for run in experiment.runs))
     data = experiment.dataset.name if experiment.dataset else "this data set"
     yield f"Anything about other tasks or larger networks: this is {data} with {shapes} neurons."
@@ -142,8 +154,8 @@ def _blur(even: Comparison, skewed: Comparison) -> Iterator[str]:
             parts.append(f"from {number(before.mean, 2)} to {number(after.mean, 2)} ({name})")
     if parts:
         yield (
-            f"From {_where(even)} to {_where(skewed)} the sharpness of the weight images goes "
-            f"{' and '.join(parts)}; white noise is 1."
+            f"From {_where(even.setting)} to {_where(skewed.setting)} the sharpness of the weight "
+            f"images goes {' and '.join(parts)}; white noise is 1."
         )
 
 
@@ -164,38 +176,84 @@ def _break_even(both: Sequence[Comparison]) -> str:
     )
 
 
-def _beside_the_study(printed: Sequence[Comparison]) -> str:
+def _beside_the_study(printed: Sequence[Group]) -> str:
     differences = [
-        (100 * _mean(c, group.network, lambda r: r.final_accuracy) - theirs, c, group.network)
-        for c in printed
-        for group in c.groups
-        if (theirs := printed_accuracy(group.network, c)) is not None
+        (group.accuracy.mean - theirs, group)
+        for group in printed
+        if (theirs := printed_accuracy(group.network, group.setting)) is not None
     ]
-    least, where, network = min(differences, key=lambda difference: difference[0])
-    reached = sum(difference >= 0 for difference, *_ in differences)
+    least, furthest = min(differences, key=lambda difference: difference[0])
+    reached = sum(difference >= 0 for difference, _ in differences)
     sentence = (
         f"Of the {len(differences)} accuracies here that the founding study prints too, "
         f"{reached} reach or exceed its figure"
     )
     if least >= 0:
         return f"{sentence}."
+    variant = f" ({furthest.variant})" if furthest.variant else ""
     return (
-        f"{sentence}; the furthest below is the {NETWORKS[network]} with {_where(where)}, "
-        f"by {number(-least, 1)} points."
+        f"{sentence}; the furthest below is the {NETWORKS[furthest.network]}{variant} with "
+        f"{_where(furthest.setting)}, by {number(-least, 1)} points."
     )
 
 
+def _spread(leads: Sequence[Comparison], comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """How far apart the spiking networks of each setting are."""
+    settings = by_setting(comparisons)
+    spans = []
+    for lead in leads:
+        means = [c.snn.accuracy.mean for c in settings[lead.setting] if c.snn]
+        if len(means) > 1:
+            spans.append(f"{_span(means, 1)} % with {_where(lead.setting)} ({len(means)} of them)")
+    if spans:
+        yield f"The spiking networks reach {', '.join(spans)}; Table S1 has what each costs."
+
+
+def _ill(runs: Sequence[Run]) -> Iterator[str]:
+    """The layers that were dead or saturated, and what usually helps."""
+    spiking = [run for run in runs if run.firing_rates]
+    for state in ("dead", "saturated"):
+        found = [
+            (rounds, run, layer)
+            for run in spiking
+            for layer, states in run.ill_layers.items()
+            if (rounds := states.get(state, 0))
+        ]
+        if not found:
+            continue
+        rounds, worst, layer = max(found, key=lambda one: one[0])
+        number_of_runs = len({run.name for _, run, _ in found})
+        sentence = (
+            f"A layer was {state} in {number_of_runs} of {len(spiking)} spiking runs, above all "
+            f"“{layer}” of {worst.name}, in {rounds} of {len(worst.accuracy)} rounds."
+        )
+        fix = worst.rate_limits.get(state)
+        yield f"{sentence} Usual fix: {fix.usual_fix}." if fix else sentence
+
+
+def _who(comparison: Comparison, comparisons: Sequence[Comparison]) -> str:
+    """The spiking network inside a sentence: of several the best."""
+    if not comparison.variant:
+        return "the spiking network"
+    count = len(by_setting(comparisons)[comparison.setting])
+    return f"the most accurate of {count} spiking networks ({comparison.variant})"
+
+
 def _of_both(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons that say something: the founding study's settings, else whatever there is."""
-    both = [c for c in comparisons if c.paired(gap_points) is not None]
+    """The comparisons that say something: the founding study's settings, else whatever there is.
+
+    Of a setting with several spiking networks the most accurate.
+    """
+    both = leading([c for c in comparisons if c.paired(gap_points) is not None])
     return [c for c in both if c.setting.is_founding] or both
 
 
-def _where(comparison: Comparison) -> str:
+def _where(setting: Setting) -> str:
     """The setting inside a sentence."""
-    if comparison.setting.classes_per_client is None or comparison.label.startswith("IID"):
-        return f"“{comparison.label}” data"
-    return comparison.label.replace("classes", "classes per client", 1)
+    label = setting.label
+    if setting.classes_per_client is None or label.startswith("IID"):
+        return f"“{label}” data"
+    return label.replace("classes", "classes per client", 1)
 
 
 def _chance_points(experiment: Experiment, comparison: Comparison) -> float:

@@ -1,0 +1,59 @@
+"""Whether the spiking layers of a run still tell anything: dead and saturated layers.
+
+A firing rate is the share of a layer's neurons that spike at a time step, on average over the samples that a
+round trained on. A layer that hardly ever fires passes nothing on and, through the surrogate's tail, hardly
+learns; one that nearly always fires does not tell its inputs apart. The limits are ours: on the presets'
+networks that learn, rates lie between 0.01 and 0.5.
+"""
+
+from collections.abc import Mapping, Sequence
+
+DEAD, SATURATED = 0.001, 0.9
+
+CURES = {
+    "dead": "lower snn.threshold or raise snn.beta, so that inputs add up; give more time steps or a code "
+    "with more spikes; read the membrane (snn.read_out) instead of counts",
+    "saturated": 'raise snn.threshold or lower snn.beta; use reset = "subtract"; lower the learning rate',
+}
+# layer ill or not: what the report needs to know of it, which reads summaries alone
+LIMITS = {
+    state: {"rate": rate, "usual_fix": CURES[state]}
+    for state, rate in (("dead", DEAD), ("saturated", SATURATED))
+}
+
+
+def state(rate: float) -> str | None:
+    """What is wrong with a layer of this firing rate, if anything.
+
+    >>> state(0.0002), state(0.12), state(0.95)
+    ('dead', None, 'saturated')
+    """
+    if rate < DEAD:
+        return "dead"
+    return "saturated" if rate > SATURATED else None
+
+
+def complaint(layer: str, rate: float) -> str | None:
+    """A sentence for whoever watches, with the usual cures.
+
+    >>> complaint("hidden", 0.12) is None
+    True
+    """
+    wrong = state(rate)
+    if wrong is None:
+        return None
+    return f"layer {layer} is {wrong}: {rate:.2%} of its neurons spike at a step. Usual fix: {CURES[wrong]}"
+
+
+def ill(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, int]]:
+    """layer -> state -> rounds in which it was so, from the rates of all rounds.
+
+    >>> ill({"hidden": [0.0, 0.2, 0.3], "output": [0.1, 0.1, 0.2]})
+    {'hidden': {'dead': 1}}
+    """
+    found: dict[str, dict[str, int]] = {}
+    for layer, by_round in rates.items():
+        for wrong in filter(None, map(state, by_round)):
+            rounds = found.setdefault(layer, {})
+            rounds[wrong] = rounds.get(wrong, 0) + 1
+    return found

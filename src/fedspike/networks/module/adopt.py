@@ -1,0 +1,163 @@
+"""A copy of somebody's module that can be run for many clients, free of snnTorch's traps.
+
+All its tensors are handed in with each call: the learned ones are the clients', the others stay as they came
+with the module, and snnTorch's membranes begin at rest. So what one call leaves behind, the next never sees.
+"""
+
+import copy
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from fedspike.errors import InputError
+from fedspike.networks.architecture import Parameters
+from fedspike.networks.module.watch import layer_of
+
+
+@dataclass(frozen=True, eq=False)
+class Adopted:
+    """The copy and its tensors by name.
+
+    `learned` are the parameters that require a gradient, `frozen` the names of the others. `kept` are those
+    and the buffers; `resting` are the names of snnTorch's membranes, empty before a batch's first step.
+    """
+
+    module: nn.Module
+    learned: Parameters
+    frozen: tuple[str, ...]
+    kept: Parameters
+    resting: tuple[str, ...]
+
+    def tensors(self, learned: Parameters) -> Parameters:
+        """All that the module is run with, of one client, in the type and place of what it has learned."""
+        like = next(iter(learned.values()))
+        kept = {
+            name: tensor.to(like.device, like.dtype if tensor.is_floating_point() else None)
+            for name, tensor in self.kept.items()
+        }
+        return kept | {name: like.new_zeros(0) for name in self.resting} | learned
+
+
+def adopted(module: nn.Module) -> Adopted:
+    """Copy a module, in the mode that it is in, training or evaluation.
+
+    Raises InputError where it cannot be copied, has nothing to learn, or has a layer, which is named, that
+    makes scores depend on chance or on the company in a batch.
+    """
+    _refuse(module)
+    try:
+        # Membranes hang on the pass that they are of, and such tensors refuse to be copied.
+        cut = {id(buffer): buffer.detach().clone() for buffer in module.buffers()}
+        own = copy.deepcopy(module, memo=cut).cpu()
+    except RuntimeError as error:
+        raise InputError(
+            f"a {type(module).__name__} that cannot be copied ({error})",
+            expected="a module whose tensors are parameters and buffers",
+            fix="pass it before it is run for the first time",
+        ) from error
+    neurons = _snntorch_neurons(own)
+    for neuron in neurons.values():
+        if not (neuron.surrogate_disable or isinstance(neuron.spike_grad, nn.Module)):
+            neuron.spike_grad = partial(_fire, function=neuron.spike_grad)
+    parameters = dict(own.named_parameters())
+    learned = {name: p for name, p in parameters.items() if p.requires_grad}
+    if not learned:
+        raise InputError(
+            f"a {type(module).__name__} without a parameter that requires a gradient",
+            expected="something to learn",
+            fix="module.requires_grad_()",
+        )
+    resting = {
+        f"{name}.{state}".lstrip(".")
+        for name, neuron in neurons.items()
+        for state in neuron._non_persistent_buffers_set
+    }
+    tensors = {n: t.detach() for n, t in (parameters | dict(own.named_buffers())).items()}
+    return Adopted(
+        own,
+        learned={name: tensors[name] for name in learned},
+        frozen=tuple(parameters.keys() - learned.keys()),
+        kept={n: t for n, t in tensors.items() if n not in learned and n not in resting},
+        resting=tuple(sorted(resting)),
+    )
+
+
+def without_rule(own: Adopted) -> dict[str, str]:
+    """The layers that can be seen to have no rule in the energy bill before they are run, and why."""
+    neurons = _snntorch_neurons(own.module).items()
+    others = {n: type(neuron).__name__ for n, neuron in neurons if not _is_leaky(neuron)}
+    return {layer_of(name): "a parameter that is frozen" for name in own.frozen} | others
+
+
+def _is_leaky(neuron: nn.Module) -> bool:
+    """Whether it is the LIF neuron that the bill has; its relatives may have more state, or synapses."""
+    return type(neuron) is sys.modules["snntorch"].Leaky
+
+
+def _refuse(module: nn.Module) -> None:
+    for name, layer in module.named_modules():
+        what = f"layer {name or 'module'} of the module, a {type(layer).__name__}"
+        if isinstance(layer, _DropoutNd) and layer.training and layer.p > 0:
+            raise InputError(
+                f"{what} that draws random numbers",
+                expected="scores that depend on nothing but the input and the parameters",
+                fix=f"module.eval() before you pass it, or p = 0 in {name or 'it'}",
+            )
+        if isinstance(layer, _BatchNorm) and (layer.training or layer.running_mean is None):
+            raise InputError(
+                f"{what} that takes its statistics from the batch",
+                expected="scores of a sample that do not depend on the others in its batch; buffers, here "
+                "running means and variances, are not learned and stay as they came",
+                fix="GroupNorm; or module.eval() before you pass it, which keeps the statistics as they are",
+            )
+
+
+def _snntorch_neurons(module: nn.Module) -> dict[str, Any]:
+    snntorch = sys.modules.get("snntorch")  # who has made one of its neurons has imported it
+    if snntorch is None:
+        return {}
+    parts = module.named_modules()
+    return {name: part for name, part in parts if isinstance(part, snntorch.SpikingNeuron)}
+
+
+def _fire(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    return _Fire.apply(x, function)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Fire(torch.autograd.Function):
+    """snnTorch's spike function of every single number, in the type of that number, and for vmap.
+
+    There it refuses vmap, and answers in float32 whatever it is given.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        return function(x).to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        del output
+        x, ctx.function = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(ctx.function(x).sum(), x)
+        return slope * gradients[0], None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int, None], x: Tensor, function: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, int]:
+        del info
+        return _fire(x, function), in_dims[0]

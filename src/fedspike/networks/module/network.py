@@ -1,0 +1,293 @@
+"""Your own torch module as a network, plain torch or snnTorch, trained federatedly like the twins.
+
+    module(pixels)               without a code: values, the scores
+    module(spikes)               with a code: what came out at every time step, for the read-out
+    module(spikes[t])            `stepped`: the same, one time step after the other
+    module(spikes[t], state)     `stepped`, if forward has a second argument: returns (what came out, state)
+
+Samples come in the shape that the module is written for: [batch, *shape], and [time, batch, *shape] with all
+time steps. The first state is None. In the place of what came out a module may return the pair that is usual
+in snnTorch, spikes and membranes; the read-out takes the one that it reads.
+
+The module is copied and stays as it is. Its parameters are what is learned, from the values on that they have
+there, and nothing else goes over the wire. Buffers and frozen parameters are the same for everybody and never
+change; membranes of snnTorch's neurons begin every batch at rest. The module is trained and tested in the
+mode that it is passed in.
+
+All clients are run at once by `torch.vmap`. A module that it refuses, for example because of `.item()` or of
+an `if` that looks at a tensor, is run for one client after the other, and the log says so once. The two
+differ in the order of sums.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fedspike.encoding import Address, Code
+from fedspike.energy import counts
+from fedspike.energy.layers import Convolution, Layer, Pool, Synapses
+from fedspike.energy.neurons import LIF, Neurons
+from fedspike.errors import InputError
+from fedspike.networks.architecture import Parameters
+from fedspike.networks.batch import Batch, Forward
+from fedspike.networks.code_names import CODE_NAMES
+from fedspike.networks.module.adopt import adopted
+from fedspike.networks.module.call import Call, Passed
+from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
+from fedspike.randomness import stream
+from fedspike.readouts import ReadOut, SpikeCount
+
+
+@dataclass(frozen=True)
+class ModuleArchitecture:
+    """The layers that were found in a module; what others ask of an `Architecture`, this has too."""
+
+    described: dict[str, Layer]
+    layers: tuple[int, int]  # numbers of a sample, classes
+    parameters: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers that have weights, in the order in which they are run."""
+        return tuple(self.sizes)
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of every layer that has weights."""
+        found = {name: x for name, x in self.described.items() if isinstance(x, Synapses)}
+        return {name: (layer.inputs, layer.outputs) for name, layer in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleNetwork:
+    """A module that takes samples of `shape`, a number per pixel, and tells `classes` apart.
+
+    With a `code` it is spiking, and `read_out` makes the scores of what comes out. `not_counted` names layers
+    that are trained although there is no rule for their operations, so that no bill has them.
+
+    Raises InputError where the module does not fit this description, is no function of its input and its
+    parameters alone, or has a layer without a rule, which is named.
+
+    >>> module = nn.Sequential(nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10))
+    >>> ModuleNetwork(module, shape=(784,), classes=10).architecture.sizes
+    {'0': (784, 20), '2': (20, 10)}
+    """
+
+    module: nn.Module
+    shape: tuple[int, ...]
+    classes: int
+    code: Code | None = None
+    read_out: ReadOut = field(default_factory=SpikeCount)
+    stepped: bool = False
+    not_counted: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        stepless = self.stepped and self.code is None
+        if stepless or min(*self.shape, self.classes, len(self.shape)) < 1:
+            raise InputError(
+                f"shape = {self.shape}, classes = {self.classes}, stepped = {self.stepped}, "
+                f"code = {self.code}",
+                expected="the shape of one sample, classes, and a code if there are time steps",
+                fix="shape = (784,) is a flat image, shape = (1, 28, 28) one with its channel",
+            )
+        _ = self.trial  # copied before anybody changes it; what is wrong with it shows now
+        if not self.not_counted:
+            self.billed()
+
+    @cached_property
+    def call(self) -> Call:
+        """The module's copy, and how it is called."""
+        membranes = self._timed and not self.read_out.spiking
+        own = adopted(self.module)
+        return Call(own, self._timed, self.stepped, int(membranes), self.not_counted)
+
+    @cached_property
+    def trial(self) -> Trial:
+        """What was found out about the module by running it."""
+        like = next(iter(self.call.own.learned.values()))
+        shape = (CLIENTS, SAMPLES, math.prod(self.shape))
+        pixels = torch.from_numpy(stream(0, "module trial").random(shape))
+        address = Address(0, "module trial", 0, tuple(range(CLIENTS)), (0,) * CLIENTS)
+        flow = self._flow(pixels.to(like), address)
+        return tried(
+            self.call,
+            flow.reshape(*flow.shape[:-1], *self.shape),
+            self.classes,
+            spikes=self._timed and self.read_out.spiking,
+            still=self._still,
+        )
+
+    @property
+    def architecture(self) -> ModuleArchitecture:
+        """The layers that are counted."""
+        learned = sum(weight.numel() for weight in self.call.own.learned.values())
+        ends = (math.prod(self.shape), self.classes)
+        return ModuleArchitecture(self.trial.layers, ends, learned)
+
+    @property
+    def described(self) -> dict[str, Layer]:
+        """The layers that are counted, in the order in which they are run."""
+        return self.trial.layers
+
+    @cached_property
+    def spiked(self) -> list[str]:
+        """Those that spikes enter: not the first under the direct code, and none behind an average."""
+        layers = list(self.described.items())
+        averaged = {
+            name
+            for (_, before), (name, _) in pairwise(layers)
+            if isinstance(before, Pool) and before.kind == "average"
+        }
+        there = layers[int(self._still) :] if self._timed else []
+        return [name for name, _ in there if name not in averaged]
+
+    def init(self, generator: np.random.Generator) -> Parameters:
+        """The values that the parameters had in the module, float32: nothing is drawn."""
+        del generator
+        return {
+            name: weight.float().clone(memory_format=torch.contiguous_format)
+            for name, weight in self.call.own.learned.items()
+        }
+
+    def takes(self, pixels: int) -> bool:
+        """Whether samples of so many numbers fit: of `shape` or, where they move, T frames of it."""
+        inputs, code = math.prod(self.shape), self.code
+        if code is not None and code.moving and pixels == inputs * code.time_steps:
+            return True
+        return pixels == inputs
+
+    def bytes_per_sample(self, device: str) -> int:
+        """Memory of a training step, about: all results of the module, and their gradients."""
+        del device
+        return 2 * self.trial.bytes_per_sample
+
+    def billed(
+        self, optimiser: Literal["sgd", "adam"] = "adam", neurons: Neurons = LIF
+    ) -> counts.Network:
+        """The module as `energy.counts.count` takes it: a chain of layers, if spiking of these neurons.
+
+        As everywhere, the first product under the direct code is made once per sample, and kept.
+
+        Raises InputError where the layers are no such chain, or not all are counted.
+        """
+        if self.not_counted:
+            raise InputError(
+                f"a bill for a module of which {', '.join(self.not_counted)} is not counted",
+                expected="a rule for every layer",
+                fix="compare its accuracy only, or build it of layers that have rules",
+            )
+        try:
+            return counts.Network(
+                self.trial.layers,
+                time_steps=None if self.code is None else self.code.time_steps,
+                code="rate" if self.code is None else CODE_NAMES[type(self.code)],
+                optimiser=optimiser,
+                current_cached=self._still,
+                readout="membrane" if self._timed and not self.read_out.spiking else "spikes",
+                neurons=neurons,
+            )
+        except InputError as error:
+            raise InputError(
+                f"a {type(self.module).__name__} that cannot be billed: {error.passed}",
+                expected=f"{error.expected}, in the order {', '.join(self.trial.layers)}",
+                fix="name the layers that are not in line in not_counted to train without a bill",
+            ) from error
+
+    def firing_rates(
+        self, samples: int, events_in: Mapping[str, int], events_out: int
+    ) -> dict[str, float]:
+        """Share of each layer's neurons that spike at a step; none where not all layers are counted."""
+        if self.code is None or self.not_counted:
+            return {}
+        network = self.billed()
+        left = counts.Activity(samples, 0, events_in, events_out).left(network)
+        last = list(left)[-1]
+        possible = samples * self.code.time_steps
+        return {
+            name: left[name] / (possible * layer.outputs)
+            for name, layer in network.synapses.items()
+            if name != last or self.read_out.spiking
+        }
+
+    def operations(self, seen: counts.Activity) -> counts.Operations:
+        """Synaptic operations of the forward passes; none where not all layers are counted."""
+        if self.not_counted:
+            return {}
+        done = counts.count(self.billed(), seen, training=False)["forward"].values()
+        return {kind: sum(layer.get(kind, 0) for layer in done) for kind in ("mac", "ac")}
+
+    def run(self, parameters: Parameters, batch: Batch) -> Forward:
+        """From pixels to scores. The module never sees padding: clients with as many samples go together."""
+        flow, present = self._flow(batch.x, batch.address), batch.present
+        sizes = present.sum(1)
+        scores = flow.new_zeros(*present.shape, self.classes)
+        layers = self.trial.layers
+        events = {name: torch.zeros_like(sizes) for name in layers}
+        met = {n: torch.zeros_like(sizes) for n, x in layers.items() if isinstance(x, Convolution)}
+        events_out = torch.zeros_like(sizes)
+        for samples in sorted(set(sizes.tolist()) - {0}):
+            alike = sizes == samples
+            where = present & alike.unsqueeze(1)
+            rows = flow[:, where] if self._timed else flow[where]
+            shown = rows.reshape(*flow.shape[:-3], int(alike.sum()), samples, *self.shape)
+            whole = bool(alike.all())
+            theirs = parameters if whole else {n: w[alike] for n, w in parameters.items()}
+            passed = self._passed(theirs, shown)
+            scores[where] = self._scores(passed.outputs).flatten(0, 1)
+            if self._timed and self.read_out.spiking:
+                events_out[alike] = (passed.outputs.detach() != 0).sum((0, 2, 3))
+            for totals, found in ((events, passed.events), (met, passed.met)):
+                for name in found.keys() & totals.keys():
+                    totals[name][alike] = found[name] // self._times(name)
+        return Forward(scores, events, events_out, met)
+
+    def _flow(
+        self, x: Float[Tensor, "client batch pixel"], address: Address
+    ) -> Float[Tensor, "*time client batch pixel"]:
+        """What enters the module, its samples flat; a code's weights of the steps are in it."""
+        if self.code is None:
+            return x
+        if x.shape[2] != math.prod(self.shape):
+            x = x.reshape(*x.shape[:2], self.code.time_steps, -1)
+        spikes = self.code.spikes(x, address)
+        if self.code.step_weights is None:
+            return spikes
+        return spikes * torch.tensor(self.code.step_weights).to(spikes).view(-1, 1, 1, 1)
+
+    def _passed(self, parameters: Parameters, shown: Tensor) -> Passed:
+        """Run the module; InputError where a count would call something a spike that is none."""
+        run = self.call.at_once if self.trial.vectorised else self.call.in_turn
+        passed = run(parameters, shown)
+        weighted = self.code is not None and self.code.step_weights is not None
+        for name in self.spiked[int(weighted) :]:
+            if name in passed.graded and bool(passed.graded[name].any()):
+                raise InputError(
+                    f"layer {name}: numbers other than 0 and 1 enter it",
+                    expected="spikes, of which each costs an accumulate, behind all but an average",
+                    fix=f'not_counted=("{name}",) trains it without a bill',
+                )
+        return passed
+
+    def _scores(self, outputs: Tensor) -> Float[Tensor, "client batch class"]:
+        return self.read_out.scores(outputs) if self._timed else outputs
+
+    def _times(self, name: str) -> int:
+        """How often a sample's events were seen: the pixels of a direct code count once."""
+        return self.trial.repeats if name == next(iter(self.trial.layers)) else 1
+
+    @property
+    def _timed(self) -> bool:
+        return self.code is not None
+
+    @property
+    def _still(self) -> bool:
+        """Whether the input is the same at every step."""
+        return self.code is not None and not self.code.binary

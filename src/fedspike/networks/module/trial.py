@@ -1,0 +1,149 @@
+"""A module is run on samples that mean nothing, to see what it is made of and whether we can use it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedspike.energy.layers import Layer
+from fedspike.errors import InputError
+from fedspike.kernels.packed import log_once
+from fedspike.networks.architecture import Parameters
+from fedspike.networks.module.adopt import without_rule
+from fedspike.networks.module.call import Call
+from fedspike.networks.module.watch import Watch, layer_of
+
+SAMPLES = CLIENTS = 2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was seen.
+
+    `layers` are those that are counted. A first layer whose input is the same at every step is run `repeats`
+    times a sample. `vectorised` is whether torch.vmap takes the module.
+    """
+
+    layers: dict[str, Layer]
+    repeats: int
+    bytes_per_sample: int
+    vectorised: bool
+
+
+def tried(call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool) -> Trial:
+    """Run it on `flow`, [client, batch, ...] or, where the call is `timed`, [time, client, batch, ...].
+
+    It should answer with `spikes`, 0 or 1; its input is `still` where it is the same at every step.
+
+    Raises InputError where the module is no function of its input and its parameters to so many classes, or a
+    layer has no rule.
+    """
+    one = flow.select(int(call.timed), 0)
+    learned = {name: weight.clone().requires_grad_() for name, weight in call.own.learned.items()}
+    tensors = call.own.tensors(learned)
+    kept = {name: tensors[name].clone() for name in call.own.kept}
+    watch, chance = call.watch(tensors), torch.get_rng_state()
+    try:
+        with watch:
+            outputs = call.outputs(tensors, one)
+        again = call.outputs(call.own.tensors(learned), one)
+    except Exception as error:
+        raise _unfit(
+            call,
+            f"that raises {type(error).__name__}, {error}, when it is called with {_described(one)}",
+            f"a module for that input{', one time step a call' * call.stepped}",
+        ) from error
+    wanted = (*one.shape[: int(call.timed) + 1], classes)
+    if not isinstance(outputs, Tensor) or outputs.shape != wanted:
+        raise _unfit(
+            call, f"that makes {_described(outputs)} of {_described(one)}", f"a tensor of {wanted}"
+        )
+    for name, was in kept.items():
+        if not torch.equal(was, tensors[name]):
+            raise _unfit(
+                call,
+                f"whose layer {layer_of(name)} changes its buffer {name}",
+                "buffers that stay as they came: they are not learned, and no client sends them",
+            )
+    if not torch.equal(outputs, again) or not torch.equal(chance, torch.get_rng_state()):
+        raise _unfit(
+            call,
+            "whose answer depends on chance or on what it was shown before",
+            "the same answer to the same input",
+        )
+    if spikes and not bool(((outputs == 0) | (outputs == 1)).all()):
+        raise _unfit(
+            call,
+            "that answers with other numbers than 0 and 1",
+            "spikes, or a read-out of membranes",
+        )
+    _demand_reached(call, outputs, learned)
+    repeats = _demand_rules(call, watch, len(one) if call.timed else 1, still)
+    size = watch.bytes // SAMPLES
+    return Trial(dict(watch.layers), repeats, size, _vectorises(call, flow))
+
+
+def _demand_reached(call: Call, outputs: Tensor, learned: Parameters) -> None:
+    """Raise where a parameter has no gradient."""
+    weights = list(learned.values())
+    slopes: tuple[Tensor | None, ...] = (None,) * len(weights)
+    if outputs.requires_grad:
+        slopes = torch.autograd.grad(outputs.sum(), weights, allow_unused=True)
+    unused = [name for name, slope in zip(learned, slopes, strict=True) if slope is None]
+    if unused:
+        raise _unfit(
+            call,
+            f"whose answer does not depend on {', '.join(unused)} in a way that has a gradient",
+            "nothing that cannot learn: remove it, or freeze it with requires_grad_(False)",
+        )
+
+
+def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
+    """Raise where a layer has no rule; return how often a first layer with a still input is run a sample."""
+    no_rule = without_rule(call.own) | watch.no_rule
+    for at, name in enumerate(watch.layers):
+        times = watch.rows[name] / SAMPLES
+        if times != steps and not (times == 1 and still and at == 0):
+            no_rule[name] = f"a layer that is run {times:g} times for a sample of {steps} steps"
+    known = {*dict(call.own.module.named_modules()), *watch.seen, *no_rule}
+    for name in call.not_counted:
+        if name not in known:
+            raise _unfit(
+                call,
+                f"with not_counted = {call.not_counted}",
+                f"names among {sorted(known - {''})}",
+            )
+    left = {name: why for name, why in no_rule.items() if name not in call.not_counted}
+    if left:
+        names = ", ".join(f'"{name}"' for name in (*call.not_counted, *left))
+        raise InputError(
+            "layers without a rule for their operations: "
+            + "; ".join(f"{name} ({why})" for name, why in left.items()),
+            expected="Linear, square Conv2d, MaxPool2d and AvgPool2d without overlap, neurons like "
+            "snnTorch's Leaky",
+            fix=f"not_counted=({names},) trains them all the same and leaves them out of every count",
+        )
+    return watch.rows[next(iter(watch.layers))] // SAMPLES if still and watch.layers else 1
+
+
+def _vectorises(call: Call, flow: Tensor) -> bool:
+    learned = {name: w.expand(CLIENTS, *w.shape) for name, w in call.own.learned.items()}
+    try:
+        call.at_once(learned, flow)
+    except RuntimeError as error:
+        kind, (why, *_) = type(call.own.module).__name__, str(error).splitlines() or [""]
+        log_once(f"{kind} is trained one client at a time, because torch.vmap refuses it: {why}")
+        return False
+    return True
+
+
+def _described(values: object) -> str:
+    return str(list(values.shape)) if isinstance(values, Tensor) else f"a {type(values).__name__}"
+
+
+def _unfit(call: Call, what: str, expected: str) -> InputError:
+    return InputError(
+        f"a {type(call.own.module).__name__} {what}",
+        expected=expected,
+        fix="the head of networks/module/network.py shows how modules are called",
+    )

@@ -1,0 +1,133 @@
+"""Intervals over seeds, of five that were really trained: one by hand, and wherever else it is shown."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedspike import report
+from fedspike.cli import main
+from fedspike.estimate import ends
+from fedspike.experiment import comparing
+from running import asked, finish
+
+SEEDS = range(5)
+TINY = """\
+name = "seeds"
+rounds = 2
+[data]
+name = "fashion-mnist-sample"
+[fleet]
+clients = 3
+samples_per_round = 10
+[architecture]
+hidden = [6]
+[snn]
+time_steps = 4
+[sweep]
+network = ["ann", "snn"]
+seed = [0, 1, 2, 3, 4]
+"""
+MAC_PJ, AC_PJ = 0.23, 0.03  # of horowitz45-int8
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = finish(TINY, tmp_path_factory.mktemp("runs") / "seeds")
+    report.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_hand(finished: Path) -> tuple[float, float]:
+    """SNN over ANN at the founding rule's level, from what the rounds say was done: mean and half width.
+
+    mean +- 2.776 s / sqrt(5): Student's 97.5 % quantile for four degrees of freedom.
+    """
+
+    def done(network: str, seed: int, operation: str) -> int:
+        lines = (finished / f"{network}-iid-seed{seed}" / "rounds.jsonl").read_text().splitlines()
+        return sum(json.loads(line)["operations"][operation] for line in lines)
+
+    ratios = [
+        done("snn", seed, "ac") * AC_PJ / (done("ann", seed, "mac") * MAC_PJ) for seed in SEEDS
+    ]
+    mean = sum(ratios) / 5
+    variance = sum((ratio - mean) ** 2 for ratio in ratios) / 4
+    assert len(set(ratios)) == 5  # each seed has spikes of its own
+    return mean, 2.776 * math.sqrt(variance) / math.sqrt(5)
+
+
+def row(comparison: dict[str, Any]) -> dict[str, Any]:
+    (one,) = (
+        each
+        for each in comparison["verdicts"]
+        if (each["profile"], each["level"]) == ("horowitz45-int8", "study")
+    )
+    found: dict[str, Any] = one
+    return found
+
+
+def check(comparison: dict[str, Any], by_hand: tuple[float, float]) -> None:
+    """The interval of a comparison with its n; the SNN wins, so its factor is one over the ratio."""
+    mean, half = by_hand
+    assert comparison["seeds"] == list(SEEDS)
+    one = row(comparison)
+    assert (one["winner"], one["seeds"]) == ("snn", 5)
+    expected = [mean, mean - half, mean + half]
+    assert [one["ratio"], one["ratio_low"], one["ratio_high"]] == pytest.approx(expected, rel=1e-9)
+    assert one["factor"] == pytest.approx(1 / mean, rel=1e-9)
+    assert one["interval"] == pytest.approx([1 / (mean + half), 1 / (mean - half)], rel=1e-9)
+
+
+def test_the_summary_has_the_interval(finished: Path, by_hand: tuple[float, float]) -> None:
+    summary = json.loads((finished / "summary.json").read_bytes())
+    (comparison,) = summary["comparisons"]
+    check(comparison, by_hand)
+    levels = {each["level"] for each in comparison["verdicts"]}
+    assert levels == {level for run in summary["runs"] for level in run["bill"]["jouppi7-int8"]}
+
+
+def test_the_command_has_the_interval(
+    finished: Path, by_hand: tuple[float, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["energy", str(finished), "--profile", "horowitz45-int8", "--level", "study"]
+    (comparison,) = asked(capsys, *words)["comparisons"]
+    check(comparison, by_hand)
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert "SNN beside ANN, 5 seeds" in text
+    assert "with their 95 % interval over them" in text
+    mean, half = by_hand
+    assert f"{1 / mean:.3g} ({ends(1 / (mean + half), 1 / (mean - half))})" in text
+
+
+def test_the_report_has_the_interval(finished: Path, by_hand: tuple[float, float]) -> None:
+    mean, half = by_hand
+    page = (finished / "report.html").read_text("utf-8")
+    assert "below it its 95 % interval over 5 seeds" in page
+    shown = ends(1 / (mean + half), 1 / (mean - half))
+    assert f"SNN {1 / mean:.2f}×<span>{shown}</span>" in page
+    with (finished / "tables" / "tableE2-verdict.csv").open(newline="") as file:
+        (line,) = (
+            line
+            for line in csv.DictReader(file)
+            if (line["profile"], line["level"]) == ("horowitz45-int8", "synaptic operations")
+        )
+    assert [float(line["ratio"]), float(line["ratio_half_width_95"])] == pytest.approx(
+        [mean, half], rel=1e-9
+    )
+
+
+def test_a_profile_that_one_run_has_no_bill_of_is_left_out(finished: Path) -> None:
+    """As runs of an earlier version have, beside those of this one."""
+    runs = json.loads((finished / "summary.json").read_bytes())["runs"]
+    del runs[3]["bill"]["jouppi7-int8"]
+    (comparison,) = comparing.compared(runs)
+    profiles = {each["profile"] for each in comparison["verdicts"]}
+    assert profiles == runs[0]["bill"].keys() - {"jouppi7-int8"}
+    assert {each["seeds"] for each in comparison["verdicts"]} == {5}
+    assert comparing.compared([{k: v for k, v in run.items() if k != "bill"} for run in runs]) == []
