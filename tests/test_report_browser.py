@@ -217,7 +217,7 @@ def test_the_names_of_the_front_are_all_there_apart_and_on_the_screen(
     assert ask(browser, "document.documentElement.scrollWidth") <= width
     boxes = ask(
         browser,
-        """[...document.querySelector('svg[aria-label^="What accuracy costs"]')
+        """[...document.querySelector('svg[aria-label^="Accuracy and its price"]')
             .querySelectorAll('text')].filter(text => text.textContent.includes('  ')).map(text => {
             const box = text.getBoundingClientRect();
             return [text.textContent, box.top, box.bottom, box.right]})""",

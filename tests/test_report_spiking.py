@@ -167,7 +167,7 @@ def test_the_chart_names_the_front_and_the_ann(page: Path) -> None:
     assert len(best) > 2
     assert named == best | {"ANN"}
     html = (page / "report.html").read_text("utf-8")
-    assert html.count('aria-label="What accuracy costs') == figures.MOST_PANELS
+    assert html.count('aria-label="Accuracy and its price') == figures.MOST_PANELS
     assert "22 more panels, at other prices" in html
 
 

@@ -91,13 +91,16 @@ def _below(top: float, values: Sequence[float], distance: float) -> list[float]:
 def accuracy_span(points: Sequence[Point]) -> tuple[int, int]:
     """The ends of the accuracy axis in percent: from below all but the worst tenth to above the best.
 
+    The conventional networks are never left out.
+
     >>> from fedspike.estimate import Estimate
     >>> found = [Point("", "snn", 1.0, Estimate(mean, None, 1)) for mean in (10.0, *[83.0] * 9, 86.2)]
     >>> accuracy_span(found)
     (80, 90)
     """
     means = sorted(point.accuracy.mean for point in points)
-    low = min(5 * math.floor(means[len(means) // 10] / 5), 95)
+    conventional = [point.accuracy.mean for point in points if point.network != "snn"]
+    low = min(5 * math.floor(min([means[len(means) // 10], *conventional]) / 5), 95)
     return low, max(5 * math.ceil(means[-1] / 5), low + 5)
 
 

@@ -33,13 +33,13 @@ def pareto_figure(
         "accuracy after the last round. The line joins those that no other is both cheaper and more "
         f"accurate than; they and the ANN are named. Nominal prices, up to “{ADDED[level]}” where the "
         "table has it, without the radio; what has no price is missing. "
-        "Circles: spiking; squares: conventional. The worst tenth may lie below the axis."
+        "Circles: spiking; squares: conventional. The worst tenth of the spiking ones may lie below the axis."
     )
     if any(len(group.runs) > 1 for group in groups):
         caption += " Whiskers: 95 % interval over the seeds."
     yield figure(
         "pareto",
-        f"What accuracy costs, at the prices of {first}",
+        f"Accuracy and its price, by {first}",
         caption,
         [
             (label, charts.pareto_chart(points, label))
