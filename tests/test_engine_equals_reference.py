@@ -15,7 +15,7 @@ from fedspike.datasets import Dataset, load
 from fedspike.encoding import RateCode
 from fedspike.fleet import Fleet
 from fedspike.losses import CrossEntropy, SpikeCountMSE
-from fedspike.networks import ANN, SNN, Architecture, Network
+from fedspike.networks import ANN, SNN, Architecture, Conv, Convolutional, Dense, Network, Pool
 from fedspike.neurons import LIF
 from fedspike.partition import ClassesPerClient
 from fedspike.reference import federated_learning
@@ -25,12 +25,18 @@ from fedspike.training import SGD, Adam, LocalTraining
 SAMPLE = load("fashion-mnist-sample")
 SMALL = Architecture((784, 12, 10))
 DEEP = Architecture((784, 10, 8, 10))
+MAXIMA = Convolutional((1, 28, 28), (Conv(3, stride=2), Pool("max"), Conv(4), Dense(8)), 10)
+AVERAGES = Convolutional((1, 28, 28), (Conv(2, 4, 4, 0), Conv(3, 2, 1, 0), Pool()), 10)
 
 NETWORKS: dict[str, Network] = {
     "ann": ANN(SMALL),
     "snn": SNN(SMALL, LIF(), RateCode(4)),
     "deep-ann": ANN(DEEP),
     "deep-snn-zero-reset": SNN(DEEP, LIF(beta=0.8, threshold=0.7, reset="zero"), RateCode(3)),
+    "convolutional-ann": ANN(MAXIMA),
+    "convolutional-ann-averages": ANN(AVERAGES),
+    "convolutional-snn": SNN(MAXIMA, LIF(threshold=0.3), RateCode(3)),
+    "convolutional-snn-averages": SNN(AVERAGES, LIF(0.8, 0.3, "zero"), RateCode(3)),
 }
 ALGORITHMS: dict[str, tuple[Algorithm, Adam | SGD]] = {
     "fedavg": (fedavg(), Adam()),
@@ -89,14 +95,14 @@ def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
     shards = ClassesPerClient(3)(SAMPLE.y_train, clients=5, seed=0)
     fleet = Fleet(tuple(shards), clients_per_round=4, samples_per_round=40)
     rounds = compare(NETWORKS[network], *ALGORITHMS[algorithm], fleet)
-    weights = rounds[-1].state.model[
-        "hidden.weight" if "hidden.weight" in rounds[-1].state.model else "hidden1.weight"
-    ]
-    start = rounds[0].state.model[next(iter(rounds[0].state.model))]
-    assert not torch.equal(weights, start), "nothing was learned, so nothing was compared"
+    first, last = rounds[0].state.model, rounds[-1].state.model
+    moved = [name for name in first if not torch.equal(first[name], last[name])]
+    assert moved == list(first), "nothing was learned, so nothing was compared"
+    for counts in (rounds[-1].activity.values(), [rounds[-1].tested]):
+        assert all(min(seen.events_in.values()) > 0 for seen in counts), "a layer got no events"
 
 
-@pytest.mark.parametrize("network", ["ann", "snn"])
+@pytest.mark.parametrize("network", ["ann", "snn", "convolutional-ann", "convolutional-snn"])
 @pytest.mark.parametrize(
     ("fleet", "epochs"),
     [

@@ -32,7 +32,7 @@ from fedspike.encoding import (
 from fedspike.kernels import packed
 from fedspike.kernels.packed import PackedSpikes
 from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
-from fedspike.networks import ANN, SNN, Architecture, Batch, Network
+from fedspike.networks import ANN, SNN, Architecture, Batch, Convolutional, Network
 from fedspike.neurons import LIF
 from fedspike.randomness import stream
 from fedspike.readouts import MeanMembrane, ReadOut, SpikeCount
@@ -163,7 +163,7 @@ def batch_of(size: dict[str, int]) -> tuple[Batch, torch.Generator]:
 
 
 def stacked(
-    architecture: Architecture, clients: tuple[int, ...], scale: float
+    architecture: Architecture | Convolutional, clients: tuple[int, ...], scale: float
 ) -> dict[str, Tensor]:
     models = [architecture.init(stream(0, "init", client=k)) for k in clients]
     return {name: torch.stack([m[name] for m in models]) * scale for name in models[0]}

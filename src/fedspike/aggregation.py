@@ -1,4 +1,4 @@
-"""Stacked updates of a cohort to one update."""
+"""Stacked updates of a cohort to one update, and their statistics to those of all their data."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -26,3 +26,28 @@ def weighted_mean(
         name: torch.tensordot(share, stacked.double(), dims=1).to(stacked.dtype)
         for name, stacked in updates.items()
     }
+
+
+def pooled(
+    statistics: dict[str, Tensor], samples: Float[Tensor, " client"] | Int64[Tensor, " client"]
+) -> dict[str, Tensor]:
+    """Means and variances of everybody's data, from each client's own: "hidden.mean", "hidden.variance".
+
+        mu = sum over k of (n_k / n) mu_k
+        var = sum over k of (n_k / n) (var_k + (mu_k - mu)^2)
+
+    This is exact, where an average of variances would miss how far the clients' means are apart; and it is
+    the familiar sum of (n_k / n) (var_k + mu_k^2) less mu^2, without the cancellation.
+
+    >>> two = {"a.mean": torch.tensor([[0.0], [4.0]]), "a.variance": torch.tensor([[1.0], [1.0]])}
+    >>> pooled(two, torch.tensor([1, 1]))
+    {'a.mean': tensor([2.]), 'a.variance': tensor([5.])}
+    """
+    wide = {name: stacked.double() for name, stacked in statistics.items()}
+    found = weighted_mean(wide, samples)  # of variances: within the clients
+    for name in statistics:
+        if name.endswith(".variance"):
+            mean = name.removesuffix("variance") + "mean"
+            between = {name: (wide[mean] - found[mean]).square()}
+            found[name] += weighted_mean(between, samples)[name]
+    return {name: found[name].to(stacked.dtype) for name, stacked in statistics.items()}

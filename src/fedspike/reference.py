@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fedspike.algorithms import Algorithm, Tree
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address
-from fedspike.energy.counts import Activity
+from fedspike.energy.counts import Activity, Convolution, Dense, Pool
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE
@@ -30,25 +30,61 @@ from fedspike.readouts import SpikeCount
 from fedspike.training import SGD, LocalTraining
 
 
-class ConventionalNetwork(nn.Module):
-    """Linear layers with ReLU between them."""
+class Layers(nn.Module):
+    """The layers of a network, as torch has them, and what entered them since the start."""
 
-    events_out = 0
-
-    def __init__(self, network: ANN) -> None:
+    def __init__(self, network: ANN | SNN) -> None:
         super().__init__()
-        for name, (inputs, outputs) in network.architecture.sizes.items():
-            self.add_module(name, nn.Linear(inputs, outputs))
+        self.layers = dict(network.architecture.described)
+        for name, layer in self.layers.items():
+            self.add_module(name, _module_of(layer))
         self.names = network.architecture.names
-        self.events_in = dict.fromkeys(self.names, 0)  # values other than zero since the start
+        self.events_in = dict.fromkeys(self.layers, 0)  # spikes, or values other than zero
+        self.synapses_met = {n: 0 for n, x in self.layers.items() if isinstance(x, Convolution)}
+        self.events_out = 0
+
+    def through(
+        self, name: str, flowing: Float[Tensor, "batch *before"]
+    ) -> Float[Tensor, "batch *after"]:
+        """What comes out of a layer."""
+        layer, module = self.layers[name], self.get_submodule(name)
+        self.events_in[name] += int(torch.count_nonzero(flowing))
+        flowing = flowing.reshape(len(flowing), *_shape_before(layer))
+        if isinstance(module, nn.Conv2d):
+            events, ones = (flowing != 0).to(flowing), torch.ones_like(module.weight)
+            reached = nn.functional.conv2d(events, ones, None, module.stride, module.padding)
+            self.synapses_met[name] += int(reached.sum())
+        out: Tensor = module(flowing)
+        return out
+
+
+def _module_of(layer: Dense | Convolution | Pool) -> nn.Module:
+    if isinstance(layer, Convolution):
+        channels = (layer.in_channels, layer.out_channels)
+        return nn.Conv2d(*channels, layer.kernel, layer.stride, layer.padding)
+    if isinstance(layer, Pool):
+        return nn.AvgPool2d(layer.size) if layer.kind == "average" else nn.MaxPool2d(layer.size)
+    return nn.Linear(layer.inputs, layer.outputs)
+
+
+def _shape_before(layer: Dense | Convolution | Pool) -> tuple[int, ...]:
+    if isinstance(layer, Convolution):
+        return layer.in_channels, layer.height, layer.width
+    if isinstance(layer, Pool):
+        return layer.channels, layer.height, layer.width
+    return (layer.inputs,)
+
+
+class ConventionalNetwork(Layers):
+    """Layers with ReLU behind all with weights but the last."""
 
     def forward(self, pixels: Float[Tensor, "batch pixel"]) -> Float[Tensor, "batch class"]:
         """Scores of one batch."""
         flowing = pixels
-        for name in self.names:
-            flowing = flowing if name == self.names[0] else torch.relu(flowing)
-            self.events_in[name] += int(torch.count_nonzero(flowing))
-            flowing = self.get_submodule(name)(flowing)
+        for name in self.layers:
+            flowing = self.through(name, flowing)
+            if name in self.names[:-1]:
+                flowing = torch.relu(flowing)
         return flowing
 
 
@@ -67,23 +103,21 @@ def arctan(distance: Tensor) -> Tensor:
     return spikes
 
 
-class SpikingNetwork(nn.Module):
-    """Linear layers, each followed by snnTorch's leaky neurons, stepped through time."""
+class SpikingNetwork(Layers):
+    """Layers, snnTorch's leaky neurons behind all with weights, stepped through time."""
 
     def __init__(self, network: SNN) -> None:
-        super().__init__()
-        neuron = network.neuron
-        if not isinstance(neuron, LIF) or not isinstance(network.read_out, SpikeCount):
+        super().__init__(network)
+        neuron, norm = network.neuron, network.normalisation
+        if not (isinstance(neuron, LIF) and isinstance(network.read_out, SpikeCount)) or norm:
             raise InputError(
-                f"{type(neuron).__name__} with {type(network.read_out).__name__} in the reference",
+                f"{type(neuron).__name__} with {type(network.read_out).__name__}, normalised by {norm}, "
+                "in the reference",
                 expected="the founding study's network: LIF neurons whose spikes are counted",
                 fix="ask the simulator, which has all of them",
             )
         # As float64, or snnTorch would round them to float32 once and for all.
         beta, threshold = torch.tensor([neuron.beta, neuron.threshold], dtype=torch.float64)
-        for name, (inputs, outputs) in network.architecture.sizes.items():
-            self.add_module(name, nn.Linear(inputs, outputs))
-        self.names = network.architecture.names
         self.neurons = nn.ModuleDict(
             {
                 name: snntorch.Leaky(
@@ -95,8 +129,6 @@ class SpikingNetwork(nn.Module):
                 for name in self.names
             }
         )
-        self.events_in = dict.fromkeys(self.names, 0)  # spikes since the start
-        self.events_out = 0
 
     def forward(
         self, spikes: Float[Tensor, "time batch pixel"]
@@ -105,10 +137,10 @@ class SpikingNetwork(nn.Module):
         membranes = {name: torch.zeros(0) for name in self.names}  # what Leaky takes for rest
         recorded = []
         for flowing in spikes:
-            for name in self.names:
-                self.events_in[name] += int(flowing.sum())
-                current = self.get_submodule(name)(flowing)
-                flowing, membranes[name] = self.neurons[name](current, membranes[name])
+            for name in self.layers:
+                flowing = self.through(name, flowing)
+                if name in self.names:
+                    flowing, membranes[name] = self.neurons[name](flowing, membranes[name])
             self.events_out += int(flowing.sum())
             recorded.append(flowing)
         return torch.stack(recorded)
@@ -167,7 +199,7 @@ def federated_learning(
             reply, memories[client] = _answer(algorithm, training, received, trained, memory, steps)
             replies.append(reply)
             weights.append(fleet.samples(client))
-            activity[client] = Activity(len(shown), steps, module.events_in, module.events_out)
+            activity[client] = _activity(module, len(shown), steps)
         stacked = {
             group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
             for group, tensors in replies[0].items()
@@ -295,4 +327,8 @@ def _test(
                 address = Address(seed, "encode-test", round, (0,), (first,))
                 scores = module(network.code.spikes(x.unsqueeze(0), address).squeeze(1)).sum(0)
             correct += int((scores.argmax(1) == y).sum())
-    return correct / len(images), Activity(len(images), 0, module.events_in, module.events_out)
+    return correct / len(images), _activity(module, len(images), steps=0)
+
+
+def _activity(module: Layers, samples: int, steps: int) -> Activity:
+    return Activity(samples, steps, module.events_in, module.events_out, module.synapses_met)

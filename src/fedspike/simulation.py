@@ -20,17 +20,18 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Tree, local_round
+from fedspike.algorithms import Algorithm, Tree, local_round, with_statistics
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address, Code
+from fedspike.energy import counts
 from fedspike.energy.counts import Activity, Operations, forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
 from fedspike.losses import SpikeCountMSE, check_read_out
-from fedspike.networks import ANN, QANN, Batch, ModuleNetwork, Network, Parameters
+from fedspike.networks import ANN, QANN, Architecture, Batch, ModuleNetwork, Network, Parameters
 from fedspike.randomness import stream
 from fedspike.readouts import ReadOut
-from fedspike.training import SGD, LocalTraining
+from fedspike.training import SGD, LocalTraining, activities, counted
 
 # Clients are trained side by side as long as a step of theirs together stays under this size: about 30
 # clients of the founding study.
@@ -52,6 +53,16 @@ class State:
     def model(self) -> Parameters:
         """The global model, no client axis."""
         return self.server["model"]
+
+    @property
+    def statistics(self) -> Parameters:
+        """The running statistics of a normalised network that the server has pooled, if it does."""
+        return self.server.get("statistics", {})
+
+    @property
+    def tested(self) -> Parameters:
+        """Both, which is what a test takes."""
+        return self.model | self.statistics
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything under flat names: "server/model/hidden.weight", "client/3/control/hidden.weight"."""
@@ -123,11 +134,11 @@ def simulate(
 ) -> Iterator[Round]:
     """Yield the rounds up to number `rounds`, from the start or from a `state` reached before.
 
-    Clients train, and the model is tested, on `device`; the server and its states stay on the CPU.
-    Accuracy is the global model's on all test images, a fraction. Raises InputError, before any work, if the
-    parts do not fit together.
+    Clients train, and the model is tested, on `device`; the server and its states stay on the CPU. Accuracy
+    is a fraction of all test images. Raises InputError, before any work, if the parts do not fit together.
     """
     _check(network, algorithm, fleet, training, dataset, rounds)
+    algorithm = with_statistics(algorithm, network)
     train_set = _samples(dataset.x_train, dataset.y_train, dtype, device)
     test_set = _samples(dataset.x_test, dataset.y_test, dtype, device)
     if state is None:
@@ -150,7 +161,7 @@ def simulate(
         )
         state = State(number, server, state.clients | work.memories)
         trained_at = perf_counter()
-        accuracy, tested = evaluate(network, state.model, *test_set, seed=seed, round=number)
+        accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=number)
         trained = reduce(operator.add, work.activity.values())
         spikes = _spikes(network, trained)
         yield Round(
@@ -171,12 +182,9 @@ def simulate(
 
 def _spikes(network: Network, done: Activity) -> dict[str, int]:
     """The spikes that entered each layer, of those that spikes enter."""
-    if isinstance(network, ModuleNetwork):
-        return {name: done.events_in[name] for name in network.spiked}
     if isinstance(network, ANN | QANN):
         return {}
-    names = network.architecture.names
-    return {name: done.events_in[name] for name in (names if network.code.binary else names[1:])}
+    return {name: done.events_in[name] for name in network.spiked}
 
 
 def _firing_rates(network: Network, done: Activity) -> dict[str, float]:
@@ -196,22 +204,23 @@ def evaluate(
 ) -> tuple[float, Activity]:
     """Share of samples whose label has the highest score, and what was done to find out.
 
-    Test spikes are drawn anew each round.
+    Test spikes are drawn anew each round. The `model` has the running statistics too, if there are any.
     """
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
     correct, done = 0, []
+    size = network.bytes_per_sample(pixels.device.type)
+    size = min(_TEST_BATCH, max(1, _BLOCK_BYTES // max(1, size)))
     with torch.no_grad():
-        for first in range(0, len(labels), _TEST_BATCH):
-            positions = torch.arange(first, min(first + _TEST_BATCH, len(labels)))
-            wanted = labels[first : first + _TEST_BATCH].unsqueeze(0)
+        for first in range(0, len(labels), size):
+            positions = torch.arange(first, min(first + size, len(labels)))
+            wanted = labels[first : first + size].unsqueeze(0)
             address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
             positions = positions.unsqueeze(0).to(pixels.device)
             forward = network.run(parameters, Batch(pixels, positions, wanted, address))
             correct += int((forward.scores.argmax(2) == wanted).sum())
-            events_in = {name: int(count) for name, count in forward.events_in.items()}
-            met = {name: int(count) for name, count in forward.synapses_met.items()}
-            done.append(Activity(wanted.numel(), 0, events_in, int(forward.events_out), met))
-    return correct / len(labels), reduce(operator.add, done)
+            done.append(counted(forward))
+    (activity,) = activities([len(labels)], [0], done)
+    return correct / len(labels), activity
 
 
 @dataclass
@@ -301,7 +310,10 @@ def _read_out(network: Network) -> ReadOut | None:
 def _operations(network: Network, trained: Activity, spikes: dict[str, int]) -> Operations:
     if isinstance(network, ModuleNetwork):
         return network.operations(trained)
-    return forward_operations(network.architecture.sizes, trained.samples, spikes)
+    if isinstance(network.architecture, Architecture):
+        return forward_operations(network.architecture.sizes, trained.samples, spikes)
+    done = counts.count(network.billed(), trained, training=False)["forward"].values()
+    return {kind: sum(layer.get(kind, 0) for layer in done) for kind in ("mac", "ac")}
 
 
 def _to(tree: Tree, device: torch.device) -> Tree:
@@ -353,7 +365,7 @@ def _check(
         raise InputError(
             f"a network of layers {layers} for data of {pixels} pixels and {dataset.classes} classes",
             expected="as many inputs as pixels and as many outputs as classes",
-            fix=f"use layers ({pixels}, ..., {dataset.classes})",
+            fix=f"make the architecture for {pixels} pixels and {dataset.classes} classes",
         )
     last = max(int(shard.max()) for shard in fleet.shards)
     if last >= len(dataset.y_train):

@@ -22,8 +22,8 @@ from fedspike.networks import ANN, SNN, Batch, Forward, Network, Parameters
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
-_Counts = dict[str, Int64[Tensor, " _client"]]
-LEAVING = ""  # what the events that leave the last layer have in place of a layer's name
+Counts = dict[tuple[str, str], Int64[Tensor, " _client"]]
+"""(field of `Activity`, layer) -> what every client did of it; what leaves the last layer is of no layer."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,7 @@ class Trained:
     """What a cohort's local training produced; every list has an entry per client."""
 
     parameters: Parameters
+    statistics: Parameters
     steps: list[int]
     losses: list[float]
     activities: list[Activity]
@@ -167,12 +168,14 @@ def train(
     shown: list[Int64[Tensor, " _shown"]],
     address: Address,
     correct: Correction | None = None,
+    statistics: Parameters | None = None,
 ) -> Trained:
     """Train every client of a cohort from `start` (leading client axis) on its own samples.
 
     `shown[k]` lists the positions in `pixels` and `labels` that client k sees, in that order, all epochs
     one after the other; clients come in descending order of its length. `correct` may change gradients
-    before the optimiser sees them (FedProx, SCAFFOLD).
+    before the optimiser sees them (FedProx, SCAFFOLD). `statistics` are a normalised network's running ones
+    (leading client axis); the optimiser does not see these.
     """
     schedules = [training.batches(len(positions)) for positions in shown]
     steps = [len(schedule) for schedule in schedules]
@@ -183,9 +186,10 @@ def train(
     positions = positions.to(pixels.device)
     wanted = labels[positions.clamp(min=0)]
     parameters = {name: weight.clone() for name, weight in start.items()}
+    running = {name: numbers.clone() for name, numbers in (statistics or {}).items()}
     memory = training.optimiser.start(parameters)
     losses = torch.zeros(len(shown), dtype=torch.float64)
-    done: list[tuple[_Counts, _Counts]] = []
+    done: list[Counts] = []
 
     for step in range(max(steps)):
         k = sum(count > step for count in steps)  # the clients that are still training
@@ -193,43 +197,59 @@ def train(
         here = replace(address, clients=address.clients[:k], first_samples=first_samples)
         batch = Batch(pixels, positions[:k, step], wanted[:k, step], here)
         current = {name: weight[:k] for name, weight in parameters.items()}
-        forward, loss, gradients = learn(network, training.loss, current, batch)
+        beside = {name: numbers[:k] for name, numbers in running.items()}
+        forward, loss, gradients = learn(network, training.loss, current, batch, beside)
         if correct is not None:
             gradients = correct(gradients, current, k)
         training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
+        for name, numbers in forward.statistics.items():
+            running[name][:k] = numbers
 
         losses[:k] += loss.cpu() * present[:k, step]
-        events = {**forward.events_in, LEAVING: forward.events_out}
-        done.append((events, forward.synapses_met))
+        done.append(counted(forward))
 
     samples = [len(positions) for positions in shown]
     mean_losses = (losses / torch.tensor(samples)).tolist()
-    return Trained(parameters, steps, mean_losses, _activities(samples, steps, done))
+    activities_done = activities(samples, steps, done)
+    return Trained(parameters, running, steps, mean_losses, activities_done)
 
 
-def _activities(
-    samples: list[int], steps: list[int], done: list[tuple[_Counts, _Counts]]
-) -> list[Activity]:
-    """What each client did; `done` has events and synapses met at each step, of the clients that made it."""
-    events, met = (
-        {place: pad_sequence([step[place] for step in kind]).sum(1).tolist() for place in kind[0]}
-        for kind in zip(*done, strict=True)
-    )
-    events_out = events.pop(LEAVING)
+def counted(forward: Forward) -> Counts:
+    """All counts of a forward pass."""
+    return {
+        **{("events_in", layer): count for layer, count in forward.events_in.items()},
+        **{("synapses_met", layer): count for layer, count in forward.synapses_met.items()},
+        ("events_out", ""): forward.events_out,
+    }
+
+
+def activities(samples: list[int], steps: list[int], done: list[Counts]) -> list[Activity]:
+    """What each client did; `done` has the counts of each pass, of the clients that took part in it."""
+    totals = {
+        place: pad_sequence([passed[place] for passed in done]).sum(1).tolist() for place in done[0]
+    }
+
+    def by_layer(field: str, client: int) -> dict[str, int]:
+        return {layer: counts[client] for (of, layer), counts in totals.items() if of == field}
+
     return [
         Activity(
             samples[client],
             steps[client],
-            {name: counts[client] for name, counts in events.items()},
-            events_out[client],
-            {name: counts[client] for name, counts in met.items()},
+            by_layer("events_in", client),
+            totals["events_out", ""][client],
+            by_layer("synapses_met", client),
         )
         for client in range(len(samples))
     ]
 
 
 def learn(
-    network: Network, loss: Loss, parameters: Parameters, batch: Batch
+    network: Network,
+    loss: Loss,
+    parameters: Parameters,
+    batch: Batch,
+    statistics: Parameters | None = None,
 ) -> tuple[Forward, Float[Tensor, " client"], Parameters]:
     """Forward pass, mean loss and gradients of one minibatch of every client."""
     if isinstance(network, ANN | SNN) and network.passes(batch):
@@ -237,7 +257,7 @@ def learn(
         learned = network.compiled(parameters, batch, wanted)
         return learned.forward, learned.losses, learned.gradients
     leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
-    forward = network.run(leaves, batch)
+    forward = network.run(leaves | (statistics or {}), batch)
     losses = loss(forward.scores, batch.labels, batch.present)
     # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
     slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))

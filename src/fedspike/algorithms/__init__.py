@@ -6,5 +6,15 @@ from fedspike.algorithms.fedavg import fedavg
 from fedspike.algorithms.fedprox import fedprox
 from fedspike.algorithms.local_round import local_round
 from fedspike.algorithms.scaffold import scaffold
+from fedspike.algorithms.statistics import with_statistics
 
-__all__ = ["Algorithm", "Tree", "fedadam", "fedavg", "fedprox", "local_round", "scaffold"]
+__all__ = [
+    "Algorithm",
+    "Tree",
+    "fedadam",
+    "fedavg",
+    "fedprox",
+    "local_round",
+    "scaffold",
+    "with_statistics",
+]

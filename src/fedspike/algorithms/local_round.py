@@ -5,6 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
+from fedspike.algorithms.statistics import STATISTICS
 from fedspike.encoding import Address
 from fedspike.networks import Network, Parameters
 from fedspike.training import LocalTraining, Trained, first_clients, train
@@ -24,7 +25,7 @@ def local_round(
     """Train the clients of `address` from what they `received`; return replies, new memory, and counts.
 
     `received` has no client axis, `memory` and the returned trees have one. `shown` is that of
-    `training.train`.
+    `training.train`. Statistics go back to where they came from: `received`, so to the reply, or `memory`.
     """
     broadcast = {
         group: {name: tensor.unsqueeze(0) for name, tensor in parameters.items()}
@@ -38,12 +39,20 @@ def local_round(
         name: weight.expand(len(shown), *weight.shape[1:])
         for name, weight in broadcast["model"].items()
     }
-    trained = train(network, training, start, pixels, labels, shown, address, correct)
-    reply, memory = algorithm.answer(
+    statistics = {
+        name: numbers.expand(len(shown), *numbers.shape[1:])
+        for name, numbers in {**broadcast, **memory}.get(STATISTICS, {}).items()
+    }
+    trained = train(network, training, start, pixels, labels, shown, address, correct, statistics)
+    reply, after = algorithm.answer(
         broadcast,
         trained.parameters,
         memory,
         torch.tensor(trained.steps),
         training.optimiser.learning_rate,
     )
-    return reply, memory, trained
+    if STATISTICS in received:
+        reply = reply | {STATISTICS: trained.statistics}
+    elif STATISTICS in memory:
+        after = after | {STATISTICS: trained.statistics}
+    return reply, after, trained

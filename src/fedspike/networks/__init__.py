@@ -12,20 +12,28 @@ Every tensor of a network carries the clients as an axis: client k's samples mee
 from fedspike.networks.architecture import Architecture, Parameters
 from fedspike.networks.batch import Batch, Forward, Learned
 from fedspike.networks.conventional import ANN, QANN
+from fedspike.networks.convolutional import Conv, Convolutional, Dense, Pool, small_vgg
 from fedspike.networks.module import ModuleNetwork
+from fedspike.networks.normalisation import BNTT
 from fedspike.networks.spiking import SNN
 
 Network = ANN | QANN | SNN | ModuleNetwork
 
 __all__ = [
     "ANN",
+    "BNTT",
     "QANN",
     "SNN",
     "Architecture",
     "Batch",
+    "Conv",
+    "Convolutional",
+    "Dense",
     "Forward",
     "Learned",
     "ModuleNetwork",
     "Network",
     "Parameters",
+    "Pool",
+    "small_vgg",
 ]

@@ -1,11 +1,13 @@
 """The shape that the twins share: their layers, and the initial weights."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fedspike.energy.layers import Dense
 from fedspike.errors import InputError
 
 Parameters = dict[str, Tensor]
@@ -44,6 +46,16 @@ class Architecture:
             zip(self.names, zip(self.layers[:-1], self.layers[1:], strict=True), strict=True)
         )
 
+    @property
+    def described(self) -> dict[str, Dense]:
+        """The layers from input to output, as the energy bill has them."""
+        return {name: Dense(*size) for name, size in self.sizes.items()}
+
+    @property
+    def weighted(self) -> dict[str, Dense]:
+        """Those that have weights: all."""
+        return self.described
+
     def stacked(self, parameters: Parameters) -> list[tuple[Tensor, Tensor]]:
         """Weight and bias of every layer, first to last."""
         return [(parameters[f"{name}.weight"], parameters[f"{name}.bias"]) for name in self.names]
@@ -70,10 +82,17 @@ class Architecture:
 
         Weights are `[outputs, inputs]`, biases `[outputs]`, float32.
         """
-        parameters = {}
+        parameters: Parameters = {}
         for name, (inputs, outputs) in self.sizes.items():
-            bound = inputs**-0.5
-            for part, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
-                values = generator.uniform(-bound, bound, shape).astype(np.float32)
-                parameters[f"{name}.{part}"] = torch.from_numpy(values)
+            parameters |= drawn(name, (outputs, inputs), generator)
         return parameters
+
+
+def drawn(name: str, weight: tuple[int, ...], generator: np.random.Generator) -> Parameters:
+    """A layer's weight of this shape, outputs first, and its bias, each uniform on +-1/sqrt(inputs)."""
+    bound = math.prod(weight[1:]) ** -0.5
+    parameters = {}
+    for part, shape in (("weight", weight), ("bias", weight[:1])):
+        values = generator.uniform(-bound, bound, shape).astype(np.float32)
+        parameters[f"{name}.{part}"] = torch.from_numpy(values)
+    return parameters

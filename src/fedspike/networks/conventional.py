@@ -3,9 +3,8 @@
 x -> ReLU(W x + b) -> ... -> W x + b        scores = values of the last layer
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,35 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fedspike.energy import counts
+from fedspike.energy.layers import Layer
 from fedspike.errors import InputError
 from fedspike.kernels import packed, passes
 from fedspike.kernels.passes import Wanted
 from fedspike.networks.architecture import Architecture, Parameters
-from fedspike.networks.batch import Batch, Forward, Learned, count
+from fedspike.networks.batch import Batch, Forward, Learned, entered
+from fedspike.networks.convolutional import Convolutional
+from fedspike.networks.synapses import through
 
 
 @dataclass(frozen=True)
 class ANN:
     """The conventional twin: ReLU layers, read once per sample."""
 
-    architecture: Architecture
+    architecture: Architecture | Convolutional
 
     def init(self, generator: np.random.Generator) -> Parameters:
         """Initial weights and biases; see `Architecture.init`."""
         return self.architecture.init(generator)
+
+    @property
+    def described(self) -> Mapping[str, Layer]:
+        """The layers from input to output, as the energy bill has them."""
+        return self.architecture.described
+
+    def billed(self) -> counts.Network:
+        """The network as `energy.counts.count` takes it."""
+        return counts.Network(self.described)
 
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit."""
@@ -36,11 +48,13 @@ class ANN:
 
     def passes(self, batch: Batch) -> bool:
         """Whether `compiled` takes this batch."""
-        return packed.can_take(batch.pixels)
+        return isinstance(self.architecture, Architecture) and packed.can_take(batch.pixels)
 
     def bytes_per_sample(self, device: str) -> int:
         """Memory of a training step, about: every value and its gradient; compiled, next to nothing."""
-        return 0 if packed.computes_on(device) else 8 * sum(self.architecture.layers)
+        if isinstance(self.architecture, Architecture) and packed.computes_on(device):
+            return 0
+        return 8 * sum(self.architecture.layers)
 
     def run(self, parameters: Parameters, batch: Batch) -> Forward:
         """From pixels to scores: the values of the output layer, before any softmax."""
@@ -52,6 +66,7 @@ class ANN:
         self, parameters: Parameters, batch: Batch, wanted: Wanted | None = None
     ) -> Learned:
         """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too."""
+        assert isinstance(self.architecture, Architecture)  # see `passes`
         layers = self.architecture.stacked(parameters)
         passed = passes.conventional(batch.pixels, batch.positions, layers, wanted)
         events_in = dict(zip(self.architecture.names, passed.events, strict=True))
@@ -78,7 +93,7 @@ class QANN:
     arXiv:1606.06160, 2016, there with R = 1.
     """
 
-    architecture: Architecture
+    architecture: Architecture | Convolutional
     bits: int
     ceiling: float = 4.0
 
@@ -97,6 +112,15 @@ class QANN:
     def init(self, generator: np.random.Generator) -> Parameters:
         """Initial weights and biases; see `Architecture.init`."""
         return self.architecture.init(generator)
+
+    @property
+    def described(self) -> Mapping[str, Layer]:
+        """The layers from input to output, as the energy bill has them."""
+        return self.architecture.described
+
+    def billed(self) -> counts.Network:
+        """The network as `energy.counts.count` takes it."""
+        return counts.Network(self.described)
 
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit."""
@@ -121,49 +145,26 @@ class QANN:
 
 
 def _forward(
-    architecture: Architecture,
+    architecture: Architecture | Convolutional,
     parameters: Parameters,
     flow: Float[Tensor, "client batch pixel"],
     present: Bool[Tensor, "client batch"],
     activation: Callable[[Tensor], Tensor],
 ) -> Forward:
-    """Linear layers with an activation between them, whose values are 0 or more."""
-    names, clients = architecture.names, len(flow)
-    events_in = {names[0]: count((flow != 0).sum(2), present)}
-    if clients == 1:
+    """Layers one after the other, an activation behind all with weights but the last; its values are >= 0."""
+    clients, shown, by_input = len(flow), present.to(flow.dtype), {}
+    if clients == 1 and isinstance(architecture, Architecture):
         # A lone matrix product is cut among the threads, and its sums with it; of two, each has one.
         flow = flow.expand(2, *flow.shape[1:])
         parameters = {name: w.expand(2, *w.shape[1:]) for name, w in parameters.items()}
-    for name, following in pairwise(names):
-        flow = activation(linear(parameters, name, flow))
-        # Sums of 0s and 1s: exact in float32 over less than 2^24 neurons, then in int64.
-        events_in[following] = count(flow.detach()[:clients].sign().sum(2), present)
-    scores = linear(parameters, names[-1], flow)[:clients]
-    return Forward(scores, events_in, torch.zeros_like(events_in[names[0]]))
-
-
-def linear(
-    parameters: Parameters, name: str, rows: Float[Tensor, "client row input"]
-) -> Float[Tensor, "client row output"]:
-    """A layer's product with its weight, plus its bias."""
-    weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-    return _Linear.apply(rows, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
-
-
-class _Linear(torch.autograd.Function):
-    """Rows times weight plus bias. Unlike torch's, its gradient of the weight is laid out like the weight."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(rows, weight)
-        return torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        (delta,) = gradients
-        rows, weight = ctx.saved_tensors
-        into_rows = torch.bmm(delta, weight) if ctx.needs_input_grad[0] else None
-        return into_rows, torch.bmm(delta.mT, rows), delta.sum(1)
+    inner = architecture.names[:-1]
+    for name, layer in architecture.described.items():
+        by_input[name] = entered(flow[:clients], shown)
+        flow = through(layer, name, parameters, flow)
+        if name in inner:
+            flow = activation(flow)
+    none_left = torch.zeros(clients, dtype=torch.int64, device=flow.device)
+    return Forward.counted(flow[:clients], architecture.described, by_input, none_left)
 
 
 class _Quantise(torch.autograd.Function):

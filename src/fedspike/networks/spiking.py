@@ -1,25 +1,33 @@
 """The spiking twin.
 
 s[t] -> LIF(W s[t] + b) -> ... -> LIF(W s[t] + b) -> read-out        scores, one for each class
+
+with pools between convolutions and, if wanted, batch normalisation in place of b, but for the last layer.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fedspike.encoding import Code, entry
+from fedspike.encoding import Address, BinaryCode, Code, entry
+from fedspike.energy import counts
+from fedspike.energy.counts import Activity
+from fedspike.energy.layers import BatchNorm, Layer, Pool
 from fedspike.kernels import packed, passes
 from fedspike.kernels.packed import PackedSpikes
 from fedspike.kernels.passes import Wanted
 from fedspike.networks.architecture import Architecture, Parameters
-from fedspike.networks.batch import Batch, Forward, Learned, count
-from fedspike.networks.conventional import linear
+from fedspike.networks.batch import Batch, Forward, Learned, count, entered
+from fedspike.networks.code_names import CODE_NAMES
+from fedspike.networks.convolutional import Convolutional
+from fedspike.networks.normalisation import BNTT, STATISTICS
+from fedspike.networks.synapses import through
 from fedspike.neurons import LIF, Neuron
-from fedspike.neurons import Learned as LearnedConstants
 from fedspike.readouts import MeanMembrane, ReadOut, SpikeCount
 
 
@@ -31,23 +39,73 @@ class SNN:
     plain torch computes.
     """
 
-    architecture: Architecture
+    architecture: Architecture | Convolutional
     neuron: Neuron
     code: Code
     read_out: ReadOut = field(default_factory=SpikeCount)
+    normalisation: BNTT | None = None
 
     def init(self, generator: np.random.Generator) -> Parameters:
-        """The same weights as the ANN's, and the constants of the neurons that are learned."""
+        """The same weights as the ANN's, and the constants of the neurons that are learned.
+
+        With a normalisation there are gammas, [time, channel], in place of the biases.
+        """
         parameters = self.architecture.init(generator)
+        if self.normalisation is not None:
+            parameters = {n: w for n, w in parameters.items() if not n.endswith(".bias")}
         for name, (_, neurons) in self.architecture.sizes.items():
             constants = self.neuron.initial(neurons, self._fires(name))
             parameters |= {f"{name}.{constant}": start for constant, start in constants.items()}
+        for name, norm in self._norms().items():
+            parameters[f"{name}.gamma"] = torch.ones(norm.time_steps, norm.channels)
         return parameters
+
+    def statistics(self) -> Parameters:
+        """Running means and variances before any training, 0 and 1, if there is a normalisation.
+
+        They are kept beside the parameters, and nothing that is done to parameters is done to them.
+        """
+        found: Parameters = {}
+        for name, norm in self._norms().items():
+            found[f"{name}.mean"] = torch.zeros(norm.time_steps, norm.channels)
+            found[f"{name}.variance"] = torch.ones(norm.time_steps, norm.channels)
+        return found
+
+    @property
+    def described(self) -> dict[str, Layer]:
+        """The layers from input to output, as the energy bill has them, normalisations among them."""
+        found: dict[str, Layer] = {}
+        norms = self._norms()
+        for name, layer in self.architecture.described.items():
+            if self.normalisation is not None and not isinstance(layer, Pool):
+                layer = replace(layer, bias=False)
+            found[name] = layer
+            if name in norms:
+                found[f"{name}_norm"] = norms[name]
+        return found
+
+    def billed(self) -> counts.Network:
+        """As `energy.counts.count` takes it, with LIF neurons; a direct code's product is kept."""
+        return counts.Network(
+            self.described,
+            self.code.time_steps,
+            code=CODE_NAMES[type(self.code)],
+            current_cached=not self.code.binary,
+            readout="spikes" if self.read_out.spiking else "membrane",
+        )
+
+    @property
+    def spiked(self) -> list[str]:
+        """The layers that spikes enter: not the first under the direct code, and none behind an average."""
+        network = self.billed()
+        return [name for name in network.entered if network.spikes_enter(name)]
 
     @property
     def passable(self) -> bool:
-        """Whether the compiled passes have this neuron and read-out."""
-        return self.neuron.compiled and isinstance(self.read_out, SpikeCount | MeanMembrane)
+        """Whether the compiled passes have this architecture, neuron and read-out, unnormalised."""
+        dense = isinstance(self.architecture, Architecture) and self.normalisation is None
+        counted = isinstance(self.read_out, SpikeCount | MeanMembrane)
+        return dense and counted and self.neuron.compiled
 
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit: one per input or, where they move, T frames of these."""
@@ -67,15 +125,16 @@ class SNN:
         x = batch.x
         if x.shape[2] != self.architecture.layers[0]:
             x = x.reshape(*x.shape[:2], self.code.time_steps, -1)
-        return self.forward(parameters, self.code.spikes(x, batch.address), batch.present)
+        return self.forward(parameters, self._encoded(x, batch.address), batch.present)
 
     def passes(self, batch: Batch) -> bool:
         """Whether `compiled` takes this batch. If plain torch must compute instead, that is logged once."""
-        if not packed.can_take(batch.pixels):
+        if not (isinstance(self.architecture, Architecture) and packed.can_take(batch.pixels)):
             return False
         still = batch.pixels.shape[1] == self.architecture.layers[0]
         if not (still and self.passable):
-            what = f"{self.neuron} and {self.read_out}" if still else "inputs that move"
+            parts = [self.neuron, self.read_out, *filter(None, [self.normalisation])]
+            what = " and ".join(map(str, parts)) if still else "inputs that move"
             packed.log_once(f"plain torch computes, several times slower: no kernel has {what}")
         return still and self.passable
 
@@ -86,6 +145,7 @@ class SNN:
 
         Autograd gives the same through `run`; here no membrane leaves the processor's cache.
         """
+        assert isinstance(self.architecture, Architecture)  # see `passes`
         passed = passes.spiking(
             batch.pixels,
             batch.positions,
@@ -107,27 +167,39 @@ class SNN:
         spikes: Float[Tensor, "time client batch pixel"],
         present: Bool[Tensor, "client batch"] | None = None,
     ) -> Forward:
-        """From what the code gave to scores, in plain torch: what the kernels must equal."""
-        events_in = {}
-        for name in self.architecture.names:
-            first = name == self.architecture.names[0]
-            events_in[name] = self._entered(
-                spikes.detach(), first and not self.code.binary, present
-            )
-            if first and self.code.step_weights is not None:
-                weights = torch.tensor(self.code.step_weights, dtype=spikes.dtype)
-                spikes = spikes * weights.to(spikes.device).view(-1, 1, 1, 1)
+        """From what the code gave to scores, in plain torch: what the kernels must equal.
+
+        Running statistics, if there are any, come with the parameters; see `BNTT.normalised`.
+        """
+        if present is None:
+            present = torch.ones(spikes.shape[1:3], dtype=torch.bool, device=spikes.device)
+        if self.code.step_weights is not None:
+            weights = torch.tensor(self.code.step_weights, dtype=spikes.dtype)
+            spikes = spikes * weights.to(spikes.device).view(-1, 1, 1, 1)
+        scans = self._scans(spikes)
+        at = 2 if scans else 1  # where a client's rows have the time steps
+        flow = spikes if self.code.binary else spikes[:1]  # what is constant enters once
+        by_input: dict[str, Tensor] = {}
+        statistics: Parameters = {}
+        last = self.architecture.names[-1]
+        for name, layer in self.architecture.described.items():
             # The weights do not change with time, so one product serves all time steps.
-            rows = spikes.movedim(0, 1).flatten(1, 2)
-            currents = linear(parameters, name, rows)
-            currents = currents.reshape(len(rows), len(spikes), -1, currents.shape[2]).movedim(1, 0)
-            constants = _constants(parameters, name)
-            if not self._fires(name):
-                scores = self.read_out.scores(self.neuron.membrane(currents, constants))
-                return Forward(scores, events_in, torch.zeros_like(events_in[name]))
-            spikes = self.neuron.spikes(currents, constants)
-        left = self._entered(spikes.detach(), False, present)
-        return Forward(self.read_out.scores(spikes), events_in, left)
+            by_time = flow.movedim(0, at)
+            shown = present.expand(len(flow), -1, -1).movedim(0, at).flatten(1).to(flow.dtype)
+            rows = by_time.flatten(1, 2)
+            by_input[name] = entered(rows, shown)
+            rows = through(layer, name, parameters, rows)
+            flow = rows.reshape(*by_time.shape[:3], -1).movedim(at, 0)
+            if isinstance(layer, Pool):
+                continue
+            currents = flow.expand(len(spikes), -1, -1, -1)
+            if self.normalisation is not None and name != last:
+                currents, after = self._normalised(name, currents, parameters, present)
+                statistics |= after
+            flow = self._neurons(name, currents, parameters, scans)
+        left = count(flow.detach().sum(3).long().sum(0), present) * self.read_out.spiking
+        scores = self.read_out.scores(flow)
+        return Forward.counted(scores, self.architecture.described, by_input, left, statistics)
 
     def firing_rates(
         self, samples: int, events_in: Mapping[str, int], events_out: int
@@ -139,14 +211,11 @@ class SNN:
         >>> network.firing_rates(1, {"hidden": 11_215, "output": 500}, events_out=50)
         {'hidden': 0.1, 'output': 0.1}
         """
-        _, *following = self.architecture.names
-        left = [*(events_in[name] for name in following), events_out]
+        left = Activity(samples, 0, events_in, events_out).left(self.billed())
         possible = samples * self.code.time_steps
         return {
-            name: events / (possible * neurons)
-            for (name, (_, neurons)), events in zip(
-                self.architecture.sizes.items(), left, strict=True
-            )
+            name: left[name] / (possible * neurons)
+            for name, (_, neurons) in self.architecture.sizes.items()
             if self._fires(name)
         }
 
@@ -166,24 +235,82 @@ class SNN:
         scores = spikes.scores()
         return Forward(scores, events_in, count(scores.detach().sum(2), present))
 
+    def _norms(self) -> dict[str, BatchNorm]:
+        """What stands between the synapses and the neurons of all layers but the last."""
+        if self.normalisation is None:
+            return {}
+        *inner, _ = self.architecture.weighted.items()
+        behind, steps = self.normalisation.behind, self.code.time_steps
+        return {name: behind(layer, steps) for name, layer in inner}
+
     def _fires(self, layer: str) -> bool:
         return layer != self.architecture.names[-1] or self.read_out.spiking
 
+    def _encoded(
+        self, x: Float[Tensor, "client batch *time pixel"], address: Address
+    ) -> Float[Tensor, "time client batch pixel"]:
+        """The code's spikes; from a compiled kernel where there is one, which are the same."""
+        if x.dim() == 3 and isinstance(self.code, BinaryCode) and packed.can_take(x):
+            return self.code.packed(x, address).dense()
+        return self.code.spikes(x, address)
+
+    def _scans(self, spikes: Tensor) -> bool:
+        """Whether neurons alone are computed by a compiled kernel, where no pass has the whole network."""
+        return not self.passable and self.neuron.compiled and packed.can_take(spikes)
+
+    def _normalised(
+        self,
+        layer: str,
+        currents: Float[Tensor, "time client batch neuron"],
+        parameters: Parameters,
+        present: Bool[Tensor, "client batch"],
+    ) -> tuple[Float[Tensor, "time client batch neuron"], Parameters]:
+        """What the neurons of a layer get, and its running statistics after it."""
+        assert self.normalisation is not None
+        own = _own(layer, parameters)
+        running = {name: own[name] for name in STATISTICS if name in own}
+        currents, after = self.normalisation.normalised(currents, own["gamma"], running, present)
+        return currents, {f"{layer}.{name}": numbers for name, numbers in after.items()}
+
+    def _neurons(
+        self,
+        layer: str,
+        currents: Float[Tensor, "time client batch neuron"],
+        parameters: Parameters,
+        scans: bool,
+    ) -> Float[Tensor, "time client batch neuron"]:
+        """What the neurons of a layer give: their spikes or, to a read-out that wants them, membranes."""
+        if scans and self._fires(layer):
+            beta, theta, reset = self.neuron.for_kernels()
+            in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
+            membrane = packed.lif(in_order, beta, theta, reset).carrier
+            spikes: Tensor = _Above.apply(membrane, theta)  # type: ignore[no-untyped-call]
+            return spikes.movedim(2, 0)
+        constants = {
+            name: tensor
+            for name, tensor in _own(layer, parameters).items()
+            if name not in ("weight", "bias", "gamma", *STATISTICS)
+        }
+        if self._fires(layer):
+            return self.neuron.spikes(currents, constants)
+        return self.neuron.membrane(currents, constants)
+
+
+class _Above(torch.autograd.Function):
+    """The spikes of a compiled scan, by its membranes; its own backward pass has the surrogate gradient."""
+
     @staticmethod
-    def _entered(
-        spikes: Float[Tensor, "time client batch neuron"],
-        constant: bool,
-        present: Bool[Tensor, "client batch"] | None,
-    ) -> Int64[Tensor, " client"]:
-        """Spikes, or, of a constant input, its values that are not 0."""
-        if constant:
-            return count((spikes[0] != 0).sum(2), present)
-        # Sums of 0s and 1s: exact in float32 over less than 2^24 neurons, then in int64.
-        return count(spikes.sum(3).long().sum(0), present)
+    def forward(ctx: Any, membrane: Tensor, threshold: float) -> Tensor:
+        del ctx
+        return torch.gt(membrane, threshold, out=torch.empty_like(membrane))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        del ctx
+        return gradients[0], None
 
 
-def _constants(parameters: Parameters, layer: str) -> LearnedConstants:
-    """The learned constants of a layer's neurons, without its name."""
+def _own(layer: str, parameters: Parameters) -> Parameters:
+    """The tensors of a layer, without its name."""
     own = {name.removeprefix(f"{layer}."): tensor for name, tensor in parameters.items()}
-    of_synapses = ("weight", "bias")
-    return {n: tensor for n, tensor in own.items() if "." not in n and n not in of_synapses}
+    return {name: tensor for name, tensor in own.items() if "." not in name}

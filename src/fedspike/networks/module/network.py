@@ -31,37 +31,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fedspike.encoding import (
-    Address,
-    BurstCode,
-    Code,
-    DeltaCode,
-    DirectCode,
-    LatencyCode,
-    PhaseCode,
-    RateCode,
-)
+from fedspike.encoding import Address, Code
 from fedspike.energy import counts
 from fedspike.energy.layers import Convolution, Layer, Pool, Synapses
-from fedspike.energy.network import Code as CodeName
 from fedspike.energy.neurons import LIF, Neurons
 from fedspike.errors import InputError
 from fedspike.networks.architecture import Parameters
 from fedspike.networks.batch import Batch, Forward
+from fedspike.networks.code_names import CODE_NAMES
 from fedspike.networks.module.adopt import adopted
 from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
 from fedspike.randomness import stream
 from fedspike.readouts import ReadOut, SpikeCount
-
-_CODES: dict[type, CodeName] = {
-    RateCode: "rate",
-    LatencyCode: "latency",
-    PhaseCode: "phase",
-    BurstCode: "burst",
-    DeltaCode: "delta",
-    DirectCode: "direct",
-}
 
 
 @dataclass(frozen=True)
@@ -206,7 +188,7 @@ class ModuleNetwork:
             return counts.Network(
                 self.trial.layers,
                 time_steps=None if self.code is None else self.code.time_steps,
-                code="rate" if self.code is None else _CODES[type(self.code)],
+                code="rate" if self.code is None else CODE_NAMES[type(self.code)],
                 optimiser=optimiser,
                 current_cached=self._still,
                 readout="membrane" if self._timed and not self.read_out.spiking else "spikes",

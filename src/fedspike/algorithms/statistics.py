@@ -1,0 +1,65 @@
+"""Running statistics of a normalised network, which travel beside the model and are no part of it.
+
+An algorithm corrects, averages and steps on parameters; a mean or a variance is no such thing. So statistics
+are a group of their own, "statistics", in the server's state and in what is sent and answered if they are
+pooled, or in the clients' memories if they are local. This works with any algorithm and changes none.
+"""
+
+from dataclasses import replace
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from fedspike.aggregation import pooled
+from fedspike.algorithms.algorithm import Algorithm, Tree
+from fedspike.networks import SNN, Network, Parameters
+
+STATISTICS = "statistics"
+
+
+def with_statistics(algorithm: Algorithm, network: Network) -> Algorithm:
+    """The same algorithm, which also does with a network's statistics what its normalisation says.
+
+    Of a network without any it is the algorithm itself.
+
+    >>> from fedspike.algorithms import fedavg
+    >>> from fedspike.networks import ANN, Architecture
+    >>> algorithm = fedavg()
+    >>> with_statistics(algorithm, ANN(Architecture((784, 10)))) is algorithm
+    True
+    """
+    normalisation = network.normalisation if isinstance(network, SNN) else None
+    if not isinstance(network, SNN) or normalisation is None:
+        return algorithm
+    initial = network.statistics()
+    if normalisation.statistics == "pooled":
+        return _pooling(algorithm, initial)
+
+    def start_client(model: Parameters) -> Tree:
+        return algorithm.start_client(model) | {STATISTICS: _like(initial, model)}
+
+    return replace(algorithm, start_client=start_client)
+
+
+def _pooling(algorithm: Algorithm, initial: Parameters) -> Algorithm:
+    """With statistics that are sent to the clients, and put together from what they answer."""
+
+    def start_server(model: Parameters) -> Tree:
+        return algorithm.start_server(model) | {STATISTICS: _like(initial, model)}
+
+    def send(server: Tree) -> Tree:
+        return algorithm.send(server) | {STATISTICS: server[STATISTICS]}
+
+    def aggregate(
+        server: Tree, replies: Tree, weights: Int64[Tensor, " client"], participation: float
+    ) -> Tree:
+        after = algorithm.aggregate(server, replies, weights, participation)
+        return after | {STATISTICS: pooled(replies[STATISTICS], weights)}
+
+    return replace(algorithm, start_server=start_server, send=send, aggregate=aggregate)
+
+
+def _like(initial: Parameters, model: Parameters) -> Parameters:
+    """In the model's type."""
+    dtype = next(iter(model.values())).dtype
+    return {name: numbers.to(dtype) for name, numbers in initial.items()}

@@ -1,0 +1,114 @@
+"""What layers make of the rows of values that enter them: every client's rows meet its own weights."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from fedspike.energy.layers import Convolution, Dense, Pool
+from fedspike.networks.architecture import Parameters
+
+
+def through(
+    layer: Dense | Convolution | Pool,
+    name: str,
+    parameters: Parameters,
+    rows: Float[Tensor, "client row input"],
+) -> Float[Tensor, "client row output"]:
+    """What comes out of a layer; an image in a row is channel by channel, and each of these row by row."""
+    if isinstance(layer, Pool):
+        return pool(layer, rows)
+    weight, bias = parameters[f"{name}.weight"], parameters.get(f"{name}.bias")
+    if isinstance(layer, Convolution):
+        return convolution(layer, weight, bias, rows)
+    return linear(weight, bias, rows)
+
+
+def linear(
+    weight: Float[Tensor, "client output input"],
+    bias: Float[Tensor, "client output"] | None,
+    rows: Float[Tensor, "client row input"],
+) -> Float[Tensor, "client row output"]:
+    """The product with the weight, plus the bias if there is one."""
+    return _Linear.apply(rows, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Linear(torch.autograd.Function):
+    """Rows times weight plus bias. Unlike torch's, its gradient of the weight is laid out like the weight."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        if bias is None:
+            return torch.bmm(rows, weight.mT)
+        return torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        (delta,) = gradients
+        rows, weight = ctx.saved_tensors
+        into_rows = torch.bmm(delta, weight) if ctx.needs_input_grad[0] else None
+        into_bias = delta.sum(1) if ctx.needs_input_grad[2] else None
+        return into_rows, torch.bmm(delta.mT, rows), into_bias
+
+
+def convolution(
+    layer: Convolution,
+    weight: Float[Tensor, "client out in kernel kernel"],
+    bias: Float[Tensor, "client out"] | None,
+    rows: Float[Tensor, "client row input"],
+) -> Float[Tensor, "client row output"]:
+    """Every client's images with its own kernels, one client after the other: oneDNN has no better way."""
+    images = rows.reshape(*rows.shape[:2], layer.in_channels, layer.height, layer.width)
+    added: list[Tensor | None] = [None] * len(rows) if bias is None else list(bias)
+    if len(rows) == 1:  # as below, without the copies of taking apart and putting together
+        lone = None if bias is None else bias.flatten()
+        found = F.conv2d(
+            images.flatten(0, 1), weight.flatten(0, 1), lone, layer.stride, layer.padding
+        )
+        return found.flatten(1).unsqueeze(0)
+    out = [
+        F.conv2d(own, kernels, one, layer.stride, layer.padding)
+        for own, kernels, one in zip(images, weight, added, strict=True)
+    ]
+    return torch.stack(out).flatten(2)
+
+
+def pool(
+    layer: Pool, rows: Float[Tensor, "client row input"]
+) -> Float[Tensor, "client row output"]:
+    """Windows of all images; the gradient of a maximum goes to the first of several that share it."""
+    images = rows.reshape(-1, layer.channels, layer.height, layer.width)
+    if layer.kind == "average":
+        found: Tensor = _Average.apply(images, layer.size)  # type: ignore[no-untyped-call]
+    else:
+        found = F.max_pool2d(images, layer.size)
+    return found.reshape(*rows.shape[:2], -1)
+
+
+class _Average(torch.autograd.Function):
+    """The mean of windows of k x k, place by place of the window: 3 times as fast as torch's."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, k: int) -> Tensor:
+        ctx.k, ctx.shape = k, images.shape
+        first, *others = _places(images, k)
+        total = first.clone(memory_format=torch.contiguous_format)
+        for place in others:
+            total += place
+        return total.div_(k * k)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        share = gradients[0] / (ctx.k * ctx.k)
+        into_images = share.new_empty(ctx.shape)
+        for place in _places(into_images, ctx.k):
+            place.copy_(share)
+        return into_images, None
+
+
+def _places(images: Float[Tensor, "image channel row column"], k: int) -> list[Tensor]:
+    """Of each place in a window of k x k, the values of all windows; they are views."""
+    return [images[..., i::k, j::k] for i in range(k) for j in range(k)]

@@ -1,0 +1,136 @@
+"""Any code, neuron, read-out, architecture and normalisation make a network that any algorithm trains."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
+from fedspike.datasets import load
+from fedspike.encoding import (
+    Address,
+    BurstCode,
+    Code,
+    DeltaCode,
+    DirectCode,
+    LatencyCode,
+    PhaseCode,
+    RateCode,
+)
+from fedspike.energy import counts
+from fedspike.fleet import Fleet
+from fedspike.losses import CrossEntropy
+from fedspike.networks import (
+    ANN,
+    BNTT,
+    QANN,
+    SNN,
+    Architecture,
+    Batch,
+    Conv,
+    Convolutional,
+    Network,
+    Pool,
+)
+from fedspike.networks import Dense as Hidden
+from fedspike.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Learnable, Neuron
+from fedspike.randomness import stream
+from fedspike.readouts import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.simulation import simulate
+from fedspike.training import SGD, Adam, LocalTraining, activities, counted, learn
+
+STEPS = 9
+CODES: tuple[Code, ...] = (
+    RateCode(STEPS),
+    LatencyCode(STEPS),
+    PhaseCode(STEPS),
+    BurstCode(STEPS),
+    DeltaCode(STEPS),
+    DirectCode(STEPS),
+)
+NEURONS: tuple[Neuron, ...] = (
+    LIF(threshold=0.3),
+    LIF(Learnable(0.9), Learnable(0.3, per="neuron"), "zero"),
+    CurrentBasedLIF(alpha=0.5, lif=LIF(threshold=0.3)),
+    AdaptiveLIF(adaptation=0.5, rho=0.9, lif=LIF(threshold=0.3)),
+)
+READ_OUTS: tuple[ReadOut, ...] = (SpikeCount(), MeanMembrane(), FirstSpike())
+ARCHITECTURES: dict[str, Architecture | Convolutional] = {
+    "dense": Architecture((36, 7, 3)),
+    "maxima": Convolutional((1, 6, 6), (Conv(4), Pool("max"), Hidden(7)), 3),
+    "averages": Convolutional((1, 6, 6), (Conv(4), Pool("average"), Conv(3, 3, 3)), 3),
+}
+NORMALISATIONS = (None, BNTT())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("code", CODES, ids=lambda code: type(code).__name__)
+def test_a_step_of_every_spiking_network(code: Code, architecture: str) -> None:
+    """Every loss and gradient is a number, weights move, and the counts are those of such a network."""
+    pixels = torch.rand(2, 4, 36)
+    pixels[:, 0] = 1.0
+    address = Address(0, "encode", 1, (0, 1), (0, 0))
+    batch = Batch.of(pixels, address, torch.randint(3, (2, 4)))
+    for neuron, read_out, norm in itertools.product(NEURONS, READ_OUTS, NORMALISATIONS):
+        network = SNN(ARCHITECTURES[architecture], neuron, code, read_out, norm)
+        models = [network.init(stream(0, "init", client=k)) for k in range(2)]
+        parameters = {name: torch.stack([m[name] for m in models]) for name in models[0]}
+        running = {name: s.expand(2, *s.shape) for name, s in network.statistics().items()}
+        forward, losses, gradients = learn(network, CrossEntropy(), parameters, batch, running)
+        what = (neuron, read_out, norm)
+        assert losses.isfinite().all(), what
+        assert gradients.keys() == parameters.keys(), what
+        assert all(slope.isfinite().all() for slope in gradients.values()), what
+        first = gradients[f"{network.architecture.names[0]}.weight"]
+        assert all(own.any() for own in first), what
+        assert forward.statistics.keys() == running.keys(), what
+        assert all((s[1] != s[0]).any() for s in forward.statistics.values()), what
+        described = counts.Network(
+            network.described,
+            time_steps=STEPS,
+            code="rate" if code.binary else "direct",
+            readout="spikes" if read_out.spiking else "membrane",
+        )
+        for activity in activities([4, 4], [1, 1], [counted(forward)]):
+            counts.count(described, activity)  # raises where it cannot be of this network
+
+
+def networks() -> dict[str, Network]:
+    found: dict[str, Network] = {}
+    shapes: dict[str, Architecture | Convolutional] = {
+        "dense": Architecture((784, 6, 10)),
+        "convolution": Convolutional((1, 28, 28), (Conv(2, 4, 4, 2), Pool()), 10),
+    }
+    for name, shape in shapes.items():
+        found |= {f"{name} ann": ANN(shape), f"{name} qann": QANN(shape, bits=4)}
+        for norm in (None, BNTT(), BNTT("local")):
+            how = "" if norm is None else f" {norm.statistics}"
+            found[f"{name} snn{how}"] = SNN(shape, LIF(), RateCode(3), MeanMembrane(), norm)
+    return found
+
+
+ALGORITHMS: dict[str, tuple[Algorithm, Adam | SGD]] = {
+    "fedavg": (fedavg(), Adam()),
+    "fedprox": (fedprox(mu=0.1), Adam()),
+    "scaffold": (scaffold(), SGD(0.1)),
+    "fedadam": (fedadam(), Adam()),
+}
+
+
+@pytest.mark.parametrize("network", networks())
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_round_of_every_network_under_every_algorithm(algorithm: str, network: str) -> None:
+    record, optimiser = ALGORITHMS[algorithm]
+    _, last = simulate(
+        network=networks()[network],
+        algorithm=record,
+        fleet=Fleet((np.arange(20), np.arange(20, 31), np.arange(31, 32))),
+        training=LocalTraining(CrossEntropy(), optimiser, batch_size=8),
+        dataset=load("fashion-mnist-sample"),
+        seed=0,
+        rounds=2,
+    )
+    assert last.training_loss < 10
+    assert all(tensor.isfinite().all() for tensor in last.state.tensors().values())
+    assert last.operations["mac"] + last.operations["ac"] > 0

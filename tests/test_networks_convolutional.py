@@ -1,0 +1,290 @@
+"""Convolutional twins: their shapes, their counts, and each client meeting its own kernels.
+
+That whole rounds equal one client after another is in test_engine_equals_reference.py, that counts equal
+other people's in test_energy_referees.py.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fedspike.algorithms import fedavg
+from fedspike.datasets import load
+from fedspike.encoding import Address, Code, DirectCode, RateCode
+from fedspike.energy.layers import Convolution, Dense
+from fedspike.energy.layers import Pool as CountedPool
+from fedspike.errors import InputError
+from fedspike.fleet import Fleet
+from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.networks import (
+    ANN,
+    BNTT,
+    QANN,
+    SNN,
+    Architecture,
+    Batch,
+    Conv,
+    Convolutional,
+    Network,
+    Parameters,
+    Pool,
+    small_vgg,
+)
+from fedspike.networks import Dense as Hidden
+from fedspike.neurons import LIF
+from fedspike.neurons.lif import Reset
+from fedspike.randomness import stream
+from fedspike.readouts import MeanMembrane
+from fedspike.simulation import simulate
+from fedspike.training import Adam, LocalTraining, learn
+
+SMALL = Convolutional((2, 8, 6), (Conv(3), Pool("max"), Conv(4, 3, 2), Hidden(5)), classes=3)
+AVERAGES = Convolutional((2, 8, 6), (Conv(3, 2, 2, 0), Conv(4), Pool("average", 1)), classes=3)
+ADDRESS = Address(0, "encode", 1, (0, 1, 2), (0, 0, 0))
+
+
+def stacked(network: Network, clients: int = 3, scale: float = 1.0) -> Parameters:
+    models = [network.init(stream(0, "init", client=k)) for k in range(clients)]
+    return {name: scale * torch.stack([m[name] for m in models]).double() for name in models[0]}
+
+
+def images(clients: int = 3, batch: int = 5) -> Tensor:
+    return torch.rand(clients, batch, 96).double() * (torch.rand(clients, batch, 96) > 0.4)
+
+
+def test_layers_follow_from_the_stages() -> None:
+    assert SMALL.described == {
+        "conv1": Convolution(2, 3, 3, 8, 6, padding=1),
+        "pool1": CountedPool("max", 3, 8, 6),
+        "conv2": Convolution(3, 4, 3, 4, 3, stride=2, padding=1),
+        "hidden": Dense(16, 5),
+        "output": Dense(5, 3),
+    }
+    assert SMALL.names == ("conv1", "conv2", "hidden", "output")
+    assert SMALL.layers == (96, 144, 36, 16, 5, 3)
+    assert SMALL.sizes["conv2"] == (36, 16)
+    two = Convolutional((1, 4, 4), (Conv(2), Hidden(7), Hidden(6)), classes=3)
+    assert two.names == ("conv1", "hidden1", "hidden2", "output")
+
+
+def test_parameters_are_named_shaped_and_drawn_as_torchs() -> None:
+    model = SMALL.init(stream(0, "init"))
+    torchs = nn.ModuleDict(
+        {
+            "conv1": nn.Conv2d(2, 3, 3),
+            "conv2": nn.Conv2d(3, 4, 3),
+            "hidden": nn.Linear(16, 5),
+            "output": nn.Linear(5, 3),
+        }
+    ).state_dict()
+    assert {n: w.shape for n, w in model.items()} == {n: w.shape for n, w in torchs.items()}
+    assert list(model) == list(torchs)
+    assert sum(w.numel() for w in model.values()) == SMALL.parameters
+    large = small_vgg((3, 32, 32), classes=10).init(stream(0, "init"))
+    for name, weight in large.items():
+        fan_in = large[name.replace("bias", "weight")][0].numel()
+        assert 0.7 < float(weight.abs().max()) * fan_in**0.5 <= 1
+    kernels = large["conv2.weight"]
+    assert float(kernels.abs().max()) * 12 > 0.999  # of 4,608 draws; once in 100 seeds it is less
+    assert abs(float(kernels.mean())) * 12 < 5 / np.sqrt(3 * kernels.numel())
+
+
+def test_without_convolutions_it_is_the_dense_one() -> None:
+    dense, other = Architecture((96, 5, 3)), Convolutional((2, 8, 6), (Hidden(5),), classes=3)
+    assert (dense.described, dense.names) == (other.described, other.names)
+    one, two = (shape.init(stream(0, "init")) for shape in (dense, other))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def module(architecture: Convolutional, own: Parameters) -> nn.Sequential:
+    """One client's conventional network in torch."""
+    modules: list[nn.Module] = []
+    for name, layer in architecture.described.items():
+        if isinstance(layer, CountedPool):
+            kind = nn.AvgPool2d if layer.kind == "average" else nn.MaxPool2d
+            modules.append(kind(layer.size))
+            continue
+        made: nn.Module
+        if isinstance(layer, Convolution):
+            channels = (layer.in_channels, layer.out_channels)
+            made = nn.Conv2d(*channels, layer.kernel, layer.stride, layer.padding)
+        else:
+            modules.append(nn.Flatten())
+            made = nn.Linear(layer.inputs, layer.outputs)
+        made.double().load_state_dict({part: own[f"{name}.{part}"] for part in ("weight", "bias")})
+        modules += [made, nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+@pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
+def test_each_client_meets_its_own_kernels_and_gets_its_own_gradients(
+    architecture: Convolutional,
+) -> None:
+    network = ANN(architecture)
+    parameters, x, labels = stacked(network), images(), torch.randint(3, (3, 5))
+    present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4])
+    batch = Batch.of(x, ADDRESS, labels, present)
+    forward, losses, gradients = learn(network, CrossEntropy(), parameters, batch)
+    for k, count in enumerate((5, 3, 1)):
+        theirs = module(architecture, {name: w[k] for name, w in parameters.items()})
+        scores = theirs(x[k, :count].reshape(count, 2, 8, 6))
+        torch.testing.assert_close(forward.scores[k, :count], scores, rtol=0, atol=1e-12)
+        loss = nn.functional.cross_entropy(scores, labels[k, :count])
+        slopes = torch.autograd.grad(loss, list(theirs.parameters()))
+        torch.testing.assert_close(losses[k], loss.detach(), rtol=0, atol=1e-12)
+        for ours, slope in zip(gradients.values(), slopes, strict=True):
+            torch.testing.assert_close(ours[k], slope, rtol=0, atol=1e-12)
+
+
+def test_a_quantised_network_with_many_bits_is_the_conventional_one() -> None:
+    parameters, batch = stacked(ANN(SMALL)), Batch.of(images(), ADDRESS)
+    exact = ANN(SMALL).run(parameters, batch).scores
+    fine = QANN(SMALL, bits=16, ceiling=8.0).run(parameters, batch).scores
+    torch.testing.assert_close(fine, exact, rtol=0, atol=1e-3)
+    assert (QANN(SMALL, bits=1).run(parameters, batch).scores - exact).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
+def test_events_and_the_synapses_they_meet_are_counted_one_by_one(
+    architecture: Convolutional,
+) -> None:
+    """Against a loop over events that asks which outputs change."""
+    network = SNN(architecture, LIF(), RateCode(4))
+    parameters = {n: w.abs() for n, w in stacked(network, 2).items()}  # so that all layers fire
+    spikes = network.code.spikes(images(2, 2), Address(0, "encode", 1, (0, 1), (0, 0)))
+    forward = network.forward(parameters, spikes, torch.tensor([[True, True], [True, False]]))
+    layer = architecture.described["conv1"]
+    assert isinstance(layer, Convolution)
+    for k, samples in enumerate((2, 1)):
+        entered = spikes[:, k, :samples].sum((0, 1))
+        met = 0
+        for at in range(96):
+            single = torch.zeros(1, 96, dtype=torch.double)
+            single[0, at] = 1
+            reached = nn.functional.conv2d(
+                single.view(1, 2, 8, 6),
+                torch.ones_like(parameters["conv1.weight"][k]),
+                stride=layer.stride,
+                padding=layer.padding,
+            )
+            met += int(entered[at]) * int(reached.sum())
+        assert int(forward.events_in["conv1"][k]) == int(entered.sum()) > 0
+        assert int(forward.synapses_met["conv1"][k]) == met
+    assert forward.synapses_met.keys() == {"conv1", "conv2"}
+    assert forward.events_in.keys() == architecture.described.keys()
+    assert forward.events_out[1] == forward.scores[1, 0].sum() > 0
+
+
+def test_of_a_maximum_of_spikes_come_spikes_and_of_an_average_shares() -> None:
+    windows = Convolutional((1, 2, 2), (Conv(1, 1, 1, 0), Pool("max")), classes=2)
+    averaged = Convolutional((1, 2, 2), (Conv(1, 1, 1, 0), Pool("average")), classes=2)
+    always = {"conv1.weight": torch.full((1, 1, 1, 1, 1), 9.0), "conv1.bias": torch.zeros(1, 1)}
+    always |= {"output.weight": torch.tensor([[[1.0], [2.0]]]), "output.bias": torch.zeros(1, 2)}
+    patterns = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]])
+    spikes = patterns.view(1, 1, 4, 4)
+    neuron, code = LIF(beta=0.0, reset="zero"), RateCode(1)
+    for shape, shares in ((windows, [0, 1, 1, 1]), (averaged, [0, 0.25, 0.5, 1])):
+        network = SNN(shape, neuron, code, MeanMembrane())
+        forward = network.forward(always, spikes)
+        assert forward.scores[0].tolist() == [[share, 2 * share] for share in shares]
+        assert {name: int(count) for name, count in forward.events_in.items()} == {
+            "conv1": 7,
+            "pool1": 7,
+            "output": 3,
+        }
+
+
+def test_a_constant_input_is_convolved_once_and_is_the_same_as_at_every_step() -> None:
+    network = SNN(SMALL, LIF(), DirectCode(5))
+    parameters, x = stacked(network), images()
+    spikes = network.code.spikes(x, ADDRESS)
+    once = network.forward(parameters, spikes)
+    at_every_step = SNN(SMALL, LIF(), RateCode(5)).forward(parameters, spikes.clone())
+    torch.testing.assert_close(once.scores, at_every_step.scores, rtol=0, atol=0)
+    assert (5 * once.events_in["conv1"]).tolist() == at_every_step.events_in["conv1"].tolist()
+    assert once.events_in["conv1"].tolist() == [int(own.count_nonzero()) for own in x]
+
+
+@pytest.mark.parametrize("normalisation", [None, BNTT()], ids=["plain", "normalised"])
+@pytest.mark.parametrize("code", [RateCode(6), DirectCode(6)], ids=["rate", "direct"])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
+def test_in_float32_compiled_neurons_are_the_plain_ones(
+    architecture: Convolutional, reset: Reset, code: Code, normalisation: BNTT | None
+) -> None:
+    """A spike at the very threshold may flip between float32 and float64; none does here."""
+    network = SNN(architecture, LIF(0.8, 0.5, reset), code, normalisation=normalisation)
+    parameters = stacked(network, scale=2.0)
+    running = {name: s.double().expand(3, *s.shape) for name, s in network.statistics().items()}
+    batch = Batch.of(images(), ADDRESS, torch.randint(3, (3, 5)))
+    exact = learn(network, SpikeCountMSE(6), parameters, batch, running)
+    single = {name: w.float() for name, w in parameters.items()}
+    running = {name: s.float() for name, s in running.items()}
+    pixels = Batch(batch.pixels.float(), batch.positions, batch.labels, batch.address)
+    forward, losses, gradients = learn(network, SpikeCountMSE(6), single, pixels, running)
+    assert forward.events_in["output"].min() > 0
+    assert torch.equal(forward.scores.double(), exact[0].scores)
+    torch.testing.assert_close(losses.double(), exact[1], rtol=1e-5, atol=1e-6)
+    for name, slope in exact[2].items():
+        scale = float(slope.abs().max())
+        torch.testing.assert_close(gradients[name].double(), slope, rtol=0, atol=1e-4 * scale)
+
+
+def test_the_preset_for_both_sizes_of_image() -> None:
+    for image in ((1, 28, 28), (3, 32, 32)):
+        for kind in ("average", "max"):
+            architecture = small_vgg(image, classes=10, pool=kind)
+            quarter = image[1] // 4
+            assert architecture.sizes["hidden"] == (32 * quarter * quarter, 128)
+            assert architecture.described["pool2"].kind == kind  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("image", "stages", "message"),
+    [
+        ((1, 28, 28), (Pool(), Conv(4)), "first a Conv"),
+        ((1, 28, 28), (Hidden(4), Conv(4)), "no Conv or Pool behind a Dense"),
+        ((1, 28, 28), (Conv(4), Hidden(4), Pool()), "no Conv or Pool behind a Dense"),
+        ((1, 28, 28), (Conv(4, kernel=40),), "a kernel no larger than the padded image"),
+        ((1, 7, 7), (Conv(4), Pool()), "leave no row or column over"),
+        ((0, 28, 28), (Conv(4),), "an image, neurons and classes of at least 1"),
+        ((1, 28, 28), (Conv(4), Hidden(0)), "neurons and classes of at least 1"),
+        ((1, 28, 28), (Conv(0),), "channels, kernel and stride of at least 1"),
+    ],
+)
+def test_impossible_architectures(
+    image: tuple[int, int, int], stages: tuple[Conv | Pool | Hidden, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Convolutional(image, stages, classes=10)
+
+
+@pytest.mark.parametrize("normalisation", [None, BNTT()], ids=["plain", "normalised"])
+@pytest.mark.parametrize("kind", ["ann", "snn"])
+def test_the_parts_in_which_clients_are_trained_change_no_bit(
+    kind: str, normalisation: BNTT | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = Convolutional((1, 28, 28), (Conv(2, stride=2), Pool(), Conv(3), Hidden(8)), 10)
+    network: Network = ANN(shape)
+    if kind == "snn":
+        network = SNN(shape, LIF(), RateCode(4), MeanMembrane(), normalisation)
+    fleet = Fleet(tuple(np.arange(n) + 40 * n for n in (33, 32, 31, 17, 2, 1)))
+    models = []
+    for block in (2**40, 2**20, 1):
+        monkeypatch.setattr("fedspike.simulation._BLOCK_BYTES", block)
+        *_, last = simulate(
+            network=network,
+            algorithm=fedavg(),
+            fleet=fleet,
+            training=LocalTraining(CrossEntropy(), Adam(5e-3), batch_size=16),
+            dataset=load("fashion-mnist-sample"),
+            seed=0,
+            rounds=2,
+        )
+        models.append(last)
+    first, *others = models
+    for other in others:
+        assert (first.training_loss, first.activity) == (other.training_loss, other.activity)
+        one, two = first.state.tensors(), other.state.tensors()
+        assert all(torch.equal(one[path], two[path]) for path in one)
