@@ -41,8 +41,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "aggregation": (),
     "algorithms": ("training", "aggregation", "networks", "encoding"),
     "guard": (),
+    "cohort": ("fleet", "algorithms", "training", "encoding", "networks", "energy.counts"),
     "simulation": (
-        *("fleet", "algorithms", "guard", "energy.counts"),
+        *("cohort", "fleet", "algorithms", "guard", "energy.counts"),
         *("training", "encoding", "networks", "readouts", "losses"),  # to train and evaluate
         "datasets",
     ),
@@ -65,7 +66,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("energy.bill", "energy.profiles", "energy.verdict", "energy.break_even"),
         *("energy.recorded", "energy.sensitivity", "estimate"),
     ),
-    "deploy": ("algorithms", "training", "guard"),
+    "deploy": (
+        *("datasets", "fleet", "networks", "algorithms", "cohort", "guard", "simulation"),
+        *("energy.counts", "energy.meters", "experiment"),
+    ),
     "export": ("networks",),
     "cli": ("datasets", "experiment", "report", "kernels", "estimate"),
 }

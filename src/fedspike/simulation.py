@@ -7,7 +7,6 @@ Logging, checkpoints and early stopping are ordinary code in that loop. `round.s
 round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
-import itertools
 import math
 import operator
 from collections.abc import Iterator
@@ -20,7 +19,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Tree, local_round, with_statistics
+from fedspike.algorithms import Algorithm, Tree, with_statistics
+from fedspike.algorithms.trees import count_bytes
+from fedspike.cohort import Samples, Site, Work, samples, train_cohort
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address, Code
 from fedspike.energy import counts
@@ -33,12 +34,7 @@ from fedspike.randomness import stream
 from fedspike.readouts import ReadOut
 from fedspike.training import SGD, LocalTraining, activities, counted
 
-# Clients are trained side by side as long as a step of theirs together stays under this size: about 30
-# clients of the founding study.
-_BLOCK_BYTES = 96 * 2**20
 _TEST_BATCH = 1000
-
-_Samples = tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
 
 
 @dataclass(frozen=True)
@@ -139,20 +135,23 @@ def simulate(
     """
     _check(network, algorithm, fleet, training, dataset, rounds)
     algorithm = with_statistics(algorithm, network)
-    train_set = _samples(dataset.x_train, dataset.y_train, dtype, device)
-    test_set = _samples(dataset.x_test, dataset.y_test, dtype, device)
+    train_set = samples(dataset.x_train, dataset.y_train, dtype, device)
+    test_set = samples(dataset.x_test, dataset.y_test, dtype, device)
     if state is None:
         model = network.init(stream(seed, "init"))
         model = {name: weight.to(dtype) for name, weight in model.items()}
         state = State(round=0, server=algorithm.start_server(model), clients={})
 
+    site = Site(fleet, train_set, training, seed)
     for number in range(state.round + 1, rounds + 1):
         started = perf_counter()
         cohort = fleet.cohort(seed, number)
         received = algorithm.send(state.server)
-        work = _train_cohort(
-            cohort, algorithm, network, training, received, state, fleet, train_set, seed, number
-        )
+        memories = {
+            client: state.clients.get(client) or algorithm.start_client(state.model)
+            for client in cohort
+        }
+        work = train_cohort(cohort, algorithm, network, site, received, memories, number)
         server = algorithm.aggregate(
             state.server,
             work.replies,
@@ -160,24 +159,48 @@ def simulate(
             len(cohort) / len(fleet.shards),
         )
         state = State(number, server, state.clients | work.memories)
-        trained_at = perf_counter()
-        accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=number)
-        trained = reduce(operator.add, work.activity.values())
-        spikes = _spikes(network, trained)
-        yield Round(
-            number=number,
-            state=state,
-            accuracy=accuracy,
-            training_loss=work.loss_sum / trained.samples,
-            activity=work.activity,
-            tested=tested,
-            spikes=spikes,
-            operations=_operations(network, trained, spikes),
-            firing_rates=_firing_rates(network, trained),
-            uplink_bytes=_bytes(work.replies),
-            downlink_bytes=len(cohort) * _bytes(received),
-            seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
+        yield concluded(
+            network,
+            state,
+            work,
+            test_set,
+            seed,
+            uplink_bytes=count_bytes(work.replies),
+            downlink_bytes=len(cohort) * count_bytes(received),
+            seconds={"training": perf_counter() - started},
         )
+
+
+def concluded(
+    network: Network,
+    state: State,
+    work: Work,
+    test_set: Samples,
+    seed: int,
+    *,
+    uplink_bytes: int,
+    downlink_bytes: int,
+    seconds: dict[str, float],
+) -> Round:
+    """The round that led to this state, after the test of its model; `seconds` are those before."""
+    began = perf_counter()
+    accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=state.round)
+    trained = reduce(operator.add, work.activity.values())
+    spikes = _spikes(network, trained)
+    return Round(
+        number=state.round,
+        state=state,
+        accuracy=accuracy,
+        training_loss=math.fsum(work.loss_sums.values()) / trained.samples,
+        activity=work.activity,
+        tested=tested,
+        spikes=spikes,
+        operations=_operations(network, trained, spikes),
+        firing_rates=_firing_rates(network, trained),
+        uplink_bytes=uplink_bytes,
+        downlink_bytes=downlink_bytes,
+        seconds=seconds | {"evaluation": perf_counter() - began},
+    )
 
 
 def _spikes(network: Network, done: Activity) -> dict[str, int]:
@@ -209,7 +232,7 @@ def evaluate(
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
     correct, done = 0, []
     size = network.bytes_per_sample(pixels.device.type)
-    size = min(_TEST_BATCH, max(1, _BLOCK_BYTES // max(1, size)))
+    size = min(_TEST_BATCH, max(1, BLOCK_BYTES // max(1, size)))
     with torch.no_grad():
         for first in range(0, len(labels), size):
             positions = torch.arange(first, min(first + size, len(labels)))
@@ -221,78 +244,6 @@ def evaluate(
             done.append(counted(forward))
     (activity,) = activities([len(labels)], [0], done)
     return correct / len(labels), activity
-
-
-@dataclass
-class _Work:
-    """What a cohort did in a round; grows as its parts are trained."""
-
-    replies: Tree
-    memories: dict[int, Tree]
-    activity: dict[int, Activity]
-    loss_sum: float = 0.0
-
-
-def _train_cohort(
-    cohort: list[int],
-    algorithm: Algorithm,
-    network: Network,
-    training: LocalTraining,
-    received: Tree,
-    state: State,
-    fleet: Fleet,
-    train_set: _Samples,
-    seed: int,
-    number: int,
-) -> _Work:
-    work = _Work(replies={}, memories={}, activity={})
-    replies, loss_sums = [], []
-    device = train_set[0].device
-    received = _to(received, device)
-    for part in _parts(cohort, fleet, network, training, device):
-        shown = [torch.from_numpy(fleet.shown(seed, number, k, training.epochs)) for k in part]
-        memory = _stack([state.clients.get(k) or algorithm.start_client(state.model) for k in part])
-        address = Address(seed, "encode", number, tuple(part), (0,) * len(part))
-        reply, memory, trained = local_round(
-            algorithm,
-            network,
-            training,
-            received,
-            _to(memory, device),
-            *train_set,
-            shown,
-            address,
-        )
-        replies.append(_to(reply, torch.device("cpu")))
-        if memory:
-            memory = _to(memory, torch.device("cpu"))
-            work.memories |= {client: _take(memory, i) for i, client in enumerate(part)}
-        work.activity |= dict(zip(part, trained.activities, strict=True))
-        loss_sums += [
-            loss * seen.samples
-            for loss, seen in zip(trained.losses, trained.activities, strict=True)
-        ]
-    work.loss_sum = math.fsum(loss_sums)
-    work.replies = {
-        group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
-        for group, tensors in replies[0].items()
-    }
-    return work
-
-
-def _parts(
-    cohort: list[int], fleet: Fleet, network: Network, training: LocalTraining, device: torch.device
-) -> Iterator[list[int]]:
-    """The cohort in parts that are trained side by side: clients with batches of one size, a cache full."""
-    rows = {client: training.rows(fleet.samples(client) * training.epochs) for client in cohort}
-    room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _BLOCK_BYTES
-    for height, alike in itertools.groupby(cohort, key=rows.__getitem__):
-        clients = list(alike)
-        # A client's parameters, gradients, two moments of Adam, and room to work.
-        size = height * network.bytes_per_sample(device.type) + 24 * network.architecture.parameters
-        parts = math.ceil(len(clients) / max(1, room // size))
-        for i in range(parts):
-            yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]
 
 
 def _code(network: Network) -> Code | None:
@@ -314,37 +265,6 @@ def _operations(network: Network, trained: Activity, spikes: dict[str, int]) -> 
         return forward_operations(network.architecture.sizes, trained.samples, spikes)
     done = counts.count(network.billed(), trained, training=False)["forward"].values()
     return {kind: sum(layer.get(kind, 0) for layer in done) for kind in ("mac", "ac")}
-
-
-def _to(tree: Tree, device: torch.device) -> Tree:
-    return {
-        group: {name: tensor.to(device) for name, tensor in tensors.items()}
-        for group, tensors in tree.items()
-    }
-
-
-def _stack(trees: list[Tree]) -> Tree:
-    """One tree with a client axis from one tree per client."""
-    return {
-        group: {name: torch.stack([tree[group][name] for tree in trees]) for name in tensors}
-        for group, tensors in trees[0].items()
-    }
-
-
-def _take(tree: Tree, client: int) -> Tree:
-    """One client's tree, out of a stacked one."""
-    return {
-        group: {name: tensor[client].clone() for name, tensor in tensors.items()}
-        for group, tensors in tree.items()
-    }
-
-
-def _bytes(tree: Tree) -> int:
-    return sum(t.numel() * t.element_size() for tensors in tree.values() for t in tensors.values())
-
-
-def _samples(x: np.ndarray, y: np.ndarray, dtype: torch.dtype, device: str) -> _Samples:
-    return torch.from_numpy(x).flatten(1).to(device, dtype), torch.from_numpy(y).to(device)
 
 
 def _check(

@@ -131,8 +131,8 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
         shards = divide(dataset.y_train, clients=clients, seed=settings.seed)
         return Fleet(
             shards=tuple(shards),
-            clients_per_round=_number(settings.fleet.clients_per_round),
-            samples_per_round=_number(samples),
+            clients_per_round=number(settings.fleet.clients_per_round),
+            samples_per_round=number(samples),
         )
     except InputError as error:
         fields = msgspec.structs.fields(settings.partition)
@@ -155,6 +155,6 @@ def _from(
     return table[str(settings.__struct_config__.tag)](**msgspec.structs.asdict(settings), **others)
 
 
-def _number(count: int | str) -> int | None:
-    """The library says "all" with None."""
+def number(count: int | str) -> int | None:
+    """A count, or None, which is how the library says "all"."""
     return count if isinstance(count, int) else None
