@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "plasticity": ("networks",),
     "aggregation": (),
     "algorithms": ("training", "aggregation", "networks", "encoding"),
-    "guard": (),
+    "guard": ("algorithms",),
     "cohort": ("fleet", "algorithms", "training", "encoding", "networks", "energy.counts"),
     "simulation": (
         *("cohort", "fleet", "algorithms", "guard", "energy.counts"),

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, with_statistics
 from fedspike.algorithms.trees import count_bytes
-from fedspike.cohort import Samples, Site, Work, samples, train_cohort
+from fedspike.cohort import BLOCK_BYTES, Samples, Site, Work, samples, train_cohort
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address, Code
 from fedspike.energy import counts
