@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,13 @@ class Work:
     replies: Tree
     memories: dict[int, Tree]
     activity: dict[int, Activity]
-    loss_sums: dict[int, float]  # client -> over its samples
+    losses: dict[int, float]  # of a client's mean sample
+
+    def mean_loss(self, clients: Sequence[int]) -> float:
+        """Over the samples of these clients; nan if there are none."""
+        sums = [self.losses[client] * self.activity[client].samples for client in clients]
+        samples = sum(self.activity[client].samples for client in clients)
+        return math.fsum(sums) / samples if samples else math.nan
 
 
 def train_cohort(
@@ -62,8 +68,8 @@ def train_cohort(
     number: int,
 ) -> Work:
     """What the clients of a cohort do in round `number`, in parts side by side; most samples come first."""
-    work = Work(replies={}, memories={}, activity={}, loss_sums={})
-    replies = []
+    work = Work(replies={}, memories={}, activity={}, losses={})
+    replies: list[Tree] = []
     device = site.samples[0].device
     received = move(received, device)
     for part in _parts(cohort, site.fleet, network, site.training, device):
@@ -84,11 +90,11 @@ def train_cohort(
         if memory:
             memory = move(memory, torch.device("cpu"))
             work.memories |= {client: take(memory, i) for i, client in enumerate(part)}
-        for client, loss, seen in zip(part, trained.losses, trained.activities, strict=True):
-            work.activity[client], work.loss_sums[client] = seen, loss * seen.samples
+        work.activity |= dict(zip(part, trained.activities, strict=True))
+        work.losses |= dict(zip(part, trained.losses, strict=True))
     work.replies = {
         group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
-        for group, tensors in replies[0].items()
+        for group, tensors in (replies[0] if replies else {}).items()
     }
     return work
 

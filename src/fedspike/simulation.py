@@ -7,19 +7,19 @@ Logging, checkpoints and early stopping are ordinary code in that loop. `round.s
 round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
-import math
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Tree, with_statistics
+from fedspike.algorithms import Algorithm, Tree, reply_form, with_statistics
 from fedspike.algorithms.trees import count_bytes
 from fedspike.cohort import BLOCK_BYTES, Samples, Site, Work, samples, train_cohort
 from fedspike.datasets import Dataset
@@ -28,6 +28,7 @@ from fedspike.energy import counts
 from fedspike.energy.counts import Activity, Operations, forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
+from fedspike.guard import Order, Rejection, Verdict, judge_stacked
 from fedspike.losses import SpikeCountMSE, check_read_out
 from fedspike.networks import ANN, QANN, Architecture, Batch, ModuleNetwork, Network, Parameters
 from fedspike.randomness import stream
@@ -88,7 +89,12 @@ class Round:
 
     `activity` is what each client that took part did to train, and `tested` what the server did to test
     the new model. `spikes`, `operations` and, by layer, `firing_rates` are of the training, over all clients;
-    operations and rates are empty where a module has layers that are not counted.
+    operations and rates are empty where a module has layers that are not counted, rates if nobody trained.
+
+    `rejections` are the replies that the guard refused: their clients trained and sent, but touched neither
+    the model nor the `training_loss`, which is nan where nobody was accepted. `missing` clients dropped out.
+    In a `skipped` round too few were accepted, and the server's state is that of the round before. `nodes`
+    is the ledger of real devices, an entry for each node that was asked; see deploy/.
     """
 
     number: int
@@ -103,6 +109,10 @@ class Round:
     uplink_bytes: int
     downlink_bytes: int
     seconds: dict[str, float]
+    rejections: tuple[Rejection, ...]
+    missing: tuple[int, ...]
+    skipped: bool
+    nodes: tuple[dict[str, Any], ...] = ()
 
     @property
     def clients(self) -> tuple[int, ...]:
@@ -143,30 +153,33 @@ def simulate(
         state = State(round=0, server=algorithm.start_server(model), clients={})
 
     site = Site(fleet, train_set, training, seed)
+    form = reply_form(algorithm, state.server)
     for number in range(state.round + 1, rounds + 1):
         started = perf_counter()
-        cohort = fleet.cohort(seed, number)
+        present = fleet.present(seed, number)
         received = algorithm.send(state.server)
         memories = {
             client: state.clients.get(client) or algorithm.start_client(state.model)
-            for client in cohort
+            for client in present
         }
-        work = train_cohort(cohort, algorithm, network, site, received, memories, number)
-        server = algorithm.aggregate(
-            state.server,
-            work.replies,
-            torch.tensor([fleet.samples(client) for client in cohort]),
-            len(cohort) / len(fleet.shards),
-        )
+        work = train_cohort(present, algorithm, network, site, received, memories, number)
+        size = {client: fleet.samples(client) for client in fleet.cohort(seed, number)}
+        order = Order(number, {k: {k: n} for k, n in size.items()}, form, fleet.quorum)
+        verdict = judge_stacked(order, present, [size[client] for client in present], work.replies)
+        server = state.server
+        if not verdict.skipped:
+            share = len(verdict.clients) / len(fleet.shards)
+            server = algorithm.aggregate(server, verdict.replies, verdict.weights, share)
         state = State(number, server, state.clients | work.memories)
         yield concluded(
             network,
             state,
             work,
+            verdict,
             test_set,
             seed,
             uplink_bytes=count_bytes(work.replies),
-            downlink_bytes=len(cohort) * count_bytes(received),
+            downlink_bytes=len(present) * count_bytes(received),
             seconds={"training": perf_counter() - started},
         )
 
@@ -175,23 +188,25 @@ def concluded(
     network: Network,
     state: State,
     work: Work,
+    verdict: Verdict,
     test_set: Samples,
     seed: int,
     *,
     uplink_bytes: int,
     downlink_bytes: int,
     seconds: dict[str, float],
+    nodes: tuple[dict[str, Any], ...] = (),
 ) -> Round:
     """The round that led to this state, after the test of its model; `seconds` are those before."""
     began = perf_counter()
     accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=state.round)
-    trained = reduce(operator.add, work.activity.values())
+    trained = reduce(operator.add, work.activity.values(), _nothing(tested))
     spikes = _spikes(network, trained)
     return Round(
         number=state.round,
         state=state,
         accuracy=accuracy,
-        training_loss=math.fsum(work.loss_sums.values()) / trained.samples,
+        training_loss=work.mean_loss(verdict.clients),
         activity=work.activity,
         tested=tested,
         spikes=spikes,
@@ -200,7 +215,17 @@ def concluded(
         uplink_bytes=uplink_bytes,
         downlink_bytes=downlink_bytes,
         seconds=seconds | {"evaluation": perf_counter() - began},
+        rejections=verdict.rejections,
+        missing=verdict.missing,
+        skipped=verdict.skipped,
+        nodes=nodes,
     )
+
+
+def _nothing(done: Activity) -> Activity:
+    """As much of everything that a network does as if nobody had done any."""
+    none = [dict.fromkeys(counts, 0) for counts in (done.events_in, done.synapses_met)]
+    return Activity(samples=0, steps=0, events_in=none[0], synapses_met=none[1])
 
 
 def _spikes(network: Network, done: Activity) -> dict[str, int]:
@@ -211,7 +236,7 @@ def _spikes(network: Network, done: Activity) -> dict[str, int]:
 
 
 def _firing_rates(network: Network, done: Activity) -> dict[str, float]:
-    if isinstance(network, ANN | QANN):
+    if isinstance(network, ANN | QANN) or not done.samples:
         return {}
     return network.firing_rates(done.samples, done.events_in, done.events_out)
 

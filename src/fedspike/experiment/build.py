@@ -4,10 +4,11 @@ The keys of a table in `config.py` are the arguments of the object it stands for
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from fedspike import encoding, losses, neurons, partition, readouts, training
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
@@ -126,20 +127,35 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
     Raises InputError, naming the key in `source`, where the data set cannot be divided like that.
     """
     divide = _from(PARTITIONS, settings.partition)
-    clients, samples = settings.fleet.clients, settings.fleet.samples_per_round
+    clients = settings.fleet.clients
     try:
-        shards = divide(dataset.y_train, clients=clients, seed=settings.seed)
-        return Fleet(
-            shards=tuple(shards),
-            clients_per_round=number(settings.fleet.clients_per_round),
-            samples_per_round=number(samples),
-        )
+        made = fleet_of(settings, divide(dataset.y_train, clients=clients, seed=settings.seed))
     except InputError as error:
         fields = msgspec.structs.fields(settings.partition)
         key = ("partition", *(field.name for field in fields[:1]))
         if clients > len(dataset.y_train):
             key = ("fleet", "clients")
         raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
+    rounds = range(1, settings.rounds + 1)
+    if not any(made.present(settings.seed, round) for round in rounds):
+        raise source.error(
+            ("fleet", "dropout"),
+            f"fleet.dropout = {made.dropout}: all clients of all {len(rounds)} rounds drop out",
+            expected="a client, at least, that trains in a round, at least",
+            fix="lower fleet.dropout, or do more rounds",
+        )
+    return made
+
+
+def fleet_of(settings: Configuration, shards: Sequence[np.ndarray]) -> Fleet:
+    """The clients that hold these samples."""
+    return Fleet(
+        shards=tuple(shards),
+        clients_per_round=number(settings.fleet.clients_per_round),
+        samples_per_round=number(settings.fleet.samples_per_round),
+        dropout=settings.fleet.dropout,
+        quorum=settings.fleet.quorum,
+    )
 
 
 def _loss(settings: Configuration) -> losses.Loss:
