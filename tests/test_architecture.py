@@ -67,6 +67,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("energy.recorded", "energy.sensitivity", "estimate"),
     ),
     "deploy": (
+        "toml",
         *("datasets", "fleet", "networks", "algorithms", "cohort", "guard", "simulation"),
         *("energy.counts", "energy.meters", "experiment"),
     ),
