@@ -72,7 +72,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("energy.counts", "energy.meters", "experiment"),
     ),
     "export": ("networks",),
-    "cli": ("datasets", "experiment", "report", "kernels", "estimate"),
+    "cli": ("datasets", "experiment", "deploy", "report", "kernels", "estimate"),
 }
 FREE_OF_TORCH = ("report", "energy", "estimate", "datasets", "partition", "cli")
 OPTIONAL = {

@@ -163,14 +163,7 @@ def simulate(
             for client in present
         }
         work = train_cohort(present, algorithm, network, site, received, memories, number)
-        size = {client: fleet.samples(client) for client in fleet.cohort(seed, number)}
-        order = Order(number, {k: {k: n} for k, n in size.items()}, form, fleet.quorum)
-        verdict = judge_stacked(order, present, [size[client] for client in present], work.replies)
-        server = state.server
-        if not verdict.skipped:
-            share = len(verdict.clients) / len(fleet.shards)
-            server = algorithm.aggregate(server, verdict.replies, verdict.weights, share)
-        state = State(number, server, state.clients | work.memories)
+        state, verdict = _judged(algorithm, fleet, seed, state, form, work)
         yield concluded(
             network,
             state,
@@ -182,6 +175,22 @@ def simulate(
             downlink_bytes=len(present) * count_bytes(received),
             seconds={"training": perf_counter() - started},
         )
+
+
+def _judged(
+    algorithm: Algorithm, fleet: Fleet, seed: int, state: State, form: Tree, work: Work
+) -> tuple[State, Verdict]:
+    """The state after the next round: the server's made of what the guard lets through."""
+    number = state.round + 1
+    size = {client: fleet.samples(client) for client in fleet.cohort(seed, number)}
+    order = Order(number, {k: {k: samples} for k, samples in size.items()}, form, fleet.quorum)
+    answered = tuple(work.activity)
+    verdict = judge_stacked(order, answered, [size[k] for k in answered], work.replies)
+    server = state.server
+    if not verdict.skipped:
+        share = len(verdict.clients) / len(fleet.shards)
+        server = algorithm.aggregate(server, verdict.replies, verdict.weights, share)
+    return State(number, server, state.clients | work.memories), verdict
 
 
 def concluded(

@@ -135,7 +135,10 @@ def describe(record: Record) -> str:
     """A round in a few words."""
     loss = record["training_loss"]
     words = [f"accuracy {record['accuracy']:.1%}"]
-    words.append("loss not finite" if loss is None else f"loss {loss:.3g}")
+    if not record["samples"]:
+        words.append("nobody trained")
+    else:
+        words.append("loss not finite" if loss is None else f"loss {loss:.3g}")
     if record["firing_rates"]:
         each = [f"{layer} {rate:.1%}" for layer, rate in record["firing_rates"].items()]
         words.append(f"firing {', '.join(each)}")

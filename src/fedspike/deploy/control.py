@@ -18,7 +18,7 @@ ENDED = "finished"
 
 
 def register(folder: FleetFolder) -> dict[str, int]:
-    """Let those nodes in whose public keys are in server/keys, and no others; node -> its number in Flower."""
+    """Let in the nodes whose public keys are in server/keys, no others; node -> its number in Flower."""
     file = folder.server / "registered.json"
     known = read_json(file, fix=f"restore {file}") if file.exists() else {}
     keys = {path.stem: path for path in sorted((folder.server / "keys").glob("*.pub"))}
@@ -68,6 +68,20 @@ def state(folder: FleetFolder) -> str:
         return ""
     (run,) = ask(folder, "list", "--run-id", str(number))["runs"]
     return str(run["status"]).partition(":")[0]
+
+
+def status(folder: FleetFolder) -> Record:
+    """The training in Flower's word, the rounds of each run, and the nodes, which are online or not."""
+    listed = ask(folder, "supernode", "list", "--verbose")["nodes"]
+    known = {str(number): name for name, number in register(folder).items()}
+    return {
+        "training": state(folder),
+        "rounds": {
+            run.name: len(_records(folder.run / run.name / "rounds.jsonl"))
+            for run in folder.experiment.runs
+        },
+        "nodes": {known[n["node-id"]]: n["status"] for n in listed if n["node-id"] in known},
+    }
 
 
 def is_done(folder: FleetFolder) -> bool:

@@ -22,7 +22,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Exchange:
-    """The answers in the order of their coming, and what it took to hand out and to fetch them."""
+    """The answers in the order of their coming.
+
+    In all it took `seconds`; of these `transport_seconds` to hand out the messages and fetch the last answer.
+    """
 
     answers: list[Answer]
     seconds: float
@@ -42,7 +45,7 @@ def exchange(
         for node, content in contents.items()
     ]
     sent = dict(zip(grid.push_messages(messages), contents, strict=True))
-    transport = time.monotonic() - began
+    handed_out, fetched = time.monotonic() - began, 0.0
     answers = []
     while sent and time.monotonic() - began < deadline_s:
         asked_at = time.monotonic()
@@ -53,7 +56,7 @@ def exchange(
             error = (reply.error.reason or "an error") if reply.has_error() else ""
             answers.append(Answer(node, passed, None if error else reply.content, error))
         if replies:
-            transport += time.monotonic() - asked_at
+            fetched = time.monotonic() - asked_at
         elif sent:
             time.sleep(POLL_S)
-    return Exchange(answers, time.monotonic() - began, transport)
+    return Exchange(answers, time.monotonic() - began, handed_out + fetched)

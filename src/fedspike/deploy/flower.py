@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -111,6 +111,16 @@ def wait_until_healthy(folder: FleetFolder, server: subprocess.Popen[bytes]) -> 
         expected="a port that no other program uses",
         fix=f"see what it said above, or set another port in {folder.path / 'fleet.toml'}",
     )
+
+
+def wait_for_server(folder: NodeFolder, say: Callable[[str], None]) -> None:
+    """Wait until a node's server answers; InputError, as of `is_healthy`, where it is another one."""
+    address, told = folder.settings.server, False
+    while not is_healthy(address, folder.path / AUTHORITY):
+        if not told:
+            say(f"waiting for the server at {address}")
+        told = True
+        time.sleep(1.0)
 
 
 def is_healthy(address: str, authority: Path) -> bool:
