@@ -20,7 +20,9 @@ from fedspike.networks import ANN, SNN, Architecture, Network
 from fedspike.neurons import LIF
 from fedspike.partition import IID, ClassesPerClient
 from fedspike.randomness import stream
-from fedspike.report import write
+from fedspike.report import verdict, write
+from fedspike.report.comparison import compare
+from fedspike.report.summary import read
 from fedspike.simulation import Round, State, simulate
 from fedspike.training import SGD, LocalTraining
 from running import events, finish
@@ -235,8 +237,22 @@ def test_the_records_say_who_was_missing_and_what_was_skipped(faulty: Path) -> N
 
 def test_the_report_of_such_runs_is_whole(faulty: Path) -> None:
     page = write(faulty).read_text(encoding="utf-8")
-    assert "faulty" in page
-    assert "NaN" not in page
+    runs = json.loads((faulty / "summary.json").read_bytes())["runs"]
+    most = max(runs, key=lambda run: run["skipped_rounds"])
+    assert "In 4 of 4 runs rounds were skipped" in page
+    assert f"most in {most['name']}: {most['skipped_rounds']} of 5." in page
+    assert "rejected replies" not in page
+
+
+def test_the_report_says_what_was_rejected(tmp_path: Path) -> None:
+    diverging = 'rounds = 2\n[optimiser]\nkind = "sgd"\nlearning_rate = 1e30'
+    text = FAULTY.replace("rounds = 5", diverging).replace("[0, 1]", "[0]").replace("0.6", "0.1")
+    experiment = read(finish(text, tmp_path / "diverging"))
+    ann, snn = experiment.runs
+    worst = max((ann, snn), key=lambda run: sum(run.rejected.values()))
+    reasons = ", ".join(f"{count} {reason}" for reason, count in worst.rejected.items())
+    sentences = " ".join(verdict.findings(experiment, compare(experiment.runs), []))
+    assert f"most in {worst.name} ({reasons}); they touched no model." in sentences
 
 
 def test_the_loss_of_all_in_all_rounds_is_refused_before_the_first() -> None:

@@ -42,8 +42,18 @@ def environment(flower_home: Path, **more: str) -> dict[str, str]:
 
 
 def superlink(folder: FleetFolder) -> tuple[list[str], dict[str, str]]:
-    """The server's command and its environment: TLS, registered nodes only, a memory on the disk."""
+    """The server's command and its environment: TLS, registered nodes only, a memory on the disk.
+
+    Raises InputError where it lacks its certificate.
+    """
     settings, server = folder.settings, folder.server.resolve()
+    for file in (AUTHORITY, SERVER, KEY):
+        if not (server / file).exists():
+            raise InputError(
+                f"{server / file} is not there",
+                expected="the server's certificate and key: without TLS there is no fleet",
+                fix="restore it, or make a new folder with fedspike fleet init",
+            )
     command = [
         *("flower-superlink", "--host", settings.listens_on, "--port", str(settings.port)),
         *("--ssl-ca-certfile", str(server / AUTHORITY), "--ssl-certfile", str(server / SERVER)),

@@ -166,6 +166,8 @@ class Run(Struct, frozen=True, kw_only=True):
     firing_rates: dict[str, list[Fraction | None]] = msgspec.field(default_factory=dict)
     ill_layers: dict[str, dict[str, Count]] = msgspec.field(default_factory=dict)
     rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
+    rejected: dict[str, Count] = msgspec.field(default_factory=dict)
+    skipped_rounds: Count = 0
     activity: Activity | None = None
     bill: Bills | None = None
     bill_skip_zeros: Bills | None = None
