@@ -62,28 +62,24 @@ def node(options: Namespace) -> int:
 
     folder = NodeFolder(options.folder)
     command, environment = flower.supernode(folder, options.data or folder.path / "data")
+    since: float | None = None  # of the first of the attempts that fail
     say(QUIET)
-    connected = folder.path / "connected"  # left behind by one that was killed
-    came_back_at = time.monotonic()
     while True:
         flower.wait_for_server(folder, say)
-        began, was_in = time.monotonic(), connected.exists()
-        connected.touch()
+        began = time.monotonic()
         with flower.started(command, environment) as program:
             code = program.wait()
         if code == 0:
-            connected.unlink()
             return 0
-        if time.monotonic() - began > COME_BACK_WITHIN_S:
-            came_back_at, was_in = time.monotonic(), True
-        if not was_in or time.monotonic() - came_back_at > COME_BACK_WITHIN_S:
-            connected.unlink()
+        if since is None or time.monotonic() - began > COME_BACK_WITHIN_S:
+            since = began
+        if time.monotonic() - since > COME_BACK_WITHIN_S:
             raise InputError(
                 f"the server does not let {folder.settings.node} in",
                 expected="a node whose public key is in server/keys of the fleet's folder",
                 fix="restore it there and start the server again, or copy the node's folder anew",
             )
-        say(f"{folder.settings.node} was cut off, trying again in {AGAIN_AFTER_S:.0f} s")
+        say(f"{folder.settings.node} is not let in, or was cut off; again in {AGAIN_AFTER_S:.0f} s")
         time.sleep(AGAIN_AFTER_S)
 
 

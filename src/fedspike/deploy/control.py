@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.flower import ask
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
@@ -18,19 +20,52 @@ ENDED = "finished"
 
 
 def register(folder: FleetFolder) -> dict[str, int]:
-    """Let in the nodes whose public keys are in server/keys, no others; node -> its number in Flower."""
+    """Let in the nodes whose public keys are in server/keys, no others; node -> its number in Flower.
+
+    Flower's command line does this for one node, and takes seconds; here all are done at once.
+    """
     file = folder.server / "registered.json"
     known = read_json(file, fix=f"restore {file}") if file.exists() else {}
     keys = {path.stem: path for path in sorted((folder.server / "keys").glob("*.pub"))}
-    for name in sorted(known.keys() - keys.keys()):
-        ask(folder, "supernode", "unregister", str(known[name]))
-        del known[name]
-        write_whole(file, json_bytes(known))
-    for name in sorted(keys.keys() - known.keys()):
-        answer = ask(folder, "supernode", "register", str(keys[name]), "--name", name)
-        known[name] = int(answer["node-id"])
-        write_whole(file, json_bytes(known))
+    if known.keys() == keys.keys():
+        return known
+    from flwr.cli.supernode.register import try_load_public_key
+    from flwr.proto.control_pb2 import RegisterNodeRequest, UnregisterNodeRequest
+
+    with connected(folder) as server:
+        for name in sorted(known.keys() - keys.keys()):
+            server.UnregisterNode(UnregisterNodeRequest(node_id=known.pop(name)))
+            write_whole(file, json_bytes(known))
+        for name in sorted(keys.keys() - known.keys()):
+            key = try_load_public_key(keys[name])
+            answer = server.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
+            known[name] = int(answer.node_id)
+            write_whole(file, json_bytes(known))
     return known
+
+
+@contextmanager
+def connected(folder: FleetFolder) -> Iterator[Any]:
+    """The server's control interface, as Flower's command line uses it. InputError where it refuses."""
+    import httpx
+    from flwr.supercore.control import ControlHttpClient
+    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+
+    authority = (folder.server / AUTHORITY).read_bytes()
+    version = RuntimeVersionHttpInterceptor(component_name="flwr CLI")
+    address = f"127.0.0.1:{folder.settings.port}"
+    client = ControlHttpClient.from_server_address(address, False, authority, [version])
+    try:
+        yield client
+    except httpx.HTTPError as error:
+        answer = error.response.text if isinstance(error, httpx.HTTPStatusError) else error
+        raise InputError(
+            f"the server at {address}: {answer}",
+            expected="a server that runs and agrees",
+            fix=f"fedspike fleet server {folder.path}",
+        ) from error
+    finally:
+        client.close()
 
 
 def submit(folder: FleetFolder) -> None:
