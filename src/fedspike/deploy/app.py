@@ -21,7 +21,7 @@ from fedspike.errors import InputError
 from fedspike.experiment.events import Trained
 from fedspike.experiment.run import load, perform
 
-__all__ = ["client", "server"]
+__all__ = ["client", "end_with_flower", "server"]
 
 server = ServerApp()
 
@@ -30,7 +30,6 @@ server = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Train in the folder that the server was started with; nothing from outside says where that is."""
     del context
-    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     try:
         train(grid, FleetFolder(Path(os.environ[FOLDER])), logging.getLogger("flwr").info)
     except InputError as error:
@@ -52,11 +51,16 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
             say(f"{event.run.name} round {record['round']}: accuracy {record['accuracy']:.1%}")
 
 
-def _end_with(parent: int) -> None:
-    """End at once when the server is gone, so that the one after it finds the run folder free.
+def end_with_flower() -> None:
+    """From now on, end at once when the program that started this process is gone.
 
-    All that is stored is whole at any moment. Flower lets this process say good-bye first, to nobody.
+    All that is stored is whole at any moment, and whoever comes next finds the run folder free. Flower lets
+    such a process say good-bye first, to nobody, which takes it minutes.
     """
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, args=[os.getppid()], daemon=True).start()

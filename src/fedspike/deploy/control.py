@@ -1,5 +1,6 @@
 """What is asked of a running server: which nodes may come, and to train; and how the training goes."""
 
+import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -70,24 +71,33 @@ def connected(folder: FleetFolder) -> Iterator[Any]:
 
 def submit(folder: FleetFolder) -> None:
     """Start the training, or what is left of it; one that still runs is left alone."""
-    if state(folder) not in ("", ENDED):
-        return
-    answer = ask(folder, "run", str(folder.path / "app"))
-    write_whole(_run_file(folder), json_bytes({"run-id": int(answer["run-id"])}))
+    with _one_at_a_time(folder):
+        if state(folder) in ("", ENDED):
+            _start(folder)
 
 
 def resume(folder: FleetFolder) -> bool:
     """After a restart of the server: go on with a training that was going on. Whether there was one."""
-    if run_id(folder) is None or is_done(folder):
-        return False
-    try:
-        ask(folder, "stop", str(run_id(folder)))  # its process ended with the server before
-    except InputError as error:
-        if "stop" not in error.passed:
-            raise
+    with _one_at_a_time(folder):
+        if run_id(folder) is None or is_done(folder):
+            return False
+        if state(folder) != ENDED:
+            ask(folder, "stop", str(run_id(folder)))  # its process ended with the server before
+        _start(folder)
+        return True
+
+
+def _start(folder: FleetFolder) -> None:
     answer = ask(folder, "run", str(folder.path / "app"))
     write_whole(_run_file(folder), json_bytes({"run-id": int(answer["run-id"])}))
-    return True
+
+
+@contextmanager
+def _one_at_a_time(folder: FleetFolder) -> Iterator[None]:
+    """Two that start a training at once would start two."""
+    with (folder.server / "starting").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def run_id(folder: FleetFolder) -> int | None:

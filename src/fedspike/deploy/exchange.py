@@ -47,7 +47,8 @@ def exchange(
     sent = dict(zip(grid.push_messages(messages), contents, strict=True))
     handed_out, fetched = time.monotonic() - began, 0.0
     answers = []
-    while sent and time.monotonic() - began < deadline_s:
+    passed = 0.0
+    while sent and passed < deadline_s:
         asked_at = time.monotonic()
         replies = list(grid.pull_messages(list(sent)))
         passed = time.monotonic() - began

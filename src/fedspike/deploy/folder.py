@@ -49,9 +49,10 @@ clientapp = "app:client"
 APP = '''\
 """The two sides of the fleet."""
 
-from fedspike.deploy.app import client, server
+from fedspike.deploy.app import client, end_with_flower, server
 
 __all__ = ["client", "server"]
+end_with_flower()
 '''
 
 

@@ -141,8 +141,10 @@ def where_it_went(done: Exchange, heard: Heard, seconds: float) -> dict[str, flo
     """
     spent = {"training": 0.0, "starting": 0.0}
     if heard.reports:
-        last = [answer.node for answer in done.answers if answer.node in heard.reports][-1]
-        spent |= {name: heard.reports[last].seconds.get(name, 0.0) for name in spent}
+        last = [answer for answer in done.answers if answer.node in heard.reports][-1]
+        told = heard.reports[last.node].seconds
+        spent["training"] = min(told.get("training", 0.0), last.seconds)
+        spent["starting"] = min(told.get("starting", 0.0), last.seconds - spent["training"])
     spent["transport"] = done.transport_seconds
     spent["waiting"] = max(0.0, done.seconds - sum(spent.values()))
     return spent | {"aggregation": seconds - done.seconds}
