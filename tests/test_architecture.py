@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "plasticity": ("networks",),
     "aggregation": (),
     "algorithms": ("training", "aggregation", "networks", "encoding"),
-    "guard": (),
+    "guard": ("algorithms",),
     "simulation": (
         *("fleet", "algorithms", "guard", "energy.counts"),
         *("training", "encoding", "networks", "readouts", "losses"),  # to train and evaluate

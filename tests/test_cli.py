@@ -296,6 +296,18 @@ def test_progress_shows_what_users_wrote_as_it_is(
         "samples": 10,
         "firing_rates": {"hidden": 0.125, "output": 0.0},
         "seconds": {"training": 1.0, "evaluation": 0.5},
+        "rejected": [
+            {"sender": 2, "reason": "not finite", "detail": "update [red]w[/red] has nan"}
+        ],
+        "missing": [0, 1],
+        "skipped": True,
+    }
+    end = {
+        "final_accuracy": 0.5,
+        "rounds": 1,
+        "seconds": 200.0,
+        "skipped_rounds": 0,
+        "rejected": {},
     }
     with watch.Watch([ann, snn]) as shown:
         shown.say("reading [red]own[/red].npz")
@@ -303,7 +315,8 @@ def test_progress_shows_what_users_wrote_as_it_is(
         shown.show(Started(snn, 0))
         shown.show(Trained(snn, record))
         shown.show(Trained(snn, record | {"round": 2}))
-        shown.show(Finished(snn, {"final_accuracy": 0.5, "rounds": 1, "seconds": 200.0}))
+        shown.show(Finished(snn, end))
+        shown.show(Finished(snn, end | {"skipped_rounds": 3, "rejected": {"not finite": 8}}))
     err = capsys.readouterr().err
     assert "reading [red]own[/red].npz\n" in err
     assert "ann-iid-seed0: finished before, accuracy 25.0%\n" in err
@@ -312,7 +325,12 @@ def test_progress_shows_what_users_wrote_as_it_is(
     assert f"round 1: {words}\n" in err
     assert err.count("layer output is dead: 0.00% of its neurons spike at a step") == 1
     assert "layer hidden is" not in err
+    assert (
+        err.count("rejected client 2: not finite (update [red]w[/red] has nan). Usual fix: ") == 1
+    )
+    assert err.count("skipped, for too few clients were accepted (1 rejected, 2 missing)") == 1
     assert "snn-iid-seed0: accuracy 50.0% after 1 rounds, 3 min 20 s\n" in err
+    assert "after 1 rounds, of which 3 were skipped, 8 replies rejected, 3 min 20 s\n" in err
 
 
 def test_the_time_left_counts_every_network_at_its_own_rate() -> None:

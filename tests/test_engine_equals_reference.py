@@ -4,6 +4,7 @@ In float64 the only difference left is the order of sums, about 1e-13 a step; a 
 missed reset shows at 1e-3 and above. 1e-9 keeps clear of both.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,14 @@ def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
 def test_unequal_and_tiny_clients(network: str, fleet: Fleet, epochs: int) -> None:
     rounds = compare(NETWORKS[network], *ALGORITHMS["fedavg"], fleet, epochs=epochs)
     assert rounds[0].samples == epochs * sum(len(shard) for shard in fleet.shards)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_clients_that_drop_out_and_rounds_below_the_quorum(algorithm: str) -> None:
+    fleet = dataclasses.replace(fleet_of(50, 7, 33, 16, 1), dropout=0.5, quorum=0.7)
+    rounds = compare(NETWORKS["snn"], *ALGORITHMS[algorithm], fleet)
+    assert [round.skipped for round in rounds] == [True, False, True]
+    assert all(round.missing for round in rounds)
 
 
 def test_a_cohort_trained_in_parts_is_the_same_cohort(monkeypatch: pytest.MonkeyPatch) -> None:

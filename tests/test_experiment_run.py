@@ -588,8 +588,14 @@ def test_training_that_diverges_is_told_and_stored(tmp_path: Path) -> None:
     options = ["network=ann", "optimiser.kind=sgd", "optimiser.learning_rate=1e30"]
     summary = perform_all(tmp_path, *options)
     [run] = summary["runs"]
-    assert run["training_loss"][-1] is None
-    assert run["weights"] == {}
+    assert run["training_loss"] == [None] * 3
+    # Every client was rejected in every round, so the model is the initial one.
+    assert (run["rejected"], run["missing"], run["skipped_rounds"]) == ({"not finite": 9}, 0, 3)
+    assert len(set(run["accuracy"])) == 1
+    for line in rounds(tmp_path / run["name"]):
+        assert [refused["sender"] for refused in line["rejected"]] == line["clients"]
+        assert line["skipped"]
+        assert all(refused["detail"].endswith("has a value nan") for refused in line["rejected"])
 
 
 def test_the_baseline_holds_everything_in_one_place(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def federated_learning(
         received = algorithm.send(server)
         replies, weights = [], []
         activity: dict[int, Activity] = {}
-        for client in fleet.cohort(seed, number):
+        for client in fleet.present(seed, number):
             module = _module(network, received["model"], dtype)
             memory = memories.get(client) or algorithm.start_client(received["model"])
             shown = torch.from_numpy(fleet.shown(seed, number, client, training.epochs))
@@ -200,12 +200,11 @@ def federated_learning(
             replies.append(reply)
             weights.append(fleet.samples(client))
             activity[client] = _activity(module, len(shown), steps)
-        stacked = {
-            group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
-            for group, tensors in replies[0].items()
-        }
-        participation = len(weights) / len(fleet.shards)
-        server = algorithm.aggregate(server, stacked, torch.tensor(weights), participation)
+        if replies and len(replies) / fleet.cohort_size >= fleet.quorum:
+            participation = len(replies) / len(fleet.shards)
+            server = algorithm.aggregate(
+                server, _stack(replies), torch.tensor(weights), participation
+            )
         accuracy, tested = _test(network, server["model"], dataset, dtype, seed, number)
         yield ReferenceRound(number, server["model"], accuracy, activity, tested)
 
@@ -304,6 +303,14 @@ def _answer(
         training.optimiser.learning_rate,
     )
     return reply, {group: {n: t.squeeze(0) for n, t in ts.items()} for group, ts in new.items()}
+
+
+def _stack(replies: list[Tree]) -> Tree:
+    """One tree of all clients."""
+    return {
+        group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
+        for group, tensors in replies[0].items()
+    }
 
 
 def _test(

@@ -10,7 +10,7 @@ round needs: pass it back as `state` and the rounds go on with the same bits.
 import itertools
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from time import perf_counter
@@ -20,13 +20,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Tree, local_round, with_statistics
+from fedspike.algorithms import Algorithm, Tree, local_round, reply_form, with_statistics
+from fedspike.algorithms.trees import count_bytes, move, stack, take
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address, Code
 from fedspike.energy import counts
 from fedspike.energy.counts import Activity, Operations, forward_operations
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
+from fedspike.guard import Order, Rejection, Verdict, judge_stacked
 from fedspike.losses import SpikeCountMSE, check_read_out
 from fedspike.networks import ANN, QANN, Architecture, Batch, ModuleNetwork, Network, Parameters
 from fedspike.randomness import stream
@@ -92,7 +94,11 @@ class Round:
 
     `activity` is what each client that took part did to train, and `tested` what the server did to test
     the new model. `spikes`, `operations` and, by layer, `firing_rates` are of the training, over all clients;
-    operations and rates are empty where a module has layers that are not counted.
+    operations and rates are empty where a module has layers that are not counted, rates if nobody trained.
+
+    `rejections` are the replies that the guard refused: their clients trained and sent, but touched neither
+    the model nor the `training_loss`, which is nan where nobody was accepted. `missing` clients dropped out.
+    In a `skipped` round too few were accepted, and the server's state is that of the round before.
     """
 
     number: int
@@ -107,6 +113,9 @@ class Round:
     uplink_bytes: int
     downlink_bytes: int
     seconds: dict[str, float]
+    rejections: tuple[Rejection, ...]
+    missing: tuple[int, ...]
+    skipped: bool
 
     @property
     def clients(self) -> tuple[int, ...]:
@@ -146,38 +155,58 @@ def simulate(
         model = {name: weight.to(dtype) for name, weight in model.items()}
         state = State(round=0, server=algorithm.start_server(model), clients={})
 
+    form = reply_form(algorithm, state.server)
     for number in range(state.round + 1, rounds + 1):
         started = perf_counter()
-        cohort = fleet.cohort(seed, number)
+        present = fleet.present(seed, number)
         received = algorithm.send(state.server)
         work = _train_cohort(
-            cohort, algorithm, network, training, received, state, fleet, train_set, seed, number
+            present, algorithm, network, training, received, state, fleet, train_set, seed, number
         )
-        server = algorithm.aggregate(
-            state.server,
-            work.replies,
-            torch.tensor([fleet.samples(client) for client in cohort]),
-            len(cohort) / len(fleet.shards),
-        )
-        state = State(number, server, state.clients | work.memories)
+        state, verdict = _judged(algorithm, fleet, seed, state, form, work)
         trained_at = perf_counter()
         accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=number)
-        trained = reduce(operator.add, work.activity.values())
+        trained = reduce(operator.add, work.activity.values(), _nothing(tested))
         spikes = _spikes(network, trained)
         yield Round(
             number=number,
             state=state,
             accuracy=accuracy,
-            training_loss=work.loss_sum / trained.samples,
+            training_loss=work.mean_loss(verdict.clients),
             activity=work.activity,
             tested=tested,
             spikes=spikes,
             operations=_operations(network, trained, spikes),
             firing_rates=_firing_rates(network, trained),
-            uplink_bytes=_bytes(work.replies),
-            downlink_bytes=len(cohort) * _bytes(received),
+            uplink_bytes=count_bytes(work.replies),
+            downlink_bytes=len(present) * count_bytes(received),
             seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
+            rejections=verdict.rejections,
+            missing=verdict.missing,
+            skipped=verdict.skipped,
         )
+
+
+def _judged(
+    algorithm: Algorithm, fleet: Fleet, seed: int, state: State, form: Tree, work: "_Work"
+) -> tuple[State, Verdict]:
+    """The state after the next round: the server's made of what the guard lets through."""
+    number = state.round + 1
+    size = {client: fleet.samples(client) for client in fleet.cohort(seed, number)}
+    order = Order(number, {k: {k: samples} for k, samples in size.items()}, form, fleet.quorum)
+    answered = tuple(work.activity)
+    verdict = judge_stacked(order, answered, [size[k] for k in answered], work.replies)
+    server = state.server
+    if not verdict.skipped:
+        share = len(verdict.clients) / len(fleet.shards)
+        server = algorithm.aggregate(server, verdict.replies, verdict.weights, share)
+    return State(number, server, state.clients | work.memories), verdict
+
+
+def _nothing(done: Activity) -> Activity:
+    """As much of everything that a network does as if nobody had done any."""
+    none = [dict.fromkeys(counts, 0) for counts in (done.events_in, done.synapses_met)]
+    return Activity(samples=0, steps=0, events_in=none[0], synapses_met=none[1])
 
 
 def _spikes(network: Network, done: Activity) -> dict[str, int]:
@@ -188,7 +217,7 @@ def _spikes(network: Network, done: Activity) -> dict[str, int]:
 
 
 def _firing_rates(network: Network, done: Activity) -> dict[str, float]:
-    if isinstance(network, ANN | QANN):
+    if isinstance(network, ANN | QANN) or not done.samples:
         return {}
     return network.firing_rates(done.samples, done.events_in, done.events_out)
 
@@ -230,7 +259,13 @@ class _Work:
     replies: Tree
     memories: dict[int, Tree]
     activity: dict[int, Activity]
-    loss_sum: float = 0.0
+    losses: dict[int, float]  # of a client's mean sample
+
+    def mean_loss(self, clients: Sequence[int]) -> float:
+        """Over the samples of these clients; nan if there are none."""
+        sums = [self.losses[client] * self.activity[client].samples for client in clients]
+        samples = sum(self.activity[client].samples for client in clients)
+        return math.fsum(sums) / samples if samples else math.nan
 
 
 def _train_cohort(
@@ -245,37 +280,33 @@ def _train_cohort(
     seed: int,
     number: int,
 ) -> _Work:
-    work = _Work(replies={}, memories={}, activity={})
-    replies, loss_sums = [], []
+    work = _Work(replies={}, memories={}, activity={}, losses={})
+    replies: list[Tree] = []
     device = train_set[0].device
-    received = _to(received, device)
+    received = move(received, device)
     for part in _parts(cohort, fleet, network, training, device):
         shown = [torch.from_numpy(fleet.shown(seed, number, k, training.epochs)) for k in part]
-        memory = _stack([state.clients.get(k) or algorithm.start_client(state.model) for k in part])
+        memory = stack([state.clients.get(k) or algorithm.start_client(state.model) for k in part])
         address = Address(seed, "encode", number, tuple(part), (0,) * len(part))
         reply, memory, trained = local_round(
             algorithm,
             network,
             training,
             received,
-            _to(memory, device),
+            move(memory, device),
             *train_set,
             shown,
             address,
         )
-        replies.append(_to(reply, torch.device("cpu")))
+        replies.append(move(reply, torch.device("cpu")))
         if memory:
-            memory = _to(memory, torch.device("cpu"))
-            work.memories |= {client: _take(memory, i) for i, client in enumerate(part)}
+            memory = move(memory, torch.device("cpu"))
+            work.memories |= {client: take(memory, i) for i, client in enumerate(part)}
         work.activity |= dict(zip(part, trained.activities, strict=True))
-        loss_sums += [
-            loss * seen.samples
-            for loss, seen in zip(trained.losses, trained.activities, strict=True)
-        ]
-    work.loss_sum = math.fsum(loss_sums)
+        work.losses |= dict(zip(part, trained.losses, strict=True))
     work.replies = {
         group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
-        for group, tensors in replies[0].items()
+        for group, tensors in (replies[0] if replies else {}).items()
     }
     return work
 
@@ -314,33 +345,6 @@ def _operations(network: Network, trained: Activity, spikes: dict[str, int]) -> 
         return forward_operations(network.architecture.sizes, trained.samples, spikes)
     done = counts.count(network.billed(), trained, training=False)["forward"].values()
     return {kind: sum(layer.get(kind, 0) for layer in done) for kind in ("mac", "ac")}
-
-
-def _to(tree: Tree, device: torch.device) -> Tree:
-    return {
-        group: {name: tensor.to(device) for name, tensor in tensors.items()}
-        for group, tensors in tree.items()
-    }
-
-
-def _stack(trees: list[Tree]) -> Tree:
-    """One tree with a client axis from one tree per client."""
-    return {
-        group: {name: torch.stack([tree[group][name] for tree in trees]) for name in tensors}
-        for group, tensors in trees[0].items()
-    }
-
-
-def _take(tree: Tree, client: int) -> Tree:
-    """One client's tree, out of a stacked one."""
-    return {
-        group: {name: tensor[client].clone() for name, tensor in tensors.items()}
-        for group, tensors in tree.items()
-    }
-
-
-def _bytes(tree: Tree) -> int:
-    return sum(t.numel() * t.element_size() for tensors in tree.values() for t in tensors.values())
 
 
 def _samples(x: np.ndarray, y: np.ndarray, dtype: torch.dtype, device: str) -> _Samples:

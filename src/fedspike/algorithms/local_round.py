@@ -1,4 +1,4 @@
-"""The clients' side of a round, the same code in the simulator and on a device."""
+"""The clients' side of a round, the same code in the simulator and on a device, and what it will answer."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -6,6 +6,7 @@ from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.algorithms.statistics import STATISTICS
+from fedspike.algorithms.trees import move, stack
 from fedspike.encoding import Address
 from fedspike.networks import Network, Parameters
 from fedspike.training import LocalTraining, Trained, first_clients, train
@@ -56,3 +57,25 @@ def local_round(
     elif STATISTICS in memory:
         after = after | {STATISTICS: trained.statistics}
     return reply, after, trained
+
+
+def reply_form(algorithm: Algorithm, server: Tree) -> Tree:
+    """What one client's reply to this server looks like: tensors with shape and type, without numbers.
+
+    >>> from fedspike.algorithms import fedavg
+    >>> server = fedavg().start_server({"output.bias": torch.zeros(10)})
+    >>> form = reply_form(fedavg(), server)["update"]["output.bias"]
+    >>> form.shape, form.dtype, form.device.type
+    (torch.Size([10]), torch.float32, 'meta')
+    """
+    shapes = torch.device("meta")
+    received = move(algorithm.send(server), shapes)
+    one_client = stack([received])
+    memory = stack([move(algorithm.start_client(received["model"]), shapes)])
+    steps = torch.ones(1, dtype=torch.int64, device=shapes)
+    reply, _ = algorithm.answer(one_client, one_client["model"], memory, steps, 1.0)
+    form = {
+        group: {name: tensor[0] for name, tensor in tensors.items()}
+        for group, tensors in reply.items()
+    }
+    return form | {STATISTICS: received[STATISTICS]} if STATISTICS in received else form

@@ -12,6 +12,7 @@ from fedspike.experiment import health
 from fedspike.experiment.events import Event, Finished, Record, Skipped, Started, Trained
 from fedspike.experiment.sweep import Run
 
+DIVERGED = ("not finite", "too large")  # what replies are rejected for when their training diverged
 LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal
 
 
@@ -35,7 +36,7 @@ class Watch:
         )
         self.task = self.progress.add_task("", total=self.total)
         self.said = float("-inf")
-        self.complained: set[tuple[str, str]] = set()  # run and layer
+        self.complained: set[tuple[str, str]] = set()  # run, and layer or what else was wrong
 
     def __enter__(self) -> "Watch":
         self.progress.start()
@@ -71,18 +72,25 @@ class Watch:
                 self._round(event.run, record["round"], describe(record))
                 self._complain(event.run, record)
             case Finished(summary=summary):
-                self.say(
-                    f"{name}: accuracy {summary['final_accuracy']:.1%} after "
-                    f"{summary['rounds']} rounds, {clock(summary['seconds'])}"
-                )
+                words = [
+                    f"accuracy {summary['final_accuracy']:.1%} after {summary['rounds']} rounds"
+                ]
+                if skipped := summary["skipped_rounds"]:
+                    words.append(f"of which {skipped} were skipped")
+                if rejected := sum(summary["rejected"].values()):
+                    words.append(f"{rejected} replies rejected")
+                self.say(f"{name}: {', '.join([*words, clock(summary['seconds'])])}")
         self.progress.update(self.task, completed=self.total - sum(self.left.values()))
 
     def _complain(self, run: Run, record: Record) -> None:
-        """Say once of each layer that it is dead or saturated."""
+        """Say once of each layer that it is dead or saturated, and of each reason for a rejection."""
+        complaints = refusals(record)
         for layer, rate in record["firing_rates"].items():
-            complaint = health.complaint(layer, rate)
-            if complaint and (run.name, layer) not in self.complained:
-                self.complained.add((run.name, layer))
+            if complaint := health.complaint(layer, rate):
+                complaints[layer] = complaint
+        for about, complaint in complaints.items():
+            if (run.name, about) not in self.complained:
+                self.complained.add((run.name, about))
                 self.say(f"{run.name} round {record['round']}: {complaint}")
 
     def _round(self, run: Run, number: int, words: str) -> None:
@@ -127,11 +135,36 @@ def describe(record: Record) -> str:
     """A round in a few words."""
     loss = record["training_loss"]
     words = [f"accuracy {record['accuracy']:.1%}"]
-    words.append("loss not finite" if loss is None else f"loss {loss:.3g}")
+    if not record["samples"]:
+        words.append("nobody trained")
+    else:
+        words.append("loss not finite" if loss is None else f"loss {loss:.3g}")
     if record["firing_rates"]:
         each = [f"{layer} {rate:.1%}" for layer, rate in record["firing_rates"].items()]
         words.append(f"firing {', '.join(each)}")
     return ", ".join([*words, f"{sum(record['seconds'].values()):.2f} s"])
+
+
+def refusals(record: Record) -> dict[str, str]:
+    """What the guard refused in a round: a sentence for each reason, and one if the round was skipped.
+
+    >>> nan = {"sender": 3, "reason": "not finite", "detail": "update output.bias has a value nan"}
+    >>> for sentence in refusals({"rejected": [nan], "missing": [], "skipped": False}).values():
+    ...     print(sentence)
+    rejected client 3: not finite (update output.bias has a value nan). Usual fix: lower the learning rate
+    """
+    found: dict[str, str] = {}
+    for refused in record["rejected"]:
+        sender, reason, detail = (refused[name] for name in ("sender", "reason", "detail"))
+        sentence = f"rejected client {sender}: {reason} ({detail})"
+        fix = ". Usual fix: lower the learning rate" if reason in DIVERGED else ""
+        found.setdefault(f"rejected: {reason}", sentence + fix)
+    if record["skipped"]:
+        found["skipped"] = (
+            f"skipped, for too few clients were accepted ({len(record['rejected'])} rejected, "
+            f"{len(record['missing'])} missing); the model stays as it was"
+        )
+    return found
 
 
 def clock(seconds: float) -> str:

@@ -99,7 +99,8 @@ def fields(
 ) -> Record:
     """What the summary of a run says of energy, under all shipped profiles and radios."""
     whole, first = work(run, records), rounds_to(run["accuracy"], target)
-    reached = None if first is None else work(run, records[:first])
+    before = records[:first] if first else []
+    reached = work(run, before) if any(line["activity"] for line in before) else None
     known = list(shipped().values())
     found: Record = {
         "activity": plain(whole.trained.activity),

@@ -161,10 +161,12 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
     clients, samples = settings.fleet.clients, settings.fleet.samples_per_round
     try:
         shards = divide(dataset.y_train, clients=clients, seed=settings.seed)
-        return Fleet(
+        made = Fleet(
             shards=tuple(shards),
             clients_per_round=_number(settings.fleet.clients_per_round),
             samples_per_round=_number(samples),
+            dropout=settings.fleet.dropout,
+            quorum=settings.fleet.quorum,
         )
     except InputError as error:
         fields = msgspec.structs.fields(settings.partition)
@@ -172,6 +174,15 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
         if clients > len(dataset.y_train):
             key = ("fleet", "clients")
         raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
+    rounds = range(1, settings.rounds + 1)
+    if not any(made.present(settings.seed, number) for number in rounds):
+        raise source.error(
+            ("fleet", "dropout"),
+            f"fleet.dropout = {made.dropout}: all clients of all {len(rounds)} rounds drop out",
+            expected="a client, at least, that trains in a round, at least",
+            fix="lower fleet.dropout, or do more rounds",
+        )
+    return made
 
 
 def _loss(settings: Configuration) -> losses.Loss:

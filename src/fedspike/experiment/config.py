@@ -13,7 +13,7 @@ Bits = Annotated[int, Meta(ge=1, le=16)]
 Learned = Literal["no", "per-layer", "per-neuron"]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-Decay = Annotated[float, Meta(ge=0, lt=1)]
+BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Concentration = Annotated[float, Meta(gt=0, le=1e9)]
@@ -74,11 +74,17 @@ Partition = IID | Classes | Dirichlet | Shards | Quantity | Centralised
 
 
 class Fleet(Table, frozen=True):
-    """How many clients there are, and how much of their data is trained on in a round."""
+    """How many clients there are, how much of their data is trained on in a round, and who fails to come.
+
+    `dropout` is the probability that a client of a round drops out of it, `quorum` the share of a round's
+    clients whose replies the server must accept, or it keeps its model.
+    """
 
     clients: Count = 10
     clients_per_round: Count | Literal["all"] = "all"
     samples_per_round: Count | Literal["all"] = "all"
+    dropout: BelowOne = 0.0
+    quorum: Fraction = 0.0
 
 
 class DenseLayers(KindTable, frozen=True, tag="dense"):
@@ -219,8 +225,8 @@ class Adam(KindTable, frozen=True, tag="adam"):
     """Adam, started afresh in every round."""
 
     learning_rate: Positive = 1e-3
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
+    beta1: BelowOne = 0.9
+    beta2: BelowOne = 0.999
     epsilon: Positive = 1e-8
 
 

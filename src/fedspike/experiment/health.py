@@ -45,15 +45,15 @@ def complaint(layer: str, rate: float) -> str | None:
     return f"layer {layer} is {wrong}: {rate:.2%} of its neurons spike at a step. Usual fix: {CURES[wrong]}"
 
 
-def ill(rates: Mapping[str, Sequence[float]]) -> dict[str, dict[str, int]]:
-    """layer -> state -> rounds in which it was so, from the rates of all rounds.
+def ill(rates: Mapping[str, Sequence[float | None]]) -> dict[str, dict[str, int]]:
+    """layer -> state -> rounds in which it was so, from the rates of all rounds; None: nobody trained.
 
-    >>> ill({"hidden": [0.0, 0.2, 0.3], "output": [0.1, 0.1, 0.2]})
+    >>> ill({"hidden": [0.0, None, 0.3], "output": [0.1, None, 0.2]})
     {'hidden': {'dead': 1}}
     """
     found: dict[str, dict[str, int]] = {}
     for layer, by_round in rates.items():
-        for wrong in filter(None, map(state, by_round)):
+        for wrong in filter(None, (state(rate) for rate in by_round if rate is not None)):
             rounds = found.setdefault(layer, {})
             rounds[wrong] = rounds.get(wrong, 0) + 1
     return found

@@ -3,7 +3,9 @@
 import base64
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -48,6 +50,9 @@ def record(round: Round) -> Record:
         "uplink_bytes": round.uplink_bytes,
         "downlink_bytes": round.downlink_bytes,
         "seconds": dict(round.seconds),
+        "rejected": [asdict(rejection) for rejection in round.rejections],
+        "missing": list(round.missing),
+        "skipped": round.skipped,
     }
 
 
@@ -76,8 +81,7 @@ def of_run(
     accuracy = [line["accuracy"] for line in records]
     samples = sum(line["samples"] for line in records)
     operations, spikes = _sum(records, "operations"), _sum(records, "spikes")
-    layers = records[0]["firing_rates"]
-    rates = {layer: [line["firing_rates"][layer] for line in records] for layer in layers}
+    rates = _rates(records)
     images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
     done: Record = {
         "schema": SCHEMA,
@@ -97,6 +101,7 @@ def of_run(
         "layers": list(network.architecture.layers),
         "shapes": plain(network.described),
         **_spiking(settings),
+        **_refused(records),
         "samples_per_round": _share(samples, rounds),
         "forward_operations_per_sample": sum(operations.values()) / samples,
         "operations": operations,
@@ -151,6 +156,23 @@ def _spiking(settings: Configuration) -> Record:
         "neuron": msgspec.to_builtins(settings.neuron),
         "normalisation": msgspec.to_builtins(settings.normalisation),
         "read_out": settings.snn.read_out if settings.snn else None,
+    }
+
+
+def _rates(records: Sequence[Record]) -> dict[str, list[float | None]]:
+    """layer -> its firing rate in every round; None in a round in which nobody trained."""
+    by_round = [line["firing_rates"] for line in records]
+    layers: dict[str, float] = next((rates for rates in by_round if rates), {})
+    return {layer: [rates.get(layer) for rates in by_round] for layer in layers}
+
+
+def _refused(records: Sequence[Record]) -> Record:
+    """What the guard had to say, over all rounds; lines of before there was one have nothing of it."""
+    reasons = (refusal["reason"] for line in records for refusal in line.get("rejected", ()))
+    return {
+        "rejected": dict(Counter(reasons)),
+        "missing": sum(len(line.get("missing", ())) for line in records),
+        "skipped_rounds": sum(line.get("skipped", False) for line in records),
     }
 
 

@@ -23,8 +23,9 @@ SPEAKING = ("kind", "read_out")  # keys whose value needs no word before it in a
 # Which network a table is for.
 OWNERS = dict.fromkeys(("snn", "code", "neuron", "normalisation", "loss"), "snn") | {"qann": "qann"}
 # What came later, as all runs had it before: left out of a run's hash, so that these are still the same runs.
-BEFORE: dict[str, dict[str, str]] = {
+BEFORE: dict[str, dict[str, str | float]] = {
     "qann": {},
+    "fleet": {"dropout": 0.0, "quorum": 0.0},
     "code": {"kind": "rate"},
     "architecture": {"kind": "dense"},
     "neuron": {"kind": "lif"},

@@ -165,8 +165,11 @@ def _zones(limits: Mapping[str, RateLimit]) -> list[dict[str, object]]:
 
 
 def _rates(group: Group, layer: str) -> list[dict[str, int | float]]:
+    """The mean over the runs; a round in which nobody trained has none."""
     rounds = zip(*(run.firing_rates[layer] for run in group.runs), strict=True)
+    known = [[rate for rate in rates if rate is not None] for rates in rounds]
     return [
         {"round": done, "percent": max(100 * statistics.fmean(rates), LEAST_PERCENT)}
-        for done, rates in enumerate(rounds, 1)
+        for done, rates in enumerate(known, 1)
+        if rates
     ]

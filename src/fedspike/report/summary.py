@@ -153,7 +153,7 @@ class Run(Struct, frozen=True, kw_only=True):
     layers: list[Count]
     shapes: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     time_steps: Count | None
-    samples_per_round: Count
+    samples_per_round: Count | NotNegative  # whole where all rounds are alike
     forward_operations_per_sample: NotNegative
     study_energy_mj_per_round: NotNegative
     uplink_bytes_per_round: float
@@ -165,9 +165,11 @@ class Run(Struct, frozen=True, kw_only=True):
     weights: dict[str, float | None]
     hidden_weights: HiddenWeights | None = None
     raster: Raster | None = None
-    firing_rates: dict[str, list[Fraction]] = msgspec.field(default_factory=dict)
+    firing_rates: dict[str, list[Fraction | None]] = msgspec.field(default_factory=dict)
     ill_layers: dict[str, dict[str, Count]] = msgspec.field(default_factory=dict)
     rate_limits: dict[str, RateLimit] = msgspec.field(default_factory=dict)
+    rejected: dict[str, Count] = msgspec.field(default_factory=dict)
+    skipped_rounds: Count = 0
     activity: Activity | None = None
     bill: Bills | None = None
     bill_skip_zeros: Bills | None = None

@@ -91,6 +91,7 @@ def findings(
     elif printed:
         yield _beside_the_study(printed)
     yield from _ill(experiment.runs)
+    yield from _refused(experiment.runs)
     yield interval_note(groups)
     if both and experiment.dataset:
         chance = max(_chance_points(experiment, c) for c in both)
@@ -229,6 +230,23 @@ def _ill(runs: Sequence[Run]) -> Iterator[str]:
         )
         fix = worst.rate_limits.get(state)
         yield f"{sentence} Usual fix: {fix.usual_fix}." if fix else sentence
+
+
+def _refused(runs: Sequence[Run]) -> Iterator[str]:
+    """What the server did not accept, and the rounds in which it therefore learned nothing."""
+    if rejecting := [run for run in runs if run.rejected]:
+        worst = max(rejecting, key=lambda run: sum(run.rejected.values()))
+        reasons = ", ".join(f"{count} {reason}" for reason, count in worst.rejected.items())
+        yield (
+            f"The server rejected replies in {len(rejecting)} of {len(runs)} runs, most in "
+            f"{worst.name} ({reasons}); they touched no model."
+        )
+    if skipping := [run for run in runs if run.skipped_rounds]:
+        worst = max(skipping, key=lambda run: run.skipped_rounds)
+        yield (
+            f"In {len(skipping)} of {len(runs)} runs rounds were skipped, because too few replies "
+            f"were accepted, most in {worst.name}: {worst.skipped_rounds} of {len(worst.accuracy)}."
+        )
 
 
 def _who(comparison: Comparison, comparisons: Sequence[Comparison]) -> str:

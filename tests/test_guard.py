@@ -1,0 +1,512 @@
+"""A bad client cannot harm the model: every malformed reply is rejected, and it is as if it was never sent.
+
+Replies are real ones, of a tiny network trained on the sample data by `local_round`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from fedspike.algorithms import (
+    Algorithm,
+    Tree,
+    fedadam,
+    fedavg,
+    fedprox,
+    local_round,
+    reply_form,
+    scaffold,
+    with_statistics,
+)
+from fedspike.algorithms.trees import stack, take
+from fedspike.datasets import load
+from fedspike.encoding import Address, RateCode
+from fedspike.errors import InputError
+from fedspike.guard import Order, Reason, Reply, Verdict, judge, judge_stacked
+from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.networks import ANN, BNTT, SNN, Architecture, Network
+from fedspike.neurons import LIF
+from fedspike.randomness import stream
+from fedspike.training import SGD, LocalTraining
+
+SAMPLE = load("fashion-mnist-sample")
+SIZES = {0: 40, 1: 24, 2: 24, 3: 7}  # client -> declared samples
+ROUND, VICTIM = 3, 2
+ALGORITHMS = {
+    "fedavg": fedavg(),
+    "fedprox": fedprox(mu=0.5),
+    "scaffold": scaffold(),
+    "fedadam": fedadam(),
+}
+Step = Callable[[Verdict], Tree]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A round of an algorithm: what was asked, the honest replies, and how the server goes on."""
+
+    order: Order
+    honest: dict[int, Reply]
+    stacked: Tree
+    server: Tree
+    algorithm: Algorithm
+
+    def after(self, verdict: Verdict) -> Tree:
+        """The server's next state."""
+        if verdict.skipped:
+            return self.server
+        share = len(verdict.clients) / len(SIZES)
+        return self.algorithm.aggregate(self.server, verdict.replies, verdict.weights, share)
+
+    def without(self, *clients: int) -> Tree:
+        """The next state of a round in which these clients dropped out."""
+        return self.after(
+            judge(self.order, [r for k, r in self.honest.items() if k not in clients])
+        )
+
+
+def case(algorithm: Algorithm, network: Network | None = None) -> Case:
+    network = network or ANN(Architecture((784, 4, 10)))
+    algorithm = with_statistics(algorithm, network)
+    loss = SpikeCountMSE(network.code.time_steps) if isinstance(network, SNN) else CrossEntropy()
+    server = algorithm.start_server(network.init(stream(0, "init")))
+    memory = stack([algorithm.start_client(server["model"]) for _ in SIZES])
+    ends = np.cumsum(list(SIZES.values()))
+    shown = [torch.arange(end - size, end) for end, size in zip(ends, SIZES.values(), strict=True)]
+    stacked, _, _ = local_round(
+        algorithm,
+        network,
+        LocalTraining(loss, SGD(0.1), batch_size=16),
+        algorithm.send(server),
+        memory,
+        torch.from_numpy(SAMPLE.x_train).flatten(1),
+        torch.from_numpy(SAMPLE.y_train),
+        shown,
+        Address(0, "encode", ROUND, tuple(SIZES), (0,) * len(SIZES)),
+    )
+    order = Order(ROUND, {k: {k: n} for k, n in SIZES.items()}, reply_form(algorithm, server))
+    honest = {
+        k: Reply(k, ROUND, {k: n}, take(stacked, row)) for row, (k, n) in enumerate(SIZES.items())
+    }
+    return Case(order, honest, stacked, server, algorithm)
+
+
+CASES = {name: case(algorithm) for name, algorithm in ALGORITHMS.items()}
+NORMALISED = SNN(Architecture((784, 4, 10)), LIF(), RateCode(3), normalisation=BNTT("pooled"))
+
+
+def same(one: Tree, other: Tree) -> bool:
+    """To the bit."""
+    return one.keys() == other.keys() and all(
+        one[group].keys() == other[group].keys()
+        and all(torch.equal(one[group][name], other[group][name]) for name in one[group])
+        for group in one
+    )
+
+
+def reasons(verdict: Verdict) -> list[str]:
+    assert all(r.detail and r.reason in get_args(Reason) for r in verdict.rejections)
+    return [rejection.reason for rejection in verdict.rejections]
+
+
+def put(tree: Tree, group: str, name: str, value: Any) -> Any:
+    """The tree with another tensor, or whatever it is, in one place."""
+    return {**tree, group: {**tree[group], name: value}}
+
+
+# ---- what can be wrong: each draws a malformed version of a good reply, and says what it is called ----
+
+Malformed = tuple[Reason, Reply]
+
+
+def places(draw: st.DrawFn, tree: Tree) -> tuple[str, str]:
+    return draw(st.sampled_from([(group, name) for group in tree for name in tree[group]]))
+
+
+@st.composite
+def bad_numbers(draw: st.DrawFn, reply: Reply) -> Malformed:
+    """One value, or all, in one tensor."""
+    group, name = places(draw, reply.tree)
+    tensor = reply.tree[group][name].clone()
+    value = draw(st.sampled_from([float("nan"), float("inf"), float("-inf"), 2e19, -3e38]))
+    at = slice(None) if draw(st.booleans()) else draw(st.integers(0, tensor.numel() - 1))
+    tensor.view(-1)[at] = value
+    reason: Reason = "too large" if np.isfinite(value) else "not finite"
+    return reason, replace(reply, tree=put(reply.tree, group, name, tensor))
+
+
+@st.composite
+def bad_shapes(draw: st.DrawFn, reply: Reply) -> Malformed:
+    """Also those that would broadcast, and those with as many numbers."""
+    group, name = places(draw, reply.tree)
+    tensor = reply.tree[group][name]
+    other = draw(
+        st.sampled_from(
+            [
+                torch.ones(1),
+                torch.tensor(0.5),
+                tensor.unsqueeze(0),
+                tensor.unsqueeze(-1),
+                tensor[:1],
+                tensor[:-1],
+                tensor[:0],
+                torch.cat([tensor, tensor]),
+                tensor.reshape(-1, 1),
+            ]
+        )
+    )
+    return "wrong shape", replace(reply, tree=put(reply.tree, group, name, other))
+
+
+@st.composite
+def bad_types(draw: st.DrawFn, reply: Reply) -> Malformed:
+    group, name = places(draw, reply.tree)
+    tensor = reply.tree[group][name]
+    types = [torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.bool, torch.complex64]
+    others = [tensor.to(dtype) for dtype in types]
+    others += [tensor.numpy(), tensor.tolist(), None, "weights", 1.0]
+    others += [tensor.to_sparse(), tensor.to("meta")]
+    other = draw(st.sampled_from(range(len(others))).map(others.__getitem__))
+    return "wrong type", replace(reply, tree=put(reply.tree, group, name, other))
+
+
+@st.composite
+def bad_names(draw: st.DrawFn, reply: Reply) -> Malformed:
+    group, name = places(draw, reply.tree)
+    tensors, strange = reply.tree[group], draw(st.text(max_size=80) | st.integers() | st.none())
+    less = {n: t for n, t in tensors.items() if n != name}
+    rest = {g: ts for g, ts in reply.tree.items() if g != group}
+    trees = [
+        {**reply.tree, group: less},
+        {**reply.tree, group: {**less, strange: tensors[name]}},
+        {**reply.tree, group: {**tensors, strange: tensors[name]}},
+        {**reply.tree, group: {}},
+        {**reply.tree, strange: tensors},
+        {**rest, strange: tensors},
+        {**reply.tree, group: None},
+        {**reply.tree, group: list(tensors)},
+        *(rest, {}, None, [], "tree", tensors),
+    ]
+    tree = draw(st.sampled_from(range(len(trees))).map(trees.__getitem__))
+    return "wrong names", replace(reply, tree=tree)
+
+
+@st.composite
+def bad_weights(draw: st.DrawFn, reply: Reply) -> Malformed:
+    [(client, declared)] = reply.samples.items()
+    weights = (
+        st.integers(max_value=0)
+        | st.integers(min_value=declared + 1)
+        | st.floats()
+        | st.booleans()
+        | st.none()
+        | st.text(max_size=3)
+        | st.sampled_from([-9, 10**12, 2**63, float(declared), [declared], str(declared)])
+        | st.sampled_from([declared]).map(torch.tensor)
+    )
+    whole = st.sampled_from([None, {}, [], declared, [declared], {client}])
+    samples = draw(weights.map(lambda weight: {client: weight}) | whole)
+    return "wrong weight", replace(reply, samples=samples)
+
+
+@st.composite
+def bad_rounds(draw: st.DrawFn, reply: Reply) -> Malformed:
+    others = st.integers().filter(lambda round: round != ROUND)
+    strange = st.sampled_from([None, float(ROUND), str(ROUND), [ROUND], True])
+    return "wrong round", replace(reply, round=draw(others | strange))
+
+
+@st.composite
+def bad_senders(draw: st.DrawFn, reply: Reply) -> Malformed:
+    """Nobody who was asked, or one who speaks for somebody else, too."""
+    stranger = draw(st.integers().filter(lambda sender: sender not in SIZES))
+    other = (reply.sender + 1) % len(SIZES)
+    others = [
+        replace(reply, sender=stranger),
+        replace(reply, samples={stranger: 1}),
+        replace(reply, samples={**reply.samples, other: SIZES[other]}),
+        replace(reply, samples={other: SIZES[other]}),
+        replace(reply, samples={float(reply.sender): 7}),
+        replace(reply, samples={str(reply.sender): 7}),
+    ]
+    return "not asked", draw(st.sampled_from(others))
+
+
+@st.composite
+def late(draw: st.DrawFn, reply: Reply) -> Malformed:
+    seconds = st.floats(min_value=5, exclude_min=True) | st.just(float("nan"))
+    return "too late", replace(reply, seconds=draw(seconds))
+
+
+FAULTS: dict[str, Callable[[Reply], st.SearchStrategy[Malformed]]] = {
+    "numbers": bad_numbers,
+    "shapes": bad_shapes,
+    "types": bad_types,
+    "names": bad_names,
+    "weights": bad_weights,
+    "rounds": bad_rounds,
+    "senders": bad_senders,
+    "late": late,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", CASES)
+@given(data=st.data())
+def test_a_malformed_reply_is_as_none_at_all(name: str, fault: str, data: st.DataObject) -> None:
+    one = replace(CASES[name], order=replace(CASES[name].order, deadline_s=5.0))
+    reason, bad = data.draw(FAULTS[fault](one.honest[VICTIM]))
+    replies = [bad if k == VICTIM else reply for k, reply in one.honest.items()]
+    verdict = judge(one.order, data.draw(st.permutations(replies)))
+    assert reasons(verdict) == [reason]
+    assert verdict.rejections[0].sender == bad.sender
+    assert verdict.clients == (0, 1, 3)
+    assert verdict.missing == ((VICTIM,) if bad.sender != VICTIM else ())
+    assert len(verdict.rejections[0].detail) < 200
+    assert same(one.after(verdict), one.without(VICTIM))
+
+
+@given(data=st.data())
+def test_any_number_of_faults_at_once(data: st.DataObject) -> None:
+    """Whoever is left makes the model, whatever the others sent, and however often."""
+    one = CASES["scaffold"]
+    bad = data.draw(st.sets(st.sampled_from(sorted(SIZES))))
+    kinds = sorted(set(FAULTS) - {"late"})
+    replies = [reply for k, reply in one.honest.items() if k not in bad]
+    for k in sorted(bad):
+        for kind in data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3)):
+            replies.append(data.draw(FAULTS[kind](one.honest[k]))[1])
+    verdict = judge(one.order, data.draw(st.permutations(replies)))
+    assert len(verdict.rejections) == len(replies) - len(SIZES) + len(bad)
+    assert verdict.clients == tuple(k for k in SIZES if k not in bad)
+    assert verdict.skipped == (len(bad) == len(SIZES))
+    assert same(one.after(verdict), one.without(*bad))
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(data=st.data())
+def test_a_second_answer_changes_nothing(name: str, data: st.DataObject) -> None:
+    """Nor does one of an earlier round that comes again."""
+    one = CASES[name]
+    again = replace(one.honest[VICTIM], tree=CASES[name].honest[0].tree)
+    old = replace(again, round=ROUND - 1)
+    first = data.draw(st.permutations([*one.honest.values(), old]))
+    verdict = judge(one.order, [*first, again])
+    assert reasons(verdict) == ["wrong round", "duplicate"]
+    assert same(one.after(verdict), one.without())
+
+
+def test_after_a_broken_answer_a_good_one_counts() -> None:
+    one = CASES["fedavg"]
+    broken = replace(one.honest[VICTIM], tree={})
+    verdict = judge(one.order, [broken, *one.honest.values()])
+    assert (reasons(verdict), verdict.missing) == (["wrong names"], ())
+    assert same(one.after(verdict), one.without())
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(order=st.permutations(sorted(SIZES)))
+def test_in_whatever_order_they_come_the_bits_are_those_of_the_engine(
+    name: str, order: list[int]
+) -> None:
+    one = CASES[name]
+    verdict = judge(one.order, [one.honest[k] for k in order])
+    assert (verdict.rejections, verdict.missing, verdict.skipped) == ((), (), False)
+    assert same(verdict.replies, one.stacked)
+    engine = judge_stacked(one.order, tuple(SIZES), tuple(SIZES.values()), one.stacked)
+    assert engine.replies is one.stacked
+    assert (engine.clients, engine.weights.tolist()) == (verdict.clients, [*SIZES.values()])
+    assert same(one.after(engine), one.after(verdict))
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(data=st.data())
+def test_a_row_of_the_stack_is_rejected_like_a_reply(name: str, data: st.DataObject) -> None:
+    one = CASES[name]
+    bad = data.draw(st.sets(st.sampled_from(sorted(SIZES))))
+    broken = {k: data.draw(bad_numbers(one.honest[k])) for k in sorted(bad)}
+    trees = [broken[k][1].tree if k in broken else one.honest[k].tree for k in SIZES]
+    verdict = judge_stacked(one.order, tuple(SIZES), tuple(SIZES.values()), stack(trees))
+    assert [(r.sender, r.reason) for r in verdict.rejections] == [
+        (k, reason) for k, (reason, _) in broken.items()
+    ]
+    assert verdict.missing == ()
+    assert same(one.after(verdict), one.without(*bad))
+
+
+def test_clients_who_dropped_out_are_missing() -> None:
+    one, some = CASES["fedavg"], (0, 3)
+    rows = torch.tensor(some)
+    stacked: Tree = {"update": {n: t[rows] for n, t in one.stacked["update"].items()}}
+    verdict = judge_stacked(one.order, some, (40, 7), stacked)
+    assert (verdict.clients, verdict.missing, verdict.rejections) == (some, (1, 2), ())
+    assert same(one.after(verdict), one.without(1, 2))
+    wrong = {"update": {n: t[:, :1] for n, t in stacked["update"].items()}}
+    assert reasons(judge_stacked(one.order, some, (40, 7), wrong)) == ["wrong shape"] * 2
+    assert reasons(judge_stacked(one.order, some, (41, 0), stacked)) == ["wrong weight"] * 2
+
+
+LARGEST = 2.0**64 * (1 - 2.0**-24)  # the largest float32 whose square is one
+
+
+@given(
+    value=st.floats(-LARGEST, LARGEST, width=32) | st.sampled_from([LARGEST, -LARGEST]),
+    other=st.floats(-LARGEST, LARGEST, width=32),
+)
+@pytest.mark.parametrize("name", CASES)
+def test_whatever_is_accepted_leaves_a_finite_server(name: str, value: float, other: float) -> None:
+    """Ten rounds of the largest numbers that pass."""
+    one = CASES[name]
+    replies = [
+        replace(reply, tree=constant(reply.tree, value if k % 2 else other))
+        for k, reply in one.honest.items()
+    ]
+    server = one.server
+    for _ in range(10):
+        verdict = judge(one.order, replies)
+        assert verdict.rejections == ()
+        server = replace(one, server=server).after(verdict)
+    assert all(t.isfinite().all() for tensors in server.values() for t in tensors.values())
+
+
+def constant(tree: Tree, value: float) -> Tree:
+    return {g: {n: torch.full_like(t, value) for n, t in ts.items()} for g, ts in tree.items()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_breaks_flowers_strategies_does_not_break_ours(name: str) -> None:
+    """There FedAvg became nan, (1,) broadcast, weights of -9 and 1e12 counted, FedAdam made float64."""
+    one = CASES[name]
+    good = one.honest[VICTIM]
+    weight = good.tree["update"]["hidden.weight"]
+    for bad, reason in [
+        (replace(good, tree=constant(good.tree, float("nan"))), "not finite"),
+        (
+            replace(good, tree=put(good.tree, "update", "hidden.weight", torch.ones(1))),
+            "wrong shape",
+        ),
+        (replace(good, samples={VICTIM: -9}), "wrong weight"),
+        (replace(good, samples={VICTIM: 10**12}), "wrong weight"),
+        (replace(good, samples={VICTIM: 1e12}), "wrong weight"),
+        (
+            replace(good, tree=put(good.tree, "update", "hidden.weight", weight.double())),
+            "wrong type",
+        ),
+    ]:
+        verdict = judge(one.order, [bad if k == VICTIM else r for k, r in one.honest.items()])
+        assert reasons(verdict) == [reason]
+        after = one.after(verdict)
+        assert same(after, one.without(VICTIM))
+        assert {t.dtype for ts in after.values() for t in ts.values()} == {torch.float32}
+
+
+def test_pooled_statistics_are_judged_too() -> None:
+    one = case(fedavg(), NORMALISED)
+    assert set(one.order.form) == {"update", "statistics"}
+    name = next(iter(one.order.form["statistics"]))
+    good = one.honest[VICTIM]
+    bad = replace(
+        good, tree=put(good.tree, "statistics", name, good.tree["statistics"][name] + torch.inf)
+    )
+    verdict = judge(one.order, [bad if k == VICTIM else r for k, r in one.honest.items()])
+    assert reasons(verdict) == ["not finite"]
+    assert same(one.after(verdict), one.without(VICTIM))
+
+
+# ---- nodes that host many clients ----
+
+
+def hosting(**changes: Any) -> tuple[Order, Reply, Reply]:
+    """Node 100 hosts clients 0 and 1, node 200 the other two; each answers with their weighted mean."""
+    one = CASES["fedavg"]
+    hosted = {100: (0, 1), 200: (2, 3)}
+    order = replace(
+        one.order, asked={node: {k: SIZES[k] for k in ks} for node, ks in hosted.items()}, **changes
+    )
+    replies = []
+    for node, ks in hosted.items():
+        total = sum(SIZES[k] for k in ks)
+        mean: dict[str, Tensor] = {}
+        for name in one.order.form["update"]:
+            parts = [one.honest[k].tree["update"][name].double() * SIZES[k] for k in ks]
+            mean[name] = (sum(parts[1:], parts[0]) / total).float()
+        replies.append(Reply(node, ROUND, {k: SIZES[k] for k in ks}, {"update": mean}))
+    return order, replies[0], replies[1]
+
+
+def test_two_nodes_are_the_four_clients_that_they_host() -> None:
+    """But for one more rounding to float32."""
+    one, (order, first, second) = CASES["fedavg"], hosting()
+    verdict = judge(order, [second, first])
+    assert (verdict.clients, verdict.weights.tolist()) == ((0, 1, 2, 3), [64, 31])
+    after, alone = one.after(verdict)["model"], one.without()["model"]
+    torch.testing.assert_close(after, alone, rtol=1e-6, atol=1e-8)
+
+
+def test_a_node_answers_for_its_own_clients_and_within_their_sizes() -> None:
+    one, (order, first, second) = CASES["fedavg"], hosting()
+    (alone,) = [judge(order, [second])]
+    for samples, reason in [
+        ({0: 40, 1: 25}, "wrong weight"),
+        ({0: 64}, "wrong weight"),  # the sum is right
+        ({0: 65, 1: -1}, "wrong weight"),
+        ({0: 40, 1: 24, 2: 24}, "not asked"),
+        ({2: 24}, "not asked"),
+    ]:
+        verdict = judge(order, [replace(first, samples=samples), second])
+        assert reasons(verdict) == [reason]
+        assert (verdict.clients, verdict.missing) == ((2, 3), ())
+        assert same(one.after(verdict), one.after(alone))
+    assert alone.missing == (0, 1)
+
+
+def test_a_node_may_leave_out_a_client() -> None:
+    order, first, second = hosting()
+    verdict = judge(order, [replace(first, samples={0: 40}), second])
+    assert (verdict.clients, verdict.missing) == ((0, 2, 3), (1,))
+    assert verdict.weights.tolist() == [40, 31]
+
+
+# ---- quorum and deadline ----
+
+
+@given(quorum=st.integers(0, 10), asked=st.integers(1, 10), data=st.data())
+def test_a_round_is_skipped_below_the_quorum(quorum: int, asked: int, data: st.DataObject) -> None:
+    """In integers: skipped if 10 * accepted < tenths * asked, or nobody is accepted."""
+    accepted = data.draw(st.integers(0, asked))
+    form: Tree = {"update": {"w": torch.zeros(1)}}
+    order = Order(1, {k: {k: 5} for k in range(asked)}, form, quorum=quorum / 10)
+    verdict = judge(order, [Reply(k, 1, {k: 5}, form) for k in range(accepted)])
+    assert verdict.skipped == (accepted == 0 or 10 * accepted < quorum * asked)
+    assert len(verdict.missing) == asked - accepted
+
+
+def test_when_nobody_is_accepted_the_server_stays_as_it_was() -> None:
+    one = CASES["fedadam"]
+    for replies in (
+        [],
+        [replace(r, tree=constant(r.tree, torch.nan)) for r in one.honest.values()],
+    ):
+        verdict = judge(one.order, replies)
+        assert verdict.skipped
+        assert one.after(verdict) is one.server
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *(("quorum", value) for value in (-0.1, 1.1, float("nan"))),
+        *(("deadline_s", value) for value in (0.0, -1.0, float("nan"))),
+    ],
+)
+def test_impossible_orders(setting: str, value: float) -> None:
+    settings: dict[str, Any] = {setting: value}
+    with pytest.raises(InputError, match=f"{setting} = "):
+        Order(1, {}, {}, **settings)
