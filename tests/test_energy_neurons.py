@@ -295,16 +295,16 @@ def test_a_runs_configuration_says_what_is_counted() -> None:
 def test_under_the_direct_code_only_the_later_layers_have_spikes() -> None:
     """400 of 784 pixels are not 0: no spikes, and no break-even in spikes of that layer."""
     sizes, events = [784, 100, 10], {"hidden": 400, "output": 300}
-    direct = recorded(sizes, events, time_steps=5, spiking=Spiking("direct"))
+    direct = recorded(sizes, Activity(1, 0, events), time_steps=5, spiking=Spiking("direct"))
     assert direct.events_per_synapse == 300 / 100
     done = direct.counts["forward"]
     assert (done["hidden"]["mac"], done["output"]["ac"]) == (78_400, 3_000)  # once for all steps
     assert "ac" not in done["hidden"]
-    ann = recorded(sizes, {"hidden": 400, "output": 40})
+    ann = recorded(sizes, Activity(1, 0, {"hidden": 400, "output": 40}))
     assert ann.events_per_synapse == (400 * 100 + 40 * 10) / 79_400
     one = shipped()["horowitz45-int8"]
     assert [standing.layer for standing in standings(ann, direct, one)] == ["output"]
-    rate = recorded(sizes, events, time_steps=5)
+    rate = recorded(sizes, Activity(1, 0, events), time_steps=5)
     assert [standing.layer for standing in standings(ann, rate, one)] == ["hidden", "output"]
 
 

@@ -19,14 +19,9 @@ from fedspike.errors import InputError
 
 STUDY = {"hidden": Dense(784, 100), "output": Dense(100, 10)}
 SIZES = [784, 100, 10]
-ANN = recorded(SIZES, {"hidden": 7_840, "output": 820}, samples=20, steps=2)
+ANN = recorded(SIZES, Activity(20, 2, {"hidden": 7_840, "output": 820}))
 SNN = recorded(
-    SIZES,
-    {"hidden": 224_300, "output": 21_540},
-    samples=20,
-    steps=2,
-    events_out=2_800,
-    time_steps=50,
+    SIZES, Activity(20, 2, {"hidden": 224_300, "output": 21_540}, events_out=2_800), time_steps=50
 )
 MINE = """\
 name = "mine"
@@ -58,7 +53,8 @@ def test_a_recorded_run_is_the_network_that_it_was() -> None:
     assert Recorded(shape, seen) == SNN
     assert SNN.counts == count(shape, seen)
     assert SNN.footprint == footprint(shape)
-    served = recorded(SIZES, {"hidden": 1, "output": 1}, models=3).counts["aggregation"]
+    one = Activity(1, 0, {"hidden": 1, "output": 1})
+    served = recorded(SIZES, one, uplink_bytes=3 * 4 * 79_510).counts["aggregation"]
     assert served == {"hidden": {"mac": 3 * 78_500}, "output": {"mac": 3 * 1_010}}
     # (224,300 * 100 + 21,540 * 10) accumulates over 20 samples of 79,400 synapses.
     assert SNN.events_per_synapse == pytest.approx(22_645_400 / (20 * 79_400), rel=1e-15)
@@ -80,7 +76,7 @@ def test_numbers_that_are_of_no_network_are_refused(
     layers: list[int], events: dict[str, int], samples: int
 ) -> None:
     with pytest.raises(InputError, match=r"samples|most|layers = "):
-        recorded(layers, events, samples=samples)
+        recorded(layers, Activity(samples, 0, events))
 
 
 def test_the_ratio_is_that_of_the_two_bills() -> None:

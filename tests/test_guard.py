@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -477,14 +477,15 @@ def test_a_node_may_leave_out_a_client() -> None:
 # ---- quorum and deadline ----
 
 
-@given(quorum=st.integers(0, 10), asked=st.integers(1, 10), data=st.data())
-def test_a_round_is_skipped_below_the_quorum(quorum: int, asked: int, data: st.DataObject) -> None:
-    """In integers: skipped if 10 * accepted < tenths * asked, or nobody is accepted."""
-    accepted = data.draw(st.integers(0, asked))
+@example(quorum=7, asked=100, accepted=7)  # 0.07 * 100 > 7
+@given(quorum=st.integers(0, 100), asked=st.integers(1, 30), accepted=st.integers(0, 30))
+def test_a_round_is_skipped_below_the_quorum(quorum: int, asked: int, accepted: int) -> None:
+    """In integers: skipped if 100 * accepted < percent * asked, or nobody is accepted."""
+    accepted = min(accepted, asked)
     form: Tree = {"update": {"w": torch.zeros(1)}}
-    order = Order(1, {k: {k: 5} for k in range(asked)}, form, quorum=quorum / 10)
+    order = Order(1, {k: {k: 5} for k in range(asked)}, form, quorum=quorum / 100)
     verdict = judge(order, [Reply(k, 1, {k: 5}, form) for k in range(accepted)])
-    assert verdict.skipped == (accepted == 0 or 10 * accepted < quorum * asked)
+    assert verdict.skipped == (accepted == 0 or 100 * accepted < quorum * asked)
     assert len(verdict.missing) == asked - accepted
 
 

@@ -218,8 +218,11 @@ def number_faults(stacked: Tree) -> dict[int, Fault]:
         for name, tensor in tensors.items():
             if not (tensor.is_floating_point() and tensor.numel()):
                 continue
+            every = tensor.detach().reshape(-1)
+            if math.isfinite(torch.dot(every, every)):
+                continue  # one pass: where a sum of squares is finite, so is each of them
             limit = math.sqrt(torch.finfo(tensor.dtype).max)
-            largest = tensor.detach().reshape(len(tensor), -1).abs().amax(1)  # nan where one is
+            largest = every.reshape(len(tensor), -1).abs().amax(1)  # nan where one is
             for row in torch.nonzero(~(largest <= limit)).flatten().tolist():
                 value = float(largest[row])
                 found: Fault = ("not finite", f"{group} {name} has a value {value}")

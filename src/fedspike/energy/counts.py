@@ -32,6 +32,7 @@ __all__ = [
     "fan_out",
     "forward_operations",
     "merge",
+    "words_sent",
 ]
 
 Counts = dict[str, dict[str, Operations]]
@@ -157,6 +158,11 @@ def exchange(network: Network, clients: int, copies_up: int = 1, copies_down: in
             if layer.parameters
         }
     }
+
+
+def words_sent(network: Network) -> int:
+    """Words that a client sends: its model and, if they are pooled, the statistics of BatchNorms."""
+    return sum(_sent(network, name) for name in network.layers)
 
 
 def merge(counts: Iterable[Counts]) -> Counts:

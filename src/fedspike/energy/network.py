@@ -71,15 +71,18 @@ class Network:
     def place(self, name: str) -> Place:
         """Where the neurons behind a layer with weights are."""
         layer, names = self.synapses[name], list(self.entered)
-        normalised = any(
-            one == name and isinstance(self.layers[after], BatchNorm)
-            for one, after in pairwise(self.layers)
-        )
         return Place(
             fires=name != names[-1] or self.readout == "spikes",
-            added=layer.bias or normalised,
+            added=layer.bias or self.normalised(name),
             bias=layer.bias,
             weighted=name == names[0] and self.code == "phase",
+        )
+
+    def normalised(self, name: str) -> bool:
+        """Whether a BatchNorm follows a layer."""
+        return any(
+            one == name and isinstance(self.layers[after], BatchNorm)
+            for one, after in pairwise(self.layers)
         )
 
     @property

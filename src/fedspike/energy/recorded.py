@@ -1,12 +1,22 @@
 """A finished run as its summary records it: enough to count and to price it again without training."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from fedspike.energy.bill import Footprint, Level, footprint
 from fedspike.energy.break_even import Balance, balance
-from fedspike.energy.counts import Activity, Counts, Dense, Network, aggregation, count, merge
+from fedspike.energy.counts import (
+    BYTES_PER_WORD,
+    Activity,
+    Counts,
+    Network,
+    aggregation,
+    count,
+    merge,
+    words_sent,
+)
+from fedspike.energy.layers import BatchNorm, Convolution, Dense, Layer, Pool
 from fedspike.energy.network import Code, ReadOut
 from fedspike.energy.neurons import LIF, Neurons
 from fedspike.energy.profiles import Profile
@@ -18,6 +28,39 @@ READ_OUTS: Mapping[str, ReadOut] = {
     "membrane": "membrane",
     "first-spike": "spikes",
 }
+# What a summary calls the layers.
+LAYERS: Mapping[str, type[Layer]] = {
+    "dense": Dense,
+    "convolution": Convolution,
+    "pool": Pool,
+    "normalisation": BatchNorm,
+}
+
+
+def plain(layers: Mapping[str, Layer]) -> dict[str, dict[str, Any]]:
+    """Layers as a summary has them.
+
+    >>> plain({"output": Dense(100, 10)})
+    {'output': {'layer': 'dense', 'inputs': 100, 'outputs': 10, 'bias': True}}
+    """
+    named = {kind: name for name, kind in LAYERS.items()}
+    return {name: {"layer": named[type(layer)], **asdict(layer)} for name, layer in layers.items()}
+
+
+def layers_of(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Layer]:
+    """The layers that this is plain for. Raises InputError where there is no such layer."""
+    found: dict[str, Layer] = {}
+    for name, said in plain.items():
+        sizes = {key: value for key, value in said.items() if key != "layer"}
+        try:
+            found[name] = LAYERS[said["layer"]](**sizes)
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"layer {name} is {dict(said)}",
+                expected=f"one of {', '.join(LAYERS)} with its sizes",
+                fix="do the run again with this version of fedspike",
+            ) from error
+    return found
 
 
 @dataclass(frozen=True)
@@ -80,14 +123,15 @@ class Recorded:
 
         Of an SNN only the layers that spikes enter: not the first one under the direct code.
 
-        >>> study = recorded([784, 100, 10], {"hidden": 11_215, "output": 4_850}, time_steps=50)
+        >>> seen = Activity(samples=1, steps=0, events_in={"hidden": 11_215, "output": 4_850})
+        >>> study = recorded([784, 100, 10], seen, time_steps=50)
         >>> round(study.events_per_synapse, 1)
         14.7
         """
         layers = self.network.synapses
         if self.network.time_steps is not None:
             layers = {name: x for name, x in layers.items() if self.network.spikes_enter(name)}
-        met = sum(self.activity.events_in[name] * layer.outputs for name, layer in layers.items())
+        met = sum(self.activity.met(name, layer) for name, layer in layers.items())
         synapses = sum(layer.synapses for layer in layers.values())
         return met / (self.activity.samples * synapses) if synapses else 0.0
 
@@ -111,35 +155,27 @@ class Standing:
 
 
 def recorded(
-    layers: Sequence[int],
-    events_in: Mapping[str, int],
+    layers: Sequence[int] | Mapping[str, Layer],
+    activity: Activity,
     *,
-    samples: int = 1,
-    steps: int = 0,
-    events_out: int = 0,
     time_steps: int | None = None,
     spiking: Spiking | None = None,
     optimiser: Literal["adam", "sgd"] = "adam",
-    models: int = 0,
+    uplink_bytes: int = 0,
 ) -> Recorded:
-    """The fully connected network with these numbers of neurons, input first, and its activity.
+    """A network and its activity: its layers, or of fully connected ones the numbers of neurons, input first.
 
-    `events_in` has a layer's name for each pair of neighbours, in their order. Without `spiking` an SNN is
-    the founding study's. Under the direct code the first layer's product is made once a sample, and kept.
+    There `events_in` has a layer's name for each pair of neighbours, in their order. Without `spiking` an SNN
+    is the founding study's. Under the direct code the first layer's product is made once a sample, and kept.
+    The bytes that the clients sent are models, and statistics if they are pooled.
 
     Raises InputError where these numbers are not those of one network.
     """
-    if len(layers) != len(events_in) + 1 or min(samples, *layers) < 1:
-        raise InputError(
-            f"{samples} samples through {'-'.join(map(str, layers))} neurons with events into "
-            f"{', '.join(events_in) or 'no layer'}",
-            expected="a sample, and a layer's events between each two numbers of neurons",
-            fix="give the numbers as the run's summary has them",
-        )
-    shapes = map(Dense, layers[:-1], layers[1:])
+    if not isinstance(layers, Mapping):
+        layers = _dense(layers, activity)
     spiking = spiking or Spiking()
     network = Network(
-        dict(zip(events_in, shapes, strict=True)),
+        layers,
         time_steps=time_steps,
         code=spiking.code,
         optimiser=optimiser,
@@ -147,16 +183,29 @@ def recorded(
         readout=spiking.readout if time_steps else "spikes",
         neurons=spiking.neurons,
     )
-    made = Recorded(network, Activity(samples, steps, dict(events_in), events_out), models)
-    count(network, made.activity, training=False)  # raises where the activity is impossible
-    return made
+    count(network, activity, training=False)  # raises where the activity is impossible
+    return Recorded(network, activity, uplink_bytes // (BYTES_PER_WORD * words_sent(network)))
+
+
+def _dense(neurons: Sequence[int], activity: Activity) -> dict[str, Layer]:
+    """The fully connected layers between these numbers of neurons."""
+    names = activity.events_in
+    if len(neurons) != len(names) + 1 or min(activity.samples, *neurons) < 1:
+        raise InputError(
+            f"{activity.samples} samples through {'-'.join(map(str, neurons))} neurons with events into "
+            f"{', '.join(names) or 'no layer'}",
+            expected="a sample, and a layer's events between each two numbers of neurons",
+            fix="give the numbers as the run's summary has them",
+        )
+    shapes: Iterable[Layer] = map(Dense, neurons[:-1], neurons[1:])
+    return dict(zip(names, shapes, strict=True))
 
 
 def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
-    """Each layer of the SNN that spikes enter beside its break-even with the dense ANN.
+    """Each dense layer of the SNN that spikes enter beside its break-even with the dense ANN.
 
-    At the highest level of an inference that the profile prices whole; none without a price of both
-    synaptic operations.
+    There is none for a normalised layer, nor for a convolution. It is at the highest level of an inference
+    that the profile prices whole; without a price of both synaptic operations there is none.
     """
     steps, samples = snn.network.time_steps, snn.activity.samples
     if steps is None:
@@ -165,18 +214,18 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
             expected="an SNN",
             fix="give the networks in the other order",
         )
-    names = list(snn.network.layers)
-    leaving = [*(snn.activity.events_in[name] for name in names[1:]), snn.activity.events_out]
+    left = snn.activity.left(snn.network)
     found = []
-    for name, events_out in zip(names, leaving, strict=True):
-        if not snn.network.spikes_enter(name):
+    for name, layer in snn.network.synapses.items():
+        if not (isinstance(layer, Dense) and snn.network.spikes_enter(name)):
             continue
-        layer = snn.network.synapses[name]
+        if snn.network.normalised(name):
+            continue
         level, even = _highest(name, profile, ann, snn)
         if level is None or even is None:
             return []
         spikes = snn.activity.events_in[name] / (samples * layer.inputs)
-        out = events_out / (samples * layer.outputs)
+        out = left[name] / (samples * layer.outputs)
         most = even.spikes(steps, spikes_out=out)
         longest = even.time_steps(spikes / steps, out / steps)
         found.append(

@@ -14,7 +14,6 @@ import numpy as np
 
 from fedspike.energy.bill import LEVELS, Bill, Level, bill
 from fedspike.energy.counts import (
-    BYTES_PER_WORD,
     Activity,
     Counts,
     aggregation,
@@ -24,7 +23,7 @@ from fedspike.energy.counts import (
 )
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.profiles import Profile, Radio, radios, shipped
-from fedspike.energy.recorded import Recorded, Spiking, recorded
+from fedspike.energy.recorded import Recorded, Spiking, layers_of, recorded
 from fedspike.experiment.events import Record
 
 WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
@@ -46,12 +45,11 @@ class Work:
         The bytes are those that were sent, and the server weighs every model-sized copy that it received.
         """
         network = self.trained.network
-        copies = self.uplink_bytes // (BYTES_PER_WORD * network.parameters)
         sent = {"uplink_bytes": self.uplink_bytes, "downlink_bytes": self.downlink_bytes}
         return merge(
             [
                 count(network, self.trained.activity, skip_zeros=skip_zeros),
-                aggregation(network, copies),
+                aggregation(network, self.trained.models),
                 {"exchange": {WIRE: sent}},
             ]
         )
@@ -64,25 +62,24 @@ class Work:
 
 def work(run: Record, records: Sequence[Record]) -> Work:
     """The sum of these rounds of the run whose summary has the network's shape and its configuration."""
-    spiking = Spiking.of(run["config"])
+    shapes = layers_of(run["shapes"]) if "shapes" in run else run["layers"]
+    uplink_bytes = sum(line["uplink_bytes"] for line in records)
 
-    def shaped(seen: Activity) -> Recorded:
+    def shaped(seen: Iterable[Record], uplink_bytes: int = 0) -> Recorded:
         return recorded(
-            run["layers"],
-            seen.events_in,
-            samples=seen.samples,
-            steps=seen.steps,
-            events_out=seen.events_out,
+            shapes,
+            reduce(operator.add, (Activity(**one) for one in seen)),
             time_steps=run["time_steps"],
-            spiking=spiking,
+            spiking=Spiking.of(run["config"]),
             optimiser=run["config"]["optimiser"]["kind"],
+            uplink_bytes=uplink_bytes,
         )
 
-    trained = [Activity(**seen) for line in records for seen in line["activity"].values()]
+    trained = (seen for line in records for seen in line["activity"].values())
     return Work(
-        trained=shaped(reduce(operator.add, trained)),
-        tested=shaped(reduce(operator.add, (Activity(**line["tested"]) for line in records))),
-        uplink_bytes=sum(line["uplink_bytes"] for line in records),
+        trained=shaped(trained, uplink_bytes),
+        tested=shaped(line["tested"] for line in records),
+        uplink_bytes=uplink_bytes,
         downlink_bytes=sum(line["downlink_bytes"] for line in records),
         rounds=len(records),
     )
@@ -125,12 +122,15 @@ def fields(
 
 def plain(seen: Activity) -> Record:
     """An activity as a line of `rounds.jsonl` has it."""
-    return {
+    found: Record = {
         "samples": seen.samples,
         "steps": seen.steps,
         "events_in": dict(seen.events_in),
         "events_out": seen.events_out,
     }
+    if seen.synapses_met:  # by events into convolutions
+        found["synapses_met"] = dict(seen.synapses_met)
+    return found
 
 
 def bills(

@@ -18,7 +18,18 @@ from fedspike.experiment import config
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document
 from fedspike.fleet import Fleet
-from fedspike.networks import ANN, QANN, SNN, Architecture, Network
+from fedspike.networks import (
+    ANN,
+    BNTT,
+    QANN,
+    SNN,
+    Architecture,
+    Conv,
+    Convolutional,
+    Dense,
+    Network,
+    Pool,
+)
 
 PARTITIONS: dict[str, Callable[..., partition.PartitionFunction]] = {
     "iid": partition.IID,
@@ -51,6 +62,7 @@ NEURONS: dict[str, Callable[..., neurons.Neuron]] = {
     "current-based": neurons.CurrentBasedLIF,
     "adaptive": neurons.AdaptiveLIF,
 }
+NORMALISATIONS: dict[str, Callable[..., BNTT | None]] = {"none": lambda: None, "bntt": BNTT}
 SURROGATES: dict[str, Callable[[], neurons.Surrogate]] = {
     "atan": neurons.Atan,
     "fast-sigmoid": neurons.FastSigmoid,
@@ -66,8 +78,7 @@ READ_OUTS: dict[str, Callable[[], readouts.ReadOut]] = {
 
 def network(settings: Configuration, dataset: Dataset) -> Network:
     """The network between the data set's pixels and its classes."""
-    pixels = math.prod(dataset.x_train.shape[1:])
-    architecture = Architecture((pixels, *settings.architecture.hidden, dataset.classes))
+    architecture = _architecture(settings.architecture, dataset)
     if settings.qann is not None:
         return QANN(architecture, bits=int(settings.qann.bits), ceiling=settings.qann.ceiling)
     if settings.snn is None:
@@ -77,7 +88,28 @@ def network(settings: Configuration, dataset: Dataset) -> Network:
         neuron=_neuron(settings),
         code=code(settings),
         read_out=READ_OUTS[settings.snn.read_out](),
+        normalisation=None
+        if settings.normalisation is None
+        else _from(NORMALISATIONS, settings.normalisation),
     )
+
+
+def _architecture(settings: config.Architecture, dataset: Dataset) -> Architecture | Convolutional:
+    """The layers. Raises InputError where convolutions do not fit the samples."""
+    shape = dataset.x_train.shape[1:]
+    if isinstance(settings, config.DenseLayers):
+        return Architecture((math.prod(shape), *settings.hidden, dataset.classes))
+    image = (1, *shape) if len(shape) == 2 else shape
+    if len(image) != 3 or image[2] < image[0]:
+        raise InputError(
+            f"convolutions over samples of shape {shape}",
+            expected="images [row, column] or, channels first, [channel, row, column]",
+            fix='reshape the data, as with x.transpose(0, 3, 1, 2), or set architecture.kind = "dense"',
+        )
+    pool = Pool(settings.pool)
+    features = [pool if stage == "pool" else Conv(int(stage)) for stage in settings.features]
+    stages = (*features, *map(Dense, settings.hidden))
+    return Convolutional((image[0], image[1], image[2]), stages, dataset.classes)
 
 
 def code(settings: Configuration) -> encoding.Code:

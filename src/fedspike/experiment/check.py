@@ -26,7 +26,9 @@ def configuration(document: Document, values: dict[str, Any]) -> Configuration:
     values = {name: _with_kind(name, value) for name, value in values.items()}
     _known_keys(document, values, Configuration, ())
     # All networks' tables are checked, also the ones that this run's network does not need.
-    unsaid = {name: _with_kind(name, {}) for name in ("snn", "code", "neuron", "qann")}
+    unsaid = {
+        name: _with_kind(name, {}) for name in ("snn", "code", "neuron", "normalisation", "qann")
+    }
     try:
         settings = msgspec.convert({**unsaid, **values}, Configuration)
     except msgspec.ValidationError as error:
@@ -67,7 +69,8 @@ def resolve(settings: Configuration) -> Configuration:
     settings = msgspec.structs.replace(settings, fleet=fleet, qann=qann)
     if settings.network == "snn":
         return settings
-    return msgspec.structs.replace(settings, snn=None, code=None, neuron=None, loss=None)
+    unused = ("snn", "code", "neuron", "normalisation", "loss")
+    return msgspec.structs.replace(settings, **dict.fromkeys(unused))
 
 
 def _fitted(settings: Configuration) -> Configuration:

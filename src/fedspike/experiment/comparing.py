@@ -15,7 +15,10 @@ from fedspike.experiment.events import Record
 
 LEVEL: Mapping[str, Level] = {level: level for level in LEVELS}
 # What may differ between a spiking run and the conventional one that it is compared with.
-OWN = ("name", "network", "seed", "snn", "code", "neuron", "loss", "qann", "target_accuracy")
+OWN = (
+    *("name", "network", "seed", "target_accuracy"),
+    *("snn", "code", "neuron", "normalisation", "loss", "qann"),
+)
 Pairs = list[tuple[Record, Record]]
 """The summaries of a conventional and of a spiking run, for each seed that both networks have."""
 

@@ -87,10 +87,23 @@ class Fleet(Table, frozen=True):
     quorum: Fraction = 0.0
 
 
-class Architecture(Table, frozen=True):
-    """The hidden layers; input and output follow from the data set."""
+class DenseLayers(KindTable, frozen=True, tag="dense"):
+    """Fully connected hidden layers; input and output follow from the data set."""
 
     hidden: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=100)] = (100,)
+
+
+class Convolutional(KindTable, frozen=True, tag="convolutional"):
+    """Convolutions of 3 x 3 with so many channels and pools of 2 x 2, then fully connected hidden layers."""
+
+    features: Annotated[tuple[Count | Literal["pool"], ...], Meta(min_length=1, max_length=100)] = (
+        *(16, "pool", 32, "pool"),
+    )
+    hidden: Annotated[tuple[Count, ...], Meta(max_length=100)] = (128,)
+    pool: Literal["average", "max"] = "average"
+
+
+Architecture = DenseLayers | Convolutional
 
 
 class SNN(Table, frozen=True):
@@ -163,6 +176,21 @@ class Adaptive(KindTable, frozen=True, tag="adaptive"):
 
 
 Neuron = LIF | CurrentBased | Adaptive
+
+
+class Unnormalised(KindTable, frozen=True, tag="none"):
+    """What the synapses give goes to the neurons as it is."""
+
+
+class BNTT(KindTable, frozen=True, tag="bntt"):
+    """Batch normalisation through time, behind all layers but the last."""
+
+    statistics: Literal["pooled", "local"] = "pooled"
+    momentum: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    epsilon: Positive = 1e-4
+
+
+Normalisation = Unnormalised | BNTT
 
 
 class SpikeCount(KindTable, frozen=True, tag="spike-count"):
@@ -242,8 +270,8 @@ Algorithm = FedAvg | FedProx | Scaffold | FedAdam
 class Configuration(Table, frozen=True):
     """Everything that decides the result of one run, and the accuracy until which its energy is summed.
 
-    Only a spiking network has `snn`, `code`, `neuron` and `loss`, so for the others they are None: two ANN
-    runs that differ only there are one run. Only a quantised one has `qann`.
+    Only a spiking network has `snn`, `code`, `neuron`, `normalisation` and `loss`, so for the others they are
+    None: two ANN runs that differ only there are one run. Only a quantised one has `qann`.
     """
 
     name: Name
@@ -254,10 +282,11 @@ class Configuration(Table, frozen=True):
     data: Data = Data()
     partition: Partition = IID()
     fleet: Fleet = Fleet()
-    architecture: Architecture = Architecture()
+    architecture: Architecture = DenseLayers()
     snn: SNN | None = None
     code: Code | None = None
     neuron: Neuron | None = None
+    normalisation: Normalisation | None = None
     loss: Loss | None = None
     qann: QANN | None = None
     training: Training = Training()

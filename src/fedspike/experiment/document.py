@@ -47,7 +47,8 @@ class Document:
         """The values with these dotted keys set: one point of the sweep."""
         values = {name: value for name, value in self.values.items() if name != "sweep"}
         for name in sorted(chosen, key=lambda name: not name.endswith("kind")):  # see _put
-            values = self._put(values, tuple(name.split(".")), chosen[name], f"[sweep] {name}")
+            origin = f"{self.file}: [sweep] {name}"
+            values = self._put(values, tuple(name.split(".")), chosen[name], origin)
         return values
 
     @property

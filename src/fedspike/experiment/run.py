@@ -183,7 +183,7 @@ def _train(
         yield Trained(run, record)
     assert state is not None  # there is at least one round, done now or before
 
-    model = checkpoint.pack(state.model)
+    model = checkpoint.pack(state.tested)
     write_whole(home / "model.safetensors", model)
     done = summary.of_run(
         run,

@@ -16,6 +16,7 @@ from jaxtyping import Float32
 from fedspike import encoding
 from fedspike.datasets import Dataset
 from fedspike.energy.bill import study_energy_mj
+from fedspike.energy.recorded import plain
 from fedspike.experiment import billing, comparing, config, health
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.events import Record
@@ -97,6 +98,7 @@ def of_run(
         "training_loss": [line["training_loss"] for line in records],
         "parameters": sum(weights.size for weights in model.values()),
         "layers": list(network.architecture.layers),
+        "shapes": plain(network.described),
         **_spiking(settings),
         **_refused(records),
         "samples_per_round": _share(samples, rounds),
@@ -151,6 +153,7 @@ def _spiking(settings: Configuration) -> Record:
         "time_steps": settings.snn.time_steps if settings.snn else None,
         "code": msgspec.to_builtins(settings.code),
         "neuron": msgspec.to_builtins(settings.neuron),
+        "normalisation": msgspec.to_builtins(settings.normalisation),
         "read_out": settings.snn.read_out if settings.snn else None,
     }
 
@@ -189,10 +192,13 @@ def _share(total: int, rounds: int) -> int | float:
 
 
 def _images(
-    weights: Float32[np.ndarray, "neuron pixel"], dataset: Dataset
+    weights: Float32[np.ndarray, "neuron ..."], dataset: Dataset
 ) -> Float32[np.ndarray, "neuron height width"] | None:
-    """The first layer's weights as images; None if the data are none, or training diverged."""
-    if dataset.x_train.ndim != 3 or not np.isfinite(weights).all():
+    """The first layer's weights as images; None if the data are none, or training diverged.
+
+    Of a convolution neither: a kernel is no image.
+    """
+    if dataset.x_train.ndim != 3 or weights.ndim != 2 or not np.isfinite(weights).all():
         return None
     return weights.reshape(-1, *dataset.x_train.shape[1:])
 

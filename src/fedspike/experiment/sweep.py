@@ -21,13 +21,15 @@ LONGEST_NAME = 150  # characters; folders may have 255 bytes
 NAMED = ("network", "seed", "partition", "algorithm", "qann.bits")
 SPEAKING = ("kind", "read_out")  # keys whose value needs no word before it in a name
 # Which network a table is for.
-OWNERS = {"snn": "snn", "code": "snn", "neuron": "snn", "loss": "snn", "qann": "qann"}
+OWNERS = dict.fromkeys(("snn", "code", "neuron", "normalisation", "loss"), "snn") | {"qann": "qann"}
 # What came later, as all runs had it before: left out of a run's hash, so that these are still the same runs.
 BEFORE: dict[str, dict[str, str | float]] = {
     "qann": {},
     "fleet": {"dropout": 0.0, "quorum": 0.0},
     "code": {"kind": "rate"},
+    "architecture": {"kind": "dense"},
     "neuron": {"kind": "lif"},
+    "normalisation": {"kind": "none"},
     "snn": {
         **{"surrogate": "atan", "read_out": "count"},
         **{"learn_beta": "no", "learn_threshold": "no"},

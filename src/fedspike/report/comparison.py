@@ -19,7 +19,7 @@ from fedspike.report.summary import Run
 # Keys of a run's configuration that may differ between runs of one group, and the tables that the
 # plain conventional network does not have.
 NOT_A_DIFFERENCE = ("name", "seed", "data.data_dir")
-ONLY_SPIKING = ("snn", "code", "neuron", "loss", "qann")
+ONLY_SPIKING = ("snn", "code", "neuron", "normalisation", "loss", "qann")
 
 
 @dataclass(frozen=True)

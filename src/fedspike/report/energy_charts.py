@@ -220,10 +220,8 @@ def spikes_chart(repriced: Repriced) -> alt.LayerChart:
         for one in PUBLISHED
         if one.unit == "spikes per synapse and inference"
     ]
-    network = repriced.snn.network
-    first = next(name for name in network.layers if network.spikes_enter(name))
     for profile, layers in repriced.standings.items():
-        even = next(one.spikes_even for one in layers if one.layer == first)
+        even = layers[0].spikes_even if layers else 0
         if even > 0:
             rows.append({"name": profile, "low": even, "high": even, "kind": "here"})
     values = [float(str(row[end])) for row in rows for end in ("low", "high")] + [here]

@@ -4,10 +4,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from fedspike.energy import sensitivity as energy_sensitivity
 from fedspike.energy.bill import Level, bill
+from fedspike.energy.counts import Activity
 from fedspike.energy.profiles import shipped
-from fedspike.energy.recorded import Recorded, Spiking, Standing, recorded, standings
+from fedspike.energy.recorded import (
+    Recorded,
+    Spiking,
+    Standing,
+    layers_of,
+    recorded,
+    standings,
+)
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.errors import InputError
 from fedspike.report.bills import BASELINES, Priced, nominal_mj
@@ -15,7 +25,6 @@ from fedspike.report.summary import Run
 
 LEVEL: Level = "training"
 TOLERANCE = 1e-6
-BYTES_PER_PARAMETER = 4
 
 
 @dataclass(frozen=True)
@@ -67,18 +76,14 @@ def of_run(run: Run) -> Recorded | None:
     optimiser = run.config.get("optimiser", {}).get("kind", "adam")
     if run.activity is None or optimiser not in ("adam", "sgd"):
         return None
-    sent = run.uplink_bytes_per_round * len(run.accuracy)
     try:
         return recorded(
-            run.layers,
-            run.activity.events_in,
-            samples=run.activity.samples,
-            steps=run.activity.steps,
-            events_out=run.activity.events_out,
+            layers_of(run.shapes) if run.shapes else run.layers,
+            Activity(**msgspec.structs.asdict(run.activity)),
             time_steps=run.time_steps,
             spiking=Spiking.of(run.config),
             optimiser=optimiser,
-            models=round(sent / (BYTES_PER_PARAMETER * max(1, run.parameters))),
+            uplink_bytes=round(run.uplink_bytes_per_round * len(run.accuracy)),
         )
     except InputError:  # another kind of network than this can count
         return None

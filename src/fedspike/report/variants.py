@@ -7,13 +7,15 @@ from typing import Any
 BEFORE = {
     "code.kind": "rate",
     "neuron.kind": "lif",
+    "normalisation.kind": "none",
+    "architecture.kind": "dense",
     "loss.kind": "spike-count",
     "snn.read_out": "count",
     "snn.surrogate": "atan",
     "snn.learn_beta": "no",
     "snn.learn_threshold": "no",
 }
-SAID_FIRST = ("code.kind", "snn.time_steps", "snn.read_out", "neuron.kind")
+SAID_FIRST = ("code.kind", "snn.time_steps", "snn.read_out", "neuron.kind", "normalisation.kind")
 SPEAKING = ("kind", "read_out")  # keys whose value needs no word before it
 
 
@@ -42,9 +44,12 @@ def _said(key: str, value: object) -> str:
 
     >>> _said("code.kind", "phase"), _said("snn.time_steps", 10), _said("code.most_spikes", 3)
     ('phase', 'T = 10', 'code most spikes 3')
+    >>> _said("normalisation.kind", "none")
+    'no normalisation'
     """
-    if key.split(".")[-1] in SPEAKING:
-        return str(value)
+    table, _, leaf = key.rpartition(".")
+    if leaf in SPEAKING:
+        return f"no {table}" if value == "none" else str(value)
     if key == "snn.time_steps":
         return f"T = {value}"
     words = key.removeprefix("snn.").replace(".", " ").replace("_", " ")
