@@ -1,5 +1,6 @@
 """Real nodes do what the simulator does, with Flower's messages between them and no network."""
 
+import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -287,6 +288,17 @@ def test_the_ledger_has_bytes_seconds_and_joules_of_every_node(tmp_path: Path) -
         }
     parts = {"training", "starting", "transport", "waiting", "aggregation", "evaluation"}
     assert first["seconds"].keys() == parts
+    assert main(["report", str(tmp_path / "run")]) == 0
+    (summary,) = json.loads((tmp_path / "run" / "summary.json").read_bytes())["runs"]
+    assert summary["round_seconds"].keys() == parts
+    assert [node["node"] for node in summary["nodes"]] == ["node-1", "node-2"]
+    assert [node["clients"] for node in summary["nodes"]] == [[0, 1], [2, 3]]
+    for kind, total in summary["operations"].items():  # the devices' counts are the run's
+        assert sum(node["operations"][kind] for node in summary["nodes"]) == total
+    assert sum(node["uplink_bytes"] for node in summary["nodes"]) == 3 * 2 * 8 * numbers
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "What each device did" in page
+    assert "Where the time of a round went" in page
 
 
 def test_a_memory_that_was_changed_is_refused(tmp_path: Path) -> None:
