@@ -46,11 +46,10 @@ def server(options: Namespace) -> int:
     say(QUIET)
     with flower.started(*flower.superlink(folder)) as program:
         flower.wait_until_healthy(folder, program)
-        say(
-            f"The server listens on port {folder.settings.port}: {_names(control.register(folder))}"
-        )
+        nodes = _names(control.register(folder))
         if control.resume(folder):
             say("The training that was going on goes on.")
+        say(f"The server listens on port {folder.settings.port}: {nodes}")
         return program.wait()
 
 

@@ -14,7 +14,7 @@ from fedspike import datasets
 from fedspike.datasets import Dataset
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
-from fedspike.experiment import build, check, checkpoint, document, summary
+from fedspike.experiment import build, check, checkpoint, document, ledger, summary
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.directory import (
     append_line,
@@ -185,9 +185,10 @@ def _train(
 
     model = checkpoint.pack(state.tested)
     write_whole(home / "model.safetensors", model)
+    records = [json.loads(line) for line in rounds.splitlines()]
     done = summary.of_run(
         run,
-        [json.loads(line) for line in rounds.splitlines()],
+        records,
         dataset,
         network,
         {name: weights.numpy() for name, weights in state.model.items()},
@@ -196,6 +197,7 @@ def _train(
         data_sha256=_data_sha256(dataset),
         measured=meter.result() if meter else None,
     )
+    done |= ledger.of_run(done, records)
     write_whole(home / "summary.json", json_bytes(done))
     return done
 

@@ -17,7 +17,7 @@ from fedspike import encoding
 from fedspike.datasets import Dataset
 from fedspike.energy.bill import study_energy_mj
 from fedspike.energy.recorded import plain
-from fedspike.experiment import billing, comparing, config, health, ledger
+from fedspike.experiment import billing, comparing, config, health
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.events import Record
 from fedspike.experiment.sharpness import sharpness
@@ -122,8 +122,7 @@ def of_run(
         "hidden_weights": None if images is None else _int8(images),
         "raster": _raster(network, dataset, settings.seed),
     }
-    done |= billing.fields(done, records, model, settings.target_accuracy)
-    return done | ledger.of_run(done, records)
+    return done | billing.fields(done, records, model, settings.target_accuracy)
 
 
 def of_experiment(
