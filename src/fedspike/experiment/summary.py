@@ -79,8 +79,11 @@ def of_run(
     settings, rounds = run.settings, len(records)
     accuracy = [line["accuracy"] for line in records]
     samples = sum(line["samples"] for line in records)
-    operations, spikes = _sum(records, "operations"), _sum(records, "spikes")
-    rates = _rates(records)
+    rates, spikes, operations = (
+        _rates(records),
+        _sum(records, "spikes"),
+        _sum(records, "operations"),
+    )
     images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
     done: Record = {
         "schema": SCHEMA,
