@@ -79,11 +79,8 @@ def of_run(
     settings, rounds = run.settings, len(records)
     accuracy = [line["accuracy"] for line in records]
     samples = sum(line["samples"] for line in records)
-    rates, spikes, operations = (
-        _rates(records),
-        _sum(records, "spikes"),
-        _sum(records, "operations"),
-    )
+    operations, spikes = _sum(records, "operations"), _sum(records, "spikes")
+    rates = _rates(records)
     images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
     done: Record = {
         "schema": SCHEMA,
@@ -121,8 +118,7 @@ def of_run(
         "settings_sha256": run.settings_sha256,
         "data_sha256": data_sha256,
         "config": settings_toml(settings),
-        "weights": {} if images is None else {"sharpness": sharpness(images)},
-        "hidden_weights": None if images is None else _int8(images),
+        **_pictures(images),
         "raster": _raster(network, dataset, settings.seed),
     }
     return done | billing.fields(done, records, model, settings.target_accuracy)
@@ -204,6 +200,13 @@ def _images(
     if dataset.x_train.ndim != 3 or weights.ndim != 2 or not np.isfinite(weights).all():
         return None
     return weights.reshape(-1, *dataset.x_train.shape[1:])
+
+
+def _pictures(images: Float32[np.ndarray, "neuron height width"] | None) -> Record:
+    """What the first layer's weights look like, if they are images."""
+    if images is None:
+        return {"weights": {}, "hidden_weights": None}
+    return {"weights": {"sharpness": sharpness(images)}, "hidden_weights": _int8(images)}
 
 
 def _int8(images: Float32[np.ndarray, "neuron height width"]) -> Record:
