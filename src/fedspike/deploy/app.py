@@ -58,9 +58,12 @@ def end_with_flower() -> None:
     such a process say good-bye first, to nobody, which takes it minutes.
     """
 
-    def watch(parent: int) -> None:
+    named = "--parent-pid"  # Flower's own option; the parent may be gone before we come to ask
+    parent = int(sys.argv[sys.argv.index(named) + 1]) if named in sys.argv else os.getppid()
+
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
-    threading.Thread(target=watch, args=[os.getppid()], daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
