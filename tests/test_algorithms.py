@@ -8,9 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fedspike.algorithms
-from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
+from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, reply_form, scaffold
+from fedspike.algorithms.trees import stack
 from fedspike.datasets import load
 from fedspike.errors import InputError
 from fedspike.fleet import Fleet
@@ -149,3 +152,46 @@ def test_fedprox_pulls_towards_what_was_received() -> None:
 def test_impossible_settings(make: Callable[[], Algorithm]) -> None:
     with pytest.raises(InputError):
         make()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@given(
+    samples=st.lists(st.integers(1, 1000), min_size=2, max_size=7),
+    cuts=st.lists(st.booleans(), min_size=6, max_size=6),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_one_reply_stands_for_many(
+    name: str, samples: list[int], cuts: list[bool], seed: int
+) -> None:
+    """However clients are put together, in float64 and once or twice: aggregating the last is the same."""
+    algorithm, draw = ALGORITHMS[name], np.random.Generator(np.random.Philox(seed))
+    server = algorithm.start_server({"w": torch.from_numpy(draw.normal(size=(3, 2))).float()})
+    form = reply_form(algorithm, server)
+    replies = {
+        group: {
+            n: torch.from_numpy(draw.normal(size=(len(samples), *t.shape))).float()
+            for n, t in ts.items()
+        }
+        for group, ts in form.items()
+    }
+    wide = {g: {n: t.double() for n, t in ts.items()} for g, ts in replies.items()}
+    groups: list[list[int]] = [[0]]
+    for client in range(1, len(samples)):
+        if cuts[client - 1]:
+            groups.append([])
+        groups[-1].append(client)
+    weights, ones = torch.tensor(samples), torch.ones(len(samples), dtype=torch.int64)
+    nodes = [
+        algorithm.combine(
+            {g: {n: t[rows] for n, t in ts.items()} for g, ts in wide.items()},
+            weights[rows],
+            ones[rows],
+        )
+        for rows in groups
+    ]
+    held = torch.tensor([sum(samples[k] for k in rows) for rows in groups])
+    one = algorithm.combine(stack(nodes), held, torch.tensor([len(rows) for rows in groups]))
+    narrow = {g: {n: t.float() for n, t in ts.items()} for g, ts in one.items()}
+    ours = algorithm.aggregate(server, stack([narrow]), held.sum().reshape(1), 0.5)
+    theirs = algorithm.aggregate(server, replies, weights, 0.5)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)

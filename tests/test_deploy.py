@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from cryptography import x509
-from flwr.app import Array, Message
+from flwr.app import Array, Context, Message, RecordDict
 from flwr.app.error import Error
 from safetensors.torch import load_file
 
@@ -25,11 +25,13 @@ from fedspike.deploy.nodes import Nodes
 from fedspike.deploy.server import RealDevices
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
-from fedspike.experiment import document, sweep
+from fedspike.experiment import build, document, sweep
 from fedspike.experiment.events import Trained
 from fedspike.experiment.run import load, perform
+from fedspike.fleet import Fleet
 from fedspike.networks import Architecture
 from fedspike.randomness import stream
+from fedspike.simulation import simulate
 from fleet_in_process import InProcess, dealt_out
 from running import events
 
@@ -243,32 +245,95 @@ def change(message: Message, how: Callable[[Report], dict[str, Any]]) -> None:
     message.content[messages.RECORD] = messages.pack(changed)[messages.RECORD]
 
 
+@pytest.fixture(scope="module")
+def without_the_second(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[int], dict[str, torch.Tensor]]:
+    """The model of a fleet of so many nodes whose second one answers nothing."""
+
+    def silent(node: int, message: Message) -> Message:
+        return gone(message) if node == 2 and message.metadata.message_type != "query" else message
+
+    @cache
+    def model(nodes: int) -> dict[str, torch.Tensor]:
+        return meddled_with(silent, tmp_path_factory.mktemp("silent"), nodes)[1]
+
+    return model
+
+
+def meddled_with(
+    meddle: Callable[[int, Message], Message], folder: Path, nodes: int
+) -> tuple[list[Any], dict[str, torch.Tensor]]:
+    """The records and the model of two rounds."""
+    experiment = sweep.expand(document.parse(TINY.replace("rounds = 3", "rounds = 2"), "tiny.toml"))
+    grid = dealt_out(experiment, folder, nodes)
+    grid.meddle = meddle
+    records = done(on_the_fleet(experiment, grid, folder))
+    return records, load_file(folder / "run" / experiment.runs[0].name / "model.safetensors")
+
+
 @pytest.mark.parametrize(
     "harm",
     [nan, one_number, pickled, no_report, greedy, negative, replayed],
-    ids=lambda f: f.__name__,
+    ids=lambda harm: harm.__name__,
 )
 @pytest.mark.parametrize("nodes", [4, 2], ids=["devices", "many-client-nodes"])
 def test_a_bad_answer_does_not_touch_the_model(
-    tmp_path: Path, harm: Callable[[Message], None], nodes: int
+    tmp_path: Path,
+    harm: Callable[[Message], None],
+    nodes: int,
+    without_the_second: Callable[[int], dict[str, torch.Tensor]],
 ) -> None:
     """What breaks Flower's own strategies: the model equals, to the bit, that of a run without the node."""
-    experiment, models = tiny(), []
-    for harmed in (True, False):
-        folder = tmp_path / str(harmed)
-        grid = dealt_out(experiment, folder, nodes)
 
-        def meddle(node: int, message: Message) -> Message | None:
-            if node != 2 or message.metadata.message_type == "query":
-                return message
+    def meddle(node: int, message: Message) -> Message:
+        if node == 2 and message.metadata.message_type != "query":
             harm(message)
-            return message if harmed else gone(message)  # noqa: B023
+        return message
 
-        grid.meddle = meddle
-        records = done(on_the_fleet(experiment, grid, folder))
-        assert all(bool(record["rejected"]) == harmed for record in records)
-        models.append(load_file(folder / "run" / experiment.runs[0].name / "model.safetensors"))
-    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    records, model = meddled_with(meddle, tmp_path, nodes)
+    assert all(len(record["rejected"]) == 1 for record in records)
+    expected = without_the_second(nodes)
+    assert all(torch.equal(model[name], expected[name]) for name in expected)
+
+
+def test_devices_with_data_of_their_own(tmp_path: Path) -> None:
+    """Unequal and in any order: what the server knows of them is their numbers of each class."""
+    experiment = sweep.expand(
+        document.parse(
+            TINY.replace('kind = "classes"\nclasses = 3', 'kind = "devices"').replace(
+                "clients = 4\nsamples_per_round = 60", "clients = 2"
+            ),
+            "tiny.toml",
+        )
+    )
+    dataset = load(experiment, lambda _: None)
+    shards = (np.arange(70, 10, -1), np.arange(500, 530))
+    contexts = {}
+    for client, shard in enumerate(shards):
+        file = tmp_path / f"mine-{client}.npz"
+        np.savez(file, x_train=dataset.x_train[shard], y_train=dataset.y_train[shard])
+        config: dict[str, bool | float | int | str] = {"node": f"node-{client}", "client": client}
+        config |= {"home": str(tmp_path / f"home-{client}"), "data": str(file)}
+        contexts[client + 1] = Context(1, client + 1, config, RecordDict(), {})
+    done(on_the_fleet(experiment, InProcess(contexts), tmp_path))
+    (run,) = experiment.runs
+    *_, last = simulate(
+        network=build.network(run.settings, dataset),
+        algorithm=build.algorithm(run.settings),
+        fleet=Fleet(shards),
+        training=build.local_training(run.settings),
+        dataset=dataset,
+        seed=0,
+        rounds=3,
+    )
+    model = load_file(tmp_path / "run" / run.name / "model.safetensors")
+    assert all(torch.equal(model[name], last.state.model[name]) for name in model)
+    summary = json.loads((tmp_path / "run" / run.name / "summary.json").read_bytes())
+    counts = [np.bincount(dataset.y_train[shard], minlength=10).tolist() for shard in shards]
+    assert summary["class_counts"] == counts
+    with pytest.raises(InputError, match="the data lie on the devices"):
+        next(events(experiment, tmp_path / "simulated"))
 
 
 def test_the_ledger_has_bytes_seconds_and_joules_of_every_node(tmp_path: Path) -> None:

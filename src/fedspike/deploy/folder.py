@@ -141,19 +141,23 @@ def write(
 ) -> FleetFolder:
     """A ready folder for so many nodes and a server that is called `hosts`, the first of which nodes use.
 
-    With `deal_out` the experiment's data set is dealt out to the nodes; else they bring their own.
+    With `deal_out` the experiment's data set is dealt out to the nodes; else each node is a client that
+    brings its own data, and the data set is there for its test images alone.
 
     Raises InputError where the folder is in use, or the experiment cannot be done by one fleet.
     """
-    settings = experiment.runs[0].settings
+    if not deal_out:
+        experiment = _with_own_data(experiment, nodes)
     demand_one_fleet(experiment)
-    fleet = build.fleet(settings, dataset, experiment.source)
-    if not 1 <= nodes <= len(fleet.shards):
+    clients = clients_of(experiment.runs[0].settings)
+    if not 1 <= nodes <= clients:
         raise InputError(
-            f"{nodes} nodes for {len(fleet.shards)} clients",
+            f"{nodes} nodes for {clients} clients",
             expected="at least one client for each node",
-            fix=f"use {len(fleet.shards)} nodes or fewer, or set fleet.clients",
+            fix=f"use {clients} nodes or fewer, or set fleet.clients",
         )
+    if deal_out:
+        fleet = build.fleet(experiment.runs[0].settings, dataset, experiment.source)
     if path.exists() and any(path.iterdir()):
         raise InputError(f"{path} is not empty", expected="a new folder", fix="name another folder")
     folder, names = FleetFolder(path), list(dict.fromkeys([*hosts, *LOOPBACK]))
@@ -161,11 +165,11 @@ def write(
     with storing(path):
         _write_server(folder, server, names)
         _write_toml(path / "fedspike.toml", _whole(experiment))
-        for number, clients in enumerate(share.hosted(len(fleet.shards), nodes)):
-            node = NodeSettings(f"node-{number}", clients[0], server.address)
+        for number, own in enumerate(share.hosted(clients, nodes)):
+            node = NodeSettings(f"node-{number}", own[0], server.address)
             home = _write_node(folder, node)
             if deal_out:
-                share.write(home / "data", dataset, fleet, clients)
+                share.write(home / "data", dataset, fleet, own)
     return folder
 
 
@@ -194,6 +198,13 @@ def _write_node(folder: FleetFolder, node: NodeSettings) -> Path:
     (home / certificates.AUTHORITY).write_bytes(authority)
     _write_toml(home / "node.toml", msgspec.to_builtins(node))
     return home
+
+
+def _with_own_data(experiment: Experiment, nodes: int) -> Experiment:
+    """The same on so many devices, each of which holds what it holds."""
+    option = "--own-data"
+    source = experiment.source.override(("partition",), {"kind": "devices"}, option)
+    return sweep.expand(source.override(("fleet", "clients"), nodes, option))
 
 
 def demand_one_fleet(experiment: Experiment) -> None:

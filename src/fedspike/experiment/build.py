@@ -158,6 +158,13 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
 
     Raises InputError, naming the key in `source`, where the data set cannot be divided like that.
     """
+    if isinstance(settings.partition, config.Devices):
+        raise source.error(
+            ("partition", "kind"),
+            "partition.kind = devices: the data lie on the devices",
+            expected="a partition of the data set, where devices are simulated",
+            fix='set partition.kind = "iid", or train on them: fedspike fleet init --own-data',
+        )
     divide = _from(PARTITIONS, settings.partition)
     clients = settings.fleet.clients
     try:

@@ -70,7 +70,11 @@ class Centralised(KindTable, frozen=True, tag="centralised"):
     """No federation: one client holds everything."""
 
 
-Partition = IID | Classes | Dirichlet | Shards | Quantity | Centralised
+class Devices(KindTable, frozen=True, tag="devices"):
+    """Every client is a real device with data of its own: nothing is dealt out, nor simulated."""
+
+
+Partition = IID | Classes | Dirichlet | Shards | Quantity | Centralised | Devices
 
 
 class Fleet(Table, frozen=True):
