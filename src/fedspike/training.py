@@ -264,16 +264,16 @@ def learn(
         forward = network.run(leaves | (statistics or {}), batch)
         losses = loss(forward.scores, batch.labels, batch.present)
         return forward, losses.detach(), _slopes(losses, leaves)
-    forwards, total, gradients = [], torch.zeros(len(batch.positions)), dict[str, Tensor]()
+    forwards, shares, gradients = [], [], dict[str, Tensor]()
     for part in batch.parts(size):
         forward = network.run(leaves, part)
-        share = part.present.sum(1) / batch.present.sum(1)
-        losses = loss(forward.scores, part.labels, part.present) * share
+        samples = part.present.sum(1).to(forward.scores.dtype)
+        losses = loss(forward.scores, part.labels, part.present) * samples / batch.present.sum(1)
         slopes = _slopes(losses, leaves)
         gradients = {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
-        total = total + losses.detach()
+        shares.append(losses.detach())
         forwards.append(forward)
-    return Forward.joined(forwards), total, gradients
+    return Forward.joined(forwards), torch.stack(shares).sum(0), gradients
 
 
 def samples_at_once(network: Network, batch: Batch) -> int | None:
