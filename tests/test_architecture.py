@@ -41,8 +41,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "aggregation": (),
     "algorithms": ("training", "aggregation", "networks", "encoding"),
     "guard": ("algorithms",),
+    "cohort": ("fleet", "algorithms", "training", "encoding", "networks", "energy.counts"),
     "simulation": (
-        *("fleet", "algorithms", "guard", "energy.counts"),
+        *("cohort", "fleet", "algorithms", "guard", "energy.counts"),
         *("training", "encoding", "networks", "readouts", "losses"),  # to train and evaluate
         "datasets",
     ),
@@ -65,9 +66,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *("energy.bill", "energy.profiles", "energy.verdict", "energy.break_even"),
         *("energy.recorded", "energy.sensitivity", "estimate"),
     ),
-    "deploy": ("algorithms", "training", "guard"),
+    "deploy": (
+        "toml",
+        *("datasets", "fleet", "networks", "algorithms", "cohort", "guard", "simulation"),
+        *("energy.counts", "energy.meters", "experiment"),
+    ),
     "export": ("networks",),
-    "cli": ("datasets", "experiment", "report", "kernels", "estimate"),
+    "cli": ("datasets", "experiment", "deploy", "report", "kernels", "estimate"),
 }
 FREE_OF_TORCH = ("report", "energy", "estimate", "datasets", "partition", "cli")
 OPTIONAL = {

@@ -161,6 +161,7 @@ def test_presets_are_listed_and_can_be_copied(
     assert json.loads(capsys.readouterr().out).keys() == {
         "baselines",
         "codes",
+        "fleet",
         "quickstart",
         "study",
     }

@@ -131,7 +131,7 @@ def test_clients_that_drop_out_and_rounds_below_the_quorum(algorithm: str) -> No
 def test_a_cohort_trained_in_parts_is_the_same_cohort(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = fleet_of(50, 7, 33, 16, 1)
     whole = compare(NETWORKS["snn"], *ALGORITHMS["scaffold"], fleet)
-    monkeypatch.setattr("fedspike.simulation._BLOCK_BYTES", 1)
+    monkeypatch.setattr("fedspike.cohort.BLOCK_BYTES", 1)
     parts = compare(NETWORKS["snn"], *ALGORITHMS["scaffold"], fleet)
     for a, b in zip(whole, parts, strict=True):
         assert (a.activity, a.operations, a.tested) == (b.activity, b.operations, b.tested)

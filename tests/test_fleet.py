@@ -1,64 +1,221 @@
+"""Server and nodes as processes on loopback, with TLS and node keys, beside the simulator: `make fleet`.
+
+The first test writes runs/fleet, which stays; the others work elsewhere.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copy, copytree, rmtree
+from typing import Any
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from safetensors.torch import load_file
 
-from fedspike.errors import InputError
+from fedspike.deploy import control
+from fedspike.deploy.folder import FleetFolder
+from fedspike.experiment import build, sweep
+from fedspike.experiment.run import load
 from fedspike.fleet import Fleet
+from fedspike.simulation import State, simulate
 
-SHARDS = tuple(np.arange(first, first + 20) for first in range(0, 200, 20))
-
-
-@given(seed=st.integers(0, 2**31), round=st.integers(1, 1000), size=st.integers(1, 10))
-def test_a_cohort_is_a_set_of_clients_and_is_addressed(seed: int, round: int, size: int) -> None:
-    fleet = Fleet(SHARDS, clients_per_round=size)
-    cohort = fleet.cohort(seed, round)
-    assert len(set(cohort)) == len(cohort) == size
-    assert set(cohort) <= set(range(10))
-    assert cohort == fleet.cohort(seed, round)
+pytestmark = pytest.mark.fleet
+FEDSPIKE = Path(sys.executable).parent / "fedspike"
+ROOT = Path(__file__).parents[1]
+MOST_S = 900.0
 
 
-def test_every_client_is_drawn_equally_often() -> None:
-    """2,000 rounds of 3 in 10: 600 each, standard deviation 20.5; 5 of them either way."""
-    fleet = Fleet(SHARDS, clients_per_round=3)
-    drawn = np.bincount([k for round in range(2000) for k in fleet.cohort(0, round)], minlength=10)
-    assert drawn.sum() == 6000
-    assert (abs(drawn - 600) < 103).all()
+def fedspike(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FEDSPIKE, *words], capture_output=True, text=True, timeout=MOST_S, cwd=ROOT
+    )
 
 
-@given(seed=st.integers(0, 2**31), client=st.integers(0, 9), epochs=st.integers(1, 3))
-def test_a_client_sees_its_own_samples_once_an_epoch(seed: int, client: int, epochs: int) -> None:
-    fleet = Fleet(SHARDS, samples_per_round=8)
-    shown = fleet.shown(seed, 5, client, epochs).reshape(epochs, 8)
-    assert set(shown[0]) <= set(SHARDS[client])
-    for epoch in shown:
-        assert len(set(epoch)) == 8
-        assert set(epoch) == set(shown[0])
+@contextmanager
+def running(log: Path, *words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in the background, ended at the end by its process id."""
+    with log.open("ab") as output:
+        program = subprocess.Popen([FEDSPIKE, *words], stdout=output, stderr=output, cwd=ROOT)
+        try:
+            yield program
+        finally:
+            if program.poll() is None:
+                program.terminate()
+                program.wait(60)
 
 
-def test_rounds_draw_anew_and_cover_the_shard() -> None:
-    fleet = Fleet(SHARDS, samples_per_round=8)
-    seen = {sample for round in range(30) for sample in fleet.shown(0, round, 2, 1)}
-    assert seen == set(SHARDS[2])
+def until(true: Callable[[], bool], what: str, within_s: float = 300.0) -> None:
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
 
 
-def test_the_largest_clients_come_first() -> None:
-    fleet = Fleet((np.arange(3), np.arange(9), np.arange(5)))
-    assert fleet.cohort(0, 1) == [1, 2, 0]
+def kill(program: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a command and to what it started, by their ids; nobody can say good-bye."""
+    children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+    for process in (program.pid, *map(int, children)):
+        os.kill(process, signal.SIGKILL)
+    program.wait(60)
 
 
-@pytest.mark.parametrize(
-    ("shards", "settings", "message"),
-    [
-        ((), {}, "without clients"),
-        ((np.arange(3), np.arange(0)), {}, "client 1 holds no samples"),
-        (SHARDS, {"clients_per_round": 11}, "clients_per_round = 11"),
-        (SHARDS, {"clients_per_round": 0}, "clients_per_round = 0"),
-        (SHARDS, {"samples_per_round": 0}, "samples_per_round = 0"),
-    ],
-)
-def test_impossible_fleets(
-    shards: tuple[np.ndarray, ...], settings: dict[str, int], message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        Fleet(shards, **settings)
+def records(home: Path) -> list[dict[str, Any]]:
+    file = home / "rounds.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def text(file: Path) -> str:
+    return file.read_text(errors="replace") if file.exists() else ""
+
+
+def test_a_fleet_of_four_is_its_simulation(tmp_path: Path) -> None:
+    """The founding network, 3 classes per node, 5 rounds: the same spikes, and weights within 1e-5."""
+    output = ROOT / "runs" / "fleet"
+    if output.exists():
+        rmtree(output)
+    done = fedspike("fleet", "local", "4", "fleet", "--output", output)
+    assert done.returncode == 0, done.stderr
+    assert fedspike("run", "fleet", "--output", tmp_path / "simulated").returncode == 0
+    (name,) = (run.name for run in sweep.read("fleet").runs)
+    ours, simulated = output / "run" / name, tmp_path / "simulated" / name
+    one, other = load_file(ours / "model.safetensors"), load_file(simulated / "model.safetensors")
+    assert one.keys() == other.keys()
+    differences = {key: float((one[key] - other[key]).abs().max()) for key in one}
+    assert max(differences.values()) <= 1e-5, differences
+    for real, thought in zip(records(ours), records(simulated), strict=True):
+        for key in ("activity", "tested", "accuracy", "clients", "uplink_bytes", "downlink_bytes"):
+            assert real[key] == thought[key], key
+        assert {entry["node"] for entry in real["nodes"]} == {f"node-{i}" for i in range(4)}
+    for file in ("summary.json", "report.html"):
+        copy(output / "run" / file, output / file)
+    seconds = [record["seconds"] for record in records(ours)]
+    print(f"\nlargest difference of a weight: {max(differences.values())}")
+    for part in seconds[0]:
+        print(f"{part}: {np.median([each[part] for each in seconds]):.2f} s a round (median)")
+
+
+class Fated(Fleet):
+    """A fleet of which certain clients are missing in certain rounds."""
+
+    missing: dict[int, list[int]]
+
+    def present(self, seed: int, round: int) -> list[int]:
+        gone = self.missing[round]
+        return [client for client in self.cohort(seed, round) if client not in gone]
+
+
+def replayed(experiment: sweep.Experiment, missing: dict[int, list[int]]) -> State:
+    """The final state of a simulation in which the same clients were missing."""
+    settings, dataset = experiment.runs[0].settings, load(experiment, lambda _: None)
+    fleet = Fated(build.fleet(settings, dataset, experiment.source).shards)
+    object.__setattr__(fleet, "missing", missing)
+    *_, last = simulate(
+        network=build.network(settings, dataset),
+        algorithm=build.algorithm(settings),
+        fleet=fleet,
+        training=build.local_training(settings),
+        dataset=dataset,
+        seed=settings.seed,
+        rounds=settings.rounds,
+    )
+    return last.state
+
+
+def test_a_killed_node_is_a_drop_out_and_a_killed_server_goes_on(tmp_path: Path) -> None:
+    """SIGKILL to a node in round 2, which comes back, and to the server in a round after it."""
+    home, logs = tmp_path / "fleet", tmp_path
+    options = ["--set", "rounds=6", "--set", "snn.time_steps=20", "--port", "18471"]
+    assert fedspike("fleet", "init", home, "fleet", "--nodes", "4", *options).returncode == 0
+    folder = FleetFolder(home)
+    (name,) = (run.name for run in folder.experiment.runs)
+    nodes = [home / "nodes" / f"node-{i}" for i in range(4)]
+
+    def asked(node: int, round: int) -> Callable[[], bool]:
+        return lambda: f"ROUND {round}]" in text(logs / f"node-{node}.log")
+
+    def rounds() -> int:
+        return len(records(home / "run" / name))
+
+    def serving(started: int) -> Callable[[], bool]:
+        return lambda: text(logs / "server.log").count("The server listens") == started
+
+    with (
+        running(logs / "node-0.log", "fleet", "node", nodes[0]),
+        running(logs / "node-1.log", "fleet", "node", nodes[1]),
+        running(logs / "node-2.log", "fleet", "node", nodes[2]),
+    ):
+        with (
+            running(logs / "server.log", "fleet", "server", home) as server,
+            running(logs / "node-3.log", "fleet", "node", nodes[3]) as victim,
+        ):
+            until(serving(1), "the server did not start")
+            with running(logs / "run.log", "fleet", "run", home):
+                until(asked(3, 2), "round 2 did not begin")
+                kill(victim)
+                until(lambda: rounds() >= 2, "round 2 did not end without the node")
+            until(asked(0, 3), "round 3 did not begin")
+            kill(server)
+        before = rounds()
+        with (
+            running(logs / "server.log", "fleet", "server", home),
+            running(logs / "node-3.log", "fleet", "node", nodes[3]),
+        ):
+            until(serving(2), "the server did not start again")
+            assert "The training that was going on goes on" in text(logs / "server.log")
+            done = fedspike("fleet", "run", home)
+            assert done.returncode == 0, done.stderr
+    found = records(home / "run" / name)
+    assert [record["round"] for record in found] == [1, 2, 3, 4, 5, 6]
+    assert before == 2
+    missing = {record["round"]: record["missing"] for record in found}
+    print(f"\nmissing in each round: {missing}")
+    assert missing[1] == []
+    assert missing[2] == [3]
+    assert missing[6] == []  # it came back
+    model = load_file(home / "run" / name / "model.safetensors")
+    expected = replayed(folder.experiment, missing).model
+    assert all(model[key].equal(expected[key]) for key in expected)
+
+
+def test_who_does_not_belong_is_refused(tmp_path: Path) -> None:
+    home, logs, port = tmp_path / "fleet", tmp_path, "18472"
+    assert fedspike("fleet", "init", home, "fleet", "--nodes", "2", "--port", port).returncode == 0
+    assert fedspike("fleet", "init", tmp_path / "other", "fleet", "--nodes", "1").returncode == 0
+    (home / "nodes" / "node-1").rename(tmp_path / "removed")
+    with running(logs / "server.log", "fleet", "server", home):
+        until(lambda: "The server listens" in text(logs / "server.log"), "the server did not start")
+
+        with pytest.raises(ConnectionError):  # no TLS: a plain request gets no answer
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10)
+
+        wrong = copytree(tmp_path / "other" / "nodes" / "node-0", tmp_path / "wrong-ca")
+        config = (home / "nodes" / "node-0" / "node.toml").read_text()
+        (wrong / "node.toml").write_text(config)
+        refused = fedspike("fleet", "node", wrong)
+        assert refused.returncode == 2
+        assert "is not this fleet's server" in refused.stderr
+
+        copy(home / "server" / "ca.crt", wrong / "ca.crt")  # now the right authority, another key
+        (home / "server" / "keys" / "node-1.pub").unlink()  # a node is removed
+        assert control.register(FleetFolder(home)).keys() == {"node-0"}
+        unregistered, removed = logs / "unregistered.log", logs / "removed.log"
+        with (
+            running(unregistered, "fleet", "node", wrong) as one,
+            running(removed, "fleet", "node", tmp_path / "removed") as other,
+        ):
+            assert (one.wait(300), other.wait(300)) == (2, 2)
+        assert "does not let node-0 in" in text(unregistered)
+        assert "does not let node-1 in" in text(removed)
+
+    (home / "server" / "server.crt").unlink()  # a server without TLS does not start
+    refused = fedspike("fleet", "server", home)
+    assert refused.returncode == 2
+    assert "without TLS there is no fleet" in refused.stderr

@@ -298,7 +298,7 @@ def test_the_parts_in_which_clients_are_trained_change_no_bit(
     fleet = Fleet(tuple(np.arange(n) + 40 * n for n in (33, 32, 31, 17, 2, 1)))
     models = []
     for block in (2**40, 2**20, 1):
-        monkeypatch.setattr("fedspike.simulation._BLOCK_BYTES", block)
+        monkeypatch.setattr("fedspike.cohort.BLOCK_BYTES", block)
         *_, last = simulate(
             network=network,
             algorithm=fedavg(),

@@ -65,7 +65,7 @@ def test_neither_threads_nor_parts_change_a_bit(
     try:
         for threads, block in ((1, 2**40), (2, 2**40), (4, 2**40), (2, 1), (4, 1), (2, 2**20)):
             torch.set_num_threads(threads)
-            monkeypatch.setattr("fedspike.simulation._BLOCK_BYTES", block)
+            monkeypatch.setattr("fedspike.cohort.BLOCK_BYTES", block)
             results.append(play(network, fleet)[-1])
     finally:
         torch.set_num_threads(before)

@@ -7,21 +7,21 @@ Logging, checkpoints and early stopping are ordinary code in that loop. `round.s
 round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
-import itertools
-import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Tree, local_round, reply_form, with_statistics
-from fedspike.algorithms.trees import count_bytes, move, stack, take
+from fedspike.algorithms import Algorithm, Tree, reply_form, with_statistics
+from fedspike.algorithms.trees import count_bytes
+from fedspike.cohort import BLOCK_BYTES, Samples, Site, Work, samples, train_cohort
 from fedspike.datasets import Dataset
 from fedspike.encoding import Address, Code
 from fedspike.energy import counts
@@ -35,12 +35,7 @@ from fedspike.randomness import stream
 from fedspike.readouts import ReadOut
 from fedspike.training import SGD, LocalTraining, activities, counted
 
-# Clients are trained side by side as long as a step of theirs together stays under this size: about 30
-# clients of the founding study.
-_BLOCK_BYTES = 96 * 2**20
 _TEST_BATCH = 1000
-
-_Samples = tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,8 @@ class Round:
 
     `rejections` are the replies that the guard refused: their clients trained and sent, but touched neither
     the model nor the `training_loss`, which is nan where nobody was accepted. `missing` clients dropped out.
-    In a `skipped` round too few were accepted, and the server's state is that of the round before.
+    In a `skipped` round too few were accepted, and the server's state is that of the round before. `nodes`
+    is the ledger of real devices, an entry for each node that was asked; see deploy/.
     """
 
     number: int
@@ -116,6 +112,7 @@ class Round:
     rejections: tuple[Rejection, ...]
     missing: tuple[int, ...]
     skipped: bool
+    nodes: tuple[dict[str, Any], ...] = ()
 
     @property
     def clients(self) -> tuple[int, ...]:
@@ -148,47 +145,40 @@ def simulate(
     """
     _check(network, algorithm, fleet, training, dataset, rounds)
     algorithm = with_statistics(algorithm, network)
-    train_set = _samples(dataset.x_train, dataset.y_train, dtype, device)
-    test_set = _samples(dataset.x_test, dataset.y_test, dtype, device)
+    train_set = samples(dataset.x_train, dataset.y_train, dtype, device)
+    test_set = samples(dataset.x_test, dataset.y_test, dtype, device)
     if state is None:
         model = network.init(stream(seed, "init"))
         model = {name: weight.to(dtype) for name, weight in model.items()}
         state = State(round=0, server=algorithm.start_server(model), clients={})
 
+    site = Site(fleet, train_set, training, seed)
     form = reply_form(algorithm, state.server)
     for number in range(state.round + 1, rounds + 1):
         started = perf_counter()
         present = fleet.present(seed, number)
         received = algorithm.send(state.server)
-        work = _train_cohort(
-            present, algorithm, network, training, received, state, fleet, train_set, seed, number
-        )
+        memories = {
+            client: state.clients.get(client) or algorithm.start_client(state.model)
+            for client in present
+        }
+        work = train_cohort(present, algorithm, network, site, received, memories, number)
         state, verdict = _judged(algorithm, fleet, seed, state, form, work)
-        trained_at = perf_counter()
-        accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=number)
-        trained = reduce(operator.add, work.activity.values(), _nothing(tested))
-        spikes = _spikes(network, trained)
-        yield Round(
-            number=number,
-            state=state,
-            accuracy=accuracy,
-            training_loss=work.mean_loss(verdict.clients),
-            activity=work.activity,
-            tested=tested,
-            spikes=spikes,
-            operations=_operations(network, trained, spikes),
-            firing_rates=_firing_rates(network, trained),
+        yield concluded(
+            network,
+            state,
+            work,
+            verdict,
+            test_set,
+            seed,
             uplink_bytes=count_bytes(work.replies),
             downlink_bytes=len(present) * count_bytes(received),
-            seconds={"training": trained_at - started, "evaluation": perf_counter() - trained_at},
-            rejections=verdict.rejections,
-            missing=verdict.missing,
-            skipped=verdict.skipped,
+            seconds={"training": perf_counter() - started},
         )
 
 
 def _judged(
-    algorithm: Algorithm, fleet: Fleet, seed: int, state: State, form: Tree, work: "_Work"
+    algorithm: Algorithm, fleet: Fleet, seed: int, state: State, form: Tree, work: Work
 ) -> tuple[State, Verdict]:
     """The state after the next round: the server's made of what the guard lets through."""
     number = state.round + 1
@@ -201,6 +191,44 @@ def _judged(
         share = len(verdict.clients) / len(fleet.shards)
         server = algorithm.aggregate(server, verdict.replies, verdict.weights, share)
     return State(number, server, state.clients | work.memories), verdict
+
+
+def concluded(
+    network: Network,
+    state: State,
+    work: Work,
+    verdict: Verdict,
+    test_set: Samples,
+    seed: int,
+    *,
+    uplink_bytes: int,
+    downlink_bytes: int,
+    seconds: dict[str, float],
+    nodes: tuple[dict[str, Any], ...] = (),
+) -> Round:
+    """The round that led to this state, after the test of its model; `seconds` are those before."""
+    began = perf_counter()
+    accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=state.round)
+    trained = reduce(operator.add, work.activity.values(), _nothing(tested))
+    spikes = _spikes(network, trained)
+    return Round(
+        number=state.round,
+        state=state,
+        accuracy=accuracy,
+        training_loss=work.mean_loss(verdict.clients),
+        activity=work.activity,
+        tested=tested,
+        spikes=spikes,
+        operations=_operations(network, trained, spikes),
+        firing_rates=_firing_rates(network, trained),
+        uplink_bytes=uplink_bytes,
+        downlink_bytes=downlink_bytes,
+        seconds=seconds | {"evaluation": perf_counter() - began},
+        rejections=verdict.rejections,
+        missing=verdict.missing,
+        skipped=verdict.skipped,
+        nodes=nodes,
+    )
 
 
 def _nothing(done: Activity) -> Activity:
@@ -238,7 +266,7 @@ def evaluate(
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
     correct, done = 0, []
     size = network.bytes_per_sample(pixels.device.type)
-    size = min(_TEST_BATCH, max(1, _BLOCK_BYTES // max(1, size)))
+    size = min(_TEST_BATCH, max(1, BLOCK_BYTES // max(1, size)))
     with torch.no_grad():
         for first in range(0, len(labels), size):
             positions = torch.arange(first, min(first + size, len(labels)))
@@ -250,80 +278,6 @@ def evaluate(
             done.append(counted(forward))
     (activity,) = activities([len(labels)], [0], done)
     return correct / len(labels), activity
-
-
-@dataclass
-class _Work:
-    """What a cohort did in a round; grows as its parts are trained."""
-
-    replies: Tree
-    memories: dict[int, Tree]
-    activity: dict[int, Activity]
-    losses: dict[int, float]  # of a client's mean sample
-
-    def mean_loss(self, clients: Sequence[int]) -> float:
-        """Over the samples of these clients; nan if there are none."""
-        sums = [self.losses[client] * self.activity[client].samples for client in clients]
-        samples = sum(self.activity[client].samples for client in clients)
-        return math.fsum(sums) / samples if samples else math.nan
-
-
-def _train_cohort(
-    cohort: list[int],
-    algorithm: Algorithm,
-    network: Network,
-    training: LocalTraining,
-    received: Tree,
-    state: State,
-    fleet: Fleet,
-    train_set: _Samples,
-    seed: int,
-    number: int,
-) -> _Work:
-    work = _Work(replies={}, memories={}, activity={}, losses={})
-    replies: list[Tree] = []
-    device = train_set[0].device
-    received = move(received, device)
-    for part in _parts(cohort, fleet, network, training, device):
-        shown = [torch.from_numpy(fleet.shown(seed, number, k, training.epochs)) for k in part]
-        memory = stack([state.clients.get(k) or algorithm.start_client(state.model) for k in part])
-        address = Address(seed, "encode", number, tuple(part), (0,) * len(part))
-        reply, memory, trained = local_round(
-            algorithm,
-            network,
-            training,
-            received,
-            move(memory, device),
-            *train_set,
-            shown,
-            address,
-        )
-        replies.append(move(reply, torch.device("cpu")))
-        if memory:
-            memory = move(memory, torch.device("cpu"))
-            work.memories |= {client: take(memory, i) for i, client in enumerate(part)}
-        work.activity |= dict(zip(part, trained.activities, strict=True))
-        work.losses |= dict(zip(part, trained.losses, strict=True))
-    work.replies = {
-        group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
-        for group, tensors in (replies[0] if replies else {}).items()
-    }
-    return work
-
-
-def _parts(
-    cohort: list[int], fleet: Fleet, network: Network, training: LocalTraining, device: torch.device
-) -> Iterator[list[int]]:
-    """The cohort in parts that are trained side by side: clients with batches of one size, a cache full."""
-    rows = {client: training.rows(fleet.samples(client) * training.epochs) for client in cohort}
-    room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _BLOCK_BYTES
-    for height, alike in itertools.groupby(cohort, key=rows.__getitem__):
-        clients = list(alike)
-        # A client's parameters, gradients, two moments of Adam, and room to work.
-        size = height * network.bytes_per_sample(device.type) + 24 * network.architecture.parameters
-        parts = math.ceil(len(clients) / max(1, room // size))
-        for i in range(parts):
-            yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]
 
 
 def _code(network: Network) -> Code | None:
@@ -345,10 +299,6 @@ def _operations(network: Network, trained: Activity, spikes: dict[str, int]) -> 
         return forward_operations(network.architecture.sizes, trained.samples, spikes)
     done = counts.count(network.billed(), trained, training=False)["forward"].values()
     return {kind: sum(layer.get(kind, 0) for layer in done) for kind in ("mac", "ac")}
-
-
-def _samples(x: np.ndarray, y: np.ndarray, dtype: torch.dtype, device: str) -> _Samples:
-    return torch.from_numpy(x).flatten(1).to(device, dtype), torch.from_numpy(y).to(device)
 
 
 def _check(

@@ -35,6 +35,9 @@ class Algorithm:
       "update" being trained minus received, and what it remembers. `steps[client]` counts local steps.
     - `aggregate(server, replies, weights, participation)`: the next server state; `weights[client]` are
       numbers of samples, `participation` is the share of all clients that took part.
+    - `combine(replies, samples, clients)`: one reply in the place of many, no client axis, which a node that
+      hosts many clients sends; `replies[i]` stands for `clients[i]` clients with `samples[i]` samples.
+      Combined replies may be combined again, and aggregating the last one is aggregating them all.
     - `needs_sgd`: whether its mathematics holds for plain SGD on the clients only.
     """
 
@@ -45,6 +48,7 @@ class Algorithm:
     correct: Callable[[Parameters, Parameters, Tree, Tree], Parameters]
     answer: Callable[[Tree, Parameters, Tree, Int64[Tensor, " client"], float], tuple[Tree, Tree]]
     aggregate: Callable[[Tree, Tree, Int64[Tensor, " client"], float], Tree]
+    combine: Callable[[Tree, Int64[Tensor, " reply"], Int64[Tensor, " reply"]], Tree]
     needs_sgd: bool = False
 
 

@@ -24,6 +24,7 @@ def fedavg() -> Algorithm:
         correct=_correct,
         answer=_answer,
         aggregate=_aggregate,
+        combine=_combine,
     )
 
 
@@ -45,3 +46,8 @@ def _aggregate(server: Tree, replies: Tree, weights: Tensor, participation: floa
     del participation
     update = weighted_mean(replies["update"], weights)
     return {"model": {name: w + update[name] for name, w in server["model"].items()}}
+
+
+def _combine(replies: Tree, samples: Tensor, clients: Tensor) -> Tree:
+    del clients
+    return {"update": weighted_mean(replies["update"], samples)}

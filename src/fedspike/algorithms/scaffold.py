@@ -48,6 +48,7 @@ def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
         correct=_correct,
         answer=_answer,
         aggregate=aggregate,
+        combine=_combine,
         needs_sgd=True,
     )
 
@@ -74,3 +75,10 @@ def _answer(
         new[name] = c_k[name] - c[name] + (w[name] - trained[name]) / (K * learning_rate)
     reply = {"update": difference(trained, w), "control": difference(new, c_k)}
     return reply, {"control": new}
+
+
+def _combine(replies: Tree, samples: Tensor, clients: Tensor) -> Tree:
+    return {
+        "update": weighted_mean(replies["update"], samples),
+        "control": weighted_mean(replies["control"], clients),  # all clients alike
+    }

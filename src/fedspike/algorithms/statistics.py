@@ -56,7 +56,15 @@ def _pooling(algorithm: Algorithm, initial: Parameters) -> Algorithm:
         after = algorithm.aggregate(server, replies, weights, participation)
         return after | {STATISTICS: pooled(replies[STATISTICS], weights)}
 
-    return replace(algorithm, start_server=start_server, send=send, aggregate=aggregate)
+    def combine(
+        replies: Tree, samples: Int64[Tensor, " reply"], clients: Int64[Tensor, " reply"]
+    ) -> Tree:
+        one = algorithm.combine(replies, samples, clients)
+        return one | {STATISTICS: pooled(replies[STATISTICS], samples)}
+
+    return replace(
+        algorithm, start_server=start_server, send=send, aggregate=aggregate, combine=combine
+    )
 
 
 def _like(initial: Parameters, model: Parameters) -> Parameters:

@@ -45,17 +45,17 @@ def run(options: Namespace) -> int:
             measure=options.measure,
         ):
             watch.show(event)
-    say(f"The report: {_write_report(folder)}")
+    say(f"The report: {write_report(folder)}")
     if options.json:
-        _print_json(json.loads((folder / "summary.json").read_bytes()))
+        print_json(json.loads((folder / "summary.json").read_bytes()))
     return 0
 
 
 def report(options: Namespace) -> int:
     """Write the page, the tables and the figures of finished runs."""
-    page = _write_report(options.directory)
+    page = write_report(options.directory)
     if options.json:
-        _print_json({"report": str(page)})
+        print_json({"report": str(page)})
     else:
         sys.stdout.write(f"{page}\n")
     return 0
@@ -65,7 +65,7 @@ def data_check(options: Namespace) -> int:
     """Say whether a data set is sound; an unsound one ends with exit code 2."""
     facts = _facts(options)
     if options.json:
-        _print_json(facts)
+        print_json(facts)
         return 0
     shape = " x ".join(map(str, facts["image_shape"]))
     lines = [
@@ -82,7 +82,7 @@ def data_show(options: Namespace) -> int:
     """Show what a data set holds, class by class."""
     facts = _facts(options)
     if options.json:
-        _print_json(facts)
+        print_json(facts)
         return 0
     lines = [f"{facts['name']}, from {facts['source']}", "", "class   training       test"]
     counts = zip(
@@ -123,7 +123,7 @@ def presets(options: Namespace) -> int:
         return 0
     about = {name: _first_sentence(text) for name, text in found.items()}
     if options.json:
-        _print_json(about)
+        print_json(about)
     else:
         sys.stdout.write("".join(f"{name:12} {text}\n" for name, text in about.items()))
     return 0
@@ -138,7 +138,7 @@ def energy(options: Namespace) -> int:
     target = None if options.target is None else _fraction("--target", options.target)
     found = repricing.reprice(options.folder, prices, target, skip_zeros=options.skip_zeros)
     if options.json:
-        _print_json(found)
+        print_json(found)
     else:
         sys.stdout.write(text(found))
     return 0
@@ -151,7 +151,7 @@ def energy_profiles(options: Namespace) -> int:
 
     described = pricing.described(options.profile)
     if options.json:
-        _print_json(described)
+        print_json(described)
     else:
         sys.stdout.write(text(described))
     return 0
@@ -163,7 +163,7 @@ def doctor(options: Namespace) -> int:
 
     found = examine()
     if options.json:
-        _print_json(found)
+        print_json(found)
     else:
         width = max(map(len, found)) + 2
         lines = [f"{name.replace('_', ' '):{width}}{value}" for name, value in found.items()]
@@ -177,7 +177,8 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _write_report(folder: Path) -> Path:
+def write_report(folder: Path) -> Path:
+    """Write the page of finished runs; where it is."""
     from fedspike.experiment.directory import storing
     from fedspike.report import write
 
@@ -258,5 +259,6 @@ def _first_sentence(toml: str) -> str:
     return " ".join(comments).partition(".")[0] + "."
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """Print a result for programs."""
     sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli import commands
+from fedspike.cli import commands, fleet
 from fedspike.cli.stopping import Stopped, on_stop, unwind
 from fedspike.errors import InputError
 
@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     _json(presets, "print the list as JSON")
 
     _energy(commands_of)
+    _fleet(commands_of)
 
     doctor = _command(commands_of, "doctor", commands.doctor, "say what this machine offers")
     _json(doctor, "print it as JSON")
@@ -111,14 +112,7 @@ def _run(commands_of: Any) -> None:
     run = _command(commands_of, "run", commands.run, "train what a preset or a TOML file says")
     run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
     run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key, such as rounds=5 or snn.time_steps=10; can be given again",
-    )
-    run.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
+    _changes(run)
     run.add_argument("--threads", metavar="N", help="threads of a computation; default: torch's")
     run.add_argument(
         "--device", default="cpu", metavar="NAME", help="where torch computes: cpu, cuda, mps"
@@ -128,8 +122,77 @@ def _run(commands_of: Any) -> None:
         action="store_true",
         help="ask this machine's energy sensors meanwhile; see fedspike doctor",
     )
-    _data_dir(run)
     _json(run, "print the experiment's summary as JSON")
+
+
+def _changes(command: argparse.ArgumentParser) -> None:
+    """What changes an experiment."""
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a key, such as rounds=5 or snn.time_steps=10; can be given again",
+    )
+    command.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
+    _data_dir(command)
+
+
+def _fleet(commands_of: Any) -> None:
+    group = commands_of.add_parser(
+        "fleet", help="the same training on real devices, through Flower"
+    )
+    actions = group.add_subparsers(required=True, metavar="ACTION")
+
+    init = _command(actions, "init", fleet.init, "write a fleet's folder: keys, app, configuration")
+    init.add_argument("folder", type=Path, metavar="FOLDER")
+    init.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
+    init.add_argument("--nodes", type=int, required=True, metavar="N", help="devices or machines")
+    init.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name or address that the nodes use for the server; can be given again",
+    )
+    init.add_argument("--port", type=int, default=8000, metavar="PORT", help="default: 8000")
+    init.add_argument(
+        "--own-data",
+        action="store_true",
+        help="the devices have data of their own; else the experiment's are dealt out to them",
+    )
+    _changes(init)
+
+    server = _command(actions, "server", fleet.server, "serve a fleet until stopped")
+    server.add_argument("folder", type=Path, metavar="FOLDER")
+    node = _command(actions, "node", fleet.node, "take part in a fleet until stopped")
+    node.add_argument("folder", type=Path, metavar="NODE", help="such as nodes/node-0")
+    node.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE.npz|DIR",
+        help="x_train and y_train; or a folder of client-0.npz, ...; default: NODE/data",
+    )
+    for name, command, text in (
+        ("run", fleet.run, "train on the nodes, show it, and write the report"),
+        ("status", fleet.status, "show nodes and training"),
+        ("logs", fleet.logs, "show what the server's side of the training said"),
+        ("stop", fleet.stop, "end the training; run goes on with it"),
+    ):
+        action = _command(actions, name, command, text)
+        action.add_argument("folder", type=Path, metavar="FOLDER")
+        if name in ("run", "status"):
+            _json(action, "print it as JSON")
+
+    text = "try a fleet on this machine: server and N nodes, TLS, keys, training, report"
+    local = _command(actions, "local", fleet.local, text)
+    local.add_argument("nodes", type=int, metavar="N")
+    local.add_argument(
+        "experiment", metavar="PRESET|FILE.toml", nargs="?", default="fleet", help="default: fleet"
+    )
+    local.add_argument("--output", type=Path, metavar="DIR", help="default: runs/fleet")
+    _changes(local)
+    _json(local, "print the experiment's summary as JSON")
 
 
 def _energy(commands_of: Any) -> None:

@@ -3,5 +3,6 @@
 from fedspike.datasets.checking import Facts, Split, check
 from fedspike.datasets.dataset import Dataset
 from fedspike.datasets.loading import load
+from fedspike.datasets.npz import load_own
 
-__all__ = ["Dataset", "Facts", "Split", "check", "load"]
+__all__ = ["Dataset", "Facts", "Split", "check", "load", "load_own"]

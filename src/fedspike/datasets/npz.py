@@ -1,6 +1,8 @@
 """Your own data: one .npz file with the arrays x_train, y_train, x_test and y_test.
 
 >>> np.savez("own.npz", x_train=x, y_train=y, x_test=a, y_test=b)  # doctest: +SKIP
+
+The samples of a single device have no test set beside them: there x_train and y_train will do.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ from fedspike.datasets.dataset import Dataset, intensities
 from fedspike.errors import InputError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+OWN = ("x_train", "y_train")
 
 
 def load(path: Path) -> Dataset:
@@ -24,7 +27,7 @@ def load(path: Path) -> Dataset:
     0, 1, 2, ... [sample], and every class has at least one training image.
     """
     raw = _bytes(path)
-    arrays = _arrays(raw, path)
+    arrays = _arrays(raw, path, ARRAYS)
     y_train = _labels(arrays["y_train"], f"{path}: y_train")
     dataset = Dataset(
         name=path.stem,
@@ -48,6 +51,13 @@ def load(path: Path) -> Dataset:
     return dataset
 
 
+def load_own(path: Path) -> tuple[Float32[np.ndarray, "..."], Int64[np.ndarray, "..."]]:
+    """One device's images and labels, as `load` reads those of training; InputError as there."""
+    arrays = _arrays(_bytes(path), path, OWN)
+    x = _images(arrays["x_train"], f"{path}: x_train")
+    return x, _labels(arrays["y_train"], f"{path}: y_train")
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -59,26 +69,26 @@ def _bytes(path: Path) -> bytes:
         ) from error
 
 
-def _arrays(raw: bytes, path: Path) -> dict[str, np.ndarray]:
+def _arrays(raw: bytes, path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(io.BytesIO(raw)):
         raise InputError(
             f"{path}: is not an .npz file, or only part of one",
             expected="a file that numpy.savez or numpy.savez_compressed wrote",
-            fix=f"save it with numpy.savez(path, {', '.join(f'{name}=...' for name in ARRAYS)})",
+            fix=f"save it with numpy.savez(path, {', '.join(f'{name}=...' for name in names)})",
         )
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ARRAYS if name in archive}
+            arrays = {name: archive[name] for name in names if name in archive}
     except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds on damaged files
         raise InputError(
             f"{path}: {error}",
             expected="an undamaged .npz file of plain numbers (Python objects are never unpickled)",
             fix="save it again with numpy.savez, from arrays of numbers",
         ) from error
-    if absent := [name for name in ARRAYS if name not in arrays]:
+    if absent := [name for name in names if name not in arrays]:
         raise InputError(
             f"{path}: lacks {', '.join(absent)}",
-            expected=f"the arrays {', '.join(ARRAYS)}",
+            expected=f"the arrays {', '.join(names)}",
             fix="save the missing arrays under these names too",
         )
     return arrays

@@ -4,10 +4,11 @@ The keys of a table in `config.py` are the arguments of the object it stands for
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from fedspike import encoding, losses, neurons, partition, readouts, training
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
@@ -158,16 +159,9 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
     Raises InputError, naming the key in `source`, where the data set cannot be divided like that.
     """
     divide = _from(PARTITIONS, settings.partition)
-    clients, samples = settings.fleet.clients, settings.fleet.samples_per_round
+    clients = settings.fleet.clients
     try:
-        shards = divide(dataset.y_train, clients=clients, seed=settings.seed)
-        made = Fleet(
-            shards=tuple(shards),
-            clients_per_round=_number(settings.fleet.clients_per_round),
-            samples_per_round=_number(samples),
-            dropout=settings.fleet.dropout,
-            quorum=settings.fleet.quorum,
-        )
+        made = fleet_of(settings, divide(dataset.y_train, clients=clients, seed=settings.seed))
     except InputError as error:
         fields = msgspec.structs.fields(settings.partition)
         key = ("partition", *(field.name for field in fields[:1]))
@@ -175,7 +169,7 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
             key = ("fleet", "clients")
         raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
     rounds = range(1, settings.rounds + 1)
-    if not any(made.present(settings.seed, number) for number in rounds):
+    if not any(made.present(settings.seed, round) for round in rounds):
         raise source.error(
             ("fleet", "dropout"),
             f"fleet.dropout = {made.dropout}: all clients of all {len(rounds)} rounds drop out",
@@ -183,6 +177,17 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
             fix="lower fleet.dropout, or do more rounds",
         )
     return made
+
+
+def fleet_of(settings: Configuration, shards: Sequence[np.ndarray]) -> Fleet:
+    """The clients that hold these samples."""
+    return Fleet(
+        shards=tuple(shards),
+        clients_per_round=number(settings.fleet.clients_per_round),
+        samples_per_round=number(settings.fleet.samples_per_round),
+        dropout=settings.fleet.dropout,
+        quorum=settings.fleet.quorum,
+    )
 
 
 def _loss(settings: Configuration) -> losses.Loss:
@@ -198,6 +203,6 @@ def _from(
     return table[str(settings.__struct_config__.tag)](**msgspec.structs.asdict(settings), **others)
 
 
-def _number(count: int | str) -> int | None:
-    """The library says "all" with None."""
+def number(count: int | str) -> int | None:
+    """A count, or None, which is how the library says "all"."""
     return count if isinstance(count, int) else None

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast, runtime_checkable
 
 import tomli_w
 
@@ -13,7 +14,8 @@ from fedspike import datasets
 from fedspike.datasets import Dataset
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
-from fedspike.experiment import build, check, checkpoint, document, summary
+from fedspike.experiment import build, check, checkpoint, document, ledger, summary
+from fedspike.experiment.config import Configuration
 from fedspike.experiment.directory import (
     append_line,
     claimed,
@@ -22,12 +24,67 @@ from fedspike.experiment.directory import (
     storing,
     write_whole,
 )
+from fedspike.experiment.document import Document
 from fedspike.experiment.environment import environment, versions
 from fedspike.experiment.events import Event, Finished, Record, Skipped, Started, Trained
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.fleet import Fleet
 from fedspike.networks import Network
+from fedspike.partition import class_counts
 from fedspike.simulation import Round, State, simulate
+
+
+@runtime_checkable
+class Devices(Protocol):
+    """Who trains: devices that are simulated here, or real ones (see deploy/)."""
+
+    def fleet(self, settings: Configuration) -> Fleet:
+        """The clients of a run; InputError where they cannot be had."""
+        ...
+
+    def class_counts(self, fleet: Fleet) -> list[list[int]]:
+        """How many samples of each class every client holds."""
+        ...
+
+    def rounds(
+        self, settings: Configuration, network: Network, fleet: Fleet, state: State | None
+    ) -> Iterator[Round]:
+        """The rounds that are left after `state`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Devices that are simulated here, on `device`, with the data set dealt out to them."""
+
+    dataset: Dataset
+    source: Document
+    device: str = "cpu"
+
+    def fleet(self, settings: Configuration) -> Fleet:
+        """The clients of a run; InputError, naming the key, where the data cannot be dealt out so."""
+        return build.fleet(settings, self.dataset, self.source)
+
+    def class_counts(self, fleet: Fleet) -> list[list[int]]:
+        """How many samples of each class every client holds."""
+        counts = class_counts(self.dataset.y_train, fleet.shards, self.dataset.classes)
+        return cast(list[list[int]], counts.tolist())
+
+    def rounds(
+        self, settings: Configuration, network: Network, fleet: Fleet, state: State | None
+    ) -> Iterator[Round]:
+        """The rounds that are left."""
+        return simulate(
+            network=network,
+            algorithm=build.algorithm(settings),
+            fleet=fleet,
+            training=build.local_training(settings),
+            dataset=self.dataset,
+            seed=settings.seed,
+            rounds=settings.rounds,
+            state=state,
+            device=self.device,
+        )
 
 
 def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
@@ -55,19 +112,21 @@ def perform(
     command: str,
     device: str = "cpu",
     measure: bool = False,
+    devices: Devices | None = None,
 ) -> Iterator[Event]:
     """Do the runs of an experiment that `folder` does not hold yet, and tell what happens.
 
     What was told is stored: stop asking, or kill the process, and the next call goes on after the
     last round that was stored, with the same bits. `command` is what the summary says would
     reproduce it, `device` where torch computes; `measure` asks this machine's energy sensors (see
-    energy/meters.py), which takes 10 s more for each run.
+    energy/meters.py), which takes 10 s more for each run. `devices` are those that train, if real ones do.
 
     Raises InputError, before anything is written, where settings, data and folder do not go
     together; after that only where the folder can no longer be written to.
     """
+    devices = devices or Simulated(dataset, experiment.source, device)
     for run in experiment.runs:
-        build.fleet(run.settings, dataset, experiment.source)
+        devices.fleet(run.settings)
     with claimed(folder):
         homes = {run.name: folder / run.name for run in experiment.runs}
         for run in experiment.runs:
@@ -79,7 +138,7 @@ def perform(
                 yield Skipped(run, finished[run.name])
                 continue
             finished[run.name] = yield from _train(
-                run, homes[run.name], dataset, experiment, device, Meter() if measure else None
+                run, homes[run.name], dataset, devices, device, Meter() if measure else None
             )
             _store(experiment, folder, command, dataset, finished, device)
             yield Finished(run, finished[run.name])
@@ -90,7 +149,7 @@ def _train(
     run: Run,
     home: Path,
     dataset: Dataset,
-    experiment: Experiment,
+    devices: Devices,
     device: str,
     meter: Meter | None,
 ) -> Generator[Event, None, Record]:
@@ -113,9 +172,9 @@ def _train(
     yield Started(run, found.round if found else 0)
 
     network = build.network(settings, dataset)
-    fleet = build.fleet(settings, dataset, experiment.source)
-    simulated = _simulated(run, network, fleet, dataset, state, device)
-    for round in meter.measured(simulated) if meter else simulated:
+    fleet = devices.fleet(settings)
+    trained = devices.rounds(settings, network, fleet, state)
+    for round in meter.measured(trained) if meter else trained:
         state, record = round.state, summary.record(round)
         line = json.dumps(record, allow_nan=False).encode()
         append_line(rounds_file, line)
@@ -126,36 +185,21 @@ def _train(
 
     model = checkpoint.pack(state.tested)
     write_whole(home / "model.safetensors", model)
+    records = [json.loads(line) for line in rounds.splitlines()]
     done = summary.of_run(
         run,
-        [json.loads(line) for line in rounds.splitlines()],
+        records,
         dataset,
-        fleet,
         network,
         {name: weights.numpy() for name, weights in state.model.items()},
+        class_counts=devices.class_counts(fleet),
         model_sha256=hashlib.sha256(model).hexdigest(),
         data_sha256=_data_sha256(dataset),
         measured=meter.result() if meter else None,
     )
+    done |= ledger.of_run(done, records)
     write_whole(home / "summary.json", json_bytes(done))
     return done
-
-
-def _simulated(
-    run: Run, network: Network, fleet: Fleet, dataset: Dataset, state: State | None, device: str
-) -> Iterator[Round]:
-    """The rounds that are left."""
-    return simulate(
-        network=network,
-        algorithm=build.algorithm(run.settings),
-        fleet=fleet,
-        training=build.local_training(run.settings),
-        dataset=dataset,
-        seed=run.settings.seed,
-        rounds=run.settings.rounds,
-        state=state,
-        device=device,
-    )
 
 
 def _summary(home: Path) -> Record | None:

@@ -22,9 +22,7 @@ from fedspike.experiment.config import Configuration
 from fedspike.experiment.events import Record
 from fedspike.experiment.sharpness import sharpness
 from fedspike.experiment.sweep import Run
-from fedspike.fleet import Fleet
 from fedspike.networks import SNN, Network
-from fedspike.partition import class_counts
 from fedspike.simulation import Round
 
 SCHEMA = 1
@@ -53,6 +51,7 @@ def record(round: Round) -> Record:
         "rejected": [asdict(rejection) for rejection in round.rejections],
         "missing": list(round.missing),
         "skipped": round.skipped,
+        **({"nodes": list(round.nodes)} if round.nodes else {}),
     }
 
 
@@ -68,10 +67,10 @@ def of_run(
     run: Run,
     records: Sequence[Record],
     dataset: Dataset,
-    fleet: Fleet,
     network: Network,
     model: Mapping[str, np.ndarray],
     *,
+    class_counts: list[list[int]],
     model_sha256: str,
     data_sha256: str,
     measured: Sequence[Record] | None = None,
@@ -113,13 +112,12 @@ def of_run(
         **_bytes(records),
         "seconds": math.fsum(s for line in records for s in line["seconds"].values()),
         "measured": measured,
-        "class_counts": class_counts(dataset.y_train, fleet.shards, dataset.classes).tolist(),
+        "class_counts": class_counts,
         "model_sha256": model_sha256,
         "settings_sha256": run.settings_sha256,
         "data_sha256": data_sha256,
         "config": settings_toml(settings),
-        "weights": {} if images is None else {"sharpness": sharpness(images)},
-        "hidden_weights": None if images is None else _int8(images),
+        **_pictures(images),
         "raster": _raster(network, dataset, settings.seed),
     }
     return done | billing.fields(done, records, model, settings.target_accuracy)
@@ -209,6 +207,13 @@ def _images(
     if dataset.x_train.ndim != 3 or weights.ndim != 2 or not np.isfinite(weights).all():
         return None
     return weights.reshape(-1, *dataset.x_train.shape[1:])
+
+
+def _pictures(images: Float32[np.ndarray, "neuron height width"] | None) -> Record:
+    """What the first layer's weights look like, if they are images."""
+    if images is None:
+        return {"weights": {}, "hidden_weights": None}
+    return {"weights": {"sharpness": sharpness(images)}, "hidden_weights": _int8(images)}
 
 
 def _int8(images: Float32[np.ndarray, "neuron height width"]) -> Record:

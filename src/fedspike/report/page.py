@@ -22,6 +22,7 @@ from fedspike.report import (
 )
 from fedspike.report.bills import Priced
 from fedspike.report.comparison import Comparison
+from fedspike.report.device_tables import device_tables
 from fedspike.report.energy_figures import energy_figures
 from fedspike.report.figures import (
     Figure,
@@ -92,6 +93,7 @@ def gather(directory: Path) -> Report:
     figures = [*accuracy_figures(found, beside_study=not protocol), *partition_figure(found)]
     priced = bills.priced(found)
     repriced = reprice(priced) if priced else None
+    made += device_tables(experiment.runs)
     made += _energy_tables(experiment, found, priced, repriced)
     first = priced.profile if priced else bills.SHOWN_FIRST
     figures += [*pareto_figure(found, first), *rates_figure(found)]

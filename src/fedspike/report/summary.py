@@ -136,6 +136,21 @@ class Measured(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Node(Struct, frozen=True, kw_only=True):
+    """A device of a real fleet, or a machine that hosts many clients, over all rounds."""
+
+    node: str
+    clients: list[Count]
+    rounds: Count
+    failed: Count
+    samples: Count
+    operations: dict[str, Count]
+    uplink_bytes: Count
+    downlink_bytes: Count
+    training_seconds: float | None
+    joules: dict[str, float]
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """One finished training. Energies are modelled; older runs have only the founding rule's."""
 
@@ -179,6 +194,8 @@ class Run(Struct, frozen=True, kw_only=True):
     rounds_to_target: Count | None = None
     neurobench: NeuroBench | None = None
     measured: list[Measured] | None = None
+    nodes: list[Node] = msgspec.field(default_factory=list)
+    round_seconds: dict[str, NotNegative] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         priced = (self.forward_operations_per_sample, self.study_energy_mj_per_round)

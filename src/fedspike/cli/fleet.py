@@ -1,0 +1,235 @@
+"""What `fedspike fleet` does: thin commands around Flower's own, so that a device needs one line.
+
+`init` makes a folder, `server` and `node` run until they are stopped, `run` trains and shows how it goes, and
+`local` does all of it on this machine. `status`, `logs` and `stop` ask a running server.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fedspike.cli.commands import print_json, say, write_report
+from fedspike.cli.stopping import leave, on_stop
+from fedspike.errors import InputError
+
+QUIET = "Flower's telemetry and update checks are off; nothing leaves these machines but what they train."
+# A node that was killed counts as connected for two of Flower's heartbeats, and cannot come back before.
+COME_BACK_WITHIN_S, AGAIN_AFTER_S = 90.0, 5.0
+
+
+def init(options: Namespace) -> int:
+    """Write the folder of a fleet."""
+    folder = _made(options, options.folder, options.nodes, options.host, options.port)
+    nodes = sorted(path.name for path in (folder.path / "nodes").iterdir())
+    say(
+        f"{folder.path} is ready for {len(nodes)} nodes.\n"
+        f"On the server:  fedspike fleet server {folder.path}\n"
+        f"On each device, with its own folder out of {folder.path / 'nodes'}:  "
+        f"fedspike fleet node {nodes[0]}{' --data FILE.npz' if options.own_data else ''}\n"
+        f"Then here:      fedspike fleet run {folder.path}\n"
+        "A node's folder holds its secret key: carry it over a safe way, and keep no copy."
+    )
+    return 0
+
+
+def server(options: Namespace) -> int:
+    """Serve until stopped; a training that was going on goes on."""
+    from fedspike.deploy import control, flower
+
+    folder = _folder(options.folder)
+    say(QUIET)
+    with flower.started(*flower.superlink(folder)) as program:
+        flower.wait_until_healthy(folder, program)
+        nodes = _names(control.register(folder))
+        if control.resume(folder):
+            say("The training that was going on goes on.")
+        say(f"The server listens on port {folder.settings.port}: {nodes}")
+        return program.wait()
+
+
+def node(options: Namespace) -> int:
+    """Take part until stopped; wait for the server, and come back to it."""
+    _demand()
+    from fedspike.deploy import flower
+    from fedspike.deploy.folder import NodeFolder
+
+    folder = NodeFolder(options.folder)
+    command, environment = flower.supernode(folder, options.data or folder.path / "data")
+    since: float | None = None  # of the first of the attempts that fail
+    say(QUIET)
+    while True:
+        flower.wait_for_server(folder, say)
+        began = time.monotonic()
+        with flower.started(command, environment) as program:
+            code = program.wait()
+        if code == 0:
+            return 0
+        if since is None or time.monotonic() - began > COME_BACK_WITHIN_S:
+            since = began
+        if time.monotonic() - since > COME_BACK_WITHIN_S:
+            raise InputError(
+                f"the server does not let {folder.settings.node} in",
+                expected="a node whose public key is in server/keys of the fleet's folder",
+                fix="restore it there and start the server again, or copy the node's folder anew",
+            )
+        say(f"{folder.settings.node} is not let in, or was cut off; again in {AGAIN_AFTER_S:.0f} s")
+        time.sleep(AGAIN_AFTER_S)
+
+
+def run(options: Namespace) -> int:
+    """Train on the nodes, show how it goes, and write the report."""
+    from fedspike.deploy import control
+
+    folder = _folder(options.folder)
+    control.register(folder)
+    control.submit(folder)
+    resume = (
+        f"\nThe training goes on without being watched; to see it again:\n\n"
+        f"  fedspike fleet run {folder.path}\n\nTo end it: fedspike fleet stop {folder.path}\n"
+    )
+    return _watched(folder, options, resume)
+
+
+def status(options: Namespace) -> int:
+    """Say which nodes are there and how far the training is."""
+    from fedspike.deploy import control
+
+    folder = _folder(options.folder)
+    found = control.status(folder)
+    if options.json:
+        print_json(found)
+        return 0
+    lines = [f"training: {found['training'] or 'not started'}"]
+    lines += [f"{name}: {rounds} rounds" for name, rounds in found["rounds"].items()]
+    lines += [f"{name}: {state}" for name, state in found["nodes"].items()]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def logs(options: Namespace) -> int:
+    """Show what the server's side of the training said: Flower's own command."""
+    return _flwr(options, "log")
+
+
+def stop(options: Namespace) -> int:
+    """End the training; what is done is stored, and `run` goes on with it."""
+    return _flwr(options, "stop")
+
+
+def local(options: Namespace) -> int:
+    """Server and nodes on this machine, with TLS and keys, and a training; at the end all are gone."""
+    _demand()
+    from fedspike.deploy import control, flower
+    from fedspike.deploy.folder import FleetFolder, NodeFolder
+
+    path = options.output or Path("runs") / "fleet"
+    folder = FleetFolder(path)
+    if not (path / "fleet.toml").exists():
+        folder = _made(options, path, options.nodes, [], flower.free_port())
+    homes = sorted((path / "nodes").iterdir())
+    threads = str(max(1, (os.cpu_count() or 1) // len(homes)))
+    logs = path / "logs"
+    logs.mkdir(exist_ok=True)
+    say(f"{QUIET}\nWhat server and nodes say is in {logs}.")
+    with ExitStack() as stack:
+        opened = {
+            name: (logs / f"{name}.log").open("ab") for name in ("server", *map(_name, homes))
+        }
+        for log in opened.values():
+            stack.enter_context(log)
+        program = stack.enter_context(
+            flower.started(*flower.superlink(folder), log=opened["server"])
+        )
+        flower.wait_until_healthy(folder, program)
+        control.register(folder)
+        for home in homes:
+            command, environment = flower.supernode(NodeFolder(home), home / "data")
+            environment = environment | {"OMP_NUM_THREADS": threads}
+            stack.enter_context(flower.started(command, environment, log=opened[home.name]))
+        if not control.resume(folder):
+            control.submit(folder)
+        return _watched(folder, options, None)
+
+
+def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
+    """Show the training until its end, then write the report."""
+    from contextlib import nullcontext
+
+    from fedspike.cli.watch import Watch
+    from fedspike.deploy import control
+
+    experiment = folder.experiment
+    stopping = (
+        nullcontext() if last_words is None else on_stop(partial(leave, last_words=last_words))
+    )
+    with stopping, Watch(experiment.runs) as watch:
+        for event in control.follow(folder, experiment, watch.say):
+            watch.show(event)
+    say(f"The report: {write_report(folder.run)}")
+    if options.json:
+        import json
+
+        print_json(json.loads((folder.run / "summary.json").read_bytes()))
+    return 0
+
+
+def _made(options: Namespace, path: Path, nodes: int, hosts: list[str], port: int) -> Any:
+    """The folder of a new fleet for the experiment that the options name."""
+    _demand()
+    from fedspike.deploy import folder
+    from fedspike.experiment import sweep
+    from fedspike.experiment.run import load
+
+    experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir)
+    own_data = getattr(options, "own_data", False)
+    dataset = load(experiment, say)
+    return folder.write(
+        path, experiment, dataset, nodes=nodes, hosts=hosts, port=port, deal_out=not own_data
+    )
+
+
+def _folder(path: Path) -> Any:
+    _demand()
+    from fedspike.deploy.folder import FleetFolder
+
+    folder = FleetFolder(path)
+    _ = folder.settings  # or say at once that it is none
+    return folder
+
+
+def _flwr(options: Namespace, word: str) -> int:
+    """One of Flower's own commands, about the training."""
+    from fedspike.deploy import control, flower
+    from fedspike.deploy.folder import SUPERLINK
+
+    folder = _folder(options.folder)
+    number = control.run_id(folder)
+    if number is None:
+        raise InputError(
+            f"{folder.path}: no training was started",
+            expected="one that runs or ran",
+            fix=f"fedspike fleet run {folder.path}",
+        )
+    command = ["flwr", word, str(number), SUPERLINK]
+    command += ["--show"] if word == "log" else []
+    return subprocess.run(command, env=flower.environment(folder.path / "flower")).returncode
+
+
+def _demand() -> None:
+    from fedspike.deploy import installed
+
+    installed.demand()
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
+def _names(nodes: dict[str, int]) -> str:
+    return f"{len(nodes)} nodes may come, {', '.join(nodes)}" if nodes else "no node may come"

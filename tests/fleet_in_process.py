@@ -1,0 +1,75 @@
+"""Nodes without a network: Flower's Grid, whose messages are handled where they are pushed."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from flwr.app import Context, Message, RecordDict
+from flwr.app.error import Error
+from flwr.serverapp import Grid
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedspike.deploy import share
+from fedspike.deploy.node import app
+from fedspike.experiment import build, sweep
+from fedspike.experiment.run import load
+
+
+def _unused(*_: object, **__: object) -> NoReturn:
+    raise AssertionError("not used by fedspike")
+
+
+class InProcess(Grid):
+    """Nodes 1, 2, ... that each have a folder; `meddle` may change what one answers, or lose it."""
+
+    def __init__(self, contexts: dict[int, Context]) -> None:
+        TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
+        self.contexts = contexts
+        self.waiting: dict[str, Message] = {}
+        self.asked: list[int] = []
+        self.meddle: Callable[[int, Message], Message | None] = self.unchanged
+
+    @staticmethod
+    def unchanged(node: int, message: Message) -> Message:
+        del node
+        return message
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(self.contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        pushed = []
+        for message in messages:
+            node = message.metadata.dst_node_id
+            message.metadata.__dict__["_message_id"] = f"{node}-{len(self.asked)}"
+            self.asked.append(node)
+            pushed.append(message.metadata.message_id)
+            try:
+                reply = app(message, self.contexts[node])
+            except Exception as error:  # as Flower's client process does
+                reply = Message(Error(code=1, reason=str(error)), reply_to=message)
+            if (changed := self.meddle(node, reply)) is not None:
+                self.waiting[message.metadata.message_id] = changed
+        return pushed
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return [self.waiting.pop(i) for i in message_ids if i in self.waiting]
+
+    # Not used by ours.
+    set_run = create_message = send_and_receive = _unused
+    run = property(_unused)
+
+
+def dealt_out(experiment: sweep.Experiment, folder: Path, nodes: int) -> InProcess:
+    """Nodes with the clients of an experiment's first run, dealt out as in a simulation."""
+    settings = experiment.runs[0].settings
+    dataset = load(experiment, lambda _: None)
+    fleet = build.fleet(settings, dataset, experiment.source)
+    contexts = {}
+    for number, clients in enumerate(share.hosted(len(fleet.shards), nodes), 1):
+        home = folder / f"node-{number}"
+        share.write(home / "data", dataset, fleet, clients)
+        config: dict[str, bool | float | int | str] = {"node": home.name, "home": str(home)}
+        config |= {"data": str(home / "data"), "client": 0}
+        contexts[number] = Context(1, number, config, RecordDict(), {})
+    return InProcess(contexts)
