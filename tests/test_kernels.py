@@ -147,6 +147,48 @@ def test_lif_spikes_are_equal_and_gradients_agree(
     torch.testing.assert_close(ours.grad.permute(2, 0, 1, 3), plain.grad, rtol=1e-5, atol=1e-6)
 
 
+@given(sizes, st.sampled_from(["subtract", "zero", "none"]), st.floats(0, 1), st.floats(0.1, 2))
+def test_neurons_that_fire_values_are_those_that_fire_bits(
+    size: dict[str, int], reset: Literal["subtract", "zero", "none"], beta: float, threshold: float
+) -> None:
+    """Spikes and gradients to the bit; and the spikes of the samples present are counted."""
+    generator = torch.Generator().manual_seed(size["seed"])
+    shape = (size["clients"], size["batch"], size["time"], size["outputs"])
+    currents = torch.randn(shape, generator=generator)
+    present = torch.rand(shape[:2], generator=generator) < 0.7
+    ours, theirs = currents.clone().requires_grad_(), currents.requires_grad_()
+    spikes, counts = packed.fire(ours, present, beta, threshold, reset)
+    bits = packed.lif(theirs, beta, threshold, reset)
+    assert torch.equal(spikes.detach(), bits.dense().movedim(0, 2))
+    assert torch.equal(counts, (bits.counts() * present.unsqueeze(2)).sum(1))
+    assert bits.carrier is not None
+    into = torch.randn(shape, generator=generator)
+    for fired in (spikes, bits.carrier):
+        fired.backward(into)  # type: ignore[no-untyped-call]
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(1, 4), st.data())
+def test_a_pool_is_the_mean_of_its_windows(
+    images: int, rows: int, columns: int, size: int, data: st.DataObject
+) -> None:
+    """And its gradient the adjoint of that, against float64."""
+    seed = data.draw(st.integers(0, 2**31))
+    shape = (images, rows * size, columns * size)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    means = packed.average(x, size)
+    windows = x.detach().double().view(images, rows, size, columns, size)
+    exact = windows.mean((2, 4))
+    torch.testing.assert_close(means.detach().double(), exact, rtol=1e-5, atol=1e-6)
+    into = torch.randn(means.shape)
+    means.backward(into)  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    spread = into.repeat_interleave(size, 1).repeat_interleave(size, 2) / size**2
+    torch.testing.assert_close(x.grad, spread, rtol=1e-6, atol=0)
+
+
 Reset = Literal["subtract", "zero", "none"]
 hidden_layers = st.sampled_from([(), (33,), (17, 140)])
 
@@ -463,6 +505,20 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
     membrane = np.zeros((2, 3, 4, 5), np.float32)
     with pytest.raises(ValueError, match="lif"):
         kernels.compiled.lif(membrane, (0.9, 1.0, "zero"), membrane, trains, 1)
+    present, counts = np.ones((2, 3), bool), np.zeros((2, 5), np.int64)
+    kernels.compiled.fire(membrane, present, (0.9, 1.0, "zero"), membrane, currents, counts, 1)
+    for there, counted in ((present[:, :2].copy(), counts), (present, counts[:, :4].copy())):
+        with pytest.raises(ValueError, match="fire"):
+            kernels.compiled.fire(
+                membrane, there, (0.9, 1.0, "zero"), membrane, currents, counted, 1
+            )
+    images, means = np.zeros((2, 4, 6), np.float32), np.zeros((2, 2, 3), np.float32)
+    kernels.compiled.average(images, 2, means, 1)
+    for wrong, size in ((means, 0), (means, 3), (means[:1], 2), (means[:, :, :2].copy(), 2)):
+        with pytest.raises(ValueError, match="average"):
+            kernels.compiled.average(images, size, wrong, 1)
+        with pytest.raises(ValueError, match="average"):
+            kernels.compiled.average_adjoint(wrong, size, images, 1)
     table = np.zeros((65536, 2), np.int64)
     bits = np.zeros((2, 5, 64, 2), np.int64)
     lookup = kernels.compiled.lookup

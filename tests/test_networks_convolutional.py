@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fedspike import training
 from fedspike.algorithms import fedavg
 from fedspike.datasets import load
 from fedspike.encoding import Address, Code, DirectCode, RateCode
@@ -37,7 +38,7 @@ from fedspike.neurons.lif import Reset
 from fedspike.randomness import stream
 from fedspike.readouts import MeanMembrane
 from fedspike.simulation import simulate
-from fedspike.training import Adam, LocalTraining, learn
+from fedspike.training import Adam, LocalTraining, counted, learn
 
 SMALL = Convolutional((2, 8, 6), (Conv(3), Pool("max"), Conv(4, 3, 2), Hidden(5)), classes=3)
 AVERAGES = Convolutional((2, 8, 6), (Conv(3, 2, 2, 0), Conv(4), Pool("average", 1)), classes=3)
@@ -135,6 +136,31 @@ def test_each_client_meets_its_own_kernels_and_gets_its_own_gradients(
         torch.testing.assert_close(losses[k], loss.detach(), rtol=0, atol=1e-12)
         for ours, slope in zip(gradients.values(), slopes, strict=True):
             torch.testing.assert_close(ours[k], slope, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [ANN(SMALL), SNN(AVERAGES, LIF(threshold=0.3), RateCode(4), MeanMembrane())],
+    ids=["ann", "snn"],
+)
+def test_samples_in_lots_learn_what_all_at_once_do(
+    network: ANN | SNN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses, gradients, counts; a client may have nothing in a lot."""
+    parameters, x, labels = stacked(network, scale=2.0), images(), torch.randint(3, (3, 5))
+    present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4])
+    batch = Batch.of(x, ADDRESS, labels, present)
+    whole = learn(network, CrossEntropy(), parameters, batch)
+    monkeypatch.setattr(training, "_CACHED", 1)
+    assert training.samples_at_once(network, batch) == 1
+    alone = learn(network, CrossEntropy(), parameters, batch)
+    one, all_of = counted(alone[0]), counted(whole[0])
+    assert all(torch.equal(one[place], all_of[place]) for place in all_of)
+    torch.testing.assert_close(alone[0].scores, whole[0].scores, rtol=0, atol=1e-12)
+    torch.testing.assert_close(alone[1], whole[1], rtol=0, atol=1e-12)
+    for name, slope in whole[2].items():
+        assert slope.abs().sum() > 0
+        torch.testing.assert_close(alone[2][name], slope, rtol=0, atol=1e-12)
 
 
 def test_a_quantised_network_with_many_bits_is_the_conventional_one() -> None:

@@ -133,6 +133,6 @@ def check_read_out(loss: Loss, read_out: ReadOut | None) -> None:
 def mean(
     per_sample: Float[Tensor, "client batch"], present: Bool[Tensor, "client batch"]
 ) -> Float[Tensor, " client"]:
-    """Of every client, over its samples present."""
+    """Of every client, over its samples present; 0 if there are none."""
     # A running sum adds in order, so that padding at the end of a batch changes no bit.
-    return (per_sample * present).cumsum(1)[:, -1] / present.sum(1)
+    return (per_sample * present).cumsum(1)[:, -1] / present.sum(1).clamp(min=1)

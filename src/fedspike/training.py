@@ -18,12 +18,14 @@ from fedspike.energy.counts import Activity
 from fedspike.errors import InputError
 from fedspike.kernels import packed, passes
 from fedspike.losses import Loss
-from fedspike.networks import ANN, SNN, Batch, Forward, Network, Parameters
+from fedspike.networks import ANN, SNN, Batch, Convolutional, Forward, Network, Parameters
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
 Counts = dict[tuple[str, str], Int64[Tensor, " _client"]]
 """(field of `Activity`, layer) -> what every client did of it; what leaves the last layer is of no layer."""
+# Numbers of the largest layer, over all time steps, that stay in a cache of 4 MB and those before it.
+_CACHED = 2**20
 
 
 @dataclass(frozen=True)
@@ -257,11 +259,41 @@ def learn(
         learned = network.compiled(parameters, batch, wanted)
         return learned.forward, learned.losses, learned.gradients
     leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
-    forward = network.run(leaves | (statistics or {}), batch)
-    losses = loss(forward.scores, batch.labels, batch.present)
+    size = samples_at_once(network, batch)
+    if size is None:
+        forward = network.run(leaves | (statistics or {}), batch)
+        losses = loss(forward.scores, batch.labels, batch.present)
+        return forward, losses.detach(), _slopes(losses, leaves)
+    forwards, shares, gradients = [], [], dict[str, Tensor]()
+    for part in batch.parts(size):
+        forward = network.run(leaves, part)
+        samples = part.present.sum(1).to(forward.scores.dtype)
+        losses = loss(forward.scores, part.labels, part.present) * samples / batch.present.sum(1)
+        slopes = _slopes(losses, leaves)
+        gradients = {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
+        shares.append(losses.detach())
+        forwards.append(forward)
+    return Forward.joined(forwards), torch.stack(shares).sum(0), gradients
+
+
+def samples_at_once(network: Network, batch: Batch) -> int | None:
+    """Samples of a batch that are computed at once, so that layers stay in a processor's cache.
+
+    A convolutional network has layers so large that everything else waits for memory. All samples at once
+    (None) of other networks, on a GPU, and where a normalisation needs the whole batch.
+    """
+    shape = network.architecture
+    whole = isinstance(network, SNN) and network.normalisation is not None
+    if not isinstance(shape, Convolutional) or whole or batch.pixels.device.type != "cpu":
+        return None
+    steps = network.code.time_steps if isinstance(network, SNN) else 1
+    return max(1, _CACHED // (steps * max(shape.layers)))
+
+
+def _slopes(losses: Float[Tensor, " client"], leaves: Parameters) -> Parameters:
     # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
     slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
-    return forward, losses.detach(), dict(zip(leaves, slopes, strict=True))
+    return dict(zip(leaves, slopes, strict=True))
 
 
 def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]:

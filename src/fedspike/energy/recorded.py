@@ -63,6 +63,11 @@ def layers_of(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Layer]:
     return found
 
 
+def activity_of(plain: Mapping[str, Any]) -> Activity:
+    """The activity that a line of rounds or a summary has."""
+    return Activity(**plain)
+
+
 @dataclass(frozen=True)
 class Spiking:
     """What a spiking network is beside its layers and time steps."""

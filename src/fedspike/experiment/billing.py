@@ -23,7 +23,7 @@ from fedspike.energy.counts import (
 )
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.profiles import Profile, Radio, radios, shipped
-from fedspike.energy.recorded import Recorded, Spiking, layers_of, recorded
+from fedspike.energy.recorded import Recorded, Spiking, activity_of, layers_of, recorded
 from fedspike.experiment.events import Record
 
 WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
@@ -68,7 +68,7 @@ def work(run: Record, records: Sequence[Record]) -> Work:
     def shaped(seen: Iterable[Record], uplink_bytes: int = 0) -> Recorded:
         return recorded(
             shapes,
-            reduce(operator.add, (Activity(**one) for one in seen)),
+            reduce(operator.add, map(activity_of, seen)),
             time_steps=run["time_steps"],
             spiking=Spiking.of(run["config"]),
             optimiser=run["config"]["optimiser"]["kind"],

@@ -109,8 +109,7 @@ def of_run(
         "ill_layers": health.ill(rates),
         "rate_limits": health.LIMITS if rates else {},
         "study_energy_mj_per_round": study_energy_mj(operations) / rounds,
-        "uplink_bytes_per_round": _share(sum(line["uplink_bytes"] for line in records), rounds),
-        "downlink_bytes_per_round": _share(sum(line["downlink_bytes"] for line in records), rounds),
+        **_bytes(records),
         "seconds": math.fsum(s for line in records for s in line["seconds"].values()),
         "measured": measured,
         "class_counts": class_counts,
@@ -178,6 +177,14 @@ def _classes_per_client(settings: Configuration, dataset: Dataset) -> int | None
     if isinstance(settings.partition, config.Classes):
         return settings.partition.classes
     return dataset.classes if isinstance(settings.partition, config.IID) else None
+
+
+def _bytes(records: Sequence[Record]) -> Record:
+    """What a mean round sent."""
+    return {
+        f"{way}_per_round": _share(sum(line[way] for line in records), len(records))
+        for way in ("uplink_bytes", "downlink_bytes")
+    }
 
 
 def _sum(records: Sequence[Record], key: str) -> dict[str, int]:

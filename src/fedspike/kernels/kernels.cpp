@@ -3,6 +3,7 @@
 
 #include "adam.hpp"
 #include "conventional.hpp"
+#include "dense.hpp"
 #include "spiking.hpp"
 
 #define NAMED(isa) kernels_##isa
@@ -10,5 +11,6 @@
 
 namespace fedspike {
 extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate, lookup,      linear,  linear_gradient, linear_through,
-                                             lif,  lif_adjoint, spiking, conventional,    adam};
+                                             lif,  lif_adjoint, fire,    average,         average_adjoint,
+                                             spiking, conventional, adam};
 }

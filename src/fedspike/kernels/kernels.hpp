@@ -85,6 +85,12 @@ struct Kernels {
     void (*lif)(Shape, Neuron, const float *currents, float *membrane, uint64_t *trains);
     // Its adjoint: dL/dI from dL/dS.
     void (*lif_adjoint)(Shape, Neuron, const float *membrane, const float *into_spikes, float *gradient);
+    // The same recurrence with spikes as values; counts[client][neuron] of the samples present.
+    void (*fire)(Shape, Neuron, const float *currents, const bool *present, float *membrane, float *spikes,
+                 int64_t *counts);
+    // The mean of windows of size x size, in `rows` rows of windows over images of that width; and its adjoint.
+    void (*average)(int64_t rows, int64_t width, int64_t size, const float *images, float *means);
+    void (*average_adjoint)(int64_t rows, int64_t width, int64_t size, const float *into_means, float *into_images);
     // A whole network of spiking layers, from pixels to scores[client][sample][class] and back: spikes summed, or,
     // with `integrates`, the mean membrane of output neurons that do not fire. events[layer][client] entered the
     // layer.

@@ -196,6 +196,42 @@ void lif_adjoint(Array<const float, 4> membrane, Array<const float, 4> into_spik
     kernels.lif_adjoint(s, of, membrane.data(), into_spikes.data(), gradient.data());
 }
 
+void fire(Array<const float, 4> currents, Array<const bool, 2> present, const NeuronOf &neuron,
+          Array<float, 4> membrane, Array<float, 4> spikes, Array<int64_t, 2> counts, int threads) {
+    const Neuron of = neuron_of(neuron);
+    const Shape s = shape_of(currents);
+    demand(dense(s, membrane) && dense(s, spikes), "fire: outputs do not fit the currents");
+    demand((int64_t)present.shape(0) == s.clients && (int64_t)present.shape(1) == s.samples &&
+               (int64_t)counts.shape(0) == s.clients && (int64_t)counts.shape(1) == s.neurons,
+           "fire: present or counts do not fit the currents");
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.fire(s, of, currents.data(), present.data(), membrane.data(), spikes.data(), counts.data());
+}
+
+template <typename L, typename S>
+void fit_windows(const L &large, const S &small, int64_t size) {
+    demand(size >= 1 && large.shape(0) == small.shape(0) && (int64_t)large.shape(1) == (int64_t)small.shape(1) * size &&
+               (int64_t)large.shape(2) == (int64_t)small.shape(2) * size,
+           "average: windows do not fit the images");
+}
+
+void average(Array<const float, 3> images, int64_t size, Array<float, 3> means, int threads) {
+    fit_windows(images, means, size);
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.average((int64_t)(means.shape(0) * means.shape(1)), (int64_t)images.shape(2), size, images.data(),
+                    means.data());
+}
+
+void average_adjoint(Array<const float, 3> into_means, int64_t size, Array<float, 3> into_images, int threads) {
+    fit_windows(into_images, into_means, size);
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.average_adjoint((int64_t)(into_means.shape(0) * into_means.shape(1)), (int64_t)into_images.shape(2), size,
+                            into_means.data(), into_images.data());
+}
+
 using PixelsAndPositions = std::tuple<Array<const float, 2>, Array<const int64_t, 2>>;
 using WeightAndBias = std::tuple<Array<const float, 3>, Array<const float, 2>>;
 using Gradients = std::tuple<Array<float, 3>, Array<float, 2>>;
@@ -340,6 +376,9 @@ NB_MODULE(_kernels, m) {
     m.def("linear_through", &linear_through);
     m.def("lif", &lif);
     m.def("lif_adjoint", &lif_adjoint);
+    m.def("fire", &fire);
+    m.def("average", &average);
+    m.def("average_adjoint", &average_adjoint);
     const auto any = nb::arg();
     const auto maybe = nb::arg().none();
     m.def("spiking", &spiking, any, any, any, any, any, maybe, any, any, any, any);

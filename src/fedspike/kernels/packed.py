@@ -2,8 +2,8 @@
 
 The operators are torch custom operators with gradients, each equal to a plain-torch function: `rate` to
 `encoding.RateCode.spikes`, `lookup` to the `spikes` of the codes without randomness, `linear` to a matrix
-product, `lif` to `neurons.LIF.spikes`. Inside this room the axes are [client, batch, time, neuron], the order
-in which the kernels walk through memory.
+product, `lif` and `fire` to `neurons.LIF.spikes`, `average` to a pool. Inside this room the axes are
+[client, batch, time, neuron], the order in which the kernels walk through memory.
 """
 
 import logging
@@ -133,6 +133,26 @@ def lif(
     return PackedSpikes(trains, currents.shape[2], carrier=membrane)
 
 
+def fire(
+    currents: Float[Tensor, "client batch time neuron"],
+    present: Bool[Tensor, "client batch"],
+    beta: float,
+    threshold: float,
+    reset: str,
+) -> tuple[Float[Tensor, "client batch time neuron"], Int64[Tensor, "client neuron"]]:
+    """The same with spikes as values, and how many each neuron fires over the samples present."""
+    spikes, counts, _ = _operators.fire(currents, present, beta, threshold, reset)
+    return spikes, counts
+
+
+def average(
+    images: Float[Tensor, "image row column"], size: int
+) -> Float[Tensor, "image _row _column"]:
+    """The mean of windows of size x size, which neither overlap nor leave anything over."""
+    means: Tensor = _operators.average(images, size)
+    return means
+
+
 def array(tensor: Tensor) -> np.ndarray:
     """The numbers of a tensor as the kernels take them."""
     numbers: np.ndarray = tensor.detach().contiguous().numpy()
@@ -199,6 +219,11 @@ def _lif_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
 
 
 def _lif_backward(ctx, into_spikes, _trains):  # type: ignore[no-untyped-def]
+    return _through_neurons(ctx, into_spikes), None, None, None
+
+
+def _through_neurons(ctx: Any, into_spikes: Tensor) -> Tensor:
+    """dL/dI from dL/dS."""
     (membrane,) = ctx.saved_tensors
     gradient = torch.empty_like(membrane)
     compiled.lif_adjoint(
@@ -208,7 +233,52 @@ def _lif_backward(ctx, into_spikes, _trains):  # type: ignore[no-untyped-def]
         gradient.numpy(),
         torch.get_num_threads(),
     )
-    return gradient, None, None, None
+    return gradient
+
+
+def _fire(
+    currents: Tensor, present: Tensor, beta: float, threshold: float, reset: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    membrane, spikes = torch.empty_like(currents), torch.empty_like(currents)
+    counts = torch.empty(len(currents), currents.shape[3], dtype=torch.int64)
+    compiled.fire(
+        array(currents),
+        present.numpy(),
+        (beta, threshold, reset),
+        membrane.numpy(),
+        spikes.numpy(),
+        counts.numpy(),
+        torch.get_num_threads(),
+    )
+    return spikes, counts, membrane
+
+
+def _fire_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
+    ctx.neuron = inputs[2:]
+    ctx.save_for_backward(output[2])
+
+
+def _fire_backward(ctx, into_spikes, _counts, _membrane):  # type: ignore[no-untyped-def]
+    return _through_neurons(ctx, into_spikes), None, None, None, None
+
+
+def _average(images: Tensor, size: int) -> Tensor:
+    means = torch.empty(len(images), images.shape[1] // size, images.shape[2] // size)
+    compiled.average(array(images), size, means.numpy(), torch.get_num_threads())
+    return means
+
+
+def _average_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    images, ctx.size = inputs
+    ctx.shape = images.shape
+
+
+def _average_backward(ctx, into_means):  # type: ignore[no-untyped-def]
+    into_images = torch.empty(ctx.shape)
+    compiled.average_adjoint(
+        array(into_means), ctx.size, into_images.numpy(), torch.get_num_threads()
+    )
+    return into_images, None
 
 
 def _carry(counts: Tensor, carrier: Tensor) -> Tensor:
@@ -240,6 +310,14 @@ for _signature, _forward, _backward, _setup in (
         _lif_backward,
         _lif_setup,
     ),
+    (
+        "fire(Tensor currents, Tensor present, float beta, float threshold, str reset)"
+        " -> (Tensor, Tensor, Tensor)",
+        _fire,
+        _fire_backward,
+        _fire_setup,
+    ),
+    ("average(Tensor images, int size) -> Tensor", _average, _average_backward, _average_setup),
     ("carry(Tensor counts, Tensor carrier) -> Tensor", _carry, _carry_backward, _carry_setup),
 ):
     _name = _signature.partition("(")[0]

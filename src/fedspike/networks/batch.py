@@ -1,7 +1,7 @@
 """What goes into a network, and what comes out of it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
@@ -34,6 +34,14 @@ class Batch:
     def x(self) -> Float[Tensor, "client batch pixel"]:
         """The images themselves; zero where the batch is padded."""
         return self.pixels[self.positions.clamp(min=0)] * self.present.unsqueeze(2)
+
+    def parts(self, samples: int) -> Iterator["Batch"]:
+        """The same, so many samples of every client at a time."""
+        for first in range(0, self.positions.shape[1], samples):
+            here = slice(first, first + samples)
+            before = tuple(already + first for already in self.address.first_samples)
+            address = replace(self.address, first_samples=before)
+            yield Batch(self.pixels, self.positions[:, here], self.labels[:, here], address)
 
     @classmethod
     def of(
@@ -84,6 +92,20 @@ class Forward:
         }
         events_in = {name: by_input.sum(1) for name, by_input in entered.items()}
         return cls(scores, events_in, events_out, met, statistics or {})
+
+    @classmethod
+    def joined(cls, parts: Sequence["Forward"]) -> "Forward":
+        """Of a batch whose samples were passed in these parts."""
+
+        def total(counts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+            return {n: torch.stack([part[n] for part in counts]).sum(0) for n in counts[0]}
+
+        return cls(
+            torch.cat([part.scores for part in parts], dim=1),
+            total([part.events_in for part in parts]),
+            torch.stack([part.events_out for part in parts]).sum(0),
+            total([part.synapses_met for part in parts]),
+        )
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ with pools between convolutions and, if wanted, batch normalisation in place of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fedspike.encoding import Address, BinaryCode, Code, entry
@@ -180,6 +179,9 @@ class SNN:
         at = 2 if scans else 1  # where a client's rows have the time steps
         flow = spikes if self.code.binary else spikes[:1]  # what is constant enters once
         by_input: dict[str, Tensor] = {}
+        fired: Tensor | None = (
+            None  # spikes of each neuron, if they were counted where they were made
+        )
         statistics: Parameters = {}
         last = self.architecture.names[-1]
         for name, layer in self.architecture.described.items():
@@ -187,16 +189,20 @@ class SNN:
             by_time = flow.movedim(0, at)
             shown = present.expand(len(flow), -1, -1).movedim(0, at).flatten(1).to(flow.dtype)
             rows = by_time.flatten(1, 2)
-            by_input[name] = entered(rows, shown)
+            by_input[name] = entered(rows, shown) if fired is None else fired
             rows = through(layer, name, parameters, rows)
             flow = rows.reshape(*by_time.shape[:3], -1).movedim(at, 0)
+            fired = None
             if isinstance(layer, Pool):
                 continue
             currents = flow.expand(len(spikes), -1, -1, -1)
             if self.normalisation is not None and name != last:
                 currents, after = self._normalised(name, currents, parameters, present)
                 statistics |= after
-            flow = self._neurons(name, currents, parameters, scans)
+            if scans and self._fires(name):
+                flow, fired = self._scanned(currents, present)
+            else:
+                flow = self._neurons(name, currents, parameters)
         left = count(flow.detach().sum(3).long().sum(0), present) * self.read_out.spiking
         scores = self.read_out.scores(flow)
         return Forward.counted(scores, self.architecture.described, by_input, left, statistics)
@@ -272,20 +278,23 @@ class SNN:
         currents, after = self.normalisation.normalised(currents, own["gamma"], running, present)
         return currents, {f"{layer}.{name}": numbers for name, numbers in after.items()}
 
+    def _scanned(
+        self,
+        currents: Float[Tensor, "time client batch neuron"],
+        present: Bool[Tensor, "client batch"],
+    ) -> tuple[Float[Tensor, "time client batch neuron"], Int64[Tensor, "client neuron"]]:
+        """The spikes of a layer from a compiled kernel, and how many each neuron fires."""
+        in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
+        spikes, fired = packed.fire(in_order, present, *self.neuron.for_kernels())
+        return spikes.movedim(2, 0), fired
+
     def _neurons(
         self,
         layer: str,
         currents: Float[Tensor, "time client batch neuron"],
         parameters: Parameters,
-        scans: bool,
     ) -> Float[Tensor, "time client batch neuron"]:
         """What the neurons of a layer give: their spikes or, to a read-out that wants them, membranes."""
-        if scans and self._fires(layer):
-            beta, theta, reset = self.neuron.for_kernels()
-            in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
-            membrane = packed.lif(in_order, beta, theta, reset).carrier
-            spikes: Tensor = _Above.apply(membrane, theta)  # type: ignore[no-untyped-call]
-            return spikes.movedim(2, 0)
         constants = {
             name: tensor
             for name, tensor in _own(layer, parameters).items()
@@ -294,20 +303,6 @@ class SNN:
         if self._fires(layer):
             return self.neuron.spikes(currents, constants)
         return self.neuron.membrane(currents, constants)
-
-
-class _Above(torch.autograd.Function):
-    """The spikes of a compiled scan, by its membranes; its own backward pass has the surrogate gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, membrane: Tensor, threshold: float) -> Tensor:
-        del ctx
-        return torch.gt(membrane, threshold, out=torch.empty_like(membrane))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        del ctx
-        return gradients[0], None
 
 
 def _own(layer: str, parameters: Parameters) -> Parameters:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.energy.layers import Convolution, Dense, Pool
+from fedspike.kernels import packed
 from fedspike.networks.architecture import Parameters
 
 
@@ -80,16 +81,18 @@ def pool(
     layer: Pool, rows: Float[Tensor, "client row input"]
 ) -> Float[Tensor, "client row output"]:
     """Windows of all images; the gradient of a maximum goes to the first of several that share it."""
-    images = rows.reshape(-1, layer.channels, layer.height, layer.width)
-    if layer.kind == "average":
-        found: Tensor = _Average.apply(images, layer.size)  # type: ignore[no-untyped-call]
-    else:
+    images = rows.reshape(-1, layer.height, layer.width)  # of all channels
+    if layer.kind == "max":
         found = F.max_pool2d(images, layer.size)
+    elif packed.can_take(images):
+        found = packed.average(images, layer.size)
+    else:
+        found = _Average.apply(images, layer.size)  # type: ignore[no-untyped-call]
     return found.reshape(*rows.shape[:2], -1)
 
 
 class _Average(torch.autograd.Function):
-    """The mean of windows of k x k, place by place of the window: 3 times as fast as torch's."""
+    """The mean of windows of k x k, place by place of the window; what a kernel must equal."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, k: int) -> Tensor:
@@ -109,6 +112,6 @@ class _Average(torch.autograd.Function):
         return into_images, None
 
 
-def _places(images: Float[Tensor, "image channel row column"], k: int) -> list[Tensor]:
+def _places(images: Float[Tensor, "image row column"], k: int) -> list[Tensor]:
     """Of each place in a window of k x k, the values of all windows; they are views."""
     return [images[..., i::k, j::k] for i in range(k) for j in range(k)]

@@ -8,12 +8,12 @@ import msgspec
 
 from fedspike.energy import sensitivity as energy_sensitivity
 from fedspike.energy.bill import Level, bill
-from fedspike.energy.counts import Activity
 from fedspike.energy.profiles import shipped
 from fedspike.energy.recorded import (
     Recorded,
     Spiking,
     Standing,
+    activity_of,
     layers_of,
     recorded,
     standings,
@@ -79,7 +79,7 @@ def of_run(run: Run) -> Recorded | None:
     try:
         return recorded(
             layers_of(run.shapes) if run.shapes else run.layers,
-            Activity(**msgspec.structs.asdict(run.activity)),
+            activity_of(msgspec.structs.asdict(run.activity)),
             time_steps=run.time_steps,
             spiking=Spiking.of(run.config),
             optimiser=optimiser,
