@@ -68,7 +68,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "deploy": (
         "toml",
-        *("datasets", "fleet", "networks", "algorithms", "cohort", "guard", "simulation"),
+        *(
+            "datasets",
+            "fleet",
+            "networks",
+            "aggregation",
+            "algorithms",
+            "cohort",
+            "guard",
+            "simulation",
+        ),
         *("energy.counts", "energy.meters", "experiment"),
     ),
     "export": ("networks",),

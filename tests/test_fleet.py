@@ -185,6 +185,41 @@ def test_a_killed_node_is_a_drop_out_and_a_killed_server_goes_on(tmp_path: Path)
     assert all(model[key].equal(expected[key]) for key in expected)
 
 
+def test_two_nodes_that_host_ten_clients_are_one_machine(tmp_path: Path) -> None:
+    """Stopped once in between, as `fedspike fleet stop` does, and looked at with `status` and `logs`."""
+    home, logs = tmp_path / "fleet", tmp_path
+    options = ["--set", "rounds=3", "--set", "fleet.clients=10"]
+    made = fedspike("fleet", "init", home, "fleet", "--nodes", "2", *options, "--port", "18473")
+    assert made.returncode == 0, made.stderr
+    (name,) = (run.name for run in FleetFolder(home).experiment.runs)
+    with (
+        running(logs / "server.log", "fleet", "server", home),
+        running(logs / "node-0.log", "fleet", "node", home / "nodes" / "node-0"),
+        running(logs / "node-1.log", "fleet", "node", home / "nodes" / "node-1"),
+    ):
+        until(lambda: "The server listens" in text(logs / "server.log"), "the server did not start")
+        with running(logs / "run.log", "fleet", "run", home):
+            until(lambda: len(records(home / "run" / name)) >= 1, "round 1 did not end")
+        status = json.loads(fedspike("fleet", "status", home, "--json").stdout)
+        assert status["training"] == "running"
+        assert status["nodes"] == {"node-0": "online", "node-1": "online"}
+        stopped = fedspike("fleet", "stop", home)
+        assert stopped.returncode == 0, stopped.stderr
+        said = fedspike("fleet", "logs", home)
+        assert f"{name} round 1: accuracy" in said.stdout + said.stderr
+        done = fedspike("fleet", "run", home)
+        assert done.returncode == 0, done.stderr
+    simulated = tmp_path / "simulated"
+    assert fedspike("run", "fleet", *options, "--output", simulated).returncode == 0
+    ours, theirs = records(home / "run" / name), records(simulated / name)
+    assert [one["activity"] for one in ours] == [other["activity"] for other in theirs]
+    model = load_file(home / "run" / name / "model.safetensors")
+    expected = load_file(simulated / name / "model.safetensors")
+    differences = {key: float((model[key] - expected[key]).abs().max()) for key in expected}
+    assert max(differences.values()) <= 1e-5, differences
+    print(f"\nlargest difference of a weight: {max(differences.values())}")
+
+
 def test_who_does_not_belong_is_refused(tmp_path: Path) -> None:
     home, logs, port = tmp_path / "fleet", tmp_path, "18472"
     assert fedspike("fleet", "init", home, "fleet", "--nodes", "2", "--port", port).returncode == 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from flwr.app import MessageType
 
+from fedspike.aggregation import narrowed
 from fedspike.algorithms import Algorithm, Tree, reply_form, with_statistics
 from fedspike.algorithms.trees import count_bytes, stack
 from fedspike.cohort import Samples, Work
@@ -127,7 +128,10 @@ def next_server(
     hosted = torch.tensor([len(heard.reports[node].samples) for node in nodes])
     one = algorithm.combine(wide, samples, hosted)
     narrow = {
-        group: {name: tensor.to(verdict.replies[group][name].dtype) for name, tensor in ts.items()}
+        group: {
+            name: narrowed(tensor, verdict.replies[group][name].dtype)
+            for name, tensor in ts.items()
+        }
         for group, ts in one.items()
     }
     return algorithm.aggregate(server, stack([narrow]), samples.sum().reshape(1), share)
