@@ -288,7 +288,7 @@ def test_impossible_architectures(
 
 @pytest.mark.parametrize("normalisation", [None, BNTT()], ids=["plain", "normalised"])
 @pytest.mark.parametrize("kind", ["ann", "snn"])
-def test_the_parts_in_which_clients_are_trained_change_no_bit(
+def test_neither_parts_of_clients_nor_threads_change_a_bit(
     kind: str, normalisation: BNTT | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = Convolutional((1, 28, 28), (Conv(2, stride=2), Pool(), Conv(3), Hidden(8)), 10)
@@ -297,8 +297,10 @@ def test_the_parts_in_which_clients_are_trained_change_no_bit(
         network = SNN(shape, LIF(), RateCode(4), MeanMembrane(), normalisation)
     fleet = Fleet(tuple(np.arange(n) + 40 * n for n in (33, 32, 31, 17, 2, 1)))
     models = []
-    for block in (2**40, 2**20, 1):
+    before = torch.get_num_threads()
+    for block, threads in ((2**40, 1), (2**20, 2), (1, 3)):
         monkeypatch.setattr("fedspike.cohort.BLOCK_BYTES", block)
+        torch.set_num_threads(threads)
         *_, last = simulate(
             network=network,
             algorithm=fedavg(),
@@ -308,7 +310,9 @@ def test_the_parts_in_which_clients_are_trained_change_no_bit(
             seed=0,
             rounds=2,
         )
+        assert torch.get_num_threads() == threads
         models.append(last)
+    torch.set_num_threads(before)
     first, *others = models
     for other in others:
         assert (first.training_loss, first.activity) == (other.training_loss, other.activity)

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,8 @@ from fedspike.algorithms.trees import move, stack, take
 from fedspike.encoding import Address
 from fedspike.energy.counts import Activity
 from fedspike.fleet import Fleet
-from fedspike.networks import Network
-from fedspike.training import LocalTraining
+from fedspike.networks import Convolutional, Network
+from fedspike.training import LocalTraining, Trained
 
 # Clients are trained side by side as long as a step of theirs together stays under this size: about 30
 # clients of the founding study.
@@ -72,11 +73,11 @@ def train_cohort(
     replies: list[Tree] = []
     device = site.samples[0].device
     received = move(received, device)
-    for part in _parts(cohort, site.fleet, network, site.training, device):
+
+    def trained_part(part: list[int]) -> tuple[Tree, Tree, Trained]:
         epochs = site.training.epochs
         shown = [torch.from_numpy(site.fleet.shown(site.seed, number, k, epochs)) for k in part]
-        address = Address(site.seed, "encode", number, tuple(part), (0,) * len(part))
-        reply, memory, trained = local_round(
+        return local_round(
             algorithm,
             network,
             site.training,
@@ -84,8 +85,13 @@ def train_cohort(
             move(stack([memories[k] for k in part]), device),
             *site.samples,
             shown,
-            address,
+            Address(site.seed, "encode", number, tuple(part), (0,) * len(part)),
         )
+
+    parts = list(_parts(cohort, site.fleet, network, site.training, device))
+    for part, (reply, memory, trained) in zip(
+        parts, _each(parts, trained_part, network, device), strict=True
+    ):
         replies.append(move(reply, torch.device("cpu")))
         if memory:
             memory = move(memory, torch.device("cpu"))
@@ -97,6 +103,28 @@ def train_cohort(
         for group, tensors in (replies[0] if replies else {}).items()
     }
     return work
+
+
+def _each(
+    parts: list[list[int]],
+    trained_part: Callable[[list[int]], tuple[Tree, Tree, Trained]],
+    network: Network,
+    device: torch.device,
+) -> Iterator[tuple[Tree, Tree, Trained]]:
+    """Every part, in order. Of a convolutional network each thread takes a part of its own.
+
+    Its many small operators gain little from threads within each; a part's bits do not depend on it.
+    """
+    threads = torch.get_num_threads()
+    if not isinstance(network.architecture, Convolutional) or device.type != "cpu":
+        yield from map(trained_part, parts)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(trained_part, parts)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _parts(
