@@ -160,6 +160,7 @@ def test_presets_are_listed_and_can_be_copied(
     assert main(["presets", "--json"]) == 0
     assert json.loads(capsys.readouterr().out).keys() == {
         "baselines",
+        "bntt",
         "codes",
         "fleet",
         "quickstart",
