@@ -16,6 +16,7 @@ import report_example as example
 from fedspike import report
 from fedspike.errors import InputError
 from fedspike.estimate import Estimate
+from fedspike.experiment import config
 from fedspike.report import (
     comparison,
     figures,
@@ -26,7 +27,7 @@ from fedspike.report import (
     spiking_tables,
     summary,
 )
-from fedspike.report.comparison import Comparison
+from fedspike.report.comparison import ONLY_SPIKING, Comparison
 from fedspike.report.pareto import Point
 from test_report import HOSTILE, small, words
 
@@ -345,3 +346,8 @@ def test_rates_without_limits_are_drawn_without_zones(tmp_path: Path) -> None:
     svg = (directory / "figures" / "firing-rates.svg").read_text("utf-8")
     assert ">hidden<" in svg
     assert ">dead<" not in svg
+
+
+def test_the_report_knows_the_tables_that_only_a_spiking_network_has() -> None:
+    """It may not import the experiment, so it has a list of its own."""
+    assert (*config.SPIKING, "qann") == ONLY_SPIKING

@@ -69,8 +69,7 @@ def resolve(settings: Configuration) -> Configuration:
     settings = msgspec.structs.replace(settings, fleet=fleet, qann=qann)
     if settings.network == "snn":
         return settings
-    unused = ("snn", "code", "neuron", "normalisation", "loss")
-    return msgspec.structs.replace(settings, **dict.fromkeys(unused))
+    return msgspec.structs.replace(settings, **dict.fromkeys(config.SPIKING))
 
 
 def _fitted(settings: Configuration) -> Configuration:

@@ -11,14 +11,12 @@ from dataclasses import asdict
 
 from fedspike.energy.bill import LEVELS, Bill, Level
 from fedspike.energy.verdict import Bills, Verdict, verdict
+from fedspike.experiment.config import SPIKING
 from fedspike.experiment.events import Record
 
 LEVEL: Mapping[str, Level] = {level: level for level in LEVELS}
 # What may differ between a spiking run and the conventional one that it is compared with.
-OWN = (
-    *("name", "network", "seed", "target_accuracy"),
-    *("snn", "code", "neuron", "normalisation", "loss", "qann"),
-)
+OWN = ("name", "network", "seed", "target_accuracy", *SPIKING, "qann")
 Pairs = list[tuple[Record, Record]]
 """The summaries of a conventional and of a spiking run, for each seed that both networks have."""
 

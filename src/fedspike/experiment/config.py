@@ -271,11 +271,15 @@ class FedAdam(KindTable, frozen=True, tag="fedadam"):
 Algorithm = FedAvg | FedProx | Scaffold | FedAdam
 
 
+# Which of the tables below only a spiking network has; a new one belongs here.
+SPIKING = ("snn", "code", "neuron", "normalisation", "loss")
+
+
 class Configuration(Table, frozen=True):
     """Everything that decides the result of one run, and the accuracy until which its energy is summed.
 
-    Only a spiking network has `snn`, `code`, `neuron`, `normalisation` and `loss`, so for the others they are
-    None: two ANN runs that differ only there are one run. Only a quantised one has `qann`.
+    Only a spiking network has the tables `SPIKING`, so for the others they are None: two ANN runs that differ
+    only there are one run. Only a quantised one has `qann`.
     """
 
     name: Name

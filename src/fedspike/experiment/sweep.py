@@ -21,7 +21,7 @@ LONGEST_NAME = 150  # characters; folders may have 255 bytes
 NAMED = ("network", "seed", "partition", "algorithm", "qann.bits")
 SPEAKING = ("kind", "read_out")  # keys whose value needs no word before it in a name
 # Which network a table is for.
-OWNERS = dict.fromkeys(("snn", "code", "neuron", "normalisation", "loss"), "snn") | {"qann": "qann"}
+OWNERS = dict.fromkeys(config.SPIKING, "snn") | {"qann": "qann"}
 # What came later, as all runs had it before: left out of a run's hash, so that these are still the same runs.
 BEFORE: dict[str, dict[str, str | float]] = {
     "qann": {},
