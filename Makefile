@@ -4,7 +4,7 @@
 VENV        := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
 INSTALLED   := pyproject.toml constraints.txt CMakeLists.txt tests/referees.txt \
-               $(wildcard src/fedspike/kernels/*.?pp src/fedspike/*/__init__.py)
+               $(wildcard src/fedspike/engine/*.?pp src/fedspike/*/__init__.py)
 NEW_ENOUGH  := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)

@@ -22,7 +22,7 @@ from spikingjelly.activation_based import functional, layer
 from torch import Tensor, nn
 from work import BETA, Work
 
-from fedspike.datasets import Dataset, load
+from fedspike.data import Dataset, load
 from fedspike.networks import Convolutional, small_vgg
 
 

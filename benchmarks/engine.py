@@ -33,8 +33,8 @@ from rivals import RIVALS
 from table import table
 from work import Work
 
-from fedspike import kernels
-from fedspike.experiment.environment import environment
+from fedspike import engine
+from fedspike.records.environment import environment
 
 FLOWER = {"flower_simulation": "snntorch", "ann_flower_simulation": "ann"}
 PEERS = ("snntorch", "spikingjelly", "flwr", "ray")
@@ -127,7 +127,7 @@ def measure_growth(repeats: int, threads: int) -> dict[str, Any]:
 def versions_and_hardware() -> dict[str, Any]:
     peers = {name: metadata.version(name) for name in PEERS}
     waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY")}
-    return environment() | {"engine": kernels.engine()} | peers | waiting
+    return environment() | {"engine": engine.engine()} | peers | waiting
 
 
 def write(result: dict[str, Any], output: Path) -> None:

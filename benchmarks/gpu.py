@@ -22,11 +22,11 @@ import torch
 from work import BETA, SEED, Work
 
 from fedspike.algorithms import fedavg
-from fedspike.datasets import Dataset
-from fedspike.kernels import gpu
-from fedspike.losses import SpikeCountMSE
-from fedspike.simulation import evaluate, simulate
-from fedspike.training import LocalTraining
+from fedspike.data import Dataset
+from fedspike.engine import gpu
+from fedspike.federation.rounds import evaluate, simulate
+from fedspike.learning.backpropagation import LocalTraining
+from fedspike.parts.losses import SpikeCountMSE
 
 try:
     from snntorch_loop import SPIKE_COUNT_LOSS, OneAfterAnother, SnnTorch, started

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from rivals import Rival
 
-from fedspike.kernels import packed, passes
+from fedspike.engine import packed, passes
 
 SHOWN = 10
 

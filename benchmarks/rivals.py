@@ -13,13 +13,13 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 from work import BETA, SEED, Work
 
-from fedspike import kernels
+from fedspike import engine
 from fedspike.algorithms import fedavg
-from fedspike.datasets import Dataset
-from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.data import Dataset
+from fedspike.federation.rounds import Round, evaluate, simulate
+from fedspike.learning.backpropagation import LocalTraining
 from fedspike.networks import ANN, SNN
-from fedspike.simulation import Round, evaluate, simulate
-from fedspike.training import LocalTraining
+from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 
 
 class Rival(Protocol):
@@ -34,7 +34,7 @@ class FedSpike:
     """Ourselves: the simulator, without its evaluation; `compiled=False` is the same in plain torch."""
 
     def __init__(self, network: ANN | SNN, work: Work, *, compiled: bool = True) -> None:
-        self.network, self.work, self.compiled = network, work, compiled and kernels.ACTIVE
+        self.network, self.work, self.compiled = network, work, compiled and engine.ACTIVE
         spiking = isinstance(network, SNN)
         self.training = LocalTraining(
             SpikeCountMSE(work.time_steps) if spiking else CrossEntropy(), batch_size=work.batch
@@ -45,7 +45,7 @@ class FedSpike:
         self.last: Round | None = None
 
     def round(self, number: int) -> None:
-        was_active, kernels.ACTIVE = kernels.ACTIVE, self.compiled
+        was_active, engine.ACTIVE = engine.ACTIVE, self.compiled
         self.last = next(
             simulate(
                 network=self.network,
@@ -58,7 +58,7 @@ class FedSpike:
                 state=self.last and self.last.state,
             )
         )
-        kernels.ACTIVE = was_active
+        engine.ACTIVE = was_active
 
     def accuracy(self) -> float:
         assert self.last

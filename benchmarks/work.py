@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedspike.datasets import Dataset, load
-from fedspike.encoding import RateCode
-from fedspike.fleet import Fleet
+from fedspike.data import Dataset, load
+from fedspike.data.partition import IID
+from fedspike.federation.devices import Fleet
 from fedspike.networks import ANN, SNN, Architecture, Parameters
-from fedspike.neurons import LIF
-from fedspike.partition import IID
+from fedspike.parts.codes import RateCode
+from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
 
 BETA, SEED = 0.9, 0

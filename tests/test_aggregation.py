@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedspike.aggregation import weighted_mean
+from fedspike.rules.mean import weighted_mean
 
 
 def draw(clients: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from fedspike.algorithms import fedavg
-from fedspike.datasets import load
-from fedspike.encoding import RateCode
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.data import load
+from fedspike.data.partition import ClassesPerClient
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import simulate
+from fedspike.learning.backpropagation import Adam, LocalTraining
 from fedspike.networks import ANN, SNN, Architecture
-from fedspike.neurons import LIF
-from fedspike.partition import ClassesPerClient
+from fedspike.parts.codes import RateCode
+from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
+from fedspike.parts.neurons import LIF
 from fedspike.reference import federated_learning
-from fedspike.simulation import simulate
-from fedspike.training import Adam, LocalTraining
 
 STUDY = Architecture((784, 100, 10))
 ROUNDS, SEEDS, TEST_IMAGES = 8, 5, 5000

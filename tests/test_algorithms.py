@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 import fedspike.algorithms
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, reply_form, scaffold
 from fedspike.algorithms.trees import stack
-from fedspike.datasets import load
+from fedspike.data import load
 from fedspike.errors import InputError
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import Round, State, simulate
+from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
 from fedspike.networks import ANN, Architecture, Parameters
+from fedspike.parts.losses import CrossEntropy
 from fedspike.randomness import stream
-from fedspike.simulation import Round, State, simulate
-from fedspike.training import SGD, Adam, LocalTraining
 
 SAMPLE = load("fashion-mnist-sample")
 FOUR_CLIENTS = Fleet(

@@ -16,7 +16,7 @@ import pytest
 from fedspike.cli import commands, main, watch
 from fedspike.cli.parser import parser
 from fedspike.experiment import sweep
-from fedspike.experiment.events import Finished, Skipped, Started, Trained
+from fedspike.records.events import Finished, Skipped, Started, Trained
 from running import python
 
 FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
@@ -198,7 +198,7 @@ def test_the_doctor_finds_data_and_a_closed_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fedspike.cli import doctor
-    from fedspike.datasets import fashion_mnist
+    from fedspike.data import fashion_mnist
 
     monkeypatch.setenv("FEDSPIKE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(fashion_mnist, "system_data_folders", lambda: [tmp_path / "share"])

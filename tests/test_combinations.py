@@ -7,20 +7,11 @@ import pytest
 import torch
 
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
-from fedspike.datasets import load
-from fedspike.encoding import (
-    Address,
-    BurstCode,
-    Code,
-    DeltaCode,
-    DirectCode,
-    LatencyCode,
-    PhaseCode,
-    RateCode,
-)
+from fedspike.data import load
 from fedspike.energy import counts
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import simulate
+from fedspike.learning.backpropagation import SGD, Adam, LocalTraining, activities, counted, learn
 from fedspike.networks import (
     ANN,
     BNTT,
@@ -34,11 +25,20 @@ from fedspike.networks import (
     Pool,
 )
 from fedspike.networks import Dense as Hidden
-from fedspike.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Learnable, Neuron
+from fedspike.parts.codes import (
+    Address,
+    BurstCode,
+    Code,
+    DeltaCode,
+    DirectCode,
+    LatencyCode,
+    PhaseCode,
+    RateCode,
+)
+from fedspike.parts.losses import CrossEntropy
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Learnable, Neuron
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.randomness import stream
-from fedspike.readouts import FirstSpike, MeanMembrane, ReadOut, SpikeCount
-from fedspike.simulation import simulate
-from fedspike.training import SGD, Adam, LocalTraining, activities, counted, learn
 
 STEPS = 9
 CODES: tuple[Code, ...] = (

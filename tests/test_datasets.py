@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_example import refusal
-from fedspike.datasets import check, load
+from fedspike.data import check, load
 from fedspike.errors import InputError
 
 
@@ -199,13 +199,13 @@ def test_the_check_refuses_what_load_refuses(tmp_path: Path) -> None:
 
 
 def test_data_sets_need_no_torch() -> None:
-    code = "import sys, fedspike.datasets; sys.exit('torch' in sys.modules)"
+    code = "import sys, fedspike.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["checking", "dataset", "idx", "loading", "npz"])
 def test_examples_in_docstrings_run(name: str) -> None:
-    module = importlib.import_module(f"fedspike.datasets.{name}")
+    module = importlib.import_module(f"fedspike.data.{name}")
     output = io.StringIO()
     runner = doctest.DocTestRunner()
     for test in doctest.DocTestFinder().find(module):

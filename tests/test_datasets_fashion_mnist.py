@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dataset_example import idx_bytes, refusal
-from fedspike.datasets import Dataset, download, fashion_mnist, load
+from fedspike.data import Dataset, download, fashion_mnist, load
 
 FILES = (
     "train-images-idx3-ubyte",

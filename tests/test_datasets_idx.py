@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dataset_example import idx_bytes, refusal
-from fedspike.datasets import idx
+from fedspike.data import idx
 from fedspike.errors import InputError
 
 

@@ -18,20 +18,20 @@ from flwr.app.error import Error
 from safetensors.torch import load_file
 
 from fedspike.cli import main
-from fedspike.cohort import samples
-from fedspike.deploy import memory, messages
-from fedspike.deploy.messages import Report
-from fedspike.deploy.nodes import Nodes
-from fedspike.deploy.server import RealDevices
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
 from fedspike.experiment import build, document, sweep
-from fedspike.experiment.events import Trained
 from fedspike.experiment.run import load, perform
-from fedspike.fleet import Fleet
+from fedspike.federation.cohort import samples
+from fedspike.federation.devices import Fleet
+from fedspike.federation.places.flower import memory, messages
+from fedspike.federation.places.flower.messages import Report
+from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.server import RealDevices
+from fedspike.federation.rounds import simulate
 from fedspike.networks import Architecture
 from fedspike.randomness import stream
-from fedspike.simulation import simulate
+from fedspike.records.events import Trained
 from fleet_in_process import InProcess, dealt_out
 from running import events
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fedspike.encoding import Address, RateCode
 from fedspike.errors import InputError
+from fedspike.parts.codes import Address, RateCode
 from fedspike.randomness import words
 
 pixels = arrays(np.float32, (2, 3, 5), elements=st.floats(0, 1, width=32)).map(torch.from_numpy)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fedspike.encoding import (
+from fedspike.errors import InputError
+from fedspike.parts.codes import (
     Address,
     BinaryCode,
     BurstCode,
@@ -25,8 +26,7 @@ from fedspike.encoding import (
     RateCode,
     raster,
 )
-from fedspike.encoding.pixels import levels
-from fedspike.errors import InputError
+from fedspike.parts.codes.pixels import levels
 
 BINARY: list[BinaryCode] = [
     RateCode(9),

@@ -12,7 +12,7 @@ from snntorch import spikegen
 from spikingjelly.activation_based.encoding import LatencyEncoder, WeightedPhaseEncoder
 from torch import Tensor, nn
 
-from fedspike.encoding import Address, Code, DeltaCode, LatencyCode, PhaseCode
+from fedspike.parts.codes import Address, Code, DeltaCode, LatencyCode, PhaseCode
 
 BYTES = torch.arange(256) / 255
 STEPS = [2, 5, 10, 25, 50, 64, 100]

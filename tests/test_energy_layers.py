@@ -25,9 +25,9 @@ from fedspike.energy.counts import (
     fan_out,
     merge,
 )
-from fedspike.energy.layers import Layer, weighted_fan_out
 from fedspike.energy.profiles import shipped
 from fedspike.errors import InputError
+from fedspike.layers.shapes import Layer, weighted_fan_out
 
 STEPS = 5
 CONV = Convolution(1, 2, kernel=3, height=4, width=4, padding=1)  # 100 of 144 products are inside

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fedspike.energy import meters
 from fedspike.energy.meters import Counter, Meter, Powercap, Unavailable, sensors
-from fedspike.experiment import environment
+from fedspike.records import environment
 
 TURN_UJ = 262143328850  # of the processors whose powercap files these imitate
 

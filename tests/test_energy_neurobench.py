@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fedspike.energy.counts import Activity, Convolution, Dense, Network, Pool
-from fedspike.energy.layers import Layer
 from fedspike.energy.neurobench import metrics
 from fedspike.errors import InputError
+from fedspike.layers.shapes import Layer
 
 LAYERS = {"hidden": Dense(4, 3), "output": Dense(3, 2)}
 ANN, SNN = Network(LAYERS), Network(LAYERS, time_steps=5)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedspike import encoding, networks, neurons, readouts
+from fedspike import networks
 from fedspike.energy import break_even
 from fedspike.energy.bill import LEVELS, bill, footprint
 from fedspike.energy.counts import (
@@ -31,6 +31,9 @@ from fedspike.energy.network import Code, ReadOut
 from fedspike.energy.profiles import profile, shipped
 from fedspike.energy.recorded import Spiking, recorded, standings
 from fedspike.errors import InputError
+from fedspike.parts import codes as encoding
+from fedspike.parts import neurons
+from fedspike.parts import read_outs as readouts
 
 STEPS = 5
 LAYERS = {"hidden": Dense(4, 3), "output": Dense(3, 2)}

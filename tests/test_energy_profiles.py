@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from fedspike.cli import main
 from fedspike.energy.bill import bill
 from fedspike.energy.counts import Activity, Convolution, Dense, Network, count
-from fedspike.energy.layers import Layer
 from fedspike.energy.profiles import (
     KEYS,
     NOTHING,
@@ -29,6 +28,7 @@ from fedspike.energy.profiles import (
 )
 from fedspike.errors import InputError
 from fedspike.experiment import pricing
+from fedspike.layers.shapes import Layer
 
 MINE = """\
 name = "mine"

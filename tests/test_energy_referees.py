@@ -22,19 +22,9 @@ from spikingjelly.activation_based.op_counter import DispatchCounterMode, MACCou
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fedspike import (
-    algorithms,
-    datasets,
-    encoding,
-    fleet,
-    losses,
-    networks,
-    neurons,
-    partition,
-    readouts,
-    simulation,
-    training,
-)
+from fedspike import algorithms, networks
+from fedspike import data as datasets
+from fedspike.data import partition
 from fedspike.energy.counts import (
     Activity,
     BatchNorm,
@@ -48,6 +38,12 @@ from fedspike.energy.counts import (
 )
 from fedspike.energy.network import Code
 from fedspike.energy.neurobench import metrics
+from fedspike.federation import devices as fleet
+from fedspike.federation import rounds as simulation
+from fedspike.learning import backpropagation as training
+from fedspike.parts import codes as encoding
+from fedspike.parts import losses, neurons
+from fedspike.parts import read_outs as readouts
 
 STEPS, SHOWN, BETA = 4, 24, 0.9
 CODE = encoding.RateCode(STEPS)

@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
-from fedspike.datasets import Dataset, load
-from fedspike.encoding import RateCode
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.data import Dataset, load
+from fedspike.data.partition import ClassesPerClient
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import Round, simulate
+from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
 from fedspike.networks import ANN, SNN, Architecture, Conv, Convolutional, Dense, Network, Pool
-from fedspike.neurons import LIF
-from fedspike.partition import ClassesPerClient
+from fedspike.parts.codes import RateCode
+from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
+from fedspike.parts.neurons import LIF
 from fedspike.reference import federated_learning
-from fedspike.simulation import Round, simulate
-from fedspike.training import SGD, Adam, LocalTraining
 
 SAMPLE = load("fashion-mnist-sample")
 SMALL = Architecture((784, 12, 10))
@@ -131,7 +131,7 @@ def test_clients_that_drop_out_and_rounds_below_the_quorum(algorithm: str) -> No
 def test_a_cohort_trained_in_parts_is_the_same_cohort(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = fleet_of(50, 7, 33, 16, 1)
     whole = compare(NETWORKS["snn"], *ALGORITHMS["scaffold"], fleet)
-    monkeypatch.setattr("fedspike.cohort.BLOCK_BYTES", 1)
+    monkeypatch.setattr("fedspike.federation.cohort.BLOCK_BYTES", 1)
     parts = compare(NETWORKS["snn"], *ALGORITHMS["scaffold"], fleet)
     for a, b in zip(whole, parts, strict=True):
         assert (a.activity, a.operations, a.tested) == (b.activity, b.operations, b.tested)

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 
 from fedspike.energy.counts import Activity, Dense, Network, Neurons, aggregation, count, merge
 from fedspike.experiment import document, repricing, sweep
-from fedspike.experiment.events import Skipped
 from fedspike.experiment.run import load, perform
+from fedspike.records.events import Skipped
 from fedspike.report import page
 
 CLIENTS, SAMPLES, STEPS, ROUNDS = 3, 16, 4, 2

@@ -12,12 +12,13 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedspike.datasets import load
+from fedspike.data import load
 from fedspike.errors import InputError
-from fedspike.experiment import build, config, document, summary, sweep
+from fedspike.experiment import build, config, document, sweep
 from fedspike.experiment.sweep import Experiment
 from fedspike.networks import QANN, Architecture
-from fedspike.neurons import LIF
+from fedspike.parts.neurons import LIF
+from fedspike.records import summary
 
 HASHES_OF_QUICKSTART = ["cd882f00", "ccb434ce", "5281dca1", "24d5ebbb"]
 FILE = """\

@@ -10,14 +10,14 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedspike import report
-from fedspike.datasets import load
+from fedspike.data import load
 from fedspike.energy.counts import Activity, BatchNorm, Convolution, Dense, Pool
 from fedspike.energy.recorded import layers_of
 from fedspike.errors import InputError
 from fedspike.experiment import build, document, sweep
-from fedspike.experiment.events import Trained
 from fedspike.networks import BNTT, Conv, Convolutional, small_vgg
 from fedspike.networks import Pool as PoolStage
+from fedspike.records.events import Trained
 from running import asked, events, finish
 from test_experiment_spiking import network_of, only
 

@@ -21,14 +21,15 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 import running
-from fedspike import datasets
-from fedspike.encoding import Address, RateCode
+from fedspike import data
 from fedspike.energy import meters
 from fedspike.energy.meters import Unavailable
 from fedspike.errors import InputError
-from fedspike.experiment import document, health, sweep
-from fedspike.experiment.directory import json_bytes
-from fedspike.experiment.events import Finished, Skipped, Started, Trained
+from fedspike.experiment import document, sweep
+from fedspike.parts.codes import Address, RateCode
+from fedspike.records import health
+from fedspike.records.directory import json_bytes
+from fedspike.records.events import Finished, Skipped, Started, Trained
 
 TINY = """\
 name = "tiny"
@@ -317,7 +318,7 @@ def test_the_raster_is_the_first_image_and_what_the_code_makes_of_it(
     )
     assert ann["raster"] is None
     assert all("raster" not in run for run in read(finished / "summary.json")["runs"])
-    raster, image = snn["raster"], datasets.load("fashion-mnist-sample").x_train[0]
+    raster, image = snn["raster"], data.load("fashion-mnist-sample").x_train[0]
     assert (raster["shape"], raster["time_steps"]) == ([28, 28], 4)
     bytes_ = np.frombuffer(base64.b64decode(raster["image_base64"]), np.uint8)
     assert (bytes_ == np.rint(image.reshape(-1) * 255)).all()
@@ -546,7 +547,7 @@ def test_an_impossible_last_run_is_refused_before_the_first(tmp_path: Path) -> N
 
 
 def own_data(path: Path, shape: tuple[int, ...] = (5,), fault: str = "") -> Path:
-    sample = datasets.load("fashion-mnist-sample")
+    sample = data.load("fashion-mnist-sample")
     x = sample.x_train.reshape(2000, -1)[:, : int(np.prod(shape))].reshape(2000, *shape).copy()
     if fault == "nan":
         x[7] = np.nan

@@ -8,11 +8,14 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedspike import encoding, losses, neurons, readouts
-from fedspike.datasets import load
+from fedspike.data import load
 from fedspike.errors import InputError
-from fedspike.experiment import build, config, document, summary, sweep
+from fedspike.experiment import build, config, document, sweep
 from fedspike.networks import SNN
+from fedspike.parts import codes as encoding
+from fedspike.parts import losses, neurons
+from fedspike.parts import read_outs as readouts
+from fedspike.records import summary
 
 CODES = ("rate", "latency", "phase", "burst", "delta", "direct")
 READ_OUTS = ("count", "membrane", "first-spike")

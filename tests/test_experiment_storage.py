@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.experiment import checkpoint, directory
+from fedspike.records import checkpoint, directory
 
 ABOUT = {"settings_sha256": "a", "torch": "2"}
 ROUNDS = [

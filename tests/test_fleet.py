@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from fedspike.deploy import control
-from fedspike.deploy.folder import FleetFolder
 from fedspike.experiment import build, sweep
 from fedspike.experiment.run import load
-from fedspike.fleet import Fleet
-from fedspike.simulation import State, simulate
+from fedspike.federation.devices import Fleet
+from fedspike.federation.places.flower import control
+from fedspike.federation.places.flower.folder import FleetFolder
+from fedspike.federation.rounds import State, simulate
 
 pytestmark = pytest.mark.fleet
 FEDSPIKE = Path(sys.executable).parent / "fedspike"

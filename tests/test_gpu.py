@@ -14,16 +14,16 @@ import torch
 
 from fedspike import randomness
 from fedspike.algorithms import fedavg
-from fedspike.datasets import load
-from fedspike.encoding import Address, RateCode
-from fedspike.fleet import Fleet
-from fedspike.kernels import gpu
-from fedspike.losses import SpikeCountMSE
+from fedspike.data import load
+from fedspike.data.partition import ClassesPerClient
+from fedspike.engine import gpu
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import simulate
+from fedspike.learning.backpropagation import LocalTraining
 from fedspike.networks import SNN, Architecture
-from fedspike.neurons import LIF
-from fedspike.partition import ClassesPerClient
-from fedspike.simulation import simulate
-from fedspike.training import LocalTraining
+from fedspike.parts.codes import Address, RateCode
+from fedspike.parts.losses import SpikeCountMSE
+from fedspike.parts.neurons import LIF
 
 needs_kernels = pytest.mark.skipif(not gpu.AVAILABLE, reason=gpu.WHY_NOT or "available")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -26,15 +26,15 @@ from fedspike.algorithms import (
     with_statistics,
 )
 from fedspike.algorithms.trees import stack, take
-from fedspike.datasets import load
-from fedspike.encoding import Address, RateCode
+from fedspike.data import load
 from fedspike.errors import InputError
-from fedspike.guard import Order, Reason, Reply, Verdict, judge, judge_stacked
-from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.federation.guard import Order, Reason, Reply, Verdict, judge, judge_stacked
+from fedspike.learning.backpropagation import SGD, LocalTraining
 from fedspike.networks import ANN, BNTT, SNN, Architecture, Network
-from fedspike.neurons import LIF
+from fedspike.parts.codes import Address, RateCode
+from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
+from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
-from fedspike.training import SGD, LocalTraining
 
 SAMPLE = load("fashion-mnist-sample")
 SIZES = {0: 40, 1: 24, 2: 24, 3: 7}  # client -> declared samples

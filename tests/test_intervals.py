@@ -10,7 +10,7 @@ import pytest
 
 from fedspike import report
 from fedspike.cli import main
-from fedspike.estimate import ends
+from fedspike.energy.estimate import ends
 from fedspike.experiment import comparing
 from running import asked, finish
 

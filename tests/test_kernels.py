@@ -17,8 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from fedspike import kernels
-from fedspike.encoding import (
+from fedspike import engine
+from fedspike.engine import packed
+from fedspike.engine.packed import PackedSpikes
+from fedspike.learning.backpropagation import Adam, learn
+from fedspike.networks import ANN, SNN, Architecture, Batch, Convolutional, Network
+from fedspike.parts.codes import (
     Address,
     BinaryCode,
     BurstCode,
@@ -29,16 +33,12 @@ from fedspike.encoding import (
     PhaseCode,
     RateCode,
 )
-from fedspike.kernels import packed
-from fedspike.kernels.packed import PackedSpikes
-from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
-from fedspike.networks import ANN, SNN, Architecture, Batch, Convolutional, Network
-from fedspike.neurons import LIF
+from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.neurons import LIF
+from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.randomness import stream
-from fedspike.readouts import MeanMembrane, ReadOut, SpikeCount
-from fedspike.training import Adam, learn
 
-pytestmark = pytest.mark.skipif(not kernels.ACTIVE, reason=kernels.WHY_NOT)
+pytestmark = pytest.mark.skipif(not engine.ACTIVE, reason=engine.WHY_NOT)
 
 sizes: st.SearchStrategy[dict[str, int]] = st.builds(
     dict,
@@ -361,24 +361,24 @@ def test_switched_off_the_plain_path_trains_on_the_same_spikes() -> None:
     """A round each way, in processes of their own; float32 sums in another order move accuracy a little."""
     program = """
 import json
-from fedspike import kernels
+from fedspike import engine
 from fedspike.algorithms import fedavg
-from fedspike.datasets import load
-from fedspike.encoding import RateCode
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.data import load
+from fedspike.parts.codes import RateCode
+from fedspike.federation.devices import Fleet
+from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.networks import ANN, SNN, Architecture, Batch, Network
-from fedspike.neurons import LIF
-from fedspike.partition import IID
-from fedspike.simulation import simulate
-from fedspike.training import LocalTraining
+from fedspike.parts.neurons import LIF
+from fedspike.data.partition import IID
+from fedspike.federation.rounds import simulate
+from fedspike.learning.backpropagation import LocalTraining
 data = load("fashion-mnist-sample")
 (round,) = simulate(
     network=SNN(Architecture((784, 30, 10)), LIF(), RateCode(8)), algorithm=fedavg(),
     fleet=Fleet(tuple(IID()(data.y_train, clients=4, seed=0))), dataset=data, seed=0, rounds=1,
     training=LocalTraining(SpikeCountMSE(8), batch_size=32),
 )
-print(json.dumps([kernels.engine(), round.spikes["hidden"], round.accuracy]))
+print(json.dumps([engine.engine(), round.spikes["hidden"], round.accuracy]))
 """
     answers = []
     for switch in ("on", "off"):
@@ -414,15 +414,15 @@ def test_kernels_and_torch_share_one_pool_of_threads() -> None:
 def test_neither_threads_nor_instruction_sets_change_a_bit() -> None:
     """Also with one client, whose weight gradient is cut among the threads."""
     before, results = torch.get_num_threads(), []
-    sets = kernels.compiled.instruction_sets
+    sets = engine.compiled.instruction_sets
     try:
         for name, threads, clients in itertools.product(sets, (1, 2, 4), (1, 3)):
-            kernels.compiled.use_instruction_set(name)
+            engine.compiled.use_instruction_set(name)
             torch.set_num_threads(threads)
             results.append((clients, name, threads, bits_of_a_step(clients)))
     finally:
         torch.set_num_threads(before)
-        kernels.compiled.use_instruction_set(sets[0])
+        engine.compiled.use_instruction_set(sets[0])
     for clients, name, threads, found in results[2:]:
         expected = results[clients == 3][3]
         for a, b in zip(found, expected, strict=True):
@@ -461,16 +461,16 @@ def bits_of_a_pass(kind: type[ANN] | type[SNN], clients: int) -> list[torch.Tens
 
 def test_a_conventional_network_neither_and_closely_without_fused_products() -> None:
     """Products and sums of real values are rounded once; before AVX2, x86 can only round them twice."""
-    before, sets = torch.get_num_threads(), kernels.compiled.instruction_sets
+    before, sets = torch.get_num_threads(), engine.compiled.instruction_sets
     results = {}
     try:
         for name, threads, clients in itertools.product(sets, (1, 2, 4), (1, 3)):
-            kernels.compiled.use_instruction_set(name)
+            engine.compiled.use_instruction_set(name)
             torch.set_num_threads(threads)
             results[name, threads, clients] = bits_of_a_pass(ANN, clients)
     finally:
         torch.set_num_threads(before)
-        kernels.compiled.use_instruction_set(sets[0])
+        engine.compiled.use_instruction_set(sets[0])
     for (name, _, clients), found in results.items():
         expected = results[sets[0] if name != "baseline" else name, 1, clients]
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
@@ -480,14 +480,14 @@ def test_a_conventional_network_neither_and_closely_without_fused_products() -> 
 
 def test_an_instruction_set_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="no instruction set AVX-1024"):
-        kernels.compiled.use_instruction_set("AVX-1024")
+        engine.compiled.use_instruction_set("AVX-1024")
 
 
 def test_wrong_shapes_are_errors_and_no_crash() -> None:
     trains = np.zeros((2, 3, 64, 1), np.int64)
     weight, bias = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5), np.float32)
     currents = np.zeros((2, 3, 4, 5), np.float32)
-    kernels.compiled.linear(trains, weight, bias, currents, 1)
+    engine.compiled.linear(trains, weight, bias, currents, 1)
     for arguments in (
         (trains[:, :, :63], weight, bias, currents, 1),
         (trains, weight[:1], bias, currents, 1),
@@ -497,31 +497,31 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
         (trains, weight, bias, currents, 0),
     ):
         with pytest.raises((ValueError, TypeError)):
-            kernels.compiled.linear(*arguments)
+            engine.compiled.linear(*arguments)
     with pytest.raises(ValueError, match="linear_gradient"):
-        kernels.compiled.linear_gradient(trains, currents, weight, bias[:, :4].copy(), 1)
+        engine.compiled.linear_gradient(trains, currents, weight, bias[:, :4].copy(), 1)
     with pytest.raises(ValueError, match="linear_through"):
-        kernels.compiled.linear_through(weight, currents, np.zeros((2, 3, 4, 6), np.float32), 1)
+        engine.compiled.linear_through(weight, currents, np.zeros((2, 3, 4, 6), np.float32), 1)
     membrane = np.zeros((2, 3, 4, 5), np.float32)
     with pytest.raises(ValueError, match="lif"):
-        kernels.compiled.lif(membrane, (0.9, 1.0, "zero"), membrane, trains, 1)
+        engine.compiled.lif(membrane, (0.9, 1.0, "zero"), membrane, trains, 1)
     present, counts = np.ones((2, 3), bool), np.zeros((2, 5), np.int64)
-    kernels.compiled.fire(membrane, present, (0.9, 1.0, "zero"), membrane, currents, counts, 1)
+    engine.compiled.fire(membrane, present, (0.9, 1.0, "zero"), membrane, currents, counts, 1)
     for there, counted in ((present[:, :2].copy(), counts), (present, counts[:, :4].copy())):
         with pytest.raises(ValueError, match="fire"):
-            kernels.compiled.fire(
+            engine.compiled.fire(
                 membrane, there, (0.9, 1.0, "zero"), membrane, currents, counted, 1
             )
     images, means = np.zeros((2, 4, 6), np.float32), np.zeros((2, 2, 3), np.float32)
-    kernels.compiled.average(images, 2, means, 1)
+    engine.compiled.average(images, 2, means, 1)
     for wrong, size in ((means, 0), (means, 3), (means[:1], 2), (means[:, :, :2].copy(), 2)):
         with pytest.raises(ValueError, match="average"):
-            kernels.compiled.average(images, size, wrong, 1)
+            engine.compiled.average(images, size, wrong, 1)
         with pytest.raises(ValueError, match="average"):
-            kernels.compiled.average_adjoint(wrong, size, images, 1)
+            engine.compiled.average_adjoint(wrong, size, images, 1)
     table = np.zeros((65536, 2), np.int64)
     bits = np.zeros((2, 5, 64, 2), np.int64)
-    lookup = kernels.compiled.lookup
+    lookup = engine.compiled.lookup
     lookup(weight, table, 65, bits, 1)
     for steps, held, into in (
         (64, table, bits),
@@ -534,7 +534,7 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
             lookup(weight, held, steps, into, 1)
     few = np.zeros(2, np.int64)
     with pytest.raises(ValueError, match="rate"):
-        kernels.compiled.rate(weight, 0, 0, 1, few, few, 0, trains, 1)
+        engine.compiled.rate(weight, 0, 0, 1, few, few, 0, trains, 1)
 
 
 def test_wrong_passes_are_errors_and_no_crash() -> None:
@@ -547,7 +547,7 @@ def test_wrong_passes_are_errors_and_no_crash() -> None:
     code = ("rate", 4, 0, 0, 1, few, few, None, None)
     neuron = (0.9, 1.0, "subtract")
     layers, slopes = [(weight, bias)], [(np.zeros_like(weight), np.zeros_like(bias))]
-    compiled = kernels.compiled
+    compiled = engine.compiled
     right = [(pixels, positions), code, neuron, False, layers, wanted, slopes, scores, events, 1]
     conventional = [(pixels, positions), layers, wanted, slopes, scores, events, 1]
     compiled.spiking(*right)

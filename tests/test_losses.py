@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedspike.errors import InputError
-from fedspike.losses import CrossEntropy, SpikeCountMSE, check_read_out
-from fedspike.readouts import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.losses import CrossEntropy, SpikeCountMSE, check_read_out
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 
 
 @given(

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedspike.encoding import Address, RateCode
 from fedspike.errors import InputError
 from fedspike.networks import ANN, QANN, SNN, Architecture, Batch, Parameters
-from fedspike.neurons import LIF
+from fedspike.parts.codes import Address, RateCode
+from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
 
 ARCHITECTURE = Architecture((6, 5, 4, 3))

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fedspike import training
 from fedspike.algorithms import fedavg
-from fedspike.datasets import load
-from fedspike.encoding import Address, Code, DirectCode, RateCode
-from fedspike.energy.layers import Convolution, Dense
-from fedspike.energy.layers import Pool as CountedPool
+from fedspike.data import load
 from fedspike.errors import InputError
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import simulate
+from fedspike.layers.shapes import Convolution, Dense
+from fedspike.layers.shapes import Pool as CountedPool
+from fedspike.learning import backpropagation as training
+from fedspike.learning.backpropagation import Adam, LocalTraining, counted, learn
 from fedspike.networks import (
     ANN,
     BNTT,
@@ -33,12 +33,12 @@ from fedspike.networks import (
     small_vgg,
 )
 from fedspike.networks import Dense as Hidden
-from fedspike.neurons import LIF
-from fedspike.neurons.lif import Reset
+from fedspike.parts.codes import Address, Code, DirectCode, RateCode
+from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
+from fedspike.parts.neurons import LIF
+from fedspike.parts.neurons.lif import Reset
+from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
-from fedspike.readouts import MeanMembrane
-from fedspike.simulation import simulate
-from fedspike.training import Adam, LocalTraining, counted, learn
 
 SMALL = Convolutional((2, 8, 6), (Conv(3), Pool("max"), Conv(4, 3, 2), Hidden(5)), classes=3)
 AVERAGES = Convolutional((2, 8, 6), (Conv(3, 2, 2, 0), Conv(4), Pool("average", 1)), classes=3)
@@ -299,7 +299,7 @@ def test_neither_parts_of_clients_nor_threads_change_a_bit(
     models = []
     before = torch.get_num_threads()
     for block, threads in ((2**40, 1), (2**20, 2), (1, 3)):
-        monkeypatch.setattr("fedspike.cohort.BLOCK_BYTES", block)
+        monkeypatch.setattr("fedspike.federation.cohort.BLOCK_BYTES", block)
         torch.set_num_threads(threads)
         *_, last = simulate(
             network=network,

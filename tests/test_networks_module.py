@@ -17,18 +17,18 @@ from snntorch import utils
 from torch import Tensor, nn
 
 from fedspike.algorithms import Algorithm, fedavg, scaffold
-from fedspike.datasets import load
-from fedspike.encoding import Address, Code, DirectCode, LatencyCode, PhaseCode, RateCode
+from fedspike.data import load
 from fedspike.energy.counts import Activity, Convolution, Dense, Pool, count
 from fedspike.errors import InputError
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import Round, simulate
+from fedspike.learning.backpropagation import SGD, Adam, LocalTraining, Optimiser
 from fedspike.networks import ANN, SNN, Architecture, Batch, ModuleNetwork, Network, Parameters
-from fedspike.neurons import LIF
+from fedspike.parts.codes import Address, Code, DirectCode, LatencyCode, PhaseCode, RateCode
+from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.neurons import LIF
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane
 from fedspike.randomness import stream
-from fedspike.readouts import FirstSpike, MeanMembrane
-from fedspike.simulation import Round, simulate
-from fedspike.training import SGD, Adam, LocalTraining, Optimiser
 
 FULL = load("fashion-mnist-sample")
 SAMPLE = replace(FULL, x_test=FULL.x_test[:60], y_test=FULL.y_test[:60])
@@ -675,7 +675,7 @@ def test_data_and_loss_that_do_not_fit() -> None:
 
 
 def test_that_a_module_is_trained_in_turn_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    from fedspike.kernels import packed
+    from fedspike.engine import packed
 
     packed.log_once.cache_clear()
     with caplog.at_level(logging.WARNING, logger="fedspike"):

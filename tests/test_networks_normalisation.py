@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fedspike.aggregation import pooled
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold, with_statistics
-from fedspike.datasets import load
-from fedspike.encoding import DirectCode, RateCode
+from fedspike.data import load
+from fedspike.data.partition import ClassesPerClient
 from fedspike.errors import InputError
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import Round, State, simulate
+from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
 from fedspike.networks import ANN, BNTT, SNN, Architecture, Conv, Convolutional, Parameters
-from fedspike.neurons import LIF
-from fedspike.partition import ClassesPerClient
+from fedspike.parts.codes import DirectCode, RateCode
+from fedspike.parts.losses import CrossEntropy
+from fedspike.parts.neurons import LIF
+from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
-from fedspike.readouts import MeanMembrane
-from fedspike.simulation import Round, State, simulate
-from fedspike.training import SGD, Adam, LocalTraining
+from fedspike.rules.mean import pooled
 
 SAMPLE = load("fashion-mnist-sample")
 DENSE = Architecture((784, 20, 10))

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedspike.errors import InputError
-from fedspike.neurons import LIF, Atan, Learnable, Sigmoid, integrate_and_fire, leak
-from fedspike.neurons.lif import Reset
+from fedspike.parts.neurons import LIF, Atan, Learnable, Sigmoid, integrate_and_fire, leak
+from fedspike.parts.neurons.lif import Reset
 
 RESETS: list[Reset] = ["subtract", "zero", "none"]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.neurons import (
+from fedspike.parts.neurons import (
     LIF,
     AdaptiveLIF,
     CurrentBasedLIF,
@@ -25,7 +25,7 @@ from fedspike.neurons import (
     Triangular,
     integrate_and_fire,
 )
-from fedspike.neurons.lif import Reset
+from fedspike.parts.neurons.lif import Reset
 
 LAYER, NEURON = Learnable(0.7), Learnable(0.7, per="neuron")
 NEURONS: dict[str, Neuron] = {

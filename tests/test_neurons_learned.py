@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Learnable, Neuron
-from fedspike.neurons.constants import value
-from fedspike.neurons.lif import Reset
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Learnable, Neuron
+from fedspike.parts.neurons.constants import value
+from fedspike.parts.neurons.lif import Reset
 
 LAYER, NEURON = Learnable(0.7), Learnable(0.7, per="neuron")
 LEARNING: list[Neuron] = [

@@ -11,8 +11,8 @@ from spikingjelly.activation_based import surrogate as spikingjelly
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.neurons import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
-from fedspike.neurons.surrogates import fire
+from fedspike.parts.neurons import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
+from fedspike.parts.surrogates import fire
 
 KINDS = [Atan, FastSigmoid, Sigmoid, Triangular]
 steepness = st.floats(0.2, 30)

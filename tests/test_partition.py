@@ -11,9 +11,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from fedspike import partition as room
-from fedspike.errors import InputError
-from fedspike.partition import (
+from fedspike.data import partition as room
+from fedspike.data.partition import (
     IID,
     Centralised,
     ClassesPerClient,
@@ -23,6 +22,7 @@ from fedspike.partition import (
     Shards,
     class_counts,
 )
+from fedspike.errors import InputError
 
 STUDY = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 6000))  # 10 x 6,000, mixed
 SIGMAS = 5.0  # a bound that chance crosses less than once in a million

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedspike.losses import CrossEntropy
-from fedspike.readouts import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.losses import CrossEntropy
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 
 
 def drawn(seed: int, steps: int, rate: float) -> Tensor:

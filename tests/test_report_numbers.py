@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedspike.estimate import STUDENT_T, estimate
+from fedspike.energy.estimate import STUDENT_T, estimate
 from fedspike.report.tables import NO_FIGURE, Column, number, text
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40)

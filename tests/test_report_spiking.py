@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import report_example as example
 from fedspike import report
+from fedspike.energy.estimate import Estimate
 from fedspike.errors import InputError
-from fedspike.estimate import Estimate
 from fedspike.experiment import config
 from fedspike.report import (
     comparison,

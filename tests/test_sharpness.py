@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import report_example as example
-from fedspike.experiment.sharpness import sharpness
+from fedspike.records.sharpness import sharpness
 
 
 def noise(count: int, height: int = 28, width: int = 28) -> np.ndarray:

@@ -5,17 +5,17 @@ import pytest
 import torch
 
 from fedspike.algorithms import fedavg
-from fedspike.datasets import Dataset, load
-from fedspike.encoding import RateCode
+from fedspike.data import Dataset, load
+from fedspike.data.partition import Centralised, ClassesPerClient
 from fedspike.energy.counts import forward_operations
 from fedspike.errors import InputError
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import Round, simulate
+from fedspike.learning.backpropagation import Adam, LocalTraining
 from fedspike.networks import ANN, QANN, SNN, Architecture, Network
-from fedspike.neurons import LIF
-from fedspike.partition import Centralised, ClassesPerClient
-from fedspike.simulation import Round, simulate
-from fedspike.training import Adam, LocalTraining
+from fedspike.parts.codes import RateCode
+from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
+from fedspike.parts.neurons import LIF
 
 SAMPLE = load("fashion-mnist-sample")
 SPIKING = SNN(Architecture((784, 20, 10)), LIF(), RateCode(10))
@@ -65,7 +65,7 @@ def test_neither_threads_nor_parts_change_a_bit(
     try:
         for threads, block in ((1, 2**40), (2, 2**40), (4, 2**40), (2, 1), (4, 1), (2, 2**20)):
             torch.set_num_threads(threads)
-            monkeypatch.setattr("fedspike.cohort.BLOCK_BYTES", block)
+            monkeypatch.setattr("fedspike.federation.cohort.BLOCK_BYTES", block)
             results.append(play(network, fleet)[-1])
     finally:
         torch.set_num_threads(before)
@@ -137,7 +137,7 @@ def test_large_scores_of_a_test_batch_do_not_depend_on_its_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = play(rounds=1)[0].accuracy
-    monkeypatch.setattr("fedspike.simulation._TEST_BATCH", 37)
+    monkeypatch.setattr("fedspike.federation.rounds._TEST_BATCH", 37)
     assert play(rounds=1)[0].accuracy == whole
 
 

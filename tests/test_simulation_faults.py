@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
-from fedspike.datasets import Dataset, load
-from fedspike.encoding import RateCode
+from fedspike.data import Dataset, load
+from fedspike.data.partition import IID, ClassesPerClient
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
-from fedspike.fleet import Fleet
-from fedspike.losses import CrossEntropy, SpikeCountMSE
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import Round, State, simulate
+from fedspike.learning.backpropagation import SGD, LocalTraining
 from fedspike.networks import ANN, SNN, Architecture, Network
-from fedspike.neurons import LIF
-from fedspike.partition import IID, ClassesPerClient
+from fedspike.parts.codes import RateCode
+from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
+from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
 from fedspike.report import verdict, write
 from fedspike.report.comparison import compare
 from fedspike.report.summary import read
-from fedspike.simulation import Round, State, simulate
-from fedspike.training import SGD, LocalTraining
 from running import events, finish
 
 SAMPLE = load("fashion-mnist-sample")

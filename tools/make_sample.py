@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedspike.datasets import fashion_mnist
+from fedspike.data import fashion_mnist
 
 FOLDER = Path(fashion_mnist.__file__).with_name("fashion_mnist_sample")
 

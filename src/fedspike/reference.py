@@ -17,17 +17,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fedspike.algorithms import Algorithm, Tree
-from fedspike.datasets import Dataset
-from fedspike.encoding import Address
+from fedspike.data import Dataset
 from fedspike.energy.counts import Activity, Convolution, Dense, Pool
 from fedspike.errors import InputError
-from fedspike.fleet import Fleet
-from fedspike.losses import SpikeCountMSE
+from fedspike.federation.devices import Fleet
+from fedspike.learning.backpropagation import SGD, LocalTraining
 from fedspike.networks import ANN, SNN, Parameters
-from fedspike.neurons import LIF
+from fedspike.parts.codes import Address
+from fedspike.parts.losses import SpikeCountMSE
+from fedspike.parts.neurons import LIF
+from fedspike.parts.read_outs import SpikeCount
 from fedspike.randomness import stream
-from fedspike.readouts import SpikeCount
-from fedspike.training import SGD, LocalTraining
 
 
 class Layers(nn.Module):

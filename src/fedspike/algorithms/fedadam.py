@@ -12,11 +12,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fedspike.aggregation import weighted_mean
 from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.algorithms.fedavg import fedavg
 from fedspike.errors import InputError
 from fedspike.networks import Parameters
+from fedspike.rules.mean import weighted_mean
 
 
 def fedadam(

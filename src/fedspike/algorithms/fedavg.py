@@ -9,9 +9,9 @@ the same as averaging updates.
 
 from torch import Tensor
 
-from fedspike.aggregation import weighted_mean
 from fedspike.algorithms.algorithm import Algorithm, Tree, difference
 from fedspike.networks import Parameters
+from fedspike.rules.mean import weighted_mean
 
 
 def fedavg() -> Algorithm:

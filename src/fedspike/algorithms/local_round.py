@@ -7,9 +7,9 @@ from torch import Tensor
 from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.algorithms.statistics import STATISTICS
 from fedspike.algorithms.trees import move, stack
-from fedspike.encoding import Address
+from fedspike.learning.backpropagation import LocalTraining, Trained, first_clients, train
 from fedspike.networks import Network, Parameters
-from fedspike.training import LocalTraining, Trained, first_clients, train
+from fedspike.parts.codes import Address
 
 
 def local_round(

@@ -13,10 +13,10 @@ by samples, as FedAvg does. (w - w_k)/(K eta) is a mean gradient only if the cli
 import torch
 from torch import Tensor
 
-from fedspike.aggregation import weighted_mean
 from fedspike.algorithms.algorithm import Algorithm, Tree, difference
 from fedspike.errors import InputError
 from fedspike.networks import Parameters
+from fedspike.rules.mean import weighted_mean
 
 
 def scaffold(server_learning_rate: float = 1.0) -> Algorithm:

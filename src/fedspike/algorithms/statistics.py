@@ -10,9 +10,9 @@ from dataclasses import replace
 from jaxtyping import Int64
 from torch import Tensor
 
-from fedspike.aggregation import pooled
 from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.networks import SNN, Network, Parameters
+from fedspike.rules.mean import pooled
 
 STATISTICS = "statistics"
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fedspike.estimate import ends, estimate
+from fedspike.energy.estimate import ends, estimate
 
 Record = dict[str, Any]
 WIDTH = 100

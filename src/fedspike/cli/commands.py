@@ -24,9 +24,9 @@ def run(options: Namespace) -> int:
     experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir)
     folder = options.output or Path("runs") / experiment.name
     _prepare_torch(options.threads, options.device)
-    from fedspike import kernels
+    from fedspike import engine
 
-    say(f"Engine: {kernels.engine(options.device)}")
+    say(f"Engine: {engine.engine(options.device)}")
 
     from fedspike.cli.watch import Watch
     from fedspike.experiment.run import load, perform
@@ -179,7 +179,7 @@ def say(text: str) -> None:
 
 def write_report(folder: Path) -> Path:
     """Write the page of finished runs; where it is."""
-    from fedspike.experiment.directory import storing
+    from fedspike.records.directory import storing
     from fedspike.report import write
 
     with storing(folder):
@@ -197,10 +197,10 @@ def _fraction(option: str, text: str) -> float:
 
 
 def _facts(options: Namespace) -> dict[str, Any]:
-    from fedspike import datasets
+    from fedspike import data
 
     folder = Path(options.data_dir) if options.data_dir else None
-    return asdict(datasets.check(options.data_set, data_dir=folder, say=say))
+    return asdict(data.check(options.data_set, data_dir=folder, say=say))
 
 
 def _prepare_torch(threads: str | None, device: str) -> None:

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fedspike.datasets import fashion_mnist
-from fedspike.experiment.environment import energy_sensors, environment
+from fedspike.data import fashion_mnist
+from fedspike.records.environment import energy_sensors, environment
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 EXTRAS = {"reference": "snntorch"}  # extra -> the module that it brings

@@ -8,9 +8,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from fedspike.experiment import health
-from fedspike.experiment.events import Event, Finished, Record, Skipped, Started, Trained
 from fedspike.experiment.sweep import Run
+from fedspike.records import health
+from fedspike.records.events import Event, Finished, Record, Skipped, Started, Trained
 
 DIVERGED = ("not finite", "too large")  # what replies are rejected for when their training diverged
 LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal

@@ -22,10 +22,10 @@ from fractions import Fraction
 from typing import Literal
 
 from fedspike.energy.bill import LEVELS, Footprint, Level, level_of, price_of
-from fedspike.energy.layers import Dense, Synapses
 from fedspike.energy.neurons import LIF, Neurons, Operations, Place, spike, update
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
+from fedspike.layers.shapes import Dense, Synapses
 
 PER_SPIKE = dict.fromkeys(("ac", "address", "read_weight", "read_potential", "write_potential"), 1)
 

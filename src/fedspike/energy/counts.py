@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fedspike.energy import rules
-from fedspike.energy.layers import BatchNorm, Convolution, Dense, Layer, Pool, Synapses, fan_out
 from fedspike.energy.network import Network
 from fedspike.energy.neurons import Neurons, Operations
 from fedspike.energy.rules import Phases, Seen
 from fedspike.errors import InputError
+from fedspike.layers.shapes import BatchNorm, Convolution, Dense, Layer, Pool, Synapses, fan_out
 
 __all__ = [
     "Activity",

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from fedspike.estimate import estimate
+from fedspike.energy.estimate import estimate
 
 POWERCAP = Path("/sys/class/powercap")
 WINDOW_S, IDLE_S = 2.0, 5.0

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
-from fedspike.energy.layers import BatchNorm, Layer, Pool, Synapses
 from fedspike.energy.neurons import LIF, Neurons, Place, constants, states
 from fedspike.errors import InputError
+from fedspike.layers.shapes import BatchNorm, Layer, Pool, Synapses
 
 Code = Literal["rate", "latency", "phase", "burst", "delta", "direct"]
 ReadOut = Literal["spikes", "membrane"]

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedspike.energy.counts import Activity, Network
-from fedspike.energy.layers import Dense, Synapses, weighted_fan_out
 from fedspike.errors import InputError
+from fedspike.layers.shapes import Dense, Synapses, weighted_fan_out
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def metrics(
 
     Raises InputError if nothing was tested, or an array does not fit its layer.
 
-    >>> from fedspike.energy.layers import Dense
+    >>> from fedspike.layers.shapes import Dense
     >>> weights = {"output.weight": np.ones((2, 4), np.float32), "output.bias": np.zeros(2, np.float32)}
     >>> network = Network({"output": Dense(4, 2)}, time_steps=5)
     >>> found = metrics(weights, network, Activity(10, 0, {"output": 30}, events_out=20))

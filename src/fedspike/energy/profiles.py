@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from fedspike import toml
+from fedspike import reading
 from fedspike.energy.counts import ARITHMETIC, MEMORY, PHASES
 from fedspike.errors import InputError
 
@@ -186,7 +186,7 @@ def read(path: Path) -> Profile | Radio:
 
     Raises InputError that says what is wrong with it.
     """
-    text = toml.read(
+    text = reading.read(
         path,
         str(path),
         expected="a TOML file with prices, in UTF-8",
@@ -258,7 +258,7 @@ def _files(folder: str) -> list[tuple[str, str]]:
 
 def _parse(text: str, where: str) -> _File:
     fix = f"correct that place, or copy one that ships, from {Path(__file__).parent}/profiles or radios"
-    return _convert(toml.parse(text, where, fix=fix), _File, where)
+    return _convert(reading.parse(text, where, fix=fix), _File, where)
 
 
 def _price(file: _File, values: dict[str, Any], where: str) -> Price:

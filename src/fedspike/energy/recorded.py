@@ -16,11 +16,11 @@ from fedspike.energy.counts import (
     merge,
     words_sent,
 )
-from fedspike.energy.layers import BatchNorm, Convolution, Dense, Layer, Pool
 from fedspike.energy.network import Code, ReadOut
 from fedspike.energy.neurons import LIF, Neurons
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
+from fedspike.layers.shapes import BatchNorm, Convolution, Dense, Layer, Pool
 
 # What is read out of the last layer decides whether it fires.
 READ_OUTS: Mapping[str, ReadOut] = {

@@ -62,7 +62,6 @@ the search for the best score.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedspike.energy.layers import BatchNorm, Pool, Synapses
 from fedspike.energy.neurons import (
     Neurons,
     Operations,
@@ -73,6 +72,7 @@ from fedspike.energy.neurons import (
     total,
     update,
 )
+from fedspike.layers.shapes import BatchNorm, Pool, Synapses
 
 Phases = dict[str, Operations]
 """phase -> operations of one layer."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedspike.energy.bill import LEVELS, Bill, Level
-from fedspike.estimate import estimate
+from fedspike.energy.estimate import estimate
 
 Bills = Mapping[str, Mapping[Level, Sequence[Bill]]]
 """profile -> level -> the bill of every seed."""

@@ -24,7 +24,7 @@ from fedspike.energy.counts import (
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.profiles import Profile, Radio, radios, shipped
 from fedspike.energy.recorded import Recorded, Spiking, activity_of, layers_of, recorded
-from fedspike.experiment.events import Record
+from fedspike.records.events import Record
 
 WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
 

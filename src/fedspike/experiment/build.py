@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fedspike import encoding, losses, neurons, partition, readouts, training
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
-from fedspike.datasets import Dataset
+from fedspike.data import Dataset, partition
 from fedspike.errors import InputError
 from fedspike.experiment import config
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document
-from fedspike.fleet import Fleet
+from fedspike.federation.devices import Fleet
+from fedspike.learning import backpropagation as training
 from fedspike.networks import (
     ANN,
     BNTT,
@@ -30,6 +30,9 @@ from fedspike.networks import (
     Network,
     Pool,
 )
+from fedspike.parts import codes as encoding
+from fedspike.parts import losses, neurons
+from fedspike.parts import read_outs as readouts
 
 PARTITIONS: dict[str, Callable[..., partition.PartitionFunction]] = {
     "iid": partition.IID,

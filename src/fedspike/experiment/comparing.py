@@ -12,7 +12,7 @@ from dataclasses import asdict
 from fedspike.energy.bill import LEVELS, Bill, Level
 from fedspike.energy.verdict import Bills, Verdict, verdict
 from fedspike.experiment.config import SPIKING
-from fedspike.experiment.events import Record
+from fedspike.records.events import Record
 
 LEVEL: Mapping[str, Level] = {level: level for level in LEVELS}
 # What may differ between a spiking run and the conventional one that it is compared with.

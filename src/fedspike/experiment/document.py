@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fedspike import toml
+from fedspike import reading
 from fedspike.errors import InputError
 
 Key = tuple[str, ...]
@@ -110,7 +110,7 @@ def read(file: Path, name: str | None = None) -> Document:
     Raises InputError where it cannot be read or is not TOML.
     """
     name = name or str(file)
-    text = toml.read(
+    text = reading.read(
         file,
         name,
         expected="a TOML file in UTF-8, or the name of a preset",
@@ -122,7 +122,7 @@ def read(file: Path, name: str | None = None) -> Document:
 def parse(text: str, name: str) -> Document:
     """The document of a TOML text. Raises InputError where it is not TOML."""
     fix = "correct that place, or copy a preset: fedspike presets --show quickstart"
-    return Document(file=name, text=text, values=toml.parse(text, name, fix=fix))
+    return Document(file=name, text=text, values=reading.parse(text, name, fix=fix))
 
 
 def parse_option(text: str) -> tuple[Key, object]:
@@ -140,7 +140,7 @@ def parse_option(text: str) -> tuple[Key, object]:
     except (ValueError, RecursionError):
         values = {"value": written.strip()}
     value = values["value"] if len(values) == 1 else written.strip()
-    if not equals or not all(key) or max(len(key), toml.depth(value)) > toml.DEEPEST:
+    if not equals or not all(key) or max(len(key), reading.depth(value)) > reading.DEEPEST:
         raise InputError(
             f"--set {text[:60]}",
             expected="KEY=VALUE with a dotted key",

@@ -9,7 +9,7 @@ from fedspike.energy import profiles
 from fedspike.energy.profiles import Profile, Radio
 from fedspike.errors import InputError
 from fedspike.experiment.check import nearest
-from fedspike.experiment.events import Record
+from fedspike.records.events import Record
 
 
 def profile(name_or_file: str) -> Profile:

@@ -14,8 +14,8 @@ from fedspike.errors import InputError
 from fedspike.experiment import billing, comparing, pricing
 from fedspike.experiment.billing import Work
 from fedspike.experiment.check import nearest
-from fedspike.experiment.directory import read_json
-from fedspike.experiment.events import Record
+from fedspike.records.directory import read_json
+from fedspike.records.events import Record
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,20 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import tomli_w
 
-from fedspike import datasets
-from fedspike.datasets import Dataset
+from fedspike import data as datasets
+from fedspike.data import Dataset
+from fedspike.data.partition import class_counts
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
-from fedspike.experiment import build, check, checkpoint, document, ledger, summary
+from fedspike.experiment import build, check, document
 from fedspike.experiment.config import Configuration
-from fedspike.experiment.directory import (
+from fedspike.experiment.document import Document
+from fedspike.experiment.sweep import Experiment, Run
+from fedspike.federation.devices import Fleet
+from fedspike.federation.rounds import Round, State, simulate
+from fedspike.networks import Network
+from fedspike.records import checkpoint, ledger, summary
+from fedspike.records.directory import (
     append_line,
     claimed,
     json_bytes,
@@ -24,14 +31,8 @@ from fedspike.experiment.directory import (
     storing,
     write_whole,
 )
-from fedspike.experiment.document import Document
-from fedspike.experiment.environment import environment, versions
-from fedspike.experiment.events import Event, Finished, Record, Skipped, Started, Trained
-from fedspike.experiment.sweep import Experiment, Run
-from fedspike.fleet import Fleet
-from fedspike.networks import Network
-from fedspike.partition import class_counts
-from fedspike.simulation import Round, State, simulate
+from fedspike.records.environment import environment, versions
+from fedspike.records.events import Event, Finished, Record, Skipped, Started, Trained
 
 
 @runtime_checkable

@@ -14,8 +14,8 @@ from fedspike.networks.batch import Batch, Forward, Learned
 from fedspike.networks.conventional import ANN, QANN
 from fedspike.networks.convolutional import Conv, Convolutional, Dense, Pool, small_vgg
 from fedspike.networks.module import ModuleNetwork
-from fedspike.networks.normalisation import BNTT
 from fedspike.networks.spiking import SNN
+from fedspike.parts.normalisations import BNTT
 
 Network = ANN | QANN | SNN | ModuleNetwork
 

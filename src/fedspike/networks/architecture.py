@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedspike.energy.layers import Dense
 from fedspike.errors import InputError
+from fedspike.layers.shapes import Dense
 
 Parameters = dict[str, Tensor]
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64, Real
 from torch import Tensor
 
-from fedspike.encoding import Address
-from fedspike.energy.layers import Convolution, Layer, fan_out
+from fedspike.layers.shapes import Convolution, Layer, fan_out
 from fedspike.networks.architecture import Parameters
+from fedspike.parts.codes import Address
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the energy bill calls the codes."""
 
-from fedspike.encoding import (
+from fedspike.energy.network import Code
+from fedspike.parts.codes import (
     BurstCode,
     DeltaCode,
     DirectCode,
@@ -8,7 +9,6 @@ from fedspike.encoding import (
     PhaseCode,
     RateCode,
 )
-from fedspike.energy.network import Code
 
 CODE_NAMES: dict[type, Code] = {
     RateCode: "rate",

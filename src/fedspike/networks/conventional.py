@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fedspike.energy import counts
-from fedspike.energy.layers import Layer
+from fedspike.engine import packed, passes
+from fedspike.engine.passes import Wanted
 from fedspike.errors import InputError
-from fedspike.kernels import packed, passes
-from fedspike.kernels.passes import Wanted
+from fedspike.layers.shapes import Layer
 from fedspike.networks.architecture import Architecture, Parameters
 from fedspike.networks.batch import Batch, Forward, Learned, entered
 from fedspike.networks.convolutional import Convolutional

@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from fedspike.energy import layers as counted
-from fedspike.energy.layers import Synapses
 from fedspike.errors import InputError
+from fedspike.layers import shapes as counted
+from fedspike.layers.shapes import Synapses
 from fedspike.networks.architecture import Parameters, drawn
 
 Shape = tuple[int, int, int]

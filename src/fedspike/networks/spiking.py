@@ -13,21 +13,21 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fedspike.encoding import Address, BinaryCode, Code, entry
 from fedspike.energy import counts
 from fedspike.energy.counts import Activity
-from fedspike.energy.layers import BatchNorm, Layer, Pool
-from fedspike.kernels import packed, passes
-from fedspike.kernels.packed import PackedSpikes
-from fedspike.kernels.passes import Wanted
+from fedspike.engine import packed, passes
+from fedspike.engine.packed import PackedSpikes
+from fedspike.engine.passes import Wanted
+from fedspike.layers.shapes import BatchNorm, Layer, Pool
 from fedspike.networks.architecture import Architecture, Parameters
 from fedspike.networks.batch import Batch, Forward, Learned, count, entered
 from fedspike.networks.code_names import CODE_NAMES
 from fedspike.networks.convolutional import Convolutional
-from fedspike.networks.normalisation import BNTT, STATISTICS
 from fedspike.networks.synapses import through
-from fedspike.neurons import LIF, Neuron
-from fedspike.readouts import MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.codes import Address, BinaryCode, Code, entry
+from fedspike.parts.neurons import LIF, Neuron
+from fedspike.parts.normalisations import BNTT, STATISTICS
+from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class SNN:
     ) -> dict[str, float]:
         """Share of each layer's neurons that spike at a step, from what entered the layers and left the last.
 
-        >>> from fedspike.encoding import RateCode
+        >>> from fedspike.parts.codes import RateCode
         >>> network = SNN(Architecture((784, 100, 10)), LIF(), RateCode(time_steps=50))
         >>> network.firing_rates(1, {"hidden": 11_215, "output": 500}, events_out=50)
         {'hidden': 0.1, 'output': 0.1}

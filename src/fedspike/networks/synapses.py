@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from fedspike.energy.layers import Convolution, Dense, Pool
-from fedspike.kernels import packed
+from fedspike.engine import packed
+from fedspike.layers.shapes import Convolution, Dense, Pool
 from fedspike.networks.architecture import Parameters
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from fedspike.energy import verdict as energy_verdict
 from fedspike.energy.bill import LEVELS, NOT_COUNTED, Bill, Level
+from fedspike.energy.estimate import ends
 from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.verdict import Verdict
-from fedspike.estimate import ends
 from fedspike.report.comparison import Comparison, by_setting
 from fedspike.report.summary import Billed, Bills, Run
 from fedspike.report.tables import number

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedspike.estimate import Estimate, estimate
+from fedspike.energy.estimate import Estimate, estimate
 from fedspike.report import variants
 from fedspike.report.summary import Run
 

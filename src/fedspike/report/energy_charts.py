@@ -9,8 +9,8 @@ import altair as alt
 
 from fedspike.energy.bill import Level
 from fedspike.energy.break_even import PUBLISHED
+from fedspike.energy.estimate import estimate
 from fedspike.energy.sensitivity import Sensitivity
-from fedspike.estimate import estimate
 from fedspike.report.bills import ADDED, Priced
 from fedspike.report.charts import percent_axis, places_apart
 from fedspike.report.drawing import COLOUR, LIGHT, line_style

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fedspike.estimate import estimate
+from fedspike.energy.estimate import estimate
 from fedspike.report import energy_charts as charts
 from fedspike.report.bills import BASELINES, Priced
 from fedspike.report.figures import Figure, figure

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from fedspike.energy.bill import Level
 from fedspike.energy.break_even import PUBLISHED
+from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.verdict import Verdict, says_nothing
-from fedspike.estimate import Estimate, estimate
 from fedspike.report.bills import ADDED, BASELINES, Priced, turning, wins
 from fedspike.report.comparison import Group
 from fedspike.report.repricing import Repriced

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedspike.energy.bill import LEVELS, Level
+from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.verdict import says_nothing
-from fedspike.estimate import Estimate, estimate
 from fedspike.report.comparison import Comparison, Group, groups_of
 from fedspike.report.study_tables import SHORT
 

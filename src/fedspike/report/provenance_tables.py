@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from fedspike.energy.bill import LEVELS
+from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.profiles import Access, Memory, Price, Profile, Radio, radios, shipped
-from fedspike.estimate import Estimate, estimate
 from fedspike.report.bills import Priced
 from fedspike.report.comparison import Comparison, groups_of
 from fedspike.report.study_tables import NETWORKS

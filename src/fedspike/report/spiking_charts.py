@@ -93,7 +93,7 @@ def accuracy_span(points: Sequence[Point]) -> tuple[int, int]:
 
     The conventional networks are never left out.
 
-    >>> from fedspike.estimate import Estimate
+    >>> from fedspike.energy.estimate import Estimate
     >>> found = [Point("", "snn", 1.0, Estimate(mean, None, 1)) for mean in (10.0, *[83.0] * 9, 86.2)]
     >>> accuracy_span(found)
     (80, 90)

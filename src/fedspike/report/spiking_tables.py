@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fedspike.estimate import Estimate, estimate
+from fedspike.energy.estimate import Estimate, estimate
 from fedspike.report.bills import ADDED
 from fedspike.report.comparison import Comparison, Group, by_setting, groups_of
 from fedspike.report.pareto import energy_mj, front, name, points

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from fedspike.energy.bill import prices_pj
-from fedspike.estimate import Estimate
+from fedspike.energy.estimate import Estimate
 from fedspike.report import founding_study
 from fedspike.report.comparison import (
     Comparison,

@@ -5,7 +5,7 @@ import io
 import re
 from dataclasses import dataclass, replace
 
-from fedspike.estimate import Estimate
+from fedspike.energy.estimate import Estimate
 
 Cell = str | int | float | Estimate | None
 NO_FIGURE = "–"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from fedspike.energy.bill import prices_pj
-from fedspike.estimate import Estimate
+from fedspike.energy.estimate import Estimate
 from fedspike.report import bills
 from fedspike.report.bills import Priced
 from fedspike.report.comparison import (

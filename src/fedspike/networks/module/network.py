@@ -31,19 +31,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fedspike.encoding import Address, Code
 from fedspike.energy import counts
-from fedspike.energy.layers import Convolution, Layer, Pool, Synapses
 from fedspike.energy.neurons import LIF, Neurons
 from fedspike.errors import InputError
+from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses
 from fedspike.networks.architecture import Parameters
 from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.code_names import CODE_NAMES
 from fedspike.networks.module.adopt import adopted
 from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
+from fedspike.parts.codes import Address, Code
+from fedspike.parts.read_outs import ReadOut, SpikeCount
 from fedspike.randomness import stream
-from fedspike.readouts import ReadOut, SpikeCount
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedspike.energy.layers import Layer
+from fedspike.engine.packed import log_once
 from fedspike.errors import InputError
-from fedspike.kernels.packed import log_once
+from fedspike.layers.shapes import Layer
 from fedspike.networks.architecture import Parameters
 from fedspike.networks.module.adopt import without_rule
 from fedspike.networks.module.call import Call

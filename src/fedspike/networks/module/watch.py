@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from fedspike.energy.layers import Convolution, Dense, Layer, Pool, fan_out
 from fedspike.errors import InputError
+from fedspike.layers.shapes import Convolution, Dense, Layer, Pool, fan_out
 
 _WEIGHED = {
     functional.linear: ("input", "weight", "bias"),

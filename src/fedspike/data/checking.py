@@ -1,0 +1,88 @@
+"""What a data set holds, in numbers, for whoever wants to see it before training."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedspike.data.dataset import ignore
+from fedspike.data.loading import load
+
+
+@dataclass(frozen=True)
+class Split:
+    """The training or the test part."""
+
+    samples: int
+    samples_per_class: tuple[int, ...]
+    lowest_pixel: float
+    mean_pixel: float  # of a rate code: the mean spikes per pixel and time step
+    highest_pixel: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A sound data set in numbers; `dataclasses.asdict` makes it ready for JSON."""
+
+    name: str
+    source: str
+    sha256: dict[str, str]
+    classes: int
+    image_shape: tuple[int, ...]
+    train: Split
+    test: Split
+    remarks: tuple[str, ...]  # not wrong, but worth knowing
+
+
+def check(
+    name_or_path: str,
+    *,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] = ignore,
+) -> Facts:
+    """Load a data set, which refuses an unsound one with InputError, and describe it.
+
+    >>> check("fashion-mnist-sample").test.samples_per_class
+    (50, 50, 50, 50, 50, 50, 50, 50, 50, 50)
+    """
+    dataset = load(name_or_path, data_dir=data_dir, say=say)
+    train = _split(dataset.x_train, dataset.y_train, dataset.classes)
+    test = _split(dataset.x_test, dataset.y_test, dataset.classes)
+    return Facts(
+        name=dataset.name,
+        source=dataset.source,
+        sha256=dataset.sha256,
+        classes=dataset.classes,
+        image_shape=dataset.x_train.shape[1:],
+        train=train,
+        test=test,
+        remarks=(*_remarks("train", train), *_remarks("test", test)),
+    )
+
+
+def _split(images: np.ndarray, labels: np.ndarray, classes: int) -> Split:
+    return Split(
+        samples=len(images),
+        samples_per_class=tuple(np.bincount(labels, minlength=classes).tolist()),
+        lowest_pixel=float(images.min()),
+        mean_pixel=float(images.mean(dtype=np.float64)),
+        highest_pixel=float(images.max()),
+    )
+
+
+def _remarks(name: str, split: Split) -> list[str]:
+    remarks = []
+    fewest, most = min(split.samples_per_class), max(split.samples_per_class)
+    if fewest < most:
+        rarest = split.samples_per_class.index(fewest)
+        commonest = split.samples_per_class.index(most)
+        remarks.append(
+            f"{name}: classes are not equally frequent, from {fewest} images (class {rarest}) "
+            f"to {most} (class {commonest})"
+        )
+    if split.highest_pixel * 255 < 1.5:
+        remarks.append(
+            f"{name}: the brightest pixel is {split.highest_pixel:.2g}; divided by 255 twice?"
+        )
+    return remarks

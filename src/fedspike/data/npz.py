@@ -1,0 +1,117 @@
+"""Your own data: one .npz file with the arrays x_train, y_train, x_test and y_test.
+
+>>> np.savez("own.npz", x_train=x, y_train=y, x_test=a, y_test=b)  # doctest: +SKIP
+
+The samples of a single device have no test set beside them: there x_train and y_train will do.
+"""
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from fedspike.data.dataset import Dataset, intensities
+from fedspike.errors import InputError
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+OWN = ("x_train", "y_train")
+
+
+def load(path: Path) -> Dataset:
+    """The data set in a .npz file, or an InputError that names the file and the array.
+
+    Images are uint8 from 0 to 255 or floats from 0 to 1, [sample, ...]; labels are whole numbers
+    0, 1, 2, ... [sample], and every class has at least one training image.
+    """
+    raw = _bytes(path)
+    arrays = _arrays(raw, path, ARRAYS)
+    y_train = _labels(arrays["y_train"], f"{path}: y_train")
+    dataset = Dataset(
+        name=path.stem,
+        x_train=_images(arrays["x_train"], f"{path}: x_train"),
+        y_train=y_train,
+        x_test=_images(arrays["x_test"], f"{path}: x_test"),
+        y_test=_labels(arrays["y_test"], f"{path}: y_test"),
+        classes=int(y_train.max(initial=0)) + 1,
+        source=str(path),
+        sha256={path.name: hashlib.sha256(raw).hexdigest()},
+    )
+    present = np.unique(y_train)
+    if len(present) != dataset.classes:
+        absent = next(number for number, label in enumerate(present) if number != label)
+        raise InputError(
+            f"{path}: y_train goes up to {dataset.classes - 1}, but no image is of class {absent}",
+            expected="class numbers 0, 1, 2, ... without a gap",
+            fix="number the classes that are there: labels = np.unique(labels, "
+            "return_inverse=True)[1], over y_train and y_test together",
+        )
+    return dataset
+
+
+def load_own(path: Path) -> tuple[Float32[np.ndarray, "..."], Int64[np.ndarray, "..."]]:
+    """One device's images and labels, as `load` reads those of training; InputError as there."""
+    arrays = _arrays(_bytes(path), path, OWN)
+    x = _images(arrays["x_train"], f"{path}: x_train")
+    return x, _labels(arrays["y_train"], f"{path}: y_train")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}",
+            expected="a .npz file that can be read",
+            fix="check the path and its permissions",
+        ) from error
+
+
+def _arrays(raw: bytes, path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(io.BytesIO(raw)):
+        raise InputError(
+            f"{path}: is not an .npz file, or only part of one",
+            expected="a file that numpy.savez or numpy.savez_compressed wrote",
+            fix=f"save it with numpy.savez(path, {', '.join(f'{name}=...' for name in names)})",
+        )
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in names if name in archive}
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds on damaged files
+        raise InputError(
+            f"{path}: {error}",
+            expected="an undamaged .npz file of plain numbers (Python objects are never unpickled)",
+            fix="save it again with numpy.savez, from arrays of numbers",
+        ) from error
+    if absent := [name for name in names if name not in arrays]:
+        raise InputError(
+            f"{path}: lacks {', '.join(absent)}",
+            expected=f"the arrays {', '.join(names)}",
+            fix="save the missing arrays under these names too",
+        )
+    return arrays
+
+
+def _images(array: np.ndarray, what: str) -> Float32[np.ndarray, "..."]:
+    if array.dtype == np.uint8:
+        return intensities(array)
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"{what} holds {array.dtype}",
+            expected="uint8 from 0 to 255, or floats from 0 to 1",
+            fix=f"save {what.split()[-1]}.astype(numpy.uint8) if its pixels go from 0 to 255",
+        )
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is refused
+        return array.astype(np.float32)
+
+
+def _labels(array: np.ndarray, what: str) -> Int64[np.ndarray, "..."]:
+    if array.dtype.kind not in "iu":
+        raise InputError(
+            f"{what} holds {array.dtype}",
+            expected="whole numbers, one class number for each image",
+            fix=f"save {what.split()[-1]}.astype(numpy.int64)",
+        )
+    return array.astype(np.int64)

@@ -1,0 +1,329 @@
+"""Spikes as bits, and the event-driven operators on them.
+
+The operators are torch custom operators with gradients, each equal to a plain-torch function: `rate` to
+`encoding.RateCode.spikes`, `lookup` to the `spikes` of the codes without randomness, `linear` to a matrix
+product, `lif` and `fire` to `neurons.LIF.spikes`, `average` to a pool. Inside this room the axes are
+[client, batch, time, neuron], the order in which the kernels walk through memory.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from fedspike import engine
+from fedspike.engine import compiled
+
+
+@dataclass(frozen=True)
+class PackedSpikes:
+    """Spikes of one layer, 64 time steps to a word.
+
+    Bit t % 64 of `trains[client, batch, neuron, t // 64]` says whether the neuron fires at step t < `steps`.
+    Bits have no gradient, so `carrier[client, batch, time, neuron]` stands for the spikes in autograd: what
+    flows into it backward is dL/dS. Inputs need none.
+    """
+
+    trains: Int64[Tensor, "client batch neuron word"]
+    steps: int
+    carrier: Float[Tensor, "client batch time neuron"] | None = None
+
+    def counts(self) -> Int64[Tensor, "client batch neuron"]:
+        """Spikes of every neuron, summed over time, exact."""
+        words = self.trains.numpy().view(np.uint64)  # of a signed word NumPy would count |word|
+        return torch.from_numpy(np.bitwise_count(words).sum(axis=3, dtype=np.int64))
+
+    def scores(self) -> Float[Tensor, "client batch neuron"]:
+        """The counts as float32, with a gradient if the spikes have one."""
+        counts = self.counts().float()
+        return counts if self.carrier is None else _operators.carry(counts, self.carrier)
+
+    def dense(self) -> Float[Tensor, "time client batch neuron"]:
+        """The same spikes as 0.0 and 1.0, without gradient; for looking at, and for tests."""
+        bits = np.unpackbits(self.trains.numpy().view(np.uint8), axis=3, bitorder="little")
+        return torch.from_numpy(bits[..., : self.steps].astype(np.float32)).movedim(3, 0)
+
+
+def computes_on(device: str) -> bool:
+    """Whether the kernels compute there, on tensors that they can take."""
+    return engine.ACTIVE and device == "cpu"
+
+
+def can_take(pixels: Tensor) -> bool:
+    """Whether the kernels compute on this tensor. Where they could but for its type, that is logged once."""
+    if not computes_on(pixels.device.type):
+        return False
+    if pixels.dtype != torch.float32:
+        log_once(f"plain torch computes, several times slower: {pixels.dtype} is not float32")
+        return False
+    return True
+
+
+@cache
+def log_once(message: str) -> None:
+    """Warn, the first time that this is said in a process."""
+    logging.getLogger("fedspike").warning(message)
+
+
+def rate(
+    pixels: Float[Tensor, "client batch pixel"],
+    key: tuple[int, int],
+    round: int,
+    clients: tuple[int, ...],
+    first_samples: tuple[int, ...],
+    time_steps: int,
+) -> PackedSpikes:
+    """The rate code's spikes for the address given by `key`, `round`, `clients` and `first_samples`."""
+    count, batch, size = pixels.shape
+    trains = _empty(count, batch, size, time_steps)
+    compiled.rate(
+        array(pixels),
+        *key,
+        round,
+        np.array(clients, np.int64),
+        np.array(first_samples, np.int64),
+        time_steps,
+        trains.numpy(),
+        torch.get_num_threads(),
+    )
+    return PackedSpikes(trains, time_steps)
+
+
+def lookup(
+    pixels: Float[Tensor, "client batch pixel"],
+    table: Int64[Tensor, "65536 word"],
+    time_steps: int,
+) -> PackedSpikes:
+    """The trains that a table holds for each level q = floor(65535 x + 1/2) of a pixel x."""
+    clients, batch, size = pixels.shape
+    trains = _empty(clients, batch, size, time_steps)
+    compiled.lookup(
+        array(pixels), table.numpy(), time_steps, trains.numpy(), torch.get_num_threads()
+    )
+    return PackedSpikes(trains, time_steps)
+
+
+def words(spikes: Bool[Tensor, "*place time"]) -> Int64[Tensor, "*place word"]:
+    """Spike trains as bits, as `PackedSpikes` has them."""
+    padded = torch.nn.functional.pad(spikes, (0, -spikes.shape[-1] % 64))
+    bits = np.packbits(padded.contiguous().numpy(), axis=-1, bitorder="little")
+    return torch.from_numpy(bits.view(np.int64))
+
+
+def linear(
+    spikes: PackedSpikes,
+    weight: Float[Tensor, "client output input"],
+    bias: Float[Tensor, "client output"],
+) -> Float[Tensor, "client batch time output"]:
+    """Currents: bias plus, for every spike, its input's column of the weight."""
+    currents: Tensor = _operators.linear(spikes.trains, spikes.steps, spikes.carrier, weight, bias)
+    return currents
+
+
+def lif(
+    currents: Float[Tensor, "client batch time neuron"], beta: float, threshold: float, reset: str
+) -> PackedSpikes:
+    """The LIF recurrence through all time steps from rest."""
+    membrane, trains = _operators.lif(currents, beta, threshold, reset)
+    return PackedSpikes(trains, currents.shape[2], carrier=membrane)
+
+
+def fire(
+    currents: Float[Tensor, "client batch time neuron"],
+    present: Bool[Tensor, "client batch"],
+    beta: float,
+    threshold: float,
+    reset: str,
+) -> tuple[Float[Tensor, "client batch time neuron"], Int64[Tensor, "client neuron"]]:
+    """The same with spikes as values, and how many each neuron fires over the samples present."""
+    spikes, counts, _ = _operators.fire(currents, present, beta, threshold, reset)
+    return spikes, counts
+
+
+def average(
+    images: Float[Tensor, "image row column"], size: int
+) -> Float[Tensor, "image _row _column"]:
+    """The mean of windows of size x size, which neither overlap nor leave anything over."""
+    means: Tensor = _operators.average(images, size)
+    return means
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """The numbers of a tensor as the kernels take them."""
+    numbers: np.ndarray = tensor.detach().contiguous().numpy()
+    return numbers
+
+
+def _empty(clients: int, batch: int, neurons: int, steps: int) -> Tensor:
+    return torch.empty(clients, batch, neurons, -(-steps // 64), dtype=torch.int64)
+
+
+def _linear(
+    trains: Tensor, steps: int, carrier: Tensor | None, weight: Tensor, bias: Tensor
+) -> Tensor:
+    del carrier
+    clients, outputs, _ = weight.shape
+    currents = torch.empty(clients, trains.shape[1], steps, outputs)
+    compiled.linear(
+        trains.numpy(), array(weight), array(bias), currents.numpy(), torch.get_num_threads()
+    )
+    return currents
+
+
+def _linear_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    trains, _, carrier, weight, _ = inputs
+    ctx.inner = carrier is not None
+    ctx.save_for_backward(trains, weight)
+
+
+def _linear_backward(ctx, delta):  # type: ignore[no-untyped-def]
+    trains, weight = ctx.saved_tensors
+    into_weight, into_bias = torch.empty(weight.shape), torch.empty(weight.shape[:2])
+    compiled.linear_gradient(
+        trains.numpy(),
+        array(delta),
+        into_weight.numpy(),
+        into_bias.numpy(),
+        torch.get_num_threads(),
+    )
+    into_spikes = None
+    if ctx.inner:
+        into_spikes = torch.empty(*delta.shape[:3], weight.shape[2])
+        compiled.linear_through(
+            array(weight), array(delta), into_spikes.numpy(), torch.get_num_threads()
+        )
+    return None, None, into_spikes, into_weight, into_bias
+
+
+def _lif(currents: Tensor, beta: float, threshold: float, reset: str) -> tuple[Tensor, Tensor]:
+    clients, batch, steps, neurons = currents.shape
+    membrane, trains = torch.empty_like(currents), _empty(clients, batch, neurons, steps)
+    compiled.lif(
+        array(currents),
+        (beta, threshold, reset),
+        membrane.numpy(),
+        trains.numpy(),
+        torch.get_num_threads(),
+    )
+    return membrane, trains
+
+
+def _lif_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
+    ctx.neuron = inputs[1:]
+    ctx.save_for_backward(output[0])
+
+
+def _lif_backward(ctx, into_spikes, _trains):  # type: ignore[no-untyped-def]
+    return _through_neurons(ctx, into_spikes), None, None, None
+
+
+def _through_neurons(ctx: Any, into_spikes: Tensor) -> Tensor:
+    """dL/dI from dL/dS."""
+    (membrane,) = ctx.saved_tensors
+    gradient = torch.empty_like(membrane)
+    compiled.lif_adjoint(
+        array(membrane),
+        array(into_spikes),
+        ctx.neuron,
+        gradient.numpy(),
+        torch.get_num_threads(),
+    )
+    return gradient
+
+
+def _fire(
+    currents: Tensor, present: Tensor, beta: float, threshold: float, reset: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    membrane, spikes = torch.empty_like(currents), torch.empty_like(currents)
+    counts = torch.empty(len(currents), currents.shape[3], dtype=torch.int64)
+    compiled.fire(
+        array(currents),
+        present.numpy(),
+        (beta, threshold, reset),
+        membrane.numpy(),
+        spikes.numpy(),
+        counts.numpy(),
+        torch.get_num_threads(),
+    )
+    return spikes, counts, membrane
+
+
+def _fire_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
+    ctx.neuron = inputs[2:]
+    ctx.save_for_backward(output[2])
+
+
+def _fire_backward(ctx, into_spikes, _counts, _membrane):  # type: ignore[no-untyped-def]
+    return _through_neurons(ctx, into_spikes), None, None, None, None
+
+
+def _average(images: Tensor, size: int) -> Tensor:
+    means = torch.empty(len(images), images.shape[1] // size, images.shape[2] // size)
+    compiled.average(array(images), size, means.numpy(), torch.get_num_threads())
+    return means
+
+
+def _average_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    images, ctx.size = inputs
+    ctx.shape = images.shape
+
+
+def _average_backward(ctx, into_means):  # type: ignore[no-untyped-def]
+    into_images = torch.empty(ctx.shape)
+    compiled.average_adjoint(
+        array(into_means), ctx.size, into_images.numpy(), torch.get_num_threads()
+    )
+    return into_images, None
+
+
+def _carry(counts: Tensor, carrier: Tensor) -> Tensor:
+    del carrier
+    return counts.clone()
+
+
+def _carry_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    ctx.shape = inputs[1].shape
+
+
+def _carry_backward(ctx, into_counts):  # type: ignore[no-untyped-def]
+    # A count is the sum of its spikes: each of them gets the count's gradient.
+    return None, into_counts.unsqueeze(2).expand(ctx.shape)
+
+
+# Piece by piece: torch.library.custom_op does the same but spends a second on importing a compiler.
+_library: Any = torch.library.Library("fedspike", "DEF")  # type: ignore[no-untyped-call]
+for _signature, _forward, _backward, _setup in (
+    (
+        "linear(Tensor trains, int steps, Tensor? carrier, Tensor weight, Tensor bias) -> Tensor",
+        _linear,
+        _linear_backward,
+        _linear_setup,
+    ),
+    (
+        "lif(Tensor currents, float beta, float threshold, str reset) -> (Tensor, Tensor)",
+        _lif,
+        _lif_backward,
+        _lif_setup,
+    ),
+    (
+        "fire(Tensor currents, Tensor present, float beta, float threshold, str reset)"
+        " -> (Tensor, Tensor, Tensor)",
+        _fire,
+        _fire_backward,
+        _fire_setup,
+    ),
+    ("average(Tensor images, int size) -> Tensor", _average, _average_backward, _average_setup),
+    ("carry(Tensor counts, Tensor carrier) -> Tensor", _carry, _carry_backward, _carry_setup),
+):
+    _name = _signature.partition("(")[0]
+    _library.define(_signature)
+    _library.impl(_name, _forward, "CPU")
+    torch.library.register_autograd(
+        f"fedspike::{_name}", _backward, setup_context=_setup, lib=_library
+    )
+_operators = torch.ops.fedspike

@@ -1,0 +1,142 @@
+"""The clients of one place trained side by side: all of them in a simulation, on a fleet those of a node."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fedspike.algorithms import Algorithm, Tree, local_round
+from fedspike.algorithms.trees import move, stack, take
+from fedspike.energy.counts import Activity
+from fedspike.federation.devices import Fleet
+from fedspike.learning.backpropagation import LocalTraining, Trained
+from fedspike.networks import Convolutional, Network
+from fedspike.parts.codes import Address
+
+# Clients are trained side by side as long as a step of theirs together stays under this size: about 30
+# clients of the founding study.
+BLOCK_BYTES = 96 * 2**20
+
+Samples = tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
+
+
+def samples(
+    x: np.ndarray, y: np.ndarray, dtype: torch.dtype = torch.float32, device: str = "cpu"
+) -> Samples:
+    """Images and labels as training and test take them."""
+    return torch.from_numpy(x).flatten(1).to(device, dtype), torch.from_numpy(y).to(device)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Clients that are trained in one place, with all samples there, and what each does in a round."""
+
+    fleet: Fleet
+    samples: Samples
+    training: LocalTraining
+    seed: int
+
+
+@dataclass
+class Work:
+    """What a cohort did in a round; grows as its parts are trained."""
+
+    replies: Tree
+    memories: dict[int, Tree]
+    activity: dict[int, Activity]
+    losses: dict[int, float]  # of a client's mean sample
+
+    def mean_loss(self, clients: Sequence[int]) -> float:
+        """Over the samples of these clients; nan if there are none."""
+        sums = [self.losses[client] * self.activity[client].samples for client in clients]
+        samples = sum(self.activity[client].samples for client in clients)
+        return math.fsum(sums) / samples if samples else math.nan
+
+
+def train_cohort(
+    cohort: list[int],
+    algorithm: Algorithm,
+    network: Network,
+    site: Site,
+    received: Tree,
+    memories: dict[int, Tree],
+    number: int,
+) -> Work:
+    """What the clients of a cohort do in round `number`, in parts side by side; most samples come first."""
+    work = Work(replies={}, memories={}, activity={}, losses={})
+    replies: list[Tree] = []
+    device = site.samples[0].device
+    received = move(received, device)
+
+    def trained_part(part: list[int]) -> tuple[Tree, Tree, Trained]:
+        epochs = site.training.epochs
+        shown = [torch.from_numpy(site.fleet.shown(site.seed, number, k, epochs)) for k in part]
+        return local_round(
+            algorithm,
+            network,
+            site.training,
+            received,
+            move(stack([memories[k] for k in part]), device),
+            *site.samples,
+            shown,
+            Address(site.seed, "encode", number, tuple(part), (0,) * len(part)),
+        )
+
+    parts = list(_parts(cohort, site.fleet, network, site.training, device))
+    for part, (reply, memory, trained) in zip(
+        parts, _each(parts, trained_part, network, device), strict=True
+    ):
+        replies.append(move(reply, torch.device("cpu")))
+        if memory:
+            memory = move(memory, torch.device("cpu"))
+            work.memories |= {client: take(memory, i) for i, client in enumerate(part)}
+        work.activity |= dict(zip(part, trained.activities, strict=True))
+        work.losses |= dict(zip(part, trained.losses, strict=True))
+    work.replies = {
+        group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
+        for group, tensors in (replies[0] if replies else {}).items()
+    }
+    return work
+
+
+def _each(
+    parts: list[list[int]],
+    trained_part: Callable[[list[int]], tuple[Tree, Tree, Trained]],
+    network: Network,
+    device: torch.device,
+) -> Iterator[tuple[Tree, Tree, Trained]]:
+    """Every part, in order. Of a convolutional network each thread takes a part of its own.
+
+    Its many small operators gain little from threads within each; a part's bits do not depend on it.
+    """
+    threads = torch.get_num_threads()
+    if not isinstance(network.architecture, Convolutional) or device.type != "cpu":
+        yield from map(trained_part, parts)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(trained_part, parts)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _parts(
+    cohort: list[int], fleet: Fleet, network: Network, training: LocalTraining, device: torch.device
+) -> Iterator[list[int]]:
+    """The cohort in parts that are trained side by side: clients with batches of one size, a cache full."""
+    rows = {client: training.rows(fleet.samples(client) * training.epochs) for client in cohort}
+    room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else BLOCK_BYTES
+    for height, alike in itertools.groupby(cohort, key=rows.__getitem__):
+        clients = list(alike)
+        # A client's parameters, gradients, two moments of Adam, and room to work.
+        size = height * network.bytes_per_sample(device.type) + 24 * network.architecture.parameters
+        parts = math.ceil(len(clients) / max(1, room // size))
+        for i in range(parts):
+            yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]

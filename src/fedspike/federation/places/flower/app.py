@@ -1,0 +1,69 @@
+"""What Flower starts: `server` once for a training, `client` on a node for each message."""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedspike.errors import InputError
+from fedspike.experiment.run import load, perform
+from fedspike.federation.cohort import samples
+from fedspike.federation.places.flower.flower import FOLDER
+from fedspike.federation.places.flower.folder import FleetFolder, clients_of
+from fedspike.federation.places.flower.node import app as client
+from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.server import RealDevices
+from fedspike.records.events import Trained
+
+__all__ = ["client", "end_with_flower", "server"]
+
+server = ServerApp()
+
+
+@server.main()
+def main(grid: Grid, context: Context) -> None:
+    """Train in the folder that the server was started with; nothing from outside says where that is."""
+    del context
+    try:
+        train(grid, FleetFolder(Path(os.environ[FOLDER])), logging.getLogger("flwr").info)
+    except InputError as error:
+        logging.getLogger("flwr").error("fedspike: %s", error)
+        sys.exit(1)
+
+
+def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
+    """Do what is left of the folder's experiment."""
+    experiment, deadline_s = folder.experiment, folder.settings.deadline_s
+    dataset = load(experiment, say)
+    nodes = Nodes(grid, folder.server / "clients.json", dataset.classes, dataset.x_test.shape[1:])
+    nodes.wait_for(clients_of(experiment.runs[0].settings), say)
+    devices = RealDevices(nodes, samples(dataset.x_test, dataset.y_test), deadline_s)
+    command = "fedspike fleet run"
+    for event in perform(experiment, dataset, folder.run, command=command, devices=devices):
+        if isinstance(event, Trained):
+            record = event.record
+            say(f"{event.run.name} round {record['round']}: accuracy {record['accuracy']:.1%}")
+
+
+def end_with_flower() -> None:
+    """From now on, end at once when the program that started this process is gone.
+
+    All that is stored is whole at any moment, and whoever comes next finds the run folder free. Flower lets
+    such a process say good-bye first, to nobody, which takes it minutes.
+    """
+
+    named = "--parent-pid"  # Flower's own option; the parent may be gone before we come to ask
+    parent = int(sys.argv[sys.argv.index(named) + 1]) if named in sys.argv else os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

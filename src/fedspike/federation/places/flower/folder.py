@@ -1,0 +1,250 @@
+"""The folder of a fleet: what `fedspike fleet init` writes, and what server and nodes find in it.
+
+fleet.toml          where the server is, and how long it waits for answers
+fedspike.reading       the experiment, as for `fedspike run`
+nodes/node-0/       all that a device needs, to be carried there: its key, the authority, where the server is
+server/             the server's certificate and key, the nodes' public keys, and what it knows of them
+app/ flower/        what Flower runs, and its own settings
+run/                the results, as of `fedspike run`
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+import tomli_w
+from msgspec import Meta, Struct
+
+from fedspike import reading
+from fedspike.data import Dataset
+from fedspike.errors import InputError
+from fedspike.experiment import build, sweep
+from fedspike.experiment.config import Centralised, Configuration
+from fedspike.experiment.sweep import Experiment
+from fedspike.federation.places.flower import certificates, share
+from fedspike.records.directory import storing
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SUPERLINK = "fleet"  # what Flower's command line calls our server
+APP_TOML = """\
+# Flower runs this; fedspike, installed on server and nodes, does the work.
+[project]
+name = "fedspike-fleet"
+version = "1.0.0"
+description = "The training of a FedSpike fleet"
+license = "Apache-2.0"
+dependencies = ["flwr>=1.41,<1.42"]
+
+[tool.flwr.app]
+publisher = "fedspike"
+
+[tool.flwr.app.components]
+serverapp = "app:server"
+clientapp = "app:client"
+
+[tool.flwr.app.config]
+"""
+APP = '''\
+"""The two sides of the fleet."""
+
+from fedspike.federation.places.flower.app import client, end_with_flower, server
+
+__all__ = ["client", "server"]
+end_with_flower()
+'''
+
+
+class FleetSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`fleet.toml`."""
+
+    host: str
+    port: Annotated[int, Meta(ge=1, lt=2**16)]
+    deadline_s: Annotated[float, Meta(gt=0)] = 600.0
+
+    @property
+    def address(self) -> str:
+        """Where nodes find the server."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def listens_on(self) -> str:
+        """This machine alone where the address is its own, else all that reach it."""
+        return self.host if self.host in LOOPBACK else "0.0.0.0"
+
+
+class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`node.toml`."""
+
+    node: str
+    client: Annotated[int, Meta(ge=0, lt=2**31)]
+    server: str
+
+
+S = TypeVar("S", bound=Struct)
+
+
+@dataclass(frozen=True)
+class FleetFolder:
+    """Where everything is."""
+
+    path: Path
+
+    @property
+    def settings(self) -> FleetSettings:
+        """Raises InputError where this is no folder of a fleet."""
+        return _read(
+            self.path / "fleet.toml", FleetSettings, fix=f"fedspike fleet init {self.path}"
+        )
+
+    @property
+    def experiment(self) -> Experiment:
+        """The runs; InputError where the devices could not do all of them."""
+        found = sweep.read(str(self.path / "fedspike.reading"))
+        demand_one_fleet(found)
+        return found
+
+    @property
+    def server(self) -> Path:
+        """The server's secrets and knowledge."""
+        return self.path / "server"
+
+    @property
+    def run(self) -> Path:
+        """The results."""
+        return self.path / "run"
+
+
+@dataclass(frozen=True)
+class NodeFolder:
+    """What a device has."""
+
+    path: Path
+
+    @property
+    def settings(self) -> NodeSettings:
+        """Raises InputError where this is no folder of a node."""
+        fix = "copy the node's folder from the server: nodes/node-0 in the folder of the fleet"
+        return _read(self.path / "node.toml", NodeSettings, fix=fix)
+
+
+def write(
+    path: Path,
+    experiment: Experiment,
+    dataset: Dataset,
+    *,
+    nodes: int,
+    hosts: Sequence[str] = (),
+    port: int = 8000,
+    deal_out: bool = True,
+) -> FleetFolder:
+    """A ready folder for so many nodes and a server that is called `hosts`, the first of which nodes use.
+
+    With `deal_out` the experiment's data set is dealt out to the nodes; else each node is a client that
+    brings its own data, and the data set is there for its test images alone.
+
+    Raises InputError where the folder is in use, or the experiment cannot be done by one fleet.
+    """
+    if not deal_out:
+        experiment = _with_own_data(experiment, nodes)
+    demand_one_fleet(experiment)
+    clients = clients_of(experiment.runs[0].settings)
+    if not 1 <= nodes <= clients:
+        raise InputError(
+            f"{nodes} nodes for {clients} clients",
+            expected="at least one client for each node",
+            fix=f"use {clients} nodes or fewer, or set fleet.clients",
+        )
+    if deal_out:
+        fleet = build.fleet(experiment.runs[0].settings, dataset, experiment.source)
+    if path.exists() and any(path.iterdir()):
+        raise InputError(f"{path} is not empty", expected="a new folder", fix="name another folder")
+    folder, names = FleetFolder(path), list(dict.fromkeys([*hosts, *LOOPBACK]))
+    server = FleetSettings(names[0], port)
+    with storing(path):
+        _write_server(folder, server, names)
+        _write_toml(path / "fedspike.reading", _whole(experiment))
+        for number, own in enumerate(share.hosted(clients, nodes)):
+            node = NodeSettings(f"node-{number}", own[0], server.address)
+            home = _write_node(folder, node)
+            if deal_out:
+                share.write(home / "data", dataset, fleet, own)
+    return folder
+
+
+def _write_server(folder: FleetFolder, server: FleetSettings, names: Sequence[str]) -> None:
+    for part in (folder.server / "keys", folder.path / "app", folder.path / "flower"):
+        part.mkdir(parents=True)
+    folder.server.chmod(0o700)
+    certificates.write_server(folder.server, names)
+    _write_toml(folder.path / "fleet.toml", msgspec.to_builtins(server))
+    (folder.path / "app" / "pyproject.toml").write_text(APP_TOML)
+    (folder.path / "app" / "app.py").write_text(APP)
+    link = {
+        "address": f"127.0.0.1:{server.port}",
+        "root-certificates": str((folder.server / certificates.AUTHORITY).resolve()),
+    }
+    flower: dict[str, object] = {"superlink": {"default": SUPERLINK, SUPERLINK: link}}
+    _write_toml(folder.path / "flower" / "config.toml", flower)
+
+
+def _write_node(folder: FleetFolder, node: NodeSettings) -> Path:
+    home = folder.path / "nodes" / node.node
+    home.mkdir(parents=True, mode=0o700)
+    public = certificates.write_node_key(home)
+    (folder.server / "keys" / f"{node.node}.pub").write_bytes(public)
+    authority = (folder.server / certificates.AUTHORITY).read_bytes()
+    (home / certificates.AUTHORITY).write_bytes(authority)
+    _write_toml(home / "node.toml", msgspec.to_builtins(node))
+    return home
+
+
+def _with_own_data(experiment: Experiment, nodes: int) -> Experiment:
+    """The same on so many devices, each of which holds what it holds."""
+    option = "--own-data"
+    source = experiment.source.override(("partition",), {"kind": "devices"}, option)
+    return sweep.expand(source.override(("fleet", "clients"), nodes, option))
+
+
+def demand_one_fleet(experiment: Experiment) -> None:
+    """Raise where runs differ in who the devices are and what they hold: that cannot be swept."""
+    held = {
+        (run.settings.partition, run.settings.fleet.clients, run.settings.seed)
+        for run in experiment.runs
+    }
+    if len(held) > 1:
+        raise InputError(
+            f"{experiment.name} has runs with different partitions, numbers of clients or seeds",
+            expected="one distribution of the data for all runs: the devices hold what they hold",
+            fix="set one of each, as in --set partition.classes=3, or --seeds 0",
+        )
+
+
+def clients_of(settings: Configuration) -> int:
+    """How many clients there are; all data in one place are one client's."""
+    return 1 if isinstance(settings.partition, Centralised) else settings.fleet.clients
+
+
+def _whole(experiment: Experiment) -> dict[str, object]:
+    """The experiment's document, with the paths in it as this machine knows them from anywhere."""
+    values = dict(experiment.source.values)
+    data = dict(values.get("data", {}))
+    for key in ("name", "data_dir"):
+        if isinstance(data.get(key), str) and (data[key].endswith(".npz") or key == "data_dir"):
+            data[key] = str(Path(data[key]).resolve())
+    return {**values, **({"data": data} if data else {})}
+
+
+def _write_toml(path: Path, values: dict[str, object]) -> None:
+    path.write_text(tomli_w.dumps(values), encoding="utf-8")
+
+
+def _read(file: Path, kind: type[S], *, fix: str) -> S:
+    text = reading.read(file, str(file), expected="a file that fedspike fleet init wrote", fix=fix)
+    try:
+        return msgspec.convert(reading.parse(text, str(file), fix=fix), kind)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{file}: {error}", expected="the keys that fedspike fleet init wrote", fix=fix
+        ) from error

@@ -1,0 +1,47 @@
+"""What the clients of a node remember between rounds, on the node's disk: it never leaves the device.
+
+    memory/<run>/client-3/000012.<SHA-256 of the content>.safetensors
+
+A round may not count in the end: the answer was too late, or the server died before it was stored. So a
+client keeps what it remembered before a round until it is told, in the next, which of the two the server
+knows of.
+"""
+
+import hashlib
+from pathlib import Path
+
+from fedspike.algorithms import Tree
+from fedspike.errors import InputError
+from fedspike.federation.rounds import State
+from fedspike.records import checkpoint
+from fedspike.records.directory import write_whole
+
+
+def read(folder: Path, client: int, round: int) -> Tree:
+    """What the client remembered after that round. Raises InputError if it is gone or damaged."""
+    home = folder / f"client-{client}"
+    fix = f"restore {home}, or start the training again in a new folder on the server"
+    for path in home.glob(f"{round:06d}.*.safetensors"):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != path.name.split(".")[1]:
+            raise InputError(
+                f"{path}: was changed or damaged", expected="the file as fedspike wrote it", fix=fix
+            )
+        return State.from_tensors(round, checkpoint.unpack(content, path, fix)).clients[client]
+    raise InputError(
+        f"client {client} has forgotten what it knew after round {round}",
+        expected=f"a file {round:06d}.*.safetensors in {home}",
+        fix=fix,
+    )
+
+
+def write(folder: Path, client: int, round: int, tree: Tree, before: int) -> None:
+    """Keep what the client remembers after a round, and after `before`; forget everything else."""
+    home = folder / f"client-{client}"
+    home.mkdir(parents=True, exist_ok=True)
+    content = checkpoint.pack(State(round, {}, {client: tree}).tensors())
+    name = f"{round:06d}.{hashlib.sha256(content).hexdigest()}.safetensors"
+    write_whole(home / name, content)
+    for path in home.glob("*.safetensors"):
+        if path.name != name and not path.name.startswith(f"{before:06d}."):
+            path.unlink()

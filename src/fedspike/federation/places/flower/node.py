@@ -1,0 +1,189 @@
+"""A node's side of the fleet: it says which clients it hosts, and trains those that are asked for.
+
+A node is one device, or a machine that hosts many clients and trains them side by side; then it answers with
+one reply that stands for all of theirs. Each message meets a new process, so what is kept is on the disk.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from flwr.app import Context, RecordDict
+from flwr.app import Message as Envelope
+from flwr.clientapp import ClientApp
+
+from fedspike.algorithms import Algorithm, Tree, with_statistics
+from fedspike.algorithms.trees import take
+from fedspike.data import Dataset, load_own
+from fedspike.energy.meters import Sensor, sensors
+from fedspike.errors import InputError
+from fedspike.experiment import build
+from fedspike.experiment.sweep import Run
+from fedspike.federation.cohort import Site, samples, train_cohort
+from fedspike.federation.devices import Fleet
+from fedspike.federation.places.flower import memory
+from fedspike.federation.places.flower.messages import (
+    Holding,
+    Question,
+    Report,
+    Task,
+    pack,
+    tree_of,
+    unpack,
+)
+
+app = ClientApp()
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """The clients that live on a node, with their samples."""
+
+    data: Dataset
+    shards: dict[int, np.ndarray]  # client -> its positions in `data`
+
+    def fleet(self, samples_per_round: int | None) -> Fleet:
+        """A fleet of these clients. The others have a place in it, and are never asked for."""
+        elsewhere = np.zeros(1, np.int64)
+        places = range(max(self.shards) + 1)
+        shards = tuple(self.shards.get(client, elsewhere) for client in places)
+        return Fleet(shards, samples_per_round=samples_per_round)
+
+
+@app.query()
+def declare(envelope: Envelope, context: Context) -> Envelope:
+    """Say which clients live here and how many samples of each class they have."""
+    question = unpack(envelope.content, Question)
+    hosted = read(context, question.classes)
+    counts = {
+        client: tuple(np.bincount(hosted.data.y_train[shard], minlength=question.classes).tolist())
+        for client, shard in hosted.shards.items()
+    }
+    name = str(context.node_config["node"])
+    holding = Holding(name, hosted.data.x_train.shape[1:], counts)
+    return Envelope(pack(holding), reply_to=envelope)
+
+
+@app.train()
+def train(envelope: Envelope, context: Context) -> Envelope:
+    """Train the clients that are asked for and answer for them."""
+    task = unpack(envelope.content, Task)
+    folder = Path(str(context.node_config["home"])) / "memory"
+    content = perform(task, tree_of(envelope.content), read(context, task.classes), folder)
+    return Envelope(content, reply_to=envelope)
+
+
+def perform(task: Task, received: Tree, hosted: Hosted, folder: Path) -> RecordDict:
+    """What `train` does; memories lie in `folder`. Raises InputError where the task is none for this node."""
+    settings = task.settings
+    if absent := sorted(task.remembered.keys() - hosted.shards.keys()):
+        raise InputError(
+            f"a task for client {absent[0]}",
+            expected=f"one of the clients that live here, {sorted(hosted.shards)}",
+            fix="start the training again; nodes are asked at its start which clients they host",
+        )
+    starting = _alive_s()
+    fleet = hosted.fleet(build.number(settings.fleet.samples_per_round))
+    network = build.network(settings, hosted.data)
+    algorithm = with_statistics(build.algorithm(settings), network)
+    folder /= Run("", settings).settings_sha256
+    memories = {
+        client: memory.read(folder, client, round)
+        if round and algorithm.start_client(received["model"])
+        else algorithm.start_client(received["model"])
+        for client, round in task.remembered.items()
+    }
+    cohort = sorted(task.remembered, key=lambda client: (-fleet.samples(client), client))
+    own = samples(hosted.data.x_train, hosted.data.y_train)
+    site = Site(fleet, own, build.local_training(settings), settings.seed)
+    with _measured() as joules:
+        began = time.perf_counter()
+        work = train_cohort(cohort, algorithm, network, site, received, memories, task.round)
+        seconds = {"starting": starting, "training": time.perf_counter() - began}
+    for client, tree in work.memories.items():
+        memory.write(folder, client, task.round, tree, task.remembered[client])
+    shown = [fleet.samples(client) for client in cohort]
+    weights = dict(zip(cohort, shown, strict=True))
+    report = Report(task.round, weights, work.activity, work.losses, seconds, joules())
+    return pack(report, one_reply(algorithm, work.replies, shown))
+
+
+def one_reply(algorithm: Algorithm, replies: Tree, samples: list[int]) -> Tree:
+    """The reply of the only client, or in float64, for it is a sum to be gone on with, one for all."""
+    if len(samples) == 1:
+        return take(replies, 0)
+    wide = {
+        group: {name: tensor.double() for name, tensor in tensors.items()}
+        for group, tensors in replies.items()
+    }
+    weights = torch.tensor(samples)
+    return algorithm.combine(wide, weights, torch.ones_like(weights))
+
+
+def read(context: Context, classes: int) -> Hosted:
+    """The samples of a node's clients, from the file or folder that it was started with.
+
+    Raises InputError where they are not sound.
+    """
+    path = Path(str(context.node_config["data"]))
+    files = sorted(path.glob("client-*.npz")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(
+            f"{path}: no client-*.npz in it",
+            expected="an .npz file, or a folder with one for each client: client-0.npz, client-1.npz",
+            fix="name the device's own file with --data",
+        )
+    images, labels, shards, first = [], [], {}, 0
+    for file in files:
+        x, y = load_own(file)
+        images.append(x)
+        labels.append(y)
+        shards[_client(file, context)] = np.arange(first, first + len(y))
+        first += len(y)
+    if len({x.shape[1:] for x in images}) > 1:
+        raise InputError(
+            f"{path}: images of different shapes",
+            expected="one shape for all clients",
+            fix="prepare all of them the same way",
+        )
+    x, y = np.concatenate(images), np.concatenate(labels)
+    data = Dataset("own", x, y, x[:1], y[:1], classes, source=str(path), sha256={})
+    return Hosted(data, shards)
+
+
+def _client(file: Path, context: Context) -> int:
+    """The number in the file's name, or else the node's."""
+    named = re.fullmatch(r"client-(\d{1,9})\.npz", file.name)
+    return int(named[1] if named else context.node_config["client"])
+
+
+def _alive_s() -> float:
+    """How long this process has been there: starting Python and importing torch. 0 outside Linux."""
+    try:
+        after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return 0.0
+    ticks_per_second = 100  # of every Linux, to user space
+    return uptime - int(after_name[19]) / ticks_per_second
+
+
+@contextmanager
+def _measured() -> Iterator[Callable[[], dict[str, float]]]:
+    """What the sensors of this machine count meanwhile, by sensor and domain."""
+    found = [sensor for sensor in sensors() if isinstance(sensor, Sensor)]
+
+    def counted() -> dict[str, float]:
+        return {
+            f"{sensor.name} {domain}": joules
+            for sensor in found
+            for domain, joules in sensor.joules().items()
+        }
+
+    before = counted()
+    yield lambda: {name: joules - before[name] for name, joules in counted().items()}

@@ -1,0 +1,27 @@
+"""A data set dealt out to nodes, a file for each client: to try a fleet, or to outgrow one machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fedspike.data import Dataset
+from fedspike.federation.devices import Fleet
+
+
+def hosted(clients: int, nodes: int) -> list[range]:
+    """The clients of each node: neighbours, and on no node two more than on another.
+
+    >>> hosted(10, 4)
+    [range(0, 2), range(2, 5), range(5, 7), range(7, 10)]
+    """
+    return [range(clients * i // nodes, clients * (i + 1) // nodes) for i in range(nodes)]
+
+
+def write(folder: Path, dataset: Dataset, fleet: Fleet, clients: Sequence[int]) -> None:
+    """The training samples of these clients, in the order in which the simulator has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for client in clients:
+        shard = fleet.shards[client]
+        path = folder / f"client-{client}.npz"
+        np.savez_compressed(path, x_train=dataset.x_train[shard], y_train=dataset.y_train[shard])

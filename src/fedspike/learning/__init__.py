@@ -1,0 +1,1 @@
+"""From a start and a device's samples to a trained model."""

@@ -1,0 +1,325 @@
+"""Local training by backpropagation, the whole cohort at once.
+
+Every tensor carries the clients as its first axis, so one step here is one minibatch step of every client
+that still has a batch left. Clients come with the one that has most batches first: those still training
+are then always a prefix, and a finished client's weights are simply not touched any more.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from fedspike.energy.counts import Activity
+from fedspike.engine import packed, passes
+from fedspike.errors import InputError
+from fedspike.networks import ANN, SNN, Batch, Convolutional, Forward, Network, Parameters
+from fedspike.parts.codes import Address
+from fedspike.parts.losses import Loss
+
+Correction = Callable[[Parameters, Parameters, int], Parameters]
+"""(gradients, parameters, k) of the first k clients -> corrected gradients."""
+Counts = dict[tuple[str, str], Int64[Tensor, " _client"]]
+"""(field of `Activity`, layer) -> what every client did of it; what leaves the last layer is of no layer."""
+# Numbers of the largest layer, over all time steps, that stay in a cache of 4 MB and those before it.
+_CACHED = 2**20
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent: w <- w - eta g."""
+
+    learning_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_learning_rate(self.learning_rate)
+
+    def start(self, parameters: Parameters) -> dict[str, Parameters]:
+        """Nothing to remember between steps."""
+        del parameters
+        return {}
+
+    def step(
+        self,
+        parameters: Parameters,
+        gradients: Parameters,
+        memory: dict[str, Parameters],
+        number: int,
+    ) -> None:
+        """Change `parameters` in place."""
+        del memory, number
+        for name, weight in parameters.items():
+            weight.sub_(gradients[name], alpha=self.learning_rate)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam, with the number of the step t counted from 1.
+
+        m <- b1 m + (1 - b1) g,    v <- b2 v + (1 - b2) g^2
+        w <- w - eta (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
+
+    Source: Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+    """
+
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check_learning_rate(self.learning_rate)
+
+    def start(self, parameters: Parameters) -> dict[str, Parameters]:
+        """Moments m and v, zero; a device forgets them between rounds."""
+        return {
+            moment: {name: torch.zeros_like(weight) for name, weight in parameters.items()}
+            for moment in ("m", "v")
+        }
+
+    def step(
+        self,
+        parameters: Parameters,
+        gradients: Parameters,
+        memory: dict[str, Parameters],
+        number: int,
+    ) -> None:
+        """Change `parameters` and `memory` in place."""
+        constants = (self.learning_rate, self.beta1, self.beta2, self.epsilon)
+        for name, weight in parameters.items():
+            g, m, v = gradients[name], memory["m"][name], memory["v"][name]
+            if packed.can_take(weight):
+                passes.adam(weight, g, (m, v), number, constants)
+                continue
+            m.mul_(self.beta1).add_(g, alpha=1 - self.beta1)
+            v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
+            scale = (v / (1 - self.beta2**number)).sqrt_().add_(self.epsilon)
+            weight.addcdiv_(m, scale, value=-self.learning_rate / (1 - self.beta1**number))
+
+
+Optimiser = SGD | Adam
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """What every client does in a round: so many epochs over its samples, in minibatches."""
+
+    loss: Loss
+    optimiser: Optimiser = field(default_factory=Adam)
+    epochs: int = 1
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"{name} = {getattr(self, name)}",
+                    expected="a whole number >= 1",
+                    fix=f"the founding study's preset has {name} = {1 if name == 'epochs' else 128}",
+                )
+
+    def batches(self, shown: int) -> list[tuple[int, int]]:
+        """First and last-plus-one position of every batch among the `shown` samples of a client.
+
+        No batch spans two epochs; an epoch's last batch holds what is left.
+
+        >>> from fedspike.parts.losses import CrossEntropy
+        >>> LocalTraining(CrossEntropy(), epochs=2, batch_size=3).batches(shown=8)
+        [(0, 3), (3, 4), (4, 7), (7, 8)]
+        """
+        samples = shown // self.epochs
+        return [
+            (epoch * samples + first, epoch * samples + min(first + self.batch_size, samples))
+            for epoch in range(self.epochs)
+            for first in range(0, samples, self.batch_size)
+        ]
+
+    def rows(self, shown: int) -> int:
+        """Rows that each batch of a client is padded to: a power of two, or the batch size.
+
+        It depends on the client alone, so that company in a stack changes none of its bits.
+
+        >>> from fedspike.parts.losses import CrossEntropy
+        >>> [LocalTraining(CrossEntropy(), batch_size=128).rows(shown) for shown in (1, 5, 100, 2000)]
+        [1, 8, 128, 128]
+        """
+        samples = shown // self.epochs
+        return min(self.batch_size, 1 << (samples - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a cohort's local training produced; every list has an entry per client."""
+
+    parameters: Parameters
+    statistics: Parameters
+    steps: list[int]
+    losses: list[float]
+    activities: list[Activity]
+
+
+def train(
+    network: Network,
+    training: LocalTraining,
+    start: Parameters,
+    pixels: Float[Tensor, "sample pixel"],
+    labels: Int64[Tensor, " sample"],
+    shown: list[Int64[Tensor, " _shown"]],
+    address: Address,
+    correct: Correction | None = None,
+    statistics: Parameters | None = None,
+) -> Trained:
+    """Train every client of a cohort from `start` (leading client axis) on its own samples.
+
+    `shown[k]` lists the positions in `pixels` and `labels` that client k sees, in that order, all epochs
+    one after the other; clients come in descending order of its length. `correct` may change gradients
+    before the optimiser sees them (FedProx, SCAFFOLD). `statistics` are a normalised network's running ones
+    (leading client axis); the optimiser does not see these.
+    """
+    schedules = [training.batches(len(positions)) for positions in shown]
+    steps = [len(schedule) for schedule in schedules]
+    if sorted(steps, reverse=True) != steps:
+        raise ValueError("clients must come with the most batches first")
+    positions = _stack_batches(shown, schedules, training.rows(len(shown[0])))
+    present = (positions >= 0).sum(2)
+    positions = positions.to(pixels.device)
+    wanted = labels[positions.clamp(min=0)]
+    parameters = {name: weight.clone() for name, weight in start.items()}
+    running = {name: numbers.clone() for name, numbers in (statistics or {}).items()}
+    memory = training.optimiser.start(parameters)
+    losses = torch.zeros(len(shown), dtype=torch.float64)
+    done: list[Counts] = []
+
+    for step in range(max(steps)):
+        k = sum(count > step for count in steps)  # the clients that are still training
+        first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
+        here = replace(address, clients=address.clients[:k], first_samples=first_samples)
+        batch = Batch(pixels, positions[:k, step], wanted[:k, step], here)
+        current = {name: weight[:k] for name, weight in parameters.items()}
+        beside = {name: numbers[:k] for name, numbers in running.items()}
+        forward, loss, gradients = learn(network, training.loss, current, batch, beside)
+        if correct is not None:
+            gradients = correct(gradients, current, k)
+        training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
+        for name, numbers in forward.statistics.items():
+            running[name][:k] = numbers
+
+        losses[:k] += loss.cpu() * present[:k, step]
+        done.append(counted(forward))
+
+    samples = [len(positions) for positions in shown]
+    mean_losses = (losses / torch.tensor(samples)).tolist()
+    activities_done = activities(samples, steps, done)
+    return Trained(parameters, running, steps, mean_losses, activities_done)
+
+
+def counted(forward: Forward) -> Counts:
+    """All counts of a forward pass."""
+    return {
+        **{("events_in", layer): count for layer, count in forward.events_in.items()},
+        **{("synapses_met", layer): count for layer, count in forward.synapses_met.items()},
+        ("events_out", ""): forward.events_out,
+    }
+
+
+def activities(samples: list[int], steps: list[int], done: list[Counts]) -> list[Activity]:
+    """What each client did; `done` has the counts of each pass, of the clients that took part in it."""
+    totals = {
+        place: pad_sequence([passed[place] for passed in done]).sum(1).tolist() for place in done[0]
+    }
+
+    def by_layer(field: str, client: int) -> dict[str, int]:
+        return {layer: counts[client] for (of, layer), counts in totals.items() if of == field}
+
+    return [
+        Activity(
+            samples[client],
+            steps[client],
+            by_layer("events_in", client),
+            totals["events_out", ""][client],
+            by_layer("synapses_met", client),
+        )
+        for client in range(len(samples))
+    ]
+
+
+def learn(
+    network: Network,
+    loss: Loss,
+    parameters: Parameters,
+    batch: Batch,
+    statistics: Parameters | None = None,
+) -> tuple[Forward, Float[Tensor, " client"], Parameters]:
+    """Forward pass, mean loss and gradients of one minibatch of every client."""
+    if isinstance(network, ANN | SNN) and network.passes(batch):
+        wanted = loss.wanted(batch.labels, network.architecture.layers[-1])
+        learned = network.compiled(parameters, batch, wanted)
+        return learned.forward, learned.losses, learned.gradients
+    leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
+    size = samples_at_once(network, batch)
+    if size is None:
+        forward = network.run(leaves | (statistics or {}), batch)
+        losses = loss(forward.scores, batch.labels, batch.present)
+        return forward, losses.detach(), _slopes(losses, leaves)
+    forwards, shares, gradients = [], [], dict[str, Tensor]()
+    for part in batch.parts(size):
+        forward = network.run(leaves, part)
+        samples = part.present.sum(1).to(forward.scores.dtype)
+        losses = loss(forward.scores, part.labels, part.present) * samples / batch.present.sum(1)
+        slopes = _slopes(losses, leaves)
+        gradients = {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
+        shares.append(losses.detach())
+        forwards.append(forward)
+    return Forward.joined(forwards), torch.stack(shares).sum(0), gradients
+
+
+def samples_at_once(network: Network, batch: Batch) -> int | None:
+    """Samples of a batch that are computed at once, so that layers stay in a processor's cache.
+
+    A convolutional network has layers so large that everything else waits for memory. All samples at once
+    (None) of other networks, on a GPU, and where a normalisation needs the whole batch.
+    """
+    shape = network.architecture
+    whole = isinstance(network, SNN) and network.normalisation is not None
+    if not isinstance(shape, Convolutional) or whole or batch.pixels.device.type != "cpu":
+        return None
+    steps = network.code.time_steps if isinstance(network, SNN) else 1
+    return max(1, _CACHED // (steps * max(shape.layers)))
+
+
+def _slopes(losses: Float[Tensor, " client"], leaves: Parameters) -> Parameters:
+    # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
+    slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
+    return dict(zip(leaves, slopes, strict=True))
+
+
+def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]:
+    """The part of stacked tensors that belongs to the first k clients, as views."""
+    return {
+        group: {name: stacked[:k] for name, stacked in parameters.items()}
+        for group, parameters in trees.items()
+    }
+
+
+def _stack_batches(
+    shown: list[Int64[Tensor, " _shown"]], schedules: list[list[tuple[int, int]]], rows: int
+) -> Int64[Tensor, "client step row"]:
+    """Positions of all samples, batch by batch, padded with -1."""
+    shape = (len(shown), max(len(schedule) for schedule in schedules), rows)
+    positions = torch.full(shape, -1)
+    for client, schedule in enumerate(schedules):
+        for step, (first, last) in enumerate(schedule):
+            positions[client, step, : last - first] = shown[client][first:last]
+    return positions
+
+
+def _check_learning_rate(learning_rate: float) -> None:
+    if not 0 < learning_rate < float("inf"):
+        raise InputError(
+            f"learning_rate = {learning_rate}",
+            expected="a finite number > 0",
+            fix="the founding study's preset trains with Adam at 1e-3",
+        )

@@ -1,0 +1,137 @@
+"""The rate code: the brighter a pixel, the more often it spikes, at random."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt64
+from torch import Tensor
+
+from fedspike.engine import gpu, packed
+from fedspike.engine.packed import PackedSpikes
+from fedspike.errors import InputError
+from fedspike.parts.codes.address import Address
+from fedspike.parts.codes.pixels import demand_intensities
+from fedspike.randomness import key, words
+
+_threads = ThreadPoolExecutor(
+    os.cpu_count()
+)  # NumPy draws and compares outside the interpreter lock
+_BLOCK = 16  # samples that one thread draws in one go
+
+
+@dataclass(frozen=True)
+class RateCode:
+    """Every pixel is the probability of a spike, drawn anew at each of T time steps.
+
+        q = max(round(2^16 x) - 1, 0),    s[t] = 1 if q > 0 and r[t] <= q else 0,    r[t] uniform on 0..2^16-1
+
+    so s ~ Bernoulli(round(2^16 x) / 2^16): right to 1.6e-5, a zero pixel never spikes and a pixel at 1
+    always does. 64 numbers r are compared at once, from the highest bit down, so each group g of 64 steps
+    has 16 random words per pixel, of which the j-th holds the j-th highest bits: bit t % 64 of word
+    number 16 (g I + i) + j of `randomness.words`, with g = t // 64 and I pixels. Where all 64 are decided
+    the later words need not be drawn.
+
+    Source: snnTorch 1.0.0 `spikegen.rate` (Eshraghian et al., Proc. IEEE 111, 2023), here with
+    addressed instead of global randomness.
+
+    >>> pixels = torch.tensor([[[0.0, 1.0]]])
+    >>> address = Address(seed=0, purpose="encode", round=1, clients=(0,), first_samples=(0,))
+    >>> RateCode(time_steps=3).spikes(pixels, address)[:, 0, 0].tolist()
+    [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]
+    """
+
+    time_steps: int
+
+    step_weights: ClassVar[None] = None
+    binary: ClassVar[bool] = True
+    moving: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.time_steps < 1:
+            raise InputError(
+                f"time_steps = {self.time_steps}",
+                expected="at least one time step",
+                fix="the founding study used about 50",
+            )
+
+    def packed(self, pixels: Float[Tensor, "client batch pixel"], address: Address) -> PackedSpikes:
+        """The same spikes from compiled kernels, as bits; float32 pixels on the CPU."""
+        return packed.rate(
+            pixels,
+            key(address.seed, address.purpose),
+            address.round,
+            address.clients,
+            address.first_samples,
+            self.time_steps,
+        )
+
+    def spikes(
+        self, pixels: Float[Tensor, "client batch pixel"], address: Address
+    ) -> Float[Tensor, "time client batch pixel"]:
+        """Draw the spikes of one batch, as 0.0 and 1.0 in the type of `pixels`.
+
+        Raises InputError where a pixel is not in [0, 1]; a GPU does not wait for that to be known.
+        """
+        if pixels.is_cuda and gpu.AVAILABLE:
+            philox = key(address.seed, address.purpose)
+            return gpu.rate(
+                pixels,
+                philox,
+                address.round,
+                address.clients,
+                address.first_samples,
+                self.time_steps,
+            )
+        demand_intensities(pixels)
+        clients, batch, size = pixels.shape
+        groups = -(-self.time_steps // 64)
+        q = (pixels.cpu().double() * 65536).round_().sub_(1).clamp_(0, 65535).numpy()
+        q = q.astype(np.uint64)
+        # Client first in memory, because the matrix products want every client's block in one piece.
+        # NumPy asks the system for huge pages, which makes this large block 4 times faster to fill.
+        shape = (clients, self.time_steps, batch, size)
+        spikes = np.empty(shape, dtype=np.float64 if pixels.dtype == torch.float64 else np.float32)
+
+        def draw_block(block: tuple[int, int]) -> None:
+            """Samples first to last - 1 of the client at this position in the batch."""
+            position, first = block
+            last = min(first + _BLOCK, batch)
+            random = [
+                words(
+                    address.seed,
+                    address.purpose,
+                    address.round,
+                    address.clients[position],
+                    address.first_samples[position] + b,
+                    groups * size * 16,
+                ).reshape(groups, size, 16)
+                for b in range(first, last)
+            ]
+            trains = _at_most(np.stack(random, axis=1), q[position, first:last])
+            steps = np.unpackbits(
+                trains.view(np.uint8).reshape(*trains.shape, 8), axis=3, bitorder="little"
+            )
+            drawn = steps.transpose(0, 3, 1, 2).reshape(groups * 64, last - first, size)
+            spikes[position, :, first:last] = drawn[: self.time_steps]
+
+        list(_threads.map(draw_block, product(range(clients), range(0, batch, _BLOCK))))
+        return torch.from_numpy(spikes).to(pixels.device).movedim(0, 1)
+
+
+def _at_most(
+    words: UInt64[np.ndarray, "group sample pixel 16"], q: UInt64[np.ndarray, "sample pixel"]
+) -> UInt64[np.ndarray, "group sample pixel"]:
+    """64 comparisons r <= q at once, the highest bits first; none holds where q is 0."""
+    less = np.zeros(words.shape[:3], np.uint64)
+    undecided = np.where(q > 0, ~less, 0)
+    for j, word in enumerate(np.ascontiguousarray(np.moveaxis(words, 3, 0))):
+        bit = -(q >> np.uint64(15 - j) & np.uint64(1))  # all ones, or all zeros
+        decided = undecided & (word ^ bit)
+        less |= decided & bit
+        undecided ^= decided
+    return less | undecided

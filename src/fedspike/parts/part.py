@@ -1,0 +1,115 @@
+"""What every part is: one frozen, typed record, and all that anybody knows of its kind in one file.
+
+    class Burst(Code, tag="burst"):
+        \"\"\"The brighter a pixel, the more spikes and the closer together.\"\"\"
+
+        most_spikes: Annotated[int, Meta(ge=1)] = 5        # a key of [code], with its limits
+
+The fields are the keys of its table in an experiment's file, the docstring is its documentation, and the tag,
+its `kind` there, is written nowhere else. A family of parts (`Code`, `Neuron`, ...) is a class without a tag;
+its abstract members are what every kind has. A part of your own is a class like those that ship, in a file of
+yours.
+"""
+
+from abc import abstractmethod
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from fedspike.errors import InputError
+from fedspike.reading import limits_in_words, written
+
+__all__ = ["Part", "abstractmethod"]
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """A frozen record whose fields are held to their limits, from Python and from a file alike.
+
+    Raises InputError for a field outside its limits, and for a kind that lacks a member of its family.
+
+    >>> from typing import Annotated
+    >>> class Shift(Part, tag="shift"):
+    ...     steps: Annotated[int, msgspec.Meta(ge=1)] = 2
+    >>> Shift(), Shift().kind
+    (Shift(steps=2), 'shift')
+    >>> Shift(steps=0)
+    Traceback (most recent call last):
+    fedspike.errors.InputError: Shift: steps = 0
+      expected: a whole number >= 1
+      fix: leave it out for the default, 2
+    """
+
+    def __post_init__(self) -> None:
+        demand_members(type(self))
+        for name, annotation, fix in _fields(type(self)):
+            value = getattr(self, name)
+            if not fits(value, annotation):
+                raise InputError(
+                    f"{type(self).__name__}: {name} = {written(value)}",
+                    expected=limits_in_words(annotation),
+                    fix=fix,
+                )
+        self.check()
+
+    def check(self) -> None:
+        """Raise InputError where fields that are each right cannot go together."""
+
+    @property
+    def kind(self) -> str:
+        """What an experiment's file calls it."""
+        return str(self.__struct_config__.tag)
+
+
+def fits(value: object, annotation: Any) -> bool:
+    """Whether a field may hold this value; nan and infinity are no numbers."""
+    parts = part_types(annotation)
+    if parts and isinstance(value, Part):
+        return isinstance(value, parts)
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return False
+    if parts:
+        return value is None and type(None) in getattr(annotation, "__args__", ())
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def part_types(annotation: Any) -> tuple[type[Part], ...]:
+    """The families or kinds of parts that a field may hold; none for a plain value."""
+    choices = (annotation, *getattr(annotation, "__args__", ()))
+    return tuple(one for one in choices if isinstance(one, type) and issubclass(one, Part))
+
+
+@cache
+def demand_members(kind: type[Part]) -> None:
+    """Raise InputError where a kind lacks a member that its family asks for."""
+    missing = [
+        name
+        for name in dir(kind)
+        if getattr(getattr(kind, name, None), "__isabstractmethod__", False)
+    ]
+    if missing:
+        family = next(c for c in kind.__mro__ if missing[0] in vars(c))
+        raise InputError(
+            f"{kind.__name__} has no {' and no '.join(missing)}",
+            expected=f"all members of a {family.__name__}: {vars(family)[missing[0]].__doc__}",
+            fix=f"write {missing[0]} in {kind.__name__}, as the kinds that ship do",
+        )
+
+
+@cache
+def _fields(kind: type[Part]) -> tuple[tuple[str, Any, str], ...]:
+    """Name and type of each field, and the usual fix of a wrong value."""
+    return tuple(
+        (
+            field.name,
+            field.type,
+            "correct it"
+            if field.default is msgspec.NODEFAULT
+            else f"leave it out for the default, {written(field.default)}",
+        )
+        for field in msgspec.structs.fields(kind)
+    )

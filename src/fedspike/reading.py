@@ -1,0 +1,111 @@
+"""What a person wrote in TOML: its values, what a key may hold, or one error that says what is wrong."""
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fedspike.errors import InputError
+
+LONGEST = 20_000  # characters; what people write is shorter
+DEEPEST = 8  # tables and lists inside each other
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text in quotes",
+    type(None): "nothing",
+}
+BEYOND_SAYING = 2**31 - 1  # bounds from here on only keep out what no machine could do
+
+
+def read(file: Path, name: str, *, expected: str, fix: str) -> str:
+    """The text of a file; `name` is what errors call it. Raises InputError where it cannot be read."""
+    try:
+        return file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{name}: cannot be read ({error})", expected=expected, fix=fix) from error
+
+
+def parse(text: str, name: str, *, fix: str) -> dict[str, Any]:
+    """The values of a TOML text. Raises InputError where it is not TOML."""
+    try:
+        if len(text) > LONGEST:
+            raise ValueError(f"{len(text)} characters are too many")
+        values = tomllib.loads(text)
+        if depth(values) > DEEPEST:
+            raise ValueError("nested too deeply")
+        return values
+    # RecursionError: brackets nested a thousand deep; ValueError: also an int of 5,000 digits
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise InputError(
+            f"{name}: {reason}",
+            expected="a TOML file (https://toml.io)",
+            fix=fix,
+        ) from error
+
+
+def depth(values: object) -> int:
+    """How many tables and lists are inside each other."""
+    found, level = 0, [values]
+    while level:
+        found += 1
+        tables = [table for table in level if isinstance(table, (dict, list))]
+        level = [
+            v for table in tables for v in (table if isinstance(table, list) else table.values())
+        ]
+    return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Advice for an unknown name: the most similar known ones, else all of them.
+
+    >>> nearest("clases", ["classes", "kind"])
+    'did you mean classes?'
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"use one of: {', '.join(known)}" if known else "remove it"
+
+
+def written(value: object) -> str:
+    """A value nearly as TOML would have it, cut where it is long."""
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = text.lower() if isinstance(value, bool) else text
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def limits_in_words(kind: Any) -> str:
+    """What a key of this type may hold.
+
+    >>> limits_in_words(typing.Annotated[int, msgspec.Meta(ge=1)] | typing.Literal["all"])
+    'a whole number >= 1 or "all"'
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _bounded(limits_in_words(arguments[0]), arguments[1])
+    if origin is typing.Literal:
+        return " or ".join(written(choice) for choice in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(limits_in_words(choice) for choice in arguments)
+    if origin is tuple:
+        return f"a list of which each is {limits_in_words(arguments[0])}"
+    return WORDS.get(kind) or f"a {kind.__name__}"
+
+
+def _bounded(words: str, limits: msgspec.Meta) -> str:
+    if limits.pattern:
+        return "letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"
+    if limits.min_length:
+        words += ", not empty"
+    bounds = ((">", limits.gt), (">=", limits.ge), ("<", limits.lt), ("<=", limits.le))
+    said = [f"{sign} {b:g}" for sign, b in bounds if b is not None and b < BEYOND_SAYING]
+    return " ".join([words, " and ".join(said)]).strip()

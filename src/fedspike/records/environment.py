@@ -1,0 +1,79 @@
+"""What a result may depend on besides its configuration: versions and hardware, never names."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fedspike import engine as engines
+from fedspike.energy import meters
+
+VERSIONS = ("fedspike", "torch", "numpy")
+
+
+def environment(device: str = "cpu") -> dict[str, Any]:
+    """Versions, processor and threads of this process, for `environment.json`."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in VERSIONS},
+        "engine": engines.engine(device),
+        "git_commit": git_commit(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def versions(device: str = "cpu") -> dict[str, str]:
+    """The versions, and the engine, that must not change in the middle of a run, or its bits would."""
+    engine = engines.engine(device) if device != "cpu" else "plain torch"
+    if device == "cpu" and engines.ACTIVE:
+        engine = "compiled kernels"  # of whichever instruction set: their bits are the same
+    return {name: metadata.version(name) for name in VERSIONS} | {"engine": engine}
+
+
+def energy_sensors() -> dict[str, str]:
+    """What can measure this machine's energy, with its domains, and why the others cannot."""
+    found: dict[str, list[str]] = {}
+    for sensor in meters.sensors():
+        if isinstance(sensor, meters.Unavailable):
+            where = f"{sensor.domain} " if sensor.domain else ""
+            found.setdefault(sensor.name, []).append(f"{where}unavailable: {sensor.reason}")
+        else:
+            found.setdefault(sensor.name, []).extend(sensor.joules())
+    return {name: ", ".join(said) for name, said in found.items()}
+
+
+def git_commit() -> str | None:
+    """The commit of the source tree that fedspike runs from; None if installed from a package."""
+    source = Path(__file__).resolve().parents[3]
+    if not (source / ".git").exists():
+        return None
+    commands = (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+    answers = []
+    for command in commands:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(source), *command], capture_output=True, text=True, timeout=10
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if answer.returncode:
+            return None
+        answers.append(answer.stdout.strip())
+    return answers[0] + (" with changes" if answers[1] else "")
+
+
+def cpu_model() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
