@@ -192,12 +192,6 @@ def test_delta_spikes_where_a_byte_rises_by_the_threshold(film: torch.Tensor, ri
         before = now
 
 
-@given(films)
-def test_delta_packs_films_as_it_spells_them(film: torch.Tensor) -> None:
-    code = DeltaCode(5)
-    assert torch.equal(code.packed(film / 255, HERE).dense(), code.spikes(film / 255, HERE))
-
-
 @given(images, st.sampled_from([1, 2, 70]))
 def test_delta_of_a_still_image_is_that_of_a_film_that_stays(x: torch.Tensor, steps: int) -> None:
     code = DeltaCode(steps)
@@ -244,9 +238,8 @@ def test_what_is_no_intensity_is_refused(code: Code, wrong: float) -> None:
 def test_frames_that_are_not_intensities_or_not_as_many_as_steps() -> None:
     with pytest.raises(InputError, match="intensities from 0 to 1"):
         DeltaCode(2).spikes(torch.full((2, 3, 2, 5), 2.0), HERE)
-    for encode in (DeltaCode(3).spikes, DeltaCode(3).packed):
-        with pytest.raises(InputError, match=r"2 frames, time_steps = 3"):
-            encode(torch.zeros(2, 3, 2, 5), HERE)
+    with pytest.raises(InputError, match=r"2 frames, time_steps = 3"):
+        DeltaCode(3).spikes(torch.zeros(2, 3, 2, 5), HERE)
 
 
 @pytest.mark.parametrize(

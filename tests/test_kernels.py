@@ -19,9 +19,16 @@ from torch import Tensor
 
 from fedspike import engine
 from fedspike.engine import packed
-from fedspike.engine.packed import PackedSpikes
 from fedspike.learning.backpropagation import Adam, learn
-from fedspike.networks import ANN, SNN, Architecture, Batch, Convolutional, Network
+from fedspike.networks import (
+    ANN,
+    SNN,
+    Architecture,
+    Batch,
+    Convolutional,
+    Forward,
+    Network,
+)
 from fedspike.parts.codes import (
     Address,
     BinaryCode,
@@ -40,6 +47,7 @@ from fedspike.randomness import stream
 
 pytestmark = pytest.mark.skipif(not engine.ACTIVE, reason=engine.WHY_NOT)
 
+Reset = Literal["subtract", "zero", "none"]
 sizes: st.SearchStrategy[dict[str, int]] = st.builds(
     dict,
     clients=st.integers(1, 3),
@@ -67,7 +75,6 @@ def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
     code = RateCode(size["time"])
     plain, bits = code.spikes(pixels, address), code.packed(pixels, address)
     assert torch.equal(bits.dense(), plain)
-    assert torch.equal(bits.counts(), plain.sum(0).long())
     padding = np.unpackbits(bits.trains.numpy().view(np.uint8), axis=3, bitorder="little")
     assert not padding[..., size["time"] :].any()
 
@@ -96,78 +103,30 @@ def test_looked_up_pixels_that_are_no_intensities_get_the_nearer_end() -> None:
     wrong = torch.tensor([-1e30, -0.1, np.nan, 1.1, 1e30, np.inf])
     address = Address(0, "encode", 1, (0,), (0,))
     bits = PhaseCode(16, period=16).packed(wrong.reshape(1, 1, 6), address)
-    assert bits.counts().flatten().tolist() == [0, 0, 0, 16, 16, 16]
-
-
-@given(sizes)
-def test_linear_and_its_gradients_are_the_matrix_products(size: dict[str, int]) -> None:
-    """Against float64; a float32 sum of n terms is right to about n * 6e-8 of their absolute sum."""
-    pixels, address, generator = drawn(size)
-    spikes = RateCode(size["time"]).packed(pixels, address)
-    dense = spikes.dense().permute(1, 2, 0, 3).double()
-    shape = (size["clients"], size["outputs"], size["inputs"])
-    weight = torch.randn(shape, generator=generator).requires_grad_()
-    bias = torch.randn(shape[:2], generator=generator).requires_grad_()
-    carrier = torch.zeros(dense.shape, requires_grad=True)
-    currents = packed.linear(PackedSpikes(spikes.trains, size["time"], carrier), weight, bias)
-    delta = torch.randn(currents.shape, generator=generator)
-    currents.backward(delta)  # type: ignore[no-untyped-call]
-
-    exact = torch.einsum("kbti,koi->kbto", dense, weight.detach().double())
-    expected = exact + bias.detach().double()[:, None, None]
-    torch.testing.assert_close(currents.detach().double(), expected, rtol=1e-5, atol=1e-4)
-    gradients = {
-        "weight": torch.einsum("kbti,kbto->koi", dense, delta.double()),
-        "bias": delta.double().sum((1, 2)),
-        "carrier": torch.einsum("kbto,koi->kbti", delta.double(), weight.detach().double()),
-    }
-    for name, leaf in (("weight", weight), ("bias", bias), ("carrier", carrier)):
-        assert leaf.grad is not None
-        torch.testing.assert_close(leaf.grad.double(), gradients[name], rtol=1e-5, atol=1e-4)
+    assert bits.dense().sum(0).flatten().tolist() == [0, 0, 0, 16, 16, 16]
 
 
 @given(sizes, st.sampled_from(["subtract", "zero", "none"]), st.floats(0, 1), st.floats(0.1, 2))
-def test_lif_spikes_are_equal_and_gradients_agree(
-    size: dict[str, int], reset: Literal["subtract", "zero", "none"], beta: float, threshold: float
+def test_neurons_that_fire_are_the_plain_ones(
+    size: dict[str, int], reset: Reset, beta: float, threshold: float
 ) -> None:
-    lif = LIF(beta, threshold, reset)
+    """Spikes to the bit, gradients closely; and the spikes of the samples present are counted."""
     generator = torch.Generator().manual_seed(size["seed"])
     shape = (size["clients"], size["batch"], size["time"], size["outputs"])
     ours = torch.randn(shape, generator=generator).requires_grad_()
-    plain = ours.detach().permute(2, 0, 1, 3).contiguous().requires_grad_()
-    bits, dense = lif.packed(ours), lif.spikes(plain)
-    assert torch.equal(bits.dense(), dense.detach())
-    assert torch.equal(bits.counts(), dense.detach().sum(0).long())
+    present = torch.rand(shape[:2], generator=generator) < 0.7
+    plain = ours.detach().movedim(2, 0).contiguous().requires_grad_()
+    spikes, counts = packed.fire(ours, present, beta, threshold, reset)
+    expected = LIF(beta, threshold, reset).spikes(plain)
+    assert torch.equal(spikes.detach().movedim(2, 0), expected.detach())
+    assert torch.equal(counts, (spikes.detach().sum(2).long() * present.unsqueeze(2)).sum(1))
 
-    into = torch.randn(shape[:2] + shape[3:], generator=generator)
-    (bits.scores() * into).sum().backward()  # type: ignore[no-untyped-call]
-    (dense.sum(0) * into).sum().backward()  # type: ignore[no-untyped-call]
+    into = torch.randn(shape, generator=generator)
+    spikes.backward(into)  # type: ignore[no-untyped-call]
+    expected.backward(into.movedim(2, 0))  # type: ignore[no-untyped-call]
     assert ours.grad is not None
     assert plain.grad is not None
-    torch.testing.assert_close(ours.grad.permute(2, 0, 1, 3), plain.grad, rtol=1e-5, atol=1e-6)
-
-
-@given(sizes, st.sampled_from(["subtract", "zero", "none"]), st.floats(0, 1), st.floats(0.1, 2))
-def test_neurons_that_fire_values_are_those_that_fire_bits(
-    size: dict[str, int], reset: Literal["subtract", "zero", "none"], beta: float, threshold: float
-) -> None:
-    """Spikes and gradients to the bit; and the spikes of the samples present are counted."""
-    generator = torch.Generator().manual_seed(size["seed"])
-    shape = (size["clients"], size["batch"], size["time"], size["outputs"])
-    currents = torch.randn(shape, generator=generator)
-    present = torch.rand(shape[:2], generator=generator) < 0.7
-    ours, theirs = currents.clone().requires_grad_(), currents.requires_grad_()
-    spikes, counts = packed.fire(ours, present, beta, threshold, reset)
-    bits = packed.lif(theirs, beta, threshold, reset)
-    assert torch.equal(spikes.detach(), bits.dense().movedim(0, 2))
-    assert torch.equal(counts, (bits.counts() * present.unsqueeze(2)).sum(1))
-    assert bits.carrier is not None
-    into = torch.randn(shape, generator=generator)
-    for fired in (spikes, bits.carrier):
-        fired.backward(into)  # type: ignore[no-untyped-call]
-    assert ours.grad is not None
-    assert theirs.grad is not None
-    assert torch.equal(ours.grad, theirs.grad)
+    torch.testing.assert_close(ours.grad.movedim(2, 0), plain.grad, rtol=1e-5, atol=1e-6)
 
 
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(1, 4), st.data())
@@ -189,7 +148,6 @@ def test_a_pool_is_the_mean_of_its_windows(
     torch.testing.assert_close(x.grad, spread, rtol=1e-6, atol=0)
 
 
-Reset = Literal["subtract", "zero", "none"]
 hidden_layers = st.sampled_from([(), (33,), (17, 140)])
 
 
@@ -215,34 +173,40 @@ def stacked(
 def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
     size: dict[str, int], reset: Reset, hidden: tuple[int, ...], squares: bool
 ) -> None:
-    """Scores and events bit for bit, losses and gradients closely, against the operators and autograd."""
-    batch, _ = batch_of(size)
     layers = (size["inputs"], *hidden, size["outputs"])
-    code = RateCode(size["time"])
-    network = SNN(Architecture(layers), LIF(0.9, 1.0, reset), code)
+    network = SNN(Architecture(layers), LIF(0.9, 1.0, reset), RateCode(size["time"]))
     loss: Loss = SpikeCountMSE(size["time"]) if squares else CrossEntropy()
-    parameters = stacked(network.architecture, batch.address.clients, scale=3)
+    batch, _ = batch_of(size)
+    assert_one_pass_is_plain_torch(network, loss, batch)
+    with torch.no_grad():
+        parameters = stacked(network.architecture, batch.address.clients, scale=3)
+        tested = network.run(parameters, batch)
+    forward, _, _ = learn(network, loss, parameters, batch)
+    assert torch.equal(forward.scores, tested.scores)
+
+
+def assert_one_pass_is_plain_torch(network: SNN, loss: Loss, batch: Batch) -> Forward:
+    """Weights are multiples of a power of 2, so that no sum is rounded: all is equal but the gradients."""
+    drawn = stacked(network.architecture, batch.address.clients, scale=4)
+    parameters = {name: (weight * 32).round() / 32 for name, weight in drawn.items()}
     forward, losses, gradients = learn(network, loss, parameters, batch)
 
     leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
-    bits = code.packed(batch.x, batch.address)
-    parts = network.packed_forward(leaves, bits, batch.present)
-    expected = loss(parts.scores, batch.labels, batch.present)
+    plain = network.run(leaves, batch)
+    expected = loss(plain.scores, batch.labels, batch.present)
     expected.sum().backward()  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        tested = network.run(parameters, batch)
     there = batch.present
-    for other in (parts, tested):
-        assert torch.equal(forward.scores[there], other.scores[there])
-        assert torch.equal(forward.events_out, other.events_out)
-        assert forward.events_in.keys() == other.events_in.keys()
-        for name, events in forward.events_in.items():
-            assert torch.equal(events, other.events_in[name])
+    torch.testing.assert_close(forward.scores[there], plain.scores[there].detach())
+    assert torch.equal(forward.events_out, plain.events_out)
+    assert forward.events_in.keys() == plain.events_in.keys()
+    for name, events in plain.events_in.items():
+        assert torch.equal(forward.events_in[name], events)
     torch.testing.assert_close(losses.float(), expected.detach(), rtol=1e-5, atol=1e-6)
     for name, leaf in leaves.items():
         assert leaf.grad is not None
         scale = max(float(leaf.grad.abs().max()), 1e-3)
         torch.testing.assert_close(gradients[name], leaf.grad, rtol=0, atol=1e-5 * scale)
+    return forward
 
 
 CODES: dict[str, Code] = {
@@ -259,33 +223,16 @@ CODES: dict[str, Code] = {
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 def test_every_code_and_read_out_in_one_pass_is_plain_torch(
-    code: Code, reset: Literal["subtract", "zero", "none"], read_out: ReadOut
+    code: Code, reset: Reset, read_out: ReadOut
 ) -> None:
-    """Weights, pixels and decay are multiples of powers of 2, so that no sum is rounded: spikes are equal."""
+    """Pixels are multiples of a power of 2 too."""
     size = {"clients": 3, "batch": 20, "inputs": 70, "outputs": 10, "time": 1, "seed": 5}
     batch, _ = batch_of(size)
     batch = replace(batch, pixels=(batch.pixels * 255).round() / 256)
     network = SNN(Architecture((70, 33, 10)), LIF(0.5, 1.0, reset), code, read_out)
-    drawn = stacked(network.architecture, batch.address.clients, scale=4)
-    parameters = {name: (weight * 32).round() / 32 for name, weight in drawn.items()}
     assert network.passable
-    forward, losses, gradients = learn(network, CrossEntropy(), parameters, batch)
-
-    leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
-    plain = network.run(leaves, batch)
-    expected = CrossEntropy()(plain.scores, batch.labels, batch.present)
-    expected.sum().backward()  # type: ignore[no-untyped-call]
-    there = batch.present
-    torch.testing.assert_close(forward.scores[there], plain.scores[there].detach())
+    forward = assert_one_pass_is_plain_torch(network, CrossEntropy(), batch)
     assert forward.events_in["output"].min() > 0, "nothing fired, so nothing was compared"
-    assert torch.equal(forward.events_out, plain.events_out)
-    for name, events in plain.events_in.items():
-        assert torch.equal(forward.events_in[name], events)
-    torch.testing.assert_close(losses.float(), expected.detach(), rtol=1e-5, atol=1e-6)
-    for name, leaf in leaves.items():
-        assert leaf.grad is not None
-        scale = max(float(leaf.grad.abs().max()), 1e-3)
-        torch.testing.assert_close(gradients[name], leaf.grad, rtol=0, atol=1e-5 * scale)
 
 
 @given(sizes, hidden_layers)
@@ -434,16 +381,7 @@ def bits_of_a_step(clients: int) -> list[torch.Tensor]:
     pixels = torch.rand(clients, 6, 70, generator=generator)
     address = Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
     spikes, burst = RateCode(50).packed(pixels, address), BurstCode(65).packed(pixels, address)
-    weight = torch.randn(clients, 33, 70, generator=generator).requires_grad_()
-    inner = torch.randn(clients, 9, 33, generator=generator).requires_grad_()
-    biases = [torch.zeros(clients, 33), torch.zeros(clients, 9)]
-    hidden = LIF().packed(packed.linear(spikes, weight, biases[0]))
-    output = LIF().packed(packed.linear(hidden, inner, biases[1]))
-    output.scores().square().sum().backward()  # type: ignore[no-untyped-call]
-    assert weight.grad is not None
-    assert inner.grad is not None
-    separate = [spikes.trains, burst.trains, hidden.trains, weight.grad, inner.grad]
-    return [*separate, *bits_of_a_pass(SNN, clients)]
+    return [spikes.trains, burst.trains, *bits_of_a_pass(SNN, clients)]
 
 
 def bits_of_a_pass(kind: type[ANN] | type[SNN], clients: int) -> list[torch.Tensor]:
@@ -485,26 +423,8 @@ def test_an_instruction_set_that_is_not_there() -> None:
 
 def test_wrong_shapes_are_errors_and_no_crash() -> None:
     trains = np.zeros((2, 3, 64, 1), np.int64)
-    weight, bias = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5), np.float32)
-    currents = np.zeros((2, 3, 4, 5), np.float32)
-    engine.compiled.linear(trains, weight, bias, currents, 1)
-    for arguments in (
-        (trains[:, :, :63], weight, bias, currents, 1),
-        (trains, weight[:1], bias, currents, 1),
-        (trains, weight, bias[:, :4], currents, 1),
-        (trains, weight, bias, np.zeros((2, 3, 65, 5), np.float32), 1),
-        (trains, weight, bias, currents[:, :2], 1),
-        (trains, weight, bias, currents, 0),
-    ):
-        with pytest.raises((ValueError, TypeError)):
-            engine.compiled.linear(*arguments)
-    with pytest.raises(ValueError, match="linear_gradient"):
-        engine.compiled.linear_gradient(trains, currents, weight, bias[:, :4].copy(), 1)
-    with pytest.raises(ValueError, match="linear_through"):
-        engine.compiled.linear_through(weight, currents, np.zeros((2, 3, 4, 6), np.float32), 1)
     membrane = np.zeros((2, 3, 4, 5), np.float32)
-    with pytest.raises(ValueError, match="lif"):
-        engine.compiled.lif(membrane, (0.9, 1.0, "zero"), membrane, trains, 1)
+    currents = np.zeros((2, 3, 4, 5), np.float32)
     present, counts = np.ones((2, 3), bool), np.zeros((2, 5), np.int64)
     engine.compiled.fire(membrane, present, (0.9, 1.0, "zero"), membrane, currents, counts, 1)
     for there, counted in ((present[:, :2].copy(), counts), (present, counts[:, :4].copy())):
@@ -512,6 +432,8 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
             engine.compiled.fire(
                 membrane, there, (0.9, 1.0, "zero"), membrane, currents, counted, 1
             )
+    with pytest.raises(ValueError, match="fire_adjoint"):
+        engine.compiled.fire_adjoint(membrane, currents[:1].copy(), (0.9, 1.0, "zero"), membrane, 1)
     images, means = np.zeros((2, 4, 6), np.float32), np.zeros((2, 2, 3), np.float32)
     engine.compiled.average(images, 2, means, 1)
     for wrong, size in ((means, 0), (means, 3), (means[:1], 2), (means[:, :, :2].copy(), 2)):
@@ -519,10 +441,10 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
             engine.compiled.average(images, size, wrong, 1)
         with pytest.raises(ValueError, match="average"):
             engine.compiled.average_adjoint(wrong, size, images, 1)
-    table = np.zeros((65536, 2), np.int64)
+    pixels, table = np.zeros((2, 5, 64), np.float32), np.zeros((65536, 2), np.int64)
     bits = np.zeros((2, 5, 64, 2), np.int64)
     lookup = engine.compiled.lookup
-    lookup(weight, table, 65, bits, 1)
+    lookup(pixels, table, 65, bits, 1)
     for steps, held, into in (
         (64, table, bits),
         (65, table[:65535], bits),
@@ -531,10 +453,10 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
         (0, table[:, :0].copy(), bits[..., :0].copy()),
     ):
         with pytest.raises(ValueError, match="lookup"):
-            lookup(weight, held, steps, into, 1)
+            lookup(pixels, held, steps, into, 1)
     few = np.zeros(2, np.int64)
     with pytest.raises(ValueError, match="rate"):
-        engine.compiled.rate(weight, 0, 0, 1, few, few, 0, trains, 1)
+        engine.compiled.rate(pixels, 0, 0, 1, few, few, 0, trains, 1)
 
 
 def test_wrong_passes_are_errors_and_no_crash() -> None:

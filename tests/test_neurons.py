@@ -163,7 +163,7 @@ def test_an_unknown_reset_is_told_the_known_ones(monkeypatch: pytest.MonkeyPatch
 def test_the_kernels_refuse_what_they_do_not_have(lif: LIF) -> None:
     assert not lif.compiled
     with pytest.raises(ValueError, match="no compiled kernel"):
-        lif.packed(torch.zeros(1, 1, 2, 1))
+        lif.for_kernels()
 
 
 def test_the_kernels_have_the_usual_neurons() -> None:

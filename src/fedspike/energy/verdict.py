@@ -76,14 +76,6 @@ def verdict(ann_bills: Bills, snn_bills: Bills) -> list[Verdict]:
     ]
 
 
-def flips(verdicts: Sequence[Verdict]) -> dict[Level, dict[Winner, list[str]]]:
-    """level -> winner -> profiles, for the levels at which it depends on the profile who wins."""
-    found: dict[Level, dict[Winner, list[str]]] = {}
-    for one in verdicts:
-        found.setdefault(one.level, {}).setdefault(one.winner, []).append(one.profile)
-    return {level: won for level, won in found.items() if {"ann", "snn"} <= won.keys()}
-
-
 def _judge(profile: str, level: Level, ann: Sequence[Bill], snn: Sequence[Bill]) -> Verdict:
     missing = {"ann": _not_priced(ann), "snn": _not_priced(snn)}
     if any(map(says_nothing, missing.values())) or any(bill.nominal_mj == 0 for bill in ann):

@@ -10,7 +10,6 @@
 #define EXPAND(isa) NAMED(isa)
 
 namespace fedspike {
-extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate, lookup,      linear,  linear_gradient, linear_through,
-                                             lif,  lif_adjoint, fire,    average,         average_adjoint,
-                                             spiking, conventional, adam};
+extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate,    lookup,          fire,    fire_adjoint,
+                                             average, average_adjoint, spiking, conventional, adam};
 }

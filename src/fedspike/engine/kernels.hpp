@@ -72,22 +72,11 @@ struct Kernels {
                  const int64_t *first_samples, uint64_t *trains);
     // The codes without randomness, as encoding.table: table[level][word] has the train of every level of a pixel.
     void (*lookup)(Shape, const float *pixels, const uint64_t *table, uint64_t *trains);
-    // currents[step][o] = bias[o] + sum over i that fire of weight[o][i]
-    void (*linear)(Shape in, int64_t outputs, const uint64_t *trains, const float *weight, const float *bias,
-                   float *currents);
-    // weight gradient[o][i] = sum over samples and steps at which i fires of delta[step][o]
-    // bias gradient[o] = sum over all samples and steps
-    void (*linear_gradient)(Shape in, int64_t outputs, const uint64_t *trains, const float *delta, float *weight,
-                            float *bias);
-    // dL/dspikes[step][i] = sum over o of delta[step][o] weight[o][i]
-    void (*linear_through)(Shape in, int64_t outputs, const float *weight, const float *delta, float *into_inputs);
-    // The recurrence of neurons/lif.py through all steps, from rest.
-    void (*lif)(Shape, Neuron, const float *currents, float *membrane, uint64_t *trains);
-    // Its adjoint: dL/dI from dL/dS.
-    void (*lif_adjoint)(Shape, Neuron, const float *membrane, const float *into_spikes, float *gradient);
-    // The same recurrence with spikes as values; counts[client][neuron] of the samples present.
+    // The recurrence of neurons/lif.py through all steps, from rest; counts[client][neuron] of the samples present.
     void (*fire)(Shape, Neuron, const float *currents, const bool *present, float *membrane, float *spikes,
                  int64_t *counts);
+    // Its adjoint: dL/dI from dL/dS.
+    void (*fire_adjoint)(Shape, Neuron, const float *membrane, const float *into_spikes, float *gradient);
     // The mean of windows of size x size, in `rows` rows of windows over images of that width; and its adjoint.
     void (*average)(int64_t rows, int64_t width, int64_t size, const float *images, float *means);
     void (*average_adjoint)(int64_t rows, int64_t width, int64_t size, const float *into_means, float *into_images);

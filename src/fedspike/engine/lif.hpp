@@ -53,21 +53,6 @@ inline void scan(const Shape &s, Neuron neuron, const float *currents, float *me
     });
 }
 
-void lif(Shape s, Neuron neuron, const float *currents, float *membrane, uint64_t *trains) {
-    const int64_t width = whole_vectors(s.neurons);
-#pragma omp parallel
-    {
-        Floats padded(s.steps * width), now(s.steps * width);
-#pragma omp for schedule(dynamic, 8)
-        for (int64_t item = 0; item < s.clients * s.samples; ++item) {
-            const int64_t at = item * s.steps * s.neurons;
-            copy_rows(s.steps, s.neurons, currents + at, s.neurons, padded.data(), width);
-            scan(s, neuron, padded.data(), now.data(), trains + item * s.neurons * s.words());
-            copy_rows(s.steps, s.neurons, now.data(), width, membrane + at, s.neurons);
-        }
-    }
-}
-
 // One sample: dL/dI[step][neuron] from dL/dS, in rows of `width`.
 template <bool ZERO_RESET>
 void scan_back(int64_t steps, int64_t width, Neuron neuron, const float *membrane, const float *into_spikes,
@@ -92,7 +77,7 @@ inline void scan_back(int64_t steps, int64_t width, Neuron neuron, const float *
     (neuron.reset == Reset::zero ? scan_back<true> : scan_back<false>)(steps, width, neuron, membrane, into_spikes, gradient);
 }
 
-void lif_adjoint(Shape s, Neuron neuron, const float *membrane, const float *into_spikes, float *gradient) {
+void fire_adjoint(Shape s, Neuron neuron, const float *membrane, const float *into_spikes, float *gradient) {
 #pragma omp parallel for schedule(dynamic, 8)
     for (int64_t item = 0; item < s.clients * s.samples; ++item) {
         const int64_t at = item * s.steps * s.neurons;

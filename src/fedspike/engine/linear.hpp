@@ -5,7 +5,6 @@
 // where it is silent. So an input costs min(spikes, silences) additions. The weight gradient has the same events:
 // a spike at step t adds delta[t] to the gradient of its input, or a silence takes it off the sum over all steps.
 #pragma once
-#include <omp.h>
 
 #include "kernels.hpp"
 #include "vectors.hpp"
@@ -118,24 +117,6 @@ struct Columns {
             });
     }
 };
-
-void linear(Shape s, int64_t outputs, const uint64_t *trains, const float *weight, const float *bias,
-            float *currents) {
-    std::vector<Columns> columns(s.clients, Columns(s.neurons, outputs));
-#pragma omp parallel
-    {
-#pragma omp for schedule(static)
-        for (int64_t k = 0; k < s.clients; ++k)
-            columns[k].fill(weight + k * outputs * s.neurons, bias + k * outputs);
-        Floats padded(s.steps * whole_vectors(outputs));
-#pragma omp for schedule(dynamic, 8)
-        for (int64_t item = 0; item < s.clients * s.samples; ++item) {
-            const Columns &layer = columns[item / s.samples];
-            layer.currents(s, trains + item * s.neurons * s.words(), nullptr, padded.data());
-            copy_rows(s.steps, outputs, padded.data(), layer.width, currents + item * s.steps * outputs, outputs);
-        }
-    }
-}
 
 // One sample, the steps of one word, V vectors of outputs, inputs first to last - 1; rows are padded.
 template <int V>
@@ -255,43 +236,6 @@ struct Gradient {
 // Inputs are independent of each other, so cutting them changes no sum. It keeps all threads busy where clients
 // cannot be shared out evenly.
 inline int64_t cut(int64_t inputs, int64_t number, int64_t cuts) { return inputs * number / cuts; }
-
-void linear_gradient(Shape s, int64_t outputs, const uint64_t *trains, const float *delta, float *into_weight,
-                     float *into_bias) {
-    const int64_t cuts = s.clients % omp_get_max_threads() ? omp_get_max_threads() : 1;
-#pragma omp parallel
-    {
-        Gradient gradient(s.neurons, outputs);
-        Floats padded(s.steps * gradient.width);
-#pragma omp for schedule(dynamic)
-        for (int64_t item = 0; item < s.clients * cuts; ++item) {
-            const int64_t k = item / cuts;
-            const int64_t first = cut(s.neurons, item % cuts, cuts), last = cut(s.neurons, item % cuts + 1, cuts);
-            gradient.clear();
-            for (int64_t sample = k * s.samples; sample < (k + 1) * s.samples; ++sample) {
-                copy_rows(s.steps, outputs, delta + sample * s.steps * outputs, outputs, padded.data(), gradient.width);
-                gradient.add(s, trains + sample * s.neurons * s.words(), padded.data(), nullptr, first, last);
-            }
-            gradient.store(into_weight + k * outputs * s.neurons, into_bias + k * outputs, first, last);
-        }
-    }
-}
-
-void linear_through(Shape s, int64_t outputs, const float *weight, const float *delta, float *into_inputs) {
-    std::vector<Rows> rows(s.clients, Rows(s.neurons, outputs));
-    for (int64_t k = 0; k < s.clients; ++k) rows[k].fill(weight + k * outputs * s.neurons);
-#pragma omp parallel
-    {
-        Floats from(s.steps * whole_vectors(outputs)), into(s.steps * whole_vectors(s.neurons));
-#pragma omp for schedule(dynamic, 8)
-        for (int64_t item = 0; item < s.clients * s.samples; ++item) {
-            copy_rows(s.steps, outputs, delta + item * s.steps * outputs, outputs, from.data(), whole_vectors(outputs));
-            rows[item / s.samples].through(s.steps, from.data(), into.data());
-            copy_rows(s.steps, s.neurons, into.data(), whole_vectors(s.neurons),
-                      into_inputs + item * s.steps * s.neurons, s.neurons);
-        }
-    }
-}
 
 }  // namespace
 }  // namespace fedspike

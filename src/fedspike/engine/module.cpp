@@ -76,10 +76,8 @@ void use(int threads) {
 }
 
 using Bits = Array<int64_t, 4>;
-using ConstBits = Array<const int64_t, 4>;
 
 uint64_t *words(const Bits &bits) { return reinterpret_cast<uint64_t *>(bits.data()); }
-const uint64_t *words(const ConstBits &bits) { return reinterpret_cast<const uint64_t *>(bits.data()); }
 
 template <typename A>
 bool holds(const Shape &s, const A &trains) {
@@ -120,48 +118,6 @@ void lookup(Array<const float, 3> pixels, Array<const int64_t, 2> table, int64_t
     kernels.lookup(s, pixels.data(), reinterpret_cast<const uint64_t *>(table.data()), words(trains));
 }
 
-template <typename W, typename B>
-bool fits(const Shape &in, const Shape &out, const W &weight, const B &bias) {
-    return (int64_t)weight.shape(0) == in.clients && (int64_t)weight.shape(1) == out.neurons &&
-           (int64_t)weight.shape(2) == in.neurons && (int64_t)bias.shape(0) == in.clients &&
-           (int64_t)bias.shape(1) == out.neurons;
-}
-
-void linear(ConstBits trains, Array<const float, 3> weight, Array<const float, 2> bias, Array<float, 4> currents,
-            int threads) {
-    const Shape out = shape_of(currents);
-    const Shape in{out.clients, out.samples, out.steps, (int64_t)trains.shape(2)};
-    demand(holds(in, trains), "linear: trains do not fit the currents");
-    demand(fits(in, out, weight, bias), "linear: weight or bias does not fit");
-    use(threads);
-    nb::gil_scoped_release release;
-    kernels.linear(in, out.neurons, words(trains), weight.data(), bias.data(), currents.data());
-}
-
-void linear_gradient(ConstBits trains, Array<const float, 4> delta, Array<float, 3> weight, Array<float, 2> bias,
-                     int threads) {
-    const Shape out = shape_of(delta);
-    const Shape in{out.clients, out.samples, out.steps, (int64_t)trains.shape(2)};
-    demand(holds(in, trains), "linear_gradient: trains do not fit the deltas");
-    demand(fits(in, out, weight, bias), "linear_gradient: weight or bias does not fit");
-    use(threads);
-    nb::gil_scoped_release release;
-    kernels.linear_gradient(in, out.neurons, words(trains), delta.data(), weight.data(), bias.data());
-}
-
-void linear_through(Array<const float, 3> weight, Array<const float, 4> delta, Array<float, 4> into_inputs,
-                    int threads) {
-    const Shape in = shape_of(into_inputs), out = shape_of(delta);
-    demand(in.clients == out.clients && in.samples == out.samples && in.steps == out.steps,
-           "linear_through: gradients do not fit each other");
-    demand((int64_t)weight.shape(0) == in.clients && (int64_t)weight.shape(1) == out.neurons &&
-               (int64_t)weight.shape(2) == in.neurons,
-           "linear_through: weight does not fit the gradients");
-    use(threads);
-    nb::gil_scoped_release release;
-    kernels.linear_through(in, out.neurons, weight.data(), delta.data(), into_inputs.data());
-}
-
 using NeuronOf = std::tuple<float, float, std::string>;
 
 template <typename Kind>
@@ -177,25 +133,6 @@ Neuron neuron_of(const NeuronOf &given) {
             named<Reset>(reset, {{"subtract", Reset::subtract}, {"zero", Reset::zero}, {"none", Reset::none}})};
 }
 
-void lif(Array<const float, 4> currents, const NeuronOf &neuron, Array<float, 4> membrane, Bits trains, int threads) {
-    const Neuron of = neuron_of(neuron);
-    const Shape s = shape_of(currents);
-    demand(dense(s, membrane) && holds(s, trains), "lif: outputs do not fit the currents");
-    use(threads);
-    nb::gil_scoped_release release;
-    kernels.lif(s, of, currents.data(), membrane.data(), words(trains));
-}
-
-void lif_adjoint(Array<const float, 4> membrane, Array<const float, 4> into_spikes, const NeuronOf &neuron,
-                 Array<float, 4> gradient, int threads) {
-    const Neuron of = neuron_of(neuron);
-    const Shape s = shape_of(membrane);
-    demand(dense(s, into_spikes) && dense(s, gradient), "lif_adjoint: gradients do not fit the membrane");
-    use(threads);
-    nb::gil_scoped_release release;
-    kernels.lif_adjoint(s, of, membrane.data(), into_spikes.data(), gradient.data());
-}
-
 void fire(Array<const float, 4> currents, Array<const bool, 2> present, const NeuronOf &neuron,
           Array<float, 4> membrane, Array<float, 4> spikes, Array<int64_t, 2> counts, int threads) {
     const Neuron of = neuron_of(neuron);
@@ -207,6 +144,16 @@ void fire(Array<const float, 4> currents, Array<const bool, 2> present, const Ne
     use(threads);
     nb::gil_scoped_release release;
     kernels.fire(s, of, currents.data(), present.data(), membrane.data(), spikes.data(), counts.data());
+}
+
+void fire_adjoint(Array<const float, 4> membrane, Array<const float, 4> into_spikes, const NeuronOf &neuron,
+                  Array<float, 4> gradient, int threads) {
+    const Neuron of = neuron_of(neuron);
+    const Shape s = shape_of(membrane);
+    demand(dense(s, into_spikes) && dense(s, gradient), "fire_adjoint: gradients do not fit the membrane");
+    use(threads);
+    nb::gil_scoped_release release;
+    kernels.fire_adjoint(s, of, membrane.data(), into_spikes.data(), gradient.data());
 }
 
 template <typename L, typename S>
@@ -241,6 +188,13 @@ using Wanted = std::tuple<std::string, Array<const int64_t, 2>, float, float, fl
 using Encoding = std::tuple<std::string, int64_t, uint64_t, uint64_t, uint64_t, Array<const int64_t, 1>,
                             Array<const int64_t, 1>, std::optional<Array<const int64_t, 2>>,
                             std::optional<Array<const float, 1>>>;
+template <typename W, typename B>
+bool fits(const Shape &in, const Shape &out, const W &weight, const B &bias) {
+    return (int64_t)weight.shape(0) == in.clients && (int64_t)weight.shape(1) == out.neurons &&
+           (int64_t)weight.shape(2) == in.neurons && (int64_t)bias.shape(0) == in.clients &&
+           (int64_t)bias.shape(1) == out.neurons;
+}
+
 template <typename A>
 bool is(const A &array, int64_t a, int64_t b) {
     return (int64_t)array.shape(0) == a && (int64_t)array.shape(1) == b;
@@ -371,12 +325,8 @@ NB_MODULE(_kernels, m) {
     m.def("use_instruction_set", &use_instruction_set);  // for tests; all give the same bits
     m.def("rate", &rate);
     m.def("lookup", &lookup);
-    m.def("linear", &linear);
-    m.def("linear_gradient", &linear_gradient);
-    m.def("linear_through", &linear_through);
-    m.def("lif", &lif);
-    m.def("lif_adjoint", &lif_adjoint);
     m.def("fire", &fire);
+    m.def("fire_adjoint", &fire_adjoint);
     m.def("average", &average);
     m.def("average_adjoint", &average_adjoint);
     const auto any = nb::arg();

@@ -1,9 +1,9 @@
 """Spikes as bits, and the event-driven operators on them.
 
-The operators are torch custom operators with gradients, each equal to a plain-torch function: `rate` to
-`encoding.RateCode.spikes`, `lookup` to the `spikes` of the codes without randomness, `linear` to a matrix
-product, `lif` and `fire` to `neurons.LIF.spikes`, `average` to a pool. Inside this room the axes are
-[client, batch, time, neuron], the order in which the kernels walk through memory.
+Each is equal to a plain-torch function: `rate` to `RateCode.spikes`, `lookup` to the `spikes` of the codes
+without randomness, `fire` to `LIF.spikes`, `average` to a pool; the last two are torch custom operators with
+gradients. Inside this room the axes are [client, batch, time, neuron], the order in which the kernels walk
+through memory.
 """
 
 import logging
@@ -25,26 +25,13 @@ class PackedSpikes:
     """Spikes of one layer, 64 time steps to a word.
 
     Bit t % 64 of `trains[client, batch, neuron, t // 64]` says whether the neuron fires at step t < `steps`.
-    Bits have no gradient, so `carrier[client, batch, time, neuron]` stands for the spikes in autograd: what
-    flows into it backward is dL/dS. Inputs need none.
     """
 
     trains: Int64[Tensor, "client batch neuron word"]
     steps: int
-    carrier: Float[Tensor, "client batch time neuron"] | None = None
-
-    def counts(self) -> Int64[Tensor, "client batch neuron"]:
-        """Spikes of every neuron, summed over time, exact."""
-        words = self.trains.numpy().view(np.uint64)  # of a signed word NumPy would count |word|
-        return torch.from_numpy(np.bitwise_count(words).sum(axis=3, dtype=np.int64))
-
-    def scores(self) -> Float[Tensor, "client batch neuron"]:
-        """The counts as float32, with a gradient if the spikes have one."""
-        counts = self.counts().float()
-        return counts if self.carrier is None else _operators.carry(counts, self.carrier)
 
     def dense(self) -> Float[Tensor, "time client batch neuron"]:
-        """The same spikes as 0.0 and 1.0, without gradient; for looking at, and for tests."""
+        """The same spikes as 0.0 and 1.0."""
         bits = np.unpackbits(self.trains.numpy().view(np.uint8), axis=3, bitorder="little")
         return torch.from_numpy(bits[..., : self.steps].astype(np.float32)).movedim(3, 0)
 
@@ -115,24 +102,6 @@ def words(spikes: Bool[Tensor, "*place time"]) -> Int64[Tensor, "*place word"]:
     return torch.from_numpy(bits.view(np.int64))
 
 
-def linear(
-    spikes: PackedSpikes,
-    weight: Float[Tensor, "client output input"],
-    bias: Float[Tensor, "client output"],
-) -> Float[Tensor, "client batch time output"]:
-    """Currents: bias plus, for every spike, its input's column of the weight."""
-    currents: Tensor = _operators.linear(spikes.trains, spikes.steps, spikes.carrier, weight, bias)
-    return currents
-
-
-def lif(
-    currents: Float[Tensor, "client batch time neuron"], beta: float, threshold: float, reset: str
-) -> PackedSpikes:
-    """The LIF recurrence through all time steps from rest."""
-    membrane, trains = _operators.lif(currents, beta, threshold, reset)
-    return PackedSpikes(trains, currents.shape[2], carrier=membrane)
-
-
 def fire(
     currents: Float[Tensor, "client batch time neuron"],
     present: Bool[Tensor, "client batch"],
@@ -140,7 +109,10 @@ def fire(
     threshold: float,
     reset: str,
 ) -> tuple[Float[Tensor, "client batch time neuron"], Int64[Tensor, "client neuron"]]:
-    """The same with spikes as values, and how many each neuron fires over the samples present."""
+    """The LIF recurrence through all time steps from rest.
+
+    Spikes, 0.0 and 1.0, and how many each neuron fires over the samples present.
+    """
     spikes, counts, _ = _operators.fire(currents, present, beta, threshold, reset)
     return spikes, counts
 
@@ -161,79 +133,6 @@ def array(tensor: Tensor) -> np.ndarray:
 
 def _empty(clients: int, batch: int, neurons: int, steps: int) -> Tensor:
     return torch.empty(clients, batch, neurons, -(-steps // 64), dtype=torch.int64)
-
-
-def _linear(
-    trains: Tensor, steps: int, carrier: Tensor | None, weight: Tensor, bias: Tensor
-) -> Tensor:
-    del carrier
-    clients, outputs, _ = weight.shape
-    currents = torch.empty(clients, trains.shape[1], steps, outputs)
-    compiled.linear(
-        trains.numpy(), array(weight), array(bias), currents.numpy(), torch.get_num_threads()
-    )
-    return currents
-
-
-def _linear_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    trains, _, carrier, weight, _ = inputs
-    ctx.inner = carrier is not None
-    ctx.save_for_backward(trains, weight)
-
-
-def _linear_backward(ctx, delta):  # type: ignore[no-untyped-def]
-    trains, weight = ctx.saved_tensors
-    into_weight, into_bias = torch.empty(weight.shape), torch.empty(weight.shape[:2])
-    compiled.linear_gradient(
-        trains.numpy(),
-        array(delta),
-        into_weight.numpy(),
-        into_bias.numpy(),
-        torch.get_num_threads(),
-    )
-    into_spikes = None
-    if ctx.inner:
-        into_spikes = torch.empty(*delta.shape[:3], weight.shape[2])
-        compiled.linear_through(
-            array(weight), array(delta), into_spikes.numpy(), torch.get_num_threads()
-        )
-    return None, None, into_spikes, into_weight, into_bias
-
-
-def _lif(currents: Tensor, beta: float, threshold: float, reset: str) -> tuple[Tensor, Tensor]:
-    clients, batch, steps, neurons = currents.shape
-    membrane, trains = torch.empty_like(currents), _empty(clients, batch, neurons, steps)
-    compiled.lif(
-        array(currents),
-        (beta, threshold, reset),
-        membrane.numpy(),
-        trains.numpy(),
-        torch.get_num_threads(),
-    )
-    return membrane, trains
-
-
-def _lif_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
-    ctx.neuron = inputs[1:]
-    ctx.save_for_backward(output[0])
-
-
-def _lif_backward(ctx, into_spikes, _trains):  # type: ignore[no-untyped-def]
-    return _through_neurons(ctx, into_spikes), None, None, None
-
-
-def _through_neurons(ctx: Any, into_spikes: Tensor) -> Tensor:
-    """dL/dI from dL/dS."""
-    (membrane,) = ctx.saved_tensors
-    gradient = torch.empty_like(membrane)
-    compiled.lif_adjoint(
-        array(membrane),
-        array(into_spikes),
-        ctx.neuron,
-        gradient.numpy(),
-        torch.get_num_threads(),
-    )
-    return gradient
 
 
 def _fire(
@@ -259,7 +158,16 @@ def _fire_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
 
 
 def _fire_backward(ctx, into_spikes, _counts, _membrane):  # type: ignore[no-untyped-def]
-    return _through_neurons(ctx, into_spikes), None, None, None, None
+    (membrane,) = ctx.saved_tensors
+    gradient = torch.empty_like(membrane)
+    compiled.fire_adjoint(
+        array(membrane),
+        array(into_spikes),
+        ctx.neuron,
+        gradient.numpy(),
+        torch.get_num_threads(),
+    )
+    return gradient, None, None, None, None
 
 
 def _average(images: Tensor, size: int) -> Tensor:
@@ -281,35 +189,9 @@ def _average_backward(ctx, into_means):  # type: ignore[no-untyped-def]
     return into_images, None
 
 
-def _carry(counts: Tensor, carrier: Tensor) -> Tensor:
-    del carrier
-    return counts.clone()
-
-
-def _carry_setup(ctx, inputs, output):  # type: ignore[no-untyped-def]  # noqa: ARG001
-    ctx.shape = inputs[1].shape
-
-
-def _carry_backward(ctx, into_counts):  # type: ignore[no-untyped-def]
-    # A count is the sum of its spikes: each of them gets the count's gradient.
-    return None, into_counts.unsqueeze(2).expand(ctx.shape)
-
-
 # Piece by piece: torch.library.custom_op does the same but spends a second on importing a compiler.
 _library: Any = torch.library.Library("fedspike", "DEF")  # type: ignore[no-untyped-call]
 for _signature, _forward, _backward, _setup in (
-    (
-        "linear(Tensor trains, int steps, Tensor? carrier, Tensor weight, Tensor bias) -> Tensor",
-        _linear,
-        _linear_backward,
-        _linear_setup,
-    ),
-    (
-        "lif(Tensor currents, float beta, float threshold, str reset) -> (Tensor, Tensor)",
-        _lif,
-        _lif_backward,
-        _lif_setup,
-    ),
     (
         "fire(Tensor currents, Tensor present, float beta, float threshold, str reset)"
         " -> (Tensor, Tensor, Tensor)",
@@ -318,7 +200,6 @@ for _signature, _forward, _backward, _setup in (
         _fire_setup,
     ),
     ("average(Tensor images, int size) -> Tensor", _average, _average_backward, _average_setup),
-    ("carry(Tensor counts, Tensor carrier) -> Tensor", _carry, _carry_backward, _carry_setup),
 ):
     _name = _signature.partition("(")[0]
     _library.define(_signature)

@@ -16,7 +16,6 @@ from torch import Tensor
 from fedspike.energy import counts
 from fedspike.energy.counts import Activity
 from fedspike.engine import packed, passes
-from fedspike.engine.packed import PackedSpikes
 from fedspike.engine.passes import Wanted
 from fedspike.layers.shapes import BatchNorm, Layer, Pool
 from fedspike.networks.architecture import Architecture, Parameters
@@ -25,7 +24,7 @@ from fedspike.networks.code_names import CODE_NAMES
 from fedspike.networks.convolutional import Convolutional
 from fedspike.networks.synapses import through
 from fedspike.parts.codes import Address, BinaryCode, Code, entry
-from fedspike.parts.neurons import LIF, Neuron
+from fedspike.parts.neurons import Neuron
 from fedspike.parts.normalisations import BNTT, STATISTICS
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 
@@ -213,6 +212,7 @@ class SNN:
         """Share of each layer's neurons that spike at a step, from what entered the layers and left the last.
 
         >>> from fedspike.parts.codes import RateCode
+        >>> from fedspike.parts.neurons import LIF
         >>> network = SNN(Architecture((784, 100, 10)), LIF(), RateCode(time_steps=50))
         >>> network.firing_rates(1, {"hidden": 11_215, "output": 500}, events_out=50)
         {'hidden': 0.1, 'output': 0.1}
@@ -224,22 +224,6 @@ class SNN:
             for name, (_, neurons) in self.architecture.sizes.items()
             if self._fires(name)
         }
-
-    def packed_forward(
-        self,
-        parameters: Parameters,
-        spikes: PackedSpikes,
-        present: Bool[Tensor, "client batch"] | None = None,
-    ) -> Forward:
-        """The same on spikes as bits, operator by operator, for LIF neurons whose spikes are counted."""
-        assert isinstance(self.neuron, LIF)
-        events_in = {}
-        for name in self.architecture.names:
-            events_in[name] = count(spikes.counts().sum(2), present)
-            weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
-            spikes = self.neuron.packed(packed.linear(spikes, weight, bias))
-        scores = spikes.scores()
-        return Forward(scores, events_in, count(scores.detach().sum(2), present))
 
     def _norms(self) -> dict[str, BatchNorm]:
         """What stands between the synapses and the neurons of all layers but the last."""

@@ -20,8 +20,8 @@ class CrossEntropy:
 
     >>> scores, labels = torch.tensor([[[0.0, 0.0, 0.0, 0.0]]]), torch.tensor([[1]])
     >>> present = torch.tensor([[True]])
-    >>> CrossEntropy()(scores, labels, present).exp(), CrossEntropy().gradient(scores, labels, present)
-    (tensor([4.]), tensor([[[ 0.2500, -0.7500,  0.2500,  0.2500]]]))
+    >>> CrossEntropy()(scores, labels, present).exp()
+    tensor([4.])
     """
 
     def __call__(
@@ -40,17 +40,6 @@ class CrossEntropy:
         """The same for compiled kernels."""
         del classes
         return Wanted("cross entropy", labels)
-
-    def gradient(
-        self,
-        scores: Float[Tensor, "client batch class"],
-        labels: Int64[Tensor, "client batch"],
-        present: Bool[Tensor, "client batch"],
-    ) -> Float[Tensor, "client batch class"]:
-        """The gradient by hand: dL/dscores = (softmax(scores) - onehot(label)) / n, of n samples present."""
-        onehot = torch.zeros_like(scores).scatter_(2, labels.unsqueeze(2), 1)
-        share = present.to(scores.dtype) / present.sum(1, keepdim=True)
-        return (scores.softmax(2) - onehot) * share.unsqueeze(2)
 
 
 @dataclass(frozen=True)

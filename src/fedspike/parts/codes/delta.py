@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from fedspike.engine.packed import PackedSpikes, words
+from fedspike.engine.packed import PackedSpikes
 from fedspike.errors import InputError
 from fedspike.parts.codes import table
 from fedspike.parts.codes.address import Address
@@ -70,15 +70,9 @@ class DeltaCode:
             return table.spikes(self, pixels, address)
         return self._rises(pixels).permute(2, 0, 1, 3).to(pixels.dtype)
 
-    def packed(
-        self,
-        pixels: Float[Tensor, "client batch pixel"] | Float[Tensor, "client batch time pixel"],
-        address: Address,
-    ) -> PackedSpikes:
-        """The same spikes as bits; of still images from a compiled kernel, as the other codes'."""
-        if pixels.ndim == 3:
-            return table.packed(self, pixels, address)
-        return PackedSpikes(words(self._rises(pixels).movedim(2, 3)), self.time_steps)
+    def packed(self, pixels: Float[Tensor, "client batch pixel"], address: Address) -> PackedSpikes:
+        """The spikes of still images from a compiled kernel, as bits."""
+        return table.packed(self, pixels, address)
 
     def trains(self, x: Float64[np.ndarray, " value"]) -> Bool[np.ndarray, "value time"]:
         """The equation for a still pixel."""

@@ -28,8 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fedspike.engine import gpu, packed
-from fedspike.engine.packed import PackedSpikes
+from fedspike.engine import gpu
 from fedspike.errors import InputError
 from fedspike.parts.neurons.constants import (
     NOTHING,
@@ -73,10 +72,6 @@ class LIF:
         """Whether the compiled kernels have these neurons: all that are fixed, with the usual surrogate."""
         learnable = isinstance(self.beta, Learnable) or isinstance(self.threshold, Learnable)
         return not learnable and self.surrogate == Atan()
-
-    def packed(self, currents: Float[Tensor, "client batch time neuron"]) -> PackedSpikes:
-        """The same neurons in compiled kernels: float32 on the CPU, spikes as bits."""
-        return packed.lif(currents, *self.for_kernels())
 
     def for_kernels(self) -> tuple[float, float, str]:
         """Decay, threshold and reset, as the compiled kernels take them; ValueError if not `compiled`."""
