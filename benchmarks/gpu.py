@@ -52,7 +52,7 @@ def fedspike(work: Work, rounds: int, device: str) -> Rounds:
         network=work.snn,
         algorithm=fedavg(),
         fleet=work.fleet,
-        training=LocalTraining(SpikeCountMSE(work.time_steps), batch_size=work.batch),
+        training=LocalTraining(SpikeCountMSE(), batch_size=work.batch),
         dataset=Dataset(**{**vars(work.data), **one}),
         seed=SEED,
         rounds=rounds,

@@ -37,7 +37,7 @@ class FedSpike:
         self.network, self.work, self.compiled = network, work, compiled and engine.ACTIVE
         spiking = isinstance(network, SNN)
         self.training = LocalTraining(
-            SpikeCountMSE(work.time_steps) if spiking else CrossEntropy(), batch_size=work.batch
+            SpikeCountMSE() if spiking else CrossEntropy(), batch_size=work.batch
         )
         # One test image, so that ourselves, too, train and do little else.
         one = {"x_test": work.data.x_test[:1], "y_test": work.data.y_test[:1]}

@@ -13,7 +13,7 @@ from fedspike.data import Dataset, load
 from fedspike.data.partition import IID
 from fedspike.federation.devices import Fleet
 from fedspike.networks import ANN, SNN, Architecture, Parameters
-from fedspike.parts.codes import RateCode
+from fedspike.parts.codes import Rate
 from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
 
@@ -47,15 +47,17 @@ class Work:
 
     @property
     def architecture(self) -> Architecture:
-        return Architecture((784, self.width, 10))
+        return DenseLayers((784, self.width, 10))
 
     @property
     def snn(self) -> SNN:
-        return SNN(self.architecture, LIF(BETA), RateCode(self.time_steps))
+        return SpikingNetwork(
+            self.architecture, SNN(self.time_steps, neuron=LIF(BETA), code=Rate())
+        )
 
     @property
     def ann(self) -> ANN:
-        return ANN(self.architecture)
+        return ConventionalNetwork(self.architecture)
 
     def start(self) -> Parameters:
         """The weights that everybody starts from."""

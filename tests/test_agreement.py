@@ -17,13 +17,13 @@ from fedspike.data.partition import ClassesPerClient
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import simulate
 from fedspike.learning.backpropagation import Adam, LocalTraining
-from fedspike.networks import ANN, SNN, Architecture
-from fedspike.parts.codes import RateCode
+from fedspike.networks import ANN, SNN
+from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.reference import federated_learning
 
-STUDY = Architecture((784, 100, 10))
+STUDY = DenseLayers((784, 100, 10))
 ROUNDS, SEEDS, TEST_IMAGES = 8, 5, 5000
 T_95 = 2.776  # Student's t, 95 % two-sided, 4 degrees of freedom
 
@@ -31,14 +31,16 @@ T_95 = 2.776  # Student's t, 95 % two-sided, 4 degrees of freedom
 @pytest.mark.agreement
 @pytest.mark.parametrize("classes", [10, 3])
 @pytest.mark.parametrize(
-    "network", [ANN(STUDY), SNN(STUDY, LIF(), RateCode(50))], ids=["ann", "snn"]
+    "network",
+    [ConventionalNetwork(STUDY), SpikingNetwork(STUDY, SNN(50, neuron=LIF(), code=Rate()))],
+    ids=["ann", "snn"],
 )
 def test_accuracies_agree_over_seeds(network: ANN | SNN, classes: int) -> None:
     data = load("fashion-mnist")
     data = dataclasses.replace(
         data, x_test=data.x_test[:TEST_IMAGES], y_test=data.y_test[:TEST_IMAGES]
     )
-    loss = SpikeCountMSE(50) if isinstance(network, SNN) else CrossEntropy()
+    loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
     differences = np.zeros((SEEDS, ROUNDS))
     for seed in range(SEEDS):
         shards = ClassesPerClient(classes)(data.y_train, clients=10, seed=seed)

@@ -19,7 +19,7 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
 from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
-from fedspike.networks import ANN, Architecture, Parameters
+from fedspike.networks import Parameters
 from fedspike.parts.losses import CrossEntropy
 from fedspike.randomness import stream
 
@@ -55,7 +55,7 @@ def play(
 ) -> list[Round]:
     return list(
         simulate(
-            network=ANN(Architecture((784, 8, 10))),
+            network=ConventionalNetwork(DenseLayers((784, 8, 10))),
             algorithm=algorithm,
             fleet=fleet,
             training=LocalTraining(CrossEntropy(), optimiser or SGD(0.1), batch_size=16),
@@ -105,7 +105,7 @@ def test_it_resumes_bit_for_bit(name: str) -> None:
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_bytes_on_the_wire(name: str) -> None:
     up, down = WIRE[name]
-    model_bytes = 4 * Architecture((784, 8, 10)).parameters
+    model_bytes = 4 * DenseLayers((784, 8, 10)).parameters
     (round,) = play(ALGORITHMS[name], rounds=1)
     assert round.uplink_bytes == 3 * up * model_bytes
     assert round.downlink_bytes == 3 * down * model_bytes
@@ -133,7 +133,7 @@ def test_scaffold_needs_sgd() -> None:
 def test_fedprox_pulls_towards_what_was_received() -> None:
     def moved(mu: float) -> float:
         model: Parameters = play(fedprox(mu), rounds=1)[-1].state.model
-        start = Architecture((784, 8, 10)).init(stream(0, "init"))
+        start = DenseLayers((784, 8, 10)).init(stream(0, "init"))
         return float(sum((model[n] - start[n]).square().sum() for n in start))
 
     assert moved(3.0) < moved(0.3) < moved(0.0)

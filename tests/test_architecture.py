@@ -25,7 +25,7 @@ FLOORS = (
 ONLY: dict[str, tuple[str, ...]] = {
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": tuple(room for room in FLOORS[:14] if room != "engine"),
-    "report": ("errors", "reading", "energy", "records"),
+    "report": ("errors", "reading", "layers", "energy", "records"),
 }
 # Imports that run up and are still to be turned round: file -> room. Nothing is added here.
 UPWARD: dict[str, tuple[str, ...]] = {

@@ -13,9 +13,7 @@ from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import simulate
 from fedspike.learning.backpropagation import SGD, Adam, LocalTraining, activities, counted, learn
 from fedspike.networks import (
-    ANN,
     BNTT,
-    QANN,
     SNN,
     Architecture,
     Batch,
@@ -27,13 +25,13 @@ from fedspike.networks import (
 from fedspike.networks import Dense as Hidden
 from fedspike.parts.codes import (
     Address,
-    BurstCode,
+    Burst,
     Code,
-    DeltaCode,
-    DirectCode,
-    LatencyCode,
-    PhaseCode,
-    RateCode,
+    Delta,
+    Direct,
+    Latency,
+    Phase,
+    Rate,
 )
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Learnable, Neuron
@@ -42,24 +40,24 @@ from fedspike.randomness import stream
 
 STEPS = 9
 CODES: tuple[Code, ...] = (
-    RateCode(STEPS),
-    LatencyCode(STEPS),
-    PhaseCode(STEPS),
-    BurstCode(STEPS),
-    DeltaCode(STEPS),
-    DirectCode(STEPS),
+    Rate(),
+    Latency(),
+    Phase(),
+    Burst(),
+    Delta(),
+    Direct(),
 )
 NEURONS: tuple[Neuron, ...] = (
     LIF(threshold=0.3),
     LIF(Learnable(0.9), Learnable(0.3, per="neuron"), "zero"),
-    CurrentBasedLIF(alpha=0.5, lif=LIF(threshold=0.3)),
-    AdaptiveLIF(adaptation=0.5, rho=0.9, lif=LIF(threshold=0.3)),
+    CurrentBasedLIF(alpha=0.5, threshold=0.3),
+    AdaptiveLIF(adaptation=0.5, rho=0.9, threshold=0.3),
 )
 READ_OUTS: tuple[ReadOut, ...] = (SpikeCount(), MeanMembrane(), FirstSpike())
 ARCHITECTURES: dict[str, Architecture | Convolutional] = {
-    "dense": Architecture((36, 7, 3)),
-    "maxima": Convolutional((1, 6, 6), (Conv(4), Pool("max"), Hidden(7)), 3),
-    "averages": Convolutional((1, 6, 6), (Conv(4), Pool("average"), Conv(3, 3, 3)), 3),
+    "dense": DenseLayers((36, 7, 3)),
+    "maxima": ConvolutionalLayers((1, 6, 6), (Conv(4), Pool("max"), Hidden(7)), 3),
+    "averages": ConvolutionalLayers((1, 6, 6), (Conv(4), Pool("average"), Conv(3, 3, 3)), 3),
 }
 NORMALISATIONS = (None, BNTT())
 
@@ -73,7 +71,10 @@ def test_a_step_of_every_spiking_network(code: Code, architecture: str) -> None:
     address = Address(0, "encode", 1, (0, 1), (0, 0))
     batch = Batch.of(pixels, address, torch.randint(3, (2, 4)))
     for neuron, read_out, norm in itertools.product(NEURONS, READ_OUTS, NORMALISATIONS):
-        network = SNN(ARCHITECTURES[architecture], neuron, code, read_out, norm)
+        network = SpikingNetwork(
+            ARCHITECTURES[architecture],
+            SNN(STEPS_, neuron=neuron, code=code, read_out=read_out, normalisation=norm),
+        )
         models = [network.init(stream(0, "init", client=k)) for k in range(2)]
         parameters = {name: torch.stack([m[name] for m in models]) for name in models[0]}
         running = {name: s.expand(2, *s.shape) for name, s in network.statistics().items()}
@@ -99,14 +100,20 @@ def test_a_step_of_every_spiking_network(code: Code, architecture: str) -> None:
 def networks() -> dict[str, Network]:
     found: dict[str, Network] = {}
     shapes: dict[str, Architecture | Convolutional] = {
-        "dense": Architecture((784, 6, 10)),
-        "convolution": Convolutional((1, 28, 28), (Conv(2, 4, 4, 2), Pool()), 10),
+        "dense": DenseLayers((784, 6, 10)),
+        "convolution": ConvolutionalLayers((1, 28, 28), (Conv(2, 4, 4, 2), Pool()), 10),
     }
     for name, shape in shapes.items():
-        found |= {f"{name} ann": ANN(shape), f"{name} qann": QANN(shape, bits=4)}
+        found |= {
+            f"{name} ann": ConventionalNetwork(shape),
+            f"{name} qann": ConventionalNetwork(shape, Quantiser(bits=4)),
+        }
         for norm in (None, BNTT(), BNTT("local")):
             how = "" if norm is None else f" {norm.statistics}"
-            found[f"{name} snn{how}"] = SNN(shape, LIF(), RateCode(3), MeanMembrane(), norm)
+            found[f"{name} snn{how}"] = SpikingNetwork(
+                shape,
+                SNN(3, neuron=LIF(), code=Rate(), read_out=MeanMembrane(), normalisation=norm),
+            )
     return found
 
 

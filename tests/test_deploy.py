@@ -29,7 +29,6 @@ from fedspike.federation.places.flower.messages import Report
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import RealDevices
 from fedspike.federation.rounds import simulate
-from fedspike.networks import Architecture
 from fedspike.randomness import stream
 from fedspike.records.events import Trained
 from fleet_in_process import InProcess, dealt_out
@@ -213,7 +212,7 @@ def test_below_the_quorum_the_model_stays(tmp_path: Path) -> None:
     assert 5.0 <= sum(records[0]["seconds"].values()) < 10.0
     (run,) = experiment.runs
     model = load_file(tmp_path / "run" / run.name / "model.safetensors")
-    start = Architecture((784, 20, 10)).init(stream(0, "init"))
+    start = DenseLayers((784, 20, 10)).init(stream(0, "init"))
     assert all(torch.equal(model[name], start[name]) for name in start)
 
 
@@ -352,7 +351,7 @@ def test_devices_with_data_of_their_own(tmp_path: Path) -> None:
 def test_the_ledger_has_bytes_seconds_and_joules_of_every_node(tmp_path: Path) -> None:
     experiment = tiny()
     first, *_ = done(on_the_fleet(experiment, dealt_out(experiment, tmp_path, 2), tmp_path))
-    numbers = Architecture((784, 20, 10)).parameters
+    numbers = DenseLayers((784, 20, 10)).parameters
     for entry, clients in zip(first["nodes"], ([0, 1], [2, 3]), strict=True):
         assert sorted(entry["clients"]) == clients
         assert entry["downlink_bytes"] == 4 * numbers

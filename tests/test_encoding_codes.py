@@ -17,29 +17,29 @@ from fedspike.errors import InputError
 from fedspike.parts.codes import (
     Address,
     BinaryCode,
-    BurstCode,
+    Burst,
     Code,
-    DeltaCode,
-    DirectCode,
-    LatencyCode,
-    PhaseCode,
-    RateCode,
+    Delta,
+    Direct,
+    Latency,
+    Phase,
+    Rate,
     raster,
 )
 from fedspike.parts.codes.pixels import levels
 
 BINARY: list[BinaryCode] = [
-    RateCode(9),
-    LatencyCode(2),
-    LatencyCode(10),
-    LatencyCode(70, "logarithmic"),
-    PhaseCode(16),
-    PhaseCode(5, period=5),
-    BurstCode(9),
-    BurstCode(5, most_spikes=3),
-    DeltaCode(6),
+    Rate(),
+    Latency(),
+    Latency(),
+    Latency(scale="logarithmic"),
+    Phase(),
+    Phase(period=5),
+    Burst(),
+    Burst(most_spikes=3),
+    Delta(),
 ]
-CODES: list[Code] = [*BINARY, DirectCode(4)]
+CODES: list[Code] = [*BINARY, Direct()]
 each_code = pytest.mark.parametrize("code", CODES, ids=repr)
 each_binary_code = pytest.mark.parametrize("code", BINARY, ids=repr)
 
@@ -94,7 +94,7 @@ def test_a_level_is_exact_where_float32_would_round_up(q: int) -> None:
 
 @given(st.integers(2, 130), st.lists(st.integers(0, 65535), min_size=1, max_size=9))
 def test_latency_is_one_spike_at_its_step(time_steps: int, q: list[int]) -> None:
-    spikes = train(LatencyCode(time_steps), *(level / 65535 for level in q))
+    spikes = train(Latency(), *(level / 65535 for level in q))
     for level, own in zip(q, spikes, strict=True):
         exact = (time_steps - 1) * (1 - Fraction(level, 65535))
         expected = [round(exact)] if Fraction(level, 65535) >= Fraction(1, 100) else []
@@ -106,7 +106,7 @@ def test_latency_spikes_once_and_the_brighter_never_later(
     scale: Literal["linear", "logarithmic"], time_steps: int, threshold: float
 ) -> None:
     x = np.linspace(0, 1, 2000)
-    trains = LatencyCode(time_steps, scale, threshold).trains(x)
+    trains = Latency(scale=scale, threshold=threshold).trains(x)
     assert trains.sum(1).tolist() == (x >= threshold).tolist()
     times = trains.argmax(1)[x >= threshold]
     assert scale == "logarithmic" or times[-1] == 0
@@ -115,13 +115,13 @@ def test_latency_spikes_once_and_the_brighter_never_later(
 
 def test_the_logarithm_puts_what_is_visible_into_the_first_step() -> None:
     """As the docstring says; 0.01 above the threshold f has fallen from 11.5 to 0.69."""
-    steps = LatencyCode(10, "logarithmic").trains(np.array([0.01, 0.0100001, 0.02, 0.022, 0.5]))
+    steps = Latency(scale="logarithmic").trains(np.array([0.01, 0.0100001, 0.02, 0.022, 0.5]))
     assert steps.argmax(1).tolist() == [9, 9, 1, 0, 0]
 
 
 @pytest.mark.parametrize("time_steps", [8, 16, 64, 130])
 def test_phase_decodes_every_byte_exactly(time_steps: int) -> None:
-    code = PhaseCode(time_steps)
+    code = Phase()
     omega = torch.tensor(code.step_weights, dtype=torch.float64)
     spikes = train(code, *(byte / 255 for byte in range(256)))
     for start in range(0, time_steps - 7, 8):
@@ -131,7 +131,7 @@ def test_phase_decodes_every_byte_exactly(time_steps: int) -> None:
 
 @given(st.integers(1, 16), st.lists(st.integers(0, 65535), min_size=1, max_size=9))
 def test_phase_is_the_nearest_number_of_so_many_digits(period: int, q: list[int]) -> None:
-    code = PhaseCode(2 * period, period)
+    code = Phase(period=period)
     spikes = train(code, *(level / 65535 for level in q))
     assert torch.equal(spikes[:, :period], spikes[:, period:])
     assert sum(code.step_weights) == 2 * (1 - 2.0**-period)
@@ -148,7 +148,7 @@ def test_burst_has_its_spikes_at_its_interval(
 ) -> None:
     """Against fractions, in which 51 x 1/51 is 1. The last T are those of which float64 gets some wrong."""
     time_steps = data.draw(st.sampled_from([1 + (most - 1) * shortest + more, 53, 77, 87, 155]))
-    code = BurstCode(time_steps, most, shortest)
+    code = Burst(most_spikes=most, shortest_interval=shortest)
     any_level = st.integers(0, 65535) | st.integers(0, 255).map(lambda byte: 257 * byte)
     q = data.draw(st.lists(any_level, min_size=1))
     spikes = train(code, *(level / 65535 for level in q))
@@ -163,7 +163,7 @@ def test_burst_has_its_spikes_at_its_interval(
 def test_every_level_bursts_right_where_float64_would_round_up() -> None:
     """In float64 77 - 75 x has a level that is a hair above a whole number."""
     q = np.arange(65536)
-    trains = BurstCode(77).trains(q / 65535)
+    trains = Burst().trains(q / 65535)
     n, isi = -(-5 * q // 65535), 77 - 75 * q // 65535
     second = np.where((n > 1) & (isi < 77), isi, 0)
     assert np.array_equal(np.where(trains.sum(1) > 1, trains[:, 1:].argmax(1) + 1, 0), second)
@@ -171,7 +171,7 @@ def test_every_level_bursts_right_where_float64_would_round_up() -> None:
 
 @pytest.mark.parametrize("time_steps", [9, 10, 25, 50, 130])
 def test_burst_counts_never_fall_and_half_bright_fits_two_of_three(time_steps: int) -> None:
-    code = BurstCode(time_steps)
+    code = Burst()
     counts = code.trains(np.arange(65536) / 65535).sum(1)
     assert (np.diff(counts) >= 0).all()
     assert (counts[0], counts[1], counts[-1]) == (0, 1, 5)
@@ -183,7 +183,7 @@ films = arrays(np.uint8, (2, 3, 5, 4)).map(lambda bytes: torch.from_numpy(bytes)
 
 @given(films, st.integers(1, 255))
 def test_delta_spikes_where_a_byte_rises_by_the_threshold(film: torch.Tensor, rise: int) -> None:
-    code = DeltaCode(5, threshold=rise / 255)
+    code = Delta(threshold=rise / 255)
     spikes = code.spikes(film / 255, HERE)
     before = torch.zeros(2, 3, 4, dtype=torch.int64)
     for t in range(5):
@@ -194,7 +194,7 @@ def test_delta_spikes_where_a_byte_rises_by_the_threshold(film: torch.Tensor, ri
 
 @given(images, st.sampled_from([1, 2, 70]))
 def test_delta_of_a_still_image_is_that_of_a_film_that_stays(x: torch.Tensor, steps: int) -> None:
-    code = DeltaCode(steps)
+    code = Delta()
     film = x.unsqueeze(2).expand(-1, -1, steps, -1)
     still, moving = code.spikes(x, HERE), code.spikes(film, HERE)
     assert torch.equal(still, moving)
@@ -204,14 +204,14 @@ def test_delta_of_a_still_image_is_that_of_a_film_that_stays(x: torch.Tensor, st
 
 @given(images)
 def test_direct_is_the_image_at_every_step(x: torch.Tensor) -> None:
-    code = DirectCode(3)
+    code = Direct()
     assert not code.binary
     assert torch.equal(code.spikes(x, HERE), torch.stack([x, x, x]))
 
 
 def test_only_phase_weights_its_steps() -> None:
-    assert PhaseCode(4, period=3).step_weights == (0.5, 0.25, 0.125, 0.5)
-    assert [code for code in CODES if code.step_weights and not isinstance(code, PhaseCode)] == []
+    assert Phase(period=3).step_weights == (0.5, 0.25, 0.125, 0.5)
+    assert [code for code in CODES if code.step_weights and not isinstance(code, Phase)] == []
 
 
 @each_binary_code
@@ -237,30 +237,30 @@ def test_what_is_no_intensity_is_refused(code: Code, wrong: float) -> None:
 
 def test_frames_that_are_not_intensities_or_not_as_many_as_steps() -> None:
     with pytest.raises(InputError, match="intensities from 0 to 1"):
-        DeltaCode(2).spikes(torch.full((2, 3, 2, 5), 2.0), HERE)
+        Delta().spikes(torch.full((2, 3, 2, 5), 2.0), HERE)
     with pytest.raises(InputError, match=r"2 frames, time_steps = 3"):
-        DeltaCode(3).spikes(torch.zeros(2, 3, 2, 5), HERE)
+        Delta().spikes(torch.zeros(2, 3, 2, 5), HERE)
 
 
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: LatencyCode(1), "in a single step all pixels would spike alike"),
-        (lambda: LatencyCode(9, threshold=0.0), "threshold = 0"),
-        (lambda: LatencyCode(9, threshold=1.0), "threshold = 1"),
-        (lambda: PhaseCode(5), "the last 3 of a pixel's 8 binary digits would be lost"),
-        (lambda: PhaseCode(5), "time_steps = 8, or fewer digits: period = 5"),
-        (lambda: PhaseCode(20, period=17), "period = 17"),
-        (lambda: PhaseCode(5, period=0), "period = 0"),
-        (lambda: BurstCode(8), "at least 9"),
-        (lambda: BurstCode(8), "most_spikes = 4"),
-        (lambda: BurstCode(0), "most_spikes = 1"),
-        (lambda: BurstCode(9, most_spikes=0), "most_spikes = 0"),
-        (lambda: BurstCode(9, shortest_interval=0), "shortest_interval = 0"),
-        (lambda: DeltaCode(0), "time_steps = 0"),
-        (lambda: DeltaCode(3, threshold=0.0), "threshold = 0"),
-        (lambda: DeltaCode(3, threshold=1.5), "threshold = 1.5"),
-        (lambda: DirectCode(0), "time_steps = 0"),
+        (lambda: Latency(), "in a single step all pixels would spike alike"),
+        (lambda: Latency(threshold=0.0), "threshold = 0"),
+        (lambda: Latency(threshold=1.0), "threshold = 1"),
+        (lambda: Phase(), "the last 3 of a pixel's 8 binary digits would be lost"),
+        (lambda: Phase(), "time_steps = 8, or fewer digits: period = 5"),
+        (lambda: Phase(period=17), "period = 17"),
+        (lambda: Phase(period=0), "period = 0"),
+        (lambda: Burst(), "at least 9"),
+        (lambda: Burst(), "most_spikes = 4"),
+        (lambda: Burst(), "most_spikes = 1"),
+        (lambda: Burst(most_spikes=0), "most_spikes = 0"),
+        (lambda: Burst(shortest_interval=0), "shortest_interval = 0"),
+        (lambda: Delta(), "time_steps = 0"),
+        (lambda: Delta(threshold=0.0), "threshold = 0"),
+        (lambda: Delta(threshold=1.5), "threshold = 1.5"),
+        (lambda: Direct(), "time_steps = 0"),
     ],
 )
 def test_too_few_steps_and_other_wrong_settings(build: Callable[[], Code], says: str) -> None:
@@ -272,11 +272,11 @@ def test_an_unknown_scale() -> None:
     """Past the type check that the tests switch on, and a user has not."""
     settings: Any = SimpleNamespace(time_steps=9, scale="log", threshold=0.01)
     with pytest.raises(InputError, match="'linear' or 'logarithmic'"):
-        LatencyCode.__post_init__(settings)
+        Latency.__post_init__(settings)
 
 
 def test_the_fixes_that_the_errors_name_work() -> None:
     for time_steps in range(1, 9):
-        assert PhaseCode(time_steps, period=time_steps).time_steps == time_steps
-        fitting = BurstCode(time_steps, most_spikes=(time_steps - 1) // 2 + 1)
+        assert Phase(period=time_steps).time_steps == time_steps
+        fitting = Burst(most_spikes=(time_steps - 1) // 2 + 1)
         assert train(fitting, 1.0).sum() == fitting.most_spikes

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fedspike.energy.network import Code, ReadOut
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +28,6 @@ from fedspike.energy.counts import (
     exchange,
     merge,
 )
-from fedspike.energy.network import Code, ReadOut
 from fedspike.energy.profiles import profile, shipped
 from fedspike.energy.recorded import Spiking, recorded, standings
 from fedspike.errors import InputError
@@ -233,11 +233,12 @@ def test_parameters_are_those_of_the_model(
     lif = neurons.LIF(constant(0.9, beta), constant(1.0, threshold))
     made: dict[str, neurons.Neuron] = {
         "lif": lif,
-        "current-based": neurons.CurrentBasedLIF(0.5, lif),
-        "adaptive": neurons.AdaptiveLIF(1.0, 0.9, lif),
+        "current-based": neurons.CurrentBasedLIF(alpha=0.5, LIFCONST=lif),
+        "adaptive": neurons.AdaptiveLIF(adaptation=1.0, rho=0.9, LIFCONST=lif),
     }
-    snn = networks.SNN(
-        networks.Architecture((4, 3, 2)), made[kind], encoding.RateCode(STEPS), read_out
+    snn = networks.SpikingNetwork(
+        networks.DenseLayers((4, 3, 2)),
+        networks.SNN(STEPS, neuron=made[kind], code=encoding.Rate(), read_out=read_out),
     )
     model = snn.init(np.random.default_rng(0))
     network = Network(

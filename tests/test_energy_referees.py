@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fedspike.energy.network import Code
 from neurobench.metrics.static import ConnectionSparsity, Footprint
 from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
 from neurobench.models import TorchModel
@@ -36,7 +37,6 @@ from fedspike.energy.counts import (
     entries,
     fan_out,
 )
-from fedspike.energy.network import Code
 from fedspike.energy.neurobench import metrics
 from fedspike.federation import devices as fleet
 from fedspike.federation import rounds as simulation
@@ -46,15 +46,15 @@ from fedspike.parts import losses, neurons
 from fedspike.parts import read_outs as readouts
 
 STEPS, SHOWN, BETA = 4, 24, 0.9
-CODE = encoding.RateCode(STEPS)
+CODE = encoding.Rate()
 # Code, threshold and read-out of a dense SNN.
 DENSE: dict[Code, tuple[encoding.BinaryCode, float, readouts.ReadOut]] = {
     "rate": (CODE, 1.0, readouts.SpikeCount()),
-    "latency": (encoding.LatencyCode(STEPS), 1.0, readouts.MeanMembrane()),
-    "phase": (encoding.PhaseCode(STEPS, period=3), 0.2, readouts.SpikeCount()),
-    "burst": (encoding.BurstCode(STEPS, most_spikes=2), 1.0, readouts.MeanMembrane()),
+    "latency": (encoding.Latency(), 1.0, readouts.MeanMembrane()),
+    "phase": (encoding.Phase(period=3), 0.2, readouts.SpikeCount()),
+    "burst": (encoding.Burst(most_spikes=2), 1.0, readouts.MeanMembrane()),
 }
-ARCHITECTURE = networks.Architecture((784, 40, 10))
+ARCHITECTURE = networks.DenseLayers((784, 40, 10))
 
 
 class Fire(torch.autograd.Function):
@@ -172,12 +172,15 @@ def address(purpose: str, batch: int = 0) -> encoding.Address:
 @cache
 def dense(kind: Code | None) -> Case:
     """784-40-10, federated for 2 rounds by the engine; the activity is the engine's."""
-    made: networks.Network = networks.ANN(ARCHITECTURE)
+    made: networks.Network = networks.ConventionalNetwork(ARCHITECTURE)
     loss: losses.Loss = losses.CrossEntropy()
     if kind is not None:
         code, threshold, read_out = DENSE[kind]
-        made = networks.SNN(ARCHITECTURE, neurons.LIF(BETA, threshold), code, read_out)
-        loss = losses.SpikeCountMSE(STEPS) if read_out == readouts.SpikeCount() else loss
+        made = networks.SpikingNetwork(
+            ARCHITECTURE,
+            networks.SNN(STEPS_, neuron=neurons.LIF(BETA, threshold), code=code, read_out=read_out),
+        )
+        loss = losses.SpikeCountMSE() if read_out == readouts.SpikeCount() else loss
     data = datasets.load("fashion-mnist-sample")
     shards = partition.ClassesPerClient(3)(data.y_train, clients=10, seed=0)
     *_, last = simulation.simulate(
@@ -241,7 +244,7 @@ def engine_activity(
     return Activity(SHOWN, 0, events, int(forward.events_out))
 
 
-MAXIMA = networks.Convolutional(
+MAXIMA = networks.ConvolutionalLayers(
     (1, 28, 28),
     (networks.Conv(6), networks.Pool("max"), networks.Conv(8, stride=2, padding=0)),
     classes=10,
@@ -249,14 +252,25 @@ MAXIMA = networks.Convolutional(
 AVERAGES = replace(MAXIMA, stages=(networks.Conv(4, 5, 3, 2), networks.Pool(), networks.Dense(20)))
 NEURON = neurons.LIF(BETA)
 ENGINES: dict[str, networks.Network] = {
-    "dense SNN, BNTT": networks.SNN(ARCHITECTURE, NEURON, CODE, normalisation=networks.BNTT()),
-    "convolutional ANN": networks.ANN(MAXIMA),
-    "convolutional ANN, averages": networks.ANN(AVERAGES),
-    "convolutional SNN": networks.SNN(MAXIMA, NEURON, CODE),
-    "convolutional SNN, averages": networks.SNN(AVERAGES, NEURON, CODE),
-    "convolutional SNN, BNTT": networks.SNN(MAXIMA, NEURON, CODE, normalisation=networks.BNTT()),
-    "convolutional SNN, direct code, membranes": networks.SNN(
-        MAXIMA, NEURON, encoding.DirectCode(STEPS), readouts.MeanMembrane()
+    "dense SNN, BNTT": networks.SpikingNetwork(
+        ARCHITECTURE, networks.SNN(STEPS_, neuron=NEURON, code=CODE, normalisation=networks.BNTT())
+    ),
+    "convolutional ANN": networks.ConventionalNetwork(MAXIMA),
+    "convolutional ANN, averages": networks.ConventionalNetwork(AVERAGES),
+    "convolutional SNN": networks.SpikingNetwork(
+        MAXIMA, networks.SNN(STEPS_, neuron=NEURON, code=CODE)
+    ),
+    "convolutional SNN, averages": networks.SpikingNetwork(
+        AVERAGES, networks.SNN(STEPS_, neuron=NEURON, code=CODE)
+    ),
+    "convolutional SNN, BNTT": networks.SpikingNetwork(
+        MAXIMA, networks.SNN(STEPS_, neuron=NEURON, code=CODE, normalisation=networks.BNTT())
+    ),
+    "convolutional SNN, direct code, membranes": networks.SpikingNetwork(
+        MAXIMA,
+        networks.SNN(
+            STEPS, neuron=NEURON, code=encoding.Direct(), read_out=readouts.MeanMembrane()
+        ),
     ),
 }
 
@@ -295,7 +309,7 @@ def federated(kind: str) -> Case:
     spiking = made if isinstance(made, networks.SNN) else None
     loss: losses.Loss = losses.CrossEntropy()
     if spiking is not None and spiking.read_out.spiking:
-        loss = losses.SpikeCountMSE(time_steps=STEPS)
+        loss = losses.SpikeCountMSE()
     data = datasets.load("fashion-mnist-sample")
     shards = partition.ClassesPerClient(3)(data.y_train, clients=10, seed=0)
     *_, last = simulation.simulate(

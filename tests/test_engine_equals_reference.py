@@ -17,27 +17,31 @@ from fedspike.data.partition import ClassesPerClient
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, simulate
 from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
-from fedspike.networks import ANN, SNN, Architecture, Conv, Convolutional, Dense, Network, Pool
-from fedspike.parts.codes import RateCode
+from fedspike.networks import SNN, Conv, Dense, Network, Pool
+from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.reference import federated_learning
 
 SAMPLE = load("fashion-mnist-sample")
-SMALL = Architecture((784, 12, 10))
-DEEP = Architecture((784, 10, 8, 10))
-MAXIMA = Convolutional((1, 28, 28), (Conv(3, stride=2), Pool("max"), Conv(4), Dense(8)), 10)
-AVERAGES = Convolutional((1, 28, 28), (Conv(2, 4, 4, 0), Conv(3, 2, 1, 0), Pool()), 10)
+SMALL = DenseLayers((784, 12, 10))
+DEEP = DenseLayers((784, 10, 8, 10))
+MAXIMA = ConvolutionalLayers((1, 28, 28), (Conv(3, stride=2), Pool("max"), Conv(4), Dense(8)), 10)
+AVERAGES = ConvolutionalLayers((1, 28, 28), (Conv(2, 4, 4, 0), Conv(3, 2, 1, 0), Pool()), 10)
 
 NETWORKS: dict[str, Network] = {
-    "ann": ANN(SMALL),
-    "snn": SNN(SMALL, LIF(), RateCode(4)),
-    "deep-ann": ANN(DEEP),
-    "deep-snn-zero-reset": SNN(DEEP, LIF(beta=0.8, threshold=0.7, reset="zero"), RateCode(3)),
-    "convolutional-ann": ANN(MAXIMA),
-    "convolutional-ann-averages": ANN(AVERAGES),
-    "convolutional-snn": SNN(MAXIMA, LIF(threshold=0.3), RateCode(3)),
-    "convolutional-snn-averages": SNN(AVERAGES, LIF(0.8, 0.3, "zero"), RateCode(3)),
+    "ann": ConventionalNetwork(SMALL),
+    "snn": SpikingNetwork(SMALL, SNN(4, neuron=LIF(), code=Rate())),
+    "deep-ann": ConventionalNetwork(DEEP),
+    "deep-snn-zero-reset": SpikingNetwork(
+        DEEP, SNN(3, neuron=LIF(beta=0.8, threshold=0.7, reset="zero"), code=Rate())
+    ),
+    "convolutional-ann": ConventionalNetwork(MAXIMA),
+    "convolutional-ann-averages": ConventionalNetwork(AVERAGES),
+    "convolutional-snn": SpikingNetwork(MAXIMA, SNN(3, neuron=LIF(threshold=0.3), code=Rate())),
+    "convolutional-snn-averages": SpikingNetwork(
+        AVERAGES, SNN(3, neuron=LIF(0.8, 0.3, "zero"), code=Rate())
+    ),
 }
 ALGORITHMS: dict[str, tuple[Algorithm, Adam | SGD]] = {
     "fedavg": (fedavg(), Adam()),
@@ -49,7 +53,7 @@ ALGORITHMS: dict[str, tuple[Algorithm, Adam | SGD]] = {
 
 def training(network: Network, optimiser: Adam | SGD, epochs: int = 1) -> LocalTraining:
     if isinstance(network, SNN):
-        loss = SpikeCountMSE(network.code.time_steps)
+        loss = SpikeCountMSE()
         return LocalTraining(loss, optimiser, epochs=epochs, batch_size=16)
     return LocalTraining(CrossEntropy(), optimiser, epochs=epochs, batch_size=16)
 

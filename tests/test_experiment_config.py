@@ -16,7 +16,6 @@ from fedspike.data import load
 from fedspike.errors import InputError
 from fedspike.experiment import build, config, document, sweep
 from fedspike.experiment.sweep import Experiment
-from fedspike.networks import QANN, Architecture
 from fedspike.parts.neurons import LIF
 from fedspike.records import summary
 
@@ -254,8 +253,8 @@ def test_a_quantised_ann_has_as_many_levels_as_the_snns_spike_counts(steps: int)
     assert run.settings.qann == config.QANN(bits=bits)
     assert (run.settings.snn, run.settings.loss) == (None, None)
     assert run.name == f"qann-iid-bits{bits}-seed0"
-    assert build.network(run.settings, load("fashion-mnist-sample")) == QANN(
-        Architecture((784, 100, 10)), bits, config.QANN().ceiling
+    assert build.network(run.settings, load("fashion-mnist-sample")) == ConventionalNetwork(
+        DenseLayers((784, 100, 10)), Quantiser(bits, config.QANN().ceiling)
     )
 
 

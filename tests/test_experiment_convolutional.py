@@ -61,7 +61,7 @@ def test_a_table_says_the_stages() -> None:
     assert usual == small_vgg((1, 28, 28), classes=10)
     text = '[architecture]\nkind = "convolutional"\nfeatures = [3, "pool", 4]\nhidden = []\npool = "max"'
     stages = (Conv(3), PoolStage("max"), Conv(4))
-    assert network_of(only(text)).architecture == Convolutional((1, 28, 28), stages, 10)
+    assert network_of(only(text)).architecture == ConvolutionalLayers((1, 28, 28), stages, 10)
 
 
 def test_a_table_says_the_normalisation() -> None:

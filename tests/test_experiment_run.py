@@ -26,7 +26,7 @@ from fedspike.energy import meters
 from fedspike.energy.meters import Unavailable
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
-from fedspike.parts.codes import Address, RateCode
+from fedspike.parts.codes import Address, Rate
 from fedspike.records import health
 from fedspike.records.directory import json_bytes
 from fedspike.records.events import Finished, Skipped, Started, Trained
@@ -325,7 +325,7 @@ def test_the_raster_is_the_first_image_and_what_the_code_makes_of_it(
     packed = np.frombuffer(base64.b64decode(raster["spikes_base64"]), np.uint8)
     spikes = np.unpackbits(packed).reshape(4, 784)
     address = Address(0, "encode", round=1, clients=(0,), first_samples=(0,))
-    expected = RateCode(4).spikes(torch.tensor(image).reshape(1, 1, 784), address)
+    expected = Rate().spikes(torch.tensor(image).reshape(1, 1, 784), address)
     assert (spikes == expected[:, 0, 0].numpy()).all()
     [direct] = perform_all(tmp_path, "network=snn", "code.kind=direct", "rounds=1")["runs"]
     assert read(tmp_path / direct["name"] / "summary.json")["raster"] is None

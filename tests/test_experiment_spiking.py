@@ -45,27 +45,28 @@ def test_what_a_file_leaves_out_is_the_founding_study() -> None:
     assert settings.snn == config.SNN()
     assert (settings.code, settings.neuron) == (config.Rate(), config.LIF())
     assert settings.loss == config.SpikeCount(correct_rate=0.8, incorrect_rate=0.2)
-    assert network_of(settings) == SNN(
-        network_of(settings).architecture, neurons.LIF(0.9, 1.0), encoding.RateCode(50)
+    assert network_of(settings) == SpikingNetwork(
+        network_of(settings).architecture,
+        SNN(50, neuron=neurons.LIF(0.9, 1.0), code=encoding.Rate()),
     )
 
 
 @pytest.mark.parametrize(
     ("table", "code"),
     [
-        ('kind = "rate"', encoding.RateCode(12)),
-        ('kind = "latency"', encoding.LatencyCode(12)),
+        ('kind = "rate"', encoding.Rate()),
+        ('kind = "latency"', encoding.Latency()),
         (
             'kind = "latency"\nscale = "logarithmic"\nthreshold = 0.1',
-            encoding.LatencyCode(12, "logarithmic", 0.1),
+            encoding.Latency(scale="logarithmic", threshold=0.1),
         ),
-        ('kind = "phase"', encoding.PhaseCode(12, 8)),
-        ('kind = "phase"\nperiod = 3', encoding.PhaseCode(12, 3)),
-        ('kind = "burst"', encoding.BurstCode(12, 5)),
-        ('kind = "burst"\nmost_spikes = 2', encoding.BurstCode(12, 2)),
-        ('kind = "delta"\nthreshold = 0.3', encoding.DeltaCode(12, 0.3)),
-        ('kind = "direct"', encoding.DirectCode(12)),
-        ("", encoding.RateCode(12)),
+        ('kind = "phase"', encoding.Phase(period=8)),
+        ('kind = "phase"\nperiod = 3', encoding.Phase(period=3)),
+        ('kind = "burst"', encoding.Burst(most_spikes=5)),
+        ('kind = "burst"\nmost_spikes = 2', encoding.Burst(most_spikes=2)),
+        ('kind = "delta"\nthreshold = 0.3', encoding.Delta(threshold=0.3)),
+        ('kind = "direct"', encoding.Direct()),
+        ("", encoding.Rate()),
     ],
 )
 def test_a_code_is_what_its_table_says(table: str, code: encoding.Code) -> None:
@@ -104,11 +105,11 @@ def test_auto_is_as_much_as_the_time_steps_hold(time_steps: int) -> None:
         ),
         (
             '[snn]\nthreshold = 2\n[neuron]\nkind = "current-based"\nalpha = 0.3',
-            neurons.CurrentBasedLIF(0.3, neurons.LIF(threshold=2.0)),
+            neurons.CurrentBasedLIF(alpha=0.3, threshold=2.0),
         ),
         (
             '[neuron]\nkind = "adaptive"\nadaptation = 1.5\nrho = 0.9',
-            neurons.AdaptiveLIF(1.5, 0.9),
+            neurons.AdaptiveLIF(adaptation=1.5, rho=0.9),
         ),
     ],
 )
@@ -127,7 +128,9 @@ def test_the_loss_that_fits_the_read_out() -> None:
         chosen = only(f'[snn]\nread_out = "{read_out}"\n[loss]\nkind = "cross-entropy"')
         assert build.local_training(chosen).loss == losses.CrossEntropy()
     old = only("[snn]\ntime_steps = 10\n[loss]\ncorrect_rate = 0.7")
-    assert build.local_training(old).loss == losses.SpikeCountMSE(10, 0.7, 0.2)
+    assert build.local_training(old).loss == losses.SpikeCountMSE(
+        correct_rate=0.7, incorrect_rate=0.2
+    )
 
 
 FILE = """\
@@ -145,13 +148,13 @@ kind = "spike-count"
 BAD = [
     ('"rate"', '"rat"', 7, ['code.kind = "rat"', "did you mean rate?"]),
     ('"rate"', '"rate"\nperiod = 3', 8, ["unknown key code.period", 'code.kind = "phase"']),
-    ('"rate"', '"phase"\nperiod = 6', 4, ["PhaseCode: time_steps = 5", "at least one period"]),
+    ('"rate"', '"phase"\nperiod = 6', 4, ["Phase: time_steps = 5", "at least one period"]),
     ('"rate"', '"phase"\nperiod = 0', 8, ["code.period = 0", 'and <= 16 or "auto"']),
     ('"rate"', '"phase"\nperiod = "all"', 8, ['code.period = "all"', 'code.period = "auto"']),
-    ('"rate"', '"burst"\nmost_spikes = 5', 4, ["BurstCode: time_steps = 5", "most_spikes = 3"]),
+    ('"rate"', '"burst"\nmost_spikes = 5', 4, ["Burst: time_steps = 5", "most_spikes = 3"]),
     ('"rate"', '"latency"\nthreshold = 1', 8, ["code.threshold = 1", "> 0 and < 1"]),
     ('"rate"', '"latency"\nscale = "log"', 8, ['"linear" or "logarithmic"']),
-    ('"rate"', '"delta"\nthreshold = 1e-6', 8, ["DeltaCode: threshold = 1e-06"]),
+    ('"rate"', '"delta"\nthreshold = 1e-6', 8, ["Delta: threshold = 1e-06"]),
     ('"lif"', '"current-based"', 9, ["neuron.alpha is missing", ">= 0 and <= 1"]),
     ('"lif"', '"current-based"\nalpha = 2', 10, ["neuron.alpha = 2"]),
     ('"lif"', '"adaptive"\nrho = 0.9', 9, ["neuron.adaptation is missing"]),
@@ -188,7 +191,7 @@ def test_bad_input_is_one_error_with_file_line_and_cure(
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("code.kind=latency", ["--set snn.time_steps=1: ", "LatencyCode: time_steps = 1"]),
+        ("code.kind=latency", ["--set snn.time_steps=1: ", "Latency: time_steps = 1"]),
         ("code.kind=phases", ["--set code.kind=phases: ", "did you mean phase?"]),
         ("snn.read_out=membrane", []),
     ],

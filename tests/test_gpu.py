@@ -20,8 +20,8 @@ from fedspike.engine import gpu
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import simulate
 from fedspike.learning.backpropagation import LocalTraining
-from fedspike.networks import SNN, Architecture
-from fedspike.parts.codes import Address, RateCode
+from fedspike.networks import SNN
+from fedspike.parts.codes import Address, Rate
 from fedspike.parts.losses import SpikeCountMSE
 from fedspike.parts.neurons import LIF
 
@@ -50,7 +50,7 @@ def test_the_same_spikes_as_the_rate_code(time_steps: int, shape: tuple[int, int
     pixels[-1, 1:, :64], pixels[0, 0, 0] = 0.0, 1.0
     address = Address(3, "encode", 5, (7, 2)[: shape[0]], (0, 1_000_003)[: shape[0]])
     spikes = rate(pixels, address, time_steps)
-    assert torch.equal(spikes.cpu(), RateCode(time_steps).spikes(pixels, address))
+    assert torch.equal(spikes.cpu(), Rate().spikes(pixels, address))
     assert spikes.movedim(0, 1).is_contiguous()
 
 
@@ -115,10 +115,12 @@ def test_a_round_on_the_gpu() -> None:
     on_cpu, on_gpu = (
         next(
             simulate(
-                network=SNN(Architecture((784, 20, 10)), LIF(), RateCode(10)),
+                network=SpikingNetwork(
+                    DenseLayers((784, 20, 10)), SNN(10, neuron=LIF(), code=Rate())
+                ),
                 algorithm=fedavg(),
                 fleet=Fleet(tuple(ClassesPerClient(5)(data.y_train, clients=4, seed=0))),
-                training=LocalTraining(SpikeCountMSE(10)),
+                training=LocalTraining(SpikeCountMSE()),
                 dataset=data,
                 seed=0,
                 rounds=1,

@@ -30,8 +30,8 @@ from fedspike.data import load
 from fedspike.errors import InputError
 from fedspike.federation.guard import Order, Reason, Reply, Verdict, judge, judge_stacked
 from fedspike.learning.backpropagation import SGD, LocalTraining
-from fedspike.networks import ANN, BNTT, SNN, Architecture, Network
-from fedspike.parts.codes import Address, RateCode
+from fedspike.networks import BNTT, SNN, Network
+from fedspike.parts.codes import Address, Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
@@ -73,9 +73,9 @@ class Case:
 
 
 def case(algorithm: Algorithm, network: Network | None = None) -> Case:
-    network = network or ANN(Architecture((784, 4, 10)))
+    network = network or ConventionalNetwork(DenseLayers((784, 4, 10)))
     algorithm = with_statistics(algorithm, network)
-    loss = SpikeCountMSE(network.code.time_steps) if isinstance(network, SNN) else CrossEntropy()
+    loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
     server = algorithm.start_server(network.init(stream(0, "init")))
     memory = stack([algorithm.start_client(server["model"]) for _ in SIZES])
     ends = np.cumsum(list(SIZES.values()))
@@ -99,7 +99,9 @@ def case(algorithm: Algorithm, network: Network | None = None) -> Case:
 
 
 CASES = {name: case(algorithm) for name, algorithm in ALGORITHMS.items()}
-NORMALISED = SNN(Architecture((784, 4, 10)), LIF(), RateCode(3), normalisation=BNTT("pooled"))
+NORMALISED = SpikingNetwork(
+    DenseLayers((784, 4, 10)), SNN(3, neuron=LIF(), code=Rate(), normalisation=BNTT("pooled"))
+)
 
 
 def same(one: Tree, other: Tree) -> bool:

@@ -32,13 +32,13 @@ from fedspike.networks import (
 from fedspike.parts.codes import (
     Address,
     BinaryCode,
-    BurstCode,
+    Burst,
     Code,
-    DeltaCode,
-    DirectCode,
-    LatencyCode,
-    PhaseCode,
-    RateCode,
+    Delta,
+    Direct,
+    Latency,
+    Phase,
+    Rate,
 )
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF
@@ -72,7 +72,7 @@ def drawn(size: dict[str, int]) -> tuple[torch.Tensor, Address, torch.Generator]
 @given(sizes)
 def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
     pixels, address, _ = drawn(size)
-    code = RateCode(size["time"])
+    code = Rate()
     plain, bits = code.spikes(pixels, address), code.packed(pixels, address)
     assert torch.equal(bits.dense(), plain)
     padding = np.unpackbits(bits.trains.numpy().view(np.uint8), axis=3, bitorder="little")
@@ -80,8 +80,8 @@ def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
 
 
 TABULATED: list[BinaryCode] = [
-    *(LatencyCode(2), LatencyCode(63), LatencyCode(64), LatencyCode(130, "logarithmic")),
-    *(PhaseCode(16, period=16), PhaseCode(65), BurstCode(50), DeltaCode(1), DeltaCode(129)),
+    *(Latency(), Latency(), Latency(), Latency(scale="logarithmic")),
+    *(Phase(period=16), Phase(), Burst(), Delta(), Delta()),
 ]
 
 
@@ -89,7 +89,7 @@ TABULATED: list[BinaryCode] = [
     arrays(np.float32, (2, 3, 7), elements=st.floats(0, 1, width=32)), st.sampled_from(TABULATED)
 )
 def test_looked_up_spikes_are_the_plain_ones(pixels: np.ndarray, code: BinaryCode) -> None:
-    """PhaseCode(16, period=16) shows the level itself; between two of them is where rounding could differ."""
+    """Phase(16, period=16) shows the level itself; between two of them is where rounding could differ."""
     pixels[1] = (pixels[1] * 65535).round().clip(0, 65534) / 65535 + np.float32(0.5 / 65535)
     x, address = torch.from_numpy(pixels), Address(0, "encode", 1, (0, 1), (0, 0))
     plain, bits = code.spikes(x, address), code.packed(x, address)
@@ -102,7 +102,7 @@ def test_looked_up_pixels_that_are_no_intensities_get_the_nearer_end() -> None:
     """Never memory beside the table; a data set refuses them before."""
     wrong = torch.tensor([-1e30, -0.1, np.nan, 1.1, 1e30, np.inf])
     address = Address(0, "encode", 1, (0,), (0,))
-    bits = PhaseCode(16, period=16).packed(wrong.reshape(1, 1, 6), address)
+    bits = Phase(period=16).packed(wrong.reshape(1, 1, 6), address)
     assert bits.dense().sum(0).flatten().tolist() == [0, 0, 0, 16, 16, 16]
 
 
@@ -174,8 +174,10 @@ def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
     size: dict[str, int], reset: Reset, hidden: tuple[int, ...], squares: bool
 ) -> None:
     layers = (size["inputs"], *hidden, size["outputs"])
-    network = SNN(Architecture(layers), LIF(0.9, 1.0, reset), RateCode(size["time"]))
-    loss: Loss = SpikeCountMSE(size["time"]) if squares else CrossEntropy()
+    network = SpikingNetwork(
+        DenseLayers(layers), SNN(size["time"], neuron=LIF(0.9, 1.0, reset), code=Rate())
+    )
+    loss: Loss = SpikeCountMSE() if squares else CrossEntropy()
     batch, _ = batch_of(size)
     assert_one_pass_is_plain_torch(network, loss, batch)
     with torch.no_grad():
@@ -210,12 +212,12 @@ def assert_one_pass_is_plain_torch(network: SNN, loss: Loss, batch: Batch) -> Fo
 
 
 CODES: dict[str, Code] = {
-    "rate": RateCode(8),
-    "latency": LatencyCode(70),
-    "phase": PhaseCode(16),
-    "burst": BurstCode(9),
-    "delta": DeltaCode(3),
-    "direct": DirectCode(6),
+    "rate": Rate(),
+    "latency": Latency(),
+    "phase": Phase(),
+    "burst": Burst(),
+    "delta": Delta(),
+    "direct": Direct(),
 }
 
 
@@ -229,7 +231,10 @@ def test_every_code_and_read_out_in_one_pass_is_plain_torch(
     size = {"clients": 3, "batch": 20, "inputs": 70, "outputs": 10, "time": 1, "seed": 5}
     batch, _ = batch_of(size)
     batch = replace(batch, pixels=(batch.pixels * 255).round() / 256)
-    network = SNN(Architecture((70, 33, 10)), LIF(0.5, 1.0, reset), code, read_out)
+    network = SpikingNetwork(
+        DenseLayers((70, 33, 10)),
+        SNN(STEPS_, neuron=LIF(0.5, 1.0, reset), code=code, read_out=read_out),
+    )
     assert network.passable
     forward = assert_one_pass_is_plain_torch(network, CrossEntropy(), batch)
     assert forward.events_in["output"].min() > 0, "nothing fired, so nothing was compared"
@@ -241,7 +246,7 @@ def test_a_conventional_network_in_one_pass_is_its_layers_one_after_the_other(
 ) -> None:
     """Against float64. A value within rounding of 0 may be counted or not; none such was ever drawn."""
     batch, _ = batch_of(size)
-    network = ANN(Architecture((size["inputs"], *hidden, size["outputs"])))
+    network = ConventionalNetwork(DenseLayers((size["inputs"], *hidden, size["outputs"])))
     parameters = stacked(network.architecture, batch.address.clients, scale=2)
     forward, losses, gradients = learn(network, CrossEntropy(), parameters, batch)
     exact = {name: weight.double() for name, weight in parameters.items()}
@@ -260,7 +265,9 @@ def test_a_conventional_network_in_one_pass_is_its_layers_one_after_the_other(
 
 
 def test_the_gradients_of_a_network_agree_with_plain_float64() -> None:
-    network = SNN(Architecture((70, 33, 20, 10)), LIF(beta=0.8), RateCode(20))
+    network = SpikingNetwork(
+        DenseLayers((70, 33, 20, 10)), SNN(20, neuron=LIF(beta=0.8), code=Rate())
+    )
     pixels, address, generator = drawn(
         {"clients": 3, "batch": 5, "inputs": 70, "outputs": 1, "time": 20, "seed": 1}
     )
@@ -271,7 +278,7 @@ def test_the_gradients_of_a_network_agree_with_plain_float64() -> None:
     for dtype in (torch.float32, torch.float64):  # kernels, then plain torch
         batch = Batch.of(pixels.to(dtype), address, labels, present)
         typed = {name: weight.to(dtype) for name, weight in parameters.items()}
-        results.append(learn(network, SpikeCountMSE(20), typed, batch))
+        results.append(learn(network, SpikeCountMSE(), typed, batch))
     (fast, fast_losses, found), (plain, plain_losses, expected) = results
     assert min(int(fast.events_in["output"].min()), int(fast.events_out.min())) > 0
     assert torch.equal(fast.events_out, plain.events_out)
@@ -311,7 +318,7 @@ import json
 from fedspike import engine
 from fedspike.algorithms import fedavg
 from fedspike.data import load
-from fedspike.parts.codes import RateCode
+from fedspike.parts.codes import Rate
 from fedspike.federation.devices import Fleet
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.networks import ANN, SNN, Architecture, Batch, Network
@@ -321,7 +328,7 @@ from fedspike.federation.rounds import simulate
 from fedspike.learning.backpropagation import LocalTraining
 data = load("fashion-mnist-sample")
 (round,) = simulate(
-    network=SNN(Architecture((784, 30, 10)), LIF(), RateCode(8)), algorithm=fedavg(),
+    network=SNN(DenseLayers((784, 30, 10)), LIF(), Rate(8)), algorithm=fedavg(),
     fleet=Fleet(tuple(IID()(data.y_train, clients=4, seed=0))), dataset=data, seed=0, rounds=1,
     training=LocalTraining(SpikeCountMSE(8), batch_size=32),
 )
@@ -380,18 +387,22 @@ def bits_of_a_step(clients: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(clients, 6, 70, generator=generator)
     address = Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
-    spikes, burst = RateCode(50).packed(pixels, address), BurstCode(65).packed(pixels, address)
+    spikes, burst = Rate().packed(pixels, address), Burst().packed(pixels, address)
     return [spikes.trains, burst.trains, *bits_of_a_pass(SNN, clients)]
 
 
 def bits_of_a_pass(kind: type[ANN] | type[SNN], clients: int) -> list[torch.Tensor]:
     """With an image absent, more images than a block has, and a step of Adam."""
-    architecture = Architecture((70, 33, 9))
-    network: Network = ANN(architecture) if kind is ANN else SNN(architecture, LIF(), RateCode(50))
+    architecture = DenseLayers((70, 33, 9))
+    network: Network = (
+        ConventionalNetwork(architecture)
+        if kind is ANN
+        else SpikingNetwork(architecture, SNN(50, neuron=LIF(), code=Rate()))
+    )
     size = {"clients": clients, "batch": 90, "inputs": 70, "outputs": 9, "time": 50, "seed": 3}
     batch, _ = batch_of(size)
     parameters = stacked(architecture, batch.address.clients, scale=3)
-    loss: Loss = CrossEntropy() if kind is ANN else SpikeCountMSE(50)
+    loss: Loss = CrossEntropy() if kind is ANN else SpikeCountMSE()
     forward, losses, gradients = learn(network, loss, parameters, batch)
     Adam().step(parameters, gradients, Adam().start(parameters), 1)
     return [forward.scores, losses, *gradients.values(), *parameters.values()]

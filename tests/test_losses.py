@@ -22,13 +22,13 @@ def test_spike_count_mse_is_snntorchs(
     spikes = torch.randint(0, 2, (steps, 5, 10), generator=generator).float()
     labels = torch.randint(0, 10, (5,), generator=generator)
     theirs = snntorch.functional.mse_count_loss(correct_rate=correct, incorrect_rate=incorrect)
-    ours = SpikeCountMSE(steps, correct, incorrect)(
+    ours = SpikeCountMSE(correct_rate=correct, incorrect_rate=incorrect)(
         spikes.sum(0).unsqueeze(0), labels.unsqueeze(0), torch.ones(1, 5, dtype=torch.bool)
     )
     torch.testing.assert_close(ours[0], theirs(spikes, labels))
 
 
-@pytest.mark.parametrize("loss", [CrossEntropy(), SpikeCountMSE(10)])
+@pytest.mark.parametrize("loss", [CrossEntropy(), SpikeCountMSE()])
 def test_absent_samples_have_no_say(loss: CrossEntropy | SpikeCountMSE) -> None:
     scores = torch.rand(2, 4, 10, requires_grad=True)
     labels = torch.randint(0, 10, (2, 4))
@@ -48,7 +48,7 @@ def test_cross_entropy_is_torchs() -> None:
     torch.testing.assert_close(ours[0], torch.nn.functional.cross_entropy(scores[0], labels[0]))
 
 
-@pytest.mark.parametrize("loss", [CrossEntropy(), SpikeCountMSE(10)])
+@pytest.mark.parametrize("loss", [CrossEntropy(), SpikeCountMSE()])
 def test_padding_changes_no_bit_of_a_loss(loss: CrossEntropy | SpikeCountMSE) -> None:
     scores, labels = torch.randn(2, 37, 10), torch.randint(0, 10, (2, 37))
     present = torch.ones(2, 37, dtype=torch.bool)
@@ -70,17 +70,17 @@ def test_cross_entropy_takes_all_scores(read_out: ReadOut | None) -> None:
 
 
 def test_spike_count_mse_takes_only_spike_counts() -> None:
-    check_read_out(SpikeCountMSE(10), SpikeCount())
+    check_read_out(SpikeCountMSE(), SpikeCount())
     for read_out, name in (
         (MeanMembrane(), "MeanMembrane"),
         (FirstSpike(), "FirstSpike"),
         (None, "the values of an ANN"),
     ):
         with pytest.raises(InputError, match=f"SpikeCountMSE of {name}\n"):
-            check_read_out(SpikeCountMSE(10), read_out)
+            check_read_out(SpikeCountMSE(), read_out)
 
 
 @pytest.mark.parametrize("rates", [{"correct_rate": 1.2}, {"incorrect_rate": -0.1}])
 def test_impossible_targets(rates: dict[str, float]) -> None:
     with pytest.raises(InputError, match="rate = "):
-        SpikeCountMSE(50, **rates)
+        SpikeCountMSE(**rates)

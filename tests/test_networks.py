@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from fedspike.errors import InputError
-from fedspike.networks import ANN, QANN, SNN, Architecture, Batch, Parameters
-from fedspike.parts.codes import Address, RateCode
+from fedspike.networks import ANN, QANN, SNN, Batch, Parameters
+from fedspike.parts.codes import Address, Rate
 from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
 
-ARCHITECTURE = Architecture((6, 5, 4, 3))
+ARCHITECTURE = DenseLayers((6, 5, 4, 3))
 
 
 def stacked(clients: int) -> Parameters:
@@ -17,7 +17,7 @@ def stacked(clients: int) -> Parameters:
 
 
 def test_the_study_network() -> None:
-    architecture = Architecture((784, 100, 10))
+    architecture = DenseLayers((784, 100, 10))
     assert (architecture.synapses, architecture.parameters) == (79_400, 79_510)
     model = architecture.init(stream(0, "init"))
     assert {name: tuple(weight.shape) for name, weight in model.items()} == {
@@ -31,7 +31,7 @@ def test_the_study_network() -> None:
 
 def test_initial_values_are_uniform_within_the_bound() -> None:
     """The largest of 78,400 draws is within 0.1 % of the bound but once in 10^34; the mean is near 0."""
-    weight = Architecture((784, 100, 10)).init(stream(0, "init"))["hidden.weight"]
+    weight = DenseLayers((784, 100, 10)).init(stream(0, "init"))["hidden.weight"]
     assert 0.999 / 28 < float(weight.abs().max()) <= 1 / 28
     assert abs(float(weight.mean())) < 5 / 28 / np.sqrt(3 * 78_400)
 
@@ -40,7 +40,7 @@ def test_each_client_meets_its_own_weights() -> None:
     parameters = stacked(3)
     x = torch.rand(3, 7, 6)
     address = Address(0, "encode", 1, (0, 1, 2), (0, 0, 0))
-    scores = ANN(ARCHITECTURE).run(parameters, Batch.of(x, address)).scores
+    scores = ConventionalNetwork(ARCHITECTURE).run(parameters, Batch.of(x, address)).scores
     for k in range(3):
         flow = x[k]
         for name in ("hidden1", "hidden2"):
@@ -53,7 +53,7 @@ def test_each_client_meets_its_own_weights() -> None:
 
 def test_spikes_are_counted_exactly_and_only_of_samples_that_are_there() -> None:
     parameters = {name: weight.abs() for name, weight in stacked(2).items()}  # so that all fire
-    network = SNN(ARCHITECTURE, LIF(), RateCode(8))
+    network = SpikingNetwork(ARCHITECTURE, SNN(8, neuron=LIF(), code=Rate()))
     x = torch.rand(2, 3, 6)
     spikes = network.code.spikes(x, Address(0, "encode", 1, (0, 1), (0, 0)))
     present = torch.tensor([[True, True, True], [True, False, False]])
@@ -73,7 +73,7 @@ def test_spikes_are_counted_exactly_and_only_of_samples_that_are_there() -> None
 def test_values_that_are_not_zero_are_counted_exactly_and_only_of_samples_that_are_there(
     clients: int,
 ) -> None:
-    parameters, network = stacked(clients), ANN(ARCHITECTURE)
+    parameters, network = stacked(clients), ConventionalNetwork(ARCHITECTURE)
     x = torch.rand(clients, 7, 6) * (torch.rand(clients, 7, 6) > 0.5)
     present = torch.rand(clients, 7) > 0.3
     address = Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
@@ -94,12 +94,16 @@ def test_values_that_are_not_zero_are_counted_exactly_and_only_of_samples_that_a
 
 
 def test_quantised_values_are_the_nearest_of_their_levels() -> None:
-    quantised = QANN(ARCHITECTURE, bits=2, ceiling=3.0).quantised
+    quantised = ConventionalNetwork(ARCHITECTURE, Quantiser(bits=2, ceiling=3.0)).quantised
     values = torch.tensor([-5.0, -0.1, 0.0, 0.49, 0.51, 1.4, 1.6, 2.4, 2.6, 3.0, 9.0])
     assert quantised(values).tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 3]
-    fine = QANN(ARCHITECTURE, bits=6, ceiling=4.0).quantised(torch.linspace(-1, 5, 10_000))
+    fine = ConventionalNetwork(ARCHITECTURE, Quantiser(bits=6, ceiling=4.0)).quantised(
+        torch.linspace(-1, 5, 10_000)
+    )
     assert len(set(fine.tolist())) == 64
-    pixels = QANN(ARCHITECTURE, bits=6).quantised(torch.linspace(0, 1, 256), ceiling=1.0)
+    pixels = ConventionalNetwork(ARCHITECTURE, Quantiser(bits=6)).quantised(
+        torch.linspace(0, 1, 256), ceiling=1.0
+    )
     assert (pixels * 63 - (pixels * 63).round()).abs().max() < 1e-5
     assert (pixels - torch.linspace(0, 1, 256)).abs().max() <= 0.5 / 63 + 1e-6
 
@@ -116,7 +120,10 @@ def on_its_way(network: ANN | QANN, parameters: Parameters, x: torch.Tensor) -> 
 @pytest.mark.parametrize("bits", [1, 3, 6])
 def test_the_gradient_goes_straight_through_the_rounding(bits: int) -> None:
     """Against clip(v) + (q(v) - clip(v)).detach(), in float64, with values on both sides of the ceiling."""
-    network, x = QANN(ARCHITECTURE, bits, ceiling=0.3), torch.rand(2, 7, 6).double()
+    network, x = (
+        ConventionalNetwork(ARCHITECTURE, Quantiser(bits, ceiling=0.3)),
+        torch.rand(2, 7, 6).double(),
+    )
     parameters = {name: 2 * weight.double() for name, weight in stacked(2).items()}
     leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
     n, clipped = 2**bits - 1, []
@@ -144,15 +151,24 @@ def test_the_gradient_goes_straight_through_the_rounding(bits: int) -> None:
 def test_with_many_bits_it_is_the_ann(clients: int) -> None:
     parameters, x = stacked(clients), torch.rand(clients, 7, 6)
     largest = max(float(w.abs().sum()) for w in parameters.values())
-    ours = on_its_way(QANN(ARCHITECTURE, bits=16, ceiling=largest), parameters, x)
-    for found, expected in zip(ours, on_its_way(ANN(ARCHITECTURE), parameters, x), strict=True):
+    ours = on_its_way(
+        ConventionalNetwork(ARCHITECTURE, Quantiser(bits=16, ceiling=largest)), parameters, x
+    )
+    for found, expected in zip(
+        ours, on_its_way(ConventionalNetwork(ARCHITECTURE), parameters, x), strict=True
+    ):
         torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
-    coarse = on_its_way(QANN(ARCHITECTURE, bits=1, ceiling=largest), parameters, x)[0]
+    coarse = on_its_way(
+        ConventionalNetwork(ARCHITECTURE, Quantiser(bits=1, ceiling=largest)), parameters, x
+    )[0]
     assert (coarse - ours[0]).abs().max() > 0.01, "bits make no difference"
 
 
 def test_what_is_rounded_to_zero_is_no_event() -> None:
-    network, parameters = QANN(ARCHITECTURE, bits=2, ceiling=1.0), stacked(2)
+    network, parameters = (
+        ConventionalNetwork(ARCHITECTURE, Quantiser(bits=2, ceiling=1.0)),
+        stacked(2),
+    )
     x = torch.rand(2, 7, 6)
     present = torch.rand(2, 7) > 0.3
     address = Address(0, "encode", 1, (0, 1), (0, 0))
@@ -171,10 +187,10 @@ def test_what_is_rounded_to_zero_is_no_event() -> None:
 @pytest.mark.parametrize(("bits", "ceiling"), [(0, 4.0), (17, 4.0), (6, 0.0), (6, float("inf"))])
 def test_impossible_quantisers(bits: int, ceiling: float) -> None:
     with pytest.raises(InputError, match=r"bits = |ceiling = "):
-        QANN(ARCHITECTURE, bits, ceiling)
+        ConventionalNetwork(ARCHITECTURE, Quantiser(bits, ceiling))
 
 
 @pytest.mark.parametrize("layers", [(784,), (784, 0, 10), ()])
 def test_impossible_architectures(layers: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="layers"):
-        Architecture(layers)
+        DenseLayers(layers)

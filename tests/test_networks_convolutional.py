@@ -21,9 +21,7 @@ from fedspike.learning.backpropagation import Adam, LocalTraining, counted, lear
 from fedspike.networks import (
     ANN,
     BNTT,
-    QANN,
     SNN,
-    Architecture,
     Batch,
     Conv,
     Convolutional,
@@ -33,15 +31,17 @@ from fedspike.networks import (
     small_vgg,
 )
 from fedspike.networks import Dense as Hidden
-from fedspike.parts.codes import Address, Code, DirectCode, RateCode
+from fedspike.parts.codes import Address, Code, Direct, Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.parts.neurons.lif import Reset
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
 
-SMALL = Convolutional((2, 8, 6), (Conv(3), Pool("max"), Conv(4, 3, 2), Hidden(5)), classes=3)
-AVERAGES = Convolutional((2, 8, 6), (Conv(3, 2, 2, 0), Conv(4), Pool("average", 1)), classes=3)
+SMALL = ConvolutionalLayers((2, 8, 6), (Conv(3), Pool("max"), Conv(4, 3, 2), Hidden(5)), classes=3)
+AVERAGES = ConvolutionalLayers(
+    (2, 8, 6), (Conv(3, 2, 2, 0), Conv(4), Pool("average", 1)), classes=3
+)
 ADDRESS = Address(0, "encode", 1, (0, 1, 2), (0, 0, 0))
 
 
@@ -65,7 +65,7 @@ def test_layers_follow_from_the_stages() -> None:
     assert SMALL.names == ("conv1", "conv2", "hidden", "output")
     assert SMALL.layers == (96, 144, 36, 16, 5, 3)
     assert SMALL.sizes["conv2"] == (36, 16)
-    two = Convolutional((1, 4, 4), (Conv(2), Hidden(7), Hidden(6)), classes=3)
+    two = ConvolutionalLayers((1, 4, 4), (Conv(2), Hidden(7), Hidden(6)), classes=3)
     assert two.names == ("conv1", "hidden1", "hidden2", "output")
 
 
@@ -92,7 +92,7 @@ def test_parameters_are_named_shaped_and_drawn_as_torchs() -> None:
 
 
 def test_without_convolutions_it_is_the_dense_one() -> None:
-    dense, other = Architecture((96, 5, 3)), Convolutional((2, 8, 6), (Hidden(5),), classes=3)
+    dense, other = DenseLayers((96, 5, 3)), ConvolutionalLayers((2, 8, 6), (Hidden(5),), classes=3)
     assert (dense.described, dense.names) == (other.described, other.names)
     one, two = (shape.init(stream(0, "init")) for shape in (dense, other))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -122,7 +122,7 @@ def module(architecture: Convolutional, own: Parameters) -> nn.Sequential:
 def test_each_client_meets_its_own_kernels_and_gets_its_own_gradients(
     architecture: Convolutional,
 ) -> None:
-    network = ANN(architecture)
+    network = ConventionalNetwork(architecture)
     parameters, x, labels = stacked(network), images(), torch.randint(3, (3, 5))
     present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4])
     batch = Batch.of(x, ADDRESS, labels, present)
@@ -140,7 +140,12 @@ def test_each_client_meets_its_own_kernels_and_gets_its_own_gradients(
 
 @pytest.mark.parametrize(
     "network",
-    [ANN(SMALL), SNN(AVERAGES, LIF(threshold=0.3), RateCode(4), MeanMembrane())],
+    [
+        ConventionalNetwork(SMALL),
+        SpikingNetwork(
+            AVERAGES, SNN(4, neuron=LIF(threshold=0.3), code=Rate(), read_out=MeanMembrane())
+        ),
+    ],
     ids=["ann", "snn"],
 )
 def test_samples_in_lots_learn_what_all_at_once_do(
@@ -164,11 +169,13 @@ def test_samples_in_lots_learn_what_all_at_once_do(
 
 
 def test_a_quantised_network_with_many_bits_is_the_conventional_one() -> None:
-    parameters, batch = stacked(ANN(SMALL)), Batch.of(images(), ADDRESS)
-    exact = ANN(SMALL).run(parameters, batch).scores
-    fine = QANN(SMALL, bits=16, ceiling=8.0).run(parameters, batch).scores
+    parameters, batch = stacked(ConventionalNetwork(SMALL)), Batch.of(images(), ADDRESS)
+    exact = ConventionalNetwork(SMALL).run(parameters, batch).scores
+    fine = ConventionalNetwork(SMALL, Quantiser(bits=16, ceiling=8.0)).run(parameters, batch).scores
     torch.testing.assert_close(fine, exact, rtol=0, atol=1e-3)
-    assert (QANN(SMALL, bits=1).run(parameters, batch).scores - exact).abs().max() > 0.01
+    assert (
+        ConventionalNetwork(SMALL, Quantiser(bits=1)).run(parameters, batch).scores - exact
+    ).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
@@ -176,7 +183,7 @@ def test_events_and_the_synapses_they_meet_are_counted_one_by_one(
     architecture: Convolutional,
 ) -> None:
     """Against a loop over events that asks which outputs change."""
-    network = SNN(architecture, LIF(), RateCode(4))
+    network = SpikingNetwork(architecture, SNN(4, neuron=LIF(), code=Rate()))
     parameters = {n: w.abs() for n, w in stacked(network, 2).items()}  # so that all layers fire
     spikes = network.code.spikes(images(2, 2), Address(0, "encode", 1, (0, 1), (0, 0)))
     forward = network.forward(parameters, spikes, torch.tensor([[True, True], [True, False]]))
@@ -203,15 +210,17 @@ def test_events_and_the_synapses_they_meet_are_counted_one_by_one(
 
 
 def test_of_a_maximum_of_spikes_come_spikes_and_of_an_average_shares() -> None:
-    windows = Convolutional((1, 2, 2), (Conv(1, 1, 1, 0), Pool("max")), classes=2)
-    averaged = Convolutional((1, 2, 2), (Conv(1, 1, 1, 0), Pool("average")), classes=2)
+    windows = ConvolutionalLayers((1, 2, 2), (Conv(1, 1, 1, 0), Pool("max")), classes=2)
+    averaged = ConvolutionalLayers((1, 2, 2), (Conv(1, 1, 1, 0), Pool("average")), classes=2)
     always = {"conv1.weight": torch.full((1, 1, 1, 1, 1), 9.0), "conv1.bias": torch.zeros(1, 1)}
     always |= {"output.weight": torch.tensor([[[1.0], [2.0]]]), "output.bias": torch.zeros(1, 2)}
     patterns = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]])
     spikes = patterns.view(1, 1, 4, 4)
-    neuron, code = LIF(beta=0.0, reset="zero"), RateCode(1)
+    neuron, code = LIF(beta=0.0, reset="zero"), Rate()
     for shape, shares in ((windows, [0, 1, 1, 1]), (averaged, [0, 0.25, 0.5, 1])):
-        network = SNN(shape, neuron, code, MeanMembrane())
+        network = SpikingNetwork(
+            shape, SNN(STEPS_, neuron=neuron, code=code, read_out=MeanMembrane())
+        )
         forward = network.forward(always, spikes)
         assert forward.scores[0].tolist() == [[share, 2 * share] for share in shares]
         assert {name: int(count) for name, count in forward.events_in.items()} == {
@@ -222,33 +231,38 @@ def test_of_a_maximum_of_spikes_come_spikes_and_of_an_average_shares() -> None:
 
 
 def test_a_constant_input_is_convolved_once_and_is_the_same_as_at_every_step() -> None:
-    network = SNN(SMALL, LIF(), DirectCode(5))
+    network = SpikingNetwork(SMALL, SNN(5, neuron=LIF(), code=Direct()))
     parameters, x = stacked(network), images()
     spikes = network.code.spikes(x, ADDRESS)
     once = network.forward(parameters, spikes)
-    at_every_step = SNN(SMALL, LIF(), RateCode(5)).forward(parameters, spikes.clone())
+    at_every_step = SpikingNetwork(SMALL, SNN(5, neuron=LIF(), code=Rate())).forward(
+        parameters, spikes.clone()
+    )
     torch.testing.assert_close(once.scores, at_every_step.scores, rtol=0, atol=0)
     assert (5 * once.events_in["conv1"]).tolist() == at_every_step.events_in["conv1"].tolist()
     assert once.events_in["conv1"].tolist() == [int(own.count_nonzero()) for own in x]
 
 
 @pytest.mark.parametrize("normalisation", [None, BNTT()], ids=["plain", "normalised"])
-@pytest.mark.parametrize("code", [RateCode(6), DirectCode(6)], ids=["rate", "direct"])
+@pytest.mark.parametrize("code", [Rate(), Direct()], ids=["rate", "direct"])
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
 def test_in_float32_compiled_neurons_are_the_plain_ones(
     architecture: Convolutional, reset: Reset, code: Code, normalisation: BNTT | None
 ) -> None:
     """A spike at the very threshold may flip between float32 and float64; none does here."""
-    network = SNN(architecture, LIF(0.8, 0.5, reset), code, normalisation=normalisation)
+    network = SpikingNetwork(
+        architecture,
+        SNN(STEPS_, neuron=LIF(0.8, 0.5, reset), code=code, normalisation=normalisation),
+    )
     parameters = stacked(network, scale=2.0)
     running = {name: s.double().expand(3, *s.shape) for name, s in network.statistics().items()}
     batch = Batch.of(images(), ADDRESS, torch.randint(3, (3, 5)))
-    exact = learn(network, SpikeCountMSE(6), parameters, batch, running)
+    exact = learn(network, SpikeCountMSE(), parameters, batch, running)
     single = {name: w.float() for name, w in parameters.items()}
     running = {name: s.float() for name, s in running.items()}
     pixels = Batch(batch.pixels.float(), batch.positions, batch.labels, batch.address)
-    forward, losses, gradients = learn(network, SpikeCountMSE(6), single, pixels, running)
+    forward, losses, gradients = learn(network, SpikeCountMSE(), single, pixels, running)
     assert forward.events_in["output"].min() > 0
     assert torch.equal(forward.scores.double(), exact[0].scores)
     torch.testing.assert_close(losses.double(), exact[1], rtol=1e-5, atol=1e-6)
@@ -283,7 +297,7 @@ def test_impossible_architectures(
     image: tuple[int, int, int], stages: tuple[Conv | Pool | Hidden, ...], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        Convolutional(image, stages, classes=10)
+        ConvolutionalLayers(image, stages, classes=10)
 
 
 @pytest.mark.parametrize("normalisation", [None, BNTT()], ids=["plain", "normalised"])
@@ -291,10 +305,13 @@ def test_impossible_architectures(
 def test_neither_parts_of_clients_nor_threads_change_a_bit(
     kind: str, normalisation: BNTT | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shape = Convolutional((1, 28, 28), (Conv(2, stride=2), Pool(), Conv(3), Hidden(8)), 10)
-    network: Network = ANN(shape)
+    shape = ConvolutionalLayers((1, 28, 28), (Conv(2, stride=2), Pool(), Conv(3), Hidden(8)), 10)
+    network: Network = ConventionalNetwork(shape)
     if kind == "snn":
-        network = SNN(shape, LIF(), RateCode(4), MeanMembrane(), normalisation)
+        network = SpikingNetwork(
+            shape,
+            SNN(4, neuron=LIF(), code=Rate(), read_out=MeanMembrane(), normalisation=normalisation),
+        )
     fleet = Fleet(tuple(np.arange(n) + 40 * n for n in (33, 32, 31, 17, 2, 1)))
     models = []
     before = torch.get_num_threads()

@@ -23,8 +23,8 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, simulate
 from fedspike.learning.backpropagation import SGD, Adam, LocalTraining, Optimiser
-from fedspike.networks import ANN, SNN, Architecture, Batch, ModuleNetwork, Network, Parameters
-from fedspike.parts.codes import Address, Code, DirectCode, LatencyCode, PhaseCode, RateCode
+from fedspike.networks import SNN, Batch, ModuleNetwork, Network, Parameters
+from fedspike.parts.codes import Address, Code, Direct, Latency, Phase, Rate
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane
@@ -32,7 +32,7 @@ from fedspike.randomness import stream
 
 FULL = load("fashion-mnist-sample")
 SAMPLE = replace(FULL, x_test=FULL.x_test[:60], y_test=FULL.y_test[:60])
-SMALL = Architecture((784, 12, 10))
+SMALL = DenseLayers((784, 12, 10))
 STEPS, BETA = 4, torch.tensor(0.9, dtype=torch.float64)
 UNEQUAL = Fleet(tuple(np.arange(n) + 7 * n for n in (50, 33, 16, 7, 1)))
 
@@ -143,7 +143,7 @@ def play(
     rounds: int = 2,
 ) -> list[Round]:
     spiking = isinstance(network, SNN | ModuleNetwork) and network.code is not None
-    usual: Loss = SpikeCountMSE(STEPS) if spiking else CrossEntropy()
+    usual: Loss = SpikeCountMSE() if spiking else CrossEntropy()
     return list(
         simulate(
             network=network,
@@ -198,57 +198,65 @@ SPIKING: dict[str, tuple[Callable[[], nn.Module], bool]] = {
 def test_a_module_of_plain_torch_is_the_ann(kind: str) -> None:
     network = own(CONVENTIONAL[kind]())
     assert network.trial.vectorised == (kind not in IN_TURN)
-    assert_equal_rounds(play(network), play(ANN(SMALL)))
+    assert_equal_rounds(play(network), play(ConventionalNetwork(SMALL)))
 
 
 @pytest.mark.parametrize("kind", SPIKING)
 def test_a_module_of_leaky_neurons_is_the_snn(kind: str) -> None:
     made, stepped = SPIKING[kind]
-    network = own(made(), code=RateCode(STEPS), stepped=stepped)
+    network = own(made(), code=Rate(), stepped=stepped)
     assert network.trial.vectorised == (kind not in IN_TURN)
-    assert_equal_rounds(play(network), play(SNN(SMALL, LIF(0.9), RateCode(STEPS))))
+    assert_equal_rounds(
+        play(network), play(SpikingNetwork(SMALL, SNN(STEPS, neuron=LIF(0.9), code=Rate())))
+    )
 
 
 def test_a_sequence_of_layers_is_the_snn() -> None:
     layers = [nn.Linear(784, 12), leaky(init_hidden=True), nn.Linear(12, 10)]
     module = nn.Sequential(*layers, leaky(init_hidden=True))
-    network = own(module, code=RateCode(STEPS), stepped=True)
-    twin = SNN(SMALL, LIF(0.9), RateCode(STEPS))
+    network = own(module, code=Rate(), stepped=True)
+    twin = SpikingNetwork(SMALL, SNN(STEPS, neuron=LIF(0.9), code=Rate()))
     assert_equal_rounds(play(network), play(twin), {"0": "hidden", "2": "output"})
 
 
 @pytest.mark.parametrize("kind", ["whole", "in our neurons"])
 def test_the_spikes_themselves_are_equal(kind: str) -> None:
     """Not only how many there are: the scores count each output neuron's."""
-    network = own(SPIKING[kind][0](), code=RateCode(20))
+    network = own(SPIKING[kind][0](), code=Rate())
     x = torch.from_numpy(SAMPLE.x_train[:40]).double().reshape(2, 20, 784)
     batch = Batch.of(x, Address(0, "encode", 1, (0, 1), (0, 0)))
     models = [SMALL.init(stream(seed, "init")) for seed in (0, 1)]
     stacked = {n: torch.stack([2 * m[n].double() for m in models]) for n in models[0]}
-    ours, twin = (n.run(stacked, batch) for n in (network, SNN(SMALL, LIF(0.9), RateCode(20))))
+    ours, twin = (
+        n.run(stacked, batch)
+        for n in (network, SpikingNetwork(SMALL, SNN(20, neuron=LIF(0.9), code=Rate())))
+    )
     assert torch.equal(ours.scores, twin.scores)
     assert 0 < twin.scores.mean() < 20
     assert len(set(twin.scores.flatten().tolist())) > 5
 
 
-@pytest.mark.parametrize("code", [PhaseCode(8), LatencyCode(8), DirectCode(STEPS)])
+@pytest.mark.parametrize("code", [Phase(), Latency(), Direct()])
 def test_every_code_drives_it(code: Code) -> None:
     read_out = FirstSpike()
     network = own(Whole(), code=code, read_out=read_out)
     ours = play(network, CrossEntropy())
-    theirs = play(SNN(SMALL, LIF(0.9), code, read_out), CrossEntropy())
+    theirs = play(
+        SpikingNetwork(SMALL, SNN(STEPS_, neuron=LIF(0.9), code=code, read_out=read_out)),
+        CrossEntropy(),
+    )
     assert_equal_rounds(ours, theirs)
 
 
 def test_the_membranes_are_read_out() -> None:
-    network = own(Whole(reset_mechanism="none"), code=RateCode(STEPS), read_out=MeanMembrane())
-    twin = SNN(SMALL, LIF(0.9), RateCode(STEPS), MeanMembrane())
+    network = own(Whole(reset_mechanism="none"), code=Rate(), read_out=MeanMembrane())
+    twin = SpikingNetwork(SMALL, SNN(STEPS, neuron=LIF(0.9), code=Rate(), read_out=MeanMembrane()))
     assert_equal_rounds(play(network, CrossEntropy()), play(twin, CrossEntropy()))
 
 
 def test_algorithms_know_nothing_of_it() -> None:
     how = {"algorithm": scaffold(), "optimiser": SGD(0.1)}
-    assert_equal_rounds(play(own(Values()), **how), play(ANN(SMALL), **how))  # type: ignore[arg-type]
+    assert_equal_rounds(play(own(Values()), **how), play(ConventionalNetwork(SMALL), **how))  # type: ignore[arg-type]
 
 
 # Where there is no twin: every client's own copy of the module, trained by a plain loop.
@@ -357,7 +365,7 @@ class Convolutions(nn.Module):
 @pytest.mark.parametrize("spiking", [False, True], ids=["ann", "snn"])
 def test_convolutions_are_those_of_a_plain_loop(spiking: bool, pool: nn.Module) -> None:
     module = Convolutions(spiking, pool)
-    code = RateCode(STEPS) if spiking else None
+    code = Rate() if spiking else None
     network = ModuleNetwork(module, (1, 28, 28), 10, code=code)
     assert network.trial.vectorised
     kind: Literal["max", "average"] = "max" if isinstance(pool, nn.MaxPool2d) else "average"
@@ -382,7 +390,7 @@ def test_convolutions_are_those_of_a_plain_loop(spiking: bool, pool: nn.Module) 
 
 
 def test_operations_of_convolutions_are_the_bill_s() -> None:
-    network = ModuleNetwork(Convolutions(True, nn.MaxPool2d(2)), (1, 28, 28), 10, RateCode(STEPS))
+    network = ModuleNetwork(Convolutions(True, nn.MaxPool2d(2)), (1, 28, 28), 10, Rate())
     (round,) = play(network, CrossEntropy(), rounds=1)
     met = sum(sum(seen.synapses_met.values()) for seen in round.activity.values())
     assert round.operations == {"mac": 0, "ac": met + 10 * round.spikes["output"]}
@@ -437,7 +445,7 @@ def test_buffers_stay_as_they_came_and_nobody_sends_them() -> None:
 
 def test_the_module_is_copied_and_stays_as_it_is() -> None:
     module = with_our_weights(Whole())
-    network = ModuleNetwork(module, (784,), 10, RateCode(STEPS))
+    network = ModuleNetwork(module, (784,), 10, Rate())
     before = copy.deepcopy(module.state_dict())
     first = play(network, rounds=1)
     assert all(torch.equal(module.state_dict()[name], t) for name, t in before.items())
@@ -465,12 +473,12 @@ def test_a_frozen_parameter_stays_and_is_not_sent() -> None:
 def test_snntorchs_membranes_begin_at_rest() -> None:
     """Even in a deep copy, which snnTorch's own reset does not reach, of a module that has run before."""
     module = with_our_weights(Hidden())
-    fresh = play(ModuleNetwork(module, (784,), 10, RateCode(STEPS), stepped=True), rounds=1)
+    fresh = play(ModuleNetwork(module, (784,), 10, Rate(), stepped=True), rounds=1)
     utils.reset(module)
     for _ in range(5):
         module(torch.rand(16, 784))
     assert module.get_buffer("first.mem").abs().sum() > 0, "there was nothing to reset"
-    used = play(ModuleNetwork(module, (784,), 10, RateCode(STEPS), stepped=True), rounds=1)
+    used = play(ModuleNetwork(module, (784,), 10, Rate(), stepped=True), rounds=1)
     assert fresh[0].activity == used[0].activity
     for name, weight in fresh[0].state.model.items():
         assert torch.equal(weight, used[0].state.model[name])
@@ -481,8 +489,8 @@ def test_learned_constants_of_neurons_are_parameters() -> None:
     neuron = snntorch.Leaky(0.5, learn_beta=True, init_hidden=True)
     module = nn.Sequential(nn.Linear(784, 10), neuron)
     with pytest.raises(InputError, match=r"1 \(clamp of its beta"):
-        ModuleNetwork(module, (784,), 10, RateCode(STEPS), stepped=True)
-    network = ModuleNetwork(module, (784,), 10, RateCode(STEPS), stepped=True, not_counted=("1",))
+        ModuleNetwork(module, (784,), 10, Rate(), stepped=True)
+    network = ModuleNetwork(module, (784,), 10, Rate(), stepped=True, not_counted=("1",))
     *_, last = play(network, rounds=3)
     assert last.state.model["1.beta"] != 0.5
     assert 0 < last.state.model["1.beta"] < 1
@@ -605,7 +613,7 @@ def test_a_layer_without_a_rule_is_named_and_trained_if_told_so(kind: str) -> No
 def test_a_neuron_without_a_rule_is_named() -> None:
     module = nn.Sequential(nn.Linear(784, 10), snntorch.Synaptic(0.5, 0.5, init_hidden=True))
     with pytest.raises(InputError, match=r"1 \(Synaptic\)"):
-        ModuleNetwork(module, (784,), 10, RateCode(STEPS), stepped=True)
+        ModuleNetwork(module, (784,), 10, Rate(), stepped=True)
 
 
 def test_layers_that_are_not_in_line_are_named() -> None:
@@ -630,7 +638,7 @@ UNFIT: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], str]] = {
     "steps without code": (Hidden, {"stepped": True}, "code = None"),
     "membranes": (
         lambda: nn.Sequential(nn.Linear(784, 10)),
-        {"code": RateCode(STEPS)},
+        {"code": Rate()},
         "other numbers than 0 and 1",
     ),
     "no such layer": (lambda: sequence(), {"not_counted": ("hiden",)}, "hiden"),
@@ -657,7 +665,7 @@ def test_numbers_where_the_bill_has_spikes_are_named() -> None:
     module = nn.Sequential(
         *(nn.Linear(784, 10), nn.ReLU(), nn.Linear(10, 10), leaky(init_hidden=True))
     )
-    network = ModuleNetwork(module, (784,), 10, RateCode(STEPS), stepped=True)
+    network = ModuleNetwork(module, (784,), 10, Rate(), stepped=True)
     with pytest.raises(InputError, match="layer 2: numbers other than 0 and 1"):
         play(network, rounds=1)
 
@@ -666,9 +674,9 @@ def test_data_and_loss_that_do_not_fit() -> None:
     with pytest.raises(InputError, match="784 pixels"):
         play(ModuleNetwork(nn.Linear(100, 10), (100,), 10))
     with pytest.raises(InputError, match="SpikeCountMSE of the values of an ANN"):
-        play(own(Values()), SpikeCountMSE(STEPS))
+        play(own(Values()), SpikeCountMSE())
     with pytest.raises(InputError, match="5 time steps"):
-        play(own(Whole(), code=RateCode(STEPS)), SpikeCountMSE(5))
+        play(own(Whole(), code=Rate()), SpikeCountMSE())
 
 
 # Vectorised or not.
@@ -690,15 +698,15 @@ def test_that_a_module_is_trained_in_turn_is_said_once(caplog: pytest.LogCapture
 @pytest.mark.parametrize("kind", ["whole", "hidden"])
 def test_at_once_and_in_turn_are_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made, stepped = SPIKING[kind]
-    at_once = own(made(), code=RateCode(STEPS), stepped=stepped)
+    at_once = own(made(), code=Rate(), stepped=stepped)
     monkeypatch.setattr("fedspike.networks.module.trial._vectorises", lambda *_: False)
-    in_turn = own(made(), code=RateCode(STEPS), stepped=stepped)
+    in_turn = own(made(), code=Rate(), stepped=stepped)
     assert (at_once.trial.vectorised, in_turn.trial.vectorised) == (True, False)
     assert_equal_rounds(play(at_once), play(in_turn))
 
 
 def test_a_client_has_done_the_same_in_any_company() -> None:
-    network = own(Whole(), code=RateCode(STEPS))
+    network = own(Whole(), code=Rate())
     (together,) = play(network, rounds=1)
     (alone,) = play(network, rounds=1, fleet=Fleet(UNEQUAL.shards[:1]))
     assert together.activity[0] == alone.activity[0]

@@ -14,8 +14,8 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
 from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
-from fedspike.networks import ANN, BNTT, SNN, Architecture, Conv, Convolutional, Parameters
-from fedspike.parts.codes import DirectCode, RateCode
+from fedspike.networks import BNTT, SNN, Architecture, Conv, Convolutional, Parameters
+from fedspike.parts.codes import Direct, Rate
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.neurons import LIF
 from fedspike.parts.read_outs import MeanMembrane
@@ -23,8 +23,8 @@ from fedspike.randomness import stream
 from fedspike.rules.mean import pooled
 
 SAMPLE = load("fashion-mnist-sample")
-DENSE = Architecture((784, 20, 10))
-IMAGES = Convolutional((1, 28, 28), (Conv(4, stride=2), Conv(8, stride=2)), 10)
+DENSE = DenseLayers((784, 20, 10))
+IMAGES = ConvolutionalLayers((1, 28, 28), (Conv(4, stride=2), Conv(8, stride=2)), 10)
 ALGORITHMS: dict[str, Algorithm] = {
     "fedavg": fedavg(),
     "fedprox": fedprox(mu=0.1),
@@ -158,14 +158,23 @@ def play(
     state: State | None = None,
     optimiser: Adam | SGD | None = None,
     batch_size: int = 32,
-    code: RateCode | DirectCode | None = None,
+    code: Rate | Direct | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> list[Round]:
-    neuron, code = LIF(beta=0.8), code or RateCode(5)
+    neuron, code = LIF(beta=0.8), code or Rate()
     shards = ClassesPerClient(5)(SAMPLE.y_train, clients=5, seed=0)
     return list(
         simulate(
-            network=SNN(architecture, neuron, code, MeanMembrane(), normalisation),
+            network=SpikingNetwork(
+                architecture,
+                SNN(
+                    STEPS_,
+                    neuron=neuron,
+                    code=code,
+                    read_out=MeanMembrane(),
+                    normalisation=normalisation,
+                ),
+            ),
             algorithm=algorithm or fedavg(),
             fleet=fleet or Fleet(tuple(shards), clients_per_round=3, samples_per_round=70),
             training=LocalTraining(CrossEntropy(), optimiser or SGD(0.1), batch_size=batch_size),
@@ -189,7 +198,7 @@ def test_after_one_batch_the_server_has_the_statistics_of_all_data(
         "architecture": architecture,
         "rounds": 1,
         "batch_size": 60,
-        "code": DirectCode(3),
+        "code": Direct(),
         "dtype": torch.float64,
     }
     first = architecture.names[0]
@@ -257,7 +266,9 @@ def test_local_statistics_change_the_test_and_nothing_that_is_learned() -> None:
 def test_clients_of_one_sample_learn() -> None:
     fleet = Fleet(tuple(np.array([k]) for k in range(3)))
     first, last = play(BNTT(), fleet=fleet, rounds=2)
-    start = SNN(DENSE, LIF(), RateCode(5), MeanMembrane(), BNTT()).init(stream(0, "init"))
+    start = SpikingNetwork(
+        DENSE, SNN(5, neuron=LIF(), code=Rate(), read_out=MeanMembrane(), normalisation=BNTT())
+    ).init(stream(0, "init"))
     assert not torch.equal(first.state.model["hidden.weight"], start["hidden.weight"])
     for name, numbers in last.state.statistics.items():
         assert torch.equal(numbers, torch.full_like(numbers, name.endswith("variance")))
@@ -274,8 +285,11 @@ def test_it_learns_real_images(architecture: Architecture | Convolutional, stati
 
 
 def test_parameters_are_the_twins_weights_and_gammas() -> None:
-    network = SNN(IMAGES, LIF(), RateCode(5), normalisation=BNTT())
-    model, twin = network.init(stream(0, "init")), ANN(IMAGES).init(stream(0, "init"))
+    network = SpikingNetwork(IMAGES, SNN(5, neuron=LIF(), code=Rate(), normalisation=BNTT()))
+    model, twin = (
+        network.init(stream(0, "init")),
+        ConventionalNetwork(IMAGES).init(stream(0, "init")),
+    )
     assert model.keys() == {f"{n}.weight" for n in IMAGES.names} | {"conv1.gamma", "conv2.gamma"}
     assert all(torch.equal(w, twin[name]) for name, w in model.items() if "weight" in name)
     assert torch.equal(model["conv2.gamma"], torch.ones(5, 8))
@@ -290,7 +304,10 @@ def test_parameters_are_the_twins_weights_and_gammas() -> None:
 
 def test_an_algorithm_without_statistics_to_carry_is_itself() -> None:
     algorithm = fedavg()
-    assert with_statistics(algorithm, SNN(DENSE, LIF(), RateCode(5))) is algorithm
+    assert (
+        with_statistics(algorithm, SpikingNetwork(DENSE, SNN(5, neuron=LIF(), code=Rate())))
+        is algorithm
+    )
 
 
 @pytest.mark.parametrize(

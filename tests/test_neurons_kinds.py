@@ -39,13 +39,15 @@ NEURONS: dict[str, Neuron] = {
     "LIF learned": LIF(NEURON, LAYER),
     "LIF learned zero": LIF(LAYER, NEURON, "zero", Sigmoid(3.0)),
     "LIF learned none": LIF(NEURON, NEURON, "none"),
-    "current-based": CurrentBasedLIF(0.6, LIF(0.8, 0.7)),
-    "current-based zero": CurrentBasedLIF(0.6, LIF(0.8, 0.7, "zero")),
-    "current-based learned": CurrentBasedLIF(NEURON, LIF(LAYER, 0.7)),
-    "adaptive": AdaptiveLIF(0.5, 0.6, LIF(0.8, 0.7)),
-    "adaptive zero": AdaptiveLIF(0.5, 0.6, LIF(0.8, 0.7, "zero", Triangular(0.4))),
-    "adaptive none": AdaptiveLIF(0.5, 0.6, LIF(0.8, 0.7, "none")),
-    "adaptive learned": AdaptiveLIF(0.5, LAYER, LIF(NEURON, NEURON)),
+    "current-based": CurrentBasedLIF(alpha=0.6, beta=0.8, threshold=0.7),
+    "current-based zero": CurrentBasedLIF(alpha=0.6, beta=0.8, threshold=0.7, reset="zero"),
+    "current-based learned": CurrentBasedLIF(alpha=NEURON, beta=LAYER, threshold=0.7),
+    "adaptive": AdaptiveLIF(adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7),
+    "adaptive zero": AdaptiveLIF(
+        adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7, reset="zero", surrogate=Triangular(0.4)
+    ),
+    "adaptive none": AdaptiveLIF(adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7, reset="none"),
+    "adaptive learned": AdaptiveLIF(adaptation=0.5, rho=LAYER, beta=NEURON, threshold=NEURON),
 }
 CLIENTS, BATCH, PLACES, STEPS = 2, 3, 4, 7
 
@@ -171,7 +173,7 @@ def test_current_based_is_snntorchs_synaptic(
     ours = torch.randn(12, 2, 3, 4, generator=generator).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
     upstream = torch.randn(12, 2, 3, 4, generator=generator)
-    spikes = CurrentBasedLIF(alpha, LIF(beta, threshold, reset)).spikes(ours)
+    spikes = CurrentBasedLIF(alpha=alpha, beta=beta, threshold=threshold, reset=reset).spikes(ours)
     expected = stepped(snntorch.Synaptic(alpha, beta, threshold, reset_mechanism=reset), theirs)
     assert torch.equal(spikes, expected)
     for way in (spikes, expected):
@@ -193,7 +195,7 @@ def test_current_based_with_reset_to_zero_is_snntorchs_leaky_behind_its_synapses
         _, synapse, membrane = synaptic(current, synapse, membrane)
         through.append(synapse)
     expected = stepped(snntorch.Leaky(beta, reset_mechanism="zero"), torch.stack(through))
-    spikes = CurrentBasedLIF(alpha, LIF(beta, reset="zero")).spikes(currents)
+    spikes = CurrentBasedLIF(alpha=alpha, beta=beta, reset="zero").spikes(currents)
     assert torch.equal(spikes, expected)
 
 
@@ -202,7 +204,7 @@ def test_what_snntorchs_synaptic_does_otherwise_at_a_reset_to_zero() -> None:
     currents = torch.full((4, 1, 1, 1), 2.0)
     theirs = stepped(snntorch.Synaptic(0.0, 0.0, reset_mechanism="zero"), currents)
     assert theirs.flatten().tolist() == [1, 0, 1, 0]
-    ours = CurrentBasedLIF(0.0, LIF(0.0, reset="zero"))
+    ours = CurrentBasedLIF(alpha=0.0, beta=0.0, reset="zero")
     assert ours.spikes(currents).flatten().tolist() == [1, 1, 1, 1]
 
 
@@ -220,9 +222,9 @@ def test_neutral_settings_are_lif(reset: Reset, beta: float, threshold: float, s
     drawn = torch.randn(12, 2, 3, 4, dtype=torch.float64, generator=generator)
     upstream = torch.randn(drawn.shape, dtype=torch.float64, generator=generator)
     for neuron, learned, neutral in (
-        (CurrentBasedLIF(0.0, lif), {}, lif),
-        (AdaptiveLIF(0.0, 0.9, lif), {}, lif),
-        (AdaptiveLIF(1.0, 1.0, lif), {}, lif),
+        (CurrentBasedLIF(alpha=0.0, LIFCONST=lif), {}, lif),
+        (AdaptiveLIF(adaptation=0.0, rho=0.9, LIFCONST=lif), {}, lif),
+        (AdaptiveLIF(adaptation=1.0, rho=1.0, LIFCONST=lif), {}, lif),
         (learnable, start, rounded),
     ):
         gradients = []
@@ -251,7 +253,9 @@ def test_an_adaptive_neurons_spikes_explain_themselves(
     beta, threshold = 0.8, 0.7
     generator = torch.Generator().manual_seed(seed)
     currents = torch.randn(10, 1, 1, 6, dtype=torch.float64, generator=generator) + 0.4
-    spikes = AdaptiveLIF(adaptation, rho, LIF(beta, threshold, reset)).spikes(currents)
+    spikes = AdaptiveLIF(
+        adaptation=adaptation, rho=rho, beta=beta, threshold=threshold, reset=reset
+    ).spikes(currents)
     for n in range(6):
         current, S = currents[:, 0, 0, n].tolist(), spikes[:, 0, 0, n].tolist()
         theta = [
@@ -268,7 +272,7 @@ def test_an_adaptive_neurons_spikes_explain_themselves(
 
 def test_an_adaptive_neuron_tires_and_recovers() -> None:
     """Under a constant current its intervals only grow, to a limit; after a pause it fires as before."""
-    neuron = AdaptiveLIF(adaptation=4.0, rho=0.9, lif=LIF(1.0, 1.0, "zero"))
+    neuron = AdaptiveLIF(adaptation=4.0, rho=0.9, beta=1.0, threshold=1.0, reset="zero")
     currents = torch.full((400, 1, 1, 1), 0.3, dtype=torch.float64)
     currents[150:270] = 0
     spikes = neuron.spikes(currents).flatten()
@@ -298,11 +302,11 @@ def test_membranes_for_a_read_out_never_fire(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CurrentBasedLIF(1.1), "alpha = 1.1"),
-        (lambda: CurrentBasedLIF(Learnable(-0.5)), "alpha = -0.5"),
-        (lambda: AdaptiveLIF(-1.0, 0.9), "adaptation = -1.0"),
-        (lambda: AdaptiveLIF(math.nan, 0.9), "adaptation = nan"),
-        (lambda: AdaptiveLIF(1.0, 2.0), "rho = 2.0"),
+        (lambda: CurrentBasedLIF(alpha=1.1), "alpha = 1.1"),
+        (lambda: CurrentBasedLIF(alpha=Learnable(-0.5)), "alpha = -0.5"),
+        (lambda: AdaptiveLIF(adaptation=-1.0, rho=0.9), "adaptation = -1.0"),
+        (lambda: AdaptiveLIF(adaptation=math.nan, rho=0.9), "adaptation = nan"),
+        (lambda: AdaptiveLIF(adaptation=1.0, rho=2.0), "rho = 2.0"),
     ],
 )
 def test_impossible_kinds(make: Any, message: str) -> None:

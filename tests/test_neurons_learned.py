@@ -16,8 +16,8 @@ from fedspike.parts.neurons.lif import Reset
 LAYER, NEURON = Learnable(0.7), Learnable(0.7, per="neuron")
 LEARNING: list[Neuron] = [
     LIF(NEURON, LAYER),
-    CurrentBasedLIF(NEURON, LIF(LAYER, 0.7)),
-    AdaptiveLIF(0.5, LAYER, LIF(NEURON, NEURON)),
+    CurrentBasedLIF(alpha=NEURON, beta=LAYER, threshold=0.7),
+    AdaptiveLIF(adaptation=0.5, rho=LAYER, beta=NEURON, threshold=NEURON),
 ]
 
 
@@ -27,7 +27,7 @@ def test_what_is_learned_has_snntorchs_gradients(reset: Reset, per: Any) -> None
     """Its alpha, beta and threshold, in float32: 1e-4 for sums over 12 steps, 5 samples and 4 neurons."""
     start = {"synaptic_decay": 0.6, "decay": 0.8, "threshold": 0.7}
     alpha, beta, threshold = (Learnable(number, per) for number in start.values())
-    neuron = CurrentBasedLIF(alpha, LIF(beta, threshold, reset))
+    neuron = CurrentBasedLIF(alpha=alpha, beta=beta, threshold=threshold, reset=reset)
     currents, upstream = torch.randn(2, 12, 1, 5, 4)
     learned = {
         name: number.unsqueeze(0).requires_grad_() for name, number in neuron.initial(4).items()

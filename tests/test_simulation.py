@@ -12,17 +12,17 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, simulate
 from fedspike.learning.backpropagation import Adam, LocalTraining
-from fedspike.networks import ANN, QANN, SNN, Architecture, Network
-from fedspike.parts.codes import RateCode
+from fedspike.networks import ANN, SNN, Network
+from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 
 SAMPLE = load("fashion-mnist-sample")
-SPIKING = SNN(Architecture((784, 20, 10)), LIF(), RateCode(10))
+SPIKING = SpikingNetwork(DenseLayers((784, 20, 10)), SNN(10, neuron=LIF(), code=Rate()))
 NETWORKS: dict[str, Network] = {
     "snn": SPIKING,
-    "ann": ANN(SPIKING.architecture),
-    "qann": QANN(SPIKING.architecture, bits=4),
+    "ann": ConventionalNetwork(SPIKING.architecture),
+    "qann": ConventionalNetwork(SPIKING.architecture, Quantiser(bits=4)),
 }
 FLEET = Fleet(tuple(ClassesPerClient(5)(SAMPLE.y_train, clients=10, seed=0)))
 
@@ -30,7 +30,7 @@ FLEET = Fleet(tuple(ClassesPerClient(5)(SAMPLE.y_train, clients=10, seed=0)))
 def play(
     network: Network = SPIKING, fleet: Fleet = FLEET, rounds: int = 2, dataset: Dataset = SAMPLE
 ) -> list[Round]:
-    loss = SpikeCountMSE(10) if isinstance(network, SNN) else CrossEntropy()
+    loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
     training = LocalTraining(loss, Adam(5e-3), batch_size=32)
     return list(
         simulate(
@@ -98,7 +98,9 @@ def test_operations_are_the_spikes_times_their_fan_out() -> None:
     assert round.spikes["hidden"] == pytest.approx(2000 * 10 * 784 * mean_pixel, rel=1e-3)
 
 
-@pytest.mark.parametrize("network", [SPIKING, ANN(SPIKING.architecture)], ids=["snn", "ann"])
+@pytest.mark.parametrize(
+    "network", [SPIKING, ConventionalNetwork(SPIKING.architecture)], ids=["snn", "ann"]
+)
 def test_a_client_has_done_the_same_in_any_company(network: Network) -> None:
     """Padded and in a stack, each client's integers are those of a fleet in which it is alone."""
     (round,) = play(network, UNEQUAL, rounds=1)
@@ -124,7 +126,7 @@ def test_a_client_has_done_the_same_in_any_company(network: Network) -> None:
 
 
 def test_what_the_test_did() -> None:
-    (round,) = play(ANN(SPIKING.architecture), rounds=1)
+    (round,) = play(ConventionalNetwork(SPIKING.architecture), rounds=1)
     assert (round.tested.samples, round.tested.steps, round.tested.events_out) == (500, 0, 0)
     assert round.tested.events_in["hidden"] == np.count_nonzero(SAMPLE.x_test)
     (round,) = play(rounds=1)
@@ -144,11 +146,16 @@ def test_large_scores_of_a_test_batch_do_not_depend_on_its_size(
 @pytest.mark.parametrize(
     ("network", "loss", "rounds", "message"),
     [
-        (ANN(SPIKING.architecture), SpikeCountMSE(10), 1, "SpikeCountMSE of the values of an ANN"),
-        (SPIKING, SpikeCountMSE(10), 0, "rounds = 0"),
-        (ANN(Architecture((100, 10))), CrossEntropy(), 1, "784 pixels"),
-        (ANN(Architecture((784, 7))), CrossEntropy(), 1, "10 classes"),
-        (SPIKING, SpikeCountMSE(25), 1, "25 time steps"),
+        (
+            ConventionalNetwork(SPIKING.architecture),
+            SpikeCountMSE(),
+            1,
+            "SpikeCountMSE of the values of an ANN",
+        ),
+        (SPIKING, SpikeCountMSE(), 0, "rounds = 0"),
+        (ConventionalNetwork(DenseLayers((100, 10))), CrossEntropy(), 1, "784 pixels"),
+        (ConventionalNetwork(DenseLayers((784, 7))), CrossEntropy(), 1, "10 classes"),
+        (SPIKING, SpikeCountMSE(), 1, "25 time steps"),
     ],
 )
 def test_parts_that_do_not_fit_together(

@@ -17,8 +17,8 @@ from fedspike.experiment import document, sweep
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
 from fedspike.learning.backpropagation import SGD, LocalTraining
-from fedspike.networks import ANN, SNN, Architecture, Network
-from fedspike.parts.codes import RateCode
+from fedspike.networks import SNN, Network
+from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
@@ -36,7 +36,7 @@ ALGORITHMS = {
 }
 FLEET = Fleet(tuple(np.array_split(np.arange(150), 5)), clients_per_round=4)
 VICTIM = 2
-SMALL = ANN(Architecture((784, 6, 10)))
+SMALL = ConventionalNetwork(DenseLayers((784, 6, 10)))
 
 
 def play(
@@ -46,7 +46,7 @@ def play(
     network: Network = SMALL,
     rounds: int = 4,
 ) -> list[Round]:
-    loss = SpikeCountMSE(network.code.time_steps) if isinstance(network, SNN) else CrossEntropy()
+    loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
     training = LocalTraining(loss, SGD(0.1), batch_size=16)
     return list(
         simulate(
@@ -124,7 +124,9 @@ def test_when_all_fail_the_server_keeps_every_bit(name: str) -> None:
         assert bits(round.state) == bits(start)
 
 
-@pytest.mark.parametrize("network", [SMALL, SNN(SMALL.architecture, LIF(), RateCode(3))])
+@pytest.mark.parametrize(
+    "network", [SMALL, SpikingNetwork(SMALL.architecture, SNN(3, neuron=LIF(), code=Rate()))]
+)
 def test_a_round_in_which_nobody_comes(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Fleet, "drops_out", staticmethod(Absent(*range(5))))
     first, second = play(fedavg(), network=network, rounds=2)
@@ -176,7 +178,7 @@ def test_a_third_of_the_answers_lost_in_every_round_and_it_learns_on(
     """Chance is 10 %; with all answers these fleets pass 60 and 50 % in as many rounds."""
     whole = Fleet(tuple(partition(SAMPLE.y_train, clients=10, seed=0)))
     lossy = dataclasses.replace(whole, dropout=0.3, quorum=0.3)
-    network = ANN(Architecture((784, 20, 10)))
+    network = ConventionalNetwork(DenseLayers((784, 20, 10)))
     full, lost = (play(fedavg(), fleet, network=network, rounds=25) for fleet in (whole, lossy))
     assert 0.2 < np.mean([len(round.missing) for round in lost]) / 10 < 0.4
     assert not any(round.skipped for round in lost)

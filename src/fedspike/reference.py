@@ -18,14 +18,17 @@ from torch import Tensor, nn
 
 from fedspike.algorithms import Algorithm, Tree
 from fedspike.data import Dataset
-from fedspike.energy.counts import Activity, Convolution, Dense, Pool
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
-from fedspike.learning.backpropagation import SGD, LocalTraining
-from fedspike.networks import ANN, SNN, Parameters
+from fedspike.layers.activity import Activity
+from fedspike.layers.shapes import Convolution, Dense, Pool
+from fedspike.learning.backpropagation import LocalTraining
+from fedspike.networks import ConventionalNetwork, Parameters, SpikingNetwork
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import SpikeCountMSE
 from fedspike.parts.neurons import LIF
+from fedspike.parts.normalisations import Unnormalised
+from fedspike.parts.optimisers import SGD, Adam
 from fedspike.parts.read_outs import SpikeCount
 from fedspike.randomness import stream
 
@@ -33,7 +36,7 @@ from fedspike.randomness import stream
 class Layers(nn.Module):
     """The layers of a network, as torch has them, and what entered them since the start."""
 
-    def __init__(self, network: ANN | SNN) -> None:
+    def __init__(self, network: ConventionalNetwork | SpikingNetwork) -> None:
         super().__init__()
         self.layers = dict(network.architecture.described)
         for name, layer in self.layers.items():
@@ -75,7 +78,7 @@ def _shape_before(layer: Dense | Convolution | Pool) -> tuple[int, ...]:
     return (layer.inputs,)
 
 
-class ConventionalNetwork(Layers):
+class ConventionalModule(Layers):
     """Layers with ReLU behind all with weights but the last."""
 
     def forward(self, pixels: Float[Tensor, "batch pixel"]) -> Float[Tensor, "batch class"]:
@@ -103,13 +106,17 @@ def arctan(distance: Tensor) -> Tensor:
     return spikes
 
 
-class SpikingNetwork(Layers):
+class SpikingModule(Layers):
     """Layers, snnTorch's leaky neurons behind all with weights, stepped through time."""
 
-    def __init__(self, network: SNN) -> None:
+    def __init__(self, network: SpikingNetwork) -> None:
         super().__init__(network)
-        neuron, norm = network.neuron, network.normalisation
-        if not (isinstance(neuron, LIF) and isinstance(network.read_out, SpikeCount)) or norm:
+        neuron, norm = network.neuron, network.snn.normalisation
+        if not (
+            isinstance(neuron, LIF)
+            and isinstance(network.read_out, SpikeCount)
+            and isinstance(norm, Unnormalised)
+        ):
             raise InputError(
                 f"{type(neuron).__name__} with {type(network.read_out).__name__}, normalised by {norm}, "
                 "in the reference",
@@ -159,7 +166,7 @@ class ReferenceRound:
 
 def federated_learning(
     *,
-    network: ANN | SNN,
+    network: ConventionalNetwork | SpikingNetwork,
     algorithm: Algorithm,
     fleet: Fleet,
     training: LocalTraining,
@@ -210,9 +217,13 @@ def federated_learning(
 
 
 def _module(
-    network: ANN | SNN, model: Parameters, dtype: torch.dtype
-) -> SpikingNetwork | ConventionalNetwork:
-    module = SpikingNetwork(network) if isinstance(network, SNN) else ConventionalNetwork(network)
+    network: ConventionalNetwork | SpikingNetwork, model: Parameters, dtype: torch.dtype
+) -> SpikingModule | ConventionalModule:
+    module = (
+        SpikingModule(network)
+        if isinstance(network, SpikingNetwork)
+        else ConventionalModule(network)
+    )
     module.to(dtype)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -222,7 +233,7 @@ def _module(
 
 def _train_client(
     module: nn.Module,
-    network: ANN | SNN,
+    network: ConventionalNetwork | SpikingNetwork,
     algorithm: Algorithm,
     training: LocalTraining,
     received: Tree,
@@ -237,6 +248,7 @@ def _train_client(
     if isinstance(settings, SGD):
         optimiser = torch.optim.SGD(module.parameters(), lr=settings.learning_rate)
     else:
+        assert isinstance(settings, Adam)
         betas = (settings.beta1, settings.beta2)
         optimiser = torch.optim.Adam(
             module.parameters(), lr=settings.learning_rate, betas=betas, eps=settings.epsilon
@@ -264,17 +276,17 @@ def _train_client(
 
 def _loss(
     module: nn.Module,
-    network: ANN | SNN,
+    network: ConventionalNetwork | SpikingNetwork,
     training: LocalTraining,
     x: Tensor,
     y: Tensor,
     address: Address,
 ) -> Tensor:
-    if isinstance(network, ANN):
+    if isinstance(network, ConventionalNetwork):
         return nn.functional.cross_entropy(module(x), y)
     if not isinstance(training.loss, SpikeCountMSE):
         raise TypeError(f"the study trains its SNN on spike counts, not with {training.loss}")
-    spikes = network.code.spikes(x.unsqueeze(0), address).squeeze(1)
+    spikes = network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
     loss = snntorch.functional.mse_count_loss(
         correct_rate=training.loss.correct_rate, incorrect_rate=training.loss.incorrect_rate
     )
@@ -314,7 +326,7 @@ def _stack(replies: list[Tree]) -> Tree:
 
 
 def _test(
-    network: ANN | SNN,
+    network: ConventionalNetwork | SpikingNetwork,
     model: Parameters,
     dataset: Dataset,
     dtype: torch.dtype,
@@ -328,11 +340,13 @@ def _test(
     with torch.no_grad():
         for first in range(0, len(images), 500):
             x, y = images[first : first + 500], labels[first : first + 500]
-            if isinstance(network, ANN):
+            if isinstance(network, ConventionalNetwork):
                 scores = module(x)
             else:
                 address = Address(seed, "encode-test", round, (0,), (first,))
-                scores = module(network.code.spikes(x.unsqueeze(0), address).squeeze(1)).sum(0)
+                scores = module(
+                    network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
+                ).sum(0)
             correct += int((scores.argmax(1) == y).sum())
     return correct / len(images), _activity(module, len(images), steps=0)
 

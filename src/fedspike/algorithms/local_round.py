@@ -8,13 +8,13 @@ from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.algorithms.statistics import STATISTICS
 from fedspike.algorithms.trees import move, stack
 from fedspike.learning.backpropagation import LocalTraining, Trained, first_clients, train
-from fedspike.networks import Network, Parameters
+from fedspike.networks import Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 
 
 def local_round(
     algorithm: Algorithm,
-    network: Network,
+    network: SizedNetwork,
     training: LocalTraining,
     received: Tree,
     memory: Tree,

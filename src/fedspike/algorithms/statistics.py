@@ -11,28 +11,27 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.networks import SNN, Network, Parameters
+from fedspike.networks import Parameters, SizedNetwork
 from fedspike.rules.mean import pooled
 
 STATISTICS = "statistics"
 
 
-def with_statistics(algorithm: Algorithm, network: Network) -> Algorithm:
+def with_statistics(algorithm: Algorithm, network: SizedNetwork) -> Algorithm:
     """The same algorithm, which also does with a network's statistics what its normalisation says.
 
     Of a network without any it is the algorithm itself.
 
     >>> from fedspike.algorithms import fedavg
-    >>> from fedspike.networks import ANN, Architecture
+    >>> from fedspike.networks import ANN
     >>> algorithm = fedavg()
-    >>> with_statistics(algorithm, ANN(Architecture((784, 10)))) is algorithm
+    >>> with_statistics(algorithm, ANN().over((784,), 10)) is algorithm
     True
     """
-    normalisation = network.normalisation if isinstance(network, SNN) else None
-    if not isinstance(network, SNN) or normalisation is None:
-        return algorithm
     initial = network.statistics()
-    if normalisation.statistics == "pooled":
+    if not initial:
+        return algorithm
+    if network.pools_statistics:
         return _pooling(algorithm, initial)
 
     def start_client(model: Parameters) -> Tree:

@@ -19,13 +19,12 @@ from fedspike.energy.counts import (
     BYTES_PER_WORD,
     INFERENCE,
     MEMORY,
-    BatchNorm,
     Counts,
-    Network,
     entries,
 )
 from fedspike.energy.profiles import NOTHING, SYNAPTIC, Profile, Radio, Range, shipped
 from fedspike.errors import InputError
+from fedspike.layers.operations import NetworkOperations
 
 PICOJOULES_IN_A_MILLIJOULE = 10**9
 Level = Literal["study", "compute", "memory", "training", "communication"]
@@ -48,25 +47,18 @@ class Footprint:
         return self.potentials if operation.endswith("potential") else self.activations
 
 
-def footprint(network: Network) -> Footprint:
+def footprint(network: NetworkOperations) -> Footprint:
     """One memory for all weights and biases, one for all potentials, one for all inputs and outputs.
 
-    A 32-bit word for each; an ANN has no potentials, some neurons have two (`energy/neurons.py`). The mean
-    and variance of a normalisation are in the scale and shift that a test uses, two words for each group.
-
-    >>> from fedspike.energy.counts import Dense
-    >>> footprint(Network({"hidden": Dense(784, 100), "output": Dense(100, 10)}, time_steps=50))
-    Footprint(parameters=318040, potentials=440, activations=3576)
+    A 32-bit word for each; a conventional network has no potentials, some neurons have two. The mean and
+    variance of a normalisation are in the scale and shift that a test uses, two words for each group.
     """
-    layers, entered = list(network.layers.values()), network.entered.values()
-    words = sum(
-        2 * layer.groups if isinstance(layer, BatchNorm) else network.parameters_of(name)
-        for name, layer in network.layers.items()
-    )
+    entered = [network.layers[name] for name in network.entered]
+    values = entered[0].inputs + sum(layer.outputs for layer in entered)
     return Footprint(
-        parameters=BYTES_PER_WORD * words,
-        potentials=BYTES_PER_WORD * network.potentials,
-        activations=BYTES_PER_WORD * (layers[0].inputs + sum(x.outputs for x in entered)),
+        parameters=BYTES_PER_WORD * sum(layer.stores for layer in network.layers.values()),
+        potentials=BYTES_PER_WORD * sum(layer.keeps for layer in network.layers.values()),
+        activations=BYTES_PER_WORD * values,
     )
 
 

@@ -11,7 +11,7 @@ of zero inputs that the ANN's hardware skips and B the samples for which it read
 the comparison of the two bills without the encoder, divided by the I*O synapses: published conditions
 (Davidson and Furber, "Comparison of Artificial and Spiking Neural Networks on Digital Hardware",
 Frontiers in Neuroscience 15, 2021) leave out the terms in E_s, E_b, E_y and E_reset. A layer without bias
-has no E_add and E_b. Other neurons than LIF have other terms in T and rho, all those of `energy/neurons.py`;
+has no E_add and E_b. Other neurons than LIF have other terms in T and rho, those of their tables;
 whose membrane is read out has none in E_cmp and rho, and E_y/I on the SNN's side. A convolution has no such
 condition: at its edge an event meets fewer synapses. Nor has a layer that real values enter.
 """
@@ -22,12 +22,9 @@ from fractions import Fraction
 from typing import Literal
 
 from fedspike.energy.bill import LEVELS, Footprint, Level, level_of, price_of
-from fedspike.energy.neurons import LIF, Neurons, Operations, Place, spike, update
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
-from fedspike.layers.shapes import Dense, Synapses
-
-PER_SPIKE = dict.fromkeys(("ac", "address", "read_weight", "read_potential", "write_potential"), 1)
+from fedspike.layers.operations import LayerOperations, Operations
 
 
 @dataclass(frozen=True)
@@ -75,11 +72,7 @@ class Balance:
     def spikes(self, time_steps: int, spikes_out: float = 0.0) -> float:
         """phi, spikes per synapse and inference, below which the SNN is cheaper; under 0: never.
 
-        `spikes_out` is rho. At the founding study's prices, with their 3.1 pJ:
-
-        >>> from fedspike.energy.profiles import shipped
-        >>> balance(Dense(784, 100), shipped()["founding-study"], "study").spikes(time_steps=50)
-        31.0
+        `spikes_out` is rho.
         """
         fixed = Fraction(time_steps) * self.step + Fraction(spikes_out) * self.out
         left = self.ann - fixed / self.inputs
@@ -96,7 +89,8 @@ class Balance:
 
 
 def balance(
-    layer: Synapses,
+    dense: LayerOperations,
+    spiking: LayerOperations,
     profile: Profile,
     level: Level,
     *,
@@ -104,19 +98,20 @@ def balance(
     snn: Footprint | None = None,
     zeros_skipped: float = 0.0,
     weight_reuse: int = 1,
-    neurons: Neurons = LIF,
-    place: Place | None = None,
 ) -> Balance:
-    """The condition at nominal prices, with the memories of the two networks: study, compute or memory.
+    """The condition for a layer of a conventional and of a spiking network, at nominal prices.
 
-    `zeros_skipped` is gamma and `weight_reuse` is B. The SNN's `neurons` fire, unless their `place` says not.
+    Levels are study, compute or memory, the latter with the networks' memories `ann` and `snn`.
+    `zeros_skipped` is gamma and `weight_reuse` is B.
 
-    Raises InputError where an operation has no price, or the layer is not Dense: nothing can be said then.
+    Raises InputError where an operation has no price, or no spikes enter a dense layer: nothing can be said
+    then.
     """
-    if not isinstance(layer, Dense):
+    if not spiking.is_dense or spiking.enters != "spikes":
         raise InputError(
-            f"a break-even of a {type(layer).__name__}",
-            expected="a Dense layer",
+            f"a break-even of a layer that {spiking.enters} enter, with {spiking.least_met} to "
+            f"{spiking.most_met} synapses each",
+            expected="a dense layer that spikes enter",
             fix="compare the two bills of the network instead",
         )
     if LEVELS.index(level) > LEVELS.index("memory"):
@@ -126,27 +121,32 @@ def balance(
             fix='ask at level "memory"',
         )
 
-    def spiking(phase: str, operations: Operations) -> Fraction:
-        parts = (k * _pj(profile, phase, name, level, snn) for name, k in operations.items() if k)
-        return sum(parts, Fraction(0))
+    def cost(layer: LayerOperations, phase: str, per: str, memory: Footprint | None) -> Fraction:
+        return _sum(layer.trained[phase].get(per, {}), profile, phase, level, memory)
 
-    def conventional(phase: str, operation: str) -> Fraction:
-        return _pj(profile, phase, operation, level, ann)
-
-    place = place or Place(added=layer.bias, bias=layer.bias)
-    product = conventional("forward", "mac") + conventional("forward", "read_weight") / weight_reuse
-    once = ("compare", "read_bias", "write_output") if layer.bias else ("compare", "write_output")
-    neuron = sum((conventional("neuron", name) for name in once), Fraction(0))
-    read_out = Fraction(0) if place.fires else spiking("neuron", {"write_output": 1})
+    product = dense.trained["forward"]["product"]
+    reads = {name: k for name, k in product.items() if name == "read_weight"}
+    products = {name: k for name, k in product.items() if name not in reads}
+    price = _sum(products, profile, "forward", level, ann)
+    price += _sum(reads, profile, "forward", level, ann) / weight_reuse
+    neuron = cost(dense, "neuron", "output", ann) - cost(spiking, "neuron", "output", snn)
+    per_event = cost(spiking, "forward", "event in", snn)
     return Balance(
-        spike=spiking("forward", PER_SPIKE) + spiking("forward", {"read_input": 1}) / layer.outputs,
-        step=spiking("neuron", update(neurons, place)),
-        out=spiking("neuron", spike(neurons, place)),
-        ann=(1 - Fraction(zeros_skipped)) * product
-        + conventional("forward", "read_input") / layer.outputs
-        + (neuron - read_out) / layer.inputs,
-        inputs=layer.inputs,
+        spike=cost(spiking, "forward", "synapse met", snn) + per_event / spiking.outputs,
+        step=cost(spiking, "neuron", "output and step", snn),
+        out=cost(spiking, "neuron", "event out", snn),
+        ann=(1 - Fraction(zeros_skipped)) * price
+        + cost(dense, "forward", "input", ann) / dense.outputs
+        + neuron / dense.inputs,
+        inputs=dense.inputs,
     )
+
+
+def _sum(
+    operations: Operations, profile: Profile, phase: str, level: Level, memory: Footprint | None
+) -> Fraction:
+    parts = (k * _pj(profile, phase, name, level, memory) for name, k in operations.items() if k)
+    return sum(parts, Fraction(0))
 
 
 def _pj(

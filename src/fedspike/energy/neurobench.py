@@ -21,9 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedspike.energy.counts import Activity, Network
 from fedspike.errors import InputError
-from fedspike.layers.shapes import Dense, Synapses, weighted_fan_out
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.shapes import Dense, Layer, Synapses, weighted_fan_out
 
 
 @dataclass(frozen=True)
@@ -44,38 +45,35 @@ class Metrics:
 
 def metrics(
     parameters: Mapping[str, np.ndarray],
-    network: Network,
+    layers: Mapping[str, Layer],
+    network: NetworkOperations,
     tested: Activity,
     events_by_input: Mapping[str, np.ndarray] | None = None,
 ) -> Metrics:
     """The metrics of a model in a test.
 
-    `parameters` are all arrays of the model, buffers too; the weights of layer l are `l.weight`, in the
-    shape that torch gives them. `events_by_input[l]` splits `tested.events_in[l]` by input, [input] or
-    [channel, height, width]: needed only for a layer some of whose weights are 0, as in a quantised ANN.
+    `layers` are the shapes of the network's layers, `parameters` all arrays of the model, buffers too; the
+    weights of layer l are `l.weight`, in the shape that torch gives them. `events_by_input[l]` splits
+    `tested.events_in[l]` by input, [input] or [channel, height, width]: needed only for a layer some of whose
+    weights are 0, as in a quantised ANN.
 
     Raises InputError if nothing was tested, or an array does not fit its layer.
 
-    >>> from fedspike.layers.shapes import Dense
-    >>> weights = {"output.weight": np.ones((2, 4), np.float32), "output.bias": np.zeros(2, np.float32)}
-    >>> network = Network({"output": Dense(4, 2)}, time_steps=5)
-    >>> found = metrics(weights, network, Activity(10, 0, {"output": 30}, events_out=20))
-    >>> found.effective_acs, found.dense_operations, found.activation_sparsity, found.footprint_bytes
-    (6.0, 40, 0.8, 40)
     """
     if tested.samples == 0:
         raise InputError(
             "metrics of a test of 0 samples", expected="a test", fix="test on at least one sample"
         )
-    weights = {name: _weight(parameters, name, x) for name, x in network.synapses.items()}
+    synapses_of = {name: x for name, x in layers.items() if isinstance(x, Synapses)}
+    weights = {name: _weight(parameters, name, x) for name, x in synapses_of.items()}
     synapses = sum(weight.size for weight in weights.values())
     connected = sum(int(np.count_nonzero(weight)) for weight in weights.values())
     products: dict[bool, float | None] = {}
     for spikes in (False, True):
         done = [
-            _effective(network, name, weight, tested, events_by_input or {})
+            _effective(synapses_of[name], network, name, weight, tested, events_by_input or {})
             for name, weight in weights.items()
-            if network.spikes_enter(name) == spikes
+            if (network.layers[name].enters == "spikes") == spikes
         ]
         known = [number for number in done if number is not None]
         products[spikes] = sum(known) / tested.samples if len(known) == len(done) else None
@@ -86,7 +84,7 @@ def metrics(
         effective_macs=products[False],
         effective_acs=products[True],
         dense_operations=sum(
-            _runs(network, name) * layer.synapses for name, layer in network.synapses.items()
+            _runs(network, name) * layer.synapses for name, layer in synapses_of.items()
         ),
     )
 
@@ -107,24 +105,21 @@ def _weight(parameters: Mapping[str, np.ndarray], name: str, layer: Synapses) ->
     return weight
 
 
-def _runs(network: Network, name: str) -> int:
-    """How often a sample runs a layer: once in an ANN, at each time step unless its current is kept."""
-    kept = (
-        network.current_cached and network.code == "direct" and name == next(iter(network.layers))
-    )
-    return 1 if network.time_steps is None or kept else network.time_steps
+def _runs(network: NetworkOperations, name: str) -> int:
+    """How often a sample runs a layer: at each time step, or once where its current is kept."""
+    return 1 if network.layers[name].constant else network.time_steps or 1
 
 
 def _effective(
-    network: Network,
+    layer: Synapses,
+    network: NetworkOperations,
     name: str,
     weight: np.ndarray,
     tested: Activity,
     events_by_input: Mapping[str, np.ndarray],
 ) -> int | None:
     """Products of an event and a weight that are not 0; None if nobody knows which events met which."""
-    layer = network.synapses[name]
-    met: int | None = tested.met(name, layer)
+    met: int | None = tested.met(network, name)
     if not weight.all():
         met = None
         if name in events_by_input:
@@ -137,16 +132,13 @@ def _effective(
                     fix="count the events of the same test, for each input of the layer",
                 )
             met = int((events * reach).sum())
-    # Pixels under the direct code are counted once, but may be multiplied at each step.
-    first = name == next(iter(network.layers))
-    pixels = network.time_steps is not None and network.code == "direct" and first
-    return met if met is None or not pixels else met * _runs(network, name)
+    return met
 
 
-def _activation_sparsity(network: Network, tested: Activity) -> float | None:
+def _activation_sparsity(network: NetworkOperations, tested: Activity) -> float | None:
     """Spikes, or values behind a ReLU, leave the neurons of a layer and enter the next one."""
-    with_neurons = dict(network.synapses)
-    if network.time_steps is None or network.readout == "membrane":
+    with_neurons = {name: layer for name, layer in network.layers.items() if layer.synapses}
+    if network.time_steps is None or not list(with_neurons.values())[-1].fires:
         del with_neurons[list(with_neurons)[-1]]
     left, steps = tested.left(network), network.time_steps or 1
     outputs = tested.samples * steps * sum(layer.outputs for layer in with_neurons.values())

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 
+import msgspec
 import numpy as np
 
 from fedspike.energy.bill import LEVELS, Bill, Level, bill
 from fedspike.energy.counts import (
-    Activity,
     Counts,
     aggregation,
     count,
@@ -23,7 +23,10 @@ from fedspike.energy.counts import (
 )
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.profiles import Profile, Radio, radios, shipped
-from fedspike.energy.recorded import Recorded, Spiking, activity_of, layers_of, recorded
+from fedspike.energy.recorded import Recorded, recorded
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.shapes import Layer
 from fedspike.records.events import Record
 
 WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
@@ -62,16 +65,13 @@ class Work:
 
 def work(run: Record, records: Sequence[Record]) -> Work:
     """The sum of these rounds of the run whose summary has the network's shape and its configuration."""
-    shapes = layers_of(run["shapes"]) if "shapes" in run else run["layers"]
+    network = msgspec.convert(run["network_operations"], NetworkOperations)
     uplink_bytes = sum(line["uplink_bytes"] for line in records)
 
     def shaped(seen: Iterable[Record], uplink_bytes: int = 0) -> Recorded:
         return recorded(
-            shapes,
-            reduce(operator.add, map(activity_of, seen)),
-            time_steps=run["time_steps"],
-            spiking=Spiking.of(run["config"]),
-            optimiser=run["config"]["optimiser"]["kind"],
+            network,
+            reduce(operator.add, (Activity(**one) for one in seen)),
             uplink_bytes=uplink_bytes,
         )
 
@@ -95,7 +95,11 @@ def rounds_to(accuracy: Sequence[float], target: float) -> int | None:
 
 
 def fields(
-    run: Record, records: Sequence[Record], model: Mapping[str, np.ndarray], target: float
+    run: Record,
+    records: Sequence[Record],
+    model: Mapping[str, np.ndarray],
+    layers: Mapping[str, Layer],
+    target: float,
 ) -> Record:
     """What the summary of a run says of energy, under all shipped profiles and radios."""
     whole, first = work(run, records), rounds_to(run["accuracy"], target)
@@ -112,7 +116,7 @@ def fields(
         "bill_by": bill_by(whole, known),
         "bill_evaluation": evaluation(whole, known),
         "neurobench": asdict(
-            metrics(model, whole.tested.network, Activity(**records[-1]["tested"]))
+            metrics(model, layers, whole.tested.network, Activity(**records[-1]["tested"]))
         ),
     }
     if run["time_steps"] is None:

@@ -3,8 +3,7 @@
 The keys of a table in `config.py` are the arguments of the object it stands for.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,20 +17,9 @@ from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document
 from fedspike.federation.devices import Fleet
 from fedspike.learning import backpropagation as training
-from fedspike.networks import (
-    ANN,
-    BNTT,
-    QANN,
-    SNN,
-    Architecture,
-    Conv,
-    Convolutional,
-    Dense,
-    Network,
-    Pool,
-)
+from fedspike.networks import ANN, ARCHITECTURES, QANN, SNN, Network, SizedNetwork
 from fedspike.parts import codes as encoding
-from fedspike.parts import losses, neurons
+from fedspike.parts import losses, neurons, normalisations, optimisers, surrogates
 from fedspike.parts import read_outs as readouts
 
 PARTITIONS: dict[str, Callable[..., partition.PartitionFunction]] = {
@@ -42,102 +30,58 @@ PARTITIONS: dict[str, Callable[..., partition.PartitionFunction]] = {
     "quantity": partition.QuantitySkew,
     "centralised": partition.Centralised,
 }
-OPTIMISERS: dict[str, Callable[..., training.Optimiser]] = {
-    "adam": training.Adam,
-    "sgd": training.SGD,
-}
+OPTIMISERS = {str(kind.__struct_config__.tag): kind for kind in optimisers.OPTIMISERS}
 ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "fedavg": fedavg,
     "fedprox": fedprox,
     "scaffold": scaffold,
     "fedadam": fedadam,
 }
-CODES: dict[str, Callable[..., encoding.Code]] = {
-    "rate": encoding.RateCode,
-    "latency": encoding.LatencyCode,
-    "phase": encoding.PhaseCode,
-    "burst": encoding.BurstCode,
-    "delta": encoding.DeltaCode,
-    "direct": encoding.DirectCode,
-}
-NEURONS: dict[str, Callable[..., neurons.Neuron]] = {
-    "lif": lambda lif: lif,
-    "current-based": neurons.CurrentBasedLIF,
-    "adaptive": neurons.AdaptiveLIF,
-}
-NORMALISATIONS: dict[str, Callable[..., BNTT | None]] = {"none": lambda: None, "bntt": BNTT}
-SURROGATES: dict[str, Callable[[], neurons.Surrogate]] = {
-    "atan": neurons.Atan,
-    "fast-sigmoid": neurons.FastSigmoid,
-    "sigmoid": neurons.Sigmoid,
-    "triangular": neurons.Triangular,
-}
-READ_OUTS: dict[str, Callable[[], readouts.ReadOut]] = {
-    "count": readouts.SpikeCount,
-    "membrane": readouts.MeanMembrane,
-    "first-spike": readouts.FirstSpike,
-}
+ARCHITECTURE = {str(kind.__struct_config__.tag): kind for kind in ARCHITECTURES}
+CODES = {str(kind.__struct_config__.tag): kind for kind in encoding.CODES}
+NEURONS = {str(kind.__struct_config__.tag): kind for kind in neurons.NEURONS}
+NORMALISATIONS = {str(kind.__struct_config__.tag): kind for kind in normalisations.NORMALISATIONS}
+SURROGATES = {str(kind.__struct_config__.tag): kind for kind in surrogates.SURROGATES}
+READ_OUTS = {str(kind.__struct_config__.tag): kind for kind in readouts.READ_OUTS}
 
 
-def network(settings: Configuration, dataset: Dataset) -> Network:
+def network(settings: Configuration, dataset: Dataset) -> SizedNetwork:
     """The network between the data set's pixels and its classes."""
-    architecture = _architecture(settings.architecture, dataset)
+    return description(settings).over(dataset.x_train.shape[1:], dataset.classes)
+
+
+def description(settings: Configuration) -> Network:
+    """The network without its sizes. Raises InputError where a code takes more time steps."""
+    layout = msgspec.structs.asdict(settings.architecture)
+    architecture = ARCHITECTURE[str(settings.architecture.__struct_config__.tag)](**layout)
     if settings.qann is not None:
         return QANN(architecture, bits=int(settings.qann.bits), ceiling=settings.qann.ceiling)
     if settings.snn is None:
         return ANN(architecture)
+    snn = settings.snn
     return SNN(
+        snn.time_steps,
         architecture,
+        code=_from(CODES, settings.code or config.Rate()),
         neuron=_neuron(settings),
-        code=code(settings),
-        read_out=READ_OUTS[settings.snn.read_out](),
-        normalisation=None
-        if settings.normalisation is None
-        else _from(NORMALISATIONS, settings.normalisation),
+        read_out=READ_OUTS[snn.read_out](),
+        normalisation=_from(NORMALISATIONS, settings.normalisation or config.Unnormalised()),
     )
-
-
-def _architecture(settings: config.Architecture, dataset: Dataset) -> Architecture | Convolutional:
-    """The layers. Raises InputError where convolutions do not fit the samples."""
-    shape = dataset.x_train.shape[1:]
-    if isinstance(settings, config.DenseLayers):
-        return Architecture((math.prod(shape), *settings.hidden, dataset.classes))
-    image = (1, *shape) if len(shape) == 2 else shape
-    if len(image) != 3 or image[2] < image[0]:
-        raise InputError(
-            f"convolutions over samples of shape {shape}",
-            expected="images [row, column] or, channels first, [channel, row, column]",
-            fix='reshape the data, as with x.transpose(0, 3, 1, 2), or set architecture.kind = "dense"',
-        )
-    pool = Pool(settings.pool)
-    features = [pool if stage == "pool" else Conv(int(stage)) for stage in settings.features]
-    stages = (*features, *map(Dense, settings.hidden))
-    return Convolutional((image[0], image[1], image[2]), stages, dataset.classes)
-
-
-def code(settings: Configuration) -> encoding.Code:
-    """The code that turns pixels into spikes. Raises InputError where it takes more time steps."""
-    snn, kind = settings.snn or config.SNN(), settings.code or config.Rate()
-    made: encoding.Code = _from(CODES, kind, time_steps=snn.time_steps)
-    return made
 
 
 def _neuron(settings: Configuration) -> neurons.Neuron:
     snn, kind = settings.snn or config.SNN(), settings.neuron or config.LIF()
-    lif = neurons.LIF(
-        beta=_constant(snn.beta, snn.learn_beta),
-        threshold=_constant(snn.threshold, snn.learn_threshold),
+    made: neurons.Neuron = _from(
+        NEURONS,
+        kind,
+        beta=snn.beta,
+        threshold=snn.threshold,
         reset=snn.reset,
         surrogate=SURROGATES[snn.surrogate](),
+        learn_beta=snn.learn_beta,
+        learn_threshold=snn.learn_threshold,
     )
-    made: neurons.Neuron = _from(NEURONS, kind, lif=lif)
     return made
-
-
-def _constant(start: float, learned: config.Learned) -> float | neurons.Learnable:
-    if learned == "no":
-        return start
-    return neurons.Learnable(start, per="layer" if learned == "per-layer" else "neuron")
 
 
 def local_training(settings: Configuration) -> training.LocalTraining:
@@ -204,11 +148,11 @@ def _loss(settings: Configuration) -> losses.Loss:
     if settings.snn is None or not isinstance(settings.loss, config.SpikeCount):
         return losses.CrossEntropy()
     rates = msgspec.structs.asdict(settings.loss)
-    return losses.SpikeCountMSE(time_steps=settings.snn.time_steps, **rates)
+    return losses.SpikeCountMSE(**rates)
 
 
 def _from(
-    table: dict[str, Callable[..., Any]], settings: config.KindTable, **others: object
+    table: Mapping[str, Callable[..., Any]], settings: config.KindTable, **others: object
 ) -> Any:
     return table[str(settings.__struct_config__.tag)](**msgspec.structs.asdict(settings), **others)
 

@@ -221,7 +221,7 @@ def _possible_code(document: Document, settings: Configuration) -> None:
     from fedspike.experiment import build  # brings torch, which most files need not wait for
 
     try:
-        build.code(settings)
+        build.description(settings)
     except InputError as error:
         key = ("snn", "time_steps")
         if "time_steps" not in error.passed:

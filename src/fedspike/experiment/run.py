@@ -21,7 +21,7 @@ from fedspike.experiment.document import Document
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
-from fedspike.networks import Network
+from fedspike.networks import SizedNetwork
 from fedspike.records import checkpoint, ledger, summary
 from fedspike.records.directory import (
     append_line,
@@ -48,7 +48,7 @@ class Devices(Protocol):
         ...
 
     def rounds(
-        self, settings: Configuration, network: Network, fleet: Fleet, state: State | None
+        self, settings: Configuration, network: SizedNetwork, fleet: Fleet, state: State | None
     ) -> Iterator[Round]:
         """The rounds that are left after `state`."""
         ...
@@ -72,7 +72,7 @@ class Simulated:
         return cast(list[list[int]], counts.tolist())
 
     def rounds(
-        self, settings: Configuration, network: Network, fleet: Fleet, state: State | None
+        self, settings: Configuration, network: SizedNetwork, fleet: Fleet, state: State | None
     ) -> Iterator[Round]:
         """The rounds that are left."""
         return simulate(
@@ -192,6 +192,7 @@ def _train(
         records,
         dataset,
         network,
+        build.local_training(settings).optimiser,
         {name: weights.numpy() for name, weights in state.model.items()},
         class_counts=devices.class_counts(fleet),
         model_sha256=hashlib.sha256(model).hexdigest(),

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, local_round
 from fedspike.algorithms.trees import move, stack, take
-from fedspike.energy.counts import Activity
 from fedspike.federation.devices import Fleet
+from fedspike.layers.activity import Activity
 from fedspike.learning.backpropagation import LocalTraining, Trained
-from fedspike.networks import Convolutional, Network
+from fedspike.networks import ConvolutionalLayers, SizedNetwork
 from fedspike.parts.codes import Address
 
 # Clients are trained side by side as long as a step of theirs together stays under this size: about 30
@@ -62,7 +62,7 @@ class Work:
 def train_cohort(
     cohort: list[int],
     algorithm: Algorithm,
-    network: Network,
+    network: SizedNetwork,
     site: Site,
     received: Tree,
     memories: dict[int, Tree],
@@ -108,7 +108,7 @@ def train_cohort(
 def _each(
     parts: list[list[int]],
     trained_part: Callable[[list[int]], tuple[Tree, Tree, Trained]],
-    network: Network,
+    network: SizedNetwork,
     device: torch.device,
 ) -> Iterator[tuple[Tree, Tree, Trained]]:
     """Every part, in order. Of a convolutional network each thread takes a part of its own.
@@ -116,7 +116,7 @@ def _each(
     Its many small operators gain little from threads within each; a part's bits do not depend on it.
     """
     threads = torch.get_num_threads()
-    if not isinstance(network.architecture, Convolutional) or device.type != "cpu":
+    if not isinstance(network.architecture, ConvolutionalLayers) or device.type != "cpu":
         yield from map(trained_part, parts)
         return
     torch.set_num_threads(1)
@@ -128,7 +128,11 @@ def _each(
 
 
 def _parts(
-    cohort: list[int], fleet: Fleet, network: Network, training: LocalTraining, device: torch.device
+    cohort: list[int],
+    fleet: Fleet,
+    network: SizedNetwork,
+    training: LocalTraining,
+    device: torch.device,
 ) -> Iterator[list[int]]:
     """The cohort in parts that are trained side by side: clients with batches of one size, a cache full."""
     rows = {client: training.rows(fleet.samples(client) * training.epochs) for client in cohort}

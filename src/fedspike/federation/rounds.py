@@ -22,17 +22,16 @@ from torch import Tensor
 from fedspike.algorithms import Algorithm, Tree, reply_form, with_statistics
 from fedspike.algorithms.trees import count_bytes
 from fedspike.data import Dataset
-from fedspike.energy import counts
-from fedspike.energy.counts import Activity, Operations, forward_operations
+from fedspike.energy.counts import synaptic
 from fedspike.errors import InputError
 from fedspike.federation.cohort import BLOCK_BYTES, Samples, Site, Work, samples, train_cohort
 from fedspike.federation.devices import Fleet
 from fedspike.federation.guard import Order, Rejection, Verdict, judge_stacked
-from fedspike.learning.backpropagation import SGD, LocalTraining, activities, counted
-from fedspike.networks import ANN, QANN, Architecture, Batch, ModuleNetwork, Network, Parameters
-from fedspike.parts.codes import Address, Code
-from fedspike.parts.losses import SpikeCountMSE, check_read_out
-from fedspike.parts.read_outs import ReadOut
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import Operations
+from fedspike.learning.backpropagation import LocalTraining, activities, counted
+from fedspike.networks import Batch, Parameters, SizedNetwork
+from fedspike.parts.codes import Address
 from fedspike.randomness import stream
 
 _TEST_BATCH = 1000
@@ -127,7 +126,7 @@ class Round:
 
 def simulate(
     *,
-    network: Network,
+    network: SizedNetwork,
     algorithm: Algorithm,
     fleet: Fleet,
     training: LocalTraining,
@@ -194,7 +193,7 @@ def _judged(
 
 
 def concluded(
-    network: Network,
+    network: SizedNetwork,
     state: State,
     work: Work,
     verdict: Verdict,
@@ -219,7 +218,7 @@ def concluded(
         activity=work.activity,
         tested=tested,
         spikes=spikes,
-        operations=_operations(network, trained, spikes),
+        operations=_operations(network, trained),
         firing_rates=_firing_rates(network, trained),
         uplink_bytes=uplink_bytes,
         downlink_bytes=downlink_bytes,
@@ -237,21 +236,17 @@ def _nothing(done: Activity) -> Activity:
     return Activity(samples=0, steps=0, events_in=none[0], synapses_met=none[1])
 
 
-def _spikes(network: Network, done: Activity) -> dict[str, int]:
+def _spikes(network: SizedNetwork, done: Activity) -> dict[str, int]:
     """The spikes that entered each layer, of those that spikes enter."""
-    if isinstance(network, ANN | QANN):
-        return {}
     return {name: done.events_in[name] for name in network.spiked}
 
 
-def _firing_rates(network: Network, done: Activity) -> dict[str, float]:
-    if isinstance(network, ANN | QANN) or not done.samples:
-        return {}
-    return network.firing_rates(done.samples, done.events_in, done.events_out)
+def _firing_rates(network: SizedNetwork, done: Activity) -> dict[str, float]:
+    return network.firing_rates(done) if done.samples else {}
 
 
 def evaluate(
-    network: Network,
+    network: SizedNetwork,
     model: Parameters,
     pixels: Float[Tensor, "sample pixel"],
     labels: Int64[Tensor, " sample"],
@@ -280,29 +275,13 @@ def evaluate(
     return correct / len(labels), activity
 
 
-def _code(network: Network) -> Code | None:
-    """What makes spikes of pixels, if the network is spiking."""
-    return None if isinstance(network, ANN | QANN) else network.code
-
-
-def _read_out(network: Network) -> ReadOut | None:
-    """What makes scores of what a spiking network answers."""
-    if isinstance(network, ANN | QANN) or network.code is None:
-        return None
-    return network.read_out
-
-
-def _operations(network: Network, trained: Activity, spikes: dict[str, int]) -> Operations:
-    if isinstance(network, ModuleNetwork):
-        return network.operations(trained)
-    if isinstance(network.architecture, Architecture):
-        return forward_operations(network.architecture.sizes, trained.samples, spikes)
-    done = counts.count(network.billed(), trained, training=False)["forward"].values()
-    return {kind: sum(layer.get(kind, 0) for layer in done) for kind in ("mac", "ac")}
+def _operations(network: SizedNetwork, trained: Activity) -> Operations:
+    operations = network.operations()
+    return synaptic(operations, trained) if operations.layers else {}
 
 
 def _check(
-    network: Network,
+    network: SizedNetwork,
     algorithm: Algorithm,
     fleet: Fleet,
     training: LocalTraining,
@@ -328,17 +307,8 @@ def _check(
             expected="shards made from this data set's labels",
             fix="make the partition again from dataset.y_train",
         )
-    code = _code(network)
-    check_read_out(training.loss, _read_out(network))
-    if code is not None and isinstance(training.loss, SpikeCountMSE):
-        steps, targets_for = code.time_steps, training.loss.time_steps
-        if steps != targets_for:
-            raise InputError(
-                f"a loss for {targets_for} time steps with a code of {steps}",
-                expected="the same number of time steps in both",
-                fix=f"SpikeCountMSE(time_steps={steps})",
-            )
-    if algorithm.needs_sgd and not isinstance(training.optimiser, SGD):
+    training.loss.demand_scores(network.read_out, network.time_steps)
+    if algorithm.needs_sgd and not training.optimiser.plain:
         raise InputError(
             f"{algorithm.name} with {type(training.optimiser).__name__} on the clients",
             expected="SGD, for which the algorithm's mathematics holds",

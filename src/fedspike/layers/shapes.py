@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from fedspike.errors import InputError
+from fedspike.layers.operations import Operations, Table
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,25 @@ class Pool:
         """Values after it."""
         return self.inputs // self.size**2
 
+    def operations(self, *, spiking: bool) -> Table:
+        """A window's values are added or compared; spikes one by one, as they come.
+
+        The gradient of an average is shared out, that of a maximum goes where it came from.
+        """
+        average, backward = self.kind == "average", "output and step" if spiking else "output"
+        join, after = ("add", {"multiply": 1}) if average else ("compare", {})
+        if spiking:
+            pool: dict[str, Operations] = {
+                "event in": {join: 1, "read_input": 1},
+                "event out": {**after, "write_output": 1},
+            }
+        else:  # a window of k values is joined in k - 1 steps
+            pool = {
+                "input": {join: 1, "read_input": 1},
+                "output": {join: -1, **after, "write_output": 1},
+            }
+        return {"pool": pool, "backward_inputs": {backward: {"multiply": 1}} if average else {}}
+
 
 @dataclass(frozen=True)
 class BatchNorm:
@@ -163,6 +183,35 @@ class BatchNorm:
     def parameters(self) -> int:
         """Learned numbers: scales and shifts."""
         return self.groups * (1 + self.shift)
+
+    def operations(self, *, spiking: bool) -> Table:
+        """x_hat = (x - mean) / sqrt(variance + eps), y = scale * x_hat + shift, and the gradients.
+
+        Source: Ioffe, Szegedy, "Batch Normalization", ICML 2015, Algorithm 1 and the gradients below it.
+        """
+        value = "output and step" if spiking else "output"
+        forward = {
+            "multiply": 3,
+            "add": 3 + self.shift,
+            "read_weight": 1,
+            "read_bias": int(self.shift),
+        }
+        return {
+            "normalise": {
+                value: forward,
+                "group and batch": {"multiply": 6, "add": 3, "sqrt": 1},
+            },
+            "backward_weights": {value: {"mac": 1, "add": 1}},
+            "backward_inputs": {
+                value: {"multiply": 2, "add": 2},
+                "group and batch": {"multiply": 3},
+            },
+        }
+
+    def tested(self) -> Table:
+        """In a test, scale and shift being prepared; `time_steps` 1 stands for all steps there, too."""
+        done = {"multiply": 1, "add": 1, "read_weight": 1, "read_bias": 1}
+        return {"normalise": {"output and step": done}}
 
 
 Synapses = Dense | Convolution

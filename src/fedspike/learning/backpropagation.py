@@ -13,94 +13,18 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from fedspike.energy.counts import Activity
-from fedspike.engine import packed, passes
+from fedspike.engine import encoding
 from fedspike.errors import InputError
-from fedspike.networks import ANN, SNN, Batch, Convolutional, Forward, Network, Parameters
+from fedspike.layers.activity import Activity
+from fedspike.networks import Batch, Forward, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import Loss
+from fedspike.parts.optimisers import Adam, Optimiser
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
 Counts = dict[tuple[str, str], Int64[Tensor, " _client"]]
 """(field of `Activity`, layer) -> what every client did of it; what leaves the last layer is of no layer."""
-# Numbers of the largest layer, over all time steps, that stay in a cache of 4 MB and those before it.
-_CACHED = 2**20
-
-
-@dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent: w <- w - eta g."""
-
-    learning_rate: float = 0.1
-
-    def __post_init__(self) -> None:
-        _check_learning_rate(self.learning_rate)
-
-    def start(self, parameters: Parameters) -> dict[str, Parameters]:
-        """Nothing to remember between steps."""
-        del parameters
-        return {}
-
-    def step(
-        self,
-        parameters: Parameters,
-        gradients: Parameters,
-        memory: dict[str, Parameters],
-        number: int,
-    ) -> None:
-        """Change `parameters` in place."""
-        del memory, number
-        for name, weight in parameters.items():
-            weight.sub_(gradients[name], alpha=self.learning_rate)
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Adam, with the number of the step t counted from 1.
-
-        m <- b1 m + (1 - b1) g,    v <- b2 v + (1 - b2) g^2
-        w <- w - eta (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
-
-    Source: Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
-    """
-
-    learning_rate: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-
-    def __post_init__(self) -> None:
-        _check_learning_rate(self.learning_rate)
-
-    def start(self, parameters: Parameters) -> dict[str, Parameters]:
-        """Moments m and v, zero; a device forgets them between rounds."""
-        return {
-            moment: {name: torch.zeros_like(weight) for name, weight in parameters.items()}
-            for moment in ("m", "v")
-        }
-
-    def step(
-        self,
-        parameters: Parameters,
-        gradients: Parameters,
-        memory: dict[str, Parameters],
-        number: int,
-    ) -> None:
-        """Change `parameters` and `memory` in place."""
-        constants = (self.learning_rate, self.beta1, self.beta2, self.epsilon)
-        for name, weight in parameters.items():
-            g, m, v = gradients[name], memory["m"][name], memory["v"][name]
-            if packed.can_take(weight):
-                passes.adam(weight, g, (m, v), number, constants)
-                continue
-            m.mul_(self.beta1).add_(g, alpha=1 - self.beta1)
-            v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
-            scale = (v / (1 - self.beta2**number)).sqrt_().add_(self.epsilon)
-            weight.addcdiv_(m, scale, value=-self.learning_rate / (1 - self.beta1**number))
-
-
-Optimiser = SGD | Adam
 
 
 @dataclass(frozen=True)
@@ -162,7 +86,7 @@ class Trained:
 
 
 def train(
-    network: Network,
+    network: SizedNetwork,
     training: LocalTraining,
     start: Parameters,
     pixels: Float[Tensor, "sample pixel"],
@@ -203,7 +127,8 @@ def train(
         forward, loss, gradients = learn(network, training.loss, current, batch, beside)
         if correct is not None:
             gradients = correct(gradients, current, k)
-        training.optimiser.step(current, gradients, first_clients(memory, k), step + 1)
+        memories = first_clients(memory, k)
+        encoding.step(training.optimiser, current, gradients, memories, step + 1)
         for name, numbers in forward.statistics.items():
             running[name][:k] = numbers
 
@@ -247,47 +172,36 @@ def activities(samples: list[int], steps: list[int], done: list[Counts]) -> list
 
 
 def learn(
-    network: Network,
+    network: SizedNetwork,
     loss: Loss,
     parameters: Parameters,
     batch: Batch,
     statistics: Parameters | None = None,
 ) -> tuple[Forward, Float[Tensor, " client"], Parameters]:
     """Forward pass, mean loss and gradients of one minibatch of every client."""
-    if isinstance(network, ANN | SNN) and network.passes(batch):
-        wanted = loss.wanted(batch.labels, network.architecture.layers[-1])
-        learned = network.compiled(parameters, batch, wanted)
-        return learned.forward, learned.losses, learned.gradients
+    if network.passes(batch):
+        classes, steps = network.architecture.layers[-1], network.time_steps
+        wanted = encoding.wanted(loss, batch.labels, classes, steps)
+        if wanted is not None:
+            learned = network.compiled(parameters, batch, wanted)
+            return learned.forward, learned.losses, learned.gradients
     leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
-    size = samples_at_once(network, batch)
+    size = network.samples_in_cache if batch.pixels.device.type == "cpu" else None
     if size is None:
         forward = network.run(leaves | (statistics or {}), batch)
-        losses = loss(forward.scores, batch.labels, batch.present)
+        losses = loss(forward.scores, batch.labels, batch.present, network.time_steps)
         return forward, losses.detach(), _slopes(losses, leaves)
     forwards, shares, gradients = [], [], dict[str, Tensor]()
     for part in batch.parts(size):
         forward = network.run(leaves, part)
         samples = part.present.sum(1).to(forward.scores.dtype)
-        losses = loss(forward.scores, part.labels, part.present) * samples / batch.present.sum(1)
+        own = loss(forward.scores, part.labels, part.present, network.time_steps)
+        losses = own * samples / batch.present.sum(1)
         slopes = _slopes(losses, leaves)
         gradients = {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
         shares.append(losses.detach())
         forwards.append(forward)
     return Forward.joined(forwards), torch.stack(shares).sum(0), gradients
-
-
-def samples_at_once(network: Network, batch: Batch) -> int | None:
-    """Samples of a batch that are computed at once, so that layers stay in a processor's cache.
-
-    A convolutional network has layers so large that everything else waits for memory. All samples at once
-    (None) of other networks, on a GPU, and where a normalisation needs the whole batch.
-    """
-    shape = network.architecture
-    whole = isinstance(network, SNN) and network.normalisation is not None
-    if not isinstance(shape, Convolutional) or whole or batch.pixels.device.type != "cpu":
-        return None
-    steps = network.code.time_steps if isinstance(network, SNN) else 1
-    return max(1, _CACHED // (steps * max(shape.layers)))
 
 
 def _slopes(losses: Float[Tensor, " client"], leaves: Parameters) -> Parameters:
@@ -314,12 +228,3 @@ def _stack_batches(
         for step, (first, last) in enumerate(schedule):
             positions[client, step, : last - first] = shown[client][first:last]
     return positions
-
-
-def _check_learning_rate(learning_rate: float) -> None:
-    if not 0 < learning_rate < float("inf"):
-        raise InputError(
-            f"learning_rate = {learning_rate}",
-            expected="a finite number > 0",
-            fix="the founding study's preset trains with Adam at 1e-3",
-        )

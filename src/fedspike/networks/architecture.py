@@ -1,98 +1,69 @@
-"""The shape that the twins share: their layers, and the initial weights."""
+"""How the layers of a network are laid out; their sizes follow from the data."""
 
 import math
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
+from msgspec import Meta
 
 from fedspike.errors import InputError
-from fedspike.layers.shapes import Dense
+from fedspike.networks.convolutional_layers import Conv, ConvolutionalLayers, Dense, Pool
+from fedspike.networks.dense_layers import DenseLayers
+from fedspike.parts.part import Part, abstractmethod
 
-Parameters = dict[str, Tensor]
+Count = Annotated[int, Meta(ge=1, lt=2**31)]
+Layers = DenseLayers | ConvolutionalLayers
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """Fully connected layers; `layers` counts neurons from the input to the classes.
+class Architecture(Part):
+    """Layers between the numbers of a sample and its classes."""
 
-    >>> architecture = Architecture((784, 100, 10))
-    >>> architecture.names, architecture.parameters, architecture.synapses
-    (('hidden', 'output'), 79510, 79400)
+    @abstractmethod
+    def over(self, shape: tuple[int, ...], classes: int) -> Layers:
+        """The layers over samples of this shape; raises InputError where they do not fit."""
+
+
+class FullyConnected(Architecture, tag="dense"):
+    """Fully connected hidden layers; input and output follow from the data set.
+
+    >>> FullyConnected(hidden=(100,)).over((28, 28), classes=10)
+    DenseLayers(layers=(784, 100, 10))
     """
 
-    layers: tuple[int, ...]
+    hidden: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=100)] = (100,)
 
-    def __post_init__(self) -> None:
-        if len(self.layers) < 2 or min(self.layers) < 1:
+    def over(self, shape: tuple[int, ...], classes: int) -> DenseLayers:
+        """The layers over flat samples."""
+        return DenseLayers((math.prod(shape), *self.hidden, classes))
+
+
+class Convolutional(Architecture, tag="convolutional"):
+    """Convolutions of 3 x 3 with so many channels and pools of 2 x 2, then fully connected hidden layers.
+
+    The default is a small relative of the VGG networks: see `networks.small_vgg`.
+    """
+
+    features: Annotated[tuple[Count | Literal["pool"], ...], Meta(min_length=1, max_length=100)] = (
+        *(16, "pool", 32, "pool"),
+    )
+    hidden: Annotated[tuple[Count, ...], Meta(max_length=100)] = (128,)
+    pool: Literal["average", "max"] = "average"
+
+    def over(self, shape: tuple[int, ...], classes: int) -> ConvolutionalLayers:
+        """The layers over images; raises InputError where the samples are none, or a stage does not fit."""
+        image = (1, *shape) if len(shape) == 2 else shape
+        if len(image) != 3 or image[2] < image[0]:
             raise InputError(
-                f"layers = {self.layers}",
-                expected="an input and an output layer at least, each of one neuron or more",
-                fix="the founding study's network is (784, 100, 10)",
+                f"convolutions over samples of shape {shape}",
+                expected="images [row, column] or, channels first, [channel, row, column]",
+                fix="reshape the data, as with x.transpose(0, 3, 1, 2), "
+                'or set architecture.kind = "dense"',
             )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The layers that have weights, first to last."""
-        hidden = len(self.layers) - 2
-        inner = ("hidden",) if hidden == 1 else tuple(f"hidden{i + 1}" for i in range(hidden))
-        return (*inner, "output")
-
-    @property
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """Inputs and outputs of every layer that has weights."""
-        return dict(
-            zip(self.names, zip(self.layers[:-1], self.layers[1:], strict=True), strict=True)
+        pool = Pool(self.pool)
+        stages = [pool if stage == "pool" else Conv(int(stage)) for stage in self.features]
+        channels, rows, columns = image
+        return ConvolutionalLayers(
+            (channels, rows, columns), (*stages, *map(Dense, self.hidden)), classes
         )
 
-    @property
-    def described(self) -> dict[str, Dense]:
-        """The layers from input to output, as the energy bill has them."""
-        return {name: Dense(*size) for name, size in self.sizes.items()}
 
-    @property
-    def weighted(self) -> dict[str, Dense]:
-        """Those that have weights: all."""
-        return self.described
-
-    def stacked(self, parameters: Parameters) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of every layer, first to last."""
-        return [(parameters[f"{name}.weight"], parameters[f"{name}.bias"]) for name in self.names]
-
-    def named(self, layers: list[tuple[Tensor, Tensor]]) -> Parameters:
-        """The parameters whose `stacked` layers these are."""
-        parameters: Parameters = {}
-        for name, (weight, bias) in zip(self.names, layers, strict=False):  # none, or all
-            parameters |= {f"{name}.weight": weight, f"{name}.bias": bias}
-        return parameters
-
-    @property
-    def synapses(self) -> int:
-        """Connections between neurons, sum of inputs x outputs."""
-        return sum(inputs * outputs for inputs, outputs in self.sizes.values())
-
-    @property
-    def parameters(self) -> int:
-        """Learned numbers: a weight per synapse and a bias per neuron."""
-        return self.synapses + sum(self.layers[1:])
-
-    def init(self, generator: np.random.Generator) -> Parameters:
-        """Draw initial weights and biases, uniform on +-1/sqrt(inputs): the default of torch's Linear.
-
-        Weights are `[outputs, inputs]`, biases `[outputs]`, float32.
-        """
-        parameters: Parameters = {}
-        for name, (inputs, outputs) in self.sizes.items():
-            parameters |= drawn(name, (outputs, inputs), generator)
-        return parameters
-
-
-def drawn(name: str, weight: tuple[int, ...], generator: np.random.Generator) -> Parameters:
-    """A layer's weight of this shape, outputs first, and its bias, each uniform on +-1/sqrt(inputs)."""
-    bound = math.prod(weight[1:]) ** -0.5
-    parameters = {}
-    for part, shape in (("weight", weight), ("bias", weight[:1])):
-        values = generator.uniform(-bound, bound, shape).astype(np.float32)
-        parameters[f"{name}.{part}"] = torch.from_numpy(values)
-    return parameters
+ARCHITECTURES: tuple[type[Architecture], ...] = (FullyConnected, Convolutional)

@@ -1,83 +1,43 @@
-"""The conventional twin and its quantised form.
+"""Conventional networks: of plain values (ANN), and of quantised ones (QANN).
 
 x -> ReLU(W x + b) -> ... -> W x + b        scores = values of the last layer
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from msgspec import Meta
 from torch import Tensor
 
-from fedspike.energy import counts
 from fedspike.engine import packed, passes
 from fedspike.engine.passes import Wanted
-from fedspike.errors import InputError
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
-from fedspike.networks.architecture import Architecture, Parameters
+from fedspike.networks.architecture import Architecture, FullyConnected, Layers
 from fedspike.networks.batch import Batch, Forward, Learned, entered
-from fedspike.networks.convolutional import Convolutional
+from fedspike.networks.dense_layers import DenseLayers, Parameters
+from fedspike.networks.network import Network
+from fedspike.networks.operations import conventional
 from fedspike.networks.synapses import through
+from fedspike.parts.losses import CrossEntropy
 
 
-@dataclass(frozen=True)
-class ANN:
+class ANN(Network, tag="ann"):
     """The conventional twin: ReLU layers, read once per sample."""
 
-    architecture: Architecture | Convolutional
+    architecture: Architecture = FullyConnected()
 
-    def init(self, generator: np.random.Generator) -> Parameters:
-        """Initial weights and biases; see `Architecture.init`."""
-        return self.architecture.init(generator)
-
-    @property
-    def described(self) -> Mapping[str, Layer]:
-        """The layers from input to output, as the energy bill has them."""
-        return self.architecture.described
-
-    def billed(self) -> counts.Network:
-        """The network as `energy.counts.count` takes it."""
-        return counts.Network(self.described)
-
-    def takes(self, pixels: int) -> bool:
-        """Whether samples of so many numbers fit."""
-        return pixels == self.architecture.layers[0]
-
-    def passes(self, batch: Batch) -> bool:
-        """Whether `compiled` takes this batch."""
-        return isinstance(self.architecture, Architecture) and packed.can_take(batch.pixels)
-
-    def bytes_per_sample(self, device: str) -> int:
-        """Memory of a training step, about: every value and its gradient; compiled, next to nothing."""
-        if isinstance(self.architecture, Architecture) and packed.computes_on(device):
-            return 0
-        return 8 * sum(self.architecture.layers)
-
-    def run(self, parameters: Parameters, batch: Batch) -> Forward:
-        """From pixels to scores: the values of the output layer, before any softmax."""
-        if self.passes(batch) and not torch.is_grad_enabled():
-            return self.compiled(parameters, batch).forward
-        return _forward(self.architecture, parameters, batch.x, batch.present, torch.relu_)
-
-    def compiled(
-        self, parameters: Parameters, batch: Batch, wanted: Wanted | None = None
-    ) -> Learned:
-        """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too."""
-        assert isinstance(self.architecture, Architecture)  # see `passes`
-        layers = self.architecture.stacked(parameters)
-        passed = passes.conventional(batch.pixels, batch.positions, layers, wanted)
-        events_in = dict(zip(self.architecture.names, passed.events, strict=True))
-        forward = Forward(
-            passed.scores, events_in, torch.zeros(len(batch.positions), dtype=torch.int64)
-        )
-        return Learned(forward, passed.losses, self.architecture.named(passed.gradients))
+    def over(self, shape: tuple[int, ...], classes: int) -> "ConventionalNetwork":
+        """The network for samples of this shape; raises InputError where they do not fit."""
+        return ConventionalNetwork(self.architecture.over(shape, classes))
 
 
-@dataclass(frozen=True)
-class QANN:
+class QANN(Network, tag="qann"):
     """The ANN with quantised values: inputs and hidden values take 2^bits levels, weights stay as they are.
 
         q(v) = R/n round(n clip(v/R, 0, 1)),    n = 2^bits - 1
@@ -93,59 +53,122 @@ class QANN:
     arXiv:1606.06160, 2016, there with R = 1.
     """
 
-    architecture: Architecture | Convolutional
+    architecture: Architecture = FullyConnected()
+    bits: Annotated[int, Meta(ge=1, le=16)] = 6
+    ceiling: Annotated[float, Meta(gt=0)] = 4.0
+
+    def over(self, shape: tuple[int, ...], classes: int) -> "ConventionalNetwork":
+        """The network for samples of this shape; raises InputError where they do not fit."""
+        quantiser = Quantiser(self.bits, self.ceiling)
+        return ConventionalNetwork(self.architecture.over(shape, classes), quantiser)
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """Values to the nearest of 2^bits levels from 0 to a ceiling; see `QANN`."""
+
     bits: int
     ceiling: float = 4.0
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 16:
-            raise InputError(
-                f"bits = {self.bits}",
-                expected="a whole number from 1 to 16",
-                fix="6 bits have as many levels as the spike counts of 50 time steps, and some",
-            )
-        if not 0 < self.ceiling < float("inf"):
-            raise InputError(
-                f"ceiling = {self.ceiling}", expected="a finite number > 0", fix="4.0 is usual"
-            )
-
-    def init(self, generator: np.random.Generator) -> Parameters:
-        """Initial weights and biases; see `Architecture.init`."""
-        return self.architecture.init(generator)
-
-    @property
-    def described(self) -> Mapping[str, Layer]:
-        """The layers from input to output, as the energy bill has them."""
-        return self.architecture.described
-
-    def billed(self) -> counts.Network:
-        """The network as `energy.counts.count` takes it."""
-        return counts.Network(self.described)
-
-    def takes(self, pixels: int) -> bool:
-        """Whether samples of so many numbers fit."""
-        return pixels == self.architecture.layers[0]
-
-    def bytes_per_sample(self, device: str) -> int:
-        """Memory of a training step, about: every value before and after rounding, and its gradient."""
-        del device
-        return 12 * sum(self.architecture.layers)
-
-    def quantised(
+    def __call__(
         self, values: Float[Tensor, "*any"], ceiling: float | None = None
     ) -> Float[Tensor, "*any"]:
         """q of these hidden values; of pixels, with a `ceiling` of 1."""
         ceiling = self.ceiling if ceiling is None else ceiling
         return _Quantise.apply(values, 2**self.bits - 1, ceiling)  # type: ignore[no-any-return,no-untyped-call]
 
+
+@dataclass(frozen=True)
+class ConventionalNetwork:
+    """A conventional network that runs; with a quantiser inputs and hidden values have few levels."""
+
+    architecture: Layers
+    quantiser: Quantiser | None = None
+
+    time_steps = 1
+    code = None
+    read_out = None
+    pools_statistics = False
+    usual_loss = CrossEntropy()
+
+    def init(self, generator: np.random.Generator) -> Parameters:
+        """Initial weights and biases; see `DenseLayers.init`."""
+        return self.architecture.init(generator)
+
+    def statistics(self) -> Parameters:
+        """None are kept."""
+        return {}
+
+    @property
+    def described(self) -> Mapping[str, Layer]:
+        """The layers from input to output."""
+        return self.architecture.described
+
+    @property
+    def spiked(self) -> list[str]:
+        """No layer: values enter all of them."""
+        return []
+
+    def operations(self) -> NetworkOperations:
+        """What a device does for it; quantising a value is in the write of it."""
+        return conventional(self.described)
+
+    def firing_rates(self, done: Activity) -> dict[str, float]:
+        """Nothing fires."""
+        del done
+        return {}
+
+    def takes(self, pixels: int) -> bool:
+        """Whether samples of so many numbers fit."""
+        return pixels == self.architecture.layers[0]
+
+    @property
+    def samples_in_cache(self) -> int | None:
+        """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
+        if isinstance(self.architecture, DenseLayers):
+            return None
+        return self.architecture.samples_in_cache(time_steps=1)
+
+    def passes(self, batch: Batch) -> bool:
+        """Whether `compiled` takes this batch."""
+        return self._is_compiled and packed.can_take(batch.pixels)
+
+    @property
+    def _is_compiled(self) -> bool:
+        return self.quantiser is None and isinstance(self.architecture, DenseLayers)
+
+    def bytes_per_sample(self, device: str) -> int:
+        """Memory of a training step, about: every value and its gradient; compiled, next to nothing."""
+        if self._is_compiled and packed.computes_on(device):
+            return 0
+        return (8 if self.quantiser is None else 12) * sum(self.architecture.layers)
+
     def run(self, parameters: Parameters, batch: Batch) -> Forward:
-        """From pixels to scores; see `ANN.run`."""
-        inputs = self.quantised(batch.x, ceiling=1.0)
-        return _forward(self.architecture, parameters, inputs, batch.present, self.quantised)
+        """From pixels to scores: the values of the output layer, before any softmax."""
+        if self.passes(batch) and not torch.is_grad_enabled():
+            return self.compiled(parameters, batch).forward
+        flow = batch.x
+        activation: Callable[[Tensor], Tensor] = torch.relu_
+        if self.quantiser is not None:
+            flow, activation = self.quantiser(flow, ceiling=1.0), self.quantiser
+        return _forward(self.architecture, parameters, flow, batch.present, activation)
+
+    def compiled(
+        self, parameters: Parameters, batch: Batch, wanted: Wanted | None = None
+    ) -> Learned:
+        """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too."""
+        assert isinstance(self.architecture, DenseLayers)  # see `passes`
+        layers = self.architecture.stacked(parameters)
+        passed = passes.conventional(batch.pixels, batch.positions, layers, wanted)
+        events_in = dict(zip(self.architecture.names, passed.events, strict=True))
+        forward = Forward(
+            passed.scores, events_in, torch.zeros(len(batch.positions), dtype=torch.int64)
+        )
+        return Learned(forward, passed.losses, self.architecture.named(passed.gradients))
 
 
 def _forward(
-    architecture: Architecture | Convolutional,
+    architecture: Layers,
     parameters: Parameters,
     flow: Float[Tensor, "client batch pixel"],
     present: Bool[Tensor, "client batch"],
@@ -153,7 +176,7 @@ def _forward(
 ) -> Forward:
     """Layers one after the other, an activation behind all with weights but the last; its values are >= 0."""
     clients, shown, by_input = len(flow), present.to(flow.dtype), {}
-    if clients == 1 and isinstance(architecture, Architecture):
+    if clients == 1 and isinstance(architecture, DenseLayers):
         # A lone matrix product is cut among the threads, and its sums with it; of two, each has one.
         flow = flow.expand(2, *flow.shape[1:])
         parameters = {name: w.expand(2, *w.shape[1:]) for name, w in parameters.items()}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedspike.engine import packed
 from fedspike.layers.shapes import Convolution, Dense, Pool
-from fedspike.networks.architecture import Parameters
+from fedspike.networks.dense_layers import Parameters
 
 
 def through(

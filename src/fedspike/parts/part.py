@@ -13,7 +13,7 @@ yours.
 
 from abc import abstractmethod
 from functools import cache
-from typing import Any
+from typing import Any, dataclass_transform
 
 import msgspec
 
@@ -23,7 +23,18 @@ from fedspike.reading import limits_in_words, written
 __all__ = ["Part", "abstractmethod"]
 
 
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class _Frozen(msgspec.StructMeta):
+    """Tells type checkers that what inherits from a frozen record is frozen, too."""
+
+
+class Part(
+    msgspec.Struct,
+    metaclass=_Frozen,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+):
     """A frozen record whose fields are held to their limits, from Python and from a file alike.
 
     Raises InputError for a field outside its limits, and for a kind that lacks a member of its family.

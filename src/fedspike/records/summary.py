@@ -15,13 +15,13 @@ from jaxtyping import Float32
 
 from fedspike.data import Dataset
 from fedspike.energy.bill import study_energy_mj
-from fedspike.energy.recorded import plain
 from fedspike.experiment import billing, comparing, config
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.sweep import Run
 from fedspike.federation.rounds import Round
-from fedspike.networks import SNN, Network
+from fedspike.networks import SizedNetwork
 from fedspike.parts import codes
+from fedspike.parts.optimisers import Optimiser
 from fedspike.records import health
 from fedspike.records.events import Record
 from fedspike.records.sharpness import sharpness
@@ -68,7 +68,8 @@ def of_run(
     run: Run,
     records: Sequence[Record],
     dataset: Dataset,
-    network: Network,
+    network: SizedNetwork,
+    optimiser: Optimiser,
     model: Mapping[str, np.ndarray],
     *,
     class_counts: list[list[int]],
@@ -99,7 +100,9 @@ def of_run(
         "training_loss": [line["training_loss"] for line in records],
         "parameters": sum(weights.size for weights in model.values()),
         "layers": list(network.architecture.layers),
-        "shapes": plain(network.described),
+        "network_operations": msgspec.to_builtins(
+            network.operations().trained_by(optimiser.operations())
+        ),
         **_spiking(settings),
         **_refused(records),
         "samples_per_round": _share(samples, rounds),
@@ -121,7 +124,7 @@ def of_run(
         **_pictures(images),
         "raster": _raster(network, dataset, settings.seed),
     }
-    return done | billing.fields(done, records, model, settings.target_accuracy)
+    return done | billing.fields(done, records, model, network.described, settings.target_accuracy)
 
 
 def of_experiment(
@@ -228,23 +231,21 @@ def _int8(images: Float32[np.ndarray, "neuron height width"]) -> Record:
     }
 
 
-def _raster(network: Network, dataset: Dataset, seed: int) -> Record | None:
+def _raster(network: SizedNetwork, dataset: Dataset, seed: int) -> Record | None:
     """The first image's spikes, a bit for each time step and pixel; None if it is none, or has none.
 
     They are those of the first sample that client 0 is shown in round 1, were it this image.
     """
     image = dataset.x_train[0]
-    if image.ndim != 2 or not isinstance(network, SNN):
-        return None
-    if isinstance(network.code, codes.DirectCode):
+    if image.ndim != 2 or network.code is None or not network.code.binary:
         return None
     address = codes.Address(seed, "encode", round=1, clients=(0,), first_samples=(0,))
-    spikes = np.zeros((network.code.time_steps, image.size), bool)
-    for step, pixel in codes.raster(network.code, torch.tensor(image), address):
+    spikes = np.zeros((network.time_steps, image.size), bool)
+    for step, pixel in codes.raster(network.code, network.time_steps, torch.tensor(image), address):
         spikes[step, pixel] = True
     return {
         "shape": list(image.shape),
-        "time_steps": network.code.time_steps,
+        "time_steps": network.time_steps,
         "image_base64": _base64(np.rint(255 * image).astype(np.uint8)),
         "spikes_base64": _base64(np.packbits(spikes)),
     }

@@ -11,15 +11,14 @@ from fedspike.energy.bill import Level, bill
 from fedspike.energy.profiles import shipped
 from fedspike.energy.recorded import (
     Recorded,
-    Spiking,
     Standing,
-    activity_of,
-    layers_of,
     recorded,
     standings,
 )
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.errors import InputError
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
 from fedspike.report.bills import BASELINES, Priced, nominal_mj
 from fedspike.report.summary import Run
 
@@ -73,16 +72,12 @@ def reprice(view: Priced) -> Repriced | None:
 
 def of_run(run: Run) -> Recorded | None:
     """A run's network and activity; None where its summary does not have them."""
-    optimiser = run.config.get("optimiser", {}).get("kind", "adam")
-    if run.activity is None or optimiser not in ("adam", "sgd"):
+    if run.activity is None or not run.network_operations:
         return None
     try:
         return recorded(
-            layers_of(run.shapes) if run.shapes else run.layers,
-            activity_of(msgspec.structs.asdict(run.activity)),
-            time_steps=run.time_steps,
-            spiking=Spiking.of(run.config),
-            optimiser=optimiser,
+            msgspec.convert(run.network_operations, NetworkOperations),
+            Activity(**msgspec.structs.asdict(run.activity)),
             uplink_bytes=round(run.uplink_bytes_per_round * len(run.accuracy)),
         )
     except InputError:  # another kind of network than this can count

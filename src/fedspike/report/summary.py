@@ -166,7 +166,7 @@ class Run(Struct, frozen=True, kw_only=True):
     final_accuracy_mean_last_10: Fraction
     parameters: Count
     layers: list[Count]
-    shapes: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    network_operations: dict[str, Any] = msgspec.field(default_factory=dict)
     time_steps: Count | None
     samples_per_round: Count | NotNegative  # whole where all rounds are alike
     forward_operations_per_sample: NotNegative

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from fedspike.errors import InputError
-from fedspike.networks.architecture import Parameters
+from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.module.watch import layer_of
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from fedspike.networks.architecture import Parameters
+from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.module.adopt import Adopted
 from fedspike.networks.module.watch import Watch
 

@@ -20,35 +20,36 @@ differ in the order of sums.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fedspike.energy import counts
-from fedspike.energy.neurons import LIF, Neurons
 from fedspike.errors import InputError
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses
-from fedspike.networks.architecture import Parameters
-from fedspike.networks.batch import Batch, Forward
-from fedspike.networks.code_names import CODE_NAMES
+from fedspike.networks.batch import Batch, Forward, Learned
+from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.module.adopt import adopted
 from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
+from fedspike.networks.operations import conventional, spiking
 from fedspike.parts.codes import Address, Code
+from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.neurons import LIF, Neuron
 from fedspike.parts.read_outs import ReadOut, SpikeCount
 from fedspike.randomness import stream
 
 
 @dataclass(frozen=True)
 class ModuleArchitecture:
-    """The layers that were found in a module; what others ask of an `Architecture`, this has too."""
+    """The layers that were found in a module; what others ask of `DenseLayers`, this has too."""
 
     described: dict[str, Layer]
     layers: tuple[int, int]  # numbers of a sample, classes
@@ -70,8 +71,9 @@ class ModuleArchitecture:
 class ModuleNetwork:
     """A module that takes samples of `shape`, a number per pixel, and tells `classes` apart.
 
-    With a `code` it is spiking, and `read_out` makes the scores of what comes out. `not_counted` names layers
-    that are trained although there is no rule for their operations, so that no bill has them.
+    With a `code` it is spiking over `time_steps`, and `read_out` makes the scores of what comes out; the bill
+    takes its neurons to be `neuron`. `not_counted` names layers that are trained although nobody has counted
+    their operations, so that no bill has them.
 
     Raises InputError where the module does not fit this description, is no function of its input and its
     parameters alone, or has a layer without a rule, which is named.
@@ -85,9 +87,14 @@ class ModuleNetwork:
     shape: tuple[int, ...]
     classes: int
     code: Code | None = None
-    read_out: ReadOut = field(default_factory=SpikeCount)
+    time_steps: int = 1
+    read_out: ReadOut | None = field(default_factory=SpikeCount)
     stepped: bool = False
     not_counted: tuple[str, ...] = ()
+    neuron: Neuron = field(default_factory=LIF)
+
+    pools_statistics = False
+    samples_in_cache = None
 
     def __post_init__(self) -> None:
         stepless = self.stepped and self.code is None
@@ -98,14 +105,17 @@ class ModuleNetwork:
                 expected="the shape of one sample, classes, and a code if there are time steps",
                 fix="shape = (784,) is a flat image, shape = (1, 28, 28) one with its channel",
             )
+        if self.code is None:
+            object.__setattr__(self, "read_out", None)
+        else:
+            object.__setattr__(self, "code", self.code.fitted(self.time_steps))
         _ = self.trial  # copied before anybody changes it; what is wrong with it shows now
-        if not self.not_counted:
-            self.billed()
+        self.operations()
 
     @cached_property
     def call(self) -> Call:
         """The module's copy, and how it is called."""
-        membranes = self._timed and not self.read_out.spiking
+        membranes = self.read_out is not None and not self.read_out.spiking
         own = adopted(self.module)
         return Call(own, self._timed, self.stepped, int(membranes), self.not_counted)
 
@@ -121,7 +131,7 @@ class ModuleNetwork:
             self.call,
             flow.reshape(*flow.shape[:-1], *self.shape),
             self.classes,
-            spikes=self._timed and self.read_out.spiking,
+            spikes=self.read_out is not None and self.read_out.spiking,
             still=self._still,
         )
 
@@ -160,7 +170,7 @@ class ModuleNetwork:
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit: of `shape` or, where they move, T frames of it."""
         inputs, code = math.prod(self.shape), self.code
-        if code is not None and code.moving and pixels == inputs * code.time_steps:
+        if code is not None and code.moving and pixels == inputs * self.time_steps:
             return True
         return pixels == inputs
 
@@ -169,30 +179,47 @@ class ModuleNetwork:
         del device
         return 2 * self.trial.bytes_per_sample
 
-    def billed(
-        self, optimiser: Literal["sgd", "adam"] = "adam", neurons: Neurons = LIF
-    ) -> counts.Network:
-        """The module as `energy.counts.count` takes it: a chain of layers, if spiking of these neurons.
+    def over(self, shape: tuple[int, ...], classes: int) -> "ModuleNetwork":
+        """The network itself; raises InputError where samples or classes are others."""
+        if not self.takes(math.prod(shape)) or classes != self.classes:
+            raise InputError(
+                f"a module for samples of shape {self.shape} and {self.classes} classes",
+                expected=f"one for samples of shape {shape} and {classes} classes",
+                fix="say the data's shape and classes, and build the module for them",
+            )
+        return self
 
-        As everywhere, the first product under the direct code is made once per sample, and kept.
+    @property
+    def usual_loss(self) -> Loss:
+        """Of spike counts the founding study's, of other scores cross-entropy."""
+        return SpikeCountMSE() if self.read_out and self.read_out.counts else CrossEntropy()
 
-        Raises InputError where the layers are no such chain, or not all are counted.
+    def statistics(self) -> Parameters:
+        """None are kept."""
+        return {}
+
+    def passes(self, batch: Batch) -> bool:
+        """No compiled pass has a module."""
+        del batch
+        return False
+
+    def compiled(self, parameters: Parameters, batch: Batch, wanted: Any = None) -> Learned:
+        """Raise ValueError: see `passes`."""
+        del parameters, batch, wanted
+        raise ValueError("no compiled pass has a module")
+
+    def operations(self) -> NetworkOperations:
+        """What a device does for it: a chain of layers or, where some are not counted, no layer at all.
+
+        Raises InputError where the layers are no such chain.
         """
         if self.not_counted:
-            raise InputError(
-                f"a bill for a module of which {', '.join(self.not_counted)} is not counted",
-                expected="a rule for every layer",
-                fix="compare its accuracy only, or build it of layers that have rules",
-            )
+            return NetworkOperations(layers={}, not_counted=self.not_counted)
         try:
-            return counts.Network(
-                self.trial.layers,
-                time_steps=None if self.code is None else self.code.time_steps,
-                code="rate" if self.code is None else CODE_NAMES[type(self.code)],
-                optimiser=optimiser,
-                current_cached=self._still,
-                readout="membrane" if self._timed and not self.read_out.spiking else "spikes",
-                neurons=neurons,
+            if self.code is None:
+                return conventional(self.trial.layers)
+            return spiking(
+                self.trial.layers, self.time_steps, self.code, self.neuron, self.read_out
             )
         except InputError as error:
             raise InputError(
@@ -201,28 +228,17 @@ class ModuleNetwork:
                 fix="name the layers that are not in line in not_counted to train without a bill",
             ) from error
 
-    def firing_rates(
-        self, samples: int, events_in: Mapping[str, int], events_out: int
-    ) -> dict[str, float]:
+    def firing_rates(self, done: Activity) -> dict[str, float]:
         """Share of each layer's neurons that spike at a step; none where not all layers are counted."""
-        if self.code is None or self.not_counted:
+        network = self.operations()
+        if self.code is None or not network.layers:
             return {}
-        network = self.billed()
-        left = counts.Activity(samples, 0, events_in, events_out).left(network)
-        last = list(left)[-1]
-        possible = samples * self.code.time_steps
+        left, possible = done.left(network), done.samples * self.time_steps
         return {
             name: left[name] / (possible * layer.outputs)
-            for name, layer in network.synapses.items()
-            if name != last or self.read_out.spiking
+            for name, layer in network.layers.items()
+            if layer.fires
         }
-
-    def operations(self, seen: counts.Activity) -> counts.Operations:
-        """Synaptic operations of the forward passes; none where not all layers are counted."""
-        if self.not_counted:
-            return {}
-        done = counts.count(self.billed(), seen, training=False)["forward"].values()
-        return {kind: sum(layer.get(kind, 0) for layer in done) for kind in ("mac", "ac")}
 
     def run(self, parameters: Parameters, batch: Batch) -> Forward:
         """From pixels to scores. The module never sees padding: clients with as many samples go together."""
@@ -242,7 +258,7 @@ class ModuleNetwork:
             theirs = parameters if whole else {n: w[alike] for n, w in parameters.items()}
             passed = self._passed(theirs, shown)
             scores[where] = self._scores(passed.outputs).flatten(0, 1)
-            if self._timed and self.read_out.spiking:
+            if self.read_out is not None and self.read_out.spiking:
                 events_out[alike] = (passed.outputs.detach() != 0).sum((0, 2, 3))
             for totals, found in ((events, passed.events), (met, passed.met)):
                 for name in found.keys() & totals.keys():
@@ -256,17 +272,17 @@ class ModuleNetwork:
         if self.code is None:
             return x
         if x.shape[2] != math.prod(self.shape):
-            x = x.reshape(*x.shape[:2], self.code.time_steps, -1)
-        spikes = self.code.spikes(x, address)
-        if self.code.step_weights is None:
+            x = x.reshape(*x.shape[:2], self.time_steps, -1)
+        spikes = self.code.spikes(x, address, self.time_steps)
+        if (weights := self.code.step_weights(self.time_steps)) is None:
             return spikes
-        return spikes * torch.tensor(self.code.step_weights).to(spikes).view(-1, 1, 1, 1)
+        return spikes * torch.tensor(weights).to(spikes).view(-1, 1, 1, 1)
 
     def _passed(self, parameters: Parameters, shown: Tensor) -> Passed:
         """Run the module; InputError where a count would call something a spike that is none."""
         run = self.call.at_once if self.trial.vectorised else self.call.in_turn
         passed = run(parameters, shown)
-        weighted = self.code is not None and self.code.step_weights is not None
+        weighted = self.code is not None and self.code.step_weights(self.time_steps) is not None
         for name in self.spiked[int(weighted) :]:
             if name in passed.graded and bool(passed.graded[name].any()):
                 raise InputError(
@@ -277,7 +293,7 @@ class ModuleNetwork:
         return passed
 
     def _scores(self, outputs: Tensor) -> Float[Tensor, "client batch class"]:
-        return self.read_out.scores(outputs) if self._timed else outputs
+        return outputs if self.read_out is None else self.read_out.scores(outputs)
 
     def _times(self, name: str) -> int:
         """How often a sample's events were seen: the pixels of a direct code count once."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from fedspike.engine.packed import log_once
 from fedspike.errors import InputError
 from fedspike.layers.shapes import Layer
-from fedspike.networks.architecture import Parameters
+from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.module.adopt import without_rule
 from fedspike.networks.module.call import Call
 from fedspike.networks.module.watch import Watch, layer_of

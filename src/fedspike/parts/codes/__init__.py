@@ -1,30 +1,28 @@
-"""Pixels to spikes.
-
-A code is a frozen description with one function, `spikes(pixels, address)`. Which spikes come out
-depends on the pixels and on the address alone, so that every engine, every order of work and every
-resumed run sees the same ones. docs/codes.md says which code is what, and when to use it.
-"""
+"""Pixels to spikes: a file for each code; docs/codes.md says which is what, and when to use it."""
 
 from fedspike.parts.codes.address import Address
-from fedspike.parts.codes.burst import BurstCode
-from fedspike.parts.codes.codes import BinaryCode, Code, entry
-from fedspike.parts.codes.delta import DeltaCode
-from fedspike.parts.codes.direct import DirectCode
-from fedspike.parts.codes.latency import LatencyCode
-from fedspike.parts.codes.phase import PhaseCode
+from fedspike.parts.codes.burst import Burst
+from fedspike.parts.codes.code import Code
+from fedspike.parts.codes.delta import Delta
+from fedspike.parts.codes.direct import Direct
+from fedspike.parts.codes.latency import Latency
+from fedspike.parts.codes.phase import Phase
 from fedspike.parts.codes.raster import raster
-from fedspike.parts.codes.rate import RateCode
+from fedspike.parts.codes.rate import Rate
+from fedspike.parts.codes.tabulated import Tabulated
+
+CODES: tuple[type[Code], ...] = (Rate, Latency, Phase, Burst, Delta, Direct)
 
 __all__ = [
+    "CODES",
     "Address",
-    "BinaryCode",
-    "BurstCode",
+    "Burst",
     "Code",
-    "DeltaCode",
-    "DirectCode",
-    "LatencyCode",
-    "PhaseCode",
-    "RateCode",
-    "entry",
+    "Delta",
+    "Direct",
+    "Latency",
+    "Phase",
+    "Rate",
+    "Tabulated",
     "raster",
 ]

@@ -1,18 +1,24 @@
 """The burst code: the brighter a pixel, the more spikes and the closer together."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from msgspec import Meta
+from msgspec.structs import replace
 
 from fedspike.errors import InputError
-from fedspike.parts.codes import table
+from fedspike.layers.operations import Table
+from fedspike.parts.codes.code import encoder
+from fedspike.parts.codes.tabulated import Tabulated
+
+USUAL_SPIKES = 5
 
 
-@dataclass(frozen=True)
-class BurstCode:
-    """A pixel x spikes N times from step 0 on, ISI steps apart, as far as the T steps reach.
+class Burst(Tabulated, tag="burst"):
+    """The brighter a pixel, the more spikes and the closer together.
+
+    A pixel x spikes N times from step 0 on, ISI steps apart, as far as the T steps reach.
 
         N(x)   = ceil(N_max x)
         ISI(x) = ceil(T_max - (T_max - T_min) x) if N > 1 else T_max
@@ -27,46 +33,43 @@ class BurstCode:
     a step being 1 ms. Implementations by others differ in where a burst starts: at step 0, as here, or
     after a first ISI, so that a pixel with one spike never fires.
 
-    >>> BurstCode(time_steps=10).trains(np.array([0.1, 0.5, 0.9, 1.0])).astype(int).tolist()
+    >>> Burst(most_spikes=5).trains(np.array([0.1, 0.5, 0.9, 1.0]), time_steps=10).astype(int).tolist()
     ... # doctest: +NORMALIZE_WHITESPACE
     [[1, 0, 0, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 1, 0, 0, 0],
      [1, 0, 0, 1, 0, 0, 1, 0, 0, 1], [1, 0, 1, 0, 1, 0, 1, 0, 1, 0]]
     """
 
-    time_steps: int
-    most_spikes: int = 5
-    shortest_interval: int = 2
+    most_spikes: Annotated[int, Meta(ge=1, lt=2**31)] | Literal["auto"] = "auto"
+    shortest_interval: Annotated[int, Meta(ge=1, lt=2**31)] = 2
 
-    step_weights: ClassVar[None] = None
-    binary: ClassVar[bool] = True
-    moving: ClassVar[bool] = False
-    spikes = table.spikes
-    packed = table.packed
-
-    def __post_init__(self) -> None:
-        if self.most_spikes < 1 or self.shortest_interval < 1:
-            raise InputError(
-                f"BurstCode: most_spikes = {self.most_spikes}, "
-                f"shortest_interval = {self.shortest_interval}",
-                expected="at least one spike, and at least one step from a spike to the next",
-                fix="5 spikes and 2 steps, as Guo et al.",
-            )
+    def fitted(self, time_steps: int) -> "Burst":
+        """With so many spikes: "auto" is the source's 5, or as many as the time steps hold, if fewer."""
+        fitting = max((time_steps - 1) // self.shortest_interval + 1, 1)
+        if self.most_spikes == "auto":
+            return replace(self, most_spikes=min(USUAL_SPIKES, fitting))
         least = 1 + (self.most_spikes - 1) * self.shortest_interval
-        if self.time_steps < least:
-            fitting = max((self.time_steps - 1) // self.shortest_interval + 1, 1)
+        if time_steps < least:
             raise InputError(
-                f"BurstCode: time_steps = {self.time_steps}",
+                f"Burst: time_steps = {time_steps}",
                 expected=f"at least {least}, or the brightest pixel loses some of its "
                 f"{self.most_spikes} spikes, {self.shortest_interval} steps apart",
                 fix=f"time_steps = {least}, or a shorter burst: most_spikes = {fitting}",
             )
+        return self
 
-    def trains(self, x: Float64[np.ndarray, " value"]) -> Bool[np.ndarray, "value time"]:
+    def operations(self) -> Table:
+        """Is it now that this pixel spikes? A comparison at each step."""
+        return encoder(compare=1)
+
+    def trains(
+        self, x: Float64[np.ndarray, " value"], time_steps: int
+    ) -> Bool[np.ndarray, "value time"]:
         """The equation: whether a pixel of intensity x spikes at step t."""
-        longest = self.time_steps
-        n = _ceil(self.most_spikes * x)
+        longest, most_spikes = time_steps, self.fitted(time_steps).most_spikes
+        assert most_spikes != "auto"  # it is fitted
+        n = _ceil(most_spikes * x)
         isi = _ceil(longest - (longest - self.shortest_interval) * x)
-        k, rest = np.divmod(np.arange(self.time_steps), np.where(n > 1, isi, longest)[:, None])
+        k, rest = np.divmod(np.arange(time_steps), np.where(n > 1, isi, longest)[:, None])
         spikes: np.ndarray = (rest == 0) & (k < n[:, None])
         return spikes
 

@@ -1,23 +1,25 @@
 """The delta code: a spike where a pixel has become brighter, for inputs that change in time."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
+from msgspec import Meta
 from torch import Tensor
 
-from fedspike.engine.packed import PackedSpikes
 from fedspike.errors import InputError
-from fedspike.parts.codes import table
+from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
+from fedspike.parts.codes.code import encoder
 from fedspike.parts.codes.pixels import HIGHEST, levels
+from fedspike.parts.codes.tabulated import Tabulated
 
 
-@dataclass(frozen=True)
-class DeltaCode:
-    """A pixel spikes at the steps at which it rises by the threshold theta or more, from the dark on.
+class Delta(Tabulated, tag="delta"):
+    """A spike where a pixel has become brighter, for inputs that change in time.
+
+    A pixel spikes at the steps at which it rises by the threshold theta or more, from the dark on.
 
         s[t] = 1 where x[t] - x[t-1] >= theta,    x[-1] = 0
 
@@ -32,62 +34,48 @@ class DeltaCode:
 
     >>> frames = torch.tensor([0.0, 0.1, 0.5, 0.4, 0.6]).reshape(1, 1, 5, 1)
     >>> address = Address(seed=0, purpose="encode", round=1, clients=(0,), first_samples=(0,))
-    >>> DeltaCode(time_steps=5, threshold=0.2).spikes(frames, address).flatten().tolist()
+    >>> Delta(threshold=0.2).spikes(frames, address, time_steps=5).flatten().tolist()
     [0.0, 0.0, 1.0, 0.0, 1.0]
     """
 
-    time_steps: int
-    threshold: float = 0.1
+    threshold: Annotated[float, Meta(ge=1 / HIGHEST, le=1)] = 0.1
 
-    step_weights: ClassVar[None] = None
-    binary: ClassVar[bool] = True
     moving: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.time_steps < 1:
-            raise InputError(
-                f"DeltaCode: time_steps = {self.time_steps}",
-                expected="a step for each frame, at least one",
-                fix="for still images 1 step says all there is to say",
-            )
-        if not 1 / HIGHEST <= self.threshold <= 1:
-            raise InputError(
-                f"DeltaCode: threshold = {self.threshold}",
-                expected="a change of intensity above 0, or still pixels would spike, and at most 1",
-                fix="0.1 is snnTorch's default",
-            )
 
     def spikes(
         self,
-        pixels: Float[Tensor, "client batch pixel"] | Float[Tensor, "client batch time pixel"],
+        pixels: Float[Tensor, "client batch *time pixel"],
         address: Address,
+        time_steps: int,
     ) -> Float[Tensor, "time client batch pixel"]:
         """The spikes of one batch, still or moving, as 0.0 and 1.0 in the type of `pixels`.
 
         Raises InputError where a pixel is not in [0, 1] or the frames are not T.
         """
         if pixels.ndim == 3:
-            return table.spikes(self, pixels, address)
-        return self._rises(pixels).permute(2, 0, 1, 3).to(pixels.dtype)
+            return super().spikes(pixels, address, time_steps)
+        return self._rises(pixels, time_steps).permute(2, 0, 1, 3).to(pixels.dtype)
 
-    def packed(self, pixels: Float[Tensor, "client batch pixel"], address: Address) -> PackedSpikes:
-        """The spikes of still images from a compiled kernel, as bits."""
-        return table.packed(self, pixels, address)
+    def operations(self) -> Table:
+        """A difference and a comparison at each step."""
+        return encoder(add=1, compare=1)
 
-    def trains(self, x: Float64[np.ndarray, " value"]) -> Bool[np.ndarray, "value time"]:
+    def trains(
+        self, x: Float64[np.ndarray, " value"], time_steps: int
+    ) -> Bool[np.ndarray, "value time"]:
         """The equation for a still pixel."""
-        frames = torch.from_numpy(x).expand(1, 1, self.time_steps, len(x))
-        return self._rises(frames)[0, 0].T.numpy()
+        frames = torch.from_numpy(x).expand(1, 1, time_steps, len(x))
+        return self._rises(frames, time_steps)[0, 0].T.numpy()
 
     def _rises(
-        self, frames: Float[Tensor, "client batch time pixel"]
+        self, frames: Float[Tensor, "client batch time pixel"], time_steps: int
     ) -> Bool[Tensor, "client batch time pixel"]:
         """The equation."""
-        if frames.shape[2] != self.time_steps:
+        if frames.shape[2] != time_steps:
             raise InputError(
-                f"DeltaCode: {frames.shape[2]} frames, time_steps = {self.time_steps}",
+                f"Delta: {frames.shape[2]} frames, time_steps = {time_steps}",
                 expected="as many frames as time steps",
-                fix=f"DeltaCode(time_steps={frames.shape[2]}), or leave frames out or repeat them",
+                fix=f"time_steps = {frames.shape[2]}, or leave frames out or repeat them",
             )
         x, theta = levels(frames), levels(torch.tensor(self.threshold, dtype=torch.float64))
         return x.diff(dim=2, prepend=torch.zeros_like(x[:, :, :1])) >= theta

@@ -1,19 +1,20 @@
 """The direct code: no spikes, the pixel itself is the input."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from fedspike.errors import InputError
+from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
+from fedspike.parts.codes.code import Code
 from fedspike.parts.codes.pixels import demand_intensities
 
 
-@dataclass(frozen=True)
-class DirectCode:
-    """A pixel x is fed in as a constant current, and the first spikes are those of the first layer.
+class Direct(Code, tag="direct"):
+    """No spikes: the pixel itself is a constant input.
+
+    A pixel x is fed in as a constant current, and the first spikes are those of the first layer.
 
         s[t] = x    for all t
 
@@ -27,26 +28,18 @@ class DirectCode:
 
     >>> import torch
     >>> address = Address(seed=0, purpose="encode", round=1, clients=(0,), first_samples=(0,))
-    >>> DirectCode(time_steps=2).spikes(torch.tensor([[[0.0, 0.5]]]), address)[:, 0, 0].tolist()
+    >>> Direct().spikes(torch.tensor([[[0.0, 0.5]]]), address, time_steps=2)[:, 0, 0].tolist()
     [[0.0, 0.5], [0.0, 0.5]]
     """
 
-    time_steps: int
-
-    step_weights: ClassVar[None] = None
     binary: ClassVar[bool] = False
-    moving: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        if self.time_steps < 1:
-            raise InputError(
-                f"DirectCode: time_steps = {self.time_steps}",
-                expected="at least one time step",
-                fix="5 to 10 are usual",
-            )
+    def operations(self) -> Table:
+        """Nothing is encoded; what its product costs is the first layer's."""
+        return {}
 
     def spikes(
-        self, pixels: Float[Tensor, "client batch pixel"], address: Address
+        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
     ) -> Float[Tensor, "time client batch pixel"]:
         """The pixels themselves, at every step, in memory once; of `address` nothing is needed.
 
@@ -54,4 +47,4 @@ class DirectCode:
         """
         del address
         demand_intensities(pixels)
-        return pixels.expand(self.time_steps, *pixels.shape)
+        return pixels.expand(time_steps, *pixels.shape)

@@ -1,20 +1,23 @@
 """The latency code: the brighter a pixel, the sooner its only spike."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float64
+from msgspec import Meta
 
 from fedspike.errors import InputError
-from fedspike.parts.codes import table
+from fedspike.layers.operations import Table
+from fedspike.parts.codes.code import encoder
+from fedspike.parts.codes.tabulated import Tabulated
 
 _EPSILON = 1e-7  # snnTorch's: a pixel just above the threshold is taken to be this far above
 
 
-@dataclass(frozen=True)
-class LatencyCode:
-    """Time to first spike: a pixel x spikes once, at step t(x), and not at all where x < threshold.
+class Latency(Tabulated, tag="latency"):
+    """The brighter a pixel, the sooner its only spike.
+
+    Time to first spike: a pixel x spikes once, at step t(x), and not at all where x < threshold.
 
         linear         t = round((T-1) (1-x))
         logarithmic    t = round((T-1) f(x) / f(theta)),
@@ -32,49 +35,38 @@ class LatencyCode:
     its "log" is another function, T-1 - ln(x (e^(T-1) - 1) + 1), and not here.
 
     >>> x = np.array([0.0, 0.2, 0.5, 1.0])
-    >>> LatencyCode(time_steps=6).trains(x).argmax(1).tolist(), LatencyCode(6).trains(x).any(1).tolist()
+    >>> Latency().trains(x, 6).argmax(1).tolist(), Latency().trains(x, 6).any(1).tolist()
     ([0, 4, 2, 0], [False, True, True, True])
     """
 
-    time_steps: int
     scale: Literal["linear", "logarithmic"] = "linear"
-    threshold: float = 0.01
+    threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.01
 
-    step_weights: ClassVar[None] = None
-    binary: ClassVar[bool] = True
-    moving: ClassVar[bool] = False
-    spikes = table.spikes
-    packed = table.packed
-
-    def __post_init__(self) -> None:
-        if self.time_steps < 2:
+    def fitted(self, time_steps: int) -> "Latency":
+        """The code itself; raises InputError below 2 time steps."""
+        if time_steps < 2:
             raise InputError(
-                f"LatencyCode: time_steps = {self.time_steps}",
+                f"Latency: time_steps = {time_steps}",
                 expected="at least 2: in a single step all pixels would spike alike",
                 fix="10 steps tell 10 intensities apart",
             )
-        if self.scale not in ("linear", "logarithmic"):
-            raise InputError(
-                f"LatencyCode: scale = {self.scale!r}",
-                expected="'linear' or 'logarithmic'",
-                fix="'linear', which spreads visible pixels over all steps",
-            )
-        if not 0 < self.threshold < 1:
-            raise InputError(
-                f"LatencyCode: threshold = {self.threshold}",
-                expected="the darkest pixel that spikes, between 0 and 1",
-                fix="0.01 silences the background and 2 of 255 grey values above it",
-            )
+        return self
 
-    def trains(self, x: Float64[np.ndarray, " value"]) -> Bool[np.ndarray, "value time"]:
+    def operations(self) -> Table:
+        """Is it now that this pixel spikes? A comparison at each step."""
+        return encoder(compare=1)
+
+    def trains(
+        self, x: Float64[np.ndarray, " value"], time_steps: int
+    ) -> Bool[np.ndarray, "value time"]:
         """The equation: whether a pixel of intensity x spikes at step t."""
-        last = self.time_steps - 1
+        last = time_steps - 1
         if self.scale == "linear":
             t = last * (1 - x)
         else:
             t = last * self._charging(x) / self._charging(np.array(self.threshold))
         visible = x >= self.threshold
-        spikes: np.ndarray = visible[:, None] & (np.arange(self.time_steps) == t.round()[:, None])
+        spikes: np.ndarray = visible[:, None] & (np.arange(time_steps) == t.round()[:, None])
         return spikes
 
     def _charging(self, x: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:

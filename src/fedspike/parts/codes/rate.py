@@ -2,21 +2,18 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt64
 from torch import Tensor
 
-from fedspike.engine import gpu, packed
-from fedspike.engine.packed import PackedSpikes
-from fedspike.errors import InputError
+from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
+from fedspike.parts.codes.code import Code, encoder
 from fedspike.parts.codes.pixels import demand_intensities
-from fedspike.randomness import key, words
+from fedspike.randomness import words
 
 _threads = ThreadPoolExecutor(
     os.cpu_count()
@@ -24,9 +21,10 @@ _threads = ThreadPoolExecutor(
 _BLOCK = 16  # samples that one thread draws in one go
 
 
-@dataclass(frozen=True)
-class RateCode:
-    """Every pixel is the probability of a spike, drawn anew at each of T time steps.
+class Rate(Code, tag="rate"):
+    """The brighter a pixel, the more often it spikes, at random.
+
+    Every pixel is the probability of a spike, drawn anew at each of T time steps.
 
         q = max(round(2^16 x) - 1, 0),    s[t] = 1 if q > 0 and r[t] <= q else 0,    r[t] uniform on 0..2^16-1
 
@@ -41,60 +39,29 @@ class RateCode:
 
     >>> pixels = torch.tensor([[[0.0, 1.0]]])
     >>> address = Address(seed=0, purpose="encode", round=1, clients=(0,), first_samples=(0,))
-    >>> RateCode(time_steps=3).spikes(pixels, address)[:, 0, 0].tolist()
+    >>> Rate().spikes(pixels, address, time_steps=3)[:, 0, 0].tolist()
     [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]
     """
 
-    time_steps: int
-
-    step_weights: ClassVar[None] = None
-    binary: ClassVar[bool] = True
-    moving: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if self.time_steps < 1:
-            raise InputError(
-                f"time_steps = {self.time_steps}",
-                expected="at least one time step",
-                fix="the founding study used about 50",
-            )
-
-    def packed(self, pixels: Float[Tensor, "client batch pixel"], address: Address) -> PackedSpikes:
-        """The same spikes from compiled kernels, as bits; float32 pixels on the CPU."""
-        return packed.rate(
-            pixels,
-            key(address.seed, address.purpose),
-            address.round,
-            address.clients,
-            address.first_samples,
-            self.time_steps,
-        )
+    def operations(self) -> Table:
+        """A random number is drawn and compared at each step."""
+        return encoder(draw=1, compare=1)
 
     def spikes(
-        self, pixels: Float[Tensor, "client batch pixel"], address: Address
+        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
     ) -> Float[Tensor, "time client batch pixel"]:
         """Draw the spikes of one batch, as 0.0 and 1.0 in the type of `pixels`.
 
-        Raises InputError where a pixel is not in [0, 1]; a GPU does not wait for that to be known.
+        Raises InputError where a pixel is not in [0, 1].
         """
-        if pixels.is_cuda and gpu.AVAILABLE:
-            philox = key(address.seed, address.purpose)
-            return gpu.rate(
-                pixels,
-                philox,
-                address.round,
-                address.clients,
-                address.first_samples,
-                self.time_steps,
-            )
         demand_intensities(pixels)
         clients, batch, size = pixels.shape
-        groups = -(-self.time_steps // 64)
+        groups = -(-time_steps // 64)
         q = (pixels.cpu().double() * 65536).round_().sub_(1).clamp_(0, 65535).numpy()
         q = q.astype(np.uint64)
         # Client first in memory, because the matrix products want every client's block in one piece.
         # NumPy asks the system for huge pages, which makes this large block 4 times faster to fill.
-        shape = (clients, self.time_steps, batch, size)
+        shape = (clients, time_steps, batch, size)
         spikes = np.empty(shape, dtype=np.float64 if pixels.dtype == torch.float64 else np.float32)
 
         def draw_block(block: tuple[int, int]) -> None:
@@ -117,7 +84,7 @@ class RateCode:
                 trains.view(np.uint8).reshape(*trains.shape, 8), axis=3, bitorder="little"
             )
             drawn = steps.transpose(0, 3, 1, 2).reshape(groups * 64, last - first, size)
-            spikes[position, :, first:last] = drawn[: self.time_steps]
+            spikes[position, :, first:last] = drawn[:time_steps]
 
         list(_threads.map(draw_block, product(range(clients), range(0, batch, _BLOCK))))
         return torch.from_numpy(spikes).to(pixels.device).movedim(0, 1)

@@ -14,74 +14,74 @@ neither currents are scaled by 1 - beta nor the surrogate by 1/theta; and the au
 (IGITUGraz/LSNN-official) subtracts theta[t], which that very spike has raised.
 """
 
-import math
-from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor
 
-from fedspike.errors import InputError
-from fedspike.parts.neurons.constants import NOTHING, Constant, Learned, check_decay, initial, value
-from fedspike.parts.neurons.lif import LIF
+from fedspike.layers.operations import Place, Table, joined
+from fedspike.parts.neurons.constants import NOTHING, Learned, Learning, value
+from fedspike.parts.neurons.leaky import STATE, Decay, Leaky, leak
 from fedspike.parts.surrogates import fire
 
 
-@dataclass(frozen=True)
-class AdaptiveLIF:
-    """LIF neurons whose threshold is `adaptation` higher in a neuron that always fires.
+class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
+    """LIF neurons whose threshold rises with each spike and then sinks by rho in a step.
 
-    What is above the threshold at rest decays by `rho` per time step, a number, or `Learnable` and then a
-    parameter of the layer, "threshold_decay".
+    The threshold is `adaptation` higher in a neuron that always fires. What is above the threshold at rest
+    decays by `rho` per time step; learned, it is a parameter of the layer, "rho".
     """
 
-    adaptation: float
-    rho: Constant
-    lif: LIF = field(default_factory=LIF)
+    adaptation: Annotated[float, Meta(ge=0)]
+    rho: Decay
+    learn_rho: Learning = "no"
 
-    def __post_init__(self) -> None:
-        check_decay("rho", self.rho)
-        if not 0 <= self.adaptation < math.inf:
-            raise InputError(
-                f"adaptation = {self.adaptation}",
-                expected="a finite number >= 0",
-                fix="the source's threshold rises by about a quarter per spike: "
-                "adaptation*(1 - rho) = threshold/4",
-            )
+    def learning(self, spiking: bool) -> dict[str, tuple[float, Learning]]:
+        """Rho, too, where neurons fire."""
+        rise = {"rho": (self.rho, self.learn_rho)} if spiking else {}
+        return rise | super().learning(spiking)
 
-    @property
-    def compiled(self) -> bool:
-        """The compiled kernels do not have them."""
-        return False
+    def words(self, place: Place) -> int:
+        """The potential and, where neurons fire, the threshold's rise."""
+        return 1 + place.fires
 
-    def for_kernels(self) -> tuple[float, float, str]:
-        """Raise ValueError: see `compiled`."""
-        raise ValueError(f"no compiled kernel has these neurons: {self}")
+    def operations(self, place: Place) -> Table:
+        """Those of a LIF neuron and, where neurons fire, of the threshold's rise.
 
-    def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
-        """The parameters that a layer gets for what is learned: [1] or [neuron] each."""
-        threshold = initial({"threshold_decay": self.rho}, neurons) if spiking else {}
-        return threshold | self.lif.initial(neurons, spiking)
+        It is kept in units of the threshold, so that it decays and is added, no more.
+        """
+        if not place.fires:
+            return super().operations(place)
+        rise = {
+            "neuron": {
+                "output and step": {"multiply": 1, "add": 1, **STATE},
+                "event out": {"add": 1},
+            },
+            "surrogate": {"output and step": {"multiply": 2, "add": 2}},
+        }
+        return joined([(super().operations(place), 1), (rise, 1)])
 
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
     ) -> Float[Tensor, "time client batch neuron"]:
         """Run membranes and thresholds through all time steps from rest; spikes are 0.0 and 1.0.
 
-        >>> tiring = AdaptiveLIF(adaptation=4.0, rho=0.8, lif=LIF(beta=1.0))
+        >>> tiring = AdaptiveLIF(adaptation=4.0, rho=0.8, beta=1.0)
         >>> tiring.spikes(torch.full((10, 1, 1, 1), 0.7)).flatten().tolist()
         [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
         """
-        beta, threshold = self.lif.constants(learned, currents)
-        rho = value(self.rho, "threshold_decay", learned, currents, largest=1.0)
+        beta, threshold = self.constants(learned, currents)
+        rho = value(self.rho, "rho", learned, currents, largest=1.0)
         U = S = b = torch.zeros_like(currents[0])
         theta = threshold
         spikes = []
         for current in currents:
-            U = self.lif.step(U, S.detach(), current, beta, theta)
+            U = self.step(U, S.detach(), current, beta, theta)
             b = rho * b + (1 - rho) * S
             theta = threshold + self.adaptation * b
-            S = fire(U - theta, self.lif.surrogate)
+            S = fire(U - theta, self.surrogate)
             spikes.append(S)
         return torch.stack(spikes)
 
@@ -89,4 +89,4 @@ class AdaptiveLIF:
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
     ) -> Float[Tensor, "time client batch neuron"]:
         """The membranes of neurons that only leak and add: they never fire, so they have no threshold."""
-        return self.lif.membrane(currents, learned)
+        return leak(currents, value(self.beta, "beta", learned, currents, largest=1.0))

@@ -1,6 +1,6 @@
 """The constants of a neuron, its decays and thresholds: fixed, or learned like weights.
 
-A learned constant is a parameter of its layer, such as `hidden.decay`, and is kept as the number that it is:
+A learned constant is a parameter of its layer, such as `hidden.beta`, and is kept as the number that it is:
 the mean of the clients' models has the mean of their decays, and a checkpoint can be read. Where it is used
 it is clamped, decays to [0, 1] and thresholds to 0 or more.
 
@@ -12,7 +12,6 @@ leads back, as in TensorFlow Compression's `lower_bound` ("identity_if_towards")
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -20,50 +19,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fedspike.errors import InputError
-
-
-@dataclass(frozen=True)
-class Learnable:
-    """A constant that is learned, from `start` on: one for the layer, or one per neuron.
-
-    >>> Learnable(0.9).initial(neurons=3), Learnable(1.0, per="neuron").initial(neurons=3)
-    (tensor([0.9000]), tensor([1., 1., 1.]))
-    """
-
-    start: float
-    per: Literal["layer", "neuron"] = "layer"
-
-    def __post_init__(self) -> None:
-        if self.per not in ("layer", "neuron"):
-            raise InputError(
-                f'per = "{self.per}"',
-                expected='"layer" or "neuron"',
-                fix='"layer" learns one constant for the whole layer',
-            )
-
-    def initial(self, neurons: int) -> Float[Tensor, " _one_or_neuron"]:
-        """The parameter before any training, float32: [1] or [neuron]."""
-        return torch.full((1 if self.per == "layer" else neurons,), self.start)
-
-
-Constant = float | Learnable
+Learning = Literal["no", "per-layer", "per-neuron"]
+"""Whether a constant is learned: one for the layer, or one for each neuron."""
 Learned = Mapping[str, Float[Tensor, "client _one_or_neuron"]]
 """A layer's learned constants by name, without the layer's; every client has its own."""
 NOTHING: Learned = MappingProxyType({})
 
 
-def initial(constants: dict[str, Constant], neurons: int) -> dict[str, Tensor]:
-    """The parameters that a layer of so many neurons gets for those of the constants that are learned."""
+def initial(
+    constants: Mapping[str, tuple[float, Learning]], neurons: int
+) -> dict[str, Float[Tensor, " _one_or_neuron"]]:
+    """The parameters of a layer of so many neurons for those of the constants that are learned, float32.
+
+    >>> initial({"beta": (0.5, "per-layer"), "threshold": (1.0, "no"), "rho": (1.0, "per-neuron")}, 2)
+    {'beta': tensor([0.5000]), 'rho': tensor([1., 1.])}
+    """
     return {
-        name: constant.initial(neurons)
-        for name, constant in constants.items()
-        if isinstance(constant, Learnable)
+        name: torch.full((1 if learning == "per-layer" else neurons,), start)
+        for name, (start, learning) in constants.items()
+        if learning != "no"
     }
 
 
 def value(
-    constant: Constant,
+    constant: float,
     name: str,
     learned: Learned,
     currents: Float[Tensor, "time client batch neuron"],
@@ -71,11 +50,11 @@ def value(
 ) -> float | Float[Tensor, "client batch neuron"]:
     """The fixed number, or what was learned under this name as every neuron that gets `currents` meets it.
 
-    >>> learned, currents = {"decay": torch.tensor([[0.5], [1.2]])}, torch.zeros(3, 2, 1, 2)
-    >>> value(Learnable(0.9), "decay", learned, currents, largest=1.0).tolist()
+    >>> learned, currents = {"beta": torch.tensor([[0.5], [1.2]])}, torch.zeros(3, 2, 1, 2)
+    >>> value(0.9, "beta", learned, currents, largest=1.0).tolist()
     [[[0.5, 0.5]], [[1.0, 1.0]]]
     """
-    if not isinstance(constant, Learnable):
+    if name not in learned:
         return constant
     _, _, batch, neurons = currents.shape
     kept: Tensor = _Kept.apply(learned[name], largest, batch, neurons)  # type: ignore[no-untyped-call]
@@ -99,25 +78,3 @@ class _Kept(torch.autograd.Function):
         if beyond.shape[1] == 1:
             gradient = gradient.sum(1, keepdim=True)
         return gradient * (beyond * gradient >= 0), None, None, None
-
-
-def check_decay(name: str, constant: Constant) -> None:
-    """Raise InputError unless it is, or starts, in [0, 1]."""
-    if not 0 <= _start(constant) <= 1:
-        raise InputError(
-            f"{name} = {_start(constant)}",
-            expected="a decay in [0, 1]",
-            fix="0.9 is a usual value",
-        )
-
-
-def check_threshold(constant: Constant) -> None:
-    """Raise InputError unless it is, or starts, above 0."""
-    if not 0 < _start(constant) < math.inf:
-        raise InputError(
-            f"threshold = {_start(constant)}", expected="a threshold > 0", fix="1.0 is usual"
-        )
-
-
-def _start(constant: Constant) -> float:
-    return constant.start if isinstance(constant, Learnable) else constant

@@ -8,41 +8,40 @@ J[t] at the step after a spike, U[t] = (1 - R[t])*(beta*U[t-1] + J[t]), while it
 both neurons do as `Leaky`, so that alpha = 0 is the LIF neuron whatever the reset.
 """
 
-from dataclasses import dataclass, field
-
 from jaxtyping import Float
 from torch import Tensor
 
-from fedspike.parts.neurons.constants import NOTHING, Constant, Learned, check_decay, initial, value
-from fedspike.parts.neurons.lif import LIF, leak
+from fedspike.layers.operations import Place, Table, joined
+from fedspike.parts.neurons.constants import NOTHING, Learned, Learning, value
+from fedspike.parts.neurons.leaky import STATE, Decay, leak
+from fedspike.parts.neurons.lif import LIF
 
 
-@dataclass(frozen=True)
-class CurrentBasedLIF:
-    """LIF neurons behind synapses whose current decays by `alpha` per time step.
+class CurrentBasedLIF(LIF, tag="current-based", kw_only=True):
+    """LIF neurons behind synapses whose current decays by alpha in a step.
 
-    Alpha is a number, or `Learnable` and then a parameter of the layer, "synaptic_decay".
+    Learned, alpha is a parameter of the layer, "alpha".
     """
 
-    alpha: Constant
-    lif: LIF = field(default_factory=LIF)
+    alpha: Decay
+    learn_alpha: Learning = "no"
 
-    def __post_init__(self) -> None:
-        check_decay("alpha", self.alpha)
+    def learning(self, spiking: bool) -> dict[str, tuple[float, Learning]]:
+        """Alpha, too."""
+        return {"alpha": (self.alpha, self.learn_alpha)} | super().learning(spiking)
 
-    @property
-    def compiled(self) -> bool:
-        """The compiled kernels do not have them."""
-        return False
+    def words(self, place: Place) -> int:
+        """The potential and the synapses' current."""
+        del place
+        return 2
 
-    def for_kernels(self) -> tuple[float, float, str]:
-        """Raise ValueError: see `compiled`."""
-        raise ValueError(f"no compiled kernel has these neurons: {self}")
-
-    def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
-        """The parameters that a layer gets for what is learned: [1] or [neuron] each."""
-        synapses = initial({"synaptic_decay": self.alpha}, neurons)
-        return synapses | self.lif.initial(neurons, spiking)
+    def operations(self, place: Place) -> Table:
+        """Those of a LIF neuron, and of a current that decays, is added to, read and written."""
+        current = {
+            "neuron": {"output and step": {"multiply": 1, "add": 1, **STATE}},
+            "surrogate": {"output and step": {"multiply": 1, "add": 1}},
+        }
+        return joined([(super().operations(place), 1), (current, 1)])
 
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
@@ -54,13 +53,13 @@ class CurrentBasedLIF:
         >>> CurrentBasedLIF(alpha=0.5).spikes(one_spike_arrives).flatten().tolist()
         [0.0, 1.0, 0.0, 0.0, 0.0]
         """
-        return self.lif.spikes(self._through_synapses(currents, learned), learned)
+        return super().spikes(self._through_synapses(currents, learned), learned)
 
     def membrane(
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
     ) -> Float[Tensor, "time client batch neuron"]:
         """The membranes of neurons that only leak and add: they never fire, so they are never reset."""
-        return self.lif.membrane(self._through_synapses(currents, learned), learned)
+        return super().membrane(self._through_synapses(currents, learned), learned)
 
     def _through_synapses(self, currents: Tensor, learned: Learned) -> Tensor:
-        return leak(currents, value(self.alpha, "synaptic_decay", learned, currents, largest=1.0))
+        return leak(currents, value(self.alpha, "alpha", learned, currents, largest=1.0))

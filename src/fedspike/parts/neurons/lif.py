@@ -21,76 +21,22 @@ Deep Learning", Proc. IEEE 111, 2023). As there, a learned theta also has the gr
 subtraction.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fedspike.engine import gpu
-from fedspike.errors import InputError
-from fedspike.parts.neurons.constants import (
-    NOTHING,
-    Constant,
-    Learnable,
-    Learned,
-    check_decay,
-    check_threshold,
-    initial,
-    value,
-)
-from fedspike.parts.surrogates import Atan, Surrogate, fire
-
-Reset = Literal["subtract", "zero", "none"]
+from fedspike.parts.neurons.constants import NOTHING, Learned, value
+from fedspike.parts.neurons.leaky import Leaky, leak
+from fedspike.parts.surrogates import fire
 
 
-@dataclass(frozen=True)
-class LIF:
-    """A layer's neurons: decay `beta` per time step, firing `threshold`, and the kind of `reset`.
+class LIF(Leaky, tag="lif"):
+    """Leaky integrate-and-fire neurons.
 
-    Decay and threshold are numbers, or `Learnable` and then parameters of the layer, "decay" and "threshold".
+    R[t] = S[t-1],  U[t] = beta*U[t-1] + I[t] - threshold*R[t],  S[t] = 1 where U[t] > threshold
     """
-
-    beta: Constant = 0.9
-    threshold: Constant = 1.0
-    reset: Reset = "subtract"
-    surrogate: Surrogate = field(default_factory=Atan)
-
-    def __post_init__(self) -> None:
-        check_decay("beta", self.beta)
-        check_threshold(self.threshold)
-        if self.reset not in get_args(Reset):
-            raise InputError(
-                f'reset = "{self.reset}"',
-                expected=f"one of {', '.join(get_args(Reset))}",
-                fix='"subtract" is usual',
-            )
-
-    @property
-    def compiled(self) -> bool:
-        """Whether the compiled kernels have these neurons: all that are fixed, with the usual surrogate."""
-        learnable = isinstance(self.beta, Learnable) or isinstance(self.threshold, Learnable)
-        return not learnable and self.surrogate == Atan()
-
-    def for_kernels(self) -> tuple[float, float, str]:
-        """Decay, threshold and reset, as the compiled kernels take them; ValueError if not `compiled`."""
-        beta, theta = self.beta, self.threshold
-        if isinstance(beta, Learnable) or isinstance(theta, Learnable) or not self.compiled:
-            raise ValueError(f"no compiled kernel has these neurons: {self}")
-        return beta, theta, self.reset
-
-    def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
-        """The parameters that a layer gets for what is learned: [1] or [neuron] each."""
-        threshold: dict[str, Constant] = {"threshold": self.threshold} if spiking else {}
-        return initial({"decay": self.beta} | threshold, neurons)
-
-    def constants(
-        self, learned: Learned, currents: Float[Tensor, "time client batch neuron"]
-    ) -> tuple[float | Tensor, float | Tensor]:
-        """Beta and theta, numbers or [client, batch, neuron]."""
-        beta = value(self.beta, "decay", learned, currents, largest=1.0)
-        return beta, value(self.threshold, "threshold", learned, currents)
 
     def spikes(
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
@@ -103,35 +49,13 @@ class LIF:
         beta, theta = self.constants(learned, currents)
         if isinstance(beta, Tensor) or isinstance(theta, Tensor):
             return self._unrolled(currents, beta, theta)
-        if currents.is_cuda and self._is_on_gpu(currents.dtype):
-            return gpu.lif(currents, beta, theta, self.reset == "zero")
         return _Scan.apply(currents, beta, theta, self)  # type: ignore[no-any-return,no-untyped-call]
-
-    def _is_on_gpu(self, dtype: torch.dtype) -> bool:
-        """Whether the Triton kernel has these neurons; it always resets."""
-        there = gpu.AVAILABLE and dtype == torch.float32
-        return there and self.compiled and self.reset != "none"
 
     def membrane(
         self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
     ) -> Float[Tensor, "time client batch neuron"]:
         """The membranes of neurons that only leak and add: they never fire, so they are never reset."""
-        return leak(currents, value(self.beta, "decay", learned, currents, largest=1.0))
-
-    def step(
-        self,
-        U: Float[Tensor, "client batch neuron"],
-        R: Float[Tensor, "client batch neuron"],
-        current: Float[Tensor, "client batch neuron"],
-        beta: float | Tensor,
-        theta: float | Tensor,
-    ) -> Float[Tensor, "client batch neuron"]:
-        """U[t] from U[t-1], R[t] and I[t], as written at the top."""
-        if self.reset == "subtract":
-            return beta * U + current - theta * R
-        if self.reset == "zero":
-            return beta * (1 - R) * U + current
-        return beta * U + current
+        return leak(currents, value(self.beta, "beta", learned, currents, largest=1.0))
 
     def _unrolled(
         self, currents: Tensor, beta: float | Tensor, theta: float | Tensor
@@ -144,33 +68,6 @@ class LIF:
             S = fire(U - theta, self.surrogate)
             spikes.append(S)
         return torch.stack(spikes)
-
-
-def integrate_and_fire(
-    threshold: Constant = 1.0, reset: Reset = "subtract", surrogate: Surrogate | None = None
-) -> LIF:
-    """Neurons that do not leak (IF): beta = 1.
-
-    >>> integrate_and_fire().spikes(torch.full((6, 1, 1, 1), 0.4)).flatten().tolist()
-    [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]
-    """
-    return LIF(1.0, threshold, reset, surrogate or Atan())
-
-
-def leak(
-    currents: Float[Tensor, "time client batch neuron"], decay: float | Tensor
-) -> Float[Tensor, "time client batch neuron"]:
-    """U[t] = decay*U[t-1] + I[t], from U = 0.
-
-    >>> leak(torch.ones(4, 1, 1, 1), decay=0.5).flatten().tolist()
-    [1.0, 1.5, 1.75, 1.875]
-    """
-    U = torch.zeros_like(currents[0])
-    membranes = []
-    for current in currents:
-        U = decay * U + current
-        membranes.append(U)
-    return torch.stack(membranes)
 
 
 class _Scan(torch.autograd.Function):

@@ -8,12 +8,12 @@ import torch
 
 from fedspike.algorithms import Tree
 from fedspike.algorithms.trees import count_bytes
-from fedspike.energy.counts import Activity
 from fedspike.errors import InputError
 from fedspike.federation.guard import Order, Reply
 from fedspike.federation.places.flower.exchange import Answer
 from fedspike.federation.places.flower.messages import Report, tree_of, unpack
-from fedspike.networks import Network
+from fedspike.layers.activity import Activity
+from fedspike.networks import SizedNetwork
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Heard:
 def hear(
     order: Order,
     answers: Sequence[Answer],
-    network: Network,
+    network: SizedNetwork,
     names: Mapping[int, str],
     downlink_bytes: int,
 ) -> Heard:
@@ -64,7 +64,7 @@ def hear(
     return heard
 
 
-def _read(order: Order, answer: Answer, network: Network, heard: Heard) -> dict[str, Any]:
+def _read(order: Order, answer: Answer, network: SizedNetwork, heard: Heard) -> dict[str, Any]:
     """Put an answer where it belongs; what the ledger says of it."""
     if answer.content is None:
         return {"error": answer.error}
@@ -101,7 +101,7 @@ def _narrow(tree: Tree, form: Tree, clients: int) -> Tree:
     }
 
 
-def _demand_sound(report: Report, order: Order, node: int, network: Network) -> None:
+def _demand_sound(report: Report, order: Order, node: int, network: SizedNetwork) -> None:
     """Raise where a report is not about what was asked, or its counts are of another network."""
     layers = set(network.architecture.names)
     for client, seen in report.activity.items():

@@ -14,9 +14,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from msgspec import Meta
 
 from fedspike.algorithms import Tree
-from fedspike.energy.counts import Activity
 from fedspike.errors import InputError
 from fedspike.experiment.config import Configuration
+from fedspike.layers.activity import Activity
 
 GROUP = "tensors/"  # before the name of a tree's group
 RECORD, BYTES = "record", "bytes"

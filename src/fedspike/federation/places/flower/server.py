@@ -22,7 +22,7 @@ from fedspike.federation.places.flower.exchange import Exchange, exchange
 from fedspike.federation.places.flower.messages import Task, pack
 from fedspike.federation.places.flower.nodes import NOBODY, Nodes
 from fedspike.federation.rounds import Round, State, concluded
-from fedspike.networks import Network
+from fedspike.networks import SizedNetwork
 from fedspike.randomness import stream
 from fedspike.rules.mean import narrowed
 
@@ -46,7 +46,7 @@ class RealDevices:
         return [list(self.nodes.counts[client]) for client in range(len(fleet.shards))]
 
     def rounds(
-        self, settings: Configuration, network: Network, fleet: Fleet, state: State | None
+        self, settings: Configuration, network: SizedNetwork, fleet: Fleet, state: State | None
     ) -> Iterator[Round]:
         """The rounds that are left after `state`."""
         algorithm = with_statistics(build.algorithm(settings), network)

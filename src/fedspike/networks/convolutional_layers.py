@@ -9,10 +9,12 @@ import numpy as np
 from fedspike.errors import InputError
 from fedspike.layers import shapes as counted
 from fedspike.layers.shapes import Synapses
-from fedspike.networks.architecture import Parameters, drawn
+from fedspike.networks.dense_layers import Parameters, drawn
 
 Shape = tuple[int, int, int]
 """Channels, rows and columns."""
+# Numbers of the largest layer, over all time steps, that stay in a cache of 4 MB and those before it.
+_CACHED = 2**20
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,13 @@ Stage = Conv | Pool | Dense
 
 
 @dataclass(frozen=True)
-class Convolutional:
+class ConvolutionalLayers:
     """Stages one after the other over an image, and a fully connected layer of the classes at the end.
 
-    Samples arrive flat, channel by channel and row by row. What `Architecture` has, this has too.
+    Samples arrive flat, channel by channel and row by row. What `DenseLayers` has, this has too.
 
-    >>> network = Convolutional((1, 28, 28), (Conv(8), Pool(), Dense(64)), classes=10)
-    >>> network.names, network.layers
+    >>> layers = ConvolutionalLayers((1, 28, 28), (Conv(8), Pool(), Dense(64)), classes=10)
+    >>> layers.names, layers.layers
     (('conv1', 'hidden', 'output'), (784, 6272, 1568, 64, 10))
     """
 
@@ -122,6 +124,13 @@ class Convolutional:
         """Neurons (behind a pool: values) from the input to the classes."""
         return (math.prod(self.image), *(layer.outputs for layer in self.described.values()))
 
+    def samples_in_cache(self, time_steps: int) -> int:
+        """Samples whose largest layer, over all time steps, stays in a cache.
+
+        Layers are so large that everything else waits for memory.
+        """
+        return max(1, _CACHED // (time_steps * max(self.layers)))
+
     @property
     def synapses(self) -> int:
         """Connections between neurons; there are none with padding."""
@@ -147,7 +156,7 @@ class Convolutional:
         return parameters
 
     def _names_of_stages(self) -> list[str]:
-        """conv1, pool1, ..., and the hidden layers as `Architecture` calls them."""
+        """conv1, pool1, ..., and the hidden layers as `DenseLayers` calls them."""
         dense = sum(isinstance(stage, Dense) for stage in self.stages)
         seen = dict.fromkeys((Conv, Pool, Dense), 0)
         called: dict[type, str] = {Conv: "conv", Pool: "pool", Dense: "hidden"}
@@ -161,7 +170,7 @@ class Convolutional:
 
 def small_vgg(
     image: Shape, classes: int, pool: Literal["average", "max"] = "average"
-) -> Convolutional:
+) -> ConvolutionalLayers:
     """A small relative of the VGG networks, for images whose sides can be halved twice.
 
     Kernels of 3 x 3 that keep the size, pools that halve it, twice as many channels behind each: 16 and 32,
@@ -174,4 +183,4 @@ def small_vgg(
     (206922, 268650)
     """
     stages = (Conv(16), Pool(pool), Conv(32), Pool(pool), Dense(128))
-    return Convolutional(image, stages, classes)
+    return ConvolutionalLayers(image, stages, classes)

@@ -16,23 +16,21 @@ Scratch", Frontiers in Neuroscience 15, 2021. Departures: the running variance f
 n/(n-1) times that, so that variances can be pooled exactly; theirs has no rule for batches of one.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
+from msgspec import Meta
 from torch import Tensor
 
-from fedspike.errors import InputError
 from fedspike.layers.shapes import BatchNorm, Convolution, Dense
-from fedspike.networks.architecture import Parameters
+from fedspike.parts.normalisations.normalisation import Normalisation, Parameters
 
 STATISTICS = MEAN, VARIANCE = "mean", "variance"
 """A layer's running statistics are named `hidden.mean` and `hidden.variance`, [time, channel] each."""
 
 
-@dataclass(frozen=True)
-class BNTT:
+class BNTT(Normalisation, tag="bntt"):
     """Normalise every hidden layer of an SNN by its own statistics at every time step.
 
     They are no parameters: no optimiser and no rule for updates touches them. "pooled" statistics are sent
@@ -41,29 +39,21 @@ class BNTT:
     """
 
     statistics: Literal["pooled", "local"] = "pooled"
-    momentum: float = 0.1
-    epsilon: float = 1e-4
+    momentum: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    epsilon: Annotated[float, Meta(gt=0)] = 1e-4
 
-    def __post_init__(self) -> None:
-        if self.statistics not in ("pooled", "local"):
-            raise InputError(
-                f'statistics = "{self.statistics}"',
-                expected='"pooled" or "local"',
-                fix='"pooled" gives the server a model that it can test image by image',
-            )
-        if not (0 < self.momentum <= 1 and 0 < self.epsilon < float("inf")):
-            raise InputError(
-                f"momentum = {self.momentum}, epsilon = {self.epsilon}",
-                expected="a momentum above 0, at most 1, and a finite epsilon above 0",
-                fix="0.1 and 1e-4 are the source's",
-            )
+    replaces_bias: ClassVar[bool] = True
+
+    @property
+    def pools_statistics(self) -> bool:
+        """Whether the server pools the clients' running statistics."""
+        return self.statistics == "pooled"
 
     def behind(self, layer: Dense | Convolution, time_steps: int) -> BatchNorm:
         """What stands behind a layer, as the energy bill has it."""
         channels = layer.outputs if isinstance(layer, Dense) else layer.out_channels
         places = layer.outputs // channels
-        pooled = self.statistics == "pooled"
-        return BatchNorm(channels, places, time_steps, shift=False, pooled=pooled)
+        return BatchNorm(channels, places, time_steps, shift=False, pooled=self.pools_statistics)
 
     def normalised(
         self,

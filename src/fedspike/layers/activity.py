@@ -1,0 +1,49 @@
+"""What was really seen while a network ran: whole numbers that add up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fedspike.layers.operations import NetworkOperations
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What was really seen: adds up over batches, clients and rounds.
+
+    `samples` were shown and `steps` of the optimiser made. `events_in[layer]` are the spikes, or for an
+    ANN the non-zero values, that entered the layer (not a BatchNorm, which has no events), and
+    `events_out` the spikes that left the last one. `synapses_met[layer]` are the synapses that the events
+    of a Convolution met, `(events * fan_out(layer)).sum()`; those of a Dense layer follow from its events.
+    For the first layer under the direct code both are of the samples' pixels that are not 0, counted once.
+    """
+
+    samples: int
+    steps: int
+    events_in: Mapping[str, int]
+    events_out: int = 0
+    synapses_met: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Activity") -> "Activity":
+        return Activity(
+            self.samples + other.samples,
+            self.steps + other.steps,
+            _sum(self.events_in, other.events_in),
+            self.events_out + other.events_out,
+            _sum(self.synapses_met, other.synapses_met),
+        )
+
+    def met(self, network: NetworkOperations, name: str) -> int:
+        """Synapses that the events of a layer met."""
+        if name in self.synapses_met:
+            return self.synapses_met[name]
+        return self.events_in[name] * network.layers[name].outputs
+
+    def left(self, network: NetworkOperations) -> dict[str, int]:
+        """Events that left each layer that events enter: those that entered the next one."""
+        names = network.entered
+        leaving = [*(self.events_in[name] for name in names[1:]), self.events_out]
+        return dict(zip(names, leaving, strict=True))
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in dict.fromkeys((*one, *other))}

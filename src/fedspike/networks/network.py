@@ -1,0 +1,112 @@
+"""What a network is, as an experiment describes it and as it runs."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.shapes import Layer
+from fedspike.networks.batch import Batch, Forward, Learned
+from fedspike.networks.dense_layers import Parameters
+from fedspike.parts.codes import Code
+from fedspike.parts.losses import Loss
+from fedspike.parts.part import Part, abstractmethod
+from fedspike.parts.read_outs import ReadOut
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """The layers of a network that runs, from input to output."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Neurons (behind a pool: values) from the input to the classes."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers that have weights, first to last."""
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers of weights and biases."""
+
+
+@runtime_checkable
+class SizedNetwork(Protocol):
+    """A network whose sizes are known, so that it runs. Nobody asks for its type.
+
+    A conventional network has one time step, no code and no read-out.
+    """
+
+    @property
+    def architecture(self) -> Sized:
+        """Its layers."""
+
+    @property
+    def described(self) -> Mapping[str, Layer]:
+        """The shapes of its layers from input to output, normalisations among them."""
+
+    @property
+    def time_steps(self) -> int:
+        """T."""
+
+    @property
+    def code(self) -> Code | None:
+        """What makes spikes of samples, if it is spiking."""
+
+    @property
+    def read_out(self) -> ReadOut | None:
+        """What makes scores of what a spiking network answers."""
+
+    @property
+    def usual_loss(self) -> Loss:
+        """The loss that it is trained with unless another one is chosen."""
+
+    @property
+    def spiked(self) -> list[str]:
+        """The layers that spikes enter."""
+
+    @property
+    def pools_statistics(self) -> bool:
+        """Whether the server pools the clients' running statistics; else they never leave their client."""
+
+    @property
+    def samples_in_cache(self) -> int | None:
+        """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
+
+    def passes(self, batch: Batch) -> bool:
+        """Whether a compiled pass takes this batch."""
+
+    def compiled(self, parameters: Parameters, batch: Batch, wanted: Any = None) -> Learned:
+        """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too."""
+
+    def init(self, generator: np.random.Generator) -> Parameters:
+        """Parameters before any training, float32, no client axis."""
+
+    def statistics(self) -> Parameters:
+        """Running statistics before any training; {} without a normalisation."""
+
+    def takes(self, pixels: int) -> bool:
+        """Whether samples of so many numbers fit."""
+
+    def run(self, parameters: Parameters, batch: Batch) -> Forward:
+        """From pixels to scores, in plain torch."""
+
+    def bytes_per_sample(self, device: str) -> int:
+        """Memory of a training step, about."""
+
+    def operations(self) -> NetworkOperations:
+        """What a device does for it; raises InputError where that cannot be counted."""
+
+    def firing_rates(self, done: Activity) -> dict[str, float]:
+        """Share of each layer's neurons that spike at a step; {} of a conventional network."""
+
+
+class Network(Part):
+    """A network as an experiment describes it: all but the sizes, which follow from the data."""
+
+    @abstractmethod
+    def over(self, shape: tuple[int, ...], classes: int) -> SizedNetwork:
+        """The network for samples of this shape; raises InputError where they do not fit."""

@@ -1,0 +1,225 @@
+"""From the layers and parts of a network to what a device does for it: one table for each layer.
+
+For layers with weights the rules are here, for what is between them in `layers/shapes.py`, for codes, neurons
+and surrogates in their own files.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import get_args
+
+from fedspike.errors import InputError
+from fedspike.layers.operations import (
+    LayerOperations,
+    NetworkOperations,
+    Place,
+    Table,
+    joined,
+)
+from fedspike.layers.shapes import BatchNorm, Dense, Layer, Pool, Synapses, fan_out
+from fedspike.parts.codes import Code
+from fedspike.parts.neurons import LIF, Neuron
+from fedspike.parts.read_outs import ReadOut, SpikeCount
+from fedspike.parts.surrogates import Surrogate
+
+
+def of_values(layer: Synapses) -> Table:
+    """A layer of a conventional network: products, biases and ReLUs."""
+    return {
+        "forward": {"product": {"mac": 1, "read_weight": 1}, "input": {"read_input": 1}},
+        "neuron": {"output": {"compare": 1, "read_bias": int(layer.bias), "write_output": 1}},
+        "backward_weights": {"product": {"mac": 1}},
+        "backward_inputs": {"synapse": {"mac": 1}},
+        "surrogate": {"output": {"multiply": 1}},
+    }
+
+
+def of_events(product: str) -> Table:
+    """The synapses of a spiking network's layer: a `product`, "ac" or "mac", where an event meets one."""
+    access = {"address": 1, "read_weight": 1, "read_potential": 1, "write_potential": 1}
+    return {
+        "forward": {"synapse met": {product: 1, **access}, "event in": {"read_input": 1}},
+        "backward_weights": {"synapse met": {product: 1}},
+        "backward_inputs": {"synapse and step": {"mac": 1}},
+    }
+
+
+def of_constant_input() -> Table:
+    """The synapses of a first layer whose input is the same at each step: its current is made once, and kept.
+
+    The current is written once and already holds the bias, which is what is read in its place later. The
+    gradient of the weights is that of the current's sum over time.
+    """
+    return {
+        "forward": {
+            "product": {"mac": 1, "read_weight": 1},
+            "input": {"read_input": 1},
+            "output": {"write_output": 1},
+        },
+        "backward_weights": {"product": {"mac": 1}, "output and step": {"add": 1}},
+    }
+
+
+def conventional(layers: Mapping[str, Layer]) -> NetworkOperations:
+    """A network of values. Raises InputError where the layers are no chain."""
+    _demand_chain(layers, 1)
+    first, *_ = layers
+    tables = {
+        name: layer.operations(spiking=False)
+        if isinstance(layer, Pool | BatchNorm)
+        else of_values(layer)
+        for name, layer in layers.items()
+    }
+    return NetworkOperations(
+        layers={
+            name: _layer(layer, _without_inputs(tables[name]) if name == first else tables[name])
+            for name, layer in layers.items()
+        }
+    )
+
+
+def spiking(
+    layers: Mapping[str, Layer],
+    time_steps: int,
+    code: Code,
+    neuron: Neuron | None = None,
+    read_out: ReadOut | None = None,
+) -> NetworkOperations:
+    """A network of spikes over so many time steps. Raises InputError where the layers are no chain."""
+    _demand_chain(layers, time_steps)
+    neuron, read_out = neuron or LIF(), read_out or SpikeCount()
+    names = [name for name, layer in layers.items() if not isinstance(layer, BatchNorm)]
+    first, last = names[0], names[-1]
+    coded = code.operations()
+    on_first = {phase: rows for phase, rows in (coded or {}).items() if phase != "encode"}
+    not_counted = {} if coded is not None else {"code": None}
+    normalised = {a for a, b in pairwise(layers) if isinstance(layers[b], BatchNorm)}
+    made: dict[str, LayerOperations] = {}
+    before: Layer | None = None
+    for name, layer in layers.items():
+        if isinstance(layer, Pool | BatchNorm):
+            made[name] = _layer(layer, layer.operations(spiking=True), spikes=_is_spike(before))
+            before = layer if isinstance(layer, Pool) else before
+            continue
+        constant = name == first and not code.binary
+        spikes = not constant and _is_spike(before)
+        place = Place(
+            fires=name != last or read_out.spiking,
+            added=layer.bias or name in normalised,
+            bias=layer.bias,
+        )
+        synapses = of_constant_input() if constant else of_events("ac" if spikes else "mac")
+        parts, missing = _parts_of(neuron, place)
+        not_counted |= dict.fromkeys(missing)
+        tables = [synapses, *parts, *([on_first] if name == first else [])]
+        table = joined((each, 1) for each in tables)
+        gathers = int(name == first and code.step_weights(time_steps) is not None)
+        made[name] = _layer(
+            layer,
+            _without_inputs(table) if name == first else table,
+            spikes=spikes,
+            constant=constant,
+            fires=place.fires,
+            normalised=name in normalised,
+            keeps=layer.outputs * (neuron.words(place) + gathers),
+            constants=sum(
+                constant.numel() for constant in neuron.initial(layer.outputs, place.fires).values()
+            ),
+        )
+        before = layer
+    encode = {"encode": dict(coded["encode"])} if coded and "encode" in coded else {}
+    return NetworkOperations(
+        layers=made, time_steps=time_steps, encoder=encode, not_counted=tuple(not_counted)
+    )
+
+
+def _parts_of(neuron: Neuron, place: Place) -> tuple[list[Table], list[str]]:
+    """The tables of a neuron and, where it fires, of its surrogate, and which of them have none."""
+    tables = {"neuron": neuron.operations(place)}
+    if place.fires and isinstance(surrogate := getattr(neuron, "surrogate", None), Surrogate):
+        tables["surrogate"] = surrogate.operations()
+    counted = [table for table in tables.values() if table is not None]
+    return counted, [name for name, table in tables.items() if table is None]
+
+
+def _layer(
+    layer: Layer,
+    trained: Table,
+    *,
+    spikes: bool = False,
+    constants: int = 0,
+    **others: int | bool,
+) -> LayerOperations:
+    """A layer's sizes beside its table; `constants` are the learned ones of its neurons."""
+    least, most = 0, 0
+    if isinstance(layer, Dense):
+        least = most = layer.outputs
+    elif not isinstance(layer, Pool | BatchNorm):
+        met = fan_out(layer)
+        least, most = int(met.min()), int(met.max())
+    normalisation = isinstance(layer, BatchNorm)
+    groups = layer.groups if isinstance(layer, BatchNorm) else 0
+    parameters = layer.parameters + constants
+    return LayerOperations(
+        inputs=layer.inputs,
+        outputs=layer.outputs,
+        synapses=layer.synapses if isinstance(layer, Synapses) else 0,
+        parameters=parameters,
+        groups=groups,
+        least_met=least,
+        most_met=most,
+        enters="nothing" if normalisation else ("spikes" if spikes else "values"),
+        stores=2 * groups if normalisation else parameters,
+        sends=2 * groups if isinstance(layer, BatchNorm) and layer.pooled else 0,
+        trained=joined([(trained, 1)]),
+        tested=joined([(layer.tested(), 1)]) if isinstance(layer, BatchNorm) else {},
+        **others,  # type: ignore[arg-type]
+    )
+
+
+def _is_spike(before: Layer | None) -> bool:
+    """Whether what comes out of a layer is spikes: averages of spikes are real values."""
+    return not (isinstance(before, Pool) and before.kind == "average")
+
+
+def _without_inputs(table: Table) -> Table:
+    """Of a first layer: nobody needs the gradient of a sample."""
+    return {phase: rows for phase, rows in table.items() if phase != "backward_inputs"}
+
+
+def _demand_chain(layers: Mapping[str, Layer], time_steps: int) -> None:
+    """Raise InputError where there is no rule for a layer, or none for it behind the one before."""
+    entered = [layer for layer in layers.values() if not isinstance(layer, BatchNorm)]
+    if not entered or not all(isinstance(layer, Synapses) for layer in (entered[0], entered[-1])):
+        raise InputError(
+            f"layers {', '.join(layers) or 'none'}",
+            expected="weights in the layer that is entered first and in the one entered last",
+            fix="pool in between",
+        )
+    before: Layer | None = None
+    for name, layer in layers.items():
+        _demand_fits(name, layer, before, time_steps)
+        before = layer
+
+
+def _demand_fits(name: str, layer: object, before: Layer | None, time_steps: int) -> None:
+    if not isinstance(layer, Layer):
+        raise InputError(
+            f"layer {name} is a {type(layer).__name__}",
+            expected=f"a layer with a rule: {', '.join(kind.__name__ for kind in get_args(Layer))}",
+            fix="leave the energy of this network out, or add a rule to networks/operations.py",
+        )
+    if before is not None and layer.inputs != before.outputs:
+        raise InputError(
+            f"layer {name} has {layer.inputs} inputs behind {before.outputs} outputs",
+            expected="as many inputs as the layer before has outputs",
+            fix="correct the sizes",
+        )
+    if isinstance(layer, BatchNorm) and (
+        not isinstance(before, Synapses) or layer.time_steps not in (1, time_steps)
+    ):
+        raise InputError(
+            f"layer {name}: {layer} behind {before}, in a network of {time_steps} time steps",
+            expected="a layer with weights before it, and statistics for all steps or for each",
+            fix="put it between the weights and the neurons; time_steps is 1 or the network's",
+        )

@@ -1,0 +1,56 @@
+"""What a code is: it turns samples into what enters a spiking network at each of its time steps."""
+
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fedspike.layers.operations import Table
+from fedspike.parts.codes.address import Address
+from fedspike.parts.part import Part, abstractmethod
+
+
+class Code(Part):
+    """Pixels to spikes: what comes out depends on the pixels, the address and the time steps alone.
+
+    So every engine, every order of work and every resumed run sees the same spikes. `binary` says whether
+    these are spikes, or else numbers that are the same at each step; `moving`, whether a sample may also be T
+    frames.
+    """
+
+    binary: ClassVar[bool] = True
+    moving: ClassVar[bool] = False
+
+    @abstractmethod
+    def spikes(
+        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
+    ) -> Float[Tensor, "time client batch pixel"]:
+        """The spikes of one batch, 0.0 and 1.0 in the type of `pixels`: [time, client, batch, pixel]."""
+
+    def fitted(self, time_steps: int) -> "Code":
+        """This code for so many time steps; raises InputError where it takes more or fewer."""
+        del time_steps
+        return self
+
+    def step_weights(self, time_steps: int) -> tuple[float, ...] | None:
+        """By what the first layer's synaptic input is weighted at each step; None: all alike."""
+        del time_steps
+        return None
+
+    def operations(self) -> Table | None:
+        """What a device does for it: phase `encode` of a sample, and what it adds to the first layer.
+
+        None where nobody has counted it; the bill then says so.
+        """
+        return None
+
+
+def encoder(**per_input_and_step: int) -> dict[str, dict[str, dict[str, int]]]:
+    """A pixel is read once and looked at in each step; a spike that comes out is written."""
+    return {
+        "encode": {
+            "input and step": per_input_and_step,
+            "input": {"read_input": 1},
+            "event in": {"write_output": 1},
+        }
+    }

@@ -1,0 +1,49 @@
+"""Codes without randomness: every level of a pixel has one spike train, written down in a table.
+
+Such a code says which trains its equation gives for all levels at once; what is here evaluates that once and
+looks pixels up.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor
+
+from fedspike.parts.codes.address import Address
+from fedspike.parts.codes.code import Code
+from fedspike.parts.codes.pixels import HIGHEST, levels
+from fedspike.parts.part import abstractmethod
+
+TABLES_KEPT = 8  # in memory, of up to 64 KB for each time step
+
+
+class Tabulated(Code):
+    """A code that knows the train of every pixel; two that are equal have the same trains."""
+
+    @abstractmethod
+    def trains(
+        self, x: Float64[np.ndarray, " value"], time_steps: int
+    ) -> Bool[np.ndarray, "value time"]:
+        """The equation: whether a pixel of intensity x spikes at step t, [value, time]."""
+
+    def spikes(
+        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
+    ) -> Float[Tensor, "time client batch pixel"]:
+        """The spikes of one batch, as 0.0 and 1.0 in the type of `pixels`; of `address` nothing is needed.
+
+        Raises InputError where a pixel is not in [0, 1].
+        """
+        del address
+        trains = table(self, time_steps, pixels.device)
+        # Client first in memory, because the matrix products want every client's block in one piece.
+        by_client = [trains[:, own] for own in levels(pixels)]
+        return torch.stack(by_client).to(pixels.dtype).movedim(0, 1)
+
+
+@lru_cache(TABLES_KEPT)
+def table(code: Tabulated, time_steps: int, device: torch.device) -> Bool[Tensor, "time level"]:
+    """The trains of all levels of a pixel."""
+    x = np.arange(HIGHEST + 1) / HIGHEST
+    return torch.from_numpy(np.ascontiguousarray(code.trains(x, time_steps).T)).to(device)

@@ -1,0 +1,40 @@
+"""What stands between the synapses of a layer and its neurons."""
+
+from typing import ClassVar
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fedspike.layers.shapes import BatchNorm, Convolution, Dense
+from fedspike.parts.part import Part, abstractmethod
+
+Parameters = dict[str, Tensor]
+
+
+class Normalisation(Part):
+    """Of all layers with weights but the last.
+
+    `replaces_bias` says whether synapses have no bias, `pools_statistics` whether the server pools the
+    clients' running statistics, or else these never leave their client.
+    """
+
+    replaces_bias: ClassVar[bool] = False
+
+    @property
+    def pools_statistics(self) -> bool:
+        """Whether the server pools the clients' running statistics."""
+        return False
+
+    @abstractmethod
+    def behind(self, layer: Dense | Convolution, time_steps: int) -> BatchNorm | None:
+        """The layer behind this one, None for none."""
+
+    @abstractmethod
+    def normalised(
+        self,
+        currents: Float[Tensor, "time client batch neuron"],
+        gamma: Float[Tensor, "client time channel"],
+        running: Parameters,
+        present: Bool[Tensor, "client batch"] | None = None,
+    ) -> tuple[Float[Tensor, "time client batch neuron"], Parameters]:
+        """Normalised currents, and the running statistics after them."""

@@ -1,0 +1,52 @@
+"""Adam."""
+
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+
+from fedspike.layers.operations import Table
+from fedspike.parts.optimisers.optimiser import LearningRate, Optimiser, Parameters, at_each_step
+
+Decay = Annotated[float, Meta(ge=0, lt=1)]
+
+
+class Adam(Optimiser, tag="adam"):
+    """Adam, started afresh in every round; the number of the step t counts from 1.
+
+        m <- b1 m + (1 - b1) g,    v <- b2 v + (1 - b2) g^2
+        w <- w - eta (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
+
+    Source: Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+    """
+
+    learning_rate: LearningRate = 1e-3
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    epsilon: Annotated[float, Meta(gt=0)] = 1e-8
+
+    def start(self, parameters: Parameters) -> dict[str, Parameters]:
+        """Moments m and v, zero."""
+        return {
+            moment: {name: torch.zeros_like(weight) for name, weight in parameters.items()}
+            for moment in ("m", "v")
+        }
+
+    def step(
+        self,
+        parameters: Parameters,
+        gradients: Parameters,
+        memory: dict[str, Parameters],
+        number: int,
+    ) -> None:
+        """Change `parameters` and `memory` in place."""
+        for name, weight in parameters.items():
+            g, m, v = gradients[name], memory["m"][name], memory["v"][name]
+            m.mul_(self.beta1).add_(g, alpha=1 - self.beta1)
+            v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
+            scale = (v / (1 - self.beta2**number)).sqrt_().add_(self.epsilon)
+            weight.addcdiv_(m, scale, value=-self.learning_rate / (1 - self.beta1**number))
+
+    def operations(self) -> Table:
+        """The equations, a division being a multiply."""
+        return at_each_step(multiply=11, add=4, sqrt=1)

@@ -1,0 +1,47 @@
+"""What an optimiser is: gradients to new parameters, in place."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+from torch import Tensor
+
+from fedspike.layers.operations import Table
+from fedspike.parts.part import Part, abstractmethod
+
+Parameters = dict[str, Tensor]
+LearningRate = Annotated[float, Meta(gt=0)]
+
+
+class Optimiser(Part):
+    """A device forgets what its optimiser remembers between rounds.
+
+    `plain` says whether a step is the gradient times the learning rate, which some algorithms need.
+    """
+
+    learning_rate: LearningRate
+
+    plain: ClassVar[bool] = False
+
+    def start(self, parameters: Parameters) -> dict[str, Parameters]:
+        """What is remembered before the first step: groups of tensors like the parameters."""
+        del parameters
+        return {}
+
+    @abstractmethod
+    def step(
+        self,
+        parameters: Parameters,
+        gradients: Parameters,
+        memory: dict[str, Parameters],
+        number: int,
+    ) -> None:
+        """Change `parameters` and `memory` in place; `number` counts the steps from 1."""
+
+    def operations(self) -> Table | None:
+        """What a step does to each parameter, phase `optimiser`; None where nobody has counted it."""
+        return None
+
+
+def at_each_step(**operations: int) -> Table:
+    """Of each parameter in each step."""
+    return {"optimiser": {"parameter and batch": operations}}

@@ -1,0 +1,30 @@
+"""Plain gradient descent."""
+
+from typing import ClassVar
+
+from fedspike.layers.operations import Table
+from fedspike.parts.optimisers.optimiser import LearningRate, Optimiser, Parameters, at_each_step
+
+
+class SGD(Optimiser, tag="sgd"):
+    """Stochastic gradient descent: w <- w - eta g."""
+
+    learning_rate: LearningRate = 0.1
+
+    plain: ClassVar[bool] = True
+
+    def step(
+        self,
+        parameters: Parameters,
+        gradients: Parameters,
+        memory: dict[str, Parameters],
+        number: int,
+    ) -> None:
+        """Change `parameters` in place."""
+        del memory, number
+        for name, weight in parameters.items():
+            weight.sub_(gradients[name], alpha=self.learning_rate)
+
+    def operations(self) -> Table:
+        """The equation."""
+        return at_each_step(multiply=1, add=1)

@@ -1,0 +1,26 @@
+"""Membranes are averaged."""
+
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fedspike.parts.read_outs.read_out import ReadOut
+
+
+class MeanMembrane(ReadOut, tag="membrane"):
+    """How far each output membrane was charged on average: (1/T) sum_t U[t], by neurons that never fire.
+
+    Threshold, reset and surrogate of the output layer play no part.
+
+    Source: Kim, Panda, "Revisiting Batch Normalization for Training Low-Latency Deep Spiking Neural Networks
+    From Scratch", Frontiers in Neuroscience 15, 2021, whose output layer sums without leak and without 1/T.
+    """
+
+    spiking: ClassVar[bool] = False
+
+    def scores(
+        self, membranes: Float[Tensor, "time client batch class"]
+    ) -> Float[Tensor, "client batch class"]:
+        """Of the output layer's membranes."""
+        return membranes.mean(0)
