@@ -5,8 +5,8 @@ violation. Every rule is shown twice: the package keeps it, and a small bad file
 """
 
 import ast
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,23 @@ UPWARD: dict[str, tuple[str, ...]] = {
     "records/ledger.py": ("experiment",),
     "records/summary.py": ("experiment",),
 }
+# Kinds that are everyday words, too: they also name other things.
+WORDS_TOO = ("none", "count", "rate", "direct", "dense")
+# Who may look at what something is: which kernels there are for it, and the oracle, which has only some.
+MAY_ASK = ("engine", "reference")
+# Networks and layers that run are no parts, but nobody asks what they are either.
+RUNNING = {
+    name: Path("networks") / "spiking.py"
+    for name in (
+        "SpikingNetwork",
+        "ConventionalNetwork",
+        "ModuleNetwork",
+        "DenseLayers",
+        "ConvolutionalLayers",
+    )
+}
+SERVER_STEP = ("aggregate",)  # the algorithm's function that makes the server's next state
+SERVER_HALF = ("algorithms", "remedies")
 FREE_OF_TORCH = ("report", "energy", "data", "cli")
 OPTIONAL = {
     "flwr": "federation",
@@ -79,6 +96,7 @@ class Source:
     path: Path  # relative to the package
     text: str
     modules: frozenset[str]  # all of the package: "errors", "energy", "energy.bill", ...
+    kinds: Mapping[str, tuple[str, Path]] = field(default_factory=dict)  # of a part: class, file
 
     @property
     def tree(self) -> ast.Module:
@@ -212,6 +230,68 @@ def is_finished(source: Source) -> Iterator[str]:
                 yield f"{number}: {mark}"
 
 
+def kinds_in(source: Source) -> Iterator[tuple[str, str]]:
+    """The kinds of parts that a file defines: what an experiment's file calls them, and their classes."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ClassDef):
+            for keyword in node.keywords:
+                if keyword.arg == "tag" and isinstance(keyword.value, ast.Constant):
+                    yield str(keyword.value.value), node.name
+
+
+def says_no_kind_of_another_file(source: Source) -> Iterator[str]:
+    """One home: the string of a kind stands in the file of its class, and in no other."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and node.value in source.kinds:
+            name, home = source.kinds[str(node.value)]
+            if home != source.path and str(node.value) not in WORDS_TOO:
+                yield f'{node.lineno}: "{node.value}" is the kind of {name}, whose home is {home}'
+
+
+def asks_no_part_for_its_type(source: Source) -> Iterator[str]:
+    """No switch on the type of a network, code, neuron, loss, ... outside the room of its kind."""
+    if source.room in MAY_ASK:
+        return
+    homes = dict(source.kinds.values()) | RUNNING
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            asked = ast.walk(node.args[1])
+        elif isinstance(node, ast.Compare) and "type(" in ast.unparse(node.left):
+            asked = iter([inner for one in node.comparators for inner in ast.walk(one)])
+        elif isinstance(node, ast.MatchClass):
+            asked = ast.walk(node.cls)
+        else:
+            continue
+        for name in (
+            ast.unparse(one).split(".")[-1]
+            for one in asked
+            if isinstance(one, ast.Name | ast.Attribute)
+        ):
+            if name in homes and homes[name].parent != source.path.parent:
+                yield f"{node.lineno}: asks whether something is a {name}"
+
+
+def leaves_devices_to_the_engine(source: Source) -> Iterator[str]:
+    """Which processor computes, and with which kernels, is asked in engine/ alone."""
+    if source.room == "engine":
+        return
+    for node in ast.walk(source.tree):
+        text = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        if text.endswith(("is_cuda", "device.type", "gpu.AVAILABLE")) or text.startswith(
+            "torch.cuda"
+        ):
+            yield f"{node.lineno}: {text} outside engine/"
+
+
+def has_no_second_loop(source: Source) -> Iterator[str]:
+    """Who makes the next state of a server is federation/rounds.py, and beside it the reference."""
+    if str(source.path) in ("federation/rounds.py", "reference.py") or source.room in SERVER_HALF:
+        return
+    for node, name in calls(source):
+        if name.split(".")[-1] in SERVER_STEP:
+            yield f"{node.lineno}: {name} makes a server's next state; federation/rounds.py does that"
+
+
 # Each rule with a file that breaks it: where it would lie and what would stand in it.
 RULES: list[tuple[Rule, str, str]] = [
     (imports_only_what_its_room_may, "parts/losses.py", "from fedspike.cli import main"),
@@ -248,27 +328,55 @@ RULES: list[tuple[Rule, str, str]] = [
     (swallows_no_error, "fleet.py", "try:\n    f()\nexcept ValueError:\n    pass"),
     (swallows_no_error, "fleet.py", "try:\n    f()\nexcept:\n    raise"),
     (is_finished, "fleet.py", "x = 1  # TODO: two"),
+    (says_no_kind_of_another_file, "experiment/check.py", "if kind == 'burst': fix()"),
+    (says_no_kind_of_another_file, "energy/rules.py", "CODES = {'burst': 1}"),
+    (asks_no_part_for_its_type, "federation/rounds.py", "isinstance(code, Burst)"),
+    (asks_no_part_for_its_type, "federation/rounds.py", "isinstance(code, A | codes.Burst)"),
+    (asks_no_part_for_its_type, "records/summary.py", "type(code) is Burst"),
+    (asks_no_part_for_its_type, "records/summary.py", "match code:\n    case Burst(): pass"),
+    (asks_no_part_for_its_type, "federation/rounds.py", "isinstance(network, SpikingNetwork)"),
+    (leaves_devices_to_the_engine, "parts/neurons/lif.py", "if currents.is_cuda: pass"),
+    (leaves_devices_to_the_engine, "federation/rounds.py", "if x.device.type == 'cpu': pass"),
+    (leaves_devices_to_the_engine, "learning/stdp.py", "torch.cuda.synchronize()"),
+    (has_no_second_loop, "deploy/server.py", "state = algorithm.aggregate(state, replies)"),
 ]
+A_KIND = {"burst": ("Burst", Path("parts/codes/burst.py"))}
+
+
+# Laws that a room does not keep yet; the list only gets shorter.
+OWED: dict[str, tuple[str, ...]] = {
+    "says_no_kind_of_another_file": (
+        *("algorithms", "cli", "data", "energy", "experiment", "federation", "records", "report"),
+    ),
+    "asks_no_part_for_its_type": ("experiment", "federation", "records"),
+    "leaves_devices_to_the_engine": ("cli", "federation", "learning"),
+    "has_no_second_loop": ("federation",),
+}
 
 
 def package() -> list[Source]:
     paths = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
     names = [path.with_suffix("").parts for path in paths]
     modules = frozenset(".".join(name).removesuffix(".__init__") for name in names)
-    return [Source(path, (PACKAGE / path).read_text(encoding="utf-8"), modules) for path in paths]
+    sources = [Source(p, (PACKAGE / p).read_text(encoding="utf-8"), modules) for p in paths]
+    kinds = {tag: (name, s.path) for s in sources for tag, name in kinds_in(s)}
+    return [replace(source, kinds=kinds) for source in sources]
 
 
 @pytest.mark.parametrize("rule", dict.fromkeys(rule for rule, *_ in RULES))
 def test_the_package_keeps_the_law(rule: Rule) -> None:
-    sources = package()
+    sources, owed = package(), OWED.get(rule.__name__, ())
     assert len(sources) > 10
-    assert [f"{source.path}:{fault}" for source in sources for fault in rule(source)] == []
+    faults = {s: list(rule(s)) for s in sources}
+    assert [f"{s.path}:{fault}" for s in sources if s.room not in owed for fault in faults[s]] == []
+    for room in owed:  # a room that keeps the law leaves the list
+        assert any(faults[s] for s in sources if s.room == room), room
 
 
 @pytest.mark.parametrize(("rule", "path", "text"), RULES)
 def test_the_law_can_be_broken(rule: Rule, path: str, text: str) -> None:
     modules = frozenset({"cli", "data", "energy", "energy.counts", "energy.bill"})
-    assert list(rule(Source(Path(path), text, modules))) != []
+    assert list(rule(Source(Path(path), text, modules, A_KIND))) != []
 
 
 def test_what_is_allowed_is_allowed() -> None:
