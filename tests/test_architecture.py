@@ -79,7 +79,7 @@ CARRIES_RANDOMNESS = {
     *("numpy.random.seed", "numpy.random.default_rng", "numpy.random.RandomState"),
     *("torch.manual_seed", "torch.random.manual_seed", "torch.seed"),
 }
-FILE_LINES, FUNCTION_LINES = 400, 60
+FILE_LINES, FUNCTION_LINES, MOST_PARAMETERS = 400, 60, 8
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,16 @@ def is_short(source: Source) -> Iterator[str]:
                 yield f"{node.lineno}: {node.name}: {lines} lines, not under {FUNCTION_LINES}"
 
 
+def asks_for_few_things(source: Source) -> Iterator[str]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef) and not node.name.endswith("_kernel"):  # Triton's
+            own = node.args
+            names = [one.arg for one in (*own.posonlyargs, *own.args, *own.kwonlyargs)]
+            count = len(names) - (names[:1] in (["self"], ["cls"]))
+            if count > MOST_PARAMETERS:
+                yield f"{node.lineno}: {node.name}: {count} parameters, at most {MOST_PARAMETERS}"
+
+
 def imports_by_name(source: Source) -> Iterator[str]:
     for line, short, name in imports(source):
         if short == "*":
@@ -319,6 +329,12 @@ RULES: list[tuple[Rule, str, str]] = [
     (leaves_randomness_to_its_room, "fleet.py", "from random import shuffle"),
     (is_short, "fleet.py", "x = 1\n" * FILE_LINES),
     (is_short, "fleet.py", "def f():\n" + "    x = 1\n" * FUNCTION_LINES),
+    (asks_for_few_things, "fleet.py", "def f(a, b, c, d, e, f, g, h, i): pass"),
+    (
+        asks_for_few_things,
+        "fleet.py",
+        "class A:\n    def f(self, a, b, c, d, e, f, g, *, h, i): pass",
+    ),
     (imports_by_name, "fleet.py", "from numpy import *"),
     (swallows_no_error, "fleet.py", "try:\n    f()\nexcept ValueError:\n    pass"),
     (swallows_no_error, "fleet.py", "try:\n    f()\nexcept:\n    raise"),
@@ -346,7 +362,12 @@ OWED: dict[str, tuple[str, ...]] = {
     "asks_no_part_for_its_type": ("experiment", "federation", "records"),
     "leaves_devices_to_the_engine": ("cli", "federation", "learning"),
     "has_no_second_loop": ("federation",),
+    "asks_for_few_things": ("algorithms", "federation", "learning", "records", "reference"),
 }
+
+
+# Names that two files still have.
+TWICE = {"bills.py", "watch.py", "verdict.py", "repricing.py", "raster.py", "summary.py"}
 
 
 def package() -> list[Source]:
@@ -390,6 +411,12 @@ def test_what_still_runs_up_is_listed_and_no_more() -> None:
     for source in package():
         for room in UPWARD.get(str(source.path), ()):
             assert any(name.startswith(f"fedspike.{room}") for _, _, name in imports(source))
+
+
+def test_no_two_files_have_one_name() -> None:
+    names = [s.path.name for s in package() if s.path.name not in ("__init__.py", "__main__.py")]
+    twice = {name for name in names if names.count(name) > 1}
+    assert twice == TWICE
 
 
 def loads_torch(modules: list[str], folder: Path) -> bool:

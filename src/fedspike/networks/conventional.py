@@ -21,8 +21,8 @@ from fedspike.layers.shapes import Layer
 from fedspike.networks.architecture import Architecture, FullyConnected, Layers
 from fedspike.networks.batch import Batch, Forward, Learned, entered
 from fedspike.networks.dense_layers import DenseLayers, Parameters
+from fedspike.networks.layer_operations import conventional
 from fedspike.networks.network import Network
-from fedspike.networks.operations import conventional
 from fedspike.networks.synapses import through
 from fedspike.parts.losses import CrossEntropy
 

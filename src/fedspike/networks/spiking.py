@@ -23,8 +23,8 @@ from fedspike.layers.shapes import BatchNorm, Layer, Pool
 from fedspike.networks.architecture import Architecture, FullyConnected, Layers
 from fedspike.networks.batch import Batch, Forward, Learned, count, entered
 from fedspike.networks.dense_layers import DenseLayers, Parameters
+from fedspike.networks.layer_operations import spiking
 from fedspike.networks.network import Network
-from fedspike.networks.operations import spiking
 from fedspike.networks.synapses import through
 from fedspike.parts.codes import Address, Code, Rate
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE

@@ -100,9 +100,7 @@ def of_run(
         "training_loss": [line["training_loss"] for line in records],
         "parameters": sum(weights.size for weights in model.values()),
         "layers": list(network.architecture.layers),
-        "network_operations": msgspec.to_builtins(
-            network.operations().trained_by(optimiser.operations())
-        ),
+        "network_operations": _operations(network, optimiser),
         **_spiking(settings),
         **_refused(records),
         "samples_per_round": _share(samples, rounds),
@@ -125,6 +123,12 @@ def of_run(
         "raster": _raster(network, dataset, settings.seed),
     }
     return done | billing.fields(done, records, model, network.described, settings.target_accuracy)
+
+
+def _operations(network: SizedNetwork, optimiser: Optimiser) -> Record:
+    """What a device does for the network and its training."""
+    plain: Record = msgspec.to_builtins(network.operations().trained_by(optimiser.operations()))
+    return plain
 
 
 def of_experiment(

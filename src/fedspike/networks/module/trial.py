@@ -145,5 +145,5 @@ def _unfit(call: Call, what: str, expected: str) -> InputError:
     return InputError(
         f"a {type(call.own.module).__name__} {what}",
         expected=expected,
-        fix="the head of networks/module/network.py shows how modules are called",
+        fix="the head of networks/module/module_network.py shows how modules are called",
     )

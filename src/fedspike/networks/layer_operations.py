@@ -207,7 +207,7 @@ def _demand_fits(name: str, layer: object, before: Layer | None, time_steps: int
         raise InputError(
             f"layer {name} is a {type(layer).__name__}",
             expected=f"a layer with a rule: {', '.join(kind.__name__ for kind in get_args(Layer))}",
-            fix="leave the energy of this network out, or add a rule to networks/operations.py",
+            fix="leave the energy of this network out, or add a rule to networks/layer_operations.py",
         )
     if before is not None and layer.inputs != before.outputs:
         raise InputError(

@@ -36,10 +36,10 @@ from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses
 from fedspike.networks.batch import Batch, Forward, Learned
 from fedspike.networks.dense_layers import Parameters
+from fedspike.networks.layer_operations import conventional, spiking
 from fedspike.networks.module.adopt import adopted
 from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
-from fedspike.networks.operations import conventional, spiking
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, Neuron
