@@ -9,9 +9,9 @@ from flwr.app.error import Error
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedspike.deploy import share
 from fedspike.experiment import build, sweep
 from fedspike.experiment.run import load
-from fedspike.federation.places.flower import share
 from fedspike.federation.places.flower.node import app
 
 

@@ -29,6 +29,7 @@ from fedspike.federation.places.flower.messages import Report
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import RealDevices
 from fedspike.federation.rounds import simulate
+from fedspike.networks import DenseLayers
 from fedspike.randomness import stream
 from fedspike.records.events import Trained
 from fleet_in_process import InProcess, dealt_out

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from fedspike.deploy import control
+from fedspike.deploy.folder import FleetFolder
 from fedspike.experiment import build, sweep
 from fedspike.experiment.run import load
 from fedspike.federation.devices import Fleet
-from fedspike.federation.places.flower import control
-from fedspike.federation.places.flower.folder import FleetFolder
 from fedspike.federation.rounds import State, simulate
 
 pytestmark = pytest.mark.fleet

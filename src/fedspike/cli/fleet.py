@@ -40,7 +40,7 @@ def init(options: Namespace) -> int:
 
 def server(options: Namespace) -> int:
     """Serve until stopped; a training that was going on goes on."""
-    from fedspike.federation.places.flower import control, flower
+    from fedspike.deploy import control, flower
 
     folder = _folder(options.folder)
     say(QUIET)
@@ -56,8 +56,8 @@ def server(options: Namespace) -> int:
 def node(options: Namespace) -> int:
     """Take part until stopped; wait for the server, and come back to it."""
     _demand()
-    from fedspike.federation.places.flower import flower
-    from fedspike.federation.places.flower.folder import NodeFolder
+    from fedspike.deploy import flower
+    from fedspike.deploy.folder import NodeFolder
 
     folder = NodeFolder(options.folder)
     command, environment = flower.supernode(folder, options.data or folder.path / "data")
@@ -84,7 +84,7 @@ def node(options: Namespace) -> int:
 
 def run(options: Namespace) -> int:
     """Train on the nodes, show how it goes, and write the report."""
-    from fedspike.federation.places.flower import control
+    from fedspike.deploy import control
 
     folder = _folder(options.folder)
     control.register(folder)
@@ -98,7 +98,7 @@ def run(options: Namespace) -> int:
 
 def status(options: Namespace) -> int:
     """Say which nodes are there and how far the training is."""
-    from fedspike.federation.places.flower import control
+    from fedspike.deploy import control
 
     folder = _folder(options.folder)
     found = control.status(folder)
@@ -125,8 +125,8 @@ def stop(options: Namespace) -> int:
 def local(options: Namespace) -> int:
     """Server and nodes on this machine, with TLS and keys, and a training; at the end all are gone."""
     _demand()
-    from fedspike.federation.places.flower import control, flower
-    from fedspike.federation.places.flower.folder import FleetFolder, NodeFolder
+    from fedspike.deploy import control, flower
+    from fedspike.deploy.folder import FleetFolder, NodeFolder
 
     path = options.output or Path("runs") / "fleet"
     folder = FleetFolder(path)
@@ -162,7 +162,7 @@ def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
     from contextlib import nullcontext
 
     from fedspike.cli.watch import Watch
-    from fedspike.federation.places.flower import control
+    from fedspike.deploy import control
 
     experiment = folder.experiment
     stopping = (
@@ -182,9 +182,9 @@ def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
 def _made(options: Namespace, path: Path, nodes: int, hosts: list[str], port: int) -> Any:
     """The folder of a new fleet for the experiment that the options name."""
     _demand()
+    from fedspike.deploy import folder
     from fedspike.experiment import sweep
     from fedspike.experiment.run import load
-    from fedspike.federation.places.flower import folder
 
     experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir)
     own_data = getattr(options, "own_data", False)
@@ -196,7 +196,7 @@ def _made(options: Namespace, path: Path, nodes: int, hosts: list[str], port: in
 
 def _folder(path: Path) -> Any:
     _demand()
-    from fedspike.federation.places.flower.folder import FleetFolder
+    from fedspike.deploy.folder import FleetFolder
 
     folder = FleetFolder(path)
     _ = folder.settings  # or say at once that it is none
@@ -205,8 +205,8 @@ def _folder(path: Path) -> Any:
 
 def _flwr(options: Namespace, word: str) -> int:
     """One of Flower's own commands, about the training."""
-    from fedspike.federation.places.flower import control, flower
-    from fedspike.federation.places.flower.folder import SUPERLINK
+    from fedspike.deploy import control, flower
+    from fedspike.deploy.folder import SUPERLINK
 
     folder = _folder(options.folder)
     number = control.run_id(folder)
@@ -222,7 +222,7 @@ def _flwr(options: Namespace, word: str) -> int:
 
 
 def _demand() -> None:
-    from fedspike.federation.places.flower import installed
+    from fedspike.deploy import installed
 
     installed.demand()
 

@@ -1,6 +1,5 @@
-"""The same algorithm on real devices, through Flower: two thin apps around rooms that are elsewhere.
+"""The place for real devices: Flower carries, encrypts and knows who is who; its apps call what is here.
 
-Flower carries, encrypts, knows who is who and starts processes. Ours are `server.py`, the rounds of a fleet
-as an iterator like `simulate`, and `node.py`, which trains the clients of one device or machine. A reader
-starts at `messages.py`, what they say to each other.
+A reader starts at `messages.py`, what server and nodes say to each other. `server.py` hands out orders and
+hears the answers, `node.py` trains the clients of one device or machine.
 """

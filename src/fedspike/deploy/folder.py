@@ -1,7 +1,7 @@
 """The folder of a fleet: what `fedspike fleet init` writes, and what server and nodes find in it.
 
 fleet.toml          where the server is, and how long it waits for answers
-fedspike.reading       the experiment, as for `fedspike run`
+fedspike.toml       the experiment, as for `fedspike run`
 nodes/node-0/       all that a device needs, to be carried there: its key, the authority, where the server is
 server/             the server's certificate and key, the nodes' public keys, and what it knows of them
 app/ flower/        what Flower runs, and its own settings
@@ -19,11 +19,11 @@ from msgspec import Meta, Struct
 
 from fedspike import reading
 from fedspike.data import Dataset
+from fedspike.deploy import certificates, share
 from fedspike.errors import InputError
 from fedspike.experiment import build, sweep
 from fedspike.experiment.config import Centralised, Configuration
 from fedspike.experiment.sweep import Experiment
-from fedspike.federation.places.flower import certificates, share
 from fedspike.records.directory import storing
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -49,7 +49,7 @@ clientapp = "app:client"
 APP = '''\
 """The two sides of the fleet."""
 
-from fedspike.federation.places.flower.app import client, end_with_flower, server
+from fedspike.deploy.app import client, end_with_flower, server
 
 __all__ = ["client", "server"]
 end_with_flower()
@@ -101,7 +101,7 @@ class FleetFolder:
     @property
     def experiment(self) -> Experiment:
         """The runs; InputError where the devices could not do all of them."""
-        found = sweep.read(str(self.path / "fedspike.reading"))
+        found = sweep.read(str(self.path / "fedspike.toml"))
         demand_one_fleet(found)
         return found
 
@@ -164,7 +164,7 @@ def write(
     server = FleetSettings(names[0], port)
     with storing(path):
         _write_server(folder, server, names)
-        _write_toml(path / "fedspike.reading", _whole(experiment))
+        _write_toml(path / "fedspike.toml", _whole(experiment))
         for number, own in enumerate(share.hosted(clients, nodes)):
             node = NodeSettings(f"node-{number}", own[0], server.address)
             home = _write_node(folder, node)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedspike.deploy.certificates import AUTHORITY
+from fedspike.deploy.flower import ask
+from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
-from fedspike.federation.places.flower.certificates import AUTHORITY
-from fedspike.federation.places.flower.flower import ask
-from fedspike.federation.places.flower.folder import FleetFolder
 from fedspike.records.directory import json_bytes, read_json, write_whole
 from fedspike.records.events import Event, Finished, Record, Skipped, Started, Trained
 

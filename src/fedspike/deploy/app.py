@@ -11,11 +11,11 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from fedspike.deploy.flower import FOLDER
+from fedspike.deploy.folder import FleetFolder, clients_of
 from fedspike.errors import InputError
 from fedspike.experiment.run import load, perform
 from fedspike.federation.cohort import samples
-from fedspike.federation.places.flower.flower import FOLDER
-from fedspike.federation.places.flower.folder import FleetFolder, clients_of
 from fedspike.federation.places.flower.node import app as client
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import RealDevices

@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from fedspike.deploy.certificates import AUTHORITY, KEY, NODE_KEY, SERVER
+from fedspike.deploy.folder import SUPERLINK, FleetFolder, NodeFolder
 from fedspike.errors import InputError
-from fedspike.federation.places.flower.certificates import AUTHORITY, KEY, NODE_KEY, SERVER
-from fedspike.federation.places.flower.folder import SUPERLINK, FleetFolder, NodeFolder
 
 FOLDER = "FEDSPIKE_FLEET"  # tells the server's app where its folder is
 QUIET = {

@@ -1,0 +1,1 @@
+"""A fleet of real machines: its folder, its keys and certificates, and Flower's programs around it."""
