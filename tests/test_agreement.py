@@ -13,7 +13,7 @@ import pytest
 
 from fedspike.algorithms import fedavg
 from fedspike.data import load
-from fedspike.data.partition import ClassesPerClient
+from fedspike.data.partition import Classes
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import simulate
 from fedspike.learning.backpropagation import Adam, LocalTraining
@@ -43,7 +43,7 @@ def test_accuracies_agree_over_seeds(network: ANN | SNN, classes: int) -> None:
     loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
     differences = np.zeros((SEEDS, ROUNDS))
     for seed in range(SEEDS):
-        shards = ClassesPerClient(classes)(data.y_train, clients=10, seed=seed)
+        shards = Classes(classes)(data.y_train, clients=10, seed=seed)
         setting: dict[str, Any] = {
             "network": network,
             "algorithm": fedavg(),

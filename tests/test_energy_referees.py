@@ -182,7 +182,7 @@ def dense(kind: Code | None) -> Case:
         )
         loss = losses.SpikeCountMSE() if read_out == readouts.SpikeCount() else loss
     data = datasets.load("fashion-mnist-sample")
-    shards = partition.ClassesPerClient(3)(data.y_train, clients=10, seed=0)
+    shards = partition.Classes(3)(data.y_train, clients=10, seed=0)
     *_, last = simulation.simulate(
         network=made,
         algorithm=algorithms.fedavg(),
@@ -311,7 +311,7 @@ def federated(kind: str) -> Case:
     if spiking is not None and spiking.read_out.spiking:
         loss = losses.SpikeCountMSE()
     data = datasets.load("fashion-mnist-sample")
-    shards = partition.ClassesPerClient(3)(data.y_train, clients=10, seed=0)
+    shards = partition.Classes(3)(data.y_train, clients=10, seed=0)
     *_, last = simulation.simulate(
         network=made,
         algorithm=algorithms.fedavg(),

@@ -13,7 +13,7 @@ import torch
 
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
 from fedspike.data import Dataset, load
-from fedspike.data.partition import ClassesPerClient
+from fedspike.data.partition import Classes
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, simulate
 from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
@@ -97,7 +97,7 @@ def fleet_of(*sizes: int, **settings: int) -> Fleet:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
-    shards = ClassesPerClient(3)(SAMPLE.y_train, clients=5, seed=0)
+    shards = Classes(3)(SAMPLE.y_train, clients=5, seed=0)
     fleet = Fleet(tuple(shards), clients_per_round=4, samples_per_round=40)
     rounds = compare(NETWORKS[network], *ALGORITHMS[algorithm], fleet)
     first, last = rounds[0].state.model, rounds[-1].state.model

@@ -15,7 +15,7 @@ import torch
 from fedspike import randomness
 from fedspike.algorithms import fedavg
 from fedspike.data import load
-from fedspike.data.partition import ClassesPerClient
+from fedspike.data.partition import Classes
 from fedspike.engine import gpu
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import simulate
@@ -119,7 +119,7 @@ def test_a_round_on_the_gpu() -> None:
                     DenseLayers((784, 20, 10)), SNN(10, neuron=LIF(), code=Rate())
                 ),
                 algorithm=fedavg(),
-                fleet=Fleet(tuple(ClassesPerClient(5)(data.y_train, clients=4, seed=0))),
+                fleet=Fleet(tuple(Classes(5)(data.y_train, clients=4, seed=0))),
                 training=LocalTraining(SpikeCountMSE()),
                 dataset=data,
                 seed=0,

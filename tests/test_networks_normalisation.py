@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold, with_statistics
 from fedspike.data import load
-from fedspike.data.partition import ClassesPerClient
+from fedspike.data.partition import Classes
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
@@ -162,7 +162,7 @@ def play(
     dtype: torch.dtype = torch.float32,
 ) -> list[Round]:
     neuron, code = LIF(beta=0.8), code or Rate()
-    shards = ClassesPerClient(5)(SAMPLE.y_train, clients=5, seed=0)
+    shards = Classes(5)(SAMPLE.y_train, clients=5, seed=0)
     return list(
         simulate(
             network=SpikingNetwork(
@@ -278,7 +278,7 @@ def test_clients_of_one_sample_learn() -> None:
 @pytest.mark.parametrize("architecture", [DENSE, IMAGES], ids=["dense", "convolution"])
 def test_it_learns_real_images(architecture: Architecture | Convolutional, statistics: str) -> None:
     """Chance is 10 %."""
-    fleet = Fleet(tuple(ClassesPerClient(5)(SAMPLE.y_train, clients=5, seed=0)))
+    fleet = Fleet(tuple(Classes(5)(SAMPLE.y_train, clients=5, seed=0)))
     norm = BNTT(statistics)  # type: ignore[arg-type]
     rounds = play(norm, architecture=architecture, fleet=fleet, rounds=8, optimiser=Adam(5e-3))
     assert rounds[-1].accuracy > 0.5

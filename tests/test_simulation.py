@@ -6,7 +6,7 @@ import torch
 
 from fedspike.algorithms import fedavg
 from fedspike.data import Dataset, load
-from fedspike.data.partition import Centralised, ClassesPerClient
+from fedspike.data.partition import Centralised, Classes
 from fedspike.energy.counts import forward_operations
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
@@ -24,7 +24,7 @@ NETWORKS: dict[str, Network] = {
     "ann": ConventionalNetwork(SPIKING.architecture),
     "qann": ConventionalNetwork(SPIKING.architecture, Quantiser(bits=4)),
 }
-FLEET = Fleet(tuple(ClassesPerClient(5)(SAMPLE.y_train, clients=10, seed=0)))
+FLEET = Fleet(tuple(Classes(5)(SAMPLE.y_train, clients=10, seed=0)))
 
 
 def play(

@@ -11,7 +11,7 @@ import pytest
 
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
 from fedspike.data import Dataset, load
-from fedspike.data.partition import IID, ClassesPerClient
+from fedspike.data.partition import IID, Classes
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.federation.devices import Fleet
@@ -171,9 +171,9 @@ def test_impossible_fleets(setting: str, value: float) -> None:
         Fleet((np.arange(3),), **settings)
 
 
-@pytest.mark.parametrize("partition", [IID(), ClassesPerClient(3)], ids=["iid", "skewed"])
+@pytest.mark.parametrize("partition", [IID(), Classes(3)], ids=["iid", "skewed"])
 def test_a_third_of_the_answers_lost_in_every_round_and_it_learns_on(
-    partition: IID | ClassesPerClient,
+    partition: IID | Classes,
 ) -> None:
     """Chance is 10 %; with all answers these fleets pass 60 and 50 % in as many rounds."""
     whole = Fleet(tuple(partition(SAMPLE.y_train, clients=10, seed=0)))

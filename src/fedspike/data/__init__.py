@@ -1,8 +1,22 @@
-"""A name or a path becomes arrays in memory, checked; nothing here knows about clients."""
+"""Samples in memory, checked; nothing here but the partitions knows about clients."""
 
 from fedspike.data.checking import Facts, Split, check
 from fedspike.data.dataset import Dataset
-from fedspike.data.loading import load
-from fedspike.data.npz import load_own
+from fedspike.data.fashion_mnist import FashionMNIST, FashionMNISTSample
+from fedspike.data.loading import SOURCES, load
+from fedspike.data.npz import NPZ, load_own
+from fedspike.data.source import Source
 
-__all__ = ["Dataset", "Facts", "Split", "check", "load", "load_own"]
+__all__ = [
+    "NPZ",
+    "SOURCES",
+    "Dataset",
+    "Facts",
+    "FashionMNIST",
+    "FashionMNISTSample",
+    "Source",
+    "Split",
+    "check",
+    "load",
+    "load_own",
+]

@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 
 from fedspike.data import download, idx
 from fedspike.data.dataset import Dataset, ignore, intensities
+from fedspike.data.source import Source
 from fedspike.errors import InputError
 
 NAME = "fashion-mnist"
@@ -49,6 +50,34 @@ MIRRORS = (
 )
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 SHARED = Path("datasets") / "fashion-mnist"  # where that package puts it, inside a share folder
+
+
+class FashionMNIST(Source, tag=NAME):
+    """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28 pixels, ten classes.
+
+    It is taken from `data_dir` and nowhere else, or from the first place that has it whole.
+    """
+
+    data_dir: str | None = None
+
+    def load(self, say: Callable[[str], None] = ignore) -> Dataset:
+        """The data set; see `load` for the places that are tried."""
+        return load(data_dir=Path(self.data_dir) if self.data_dir else None, say=say)
+
+
+class FashionMNISTSample(Source, tag=SAMPLE):
+    """The sample of Fashion-MNIST in this package: 2,000 training and 500 test images, all classes alike.
+
+    It needs no network.
+    """
+
+    def load(self, say: Callable[[str], None] = ignore) -> Dataset:
+        """The first 200 training and 50 test images of each class."""
+        del say
+        folder = Path(__file__).with_name("fashion_mnist_sample")
+        return replace(
+            _read(folder, SAMPLE_SHA256), name=SAMPLE, source="the sample in this package"
+        )
 
 
 def load(
@@ -102,12 +131,6 @@ def load(
         fix=f"fetch them from {MIRRORS[1]} and name their folder as data_dir (--data-dir), "
         f"or use the small {SAMPLE}, which comes with the package",
     )
-
-
-def load_sample() -> Dataset:
-    """2,000 training and 500 test images of Fashion-MNIST, all classes alike; needs no network."""
-    folder = Path(__file__).with_name("fashion_mnist_sample")
-    return replace(_read(folder, SAMPLE_SHA256), name=SAMPLE, source="the sample in this package")
 
 
 def cache_folder() -> Path:

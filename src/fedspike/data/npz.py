@@ -8,16 +8,31 @@ The samples of a single device have no test set beside them: there x_train and y
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float32, Int64
+from msgspec import Meta
 
-from fedspike.data.dataset import Dataset, intensities
+from fedspike.data.dataset import Dataset, ignore, intensities
+from fedspike.data.source import Source
 from fedspike.errors import InputError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 OWN = ("x_train", "y_train")
+
+
+class NPZ(Source, tag="npz"):
+    """A file of your own with the arrays x_train, y_train, x_test and y_test, as numpy.savez writes it."""
+
+    path: Annotated[str, Meta(min_length=1)]
+
+    def load(self, say: Callable[[str], None] = ignore) -> Dataset:
+        """The data set in the file."""
+        del say
+        return load(Path(self.path))
 
 
 def load(path: Path) -> Dataset:

@@ -22,14 +22,7 @@ from fedspike.parts import codes as encoding
 from fedspike.parts import losses, neurons, normalisations, optimisers, surrogates
 from fedspike.parts import read_outs as readouts
 
-PARTITIONS: dict[str, Callable[..., partition.PartitionFunction]] = {
-    "iid": partition.IID,
-    "classes": partition.ClassesPerClient,
-    "dirichlet": partition.Dirichlet,
-    "shards": partition.Shards,
-    "quantity": partition.QuantitySkew,
-    "centralised": partition.Centralised,
-}
+PARTITIONS = {str(kind.__struct_config__.tag): kind for kind in partition.PARTITIONS}
 OPTIMISERS = {str(kind.__struct_config__.tag): kind for kind in optimisers.OPTIMISERS}
 ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
     "fedavg": fedavg,

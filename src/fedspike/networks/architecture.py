@@ -8,7 +8,7 @@ from msgspec import Meta
 from fedspike.errors import InputError
 from fedspike.networks.convolutional_layers import Conv, ConvolutionalLayers, Dense, Pool
 from fedspike.networks.dense_layers import DenseLayers
-from fedspike.parts.part import Part, abstractmethod
+from fedspike.part import Part, abstractmethod
 
 Count = Annotated[int, Meta(ge=1, lt=2**31)]
 Layers = DenseLayers | ConvolutionalLayers

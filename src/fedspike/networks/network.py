@@ -10,9 +10,9 @@ from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
 from fedspike.networks.batch import Batch, Forward, Learned
 from fedspike.networks.dense_layers import Parameters
+from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes import Code
 from fedspike.parts.losses import Loss
-from fedspike.parts.part import Part, abstractmethod
 from fedspike.parts.read_outs import ReadOut
 
 

@@ -6,8 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.layers.operations import Table
+from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes.address import Address
-from fedspike.parts.part import Part, abstractmethod
 
 
 class Code(Part):

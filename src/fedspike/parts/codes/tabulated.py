@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from fedspike.part import abstractmethod
 from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import Code
 from fedspike.parts.codes.pixels import HIGHEST, levels
-from fedspike.parts.part import abstractmethod
 
 TABLES_KEPT = 8  # in memory, of up to 64 KB for each time step
 

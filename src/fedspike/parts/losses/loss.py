@@ -3,7 +3,7 @@
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fedspike.parts.part import Part, abstractmethod
+from fedspike.part import Part, abstractmethod
 from fedspike.parts.read_outs import ReadOut
 
 

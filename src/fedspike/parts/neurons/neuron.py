@@ -4,8 +4,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.layers.operations import Place, Table
+from fedspike.part import Part, abstractmethod
 from fedspike.parts.neurons.constants import NOTHING, Learned
-from fedspike.parts.part import Part, abstractmethod
 
 
 class Neuron(Part):

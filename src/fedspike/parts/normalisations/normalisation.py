@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fedspike.layers.shapes import BatchNorm, Convolution, Dense
-from fedspike.parts.part import Part, abstractmethod
+from fedspike.part import Part, abstractmethod
 
 Parameters = dict[str, Tensor]
 

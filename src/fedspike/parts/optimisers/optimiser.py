@@ -6,7 +6,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from fedspike.layers.operations import Table
-from fedspike.parts.part import Part, abstractmethod
+from fedspike.part import Part, abstractmethod
 
 Parameters = dict[str, Tensor]
 LearningRate = Annotated[float, Meta(gt=0)]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.layers.operations import Table
-from fedspike.parts.part import Part, abstractmethod
+from fedspike.part import Part, abstractmethod
 
 
 class Surrogate(Part):

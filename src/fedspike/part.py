@@ -88,7 +88,7 @@ def fits(value: object, annotation: Any) -> bool:
     return True
 
 
-def part_types(annotation: Any) -> tuple[type[Part], ...]:
+def part_types(annotation: Any) -> tuple[Any, ...]:
     """The families or kinds of parts that a field may hold; none for a plain value."""
     choices = (annotation, *getattr(annotation, "__args__", ()))
     return tuple(one for one in choices if isinstance(one, type) and issubclass(one, Part))
@@ -112,15 +112,18 @@ def demand_members(kind: type[Part]) -> None:
 
 
 @cache
-def _fields(kind: type[Part]) -> tuple[tuple[str, Any, str], ...]:
+def _fields(kind: type[Part]) -> tuple[Any, ...]:
     """Name and type of each field, and the usual fix of a wrong value."""
     return tuple(
-        (
-            field.name,
-            field.type,
-            "correct it"
-            if field.default is msgspec.NODEFAULT
-            else f"leave it out for the default, {written(field.default)}",
-        )
-        for field in msgspec.structs.fields(kind)
+        (field.name, field.type, _usual_fix(field)) for field in msgspec.structs.fields(kind)
     )
+
+
+def _usual_fix(field: msgspec.structs.FieldInfo) -> str:
+    """What its `Meta(extra={"fix": ...})` says, or the default."""
+    for limits in getattr(field.type, "__metadata__", ()):
+        if limits.extra and "fix" in limits.extra:
+            return str(limits.extra["fix"])
+    if field.default is msgspec.NODEFAULT:
+        return "correct it"
+    return f"leave it out for the default, {written(field.default)}"
