@@ -25,7 +25,7 @@ from fedspike.algorithms import fedavg
 from fedspike.data import Dataset
 from fedspike.engine import gpu
 from fedspike.federation.rounds import evaluate, simulate
-from fedspike.learning.backpropagation import LocalTraining
+from fedspike.learning.backpropagation import Backpropagation
 from fedspike.parts.losses import SpikeCountMSE
 
 try:
@@ -52,7 +52,7 @@ def fedspike(work: Work, rounds: int, device: str) -> Rounds:
         network=work.snn,
         algorithm=fedavg(),
         fleet=work.fleet,
-        training=LocalTraining(SpikeCountMSE(), batch_size=work.batch),
+        training=Backpropagation(SpikeCountMSE(), batch_size=work.batch),
         dataset=Dataset(**{**vars(work.data), **one}),
         seed=SEED,
         rounds=rounds,

@@ -17,7 +17,7 @@ from fedspike import engine
 from fedspike.algorithms import fedavg
 from fedspike.data import Dataset
 from fedspike.federation.rounds import Round, evaluate, simulate
-from fedspike.learning.backpropagation import LocalTraining
+from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import ANN, SNN
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 
@@ -36,7 +36,7 @@ class FedSpike:
     def __init__(self, network: ANN | SNN, work: Work, *, compiled: bool = True) -> None:
         self.network, self.work, self.compiled = network, work, compiled and engine.ACTIVE
         spiking = isinstance(network, SNN)
-        self.training = LocalTraining(
+        self.training = Backpropagation(
             SpikeCountMSE() if spiking else CrossEntropy(), batch_size=work.batch
         )
         # One test image, so that ourselves, too, train and do little else.

@@ -16,7 +16,7 @@ from fedspike.data import load
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import simulate
-from fedspike.learning.backpropagation import Adam, LocalTraining
+from fedspike.learning.backpropagation import Adam, Backpropagation
 from fedspike.networks import ANN, SNN
 from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
@@ -48,7 +48,7 @@ def test_accuracies_agree_over_seeds(network: ANN | SNN, classes: int) -> None:
             "network": network,
             "algorithm": fedavg(),
             "fleet": Fleet(tuple(shards), samples_per_round=256),
-            "training": LocalTraining(loss, Adam(), batch_size=32),
+            "training": Backpropagation(loss, Adam(), batch_size=32),
             "dataset": data,
             "seed": seed,
             "rounds": ROUNDS,

@@ -18,7 +18,7 @@ from fedspike.data import load
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
-from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
+from fedspike.learning.backpropagation import SGD, Adam, Backpropagation
 from fedspike.networks import Parameters
 from fedspike.parts.losses import CrossEntropy
 from fedspike.randomness import stream
@@ -58,7 +58,7 @@ def play(
             network=ConventionalNetwork(DenseLayers((784, 8, 10))),
             algorithm=algorithm,
             fleet=fleet,
-            training=LocalTraining(CrossEntropy(), optimiser or SGD(0.1), batch_size=16),
+            training=Backpropagation(CrossEntropy(), optimiser or SGD(0.1), batch_size=16),
             dataset=SAMPLE,
             seed=0,
             rounds=rounds,

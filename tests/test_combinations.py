@@ -11,7 +11,7 @@ from fedspike.data import load
 from fedspike.energy import counts
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import simulate
-from fedspike.learning.backpropagation import SGD, Adam, LocalTraining, activities, counted, learn
+from fedspike.learning.backpropagation import SGD, Adam, Backpropagation, activities, counted, learn
 from fedspike.networks import (
     BNTT,
     SNN,
@@ -133,7 +133,7 @@ def test_a_round_of_every_network_under_every_algorithm(algorithm: str, network:
         network=networks()[network],
         algorithm=record,
         fleet=Fleet((np.arange(20), np.arange(20, 31), np.arange(31, 32))),
-        training=LocalTraining(CrossEntropy(), optimiser, batch_size=8),
+        training=Backpropagation(CrossEntropy(), optimiser, batch_size=8),
         dataset=load("fashion-mnist-sample"),
         seed=0,
         rounds=2,

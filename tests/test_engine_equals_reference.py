@@ -16,7 +16,7 @@ from fedspike.data import Dataset, load
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, simulate
-from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
+from fedspike.learning.backpropagation import SGD, Adam, Backpropagation
 from fedspike.networks import SNN, Conv, Dense, Network, Pool
 from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
@@ -51,11 +51,11 @@ ALGORITHMS: dict[str, tuple[Algorithm, Adam | SGD]] = {
 }
 
 
-def training(network: Network, optimiser: Adam | SGD, epochs: int = 1) -> LocalTraining:
+def training(network: Network, optimiser: Adam | SGD, epochs: int = 1) -> Backpropagation:
     if isinstance(network, SNN):
         loss = SpikeCountMSE()
-        return LocalTraining(loss, optimiser, epochs=epochs, batch_size=16)
-    return LocalTraining(CrossEntropy(), optimiser, epochs=epochs, batch_size=16)
+        return Backpropagation(loss, optimiser, epochs=epochs, batch_size=16)
+    return Backpropagation(CrossEntropy(), optimiser, epochs=epochs, batch_size=16)
 
 
 def compare(

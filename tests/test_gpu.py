@@ -19,7 +19,7 @@ from fedspike.data.partition import Classes
 from fedspike.engine import gpu
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import simulate
-from fedspike.learning.backpropagation import LocalTraining
+from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import SNN
 from fedspike.parts.codes import Address, Rate
 from fedspike.parts.losses import SpikeCountMSE
@@ -120,7 +120,7 @@ def test_a_round_on_the_gpu() -> None:
                 ),
                 algorithm=fedavg(),
                 fleet=Fleet(tuple(Classes(5)(data.y_train, clients=4, seed=0))),
-                training=LocalTraining(SpikeCountMSE()),
+                training=Backpropagation(SpikeCountMSE()),
                 dataset=data,
                 seed=0,
                 rounds=1,

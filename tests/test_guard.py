@@ -29,7 +29,7 @@ from fedspike.algorithms.trees import stack, take
 from fedspike.data import load
 from fedspike.errors import InputError
 from fedspike.federation.guard import Order, Reason, Reply, Verdict, judge, judge_stacked
-from fedspike.learning.backpropagation import SGD, LocalTraining
+from fedspike.learning.backpropagation import SGD, Backpropagation
 from fedspike.networks import BNTT, SNN, Network
 from fedspike.parts.codes import Address, Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
@@ -83,7 +83,7 @@ def case(algorithm: Algorithm, network: Network | None = None) -> Case:
     stacked, _, _ = local_round(
         algorithm,
         network,
-        LocalTraining(loss, SGD(0.1), batch_size=16),
+        Backpropagation(loss, SGD(0.1), batch_size=16),
         algorithm.send(server),
         memory,
         torch.from_numpy(SAMPLE.x_train).flatten(1),

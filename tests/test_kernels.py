@@ -325,12 +325,12 @@ from fedspike.networks import ANN, SNN, Architecture, Batch, Network
 from fedspike.parts.neurons import LIF
 from fedspike.data.partition import IID
 from fedspike.federation.rounds import simulate
-from fedspike.learning.backpropagation import LocalTraining
+from fedspike.learning.backpropagation import Backpropagation
 data = load("fashion-mnist-sample")
 (round,) = simulate(
     network=SNN(DenseLayers((784, 30, 10)), LIF(), Rate(8)), algorithm=fedavg(),
     fleet=Fleet(tuple(IID()(data.y_train, clients=4, seed=0))), dataset=data, seed=0, rounds=1,
-    training=LocalTraining(SpikeCountMSE(8), batch_size=32),
+    training=Backpropagation(SpikeCountMSE(8), batch_size=32),
 )
 print(json.dumps([engine.engine(), round.spikes["hidden"], round.accuracy]))
 """

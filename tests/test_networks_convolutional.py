@@ -17,7 +17,7 @@ from fedspike.federation.rounds import simulate
 from fedspike.layers.shapes import Convolution, Dense
 from fedspike.layers.shapes import Pool as CountedPool
 from fedspike.learning import backpropagation as training
-from fedspike.learning.backpropagation import Adam, LocalTraining, counted, learn
+from fedspike.learning.backpropagation import Adam, Backpropagation, counted, learn
 from fedspike.networks import (
     ANN,
     BNTT,
@@ -322,7 +322,7 @@ def test_neither_parts_of_clients_nor_threads_change_a_bit(
             network=network,
             algorithm=fedavg(),
             fleet=fleet,
-            training=LocalTraining(CrossEntropy(), Adam(5e-3), batch_size=16),
+            training=Backpropagation(CrossEntropy(), Adam(5e-3), batch_size=16),
             dataset=load("fashion-mnist-sample"),
             seed=0,
             rounds=2,

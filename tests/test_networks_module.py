@@ -22,7 +22,7 @@ from fedspike.energy.counts import Activity, Convolution, Dense, Pool, count
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, simulate
-from fedspike.learning.backpropagation import SGD, Adam, LocalTraining, Optimiser
+from fedspike.learning.backpropagation import SGD, Adam, Backpropagation, Optimiser
 from fedspike.networks import SNN, Batch, ModuleNetwork, Network, Parameters
 from fedspike.parts.codes import Address, Code, Direct, Latency, Phase, Rate
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
@@ -149,7 +149,7 @@ def play(
             network=network,
             algorithm=algorithm or fedavg(),
             fleet=fleet,
-            training=LocalTraining(loss or usual, optimiser or Adam(5e-3), batch_size=16),
+            training=Backpropagation(loss or usual, optimiser or Adam(5e-3), batch_size=16),
             dataset=SAMPLE,
             seed=3,
             rounds=rounds,

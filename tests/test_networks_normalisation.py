@@ -13,7 +13,7 @@ from fedspike.data.partition import Classes
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
-from fedspike.learning.backpropagation import SGD, Adam, LocalTraining
+from fedspike.learning.backpropagation import SGD, Adam, Backpropagation
 from fedspike.networks import BNTT, SNN, Architecture, Conv, Convolutional, Parameters
 from fedspike.parts.codes import Direct, Rate
 from fedspike.parts.losses import CrossEntropy
@@ -177,7 +177,7 @@ def play(
             ),
             algorithm=algorithm or fedavg(),
             fleet=fleet or Fleet(tuple(shards), clients_per_round=3, samples_per_round=70),
-            training=LocalTraining(CrossEntropy(), optimiser or SGD(0.1), batch_size=batch_size),
+            training=Backpropagation(CrossEntropy(), optimiser or SGD(0.1), batch_size=batch_size),
             dataset=SAMPLE,
             seed=0,
             rounds=rounds,

@@ -11,7 +11,7 @@ from fedspike.energy.counts import forward_operations
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, simulate
-from fedspike.learning.backpropagation import Adam, LocalTraining
+from fedspike.learning.backpropagation import Adam, Backpropagation
 from fedspike.networks import ANN, SNN, Network
 from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
@@ -31,7 +31,7 @@ def play(
     network: Network = SPIKING, fleet: Fleet = FLEET, rounds: int = 2, dataset: Dataset = SAMPLE
 ) -> list[Round]:
     loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
-    training = LocalTraining(loss, Adam(5e-3), batch_size=32)
+    training = Backpropagation(loss, Adam(5e-3), batch_size=32)
     return list(
         simulate(
             network=network,
@@ -167,7 +167,7 @@ def test_parts_that_do_not_fit_together(
                 network=network,
                 algorithm=fedavg(),
                 fleet=FLEET,
-                training=LocalTraining(loss),
+                training=Backpropagation(loss),
                 dataset=SAMPLE,
                 seed=0,
                 rounds=rounds,
@@ -184,7 +184,7 @@ def test_a_fleet_for_other_data() -> None:
 @pytest.mark.parametrize(("epochs", "batch_size"), [(0, 128), (1, 0)])
 def test_impossible_training(epochs: int, batch_size: int) -> None:
     with pytest.raises(InputError, match=" = 0"):
-        LocalTraining(CrossEntropy(), epochs=epochs, batch_size=batch_size)
+        Backpropagation(CrossEntropy(), epochs=epochs, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])

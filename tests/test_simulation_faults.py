@@ -16,7 +16,7 @@ from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
-from fedspike.learning.backpropagation import SGD, LocalTraining
+from fedspike.learning.backpropagation import SGD, Backpropagation
 from fedspike.networks import SNN, Network
 from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
@@ -47,7 +47,7 @@ def play(
     rounds: int = 4,
 ) -> list[Round]:
     loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
-    training = LocalTraining(loss, SGD(0.1), batch_size=16)
+    training = Backpropagation(loss, SGD(0.1), batch_size=16)
     return list(
         simulate(
             network=network,

@@ -13,7 +13,7 @@ yours.
 
 from abc import abstractmethod
 from functools import cache
-from typing import Any, dataclass_transform
+from typing import Any, dataclass_transform, get_args
 
 import msgspec
 
@@ -53,14 +53,7 @@ class Part(
 
     def __post_init__(self) -> None:
         demand_members(type(self))
-        for name, annotation, fix in _fields(type(self)):
-            value = getattr(self, name)
-            if not fits(value, annotation):
-                raise InputError(
-                    f"{type(self).__name__}: {name} = {written(value)}",
-                    expected=limits_in_words(annotation),
-                    fix=fix,
-                )
+        demand_limits(self)
         self.check()
 
     def check(self) -> None:
@@ -72,20 +65,36 @@ class Part(
         return str(self.__struct_config__.tag)
 
 
-def fits(value: object, annotation: Any) -> bool:
-    """Whether a field may hold this value; nan and infinity are no numbers."""
-    parts = part_types(annotation)
-    if parts and isinstance(value, Part):
-        return isinstance(value, parts)
+def demand_limits(record: msgspec.Struct) -> None:
+    """Raise InputError where a field is outside its limits; a list becomes a tuple, 1 becomes 1.0."""
+    for name, annotation, fix in _fields(type(record)):
+        value = getattr(record, name)
+        try:
+            fitted = fitting(value, annotation)
+        except msgspec.ValidationError:
+            raise InputError(
+                f"{type(record).__name__}: {name} = {written(value)}",
+                expected=limits_in_words(annotation),
+                fix=fix,
+            ) from None
+        if fitted is not value:
+            msgspec.structs.force_setattr(record, name, fitted)
+
+
+def fitting(value: object, annotation: Any) -> Any:
+    """The value as a field of this type has it; nan and infinity are no numbers.
+
+    Raises msgspec.ValidationError where the field cannot hold it.
+    """
+    if annotation is Any:
+        return value
+    if families := part_types(annotation):
+        if isinstance(value, families) or (value is None and type(None) in get_args(annotation)):
+            return value
+        raise msgspec.ValidationError("another part")
     if isinstance(value, float) and not abs(value) < float("inf"):
-        return False
-    if parts:
-        return value is None and type(None) in getattr(annotation, "__args__", ())
-    try:
-        msgspec.convert(value, annotation)
-    except msgspec.ValidationError:
-        return False
-    return True
+        raise msgspec.ValidationError("no number")
+    return msgspec.convert(value, annotation)
 
 
 def part_types(annotation: Any) -> tuple[Any, ...]:
@@ -112,7 +121,7 @@ def demand_members(kind: type[Part]) -> None:
 
 
 @cache
-def _fields(kind: type[Part]) -> tuple[Any, ...]:
+def _fields(kind: type[msgspec.Struct]) -> tuple[Any, ...]:
     """Name and type of each field, and the usual fix of a wrong value."""
     return tuple(
         (field.name, field.type, _usual_fix(field)) for field in msgspec.structs.fields(kind)

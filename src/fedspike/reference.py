@@ -22,7 +22,7 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.layers.activity import Activity
 from fedspike.layers.shapes import Convolution, Dense, Pool
-from fedspike.learning.backpropagation import LocalTraining
+from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import ConventionalNetwork, Parameters, SpikingNetwork
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import SpikeCountMSE
@@ -169,7 +169,7 @@ def federated_learning(
     network: ConventionalNetwork | SpikingNetwork,
     algorithm: Algorithm,
     fleet: Fleet,
-    training: LocalTraining,
+    training: Backpropagation,
     dataset: Dataset,
     seed: int,
     rounds: int,
@@ -235,7 +235,7 @@ def _train_client(
     module: nn.Module,
     network: ConventionalNetwork | SpikingNetwork,
     algorithm: Algorithm,
-    training: LocalTraining,
+    training: Backpropagation,
     received: Tree,
     memory: Tree,
     images: Tensor,
@@ -277,7 +277,7 @@ def _train_client(
 def _loss(
     module: nn.Module,
     network: ConventionalNetwork | SpikingNetwork,
-    training: LocalTraining,
+    training: Backpropagation,
     x: Tensor,
     y: Tensor,
     address: Address,
@@ -296,7 +296,7 @@ def _loss(
 
 def _answer(
     algorithm: Algorithm,
-    training: LocalTraining,
+    training: Backpropagation,
     received: Tree,
     trained: Parameters,
     memory: Tree,

@@ -7,7 +7,7 @@ from torch import Tensor
 from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.algorithms.statistics import STATISTICS
 from fedspike.algorithms.trees import move, stack
-from fedspike.learning.backpropagation import LocalTraining, Trained, first_clients, train
+from fedspike.learning.backpropagation import Backpropagation, Trained, first_clients, train
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 
@@ -15,7 +15,7 @@ from fedspike.parts.codes import Address
 def local_round(
     algorithm: Algorithm,
     network: SizedNetwork,
-    training: LocalTraining,
+    training: Backpropagation,
     received: Tree,
     memory: Tree,
     pixels: Float[Tensor, "sample pixel"],

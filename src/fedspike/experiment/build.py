@@ -77,9 +77,9 @@ def _neuron(settings: Configuration) -> neurons.Neuron:
     return made
 
 
-def local_training(settings: Configuration) -> training.LocalTraining:
+def local_training(settings: Configuration) -> training.Backpropagation:
     """What every client does in a round."""
-    return training.LocalTraining(
+    return training.Backpropagation(
         loss=_loss(settings),
         optimiser=_from(OPTIMISERS, settings.optimiser),
         epochs=settings.training.epochs,

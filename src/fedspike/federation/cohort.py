@@ -15,7 +15,7 @@ from fedspike.algorithms import Algorithm, Tree, local_round
 from fedspike.algorithms.trees import move, stack, take
 from fedspike.federation.devices import Fleet
 from fedspike.layers.activity import Activity
-from fedspike.learning.backpropagation import LocalTraining, Trained
+from fedspike.learning.backpropagation import Backpropagation, Trained
 from fedspike.networks import ConvolutionalLayers, SizedNetwork
 from fedspike.parts.codes import Address
 
@@ -39,7 +39,7 @@ class Site:
 
     fleet: Fleet
     samples: Samples
-    training: LocalTraining
+    training: Backpropagation
     seed: int
 
 
@@ -131,7 +131,7 @@ def _parts(
     cohort: list[int],
     fleet: Fleet,
     network: SizedNetwork,
-    training: LocalTraining,
+    training: Backpropagation,
     device: torch.device,
 ) -> Iterator[list[int]]:
     """The cohort in parts that are trained side by side: clients with batches of one size, a cache full."""

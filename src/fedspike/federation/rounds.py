@@ -29,7 +29,7 @@ from fedspike.federation.devices import Fleet
 from fedspike.federation.guard import Order, Rejection, Verdict, judge_stacked
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import Operations
-from fedspike.learning.backpropagation import LocalTraining, activities, counted
+from fedspike.learning.backpropagation import Backpropagation, activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
@@ -129,7 +129,7 @@ def simulate(
     network: SizedNetwork,
     algorithm: Algorithm,
     fleet: Fleet,
-    training: LocalTraining,
+    training: Backpropagation,
     dataset: Dataset,
     seed: int,
     rounds: int,
@@ -284,7 +284,7 @@ def _check(
     network: SizedNetwork,
     algorithm: Algorithm,
     fleet: Fleet,
-    training: LocalTraining,
+    training: Backpropagation,
     dataset: Dataset,
     rounds: int,
 ) -> None:
@@ -307,7 +307,8 @@ def _check(
             expected="shards made from this data set's labels",
             fix="make the partition again from dataset.y_train",
         )
-    training.loss.demand_scores(network.read_out, network.time_steps)
+    loss = training.loss or network.usual_loss
+    loss.demand_scores(network.read_out, network.time_steps)
     if algorithm.needs_sgd and not training.optimiser.plain:
         raise InputError(
             f"{algorithm.name} with {type(training.optimiser).__name__} on the clients",

@@ -1,1 +1,8 @@
-"""From a start and a device's samples to a trained model."""
+"""From a start and a device's samples to a trained model: a file for each learner."""
+
+from fedspike.learning.backpropagation import Backpropagation
+from fedspike.learning.learner import Learner
+
+LEARNERS: tuple[type[Learner], ...] = (Backpropagation,)
+
+__all__ = ["LEARNERS", "Backpropagation", "Learner"]

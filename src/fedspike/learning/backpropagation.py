@@ -6,17 +6,22 @@ are then always a prefix, and a finished client's weights are simply not touched
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from dataclasses import replace as moved
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int64
+from msgspec import Meta
+from msgspec.structs import replace
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from fedspike.engine import encoding
-from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
-from fedspike.networks import Batch, Forward, Parameters, SizedNetwork
+from fedspike.layers.operations import Table
+from fedspike.learning.learner import Learner
+from fedspike.networks import Batch, Forward, Network, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import Loss
 from fedspike.parts.optimisers import Adam, Optimiser
@@ -27,31 +32,33 @@ Counts = dict[tuple[str, str], Int64[Tensor, " _client"]]
 """(field of `Activity`, layer) -> what every client did of it; what leaves the last layer is of no layer."""
 
 
-@dataclass(frozen=True)
-class LocalTraining:
-    """What every client does in a round: so many epochs over its samples, in minibatches."""
+class Backpropagation(Learner, tag="backpropagation"):
+    """So many epochs over a client's samples, in minibatches, with the gradients of a loss.
 
-    loss: Loss
-    optimiser: Optimiser = field(default_factory=Adam)
-    epochs: int = 1
-    batch_size: int = 128
+    Without a loss it is the network's usual one.
+    """
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"{name} = {getattr(self, name)}",
-                    expected="a whole number >= 1",
-                    fix=f"the founding study's preset has {name} = {1 if name == 'epochs' else 128}",
-                )
+    loss: Loss | None = None
+    optimiser: Optimiser = Adam()
+    epochs: Annotated[int, Meta(ge=1, lt=2**31)] = 1
+    batch_size: Annotated[int, Meta(ge=1, lt=2**31)] = 128
+
+    def suited(self, network: Network) -> "Backpropagation":
+        """With the usual loss of a conventional network, where the loss is one of spike counts."""
+        if self.loss is not None and self.loss.needs_spikes and not network.spiking:
+            return replace(self, loss=None)
+        return self
+
+    def operations(self) -> Table | None:
+        """The optimiser's."""
+        return self.optimiser.operations()
 
     def batches(self, shown: int) -> list[tuple[int, int]]:
         """First and last-plus-one position of every batch among the `shown` samples of a client.
 
         No batch spans two epochs; an epoch's last batch holds what is left.
 
-        >>> from fedspike.parts.losses import CrossEntropy
-        >>> LocalTraining(CrossEntropy(), epochs=2, batch_size=3).batches(shown=8)
+        >>> Backpropagation(epochs=2, batch_size=3).batches(shown=8)
         [(0, 3), (3, 4), (4, 7), (7, 8)]
         """
         samples = shown // self.epochs
@@ -66,8 +73,7 @@ class LocalTraining:
 
         It depends on the client alone, so that company in a stack changes none of its bits.
 
-        >>> from fedspike.parts.losses import CrossEntropy
-        >>> [LocalTraining(CrossEntropy(), batch_size=128).rows(shown) for shown in (1, 5, 100, 2000)]
+        >>> [Backpropagation(batch_size=128).rows(shown) for shown in (1, 5, 100, 2000)]
         [1, 8, 128, 128]
         """
         samples = shown // self.epochs
@@ -87,7 +93,7 @@ class Trained:
 
 def train(
     network: SizedNetwork,
-    training: LocalTraining,
+    training: Backpropagation,
     start: Parameters,
     pixels: Float[Tensor, "sample pixel"],
     labels: Int64[Tensor, " sample"],
@@ -115,16 +121,17 @@ def train(
     running = {name: numbers.clone() for name, numbers in (statistics or {}).items()}
     memory = training.optimiser.start(parameters)
     losses = torch.zeros(len(shown), dtype=torch.float64)
+    loss_of = training.loss or network.usual_loss
     done: list[Counts] = []
 
     for step in range(max(steps)):
         k = sum(count > step for count in steps)  # the clients that are still training
         first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
-        here = replace(address, clients=address.clients[:k], first_samples=first_samples)
+        here = moved(address, clients=address.clients[:k], first_samples=first_samples)
         batch = Batch(pixels, positions[:k, step], wanted[:k, step], here)
         current = {name: weight[:k] for name, weight in parameters.items()}
         beside = {name: numbers[:k] for name, numbers in running.items()}
-        forward, loss, gradients = learn(network, training.loss, current, batch, beside)
+        forward, loss, gradients = learn(network, loss_of, current, batch, beside)
         if correct is not None:
             gradients = correct(gradients, current, k)
         memories = first_clients(memory, k)

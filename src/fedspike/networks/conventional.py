@@ -5,8 +5,9 @@ x -> ReLU(W x + b) -> ... -> W x + b        scores = values of the last layer
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from fedspike.engine import packed, passes
 from fedspike.engine.passes import Wanted
+from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
@@ -25,6 +27,8 @@ from fedspike.networks.layer_operations import conventional
 from fedspike.networks.network import Network
 from fedspike.networks.synapses import through
 from fedspike.parts.losses import CrossEntropy
+
+MOST_BITS = 16
 
 
 class ANN(Network, tag="ann"):
@@ -44,7 +48,8 @@ class QANN(Network, tag="qann"):
         dq/dv = 1 if 0 < v < R else 0           (straight-through: the rounding is left out)
 
     with R = 1 for pixels and R = `ceiling` for hidden values, where q stands in place of the ReLU. The
-    baseline for an SNN of T time steps is the one of ceil(log2(T+1)) bits: a spike count has T+1 values.
+    baseline for an SNN of T time steps is the one of ceil(log2(T+1)) bits, `bits` = "snn": a spike count has
+    T+1 values. `time_steps` is then that T.
     R is the same for all clients and rounds, so that an average of models means the same as the models;
     R = 4 was chosen among 1, 2, 4 and 8 on training images held out, at 10 and at 3 classes a client.
 
@@ -54,12 +59,27 @@ class QANN(Network, tag="qann"):
     """
 
     architecture: Architecture = FullyConnected()
-    bits: Annotated[int, Meta(ge=1, le=16)] = 6
+    bits: Annotated[int, Meta(ge=1, le=16)] | Literal["snn"] = "snn"
     ceiling: Annotated[float, Meta(gt=0)] = 4.0
+    time_steps: Annotated[int, Meta(ge=1, lt=2**31)] | None = None
+
+    def check(self) -> None:
+        """Count the bits; raises InputError where there would be more than 16."""
+        bits, steps = self.bits, self.time_steps or 50
+        if bits == "snn":
+            bits = steps.bit_length()
+        if bits > MOST_BITS:
+            raise InputError(
+                f"QANN: time_steps = {steps}, as many levels as their spike counts",
+                expected=f"at most {MOST_BITS} bits",
+                fix=f"set bits = {MOST_BITS}, or fewer time steps",
+            )
+        msgspec.structs.force_setattr(self, "bits", bits)
+        msgspec.structs.force_setattr(self, "time_steps", None)
 
     def over(self, shape: tuple[int, ...], classes: int) -> "ConventionalNetwork":
         """The network for samples of this shape; raises InputError where they do not fit."""
-        quantiser = Quantiser(self.bits, self.ceiling)
+        quantiser = Quantiser(int(self.bits), self.ceiling)
         return ConventionalNetwork(self.architecture.over(shape, classes), quantiser)
 
 

@@ -1,7 +1,7 @@
 """What a network is, as an experiment describes it and as it runs."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -106,6 +106,8 @@ class SizedNetwork(Protocol):
 
 class Network(Part):
     """A network as an experiment describes it: all but the sizes, which follow from the data."""
+
+    spiking: ClassVar[bool] = False
 
     @abstractmethod
     def over(self, shape: tuple[int, ...], classes: int) -> SizedNetwork:

@@ -6,7 +6,7 @@ with pools between convolutions and, if wanted, batch normalisation in place of 
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 import numpy as np
@@ -45,6 +45,8 @@ class SNN(Network, tag="snn"):
     neuron: Neuron = LIF()
     read_out: ReadOut = SpikeCount()
     normalisation: Normalisation = Unnormalised()
+
+    spiking: ClassVar[bool] = True
 
     def check(self) -> None:
         """Give the code what fits the time steps; raises InputError where it takes more or fewer."""

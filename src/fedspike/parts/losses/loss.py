@@ -1,5 +1,7 @@
 """Scores and labels to one loss per client; each is a mean over the client's own samples."""
 
+from typing import ClassVar
+
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -8,7 +10,9 @@ from fedspike.parts.read_outs import ReadOut
 
 
 class Loss(Part):
-    """What local training makes small."""
+    """What local training makes small; `needs_spikes` says that it is of spike counts."""
+
+    needs_spikes: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

@@ -1,6 +1,6 @@
 """Squared distance of the output spike counts from target counts."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -25,6 +25,8 @@ class SpikeCountMSE(Loss, tag="spike-count"):
 
     correct_rate: Share = 0.8
     incorrect_rate: Share = 0.2
+
+    needs_spikes: ClassVar[bool] = True
 
     def __call__(
         self,
