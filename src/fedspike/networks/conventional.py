@@ -48,7 +48,7 @@ class QANN(Network, tag="qann"):
         dq/dv = 1 if 0 < v < R else 0           (straight-through: the rounding is left out)
 
     with R = 1 for pixels and R = `ceiling` for hidden values, where q stands in place of the ReLU. The
-    baseline for an SNN of T time steps is the one of ceil(log2(T+1)) bits, `bits` = "snn": a spike count has
+    baseline for an SNN of T time steps is the one of ceil(log2(T+1)) bits, `bits` = "auto": a spike count has
     T+1 values. `time_steps` is then that T.
     R is the same for all clients and rounds, so that an average of models means the same as the models;
     R = 4 was chosen among 1, 2, 4 and 8 on training images held out, at 10 and at 3 classes a client.
@@ -59,14 +59,14 @@ class QANN(Network, tag="qann"):
     """
 
     architecture: Architecture = FullyConnected()
-    bits: Annotated[int, Meta(ge=1, le=16)] | Literal["snn"] = "snn"
+    bits: Annotated[int, Meta(ge=1, le=16)] | Literal["auto"] = "auto"
     ceiling: Annotated[float, Meta(gt=0)] = 4.0
     time_steps: Annotated[int, Meta(ge=1, lt=2**31)] | None = None
 
     def check(self) -> None:
         """Count the bits; raises InputError where there would be more than 16."""
         bits, steps = self.bits, self.time_steps or 50
-        if bits == "snn":
+        if bits == "auto":
             bits = steps.bit_length()
         if bits > MOST_BITS:
             raise InputError(
