@@ -1,5 +1,8 @@
 """The one error a user's mistake ends in. Everything else is our defect and keeps its traceback."""
 
+import logging
+from functools import cache
+
 
 class InputError(ValueError):
     """What was passed cannot be used; the message says why and what to do about it.
@@ -16,3 +19,9 @@ class InputError(ValueError):
     def __init__(self, passed: str, *, expected: str, fix: str) -> None:
         super().__init__(f"{passed}\n  expected: {expected}\n  fix: {fix}")
         self.passed, self.expected, self.fix = passed, expected, fix
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Log what nobody did wrong but everybody should know, the first time in a process."""
+    logging.getLogger("fedspike").warning(message)

@@ -44,8 +44,12 @@ def engine(device: str = "cpu") -> str:
     True
     """
     if device != "cpu":
-        gpu = importlib.import_module("fedspike.engine.gpu")  # imports torch, which takes a while
-        triton = "with Triton kernels" if gpu.AVAILABLE else f"without kernels: {gpu.WHY_NOT}"
+        kernels = importlib.import_module(
+            "fedspike.engine.triton_kernels"
+        )  # imports torch, which takes a while
+        triton = (
+            "with Triton kernels" if kernels.AVAILABLE else f"without kernels: {kernels.WHY_NOT}"
+        )
         return f"torch on {device}, {triton}"
     if ACTIVE:
         return f"compiled kernels for {compiled.instruction_set}"

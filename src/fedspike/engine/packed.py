@@ -6,9 +6,7 @@ gradients. Inside this room the axes are [client, batch, time, neuron], the orde
 through memory.
 """
 
-import logging
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fedspike import engine
 from fedspike.engine import compiled
 
 
@@ -34,27 +31,6 @@ class PackedSpikes:
         """The same spikes as 0.0 and 1.0."""
         bits = np.unpackbits(self.trains.numpy().view(np.uint8), axis=3, bitorder="little")
         return torch.from_numpy(bits[..., : self.steps].astype(np.float32)).movedim(3, 0)
-
-
-def computes_on(device: str) -> bool:
-    """Whether the kernels compute there, on tensors that they can take."""
-    return engine.ACTIVE and device == "cpu"
-
-
-def can_take(pixels: Tensor) -> bool:
-    """Whether the kernels compute on this tensor. Where they could but for its type, that is logged once."""
-    if not computes_on(pixels.device.type):
-        return False
-    if pixels.dtype != torch.float32:
-        log_once(f"plain torch computes, several times slower: {pixels.dtype} is not float32")
-        return False
-    return True
-
-
-@cache
-def log_once(message: str) -> None:
-    """Warn, the first time that this is said in a process."""
-    logging.getLogger("fedspike").warning(message)
 
 
 def rate(

@@ -2,8 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +12,13 @@ from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, local_round
 from fedspike.algorithms.trees import move, stack, take
+from fedspike.engine.choice import engine_for
+from fedspike.engine.engines import Engine
 from fedspike.federation.devices import Fleet
 from fedspike.layers.activity import Activity
 from fedspike.learning.backpropagation import Backpropagation, Trained
-from fedspike.networks import ConvolutionalLayers, SizedNetwork
+from fedspike.networks import SizedNetwork
 from fedspike.parts.codes import Address
-
-# Clients are trained side by side as long as a step of theirs together stays under this size: about 30
-# clients of the founding study.
-BLOCK_BYTES = 96 * 2**20
 
 Samples = tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
 
@@ -88,9 +85,10 @@ def train_cohort(
             Address(site.seed, "encode", number, tuple(part), (0,) * len(part)),
         )
 
-    parts = list(_parts(cohort, site.fleet, network, site.training, device))
+    engine = engine_for(device, site.samples[0].dtype)
+    parts = list(_parts(cohort, site, network, engine))
     for part, (reply, memory, trained) in zip(
-        parts, _each(parts, trained_part, network, device), strict=True
+        parts, engine.each(network, parts, trained_part), strict=True
     ):
         replies.append(move(reply, torch.device("cpu")))
         if memory:
@@ -105,42 +103,14 @@ def train_cohort(
     return work
 
 
-def _each(
-    parts: list[list[int]],
-    trained_part: Callable[[list[int]], tuple[Tree, Tree, Trained]],
-    network: SizedNetwork,
-    device: torch.device,
-) -> Iterator[tuple[Tree, Tree, Trained]]:
-    """Every part, in order. Of a convolutional network each thread takes a part of its own.
-
-    Its many small operators gain little from threads within each; a part's bits do not depend on it.
-    """
-    threads = torch.get_num_threads()
-    if not isinstance(network.architecture, ConvolutionalLayers) or device.type != "cpu":
-        yield from map(trained_part, parts)
-        return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(trained_part, parts)
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _parts(
-    cohort: list[int],
-    fleet: Fleet,
-    network: SizedNetwork,
-    training: Backpropagation,
-    device: torch.device,
+    cohort: list[int], site: Site, network: SizedNetwork, engine: Engine
 ) -> Iterator[list[int]]:
-    """The cohort in parts that are trained side by side: clients with batches of one size, a cache full."""
-    rows = {client: training.rows(fleet.samples(client) * training.epochs) for client in cohort}
-    room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else BLOCK_BYTES
+    """The cohort in parts that are trained side by side: clients with batches of one size."""
+    learner, fleet = site.training, site.fleet
+    rows = {client: learner.rows(fleet.samples(client) * learner.epochs) for client in cohort}
     for height, alike in itertools.groupby(cohort, key=rows.__getitem__):
         clients = list(alike)
-        # A client's parameters, gradients, two moments of Adam, and room to work.
-        size = height * network.bytes_per_sample(device.type) + 24 * network.architecture.parameters
-        parts = math.ceil(len(clients) / max(1, room // size))
+        parts = math.ceil(len(clients) / engine.clients_at_once(network, height))
         for i in range(parts):
             yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]

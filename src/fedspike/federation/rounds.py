@@ -23,8 +23,9 @@ from fedspike.algorithms import Algorithm, Tree, reply_form, with_statistics
 from fedspike.algorithms.trees import count_bytes
 from fedspike.data import Dataset
 from fedspike.energy.counts import synaptic
+from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
-from fedspike.federation.cohort import BLOCK_BYTES, Samples, Site, Work, samples, train_cohort
+from fedspike.federation.cohort import Samples, Site, Work, samples, train_cohort
 from fedspike.federation.devices import Fleet
 from fedspike.federation.guard import Order, Rejection, Verdict, judge_stacked
 from fedspike.layers.activity import Activity
@@ -33,8 +34,6 @@ from fedspike.learning.backpropagation import Backpropagation, activities, count
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
-
-_TEST_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -260,17 +259,17 @@ def evaluate(
     """
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
     correct, done = 0, []
-    size = network.bytes_per_sample(pixels.device.type)
-    size = min(_TEST_BATCH, max(1, BLOCK_BYTES // max(1, size)))
-    with torch.no_grad():
-        for first in range(0, len(labels), size):
-            positions = torch.arange(first, min(first + size, len(labels)))
-            wanted = labels[first : first + size].unsqueeze(0)
-            address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
-            positions = positions.unsqueeze(0).to(pixels.device)
-            forward = network.run(parameters, Batch(pixels, positions, wanted, address))
-            correct += int((forward.scores.argmax(2) == wanted).sum())
-            done.append(counted(forward))
+    engine = engine_for(pixels.device, pixels.dtype)
+    size = engine.samples_at_once(network)
+    for first in range(0, len(labels), size):
+        positions = torch.arange(first, min(first + size, len(labels)))
+        wanted = labels[first : first + size].unsqueeze(0)
+        address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
+        positions = positions.unsqueeze(0).to(pixels.device)
+        batch = Batch(pixels, positions, wanted, address)
+        forward = engine.forward(network, parameters, batch)
+        correct += int((forward.scores.argmax(2) == wanted).sum())
+        done.append(counted(forward))
     (activity,) = activities([len(labels)], [0], done)
     return correct / len(labels), activity
 

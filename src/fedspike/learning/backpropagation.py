@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from fedspike.engine import encoding
+from fedspike.engine.choice import engine_for
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import Table
 from fedspike.learning.learner import Learner
@@ -122,6 +122,7 @@ def train(
     memory = training.optimiser.start(parameters)
     losses = torch.zeros(len(shown), dtype=torch.float64)
     loss_of = training.loss or network.usual_loss
+    engine = engine_for(pixels.device, pixels.dtype)
     done: list[Counts] = []
 
     for step in range(max(steps)):
@@ -131,11 +132,11 @@ def train(
         batch = Batch(pixels, positions[:k, step], wanted[:k, step], here)
         current = {name: weight[:k] for name, weight in parameters.items()}
         beside = {name: numbers[:k] for name, numbers in running.items()}
-        forward, loss, gradients = learn(network, loss_of, current, batch, beside)
+        forward, loss, gradients = engine.learn(network, loss_of, current, batch, beside)
         if correct is not None:
             gradients = correct(gradients, current, k)
         memories = first_clients(memory, k)
-        encoding.step(training.optimiser, current, gradients, memories, step + 1)
+        engine.step(training.optimiser, current, gradients, memories, step + 1)
         for name, numbers in forward.statistics.items():
             running[name][:k] = numbers
 
@@ -176,45 +177,6 @@ def activities(samples: list[int], steps: list[int], done: list[Counts]) -> list
         )
         for client in range(len(samples))
     ]
-
-
-def learn(
-    network: SizedNetwork,
-    loss: Loss,
-    parameters: Parameters,
-    batch: Batch,
-    statistics: Parameters | None = None,
-) -> tuple[Forward, Float[Tensor, " client"], Parameters]:
-    """Forward pass, mean loss and gradients of one minibatch of every client."""
-    if network.passes(batch):
-        classes, steps = network.architecture.layers[-1], network.time_steps
-        wanted = encoding.wanted(loss, batch.labels, classes, steps)
-        if wanted is not None:
-            learned = network.compiled(parameters, batch, wanted)
-            return learned.forward, learned.losses, learned.gradients
-    leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
-    size = network.samples_in_cache if batch.pixels.device.type == "cpu" else None
-    if size is None:
-        forward = network.run(leaves | (statistics or {}), batch)
-        losses = loss(forward.scores, batch.labels, batch.present, network.time_steps)
-        return forward, losses.detach(), _slopes(losses, leaves)
-    forwards, shares, gradients = [], [], dict[str, Tensor]()
-    for part in batch.parts(size):
-        forward = network.run(leaves, part)
-        samples = part.present.sum(1).to(forward.scores.dtype)
-        own = loss(forward.scores, part.labels, part.present, network.time_steps)
-        losses = own * samples / batch.present.sum(1)
-        slopes = _slopes(losses, leaves)
-        gradients = {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
-        shares.append(losses.detach())
-        forwards.append(forward)
-    return Forward.joined(forwards), torch.stack(shares).sum(0), gradients
-
-
-def _slopes(losses: Float[Tensor, " client"], leaves: Parameters) -> Parameters:
-    # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
-    slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
-    return dict(zip(leaves, slopes, strict=True))
 
 
 def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]:

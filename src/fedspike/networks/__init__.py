@@ -15,7 +15,7 @@ from fedspike.networks.architecture import (
     FullyConnected,
     Layers,
 )
-from fedspike.networks.batch import Batch, Forward, Learned
+from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.conventional import ANN, QANN, ConventionalNetwork, Quantiser
 from fedspike.networks.convolutional_layers import (
     Conv,
@@ -48,7 +48,6 @@ __all__ = [
     "Forward",
     "FullyConnected",
     "Layers",
-    "Learned",
     "ModuleNetwork",
     "Network",
     "Parameters",

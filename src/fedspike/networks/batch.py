@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64, Real
+from jaxtyping import Bool, Float, Int64, Real
 from torch import Tensor
 
 from fedspike.layers.shapes import Convolution, Layer, fan_out
@@ -106,15 +106,6 @@ class Forward:
             torch.stack([part.events_out for part in parts]).sum(0),
             total([part.synapses_met for part in parts]),
         )
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What a minibatch taught: its forward pass, every client's mean loss, and the gradients."""
-
-    forward: Forward
-    losses: Float64[Tensor, " client"]
-    gradients: Parameters
 
 
 def count(

@@ -10,21 +10,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from msgspec import Meta
 from torch import Tensor
 
-from fedspike.engine import packed, passes
-from fedspike.engine.passes import Wanted
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
 from fedspike.networks.architecture import Architecture, FullyConnected, Layers
-from fedspike.networks.batch import Batch, Forward, Learned, entered
+from fedspike.networks.batch import Batch, Forward, entered
 from fedspike.networks.dense_layers import DenseLayers, Parameters
 from fedspike.networks.layer_operations import conventional
 from fedspike.networks.network import Network
+from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.synapses import through
 from fedspike.parts.losses import CrossEntropy
 
@@ -149,65 +148,33 @@ class ConventionalNetwork:
             return None
         return self.architecture.samples_in_cache(time_steps=1)
 
-    def passes(self, batch: Batch) -> bool:
-        """Whether `compiled` takes this batch."""
-        return self._is_compiled and packed.can_take(batch.pixels)
-
     @property
-    def _is_compiled(self) -> bool:
-        return self.quantiser is None and isinstance(self.architecture, DenseLayers)
-
-    def bytes_per_sample(self, device: str) -> int:
-        """Memory of a training step, about: every value and its gradient; compiled, next to nothing."""
-        if self._is_compiled and packed.computes_on(device):
-            return 0
+    def bytes_per_sample(self) -> int:
+        """Memory of a training step, about: every value and its gradient; before and after rounding."""
         return (8 if self.quantiser is None else 12) * sum(self.architecture.layers)
 
-    def run(self, parameters: Parameters, batch: Batch) -> Forward:
-        """From pixels to scores: the values of the output layer, before any softmax."""
-        if self.passes(batch) and not torch.is_grad_enabled():
-            return self.compiled(parameters, batch).forward
-        flow = batch.x
+    def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
+        """From pixels to scores: the values of the output layer, before any softmax.
+
+        Layers one after the other, ReLU or the quantiser behind all with weights but the last.
+        """
+        flow, present = batch.x, batch.present
         activation: Callable[[Tensor], Tensor] = torch.relu_
         if self.quantiser is not None:
             flow, activation = self.quantiser(flow, ceiling=1.0), self.quantiser
-        return _forward(self.architecture, parameters, flow, batch.present, activation)
-
-    def compiled(
-        self, parameters: Parameters, batch: Batch, wanted: Wanted | None = None
-    ) -> Learned:
-        """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too."""
-        assert isinstance(self.architecture, DenseLayers)  # see `passes`
-        layers = self.architecture.stacked(parameters)
-        passed = passes.conventional(batch.pixels, batch.positions, layers, wanted)
-        events_in = dict(zip(self.architecture.names, passed.events, strict=True))
-        forward = Forward(
-            passed.scores, events_in, torch.zeros(len(batch.positions), dtype=torch.int64)
-        )
-        return Learned(forward, passed.losses, self.architecture.named(passed.gradients))
-
-
-def _forward(
-    architecture: Layers,
-    parameters: Parameters,
-    flow: Float[Tensor, "client batch pixel"],
-    present: Bool[Tensor, "client batch"],
-    activation: Callable[[Tensor], Tensor],
-) -> Forward:
-    """Layers one after the other, an activation behind all with weights but the last; its values are >= 0."""
-    clients, shown, by_input = len(flow), present.to(flow.dtype), {}
-    if clients == 1 and isinstance(architecture, DenseLayers):
-        # A lone matrix product is cut among the threads, and its sums with it; of two, each has one.
-        flow = flow.expand(2, *flow.shape[1:])
-        parameters = {name: w.expand(2, *w.shape[1:]) for name, w in parameters.items()}
-    inner = architecture.names[:-1]
-    for name, layer in architecture.described.items():
-        by_input[name] = entered(flow[:clients], shown)
-        flow = through(layer, name, parameters, flow)
-        if name in inner:
-            flow = activation(flow)
-    none_left = torch.zeros(clients, dtype=torch.int64, device=flow.device)
-    return Forward.counted(flow[:clients], architecture.described, by_input, none_left)
+        clients, shown, by_input = len(flow), present.to(flow.dtype), {}
+        if clients == 1 and isinstance(self.architecture, DenseLayers):
+            # A lone matrix product is cut among the threads, and its sums with it; of two, each has one.
+            flow = flow.expand(2, *flow.shape[1:])
+            parameters = {name: w.expand(2, *w.shape[1:]) for name, w in parameters.items()}
+        inner = self.architecture.names[:-1]
+        for name, layer in self.architecture.described.items():
+            by_input[name] = entered(flow[:clients], shown)
+            flow = through(layer, name, parameters, flow, operators)
+            if name in inner:
+                flow = activation(flow)
+        none_left = torch.zeros(clients, dtype=torch.int64, device=flow.device)
+        return Forward.counted(flow[:clients], self.described, by_input, none_left)
 
 
 class _Quantise(torch.autograd.Function):

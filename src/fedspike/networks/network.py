@@ -1,15 +1,16 @@
 """What a network is, as an experiment describes it and as it runs."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
-from fedspike.networks.batch import Batch, Forward, Learned
+from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.dense_layers import Parameters
+from fedspike.networks.operators import PLAIN, Operators
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes import Code
 from fedspike.parts.losses import Loss
@@ -73,14 +74,12 @@ class SizedNetwork(Protocol):
         """Whether the server pools the clients' running statistics; else they never leave their client."""
 
     @property
+    def bytes_per_sample(self) -> int:
+        """Memory of a training step in plain torch, about."""
+
+    @property
     def samples_in_cache(self) -> int | None:
         """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
-
-    def passes(self, batch: Batch) -> bool:
-        """Whether a compiled pass takes this batch."""
-
-    def compiled(self, parameters: Parameters, batch: Batch, wanted: Any = None) -> Learned:
-        """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too."""
 
     def init(self, generator: np.random.Generator) -> Parameters:
         """Parameters before any training, float32, no client axis."""
@@ -91,11 +90,8 @@ class SizedNetwork(Protocol):
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit."""
 
-    def run(self, parameters: Parameters, batch: Batch) -> Forward:
-        """From pixels to scores, in plain torch."""
-
-    def bytes_per_sample(self, device: str) -> int:
-        """Memory of a training step, about."""
+    def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
+        """From pixels to scores, with the running statistics among the parameters if there are any."""
 
     def operations(self) -> NetworkOperations:
         """What a device does for it; raises InputError where that cannot be counted."""

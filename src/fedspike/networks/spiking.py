@@ -15,18 +15,17 @@ from jaxtyping import Bool, Float, Int64
 from msgspec import Meta
 from torch import Tensor
 
-from fedspike.engine import encoding, packed, passes
-from fedspike.engine.passes import Wanted
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import BatchNorm, Layer, Pool
 from fedspike.networks.architecture import Architecture, FullyConnected, Layers
-from fedspike.networks.batch import Batch, Forward, Learned, count, entered
+from fedspike.networks.batch import Batch, Forward, count, entered
 from fedspike.networks.dense_layers import DenseLayers, Parameters
 from fedspike.networks.layer_operations import spiking
 from fedspike.networks.network import Network
+from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.synapses import through
-from fedspike.parts.codes import Address, Code, Rate
+from fedspike.parts.codes import Code, Rate
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, Neuron
 from fedspike.parts.normalisations import STATISTICS, Normalisation, Unnormalised
@@ -59,10 +58,7 @@ class SNN(Network, tag="snn"):
 
 @dataclass(frozen=True)
 class SpikingNetwork:
-    """A spiking network that runs: the layers that `snn` has over some samples.
-
-    What the compiled passes do not have (`passable`) plain torch computes.
-    """
+    """A spiking network that runs: the layers that `snn` has over some samples."""
 
     architecture: Layers
     snn: SNN
@@ -168,78 +164,32 @@ class SpikingNetwork:
             return None  # a normalisation needs the whole batch
         return self.architecture.samples_in_cache(self.time_steps)
 
-    @property
-    def passable(self) -> bool:
-        """Whether the compiled passes have this architecture, neuron and read-out, unnormalised."""
-        dense = isinstance(self.architecture, DenseLayers) and not self._norms()
-        parts = encoding.has_code(self.code) and encoding.has_read_out(self.read_out)
-        return dense and parts and self._is_compiled_neuron
-
-    @property
-    def _is_compiled_neuron(self) -> bool:
-        return encoding.constants(self.neuron) is not None
-
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit: one per input or, where they move, T frames of these."""
         inputs = self.architecture.layers[0]
         return pixels == inputs or (self.code.moving and pixels == inputs * self.time_steps)
 
-    def bytes_per_sample(self, device: str) -> int:
-        """Memory of a training step, about: all as plain floats; compiled, next to nothing."""
-        if self.passable and packed.computes_on(device):
-            return 0
+    @property
+    def bytes_per_sample(self) -> int:
+        """Memory of a training step, about: all as plain floats."""
         return 12 * self.time_steps * sum(self.architecture.layers)
 
-    def run(self, parameters: Parameters, batch: Batch) -> Forward:
-        """From pixels to scores: encode, then `forward`; in compiled kernels where they have it all."""
-        if self.passes(batch) and not torch.is_grad_enabled():
-            return self.compiled(parameters, batch).forward
+    def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
+        """From pixels to scores: encode, then `forward`."""
         x = batch.x
         if x.shape[2] != self.architecture.layers[0]:
             x = x.reshape(*x.shape[:2], self.time_steps, -1)
-        return self.forward(parameters, self._encoded(x, batch.address), batch.present)
-
-    def passes(self, batch: Batch) -> bool:
-        """Whether `compiled` takes this batch. If plain torch must compute instead, that is logged once."""
-        if not (isinstance(self.architecture, DenseLayers) and packed.can_take(batch.pixels)):
-            return False
-        still = batch.pixels.shape[1] == self.architecture.layers[0]
-        if not (still and self.passable):
-            parts = [self.neuron, self.read_out, self.snn.normalisation]
-            what = " and ".join(map(str, parts)) if still else "inputs that move"
-            packed.log_once(f"plain torch computes, several times slower: no kernel has {what}")
-        return still and self.passable
-
-    def compiled(
-        self, parameters: Parameters, batch: Batch, wanted: Wanted | None = None
-    ) -> Learned:
-        """`run` in compiled kernels and, if something is `wanted`, its losses and gradients too.
-
-        Autograd gives the same through `run`; here no membrane leaves the processor's cache.
-        """
-        assert isinstance(self.architecture, DenseLayers)  # see `passes`
-        passed = passes.spiking(
-            batch.pixels,
-            batch.positions,
-            encoding.entry(self.code, batch.address, self.time_steps),
-            _known(self.neuron),
-            self.architecture.stacked(parameters),
-            integrates=not self.read_out.spiking,
-            wanted=wanted,
-        )
-        events_in = dict(zip(self.architecture.names, passed.events, strict=True))
-        # Spike counts are the scores, and all of them together the spikes that left the last layer.
-        events_out = count(passed.scores.sum(2), batch.present) * self.read_out.spiking
-        forward = Forward(passed.scores, events_in, events_out)
-        return Learned(forward, passed.losses, self.architecture.named(passed.gradients))
+        spikes = operators.encoded(self.code, x, batch.address, self.time_steps)
+        return self.forward(parameters, spikes, batch.present, operators)
 
     def forward(
         self,
         parameters: Parameters,
         spikes: Float[Tensor, "time client batch pixel"],
         present: Bool[Tensor, "client batch"] | None = None,
+        operators: Operators = PLAIN,
     ) -> Forward:
-        """From what the code gave to scores, in plain torch: what the kernels must equal.
+        """From what the code gave to scores.
 
         Running statistics, if there are any, come with the parameters; see `BNTT.normalised`.
         """
@@ -248,34 +198,24 @@ class SpikingNetwork:
         if (by_step := self.code.step_weights(self.time_steps)) is not None:
             weights = torch.tensor(by_step, dtype=spikes.dtype)
             spikes = spikes * weights.to(spikes.device).view(-1, 1, 1, 1)
-        scans = self._scans(spikes)
-        at = 2 if scans else 1  # where a client's rows have the time steps
+        at = operators.time_axis(self.neuron)
         flow = spikes if self.code.binary else spikes[:1]  # what is constant enters once
+        fired: Tensor | None = None  # spikes of each neuron, where they were counted when made
         by_input: dict[str, Tensor] = {}
-        fired: Tensor | None = (
-            None  # spikes of each neuron, if they were counted where they were made
-        )
         statistics: Parameters = {}
-        norms = self._norms()
         for name, layer in self.architecture.described.items():
             # The weights do not change with time, so one product serves all time steps.
             by_time = flow.movedim(0, at)
             shown = present.expand(len(flow), -1, -1).movedim(0, at).flatten(1).to(flow.dtype)
             rows = by_time.flatten(1, 2)
             by_input[name] = entered(rows, shown) if fired is None else fired
-            rows = through(layer, name, parameters, rows)
-            flow = rows.reshape(*by_time.shape[:3], -1).movedim(at, 0)
-            fired = None
-            if isinstance(layer, Pool):
-                continue
-            currents = flow.expand(len(spikes), -1, -1, -1)
-            if name in norms:
+            rows = through(layer, name, parameters, rows, operators)
+            flow, fired = rows.reshape(*by_time.shape[:3], -1).movedim(at, 0), None
+            if name in self.architecture.names:  # a layer of neurons, not a pool
+                currents = flow.expand(len(spikes), -1, -1, -1)
                 currents, after = self._normalised(name, currents, parameters, present)
+                flow, fired = self._neurons(name, currents, parameters, present, operators)
                 statistics |= after
-            if scans and self._fires(name):
-                flow, fired = self._scanned(currents, present)
-            else:
-                flow = self._neurons(name, currents, parameters)
         left = count(flow.detach().sum(3).long().sum(0), present) * self.read_out.spiking
         scores = self.read_out.scores(flow)
         return Forward.counted(scores, self.architecture.described, by_input, left, statistics)
@@ -289,16 +229,6 @@ class SpikingNetwork:
     def _fires(self, layer: str) -> bool:
         return layer != self.architecture.names[-1] or self.read_out.spiking
 
-    def _encoded(
-        self, x: Float[Tensor, "client batch *time pixel"], address: Address
-    ) -> Float[Tensor, "time client batch pixel"]:
-        """The code's spikes; from a compiled kernel where there is one, which are the same."""
-        return encoding.spikes(self.code, x, address, self.time_steps)
-
-    def _scans(self, spikes: Tensor) -> bool:
-        """Whether neurons alone are computed by a compiled kernel, where no pass has the whole network."""
-        return not self.passable and self._is_compiled_neuron and packed.can_take(spikes)
-
     def _normalised(
         self,
         layer: str,
@@ -306,7 +236,9 @@ class SpikingNetwork:
         parameters: Parameters,
         present: Bool[Tensor, "client batch"],
     ) -> tuple[Float[Tensor, "time client batch neuron"], Parameters]:
-        """What the neurons of a layer get, and its running statistics after it."""
+        """What the neurons of a layer get, and its running statistics after a normalisation."""
+        if f"{layer}.gamma" not in parameters:
+            return currents, {}
         own = _own(layer, parameters)
         running = {name: own[name] for name in STATISTICS if name in own}
         currents, after = self.snn.normalisation.normalised(
@@ -314,41 +246,26 @@ class SpikingNetwork:
         )
         return currents, {f"{layer}.{name}": numbers for name, numbers in after.items()}
 
-    def _scanned(
-        self,
-        currents: Float[Tensor, "time client batch neuron"],
-        present: Bool[Tensor, "client batch"],
-    ) -> tuple[Float[Tensor, "time client batch neuron"], Int64[Tensor, "client neuron"]]:
-        """The spikes of a layer from a compiled kernel, and how many each neuron fires."""
-        in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
-        spikes, fired = packed.fire(in_order, present, *_known(self.neuron))
-        return spikes.movedim(2, 0), fired
-
     def _neurons(
         self,
         layer: str,
         currents: Float[Tensor, "time client batch neuron"],
         parameters: Parameters,
-    ) -> Float[Tensor, "time client batch neuron"]:
-        """What the neurons of a layer give: their spikes or, to a read-out that wants them, membranes."""
+        present: Bool[Tensor, "client batch"],
+        operators: Operators,
+    ) -> tuple[Float[Tensor, "time client batch neuron"], Int64[Tensor, "client neuron"] | None]:
+        """Their spikes, counted if that comes with them; to a read-out that wants these, membranes."""
         constants = {
             name: tensor
             for name, tensor in _own(layer, parameters).items()
             if name not in ("weight", "bias", "gamma", *STATISTICS)
         }
         if self._fires(layer):
-            return encoding.fired(self.neuron, currents, constants)
-        return self.neuron.membrane(currents, constants)
+            return operators.fired(self.neuron, currents, constants, present)
+        return self.neuron.membrane(currents, constants), None
 
 
 def _own(layer: str, parameters: Parameters) -> Parameters:
     """The tensors of a layer, without its name."""
     own = {name.removeprefix(f"{layer}."): tensor for name, tensor in parameters.items()}
     return {name: tensor for name, tensor in own.items() if "." not in name}
-
-
-def _known(neuron: Neuron) -> tuple[float, float, str]:
-    """The constants of a neuron that the compiled kernels have."""
-    constants = encoding.constants(neuron)
-    assert constants is not None  # see `passable`
-    return constants

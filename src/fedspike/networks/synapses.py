@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from fedspike.engine import packed
 from fedspike.layers.shapes import Convolution, Dense, Pool
 from fedspike.networks.dense_layers import Parameters
+from fedspike.networks.operators import Operators
 
 
 def through(
@@ -17,10 +17,11 @@ def through(
     name: str,
     parameters: Parameters,
     rows: Float[Tensor, "client row input"],
+    operators: Operators,
 ) -> Float[Tensor, "client row output"]:
     """What comes out of a layer; an image in a row is channel by channel, and each of these row by row."""
     if isinstance(layer, Pool):
-        return pool(layer, rows)
+        return pool(layer, rows, operators)
     weight, bias = parameters[f"{name}.weight"], parameters.get(f"{name}.bias")
     if isinstance(layer, Convolution):
         return convolution(layer, weight, bias, rows)
@@ -78,40 +79,12 @@ def convolution(
 
 
 def pool(
-    layer: Pool, rows: Float[Tensor, "client row input"]
+    layer: Pool, rows: Float[Tensor, "client row input"], operators: Operators
 ) -> Float[Tensor, "client row output"]:
     """Windows of all images; the gradient of a maximum goes to the first of several that share it."""
     images = rows.reshape(-1, layer.height, layer.width)  # of all channels
     if layer.kind == "max":
-        found = F.max_pool2d(images, layer.size)
-    elif packed.can_take(images):
-        found = packed.average(images, layer.size)
+        pooled = F.max_pool2d(images, layer.size)
     else:
-        found = _Average.apply(images, layer.size)  # type: ignore[no-untyped-call]
-    return found.reshape(*rows.shape[:2], -1)
-
-
-class _Average(torch.autograd.Function):
-    """The mean of windows of k x k, place by place of the window; what a kernel must equal."""
-
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, k: int) -> Tensor:
-        ctx.k, ctx.shape = k, images.shape
-        first, *others = _places(images, k)
-        total = first.clone(memory_format=torch.contiguous_format)
-        for place in others:
-            total += place
-        return total.div_(k * k)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        share = gradients[0] / (ctx.k * ctx.k)
-        into_images = share.new_empty(ctx.shape)
-        for place in _places(into_images, ctx.k):
-            place.copy_(share)
-        return into_images, None
-
-
-def _places(images: Float[Tensor, "image row column"], k: int) -> list[Tensor]:
-    """Of each place in a window of k x k, the values of all windows; they are views."""
-    return [images[..., i::k, j::k] for i in range(k) for j in range(k)]
+        pooled = operators.averaged(images, layer.size)
+    return pooled.reshape(*rows.shape[:2], -1)

@@ -23,7 +23,6 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,12 +33,13 @@ from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses
-from fedspike.networks.batch import Batch, Forward, Learned
+from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.layer_operations import conventional, spiking
 from fedspike.networks.module.adopt import adopted
 from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
+from fedspike.networks.operators import PLAIN, Operators
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, Neuron
@@ -174,9 +174,9 @@ class ModuleNetwork:
             return True
         return pixels == inputs
 
-    def bytes_per_sample(self, device: str) -> int:
+    @property
+    def bytes_per_sample(self) -> int:
         """Memory of a training step, about: all results of the module, and their gradients."""
-        del device
         return 2 * self.trial.bytes_per_sample
 
     def over(self, shape: tuple[int, ...], classes: int) -> "ModuleNetwork":
@@ -197,16 +197,6 @@ class ModuleNetwork:
     def statistics(self) -> Parameters:
         """None are kept."""
         return {}
-
-    def passes(self, batch: Batch) -> bool:
-        """No compiled pass has a module."""
-        del batch
-        return False
-
-    def compiled(self, parameters: Parameters, batch: Batch, wanted: Any = None) -> Learned:
-        """Raise ValueError: see `passes`."""
-        del parameters, batch, wanted
-        raise ValueError("no compiled pass has a module")
 
     def operations(self) -> NetworkOperations:
         """What a device does for it: a chain of layers or, where some are not counted, no layer at all.
@@ -240,9 +230,9 @@ class ModuleNetwork:
             if layer.fires
         }
 
-    def run(self, parameters: Parameters, batch: Batch) -> Forward:
+    def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
         """From pixels to scores. The module never sees padding: clients with as many samples go together."""
-        flow, present = self._flow(batch.x, batch.address), batch.present
+        flow, present = self._flow(batch.x, batch.address, operators), batch.present
         sizes = present.sum(1)
         scores = flow.new_zeros(*present.shape, self.classes)
         layers = self.trial.layers
@@ -266,14 +256,17 @@ class ModuleNetwork:
         return Forward(scores, events, events_out, met)
 
     def _flow(
-        self, x: Float[Tensor, "client batch pixel"], address: Address
+        self,
+        x: Float[Tensor, "client batch pixel"],
+        address: Address,
+        operators: Operators = PLAIN,
     ) -> Float[Tensor, "*time client batch pixel"]:
         """What enters the module, its samples flat; a code's weights of the steps are in it."""
         if self.code is None:
             return x
         if x.shape[2] != math.prod(self.shape):
             x = x.reshape(*x.shape[:2], self.time_steps, -1)
-        spikes = self.code.spikes(x, address, self.time_steps)
+        spikes = operators.encoded(self.code, x, address, self.time_steps)
         if (weights := self.code.step_weights(self.time_steps)) is None:
             return spikes
         return spikes * torch.tensor(weights).to(spikes).view(-1, 1, 1, 1)

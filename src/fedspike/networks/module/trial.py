@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedspike.engine.packed import log_once
-from fedspike.errors import InputError
+from fedspike.errors import InputError, warn_once
 from fedspike.layers.shapes import Layer
 from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.module.adopt import without_rule
@@ -132,7 +131,7 @@ def _vectorises(call: Call, flow: Tensor) -> bool:
         call.at_once(learned, flow)
     except RuntimeError as error:
         kind, (why, *_) = type(call.own.module).__name__, str(error).splitlines() or [""]
-        log_once(f"{kind} is trained one client at a time, because torch.vmap refuses it: {why}")
+        warn_once(f"{kind} is trained one client at a time, because torch.vmap refuses it: {why}")
         return False
     return True
 

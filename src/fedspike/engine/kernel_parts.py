@@ -1,21 +1,21 @@
-"""Which parts of a spiking network the kernels have, and what they take in their place."""
+"""Which parts of a network the compiled kernels have, and what they take in their place.
+
+Only the very kinds that ship: what inherits from one of them may compute something else.
+"""
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.engine import gpu, packed, passes
+from fedspike.engine import packed, passes
 from fedspike.engine.packed import PackedSpikes, words
 from fedspike.parts.codes import Address, Code, Direct, Rate, Tabulated
 from fedspike.parts.codes.tabulated import table
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
-from fedspike.parts.neurons import LIF, Learned, Neuron
-from fedspike.parts.optimisers import Adam, Optimiser
+from fedspike.parts.neurons import LIF, Neuron
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan
 from fedspike.randomness import key
-
-Parameters = dict[str, Tensor]
 
 _tables: dict[tuple[Tabulated, int], Tensor] = {}
 _TABLES_KEPT = 8
@@ -24,7 +24,7 @@ _TABLES_KEPT = 8
 def entry(code: Code, address: Address, time_steps: int) -> passes.Code:
     """The code as the compiled passes take it."""
     at = (time_steps, address.round, address.clients, address.first_samples)
-    if isinstance(code, Rate):
+    if type(code) is Rate:
         return passes.Code("rate", *at, key=key(address.seed, address.purpose))
     if isinstance(code, Direct):
         return passes.Code("direct", *at)
@@ -36,19 +36,6 @@ def entry(code: Code, address: Address, time_steps: int) -> passes.Code:
 def has_code(code: Code) -> bool:
     """Whether the compiled passes have it."""
     return isinstance(code, Rate | Direct | Tabulated)
-
-
-def spikes(
-    code: Code, x: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
-) -> Float[Tensor, "time client batch pixel"]:
-    """The code's spikes; from a kernel where there is one, which are the same."""
-    if x.dim() == 3 and packed.can_take(x) and isinstance(code, Rate | Tabulated):
-        return packed_spikes(code, x, address, time_steps).dense()
-    if isinstance(code, Rate) and x.is_cuda and gpu.AVAILABLE:
-        philox = key(address.seed, address.purpose)
-        where = (address.round, address.clients, address.first_samples)
-        return gpu.rate(x, philox, *where, time_steps)
-    return code.spikes(x, address, time_steps)
 
 
 def packed_spikes(
@@ -91,18 +78,6 @@ def has_read_out(read_out: ReadOut) -> bool:
     return type(read_out) in (SpikeCount, MeanMembrane)
 
 
-def fired(
-    neuron: Neuron, currents: Float[Tensor, "time client batch neuron"], learned: Learned
-) -> Float[Tensor, "time client batch neuron"]:
-    """The neuron's spikes; on a GPU from the Triton kernel where it has this neuron: it always resets."""
-    fixed = constants(neuron)
-    if fixed and currents.is_cuda and gpu.AVAILABLE and currents.dtype == torch.float32:
-        beta, theta, reset = fixed
-        if reset != "none":
-            return gpu.lif(currents, beta, theta, reset == "zero")
-    return neuron.spikes(currents, learned)
-
-
 def wanted(loss: Loss, labels: Tensor, classes: int, time_steps: int) -> passes.Wanted | None:
     """What a loss wants of scores, as the compiled passes take it; None of a loss that they do not have."""
     if isinstance(loss, CrossEntropy):
@@ -112,24 +87,3 @@ def wanted(loss: Loss, labels: Tensor, classes: int, time_steps: int) -> passes.
         factor = 1 / (classes * time_steps)
         return passes.Wanted("squares", labels, float(correct), float(incorrect), factor)
     return None
-
-
-def step(
-    optimiser: Optimiser,
-    parameters: Parameters,
-    gradients: Parameters,
-    memory: dict[str, Parameters],
-    number: int,
-) -> None:
-    """A step of an optimiser, in place; of Adam from a compiled kernel where it takes the tensors."""
-    if not isinstance(optimiser, Adam):
-        optimiser.step(parameters, gradients, memory, number)
-        return
-    constants = (optimiser.learning_rate, optimiser.beta1, optimiser.beta2, optimiser.epsilon)
-    for name, weight in parameters.items():
-        if packed.can_take(weight):
-            m, v = memory["m"][name], memory["v"][name]
-            passes.adam(weight, gradients[name], (m, v), number, constants)
-        else:
-            own = {moment: {name: memory[moment][name]} for moment in memory}
-            optimiser.step({name: weight}, {name: gradients[name]}, own, number)

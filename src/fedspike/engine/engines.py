@@ -1,0 +1,98 @@
+"""What an engine is: it computes a step of many clients at once, and knows how many it takes at a time."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fedspike.networks import Batch, ConvolutionalLayers, Forward, Parameters, SizedNetwork
+from fedspike.parts.losses import Loss
+from fedspike.parts.optimisers import Optimiser
+
+# Clients are computed side by side as long as a step of theirs together stays under this size: about 30
+# clients of the founding study.
+BLOCK_BYTES = 96 * 2**20
+_MOST_TESTED = 1000
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+class Learned(NamedTuple):
+    """What a minibatch taught: its forward pass, every client's mean loss, and the gradients."""
+
+    forward: Forward
+    losses: Float[Tensor, " client"]
+    gradients: Parameters
+
+
+class Engine(ABC):
+    """Computes on `device`. All engines see the same spikes and counts; sums may be rounded differently."""
+
+    device: torch.device
+
+    @abstractmethod
+    def forward(self, network: SizedNetwork, parameters: Parameters, batch: Batch) -> Forward:
+        """Scores and counts of a batch, without gradients; running statistics are among the parameters."""
+
+    @abstractmethod
+    def learn(
+        self,
+        network: SizedNetwork,
+        loss: Loss,
+        parameters: Parameters,
+        batch: Batch,
+        statistics: Parameters | None = None,
+    ) -> Learned:
+        """Forward pass, mean loss and gradients of one minibatch of every client."""
+
+    @abstractmethod
+    def step(
+        self,
+        optimiser: Optimiser,
+        parameters: Parameters,
+        gradients: Parameters,
+        memory: dict[str, Parameters],
+        number: int,
+    ) -> None:
+        """Step number `number` of an optimiser, from 1, in place."""
+
+    @abstractmethod
+    def bytes_per_sample(self, network: SizedNetwork) -> int:
+        """Memory of a training step, about; 0 where nothing leaves the processor's cache."""
+
+    def clients_at_once(self, network: SizedNetwork, rows: int) -> int:
+        """Clients with batches of so many rows that are trained side by side: a cache full of them."""
+        room = BLOCK_BYTES
+        if self.device.type == "cuda":
+            room = torch.cuda.mem_get_info(self.device)[0] // 4
+        # A client's parameters, gradients, two moments of Adam, and room to work.
+        size = rows * self.bytes_per_sample(network) + 24 * network.architecture.parameters
+        return max(1, room // size)
+
+    def samples_at_once(self, network: SizedNetwork) -> int:
+        """Samples that are tested in one pass."""
+        return min(_MOST_TESTED, max(1, BLOCK_BYTES // max(1, self.bytes_per_sample(network))))
+
+    def each(
+        self, network: SizedNetwork, parts: list[Part], work: Callable[[Part], Result]
+    ) -> Iterator[Result]:
+        """The work on every part, in order. Of a convolutional network each thread takes a part of its own.
+
+        Its many small operators gain little from threads within each; a part's bits do not depend on it.
+        """
+        threads = torch.get_num_threads()
+        convolutional = isinstance(network.architecture, ConvolutionalLayers)
+        if not convolutional or self.device.type != "cpu":
+            yield from map(work, parts)
+            return
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                yield from pool.map(work, parts)
+        finally:
+            torch.set_num_threads(threads)
