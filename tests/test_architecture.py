@@ -354,8 +354,8 @@ OWED: dict[str, tuple[str, ...]] = {
         *("algorithms", "cli", "data", "deploy", "energy"),
         *("experiment", "records", "report"),
     ),
-    "asks_no_part_for_its_type": ("deploy", "experiment", "federation", "records"),
-    "leaves_devices_to_the_engine": ("cli", "federation", "learning"),
+    "asks_no_part_for_its_type": ("deploy", "experiment", "records"),
+    "leaves_devices_to_the_engine": ("cli", "federation"),
     "has_no_second_loop": ("federation",),
     "asks_for_few_things": ("algorithms", "federation", "learning", "records", "reference"),
 }

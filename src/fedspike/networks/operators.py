@@ -4,7 +4,7 @@ A network's forward pass takes them as an argument. `PLAIN` is plain torch: what
 spikes and counts to the bit, gradients to rounding. Axes are [time, client, batch, neuron].
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -14,6 +14,7 @@ from fedspike.parts.codes import Address, Code
 from fedspike.parts.neurons import Learned, Neuron
 
 
+@runtime_checkable
 class Operators(Protocol):
     """What a network is computed with."""
 
