@@ -5,20 +5,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from fedspike.energy.bill import LEVELS, Footprint, Level, bill, footprint
-from fedspike.energy.counts import (
-    Activity,
-    Counts,
-    Dense,
-    Network,
-    aggregation,
-    count,
-    exchange,
-    merge,
-)
-from fedspike.energy.profiles import Profile, radios, shipped
+from fedspike.energy.account import Work, bill_by, bills
+from fedspike.energy.pairing import compared
+from fedspike.energy.profiles import shipped
+from fedspike.energy.recorded import recorded
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+from fedspike.networks import ANN, SNN
+from fedspike.parts.optimisers import Adam
+from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
+from fedspike.records.schema import VERSION, RunSummary
 
 ROUNDS = 100
 FINAL_PERCENT = {
@@ -28,7 +27,14 @@ FINAL_PERCENT = {
 }
 OPERATIONS = {"ann": 79_400.0, "qann": 79_400.0, "snn": 1_146_000.0}
 PRICE_PJ = {"ann": 3.1, "qann": 3.1, "snn": 0.1}
+ENVIRONMENT = {
+    **{"python": "3.11.2", "fedspike": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"},
+    **{"engine": "plain torch", "git_commit": None, "platform": "Linux x86_64"},
+    **{"cpu": "a processor", "cores": 2, "threads": 2},
+}
+NETWORK_TABLES = ("snn", "code", "neuron", "loss", "qann")
 SAMPLES_PER_ROUND = 20_000
+NOTHING = {"samples": 1, "steps": 0, "events_in": {"hidden": 0, "output": 0}}
 
 
 def run(
@@ -57,12 +63,14 @@ def run(
     config |= {"fleet": {"clients": 10, "clients_per_round": "all", "samples_per_round": 2000}}
     config |= {"optimiser": {"kind": "adam", "learning_rate": 0.001}}
     if network == "snn":
-        config |= {"snn": {"time_steps": 50, "beta": 0.9}, "loss": {"correct_rate": 0.8}}
+        config |= {"snn": {"time_steps": 50, "beta": 0.9, "read_out": "count"}}
+        config |= {"code": {"kind": "rate"}, "neuron": {"kind": "lif"}}
+        config |= {"loss": {"kind": "spike-count", "correct_rate": 0.8}}
     if network == "qann":
         config |= {"snn": {"time_steps": 50}, "qann": {"bits": 6}}
     exchanged = 0 if centralised else 10 * 79_510 * 4
     return {
-        "schema": 1,
+        "schema": VERSION,
         "name": f"{network}-{kind}{classes or ''}-{algorithm}-seed{seed}",
         "network": network,
         "partition": partition,
@@ -77,7 +85,8 @@ def run(
         "training_loss": [0.5] * rounds,
         "parameters": 79_510,
         "layers": [784, 100, 10],
-        "time_steps": 50 if network == "snn" else None,
+        "network_operations": operations(50 if network == "snn" else None),
+        "network_tables": [table for table in NETWORK_TABLES if table in config],
         "samples_per_round": SAMPLES_PER_ROUND,
         "forward_operations_per_sample": OPERATIONS[network],
         "operations": {"mac": 1, "ac": 0},
@@ -87,8 +96,30 @@ def run(
         "downlink_bytes_per_round": exchanged,
         "seconds": 81.5,
         "class_counts": counts(classes, centralised),
+        "settings_sha256": "5e",
+        "data_sha256": "da",
         "model_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "config": config,
+        "firing_rates": {},
+        "ill_layers": {},
+        "rate_limits": {},
+        "rejected": {},
+        "missing": 0,
+        "skipped_rounds": 0,
+        "round_seconds": {},
+        "nodes": [],
+        "measured": None,
+        "activity": NOTHING,
+        "tested": NOTHING,
+        "counts": {},
+        "target_accuracy": TARGET,
+        "rounds_to_target": None,
+        "bill": {},
+        "bill_skip_zeros": {},
+        "bill_by": {"phase": {}, "layer": {}},
+        "bill_evaluation": {},
+        "neurobench": None,
+        "raster": None,
         "weights": {"sharpness": 1.7 - 0.01 * seed},
         "hidden_weights": {
             "shape": list(images.shape),
@@ -100,6 +131,16 @@ def run(
     } | changes
 
 
+def operations(time_steps: int | None, read_out: ReadOut | None = None) -> dict[str, Any]:
+    """What a device does for the founding study's network and its training with Adam."""
+    spiking = SNN(time_steps=time_steps or 1, read_out=read_out or SpikeCount())
+    network = (ANN() if time_steps is None else spiking).over((28, 28), 10)
+    plain: dict[str, Any] = msgspec.to_builtins(
+        network.operations().trained_by(Adam().operations())
+    )
+    return plain
+
+
 def variant(
     one: dict[str, Any], code: str, time_steps: int, read_out: str = "count"
 ) -> dict[str, Any]:
@@ -108,7 +149,12 @@ def variant(
     config = one["config"] | {"code": {"kind": code}, "neuron": {"kind": "lif"}, "loss": loss}
     config["snn"] = {"time_steps": time_steps, "beta": 0.9, "read_out": read_out}
     name = f"{one['name']}-{code}-{time_steps}-{read_out}"
-    return one | {"name": name, "time_steps": time_steps, "config": config}
+    read = MeanMembrane() if read_out == "membrane" else SpikeCount()
+    return one | {
+        "name": name,
+        "network_operations": operations(time_steps, read),
+        "config": config,
+    }
 
 
 LIMITS = {
@@ -147,109 +193,48 @@ def priced(one: dict[str, Any], *, sample_factor: float = 1.0) -> dict[str, Any]
     them, in 10 clients of 16 batches a round."""
     network, rounds = one["network"], one["rounds"]
     per_sample = [sample_factor * events for events in SEEN[network]]
-    n = rounds * SAMPLES_PER_ROUND
-    hidden, output, out = (round(n * events) for events in per_sample)
-    if one["config"].get("snn", {}).get("read_out") == "membrane":
-        out = 0  # its last layer does not fire
-    seen = Activity(n, rounds * 160, {"hidden": hidden, "output": output}, out)
-    shape = Network(
-        {"hidden": Dense(784, 100), "output": Dense(100, 10)},
-        time_steps=one["time_steps"],
-    )
-    shares = [aggregation(shape, 10 * rounds), exchange(shape, 10 * rounds)]
-    counts = merge([count(shape, seen), *shares])
+    operations = msgspec.convert(one["network_operations"], NetworkOperations)
+    if not operations.layers["output"].fires:
+        per_sample[2] = 0  # its last layer does not fire
+
+    def work(rounds: int) -> Work:
+        n = rounds * SAMPLES_PER_ROUND
+        hidden, output, out = (round(n * events) for events in per_sample)
+        seen = Activity(n, rounds * 160, {"hidden": hidden, "output": output}, out)
+        sent = 10 * rounds * 79_510 * 4
+        return Work(
+            recorded(operations, seen, sent), recorded(operations, seen), sent, sent, rounds
+        )
+
+    whole = work(rounds)
     first = next((n for n, a in enumerate(one["accuracy"], 1) if a >= TARGET), None)
-    made = one | {
-        "activity": activity(seen),
-        "tested": activity(seen),
+    reached, profiles = None if first is None else work(first), list(shipped().values())
+    skipping = {}
+    if network != "snn":
+        skipping = bills(whole, reached, profiles, skip_zeros=True)
+    made = {
+        "activity": whole.trained.activity,
+        "tested": whole.tested.activity,
         "target_accuracy": TARGET,
         "rounds_to_target": first,
-        "bill": bills(counts, footprint(shape), rounds, first),
-        "bill_by": bill_by(counts, footprint(shape), rounds),
+        "bill": bills(whole, reached, profiles),
+        "bill_skip_zeros": skipping,
+        "bill_by": bill_by(whole, profiles),
         "neurobench": {
             "footprint_bytes": 318_040,
             "connection_sparsity": 0.0,
             "activation_sparsity": 0.55 if network == "ann" else 0.81,
             "effective_macs": 0.0 if network == "snn" else 39_640.0,
             "effective_acs": OPERATIONS["snn"] if network == "snn" else 0.0,
-            "dense_operations": 79_400.0 * (50 if network == "snn" else 1),
+            "dense_operations": 79_400 * (50 if network == "snn" else 1),
         },
         "bill_evaluation": {
             name: {"low_mj": 1.0, "nominal_mj": 1.0, "high_mj": 1.0, "not_priced": []}
             for name in shipped()
         },
-        "measured": None,
     }
-    if network != "snn":
-        skipping = merge([count(shape, seen, skip_zeros=True), *shares])
-        made["bill_skip_zeros"] = bills(skipping, footprint(shape), rounds, first)
-    return made
-
-
-def activity(seen: Activity) -> dict[str, Any]:
-    return {
-        "samples": seen.samples,
-        "steps": seen.steps,
-        "events_in": dict(seen.events_in),
-        "events_out": seen.events_out,
-    }
-
-
-def bills(counts: Counts, memories: Footprint, rounds: int, target: int | None) -> dict[str, Any]:
-    """profile -> level -> energy of a mean round, to the target and of the run."""
-
-    def billed(profile: Profile, level: Level, radio: str | None = None) -> dict[str, Any]:
-        by = radios()[radio] if radio else None
-        got = bill(counts, profile, level, footprint=memories, radio=by)
-
-        def part(share: float) -> dict[str, float]:
-            ends = {"low_mj": got.low_mj, "nominal_mj": got.nominal_mj, "high_mj": got.high_mj}
-            return {end: share * mj for end, mj in ends.items()}
-
-        reached = None if target is None else part(target / rounds)
-        return part(1 / rounds) | {
-            "not_priced": got.not_priced,
-            "to_target": reached,
-            "run": part(1.0),
-        }
-
-    found: dict[str, Any] = {}
-    for name, profile in shipped().items():
-        allowed = LEVELS[:2] if profile.scope == "all-in" else LEVELS[:-1]
-        found[name] = {level: billed(profile, level) for level in allowed}
-        if profile.scope == "per-term":
-            for radio in radios():
-                key = f"communication:{radio}"
-                found[name][key] = billed(profile, "communication", radio)
-    return found
-
-
-def bill_by(counts: Counts, memories: Footprint, rounds: int) -> dict[str, Any]:
-    """The bill at "training", or at the highest level that is allowed, by phase and by layer."""
-    layers = dict.fromkeys(layer for phase in counts.values() for layer in phase)
-    parts = {
-        "phase": {phase: {phase: counts[phase]} for phase in counts if phase != "exchange"},
-        "layer": {
-            layer: {phase: {layer: ops[layer]} for phase, ops in counts.items() if layer in ops}
-            for layer in layers
-        },
-    }
-    return {
-        kind: {
-            name: {
-                part: bill(
-                    some,
-                    profile,
-                    "compute" if profile.scope == "all-in" else "training",
-                    footprint=memories,
-                ).nominal_mj
-                / rounds
-                for part, some in split.items()
-            }
-            for name, profile in shipped().items()
-        }
-        for kind, split in parts.items()
-    }
+    plain: dict[str, Any] = msgspec.to_builtins(made)
+    return one | plain
 
 
 def study(seeds: int = 1) -> list[dict[str, Any]]:
@@ -270,6 +255,11 @@ def study(seeds: int = 1) -> list[dict[str, Any]]:
     ]
 
 
+def summaries(runs: list[dict[str, Any]]) -> list[RunSummary]:
+    """The runs as they are read."""
+    return [msgspec.convert(run, RunSummary) for run in runs]
+
+
 def write(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Path:
     """Lay the runs down as an experiment and return its directory."""
     for one in runs:
@@ -278,11 +268,11 @@ def write(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Path:
         (home / "config.toml").write_text("")
         (home / "summary.json").write_text(json.dumps(one))
     summary = {
-        "schema": 1,
+        "schema": VERSION,
         "name": "study",
         "command": "fedspike run study",
         "created": "2026-11-22T21:14:05+00:00",
-        "environment": {"python": "3.11.2", "torch": "2.13.0", "git_commit": None, "cores": 2},
+        "environment": ENVIRONMENT,
         "dataset": {
             "name": "fashion-mnist",
             "source": "the cache",
@@ -290,10 +280,11 @@ def write(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Path:
             "train_samples": 60_000,
             "test_samples": 10_000,
         },
-        "runs": [
-            {k: v for k, v in one.items() if k not in ("hidden_weights", "raster")} for one in runs
-        ],
+        "runs": [one | {"hidden_weights": None, "raster": None} for one in runs],
+        "comparisons": [],
     }
+    if all(one["bill"] for one in runs):
+        summary["comparisons"] = msgspec.to_builtins(compared(summaries(runs)))
     (directory / "summary.json").write_text(json.dumps(summary | changes))
     return directory
 

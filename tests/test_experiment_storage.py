@@ -1,7 +1,6 @@
 """Files are whole or not there, and what is read back is what was written or an error."""
 
 import errno
-import json
 import os
 import resource
 import stat
@@ -11,14 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.records import checkpoint, directory
+from fedspike.records.schema import Manifest
 
 ABOUT = {"settings_sha256": "a", "torch": "2"}
 ROUNDS = [
@@ -37,7 +39,11 @@ def store(run: Path, rounds: int) -> None:
     run.mkdir(exist_ok=True)
     for round in range(1, rounds + 1):
         (run / "rounds.jsonl").write_bytes(ROUNDS[round - 1])
-        checkpoint.save(run / "checkpoint", round, state(round), ROUNDS[round - 1], ABOUT)
+        save(run, round, state(round), ROUNDS[round - 1])
+
+
+def save(run: Path, round: int, tensors: dict[str, Tensor], rounds: bytes = b"") -> None:
+    checkpoint.save(run / "checkpoint", round, tensors, checkpoint.fingerprint(rounds), ABOUT)
 
 
 def newest(run: Path) -> checkpoint.Checkpoint | None:
@@ -85,7 +91,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path) -> None:
         "count": torch.tensor(7),
         "double": torch.tensor([0.1], dtype=torch.float64),
     }
-    checkpoint.save(tmp_path / "checkpoint", 1, tensors, b"", ABOUT)
+    save(tmp_path, 1, tensors)
     (tmp_path / "rounds.jsonl").touch()
     found = newest(tmp_path)
     assert found is not None
@@ -111,7 +117,7 @@ def test_the_newest_is_read_and_two_are_kept(tmp_path: Path) -> None:
 
 def test_the_millionth_round_is_newer_than_the_one_before(tmp_path: Path) -> None:
     for round in (999_999, 1_000_000):
-        checkpoint.save(tmp_path / "checkpoint", round, state(1), b"", ABOUT)
+        save(tmp_path, round, state(1))
     (tmp_path / "rounds.jsonl").touch()
     found = newest(tmp_path)
     assert found is not None
@@ -253,10 +259,9 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     store(tmp_path, rounds=1)
     target = tmp_path / "checkpoint" / "round-000001"
     (target / "state.safetensors").write_bytes(pickle)
-    manifest = json.loads((target / "manifest.json").read_bytes())
-    del manifest["seal"]
-    manifest["state.safetensors"] = checkpoint._print_of(pickle)
-    (target / "manifest.json").write_bytes(checkpoint._sealed(manifest))
+    manifest = msgspec.json.decode((target / "manifest.json").read_bytes(), type=Manifest)
+    forged = replace(manifest, state=checkpoint.fingerprint(pickle))
+    (target / "manifest.json").write_bytes(checkpoint._sealed(forged))
     with pytest.raises(InputError, match="safetensors"):
         newest(tmp_path)
     assert not canary.exists()
@@ -303,7 +308,7 @@ def test_stopped_at_any_step_the_old_checkpoint_or_the_new_one_is_there(
             for owner, name in ((os, "fsync"), (Path, "mkdir"), (Path, "rename"), (Path, "open")):
                 patch.setattr(owner, name, stops.wrap(getattr(owner, name)))
             try:
-                checkpoint.save(run / "checkpoint", 3, state(3), ROUNDS[2], ABOUT)
+                save(run, 3, state(3), ROUNDS[2])
                 done = True
             except (Crash, InputError):
                 done = False
@@ -322,7 +327,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     before = files(tmp_path)
     large = state(3) | {"large": torch.zeros(10_000)}
     with no_file_beyond(20_000), pytest.raises(InputError, match="cannot be written") as caught:
-        checkpoint.save(tmp_path / "checkpoint", 3, large, ROUNDS[2], ABOUT)
+        save(tmp_path, 3, large, ROUNDS[2])
     assert "free some space" in caught.value.fix
     assert files(tmp_path) == before
     found = newest(tmp_path)
@@ -340,10 +345,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "rounds.jsonl"
-    directory.append_line(path, b"x" * 600)
+    directory.append(path, b"x" * 600)
     with no_file_beyond(1000), pytest.raises(InputError, match="cannot be written"):
-        directory.append_line(path, b"y" * 600)
-    assert path.read_bytes() == b"x" * 600 + b"\n"
+        directory.append(path, b"y" * 600)
+    assert path.read_bytes() == b"x" * 600
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:

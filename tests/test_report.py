@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import msgspec
 import pytest
 
 import report_example as example
 from fedspike import report
-from fedspike.report import charts, figures, summary
+from fedspike.report import charts, figures
 from fedspike.report.drawing import LIGHT
 from running import python
 
@@ -231,7 +230,8 @@ def test_what_comes_from_data_is_only_ever_text(tmp_path: Path) -> None:
     data = {"name": HOSTILE, "source": HOSTILE, "sha256": {HOSTILE: HOSTILE}}
     data |= {"train_samples": 1, "test_samples": 1}  # type: ignore[dict-item]
     texts = {"name": HOSTILE, "command": HOSTILE, "created": HOSTILE}
-    directory = small(tmp_path, *runs, dataset=data, environment={HOSTILE: HOSTILE}, **texts)
+    environment = example.ENVIRONMENT | {"cpu": HOSTILE}
+    directory = small(tmp_path, *runs, dataset=data, environment=environment, **texts)
     html = (directory / "report.html").read_text("utf-8")
 
     class Tags(HTMLParser):
@@ -285,7 +285,8 @@ def test_a_sweep_of_the_spiking_network_is_held_against_the_one_ann(tmp_path: Pa
     for steps, final in ((25, 70.0), (50, 72.0)):
         run = example.run("snn", 3, rounds=5, final_percent=final)
         run["config"]["snn"]["time_steps"] = steps
-        snns.append(run | {"name": f"snn-{steps}", "time_steps": steps})
+        of_steps = {"network_operations": example.operations(steps)}
+        snns.append(run | {"name": f"snn-{steps}"} | of_steps)
     directory = small(tmp_path, example.run("ann", 3, rounds=5, final_percent=75.0), *snns)
     gaps = {k: float(v["gap_points"]) for k, v in rows(directory, "table1-accuracy").items()}
     assert gaps == pytest.approx({"3 classes, T = 25": -5, "3 classes, T = 50": -3})
@@ -326,5 +327,5 @@ def test_a_large_sweep_stays_a_small_page(tmp_path: Path, monkeypatch: pytest.Mo
     text = words(small(tmp_path, *runs))
     assert "The first 1 of 2; all are in figures/accuracy-even.svg." in text
     assert "Only the first clients are drawn." in text
-    run = msgspec.convert(runs[0], summary.Run)
+    run = example.summaries(runs)[0]
     assert charts.clients_drawn(run) == 40  # of 100, each with 10 classes: 400 cells

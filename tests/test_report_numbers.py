@@ -70,7 +70,13 @@ def test_no_figure_is_a_dash_and_never_a_zero() -> None:
 @pytest.mark.parametrize(
     "room",
     [
-        *("estimate", "report.comparison", "report.tables", "report.verdict", "report.bills"),
+        *(
+            "energy.estimate",
+            "report.comparison",
+            "report.tables",
+            "report.verdict",
+            "report.bills",
+        ),
         *("report.charts", "report.energy_charts", "report.energy_tables"),
     ],
 )

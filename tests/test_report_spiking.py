@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +15,6 @@ import report_example as example
 from fedspike import report
 from fedspike.energy.estimate import Estimate
 from fedspike.errors import InputError
-from fedspike.experiment import config
 from fedspike.report import (
     comparison,
     figures,
@@ -25,9 +23,8 @@ from fedspike.report import (
     spiking_charts,
     spiking_figures,
     spiking_tables,
-    summary,
 )
-from fedspike.report.comparison import ONLY_SPIKING, Comparison
+from fedspike.report.comparison import Comparison
 from fedspike.report.pareto import Point
 from test_report import HOSTILE, small, words
 
@@ -58,7 +55,7 @@ def sweep(*, rounds: int = 3, seeds: int = 1) -> list[dict[str, Any]]:
 
 
 def compared(runs: list[dict[str, Any]]) -> list[Comparison]:
-    return comparison.compare([msgspec.convert(run, summary.Run) for run in runs])
+    return comparison.compare(example.summaries(list(runs)))
 
 
 @pytest.fixture(scope="module")
@@ -91,17 +88,6 @@ def test_what_follows_from_another_key_is_not_said() -> None:
         run["config"]["snn"]["read_out"] = "count"
         run["config"]["loss"] = {"kind": "spike-count"}
     assert [c.variant for c in compared(runs)] == ["code most spikes 3", "code most spikes 5"]
-
-
-def test_runs_of_before_there_were_codes_are_the_rate_codes() -> None:
-    """A resumed experiment holds both: seeds that were done earlier, and later ones."""
-    old, new = (example.run("snn", seed=seed, rounds=2) for seed in (0, 1))
-    assert "code" not in old["config"]
-    later = example.variant(new, "rate", 50, "count")
-    later["config"]["loss"] |= old["config"]["loss"]
-    (alone,) = compared([old, later])
-    assert alone.snn is not None
-    assert (alone.variant, [run.seed for run in alone.snn.runs]) == ("", [0, 1])
 
 
 def points(pairs: list[tuple[float, float]]) -> list[Point]:
@@ -216,11 +202,12 @@ def test_the_table_of_all_networks_is_what_was_counted_and_priced(page: Path) ->
 
 
 def test_a_table_without_bills_has_no_prices_but_the_founding_rules() -> None:
-    runs = [run | {"bill": None, "activity": None} for run in sweep()]
+    runs = [run | {"bill": {}, "activity": example.NOTHING} for run in sweep()]
     table = spiking_tables.variants_table(compared(runs), "horowitz45-int8")
     cells = dict(zip([column.key for column in table.columns], table.body[0], strict=True))
     assert cells["founding_mj_per_round"] == "2.292"
-    for key in ("spikes_per_synapse", "study_mj_per_round", "memory_mj_per_round", "front"):
+    assert cells["spikes_per_synapse"] == "0.0"
+    for key in ("study_mj_per_round", "memory_mj_per_round", "front"):
         assert cells[key] == "–"
 
 
@@ -346,8 +333,3 @@ def test_rates_without_limits_are_drawn_without_zones(tmp_path: Path) -> None:
     svg = (directory / "figures" / "firing-rates.svg").read_text("utf-8")
     assert ">hidden<" in svg
     assert ">dead<" not in svg
-
-
-def test_the_report_knows_the_tables_that_only_a_spiking_network_has() -> None:
-    """It may not import the experiment, so it has a list of its own."""
-    assert (*config.SPIKING, "qann") == ONLY_SPIKING

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fedspike.records.reader import read
 
 from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
 from fedspike.data import Dataset, load
@@ -24,7 +25,6 @@ from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
 from fedspike.report import verdict, write
 from fedspike.report.comparison import compare
-from fedspike.report.summary import read
 from running import events, finish
 
 SAMPLE = load("fashion-mnist-sample")

@@ -132,22 +132,24 @@ def presets(options: Namespace) -> int:
 def energy(options: Namespace) -> int:
     """Price finished runs again, and set their networks side by side."""
     from fedspike.cli.bills import text
-    from fedspike.experiment import repricing
+    from fedspike.energy import repricing
+    from fedspike.records import reader
 
     prices = repricing.prices(options.profile, options.level, options.radio)
     target = None if options.target is None else _fraction("--target", options.target)
-    found = repricing.reprice(options.folder, prices, target, skip_zeros=options.skip_zeros)
+    runs = reader.with_rounds(options.folder)
+    repriced = repricing.reprice(runs, prices, target, skip_zeros=options.skip_zeros)
     if options.json:
-        print_json(found)
+        print_json(repriced)
     else:
-        sys.stdout.write(text(found))
+        sys.stdout.write(text(repriced))
     return 0
 
 
 def energy_profiles(options: Namespace) -> int:
     """List price profiles and radios with their sources, or check files of yours."""
     from fedspike.cli.prices import text
-    from fedspike.experiment import pricing
+    from fedspike.energy import pricing
 
     described = pricing.described(options.profile)
     if options.json:
@@ -261,4 +263,7 @@ def _first_sentence(toml: str) -> str:
 
 def print_json(value: object) -> None:
     """Print a result for programs."""
-    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    import msgspec
+
+    plain = msgspec.json.decode(msgspec.json.encode(value))  # infinity, which JSON lacks, is null
+    sys.stdout.write(json.dumps(plain, indent=1) + "\n")

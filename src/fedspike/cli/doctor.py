@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fedspike.data import fashion_mnist
 from fedspike.records.environment import energy_sensors, environment
 
@@ -20,12 +22,12 @@ def examine() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     browsers = [path for name in BROWSERS if (path := shutil.which(name))]
     return {
-        **environment(),
+        **msgspec.structs.asdict(environment()),
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
         "gpu": f"{', '.join(gpus)} (fedspike run --device cuda)"
         if gpus
         else "none (none is needed)",
-        **{f"energy_{name}": said for name, said in energy_sensors().items()},
+        **{f"energy_{name}": state for name, state in energy_sensors().items()},
         "fashion_mnist": _fashion_mnist(),
         "cache_folder": _cache_folder(),
         "browser": browsers[0] if browsers else "none (only the report's own tests need chromium)",

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from fedspike.experiment.sweep import Run
 from fedspike.records import health
-from fedspike.records.events import Event, Finished, Record, Skipped, Started, Trained
+from fedspike.records.events import Event, Finished, Skipped, Started, Trained
+from fedspike.records.schema import RoundRecord
 
 DIVERGED = ("not finite", "too large")  # what replies are rejected for when their training diverged
 LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal
@@ -23,9 +24,10 @@ class Watch:
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self.left = {run.name: run.settings.rounds for run in runs}
+        self.rounds = {run.name: run.settings.rounds for run in runs}
         self.networks = {run.name: run.settings.network for run in runs}
-        self.total, self.rates = sum(self.left.values()), Rates()
+        self.left, self.rates = dict(self.rounds), Rates()
+        self.total = sum(self.left.values())
         self.console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
         self.progress = Progress(
             BarColumn(bar_width=20),
@@ -56,46 +58,44 @@ class Watch:
 
     def show(self, event: Event) -> None:
         """Show what happened."""
-        name = event.run.name
+        name = event.run
         match event:
             case Skipped(summary=summary):
                 self.left[name] = 0
-                self.say(f"{name}: finished before, accuracy {summary['final_accuracy']:.1%}")
+                self.say(f"{name}: finished before, accuracy {summary.final_accuracy:.1%}")
             case Started(rounds_done=done):
-                self.left[name] = event.run.settings.rounds - done
-                self.rates.begin(event.run.settings.network)
+                self.left[name] = self.rounds[name] - done
+                self.rates.begin(self.networks[name])
                 if done:
                     self.say(f"{name}: goes on after round {done}")
             case Trained(record=record):
                 self.left[name] -= 1
                 self.rates.count()
-                self._round(event.run, record["round"], describe(record))
-                self._complain(event.run, record)
+                self._round(name, record.round, describe(record))
+                self._complain(name, record)
             case Finished(summary=summary):
-                words = [
-                    f"accuracy {summary['final_accuracy']:.1%} after {summary['rounds']} rounds"
-                ]
-                if skipped := summary["skipped_rounds"]:
-                    words.append(f"of which {skipped} were skipped")
-                if rejected := sum(summary["rejected"].values()):
+                words = [f"accuracy {summary.final_accuracy:.1%} after {summary.rounds} rounds"]
+                if summary.skipped_rounds:
+                    words.append(f"of which {summary.skipped_rounds} were skipped")
+                if rejected := sum(summary.rejected.values()):
                     words.append(f"{rejected} replies rejected")
-                self.say(f"{name}: {', '.join([*words, clock(summary['seconds'])])}")
+                self.say(f"{name}: {', '.join([*words, clock(summary.seconds)])}")
         self.progress.update(self.task, completed=self.total - sum(self.left.values()))
 
-    def _complain(self, run: Run, record: Record) -> None:
+    def _complain(self, run: str, record: RoundRecord) -> None:
         """Say once of each layer that it is dead or saturated, and of each reason for a rejection."""
         complaints = refusals(record)
-        for layer, rate in record["firing_rates"].items():
+        for layer, rate in record.firing_rates.items():
             if complaint := health.complaint(layer, rate):
                 complaints[layer] = complaint
         for about, complaint in complaints.items():
-            if (run.name, about) not in self.complained:
-                self.complained.add((run.name, about))
-                self.say(f"{run.name} round {record['round']}: {complaint}")
+            if (run, about) not in self.complained:
+                self.complained.add((run, about))
+                self.say(f"{run} round {record.round}: {complaint}")
 
-    def _round(self, run: Run, number: int, words: str) -> None:
+    def _round(self, run: str, number: int, words: str) -> None:
         left = self.rates.left([(self.networks[name], n) for name, n in self.left.items() if n])
-        text = f"{left} left | {run.name} round {number}: {words}"
+        text = f"{left} left | {run} round {number}: {words}"
         self.progress.update(self.task, description=text)
         now = time.monotonic()
         if not self.console.is_terminal and (number == 1 or now - self.said >= LINE_SECONDS):
@@ -131,40 +131,33 @@ class Rates:
         return f"over {clock(seconds)}" if known else "unknown time"
 
 
-def describe(record: Record) -> str:
+def describe(record: RoundRecord) -> str:
     """A round in a few words."""
-    loss = record["training_loss"]
-    words = [f"accuracy {record['accuracy']:.1%}"]
-    if not record["samples"]:
+    loss = record.training_loss
+    words = [f"accuracy {record.accuracy:.1%}"]
+    if not record.samples:
         words.append("nobody trained")
     else:
         words.append("loss not finite" if loss is None else f"loss {loss:.3g}")
-    if record["firing_rates"]:
-        each = [f"{layer} {rate:.1%}" for layer, rate in record["firing_rates"].items()]
+    if record.firing_rates:
+        each = [f"{layer} {rate:.1%}" for layer, rate in record.firing_rates.items()]
         words.append(f"firing {', '.join(each)}")
-    return ", ".join([*words, f"{sum(record['seconds'].values()):.2f} s"])
+    return ", ".join([*words, f"{sum(record.seconds.values()):.2f} s"])
 
 
-def refusals(record: Record) -> dict[str, str]:
-    """What the guard refused in a round: a sentence for each reason, and one if the round was skipped.
-
-    >>> nan = {"sender": 3, "reason": "not finite", "detail": "update output.bias has a value nan"}
-    >>> for sentence in refusals({"rejected": [nan], "missing": [], "skipped": False}).values():
-    ...     print(sentence)
-    rejected client 3: not finite (update output.bias has a value nan). Usual fix: lower the learning rate
-    """
-    found: dict[str, str] = {}
-    for refused in record["rejected"]:
-        sender, reason, detail = (refused[name] for name in ("sender", "reason", "detail"))
-        sentence = f"rejected client {sender}: {reason} ({detail})"
-        fix = ". Usual fix: lower the learning rate" if reason in DIVERGED else ""
-        found.setdefault(f"rejected: {reason}", sentence + fix)
-    if record["skipped"]:
-        found["skipped"] = (
-            f"skipped, for too few clients were accepted ({len(record['rejected'])} rejected, "
-            f"{len(record['missing'])} missing); the model stays as it was"
+def refusals(record: RoundRecord) -> dict[str, str]:
+    """What the guard refused in a round: a sentence for each reason, and one if the round was skipped."""
+    sentences: dict[str, str] = {}
+    for reply in record.rejected:
+        sentence = f"rejected client {reply.sender}: {reply.reason} ({reply.detail})"
+        fix = ". Usual fix: lower the learning rate" if reply.reason in DIVERGED else ""
+        sentences.setdefault(f"rejected: {reply.reason}", sentence + fix)
+    if record.skipped:
+        sentences["skipped"] = (
+            f"skipped, because too few clients were accepted ({len(record.rejected)} rejected, "
+            f"{len(record.missing)} missing); the model stays as it was"
         )
-    return found
+    return sentences
 
 
 def clock(seconds: float) -> str:

@@ -47,8 +47,7 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     command = "fedspike fleet run"
     for event in perform(experiment, dataset, folder.run, command=command, devices=devices):
         if isinstance(event, Trained):
-            record = event.record
-            say(f"{event.run.name} round {record['round']}: accuracy {record['accuracy']:.1%}")
+            say(f"{event.run} round {event.record.round}: accuracy {event.record.accuracy:.1%}")
 
 
 def end_with_flower() -> None:

@@ -1,7 +1,6 @@
 """What is asked of a running server: which nodes may come, and to train; and how the training goes."""
 
 import fcntl
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ from fedspike.deploy.flower import ask
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
+from fedspike.records import reader
 from fedspike.records.directory import json_bytes, read_json, write_whole
-from fedspike.records.events import Event, Finished, Record, Skipped, Started, Trained
+from fedspike.records.events import Event, Finished, Skipped, Started, Trained
+from fedspike.records.schema import RoundRecord
 
 LOOK_EVERY_S, ASK_EVERY_S = 0.2, 5.0
 ENDED = "finished"
@@ -115,7 +116,7 @@ def state(folder: FleetFolder) -> str:
     return str(run["status"]).partition(":")[0]
 
 
-def status(folder: FleetFolder) -> Record:
+def status(folder: FleetFolder) -> dict[str, Any]:
     """The training in Flower's word, the rounds of each run, and the nodes, which are online or not."""
     listed = ask(folder, "supernode", "list", "--verbose")["nodes"]
     known = {str(number): name for name, number in register(folder).items()}
@@ -148,24 +149,24 @@ def follow(
             records = _records(home / "rounds.jsonl")
             if done < 0 and (home / "config.toml").exists():
                 done = len(records)
-                yield Started(run, done)
+                yield Started(run.name, done)
             for record in records[max(done, 0) :]:
-                yield Trained(run, record)
+                yield Trained(run.name, record)
             done = max(done, len(records)) if done >= 0 else done
             if time.monotonic() - asked_at > ASK_EVERY_S:
                 _demand_running(folder, say)
                 asked_at = time.monotonic()
             time.sleep(LOOK_EVERY_S)
-        summary = read_json(home / "summary.json", fix="fedspike fleet run again")
-        yield Finished(run, summary) if done >= 0 else Skipped(run, summary)
+        summary = reader.run(home)
+        assert summary is not None  # it was there a moment ago
+        yield Finished(run.name, summary) if done >= 0 else Skipped(run.name, summary)
     while not _stored(folder, len(experiment.runs)):
         time.sleep(LOOK_EVERY_S)
 
 
 def _stored(folder: FleetFolder, runs: int) -> bool:
     """Whether the summary of all runs is there."""
-    file = folder.run / "summary.json"
-    return file.exists() and len(read_json(file, fix="fedspike fleet run")["runs"]) == runs
+    return (folder.run / "summary.json").exists() and len(reader.read(folder.run).runs) == runs
 
 
 def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
@@ -182,13 +183,12 @@ def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
         )
 
 
-def _records(file: Path) -> list[Record]:
-    """The whole lines of a file that somebody writes meanwhile."""
+def _records(file: Path) -> list[RoundRecord]:
+    """The whole lines of a file that another process is writing."""
     if not file.exists():
         return []
-    *whole, _ = file.read_bytes().split(b"\n")
-    records: list[dict[str, Any]] = [json.loads(line) for line in whole]
-    return records
+    content = file.read_bytes()
+    return reader.decode_rounds(content[: content.rfind(b"\n") + 1], file)
 
 
 def _run_file(folder: FleetFolder) -> Path:

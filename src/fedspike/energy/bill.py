@@ -1,6 +1,6 @@
 """The bill: counts x prices, modelled energy in millijoule.
 
-Each level adds something to the one before:
+Each level (`energy/levels.py`) adds something to the one before:
 
     study           multiply-accumulates and accumulates of the forward pass, the founding study's rule
     compute         all arithmetic of encoding, forward pass and neurons
@@ -12,7 +12,9 @@ Each level adds something to the one before:
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from fedspike.energy.counts import (
     BYTES,
@@ -22,14 +24,21 @@ from fedspike.energy.counts import (
     Counts,
     entries,
 )
+from fedspike.energy.levels import (
+    HIGHEST_OF_ALL_IN,
+    HIGHEST_WITHOUT_RADIO,
+    Level,
+    includes,
+    lower,
+)
 from fedspike.energy.profiles import NOTHING, SYNAPTIC, Profile, Radio, Range, shipped
 from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
 
 PICOJOULES_IN_A_MILLIJOULE = 10**9
-Level = Literal["study", "compute", "memory", "training", "communication"]
-LEVELS: tuple[Level, ...] = ("study", "compute", "memory", "training", "communication")
 NOT_COUNTED = "training.memory (not counted)"
+WORK = {"forward.mac", "forward.ac"}
+Millijoule = Annotated[float, Meta(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -62,29 +71,33 @@ def footprint(network: NetworkOperations) -> Footprint:
     )
 
 
-@dataclass(frozen=True)
-class Term:
-    """A part of a bill in millijoule; low and high are what the prices leave open."""
+class Energy(Struct, frozen=True, kw_only=True):
+    """Modelled energy; low and high are what the prices leave open."""
 
-    low: float
-    nominal: float
-    high: float
+    low_mj: Millijoule
+    nominal_mj: Millijoule
+    high_mj: Millijoule
 
 
-@dataclass(frozen=True)
-class Bill:
-    """Modelled energy. A key of `terms`, `not_priced` and `included` is `phase.operation`.
+class Bill(Energy, frozen=True, kw_only=True, omit_defaults=True):
+    """Modelled energy and its parts. A key of `terms`, `not_priced` and `included` is `phase.operation`.
 
     `not_priced` was done but has no price, so the energy is short of it; `included` was done and is
     inside the price of another operation.
     """
 
-    low_mj: float
-    nominal_mj: float
-    high_mj: float
-    terms: dict[str, Term]
     not_priced: list[str]
-    included: list[str]
+    included: list[str] = []
+    terms: dict[str, Energy] = {}
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether every synaptic operation that was done has a price; if not, the energy says nothing."""
+        return WORK.isdisjoint(self.not_priced)
+
+
+Bills = Mapping[str, Mapping[str, Bill]]
+"""profile -> name of the level (`levels.key`) -> bill."""
 
 
 def bill(
@@ -113,7 +126,7 @@ def bill(
     included: dict[str, None] = {}
     for phase, _, operation, number in entries(counts):
         added_at = level_of(phase, operation)
-        if number == 0 or LEVELS.index(added_at) > LEVELS.index(level):
+        if number == 0 or not includes(level, added_at):
             continue
         term = f"{phase}.{operation}"
         price = price_of(profile, phase, operation, footprint, radio)
@@ -126,8 +139,19 @@ def bill(
         if added_at == "training":
             unpriced[NOT_COUNTED] = None
     whole = _millijoule(sum(terms.values(), NOTHING), rounds)
-    parts = {term: _millijoule(energy, rounds) for term, energy in terms.items()}
-    return Bill(whole.low, whole.nominal, whole.high, parts, list(unpriced), list(included))
+    return Bill(
+        low_mj=whole.low_mj,
+        nominal_mj=whole.nominal_mj,
+        high_mj=whole.high_mj,
+        not_priced=list(unpriced),
+        included=list(included),
+        terms={term: _millijoule(energy, rounds) for term, energy in terms.items()},
+    )
+
+
+def highest_level(profile: Profile, at_most: Level = HIGHEST_WITHOUT_RADIO) -> Level:
+    """The highest level that a profile allows; without `at_most`, the highest that needs no radio."""
+    return lower(HIGHEST_OF_ALL_IN, at_most) if profile.scope == "all-in" else at_most
 
 
 def price_of(
@@ -184,16 +208,17 @@ def study_energy_mj(operations: Mapping[str, int]) -> float:
     return bill(counts, shipped()["founding-study"], "study").nominal_mj
 
 
-def _millijoule(energy: Range, rounds: int) -> Term:
+def _millijoule(energy: Range, rounds: int) -> Energy:
     """From exact picojoule of all rounds to the nearest float of one."""
     pj = (energy.low, energy.nominal, energy.high)
-    return Term(*(float(Fraction(each, PICOJOULES_IN_A_MILLIJOULE * rounds)) for each in pj))
+    low, nominal, high = (float(Fraction(each, PICOJOULES_IN_A_MILLIJOULE * rounds)) for each in pj)
+    return Energy(low_mj=low, nominal_mj=nominal, high_mj=high)
 
 
 def _refuse_to_pay_twice(profile: Profile, level: Level) -> None:
-    if profile.scope == "all-in" and LEVELS.index(level) > LEVELS.index("compute"):
+    if not includes(highest_level(profile, level), level):
         raise InputError(
             f"level {level} under the profile {profile.name}",
-            expected="study or compute: a synaptic operation of an all-in profile has the rest in it",
+            expected="study or compute: in an all-in profile a synaptic operation's price includes the rest",
             fix=f'choose one of these levels, or a profile whose scope is "per-term" for {level}',
         )

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from fedspike.energy.bill import LEVELS, Footprint, Level, level_of, price_of
+from fedspike.energy.bill import Footprint, level_of, price_of
+from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, includes
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
 from fedspike.layers.operations import LayerOperations, Operations
@@ -114,7 +115,7 @@ def balance(
             expected="a dense layer that spikes enter",
             fix="compare the two bills of the network instead",
         )
-    if LEVELS.index(level) > LEVELS.index("memory"):
+    if not includes(HIGHEST_OF_INFERENCE, level):
         raise InputError(
             f"a break-even at level {level}",
             expected="study, compute or memory: what an inference costs",
@@ -153,7 +154,7 @@ def _pj(
     profile: Profile, phase: str, operation: str, level: Level, footprint: Footprint | None
 ) -> Fraction:
     """The nominal price of an operation; 0 where the level leaves it out or another price has it."""
-    if LEVELS.index(level_of(phase, operation)) > LEVELS.index(level):
+    if not includes(level, level_of(phase, operation)):
         return Fraction(0)
     price = price_of(profile, phase, operation, footprint)
     if price is None:

@@ -38,14 +38,15 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, t * statistics.stdev(values) / math.sqrt(count), count)
 
 
-def ends(low: float, high: float) -> str:
-    """An interval of positive numbers in words: three digits, or four where these do not tell its ends apart.
+def ends(low: float, high: float | None) -> str:
+    """An interval of positive numbers as text: three digits, or four where three show no difference.
 
-    A narrower one, of under a thousandth either way, is said to be that.
+    None as `high` is an interval without an upper end. One of under a thousandth either way is named so.
 
-    >>> ends(2.414, 2.867), ends(10.86, 10.92), ends(1.0010, 1.0012), ends(144.2, math.inf)
+    >>> ends(2.414, 2.867), ends(10.86, 10.92), ends(1.0010, 1.0012), ends(144.2, None)
     ('2.41 to 2.87', '10.86 to 10.92', '± under 0.1 %', '144 to ∞')
     """
+    high = math.inf if high is None else high
     if high - low < 2e-3 * low:
         return "± under 0.1 %"
     digits = next((n for n in (3, 4) if _rounded(low, n) != _rounded(high, n)), 4)

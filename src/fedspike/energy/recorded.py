@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fedspike.energy.bill import Footprint, Level, footprint
+from fedspike.energy.bill import Footprint, footprint
 from fedspike.energy.break_even import Balance, balance
 from fedspike.energy.counts import (
     BYTES_PER_WORD,
@@ -13,6 +13,7 @@ from fedspike.energy.counts import (
     merge,
     words_sent,
 )
+from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, up_to
 from fedspike.energy.profiles import Profile
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
@@ -62,6 +63,7 @@ class Standing:
     its T time steps, or below `time_steps_even` at its rates, the SNN is cheaper.
     """
 
+    profile: str
     layer: str
     level: Level
     spikes: float
@@ -95,7 +97,7 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
             fix="give the networks in the other order",
         )
     left = snn.activity.left(snn.network)
-    found = []
+    standings = []
     for name, layer in snn.network.layers.items():
         if not layer.is_dense or layer.enters != "spikes" or layer.normalised:
             continue
@@ -106,21 +108,21 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
         out = left[name] / (samples * layer.outputs)
         most = even.spikes(steps, spikes_out=out)
         longest = even.time_steps(spikes / steps, out / steps)
-        found.append(
+        standings.append(
             Standing(
-                *(name, level, spikes, most, spikes / steps, most / steps),
+                *(profile.name, name, level),
+                *(spikes, most, spikes / steps, most / steps),
                 time_steps=steps,
                 time_steps_even=longest,
             )
         )
-    return found
+    return standings
 
 
 def _highest(
     name: str, profile: Profile, ann: Recorded, snn: Recorded
 ) -> tuple[Level, Balance] | tuple[None, None]:
-    levels: tuple[Level, ...] = ("memory", "compute", "study")
-    for level in levels:
+    for level in reversed(up_to(HIGHEST_OF_INFERENCE)):
         try:
             return level, balance(
                 ann.network.layers[name],

@@ -7,7 +7,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from fedspike.energy.bill import Level, bill
+from fedspike.energy.bill import bill
+from fedspike.energy.levels import Level
 from fedspike.energy.profiles import Access, P, Price, Profile
 from fedspike.energy.recorded import Recorded
 

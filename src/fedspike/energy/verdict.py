@@ -1,94 +1,94 @@
-"""Who wins under which prices: the two bills side by side, for every profile and level."""
+"""Which network needs less energy: two bills side by side, for every price profile and level."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from fedspike.energy.bill import LEVELS, Bill, Level
+from msgspec import Struct
+
+from fedspike.energy.bill import Bill, Bills
 from fedspike.energy.estimate import estimate
 
-Bills = Mapping[str, Mapping[Level, Sequence[Bill]]]
-"""profile -> level -> the bill of every seed."""
-
 Winner = Literal["ann", "snn", "level", "no verdict"]
-WORK = {"forward.mac", "forward.ac"}
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """SNN over ANN, and who is cheaper.
+class Verdict(Struct, frozen=True, kw_only=True):
+    """Energy of the spiking network (SNN) over that of the conventional one (ANN), and which is cheaper.
 
-    `ratio` is the mean over so many seeds of SNN energy / ANN energy at nominal prices, with the ends of
-    its 95 % interval, which one seed does not have. The winner is "level" if the interval reaches 1 (for one
-    seed: if the energies are equal), and "no verdict" if one of the two does work that has no price.
-    What the winner did that has no price stands in `could_flip`: with it, it may not be the winner.
+    `level` is its name in the bills, such as "training" or "communication:lte". `ratio` is the mean over the
+    seeds of SNN energy / ANN energy at nominal prices, with the ends of its 95 % interval, which one seed
+    does not have. The winner is "level" if the interval reaches 1 (for one seed: if the energies are equal),
+    and "no verdict" if one of the two did synaptic operations that have no price.
+
+    `factor` is by how much the winner is cheaper, `interval` its 95 % interval (without a winner, that of the
+    ratio). None stands for what is not there: no winner, one seed; and, as JSON has no infinity, for a
+    factor or an upper end without bounds. `could_flip` is what the winner did that has no price: with a
+    price for it, the other network might win.
     """
 
     profile: str
-    level: Level
+    level: str
     seeds: int
     winner: Winner
-    ratio: float | None
-    ratio_low: float | None
-    ratio_high: float | None
-    could_flip: tuple[str, ...]
-
-    @property
-    def factor(self) -> float | None:
-        """By how much the winner is cheaper; None without a winner."""
-        if self.ratio is None or self.winner not in ("ann", "snn"):
-            return None
-        if self.winner == "ann":
-            return self.ratio
-        return 1 / self.ratio if self.ratio else math.inf
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the factor, of the ratio where there is no winner; None for one seed.
-
-        It has no upper end, inf, where the SNN's energy may as well be nothing.
-        """
-        if self.ratio_low is None or self.ratio_high is None:
-            return None
-        if self.winner != "snn":
-            return max(self.ratio_low, 0.0), self.ratio_high
-        return 1 / self.ratio_high, 1 / self.ratio_low if self.ratio_low > 0 else math.inf
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    factor: float | None = None
+    interval: tuple[float, float | None] | None = None
+    could_flip: list[str] = []
 
 
-def says_nothing(not_priced: Iterable[str]) -> bool:
-    """Whether a bill without a price for these has none for a synaptic operation: nothing to compare."""
-    return not WORK.isdisjoint(not_priced)
+def verdicts(ann: Sequence[Bills], snn: Sequence[Bills]) -> list[Verdict]:
+    """The verdict for every profile and level that all these bills have.
 
-
-def verdict(ann_bills: Bills, snn_bills: Bills) -> list[Verdict]:
-    """The verdict for every profile and level that both networks have bills for.
-
-    Bills of the same seed stand at the same place: they share data and initial weights, so their ratio
-    has less scatter than a ratio of means.
+    Bills of one seed stand at the same place: they share data and initial weights, so their ratio has less
+    scatter than a ratio of means.
     """
     return [
-        _judge(profile, level, ann_bills[profile][level], snn_bills[profile][level])
-        for profile in ann_bills
-        if profile in snn_bills
-        for level in LEVELS
-        if level in ann_bills[profile] and level in snn_bills[profile]
+        _judge(profile, level, _of(profile, level, ann), _of(profile, level, snn))
+        for profile, levels in ann[0].items()
+        for level in levels
+        if all(level in bills.get(profile, {}) for bills in (*ann, *snn))
     ]
 
 
-def _judge(profile: str, level: Level, ann: Sequence[Bill], snn: Sequence[Bill]) -> Verdict:
-    missing = {"ann": _not_priced(ann), "snn": _not_priced(snn)}
-    if any(map(says_nothing, missing.values())) or any(bill.nominal_mj == 0 for bill in ann):
-        return Verdict(profile, level, len(ann), "no verdict", None, None, None, ())
+def _of(profile: str, level: str, bills: Sequence[Bills]) -> list[Bill]:
+    return [one[profile][level] for one in bills]
+
+
+def _judge(profile: str, level: str, ann: Sequence[Bill], snn: Sequence[Bill]) -> Verdict:
+    comparable = all(bill.is_comparable for bill in (*ann, *snn))
+    if not comparable or any(bill.nominal_mj == 0 for bill in ann):
+        return Verdict(profile=profile, level=level, seeds=len(ann), winner="no verdict")
     ratio = estimate([s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)])
     mean, half = ratio.mean, ratio.half_width
     winner: Winner = "level"
     if abs(mean - 1) > (half or 0):
         winner = "ann" if mean > 1 else "snn"
-    low, high = (None, None) if half is None else (mean - half, mean + half)
-    could_flip = tuple(missing.get(winner, ()))
-    return Verdict(profile, level, ratio.count, winner, mean, low, high, could_flip)
+    ends = None if half is None else (mean - half, mean + half)
+    winners: Mapping[Winner, Sequence[Bill]] = {"ann": ann, "snn": snn}
+    not_priced = [term for bill in winners.get(winner, ()) for term in bill.not_priced]
+    return Verdict(
+        profile=profile,
+        level=level,
+        seeds=len(ann),
+        winner=winner,
+        ratio=mean,
+        ratio_low=ends and ends[0],
+        ratio_high=ends and ends[1],
+        factor=_factor(winner, mean),
+        interval=ends and _interval(winner, *ends),
+        could_flip=list(dict.fromkeys(not_priced)),
+    )
 
 
-def _not_priced(bills: Sequence[Bill]) -> list[str]:
-    return list(dict.fromkeys(term for bill in bills for term in bill.not_priced))
+def _factor(winner: Winner, ratio: float) -> float | None:
+    if winner == "ann":
+        return ratio
+    return 1 / ratio if winner == "snn" and ratio else None
+
+
+def _interval(winner: Winner, low: float, high: float) -> tuple[float, float | None]:
+    """It has no upper end where the energy of the winning SNN may as well be nothing."""
+    if winner != "snn":
+        return max(low, 0.0), high
+    return 1 / high, 1 / low if low > 0 else None

@@ -1,7 +1,6 @@
 """Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
 
 import hashlib
-import json
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,30 +8,26 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import tomli_w
+from msgspec.structs import replace
 
 from fedspike import data as datasets
 from fedspike.data import Dataset
 from fedspike.data.partition import class_counts
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
-from fedspike.experiment import build, check, document
+from fedspike.experiment import build, document
 from fedspike.experiment.config import Configuration
+from fedspike.experiment.describing import data_sha256, description, settings_toml
 from fedspike.experiment.document import Document
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation.devices import Fleet
 from fedspike.federation.rounds import Round, State, simulate
 from fedspike.networks import SizedNetwork
-from fedspike.records import checkpoint, ledger, summary
-from fedspike.records.directory import (
-    append_line,
-    claimed,
-    json_bytes,
-    read_json,
-    storing,
-    write_whole,
-)
+from fedspike.records import checkpoint, reader, schema, writer
+from fedspike.records.directory import claimed, json_bytes, storing, write_whole
 from fedspike.records.environment import environment, versions
-from fedspike.records.events import Event, Finished, Record, Skipped, Started, Trained
+from fedspike.records.events import Event, Finished, Skipped, Started, Trained
+from fedspike.records.schema import RunSummary
 
 
 @runtime_checkable
@@ -132,17 +127,17 @@ def perform(
         homes = {run.name: folder / run.name for run in experiment.runs}
         for run in experiment.runs:
             _demand_same_settings(run, homes[run.name], dataset)
-        found = {name: _summary(home) for name, home in homes.items()}
-        finished = {name: done for name, done in found.items() if done is not None}
+        summaries = {name: reader.run(home) for name, home in homes.items()}
+        finished = {name: summary for name, summary in summaries.items() if summary is not None}
         for run in experiment.runs:
             if run.name in finished:
-                yield Skipped(run, finished[run.name])
+                yield Skipped(run.name, finished[run.name])
                 continue
             finished[run.name] = yield from _train(
                 run, homes[run.name], dataset, devices, device, Meter() if measure else None
             )
             _store(experiment, folder, command, dataset, finished, device)
-            yield Finished(run, finished[run.name])
+            yield Finished(run.name, finished[run.name])
         _store(experiment, folder, command, dataset, finished, device)
 
 
@@ -153,81 +148,69 @@ def _train(
     devices: Devices,
     device: str,
     meter: Meter | None,
-) -> Generator[Event, None, Record]:
+) -> Generator[Event, None, RunSummary]:
     """One run from its last checkpoint to its summary."""
-    settings, rounds_file = run.settings, home / "rounds.jsonl"
+    settings = run.settings
     about = {
         "settings_sha256": run.settings_sha256,
-        "data_sha256": _data_sha256(dataset),
-        "round records": "with activity and firing rates",  # those of before cannot be summed up
+        "data_sha256": data_sha256(dataset),
+        "schema version": str(schema.VERSION),
         **versions(device),
     }
-    found = checkpoint.newest(home / "checkpoint", rounds_file, about)
-    state = State.from_tensors(found.round, found.tensors) if found else None
-    rounds = found.rounds if found else b""
+    stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
+    state = State.from_tensors(stored.round, stored.tensors) if stored else None
     with storing(home):
         home.mkdir(exist_ok=True)
-    write_whole(home / "config.toml", tomli_w.dumps(summary.settings_toml(settings)).encode())
+    write_whole(home / "config.toml", tomli_w.dumps(settings_toml(settings)).encode())
     write_whole(home / "environment.json", json_bytes(environment(device)))
-    write_whole(rounds_file, rounds)  # without the line of a round that has no checkpoint
-    yield Started(run, found.round if found else 0)
+    journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"")
+    records = reader.decode_rounds(stored.rounds, journal.path) if stored else []
+    yield Started(run.name, stored.round if stored else 0)
 
     network = build.network(settings, dataset)
     fleet = devices.fleet(settings)
-    trained = devices.rounds(settings, network, fleet, state)
-    for round in meter.measured(trained) if meter else trained:
-        state, record = round.state, summary.record(round)
-        line = json.dumps(record, allow_nan=False).encode()
-        append_line(rounds_file, line)
-        rounds += line + b"\n"
-        checkpoint.save(home / "checkpoint", round.number, state.tensors(), rounds, about)
-        yield Trained(run, record)
+    rounds = devices.rounds(settings, network, fleet, state)
+    for round in meter.measured(rounds) if meter else rounds:
+        state, record = round.state, writer.round_record(round)
+        journal.append(record)
+        records.append(record)
+        checkpoint.save(
+            home / "checkpoint", round.number, state.tensors(), journal.fingerprint, about
+        )
+        yield Trained(run.name, record)
     assert state is not None  # there is at least one round, done now or before
 
     model = checkpoint.pack(state.tested)
     write_whole(home / "model.safetensors", model)
-    records = [json.loads(line) for line in rounds.splitlines()]
-    done = summary.of_run(
-        run,
+    summary = writer.of_run(
+        description(run, network, dataset, devices.class_counts(fleet)),
         records,
         dataset,
         network,
-        build.local_training(settings).optimiser,
         {name: weights.numpy() for name, weights in state.model.items()},
-        class_counts=devices.class_counts(fleet),
         model_sha256=hashlib.sha256(model).hexdigest(),
-        data_sha256=_data_sha256(dataset),
         measured=meter.result() if meter else None,
     )
-    done |= ledger.of_run(done, records)
-    write_whole(home / "summary.json", json_bytes(done))
-    return done
-
-
-def _summary(home: Path) -> Record | None:
-    """The summary of a finished run."""
-    path = home / "summary.json"
-    if not path.exists():
-        return None
-    return read_json(path, fix=f"delete {path}; the run is then finished from its checkpoint")
+    write_whole(home / "summary.json", json_bytes(summary))
+    return summary
 
 
 def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
     """Raise where the folder of a run holds another one."""
     differences, file = [], home / "config.toml"
     if file.exists():
-        here = summary.settings_toml(run.settings)
-        there = _settings(file, here["target_accuracy"])
+        here = settings_toml(run.settings)
+        there = document.read(file).values
         differences += [
             f"{key} is {_of(there, key)} there and {_of(here, key)} here"
             for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
             if _of(there, key) != _of(here, key)
         ]
-    done = _summary(home)
-    if done is not None and not differences:
-        if done.get("settings_sha256") != run.settings_sha256:
+    summary = reader.run(home)
+    if summary is not None and not differences:
+        if summary.settings_sha256 != run.settings_sha256:
             differences.append("its summary is of another run")
-        elif done.get("data_sha256") != _data_sha256(dataset):
+        elif summary.data_sha256 != data_sha256(dataset):
             differences.append("the data set had other contents")
     if differences:
         raise InputError(
@@ -235,20 +218,6 @@ def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
             expected="a new folder, or one with runs of the same settings",
             fix=f"name another folder with --output, or delete {home}",
         )
-
-
-def _settings(file: Path, target_accuracy: float) -> dict[str, Any]:
-    """The settings of an earlier run. What it does not say, for it is new since, was the default then."""
-    try:
-        there = document.read(file)
-        values = {"target_accuracy": target_accuracy, **there.values}
-        return summary.settings_toml(check.configuration(there, values))
-    except InputError as error:
-        raise InputError(
-            error.passed,
-            expected="the settings as fedspike wrote them",
-            fix=f"delete {file.parent} to do this run again",
-        ) from error
 
 
 def _of(values: dict[str, Any], key: str) -> object:
@@ -260,21 +229,18 @@ def _store(
     folder: Path,
     command: str,
     dataset: Dataset,
-    finished: dict[str, Record],
+    finished: dict[str, RunSummary],
     device: str,
 ) -> None:
     """Store the experiment's summary, unless it is there already."""
     path = folder / "summary.json"
     runs = [finished[run.name] for run in experiment.runs if run.name in finished]
-    new = summary.of_experiment(experiment.name, command, environment(device), dataset, runs)
-    if path.exists():
-        old = read_json(path, fix=f"delete {path}; it is made again from the runs")
-        if {k: v for k, v in old.items() if k != "created"} == json.loads(json_bytes(new)):
-            return
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    write_whole(path, json_bytes({**new, "created": created}))
-
-
-def _data_sha256(dataset: Dataset) -> str:
-    """One hash for a data set's files, whatever they are called here."""
-    return hashlib.sha256(json.dumps(sorted(dataset.sha256.values())).encode()).hexdigest()
+    summary = writer.of_experiment(
+        experiment.name, command, environment(device), dataset, runs, created
+    )
+    if path.exists():
+        old = reader.read(folder)
+        if replace(summary, created=old.created, missing=old.missing) == old:
+            return
+    write_whole(path, json_bytes(summary))

@@ -9,20 +9,28 @@ safetensors alone would load a flipped bit silently; hence the hashes, checked a
 """
 
 import hashlib
-import json
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from msgspec.structs import replace
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.records.directory import json_bytes, settle, storing, write_through
+from fedspike.records.directory import (
+    append,
+    json_bytes,
+    settle,
+    storing,
+    write_through,
+    write_whole,
+)
+from fedspike.records.reader import decode, demand_version
+from fedspike.records.schema import Fingerprint, Manifest, RoundRecord
 
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 KEPT = 2
@@ -30,30 +38,45 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors after a round, and the part of `rounds.jsonl` that tells of the rounds so far."""
+    """The tensors after a round, and the part of `rounds.jsonl` with the rounds so far."""
 
     round: int
     tensors: dict[str, Tensor]
     rounds: bytes
 
 
+class Journal:
+    """`rounds.jsonl` of a run that is going on. It grows by a line a round and is hashed once as it grows."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        """Begin with this content, without the line of a round that has no checkpoint."""
+        self.path, self._bytes, self._sha256 = path, len(content), hashlib.sha256(content)
+        write_whole(path, content)
+
+    def append(self, record: RoundRecord) -> None:
+        """Store the record of one more round."""
+        line = json_bytes(record, indent=None)
+        append(self.path, line)
+        self._bytes += len(line)
+        self._sha256.update(line)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """That of the whole file."""
+        return Fingerprint(bytes=self._bytes, sha256=self._sha256.hexdigest())
+
+
 def save(
-    folder: Path, round: int, tensors: dict[str, Tensor], rounds: bytes, about: dict[str, str]
+    folder: Path, round: int, tensors: dict[str, Tensor], rounds: Fingerprint, about: dict[str, str]
 ) -> None:
-    """Store the state after `round`; `about` tells what it belongs to and comes back to `newest`.
+    """Store the state after `round`, whose records so far are `rounds`.
+
+    `about` is what must be the same when the run goes on: `newest` compares it.
 
     Raises InputError where it cannot be written; the checkpoint before stays as it was.
     """
     state = pack(tensors)
-    manifest = _sealed(
-        {
-            "schema": 1,
-            "round": round,
-            "about": about,
-            STATE: _print_of(state),
-            "rounds.jsonl": _print_of(rounds),
-        }
-    )
+    manifest = _sealed(Manifest(round=round, about=about, state=fingerprint(state), rounds=rounds))
     target = folder / f"round-{round:06d}"
     partial = folder / f".{target.name}.partial"
     with storing(target):
@@ -87,20 +110,20 @@ def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint
     if len(folders) > 1:
         fix = f"delete {target} to go on from {folders[-2].name}, whose checkpoint is beside it"
     manifest = _manifest(target / MANIFEST, fix)
-    if target.name != f"round-{manifest['round']:06d}":
+    if target.name != f"round-{manifest.round:06d}":
         raise InputError(
-            f"{target}: holds round {manifest['round']}", expected="the folder's own round", fix=fix
+            f"{target}: holds round {manifest.round}", expected="the folder's own round", fix=fix
         )
     for name, ours in about.items():
-        if manifest["about"].get(name) != ours:
+        if manifest.about.get(name) != ours:
             raise InputError(
-                f"{target}: made with {name} {manifest['about'].get(name)}",
+                f"{target}: made with {name} {manifest.about.get(name)}",
                 expected=f"{name} {ours}, or the rounds to come would not match those before",
                 fix=f"delete {folder.parent} to start this run again, or restore what changed",
             )
-    state = _verified(target / STATE, manifest[STATE], fix, longer=False)
-    rounds = _verified(rounds_file, manifest["rounds.jsonl"], fix, longer=True)
-    return Checkpoint(manifest["round"], unpack(state, target / STATE, fix), rounds)
+    state = _verified(target / STATE, manifest.state, fix, longer=False)
+    rounds = _verified(rounds_file, manifest.rounds, fix, longer=True)
+    return Checkpoint(manifest.round, unpack(state, target / STATE, fix), rounds)
 
 
 def pack(tensors: dict[str, Tensor]) -> bytes:
@@ -122,55 +145,55 @@ def unpack(content: bytes, path: Path, fix: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _sealed(manifest: dict[str, Any]) -> bytes:
+def _sealed(manifest: Manifest) -> bytes:
     """A manifest with its own hash, so that damage to it is found as well."""
-    return json_bytes({**manifest, "seal": hashlib.sha256(json_bytes(manifest)).hexdigest()})
+    unsealed = json_bytes(replace(manifest, seal=""))
+    return json_bytes(replace(manifest, seal=hashlib.sha256(unsealed).hexdigest()))
 
 
-def _manifest(path: Path, fix: str) -> dict[str, Any]:
+def _manifest(path: Path, fix: str) -> Manifest:
     """The manifest, which must be, to the byte, what we would write for its content."""
-    try:
-        content = path.read_bytes()
-        manifest: dict[str, Any] = json.loads(content)
-        intact = _sealed({k: v for k, v in manifest.items() if k != "seal"}) == content
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    content = _content(path, fix)
+    demand_version(content, path, fix)
+    manifest = decode(content, Manifest, path, fix)
+    if _sealed(manifest) != content:
         raise InputError(
-            f"{path}: cannot be read ({error})", expected="a manifest as fedspike wrote it", fix=fix
-        ) from error
-    if not intact or manifest["schema"] != 1:
-        raise InputError(
-            f"{path}: was changed", expected="a manifest as this fedspike writes it", fix=fix
+            f"{path}: was changed", expected="a manifest as fedspike wrote it", fix=fix
         )
     return manifest
 
 
-def _verified(path: Path, expected: dict[str, Any], fix: str, *, longer: bool) -> bytes:
+def _verified(path: Path, expected: Fingerprint, fix: str, *, longer: bool) -> bytes:
     """A file's bytes, checked; of one that may have grown `longer` since, the part from then."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
+    content = _content(path, fix)
+    part = content[: expected.bytes] if longer else content
+    actual = fingerprint(part)
+    if actual != expected:
         raise InputError(
-            f"{path}: {error.strerror}", expected="the file beside its manifest", fix=fix
-        ) from error
-    found = _print_of(content[: expected["bytes"]] if longer else content)
-    if found != expected:
-        raise InputError(
-            f"{path}: {found['bytes']} bytes with SHA-256 {found['sha256']}",
-            expected=f"as written, {expected['bytes']} bytes with SHA-256 {expected['sha256']}",
+            f"{path}: {actual.bytes} bytes with SHA-256 {actual.sha256}",
+            expected=f"as written, {expected.bytes} bytes with SHA-256 {expected.sha256}",
             fix=fix,
         )
-    return content[: expected["bytes"]]
+    return part
 
 
-def _print_of(content: bytes) -> dict[str, Any]:
-    """A file's fingerprint."""
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def _content(path: Path, fix: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}", expected="the file as fedspike wrote it", fix=fix
+        ) from error
+
+
+def fingerprint(content: bytes) -> Fingerprint:
+    """The fingerprint of a file with this content."""
+    return Fingerprint(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _folders(folder: Path) -> list[Path]:
     """Complete checkpoints, the newest last."""
-    found = folder.glob("round-*")
-    complete = [path for path in found if re.fullmatch(r"round-\d{6,}", path.name)]
+    complete = [path for path in folder.glob("round-*") if re.fullmatch(r"round-\d{6,}", path.name)]
     return sorted(complete, key=lambda path: int(path.name.removeprefix("round-")))
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fedspike.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -81,10 +83,10 @@ def settle(folder: Path) -> None:
         os.close(descriptor)
 
 
-def append_line(path: Path, line: bytes) -> None:
+def append(path: Path, line: bytes) -> None:
     """Append a line; if that fails, what was there before stays and no part of the line."""
     with storing(path), path.open("ab", buffering=0) as file:
-        before, left = file.tell(), line + b"\n"
+        before, left = file.tell(), line
         try:
             while left:  # a disk that runs full takes a part first and complains then
                 left = left[file.write(left) :]
@@ -94,9 +96,10 @@ def append_line(path: Path, line: bytes) -> None:
             raise
 
 
-def json_bytes(value: object) -> bytes:
-    """JSON, always the same for the same value. Raises ValueError at nan, which JSON lacks."""
-    return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
+def json_bytes(value: object, indent: int | None = 1) -> bytes:
+    """A record as JSON, always the same for the same value. Raises ValueError at nan, which JSON lacks."""
+    plain = msgspec.to_builtins(value, str_keys=True)
+    return json.dumps(plain, indent=indent, allow_nan=False).encode() + b"\n"
 
 
 def read_json(path: Path, *, fix: str) -> dict[str, Any]:

@@ -5,28 +5,28 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from fedspike import engine as engines
 from fedspike.energy import meters
+from fedspike.records.schema import Environment
 
 VERSIONS = ("fedspike", "torch", "numpy")
 
 
-def environment(device: str = "cpu") -> dict[str, Any]:
-    """Versions, processor and threads of this process, for `environment.json`."""
+def environment(device: str = "cpu") -> Environment:
+    """Versions, processor and threads of this process."""
     import torch
 
-    return {
-        "python": platform.python_version(),
+    return Environment(
+        python=platform.python_version(),
         **{name: metadata.version(name) for name in VERSIONS},
-        "engine": engines.engine(device),
-        "git_commit": git_commit(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
+        engine=engines.engine(device),
+        git_commit=git_commit(),
+        platform=f"{platform.system()} {platform.machine()}",
+        cpu=cpu_model(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+    )
 
 
 def versions(device: str = "cpu") -> dict[str, str]:
@@ -39,14 +39,14 @@ def versions(device: str = "cpu") -> dict[str, str]:
 
 def energy_sensors() -> dict[str, str]:
     """What can measure this machine's energy, with its domains, and why the others cannot."""
-    found: dict[str, list[str]] = {}
+    sensors: dict[str, list[str]] = {}
     for sensor in meters.sensors():
         if isinstance(sensor, meters.Unavailable):
             where = f"{sensor.domain} " if sensor.domain else ""
-            found.setdefault(sensor.name, []).append(f"{where}unavailable: {sensor.reason}")
+            sensors.setdefault(sensor.name, []).append(f"{where}unavailable: {sensor.reason}")
         else:
-            found.setdefault(sensor.name, []).extend(sensor.joules())
-    return {name: ", ".join(said) for name, said in found.items()}
+            sensors.setdefault(sensor.name, []).extend(sensor.joules())
+    return {name: ", ".join(domains) for name, domains in sensors.items()}
 
 
 def git_commit() -> str | None:

@@ -8,6 +8,8 @@ networks that learn, rates lie between 0.01 and 0.5.
 
 from collections.abc import Mapping, Sequence
 
+from fedspike.records.schema import RateLimit
+
 DEAD, SATURATED = 0.001, 0.9
 
 CURES = {
@@ -15,9 +17,9 @@ CURES = {
     "with more spikes; read the membrane (snn.read_out) instead of counts",
     "saturated": 'raise snn.threshold or lower snn.beta; use reset = "subtract"; lower the learning rate',
 }
-# layer ill or not: what the report needs to know of it, which reads summaries alone
+# stored with a run, so that its report does not depend on the limits of a later version
 LIMITS = {
-    state: {"rate": rate, "usual_fix": CURES[state]}
+    state: RateLimit(rate=rate, usual_fix=CURES[state])
     for state, rate in (("dead", DEAD), ("saturated", SATURATED))
 }
 
@@ -51,9 +53,9 @@ def ill(rates: Mapping[str, Sequence[float | None]]) -> dict[str, dict[str, int]
     >>> ill({"hidden": [0.0, None, 0.3], "output": [0.1, None, 0.2]})
     {'hidden': {'dead': 1}}
     """
-    found: dict[str, dict[str, int]] = {}
+    ill_layers: dict[str, dict[str, int]] = {}
     for layer, by_round in rates.items():
         for wrong in filter(None, (state(rate) for rate in by_round if rate is not None)):
-            rounds = found.setdefault(layer, {})
+            rounds = ill_layers.setdefault(layer, {})
             rounds[wrong] = rounds.get(wrong, 0) + 1
-    return found
+    return ill_layers

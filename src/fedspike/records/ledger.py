@@ -3,56 +3,55 @@
 import statistics
 from collections.abc import Sequence
 
-from fedspike.experiment import billing
-from fedspike.records.events import Record
+from msgspec.structs import replace
+
+from fedspike.energy.account import work
+from fedspike.layers.operations import NetworkOperations
+from fedspike.records.schema import Node, RoundRecord
 
 
-def of_run(run: Record, records: Sequence[Record]) -> Record:
-    """`nodes`, an entry for each, and where the `round_seconds` went, as medians; nothing of a simulation.
+def nodes(network: NetworkOperations, rounds: Sequence[RoundRecord]) -> list[Node]:
+    """An entry for each node; none for a simulation.
 
-    `run` is the summary so far. A node's operations are those of the forward passes of its clients.
+    A node's operations are those of the forward passes of its clients.
     """
-    if not any("nodes" in line for line in records):
+    names = sorted({entry.node for round in rounds for entry in round.nodes})
+    return [_node(name, network, rounds) for name in names]
+
+
+def round_seconds(rounds: Sequence[RoundRecord]) -> dict[str, float]:
+    """The parts of a round on a real fleet and their seconds, medians; nothing of a simulation."""
+    if not any(round.nodes for round in rounds):
         return {}
-    names = dict.fromkeys(entry["node"] for line in records for entry in line.get("nodes", ()))
-    parts = {
-        part: [line["seconds"].get(part, 0.0) for line in records] for part in records[0]["seconds"]
-    }
     return {
-        "nodes": [_node(name, run, records) for name in sorted(names)],
-        "round_seconds": {part: statistics.median(spent) for part, spent in parts.items()},
+        part: statistics.median(round.seconds.get(part, 0.0) for round in rounds)
+        for part in rounds[0].seconds
     }
 
 
-def _node(name: str, run: Record, records: Sequence[Record]) -> Record:
-    asked = [
-        (line, entry)
-        for line in records
-        for entry in line.get("nodes", ())
-        if entry["node"] == name
+def _node(name: str, network: NetworkOperations, rounds: Sequence[RoundRecord]) -> Node:
+    asked = [(round, entry) for round in rounds for entry in round.nodes if entry.node == name]
+    answered = [(round, entry) for round, entry in asked if entry.error is None]
+    accepted = [
+        replace(round, activity={client: round.activity[client] for client in entry.clients})
+        for round, entry in answered
+        if round.activity.keys() >= set(entry.clients)
     ]
-    answered = [(line, entry) for line, entry in asked if "error" not in entry]
-    # A round as if it had only the clients of this node.
-    own = [
-        {**line, "activity": {str(k): line["activity"][str(k)] for k in entry["clients"]}}
-        for line, entry in answered
-        if all(str(k) in line["activity"] for k in entry["clients"])
-    ]
-    forward = billing.work(run, own).training()["forward"].values() if own else ()
-    joules = [entry["joules"] for _, entry in answered]
-    sensors = dict.fromkeys(sensor for read in joules for sensor in read)
-    seconds = [entry["seconds"]["training"] for _, entry in answered]
-    return {
-        "node": name,
-        "clients": sorted({client for _, entry in asked for client in entry["clients"]}),
-        "rounds": len(answered),
-        "failed": len(asked) - len(answered),
-        "samples": sum(seen["samples"] for line in own for seen in line["activity"].values()),
-        "operations": {
-            kind: sum(layer.get(kind, 0) for layer in forward) for kind in ("mac", "ac")
+    forward = work(network, accepted).training()["forward"].values() if accepted else ()
+    seconds = [entry.seconds["training"] for _, entry in answered]
+    sensors = dict.fromkeys(sensor for _, entry in answered for sensor in entry.joules)
+    return Node(
+        node=name,
+        clients=sorted({client for _, entry in asked for client in entry.clients}),
+        rounds=len(answered),
+        failed=len(asked) - len(answered),
+        samples=sum(done.samples for round in accepted for done in round.activity.values()),
+        operations={kind: sum(layer.get(kind, 0) for layer in forward) for kind in ("mac", "ac")},
+        uplink_bytes=sum(entry.uplink_bytes for _, entry in answered),
+        downlink_bytes=sum(entry.downlink_bytes for _, entry in asked),
+        training_seconds=statistics.median(seconds) if seconds else None,
+        joules={
+            sensor: sum(entry.joules.get(sensor, 0.0) for _, entry in answered)
+            for sensor in sensors
         },
-        "uplink_bytes": sum(entry["uplink_bytes"] for _, entry in answered),
-        "downlink_bytes": sum(entry["downlink_bytes"] for _, entry in asked),
-        "training_seconds": statistics.median(seconds) if seconds else None,
-        "joules": {sensor: sum(read.get(sensor, 0.0) for read in joules) for sensor in sensors},
-    }
+    )

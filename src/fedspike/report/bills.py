@@ -4,22 +4,30 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fedspike.energy import verdict as energy_verdict
-from fedspike.energy.bill import LEVELS, NOT_COUNTED, Bill, Level
+from msgspec.structs import replace
+
+from fedspike.energy.account import RunBills
+from fedspike.energy.bill import NOT_COUNTED
 from fedspike.energy.estimate import ends
+from fedspike.energy.levels import (
+    ADDS,
+    HIGHEST_WITHOUT_RADIO,
+    LEVELS,
+    Level,
+    key,
+    level_of_key,
+    up_to,
+)
+from fedspike.energy.pairing import EnergyComparison
 from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.verdict import Verdict
+from fedspike.records.schema import RunSummary
 from fedspike.report.comparison import Comparison, by_setting
-from fedspike.report.summary import Billed, Bills, Run
 from fedspike.report.tables import number
 
 SHOWN_FIRST = "horowitz45-int8"
-ADDED: dict[Level, str] = {
-    "study": "synaptic operations",
-    "compute": "+ neurons and encoder",
-    "memory": "+ memory",
-    "training": "+ training",
-    "communication": "+ radio",
+ADDED: dict[str, str] = {
+    level: f"+ {added}" if place else added for place, (level, added) in enumerate(ADDS.items())
 }
 # Of these both networks do the same, so a price for them cannot turn the verdict.
 ALIKE = ("optimiser", "aggregation", "exchange")
@@ -36,7 +44,7 @@ class Baseline:
     network: str
     skips_zeros: bool = False
 
-    def bills(self, run: Run) -> Bills | None:
+    def bills(self, run: RunSummary) -> RunBills:
         """The bills of a run of this network, as hardware of this kind would pay them."""
         return run.bill_skip_zeros if self.skips_zeros else run.bill
 
@@ -53,6 +61,7 @@ class Priced:
     """The comparisons whose runs have bills; the page goes into the first of them."""
 
     comparisons: list[Comparison]
+    stored: Sequence[EnergyComparison]
     radio: str  # the one with the least energy, at which what is computed weighs most
     profile: str  # whose charts are shown first
 
@@ -64,7 +73,7 @@ class Priced:
     @property
     def levels(self) -> tuple[Level, ...]:
         """The levels that there are figures for."""
-        return LEVELS if self.radio else LEVELS[:-1]
+        return LEVELS if self.radio else up_to(HIGHEST_WITHOUT_RADIO)
 
     @property
     def seeds(self) -> int:
@@ -73,17 +82,20 @@ class Priced:
 
     def verdicts(self, baseline: Baseline, comparison: Comparison | None = None) -> list[Verdict]:
         """The verdict for every profile and level; empty where that baseline was not run."""
-        pairs = [
-            (bills, snn.bill)
-            for rival, snn in (comparison or self.main).pairs(baseline.network)
-            if (bills := baseline.bills(rival)) is not None and snn.bill is not None
+        pairs = (comparison or self.main).pairs(baseline.network)
+        names = {(rival.name, snn.name) for rival, snn in pairs}
+        verdicts = [
+            verdict
+            for one in self.stored
+            if set(one.runs) == names
+            for verdict in (one.verdicts_skip_zeros if baseline.skips_zeros else one.verdicts)
         ]
-        rivals, snns = [rival for rival, _ in pairs], [snn for _, snn in pairs]
-        return energy_verdict.verdict(self._sides(rivals), self._sides(snns)) if pairs else []
+        shown = {self.key(level): level for level in self.levels}
+        return [replace(one, level=shown[one.level]) for one in verdicts if one.level in shown]
 
     def key(self, level: Level) -> str:
-        """What a level is called in a run's bills."""
-        return f"{level}:{self.radio}" if level == "communication" else level
+        """The name of a level in a run's bills."""
+        return key(level, self.radio)
 
     @property
     def level_names(self) -> list[str]:
@@ -94,16 +106,6 @@ class Priced:
     def radio_title(self) -> str:
         """The radio in words."""
         return radios()[self.radio].title if self.radio in radios() else self.radio
-
-    def _sides(self, bills: Sequence[Bills]) -> energy_verdict.Bills:
-        return {
-            profile: {
-                level: [_bill(one[profile][self.key(level)]) for one in bills]
-                for level in LEVELS
-                if all(self.key(level) in one.get(profile, {}) for one in bills)
-            }
-            for profile in bills[0]
-        }
 
 
 @dataclass(frozen=True)
@@ -144,24 +146,27 @@ def shown(view: Priced) -> Shown:
     )
 
 
-def priced(comparisons: Sequence[Comparison]) -> Priced | None:
-    """The comparisons that can be priced; None where no two runs of one seed have bills."""
-    found = [c for c in comparisons if any(a.bill and s.bill for a, s in c.pairs())]
-    if not found:
+def priced(comparisons: Sequence[Comparison], stored: Sequence[EnergyComparison]) -> Priced | None:
+    """The comparisons that can be priced; None where no two runs of one seed have bills.
+
+    `stored` are the verdicts in the summary of the experiment.
+    """
+    billed = [c for c in comparisons if any(a.bill and s.bill for a, s in c.pairs())]
+    if not billed:
         return None
-    bills = next(s.bill for a, s in found[0].pairs() if a.bill and s.bill)
+    bills = next(s.bill for a, s in billed[0].pairs() if a.bill and s.bill)
     sent = {
-        level.partition(":")[2]: billed.nominal_mj
+        level.partition(":")[2]: bill.nominal_mj
         for levels in bills.values()
-        for level, billed in levels.items()
-        if level.startswith("communication:")
+        for level, bill in levels.items()
+        if level_of_key(level) == "communication"
     }
     radio = min(sent, key=lambda name: sent[name]) if sent else ""
-    view = Priced(found, radio, SHOWN_FIRST)
+    view = Priced(billed, stored, radio, SHOWN_FIRST)
     judged = [v.profile for v in view.verdicts(BASELINES[0]) if v.ratio is not None]
     if SHOWN_FIRST in judged:
         return view
-    return Priced(found, radio, judged[0] if judged else next(iter(bills)))
+    return Priced(billed, stored, radio, judged[0] if judged else next(iter(bills)))
 
 
 def profile_title(name: str) -> str:
@@ -171,7 +176,7 @@ def profile_title(name: str) -> str:
 
 def matrix(view: Priced, baseline: Baseline) -> list[Row]:
     """Profiles against levels, the profile kindest to the SNN first; without those of no verdict."""
-    judged: dict[str, dict[Level, Verdict]] = {}
+    judged: dict[str, dict[str, Verdict]] = {}
     for one in view.verdicts(baseline):
         if one.ratio is not None:
             judged.setdefault(one.profile, {})[one.level] = one
@@ -264,9 +269,9 @@ def other_settings(view: Priced) -> Iterator[str]:
         )
 
 
-def nominal_mj(run: Run, profile: str, level: str) -> float | None:
+def nominal_mj(run: RunSummary, profile: str, level: str) -> float | None:
     """A mean round's energy; None where the run has no such bill."""
-    billed = (run.bill or {}).get(profile, {}).get(level)
+    billed = run.bill.get(profile, {}).get(level)
     return None if billed is None else billed.nominal_mj
 
 
@@ -274,11 +279,11 @@ def _cell(verdict: Verdict | None) -> Cell | None:
     if verdict is None or verdict.ratio is None:
         return None
     span = "" if verdict.interval is None else ends(*verdict.interval)
-    if verdict.factor is None:
+    if verdict.winner not in ("ann", "snn"):
         return Cell("level", "level", span, 0, False)
-    share = min(1.0, math.log(verdict.factor) / math.log(FULL_TINT_FACTOR))
-    name = verdict.winner.upper()
-    text = f"{name} {_times(verdict.factor)}×"
+    factor = math.inf if verdict.factor is None else verdict.factor
+    share = min(1.0, math.log(factor) / math.log(FULL_TINT_FACTOR))
+    text = f"{verdict.winner.upper()} {_times(factor)}×"
     return Cell(verdict.winner, text, span, round(10 + 40 * share), bool(turning(verdict)))
 
 
@@ -291,7 +296,3 @@ def _times(factor: float) -> str:
     if math.isinf(factor):
         return "∞"
     return number(factor, 3 if factor < 1.01 else 2 if factor < 10 else 1 if factor < 100 else 0)
-
-
-def _bill(billed: Billed) -> Bill:
-    return Bill(billed.low_mj, billed.nominal_mj, billed.high_mj, {}, billed.not_priced, [])

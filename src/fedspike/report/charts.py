@@ -8,10 +8,10 @@ from typing import Any
 
 import altair as alt
 
+from fedspike.records.schema import RunSummary
 from fedspike.report.comparison import Comparison, Group
 from fedspike.report.drawing import COLOUR, LIGHT, line_style
 from fedspike.report.study_tables import SHORT, printed_accuracy
-from fedspike.report.summary import Run
 
 WIDTH, HEIGHT = 330, 210
 CELL = 26
@@ -100,17 +100,17 @@ def percent_axis(**changes: Any) -> alt.Axis:
     return alt.Axis(**{"tickCount": 5, "titleY": -9, **title, **changes})
 
 
-def clients_drawn(run: Run) -> int:
+def clients_drawn(run: RunSummary) -> int:
     """How many of a run's clients a partition chart has room for."""
     return min(len(run.class_counts), max(1, MOST_CELLS // max(map(len, run.class_counts))))
 
 
-def most_samples(runs: Sequence[Run]) -> int:
+def most_samples(runs: Sequence[RunSummary]) -> int:
     """The most samples that any client of these runs has of one class."""
     return max(max(counts, default=0) for run in runs for counts in run.class_counts)
 
 
-def partition_chart(run: Run, title: str, most: int) -> alt.LayerChart:
+def partition_chart(run: RunSummary, title: str, most: int) -> alt.LayerChart:
     """Clients against classes: the more samples, the darker, up to `most`."""
     clients, classes = clients_drawn(run), max(map(len, run.class_counts))
     cells = [

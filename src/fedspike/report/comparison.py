@@ -7,19 +7,14 @@
 - variant: one of the spiking networks of a setting that has several, each compared with its ANN
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fedspike.energy import pairing
 from fedspike.energy.estimate import Estimate, estimate
+from fedspike.records.schema import RunSummary
 from fedspike.report import variants
-from fedspike.report.summary import Run
-
-# Keys of a run's configuration that may differ between runs of one group, and the tables that the
-# plain conventional network does not have.
-NOT_A_DIFFERENCE = ("name", "seed", "data.data_dir")
-ONLY_SPIKING = ("snn", "code", "neuron", "normalisation", "loss", "qann")
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Group:
 
     network: str
     setting: Setting
-    runs: tuple[Run, ...]
+    runs: tuple[RunSummary, ...]
     variant: str = ""
 
     @property
@@ -56,7 +51,7 @@ class Group:
         """After the last round, in percent."""
         return self.estimate(lambda run: 100 * run.final_accuracy)
 
-    def estimate(self, of: Callable[[Run], float]) -> Estimate:
+    def estimate(self, of: Callable[[RunSummary], float]) -> Estimate:
         """The mean over the runs of what `of` reads from each."""
         return estimate([of(run) for run in self.runs])
 
@@ -89,14 +84,14 @@ class Comparison:
         """The groups that are there, ANN first."""
         return tuple(group for group in (self.ann, self.snn, self.qann) if group)
 
-    def pairs(self, rival: str = "ann") -> list[tuple[Run, Run]]:
+    def pairs(self, rival: str = "ann") -> list[tuple[RunSummary, RunSummary]]:
         """The runs of the rival and of the SNN, seed by seed, as far as both have it."""
         group = self.group(rival)
         others = {run.seed: run for run in group.runs} if group else {}
         spiking = self.snn.runs if self.snn else ()
         return [(others[run.seed], run) for run in spiking if run.seed in others]
 
-    def paired(self, of: Callable[[Run, Run], float]) -> Estimate | None:
+    def paired(self, of: Callable[[RunSummary, RunSummary], float]) -> Estimate | None:
         """The mean over the seeds that both networks have of what `of` makes of (ANN, SNN).
 
         Runs of one seed share data and initial weights, so pairing them removes that scatter.
@@ -105,25 +100,25 @@ class Comparison:
         return estimate([of(ann, snn) for ann, snn in pairs]) if pairs else None
 
 
-def gap_points(ann: Run, snn: Run) -> float:
+def gap_points(ann: RunSummary, snn: RunSummary) -> float:
     """Percentage points by which the SNN is ahead of the ANN after the last round."""
     return 100 * (snn.final_accuracy - ann.final_accuracy)
 
 
-def energy_ratio_percent(ann: Run, snn: Run) -> float:
+def energy_ratio_percent(ann: RunSummary, snn: RunSummary) -> float:
     """The SNN's modelled energy of a round in percent of the ANN's."""
     return 100 * snn.study_energy_mj_per_round / ann.study_energy_mj_per_round
 
 
-def compare(runs: Sequence[Run]) -> list[Comparison]:
+def compare(runs: Sequence[RunSummary]) -> list[Comparison]:
     """The comparisons that the runs allow: even data first, then more skewed, then the others.
 
     Of several spiking networks in a setting the most accurate comes first.
     """
-    members: dict[str, dict[str, list[Run]]] = {}
+    members: dict[str, dict[str, list[RunSummary]]] = {}
     for run in runs:
-        groups = members.setdefault(_shared_text(run), {})
-        groups.setdefault(_own_text(run), []).append(run)
+        groups = members.setdefault(pairing.setting(run), {})
+        groups.setdefault(pairing.variant(run), []).append(run)
     firsts = [next(iter(groups.values()))[0] for groups in members.values()]
     found: list[Comparison] = []
     for first, groups in zip(firsts, members.values(), strict=True):
@@ -163,21 +158,17 @@ def differing_keys(configurations: Sequence[dict[str, Any]]) -> list[str]:
     return [key for key in keys if any(t.get(key) != tables[0].get(key) for t in tables)]
 
 
-def shared_values(runs: Sequence[Run]) -> dict[str, Any]:
-    """The dotted keys that are the same in all runs, those of the SNN in all spiking runs."""
+def shared_values(runs: Sequence[RunSummary]) -> dict[str, Any]:
+    """The dotted keys that are the same in all runs, those of a network in all runs that have them."""
     tables = [flat(run.config) for run in runs]
+    of_networks = {table for run in runs for table in run.network_tables}
     shared: dict[str, Any] = {}
     for key in dict.fromkeys(key for table in tables for key in table):
-        only_spiking = key.split(".")[0] in ONLY_SPIKING
-        values = [table.get(key) for table in tables if key in table or not only_spiking]
-        if key not in NOT_A_DIFFERENCE and all(value == values[0] for value in values):
+        of_network = key.split(".")[0] in of_networks
+        values = [table.get(key) for table in tables if key in table or not of_network]
+        if key not in pairing.NOT_A_DIFFERENCE and all(value == values[0] for value in values):
             shared[key] = values[0]
     return shared
-
-
-def configured(run: Run) -> dict[str, Any]:
-    """A run's configuration under dotted keys, with what went without saying before there was a choice."""
-    return (variants.BEFORE if run.network == "snn" else {}) | flat(run.config)
 
 
 def flat(table: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +186,7 @@ def flat(table: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _label(run: Run) -> str:
+def _label(run: RunSummary) -> str:
     """What the setting of a run is called as long as no other is called the same."""
     kind = str(run.partition.get("kind", "unknown kind"))
     details = [f" {key} {value}" for key, value in run.partition.items() if key != "kind"]
@@ -208,46 +199,25 @@ def _label(run: Run) -> str:
     return label if run.algorithm == "fedavg" else f"{label}, {run.algorithm}"
 
 
-def _shared(run: Run) -> dict[str, Any]:
+def _shared(run: RunSummary) -> dict[str, Any]:
     """What two networks must share to be compared, under dotted keys."""
-    settings = {
-        key: value
-        for key, value in flat(run.config).items()
-        if key not in (*NOT_A_DIFFERENCE, "network") and key.split(".")[0] not in ONLY_SPIKING
-    }
-    # The rounds that were done; and a summary without a configuration still keeps settings apart.
-    partition = {f"partition.{key}": value for key, value in run.partition.items()}
-    return settings | partition | {"rounds": len(run.accuracy), "algorithm.kind": run.algorithm}
-
-
-def _own(run: Run) -> dict[str, Any]:
-    """What only the run's network has."""
-    own = {k: v for k, v in configured(run).items() if k.split(".")[0] in ONLY_SPIKING}
-    return own | {"network": run.network}
-
-
-def _shared_text(run: Run) -> str:
-    return json.dumps(_shared(run), sort_keys=True)
-
-
-def _own_text(run: Run) -> str:
-    return json.dumps(_own(run), sort_keys=True)
+    return flat(pairing.shared(run))
 
 
 def _values(table: dict[str, Any], keys: list[str]) -> list[str]:
     return [f"{key.split('.')[-1]} {table.get(key)}" for key in keys]
 
 
-def _pairs(setting: Setting, groups: list[list[Run]]) -> Iterator[Comparison]:
+def _pairs(setting: Setting, groups: list[list[RunSummary]]) -> Iterator[Comparison]:
     """The ANN with every SNN: one pair, unless a sweep varied the spiking network alone."""
-    sides: dict[str, list[list[Run]]] = {"ann": [], "snn": [], "qann": []}
+    sides: dict[str, list[list[RunSummary]]] = {"ann": [], "snn": [], "qann": []}
     for runs in groups:
         sides[runs[0].network].append(sorted(runs, key=lambda run: run.seed))
     ann, qann = (
         next((Group(network, setting, tuple(runs)) for runs in sides[network]), None)
         for network in ("ann", "qann")
     )
-    names = variants.names([_own(runs[0]) for runs in sides["snn"]])
+    names = variants.names([flat(pairing.own(runs[0])) for runs in sides["snn"]])
     snns = [
         Group("snn", setting, tuple(runs), name)
         for runs, name in zip(sides["snn"], names, strict=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from fedspike.report.summary import Run
+from fedspike.records.schema import RunSummary
 from fedspike.report.tables import Column, Table
 
 PARTS = {
@@ -15,14 +15,14 @@ PARTS = {
 }
 
 
-def device_tables(runs: Sequence[Run]) -> Iterator[Table]:
+def device_tables(runs: Sequence[RunSummary]) -> Iterator[Table]:
     """Both tables, if a run was on real devices."""
     if any(run.nodes for run in runs):
         yield devices_table(runs)
         yield round_time_table(runs)
 
 
-def devices_table(runs: Sequence[Run]) -> Table:
+def devices_table(runs: Sequence[RunSummary]) -> Table:
     """The ledger: an entry for each node of each run."""
     return Table(
         "D1",
@@ -60,7 +60,7 @@ def devices_table(runs: Sequence[Run]) -> Table:
     )
 
 
-def round_time_table(runs: Sequence[Run]) -> Table:
+def round_time_table(runs: Sequence[RunSummary]) -> Table:
     """Where the seconds of a round went."""
     return Table(
         "D2",

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import altair as alt
 
-from fedspike.energy.bill import Level
 from fedspike.energy.break_even import PUBLISHED
 from fedspike.energy.estimate import estimate
+from fedspike.energy.levels import Level
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.report.bills import ADDED, Priced
 from fedspike.report.charts import percent_axis, places_apart

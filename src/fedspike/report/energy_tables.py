@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 
-from fedspike.energy.bill import Level
+from fedspike.energy.account import RunBills
 from fedspike.energy.break_even import PUBLISHED
 from fedspike.energy.estimate import Estimate, estimate
-from fedspike.energy.verdict import Verdict, says_nothing
+from fedspike.energy.levels import Level, level_of_key
+from fedspike.energy.verdict import Verdict
+from fedspike.records.schema import RunSummary
 from fedspike.report.bills import ADDED, BASELINES, Priced, turning, wins
 from fedspike.report.comparison import Group
 from fedspike.report.repricing import Repriced
 from fedspike.report.study_tables import NETWORKS
-from fedspike.report.summary import Bills, Run
 from fedspike.report.tables import Cell, Column, Table
 
 BITS = (
@@ -27,8 +28,8 @@ def verdict_table(view: Priced) -> Table:
         for baseline in BASELINES
     }
     rows: list[tuple[Cell, ...]] = []
-    for (profile, level), dense in judged["dense"].items():
-        ratios: list[Cell] = []
+    for (profile, name), dense in judged["dense"].items():
+        level, ratios = level_of_key(name), []
         for baseline in BASELINES:
             ratios.append(_ratio(judged[baseline.name].get((profile, level))))
         rows.append(
@@ -251,18 +252,22 @@ def parts(view: Priced, network: str, kind: str) -> dict[str, float]:
     return {name: sum(table.get(name, 0.0) for table in tables) / len(tables) for name in names}
 
 
-def _billed_by(group: Group | None) -> list[Run]:
+def _billed_by(group: Group | None) -> list[RunSummary]:
     return [run for run in group.runs if run.bill_by] if group else []
 
 
 def _mj(
-    view: Priced, network: str, profile: str, level: Level, bills: Callable[[Run], Bills | None]
+    view: Priced,
+    network: str,
+    profile: str,
+    level: Level,
+    bills: Callable[[RunSummary], RunBills | None],
 ) -> Estimate | None:
     """Energy of a mean round of a network, over its seeds; None without a price for its synapses."""
     group = view.main.group(network)
     found = [(bills(run) or {}).get(profile, {}) for run in (group.runs if group else ())]
     billed = [levels[view.key(level)] for levels in found if view.key(level) in levels]
-    values = [one.nominal_mj for one in billed if not says_nothing(one.not_priced)]
+    values = [one.nominal_mj for one in billed if one.is_comparable]
     return estimate(values) if values else None
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import altair as alt
 from markupsafe import Markup, escape
 
+from fedspike.records.reader import in_full, weight_images
 from fedspike.report import charts, drawing, heatmap
 from fedspike.report.comparison import Comparison, leading
 from fedspike.report.study_tables import NETWORKS, sharpness_of
-from fedspike.report.summary import in_full, weight_images
 from fedspike.report.tables import number
 
 MOST_PANELS = 24  # of a figure on the page, whatever the size of the sweep

@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
+import msgspec
 
 from fedspike.energy.bill import prices_pj
 from fedspike.errors import InputError
+from fedspike.records.reader import read
+from fedspike.records.schema import ExperimentSummary
 from fedspike.report import (
     bills,
     comparison,
@@ -34,7 +38,6 @@ from fedspike.report.figures import (
 from fedspike.report.raster import Raster, rasters
 from fedspike.report.repricing import Repriced, reprice
 from fedspike.report.spiking_figures import pareto_figure, rates_figure
-from fedspike.report.summary import Experiment, read
 from fedspike.report.tables import Table
 
 # Keys of a configuration that the page shows already.
@@ -46,14 +49,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 class Report:
     """Everything that the page shows."""
 
-    experiment: Experiment
+    experiment: ExperimentSummary
     comparisons: list[Comparison]
     protocol: list[str]  # where the runs depart from the founding study's
     tables: dict[str, Table]
     figures: dict[str, Figure]
     weights: list[WeightPicture]
     rasters: list[Raster]
-    priced: Priced | None = None  # older runs have no bills
+    priced: Priced | None = None
 
 
 def write(directory: Path) -> Path:
@@ -91,7 +94,7 @@ def gather(directory: Path) -> Report:
     made.append(study_tables.models_table(experiment.runs))
     made.append(study_tables.partition_table(experiment.runs))
     figures = [*accuracy_figures(found, beside_study=not protocol), *partition_figure(found)]
-    priced = bills.priced(found)
+    priced = bills.priced(found, experiment.comparisons)
     repriced = reprice(priced) if priced else None
     made += device_tables(experiment.runs)
     made += _energy_tables(experiment, found, priced, repriced)
@@ -114,7 +117,7 @@ def gather(directory: Path) -> Report:
 
 
 def _energy_tables(
-    experiment: Experiment,
+    experiment: ExperimentSummary,
     comparisons: list[Comparison],
     priced: Priced | None,
     repriced: Repriced | None,
@@ -159,13 +162,18 @@ def render(report: Report) -> str:
         shared=shared,
         differing=[key for key in keys if key not in (*shared, *SAID_BY_NAME)],
         flat=comparison.flat,
-        environment=comparison.flat(report.experiment.environment),
+        environment=_versions(report.experiment),
         prices=prices,
         printed_mac_pj=founding_study.PRINTED_MAC_PJ,
         light=drawing.LIGHT,
         dark=drawing.DARK,
         ink={role: f"var(--{role})" for role in drawing.LIGHT},
     )
+
+
+def _versions(experiment: ExperimentSummary) -> dict[str, Any]:
+    """What the environment of an experiment was, for the page."""
+    return {} if experiment.environment is None else msgspec.structs.asdict(experiment.environment)
 
 
 def _environment() -> jinja2.Environment:

@@ -4,13 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedspike.energy.bill import LEVELS, Level
 from fedspike.energy.estimate import Estimate, estimate
-from fedspike.energy.verdict import says_nothing
+from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO, Level, up_to
 from fedspike.report.comparison import Comparison, Group, groups_of
 from fedspike.report.study_tables import SHORT
-
-WITHOUT_RADIO: tuple[Level, ...] = LEVELS[:-1]
 
 
 @dataclass(frozen=True)
@@ -53,14 +50,16 @@ def name(group: Group) -> str:
 def energy_mj(group: Group, profile: str, level: Level) -> Estimate | None:
     """A round's energy; None where a seed has no bill for it, or its synapses no price."""
     billed = [(run.bill or {}).get(profile, {}).get(level) for run in group.runs]
-    known = [one.nominal_mj for one in billed if one and not says_nothing(one.not_priced)]
+    known = [one.nominal_mj for one in billed if one and one.is_comparable]
     return estimate(known) if len(known) == len(billed) else None
 
 
 def highest_level(group: Group, profile: str) -> Level | None:
     """The level with most in it that a profile has a bill for, but for the radio's."""
     levels = (group.runs[0].bill or {}).get(profile, {})
-    return next((level for level in reversed(WITHOUT_RADIO) if level in levels), None)
+    return next(
+        (level for level in reversed(up_to(HIGHEST_WITHOUT_RADIO)) if level in levels), None
+    )
 
 
 def profiles(comparisons: Sequence[Comparison]) -> list[str]:

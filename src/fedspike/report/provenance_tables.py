@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from fedspike.energy.bill import LEVELS
 from fedspike.energy.estimate import Estimate, estimate
+from fedspike.energy.levels import LEVELS
+from fedspike.energy.neurobench import Metrics
 from fedspike.energy.profiles import Access, Memory, Price, Profile, Radio, radios, shipped
+from fedspike.records.schema import Interval, RunSummary
 from fedspike.report.bills import Priced
 from fedspike.report.comparison import Comparison, groups_of
 from fedspike.report.study_tables import NETWORKS
-from fedspike.report.summary import Interval, NeuroBench, Run
 from fedspike.report.tables import Cell, Column, Table
 
 
 def neurobench_table(comparisons: Sequence[Comparison]) -> Table:
     """NeuroBench's metrics of the trained models."""
-    columns: list[tuple[Column, Callable[[NeuroBench], float | None]]] = [
+    columns: list[tuple[Column, Callable[[Metrics], float | None]]] = [
         (Column("footprint_bytes", "footprint, bytes"), lambda one: float(one.footprint_bytes)),
         (
             Column("connection_sparsity", "connection sparsity", digits=3),
@@ -53,7 +54,7 @@ def neurobench_table(comparisons: Sequence[Comparison]) -> Table:
     )
 
 
-def measured_table(runs: Sequence[Run]) -> Table:
+def measured_table(runs: Sequence[RunSummary]) -> Table:
     """What the sensors of the simulating host read."""
     return Table(
         "E9",
@@ -138,7 +139,7 @@ def not_priced_table(view: Priced) -> Table:
     )
 
 
-def bills_table(runs: Sequence[Run]) -> Table:
+def bills_table(runs: Sequence[RunSummary]) -> Table:
     """Every bill of every run; for the files, not for the page."""
     return Table(
         "E12",

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from fedspike.records.reader import in_full, raster_of
+from fedspike.records.schema import RunSummary
 from fedspike.report import png
-from fedspike.report.comparison import configured
+from fedspike.report.comparison import flat
 from fedspike.report.figures import slug
-from fedspike.report.summary import Run, in_full, raster_of
 from fedspike.report.tables import number
 
 USUAL_TIME_STEPS = 10
@@ -29,9 +30,9 @@ class Raster:
     path: str
 
 
-def rasters(directory: Path, runs: Sequence[Run]) -> list[Raster]:
+def rasters(directory: Path, runs: Sequence[RunSummary]) -> list[Raster]:
     """One for each code that the runs have, of the run whose time steps are nearest to 10."""
-    by_code: dict[str, list[Run]] = {}
+    by_code: dict[str, list[RunSummary]] = {}
     for run in runs:
         if run.network == "snn":
             by_code.setdefault(_code(run), []).append(run)
@@ -76,5 +77,5 @@ def _path(spikes: Bool[np.ndarray, "time row"]) -> str:
     return "".join(strokes)
 
 
-def _code(run: Run) -> str:
-    return str(configured(run)["code.kind"])
+def _code(run: RunSummary) -> str:
+    return str(flat(run.config)["code.kind"])

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from fedspike.energy import sensitivity as energy_sensitivity
-from fedspike.energy.bill import Level, bill
+from fedspike.energy.bill import bill
+from fedspike.energy.levels import Level
 from fedspike.energy.profiles import shipped
 from fedspike.energy.recorded import (
     Recorded,
@@ -17,10 +16,8 @@ from fedspike.energy.recorded import (
 )
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.errors import InputError
-from fedspike.layers.activity import Activity
-from fedspike.layers.operations import NetworkOperations
+from fedspike.records.schema import RunSummary
 from fedspike.report.bills import BASELINES, Priced, nominal_mj
-from fedspike.report.summary import Run
 
 LEVEL: Level = "training"
 TOLERANCE = 1e-6
@@ -45,11 +42,11 @@ class Repriced:
 def reprice(view: Priced) -> Repriced | None:
     """The first pair of the shown setting, under every shipped profile that judges it.
 
-    None where a summary does not say enough, or where its activity does not give its bill again.
+    None where its activity does not give its bill again, as at prices that have changed since.
     """
     ann_run, snn_run = next((a, s) for a, s in view.main.pairs() if a.bill and s.bill)
     ann, snn = of_run(ann_run), of_run(snn_run)
-    if ann is None or snn is None or snn.network.time_steps is None:
+    if ann is None or snn is None:
         return None
     judged = {v.profile: v.level for v in view.verdicts(BASELINES[0]) if v.ratio is not None}
     profiles = [shipped()[name] for name in judged if name in shipped()]
@@ -60,31 +57,26 @@ def reprice(view: Priced) -> Repriced | None:
         for profile in trained
     ):
         return None
-    found = {one.name: energy_sensitivity.sensitivity(ann, snn, one, LEVEL) for one in trained}
+    swings = {one.name: energy_sensitivity.sensitivity(ann, snn, one, LEVEL) for one in trained}
     return Repriced(
         ann_run.seed,
         *(ann, snn),
         {one.name: energy_sensitivity.ratio(ann, snn, one, LEVEL) for one in trained},
-        {name: [s for s in moved if s.swing > 1 + 1e-9] for name, moved in found.items()},
+        {name: [s for s in moved if s.swing > 1 + 1e-9] for name, moved in swings.items()},
         {one.name: standings(ann, snn, one) for one in profiles},
     )
 
 
-def of_run(run: Run) -> Recorded | None:
-    """A run's network and activity; None where its summary does not have them."""
-    if run.activity is None or not run.network_operations:
-        return None
+def of_run(run: RunSummary) -> Recorded | None:
+    """A run's network and activity; None where they do not go together."""
+    uplink_bytes = round(run.uplink_bytes_per_round * len(run.accuracy))
     try:
-        return recorded(
-            msgspec.convert(run.network_operations, NetworkOperations),
-            Activity(**msgspec.structs.asdict(run.activity)),
-            uplink_bytes=round(run.uplink_bytes_per_round * len(run.accuracy)),
-        )
-    except InputError:  # another kind of network than this can count
+        return recorded(run.network_operations, run.activity, uplink_bytes=uplink_bytes)
+    except InputError:
         return None
 
 
-def _agrees(run: Run, side: Recorded, profile: str) -> bool:
+def _agrees(run: RunSummary, side: Recorded, profile: str) -> bool:
     """Whether the activity gives the bill of the summary."""
     stated = nominal_mj(run, profile, LEVEL)
     if stated is None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
+from fedspike.records.schema import RateLimit
 from fedspike.report.charts import percent_axis, places_apart, round_axis
 from fedspike.report.comparison import Group
 from fedspike.report.drawing import COLOUR, LIGHT
 from fedspike.report.energy_charts import logarithmic
 from fedspike.report.pareto import Point, front
-from fedspike.report.summary import RateLimit
 from fedspike.report.tables import number
 
 WIDTH, HEIGHT = 250, 260

@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 
 from fedspike.energy.bill import prices_pj
 from fedspike.energy.estimate import Estimate
+from fedspike.records.schema import Dataset, RunSummary
 from fedspike.report import founding_study
 from fedspike.report.comparison import (
     Comparison,
     Group,
     Setting,
-    configured,
     energy_ratio_percent,
+    flat,
     gap_points,
     groups_of,
 )
-from fedspike.report.summary import Dataset, Run
 from fedspike.report.tables import Cell, Column, Table
 
 TWINS = {"ann": "ANN", "snn": "SNN"}
@@ -23,7 +23,7 @@ SHORT = {**TWINS, "qann": "qANN"}
 SETTING = Column("setting", "each client holds", is_text=True)
 
 
-def deviations(dataset: Dataset | None, runs: Sequence[Run]) -> list[str]:
+def deviations(dataset: Dataset | None, runs: Sequence[RunSummary]) -> list[str]:
     """In what the runs differ from the founding study's protocol, in words; empty if in nothing.
 
     What the study does not state (time steps, batch size, learning rate) is no deviation.
@@ -31,18 +31,18 @@ def deviations(dataset: Dataset | None, runs: Sequence[Run]) -> list[str]:
     found = []
     if dataset and dataset.name != founding_study.DATASET:
         found.append(f"the data set is {dataset.name}, not {founding_study.DATASET}")
-    expected: list[tuple[str, Callable[[Run], object], object]] = [
+    expected: list[tuple[str, Callable[[RunSummary], object], object]] = [
         ("rounds", lambda run: len(run.accuracy), founding_study.ROUNDS),
         ("samples a round", lambda run: run.samples_per_round, founding_study.SAMPLES_PER_ROUND),
         ("neurons", lambda run: "-".join(map(str, run.layers)), founding_study.LAYERS),
         (
             "code",
-            lambda run: configured(run).get("code.kind", founding_study.CODE),
+            lambda run: flat(run.config).get("code.kind", founding_study.CODE),
             founding_study.CODE,
         ),
         (
             "read-out",
-            lambda run: configured(run).get("snn.read_out", founding_study.READ_OUT),
+            lambda run: flat(run.config).get("snn.read_out", founding_study.READ_OUT),
             founding_study.READ_OUT,
         ),
     ]
@@ -248,7 +248,7 @@ def sharpness_table(comparisons: Sequence[Comparison]) -> Table:
     )
 
 
-def runs_table(runs: Sequence[Run]) -> Table:
+def runs_table(runs: Sequence[RunSummary]) -> Table:
     """Every run, with what it was and what it gave."""
     return Table(
         6,
@@ -280,7 +280,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
     )
 
 
-def models_table(runs: Sequence[Run]) -> Table:
+def models_table(runs: Sequence[RunSummary]) -> Table:
     """What to compare after doing it again: equal hashes are equal weights."""
     return Table(
         7,
@@ -295,7 +295,7 @@ def models_table(runs: Sequence[Run]) -> Table:
     )
 
 
-def partition_table(runs: Sequence[Run]) -> Table:
+def partition_table(runs: Sequence[RunSummary]) -> Table:
     """Who held how many samples of which class, in every run; for the files, not for the page."""
     return Table(
         8,

@@ -3,18 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-# What a spiking network was before its configuration said so.
-BEFORE = {
-    "code.kind": "rate",
-    "neuron.kind": "lif",
-    "normalisation.kind": "none",
-    "architecture.kind": "dense",
-    "loss.kind": "spike-count",
-    "snn.read_out": "count",
-    "snn.surrogate": "atan",
-    "snn.learn_beta": "no",
-    "snn.learn_threshold": "no",
-}
 SAID_FIRST = ("code.kind", "snn.time_steps", "snn.read_out", "neuron.kind", "normalisation.kind")
 SPEAKING = ("kind", "read_out")  # keys whose value needs no word before it
 

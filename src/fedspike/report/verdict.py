@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from fedspike.energy.bill import prices_pj
 from fedspike.energy.estimate import Estimate
+from fedspike.records.schema import ExperimentSummary, RunSummary
 from fedspike.report import bills
 from fedspike.report.bills import Priced
 from fedspike.report.comparison import (
@@ -24,7 +25,6 @@ from fedspike.report.study_tables import (
     printed_accuracy,
     sharpness_of,
 )
-from fedspike.report.summary import Experiment, Run
 from fedspike.report.tables import number
 
 FIGURES_ARE_NOT = (
@@ -38,7 +38,7 @@ NORMAL_975 = 1.96  # 97.5 % quantile of the standard normal distribution
 
 
 def headline(
-    experiment: Experiment, comparisons: Sequence[Comparison], priced: Priced | None = None
+    experiment: ExperimentSummary, comparisons: Sequence[Comparison], priced: Priced | None = None
 ) -> str:
     """Who is ahead on the most even and on the most skewed data, and at what energy.
 
@@ -62,7 +62,7 @@ def headline(
 
 
 def findings(
-    experiment: Experiment, comparisons: Sequence[Comparison], protocol: Sequence[str]
+    experiment: ExperimentSummary, comparisons: Sequence[Comparison], protocol: Sequence[str]
 ) -> Iterator[str]:
     """The sentences below the headline."""
     both = _of_both(comparisons)
@@ -106,7 +106,7 @@ def findings(
 
 
 def limits(
-    experiment: Experiment, comparisons: Sequence[Comparison], priced: Priced | None = None
+    experiment: ExperimentSummary, comparisons: Sequence[Comparison], priced: Priced | None = None
 ) -> Iterator[str]:
     """What the figures do not say."""
     if priced:
@@ -128,7 +128,7 @@ def limits(
 
 
 def _founding_rule_limits(
-    experiment: Experiment, comparisons: Sequence[Comparison]
+    experiment: ExperimentSummary, comparisons: Sequence[Comparison]
 ) -> Iterator[str]:
     """What is missing where only the founding rule was priced."""
     fleets = [run for run in experiment.runs if not run.centralised]
@@ -210,7 +210,7 @@ def _spread(leads: Sequence[Comparison], comparisons: Sequence[Comparison]) -> I
         yield f"The spiking networks reach {', '.join(spans)}; Table S1 has what each costs."
 
 
-def _ill(runs: Sequence[Run]) -> Iterator[str]:
+def _ill(runs: Sequence[RunSummary]) -> Iterator[str]:
     """The layers that were dead or saturated, and what usually helps."""
     spiking = [run for run in runs if run.firing_rates]
     for state in ("dead", "saturated"):
@@ -232,7 +232,7 @@ def _ill(runs: Sequence[Run]) -> Iterator[str]:
         yield f"{sentence} Usual fix: {fix.usual_fix}." if fix else sentence
 
 
-def _refused(runs: Sequence[Run]) -> Iterator[str]:
+def _refused(runs: Sequence[RunSummary]) -> Iterator[str]:
     """What the server did not accept, and the rounds in which it therefore learned nothing."""
     if rejecting := [run for run in runs if run.rejected]:
         worst = max(rejecting, key=lambda run: sum(run.rejected.values()))
@@ -274,7 +274,7 @@ def _where(setting: Setting) -> str:
     return label.replace("classes", "classes per client", 1)
 
 
-def _chance_points(experiment: Experiment, comparison: Comparison) -> float:
+def _chance_points(experiment: ExperimentSummary, comparison: Comparison) -> float:
     """How far apart, in points, a finite test set puts two equally good networks.
 
     1.96 * sqrt((p(1-p) + q(1-q)) / n): accuracies p and q, each a mean of n independent tosses.
@@ -324,7 +324,7 @@ def _energy(both: Sequence[Comparison]) -> str:
     return f"{_span([ratio.mean for ratio in ratios if ratio], 1)} %"
 
 
-def _mean(comparison: Comparison, network: str, of: Callable[[Run], float]) -> float:
+def _mean(comparison: Comparison, network: str, of: Callable[[RunSummary], float]) -> float:
     group = comparison.group(network)
     assert group is not None, "only asked of networks that ran"
     return group.estimate(of).mean

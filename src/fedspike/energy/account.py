@@ -1,0 +1,282 @@
+"""The account of a run: what was done, and what it costs, from the run's records alone.
+
+Nothing is trained again, and nothing needs torch. The devices pay for their training at the levels of
+`energy/levels.py`. The server tests each round's model: that energy is in no level of the devices but stands
+apart (`bill_evaluation`), at level "memory", as what an inference costs.
+"""
+
+import operator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
+
+from fedspike.energy.bill import Bill, Energy, Millijoule, bill, highest_level
+from fedspike.energy.counts import Counts, aggregation, count, entries, merge
+from fedspike.energy.description import Count, RunDescription
+from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, key, up_to
+from fedspike.energy.neurobench import Metrics
+from fedspike.energy.profiles import Profile, Radio, radios, shipped
+from fedspike.energy.recorded import Recorded, recorded
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+
+WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class RoundCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The part of a round's record that an account is made from; `activity` is by client."""
+
+    accuracy: Fraction
+    activity: dict[int, Activity]
+    tested: Activity
+    uplink_bytes: Count
+    downlink_bytes: Count
+
+
+class RunBill(Bill, frozen=True, kw_only=True):
+    """The bill of a mean round, the energy until the target accuracy, and that of the whole run."""
+
+    to_target: Energy | None
+    run: Energy
+
+
+RunBills = dict[str, dict[str, RunBill]]
+"""profile -> name of the level (`levels.key`) -> bill."""
+
+
+class BillBy(Struct, frozen=True, kw_only=True):
+    """Profile -> phase, or layer, -> millijoule of a mean round, at the highest level without a radio."""
+
+    phase: dict[str, dict[str, Millijoule]]
+    layer: dict[str, dict[str, Millijoule]]
+
+
+class Account(RunDescription, frozen=True, kw_only=True):
+    """A run, what it did and what that costs, under all profiles and radios that ship.
+
+    `activity` and `counts` are sums over all rounds. `bill_skip_zeros` is the bill on hardware that leaves
+    out products with zero; a spiking network has none, because its hardware waits for spikes.
+    """
+
+    activity: Activity
+    tested: Activity
+    counts: Counts
+    target_accuracy: Fraction
+    rounds_to_target: int | None
+    bill: RunBills
+    bill_skip_zeros: RunBills
+    bill_by: BillBy
+    bill_evaluation: dict[str, Bill]
+    neurobench: Metrics | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run did in so many rounds: `trained` its devices, `tested` its server."""
+
+    trained: Recorded
+    tested: Recorded
+    uplink_bytes: int
+    downlink_bytes: int
+    rounds: int
+
+    def training(self, *, skip_zeros: bool = False) -> Counts:
+        """All that the devices paid for, and the server's aggregation.
+
+        The bytes are those that were sent, and the server weighs every model-sized copy that it received.
+        """
+        network = self.trained.network
+        sent = {"uplink_bytes": self.uplink_bytes, "downlink_bytes": self.downlink_bytes}
+        return merge(
+            [
+                count(network, self.trained.activity, skip_zeros=skip_zeros),
+                aggregation(network, self.trained.models),
+                {"exchange": {WIRE: sent}},
+            ]
+        )
+
+    def evaluation(self, *, skip_zeros: bool = False) -> Counts:
+        """The inferences of the tests."""
+        return count(
+            self.tested.network, self.tested.activity, skip_zeros=skip_zeros, training=False
+        )
+
+
+def work(network: NetworkOperations, rounds: Sequence[RoundCounts]) -> Work:
+    """The sum of these rounds of a network."""
+    uplink_bytes = sum(round.uplink_bytes for round in rounds)
+    trained = _sum(activity for round in rounds for activity in round.activity.values())
+    return Work(
+        trained=recorded(network, trained, uplink_bytes),
+        tested=recorded(network, _sum(round.tested for round in rounds)),
+        uplink_bytes=uplink_bytes,
+        downlink_bytes=sum(round.downlink_bytes for round in rounds),
+        rounds=len(rounds),
+    )
+
+
+def rounds_to(rounds: Sequence[RoundCounts], target: float) -> int | None:
+    """The number of the first round whose accuracy reaches the target; None if none does."""
+    return next((n for n, round in enumerate(rounds, 1) if round.accuracy >= target), None)
+
+
+def until(
+    rounds: Sequence[RoundCounts], number: int | None, network: NetworkOperations
+) -> Work | None:
+    """The work of the first rounds; None where there are none, or nobody trained in them."""
+    first = rounds[:number] if number else []
+    return work(network, first) if any(round.activity for round in first) else None
+
+
+def account(
+    run: RunDescription, rounds: Sequence[RoundCounts], neurobench: Metrics, target: float
+) -> Account:
+    """The account of a finished run, with NeuroBench's metrics of its model."""
+    network = run.network_operations
+    whole, number = work(network, rounds), rounds_to(rounds, target)
+    reached = until(rounds, number, network)
+    profiles = list(shipped().values())
+    skipping = {}
+    if network.time_steps is None:
+        skipping = bills(whole, reached, profiles, skip_zeros=True)
+    return Account(
+        **asdict(run),
+        activity=whole.trained.activity,
+        tested=whole.tested.activity,
+        counts=merge([whole.training(), _as_one_phase("evaluation", whole.evaluation())]),
+        target_accuracy=target,
+        rounds_to_target=number,
+        bill=bills(whole, reached, profiles),
+        bill_skip_zeros=skipping,
+        bill_by=bill_by(whole, profiles),
+        bill_evaluation=evaluation(whole, profiles),
+        neurobench=neurobench,
+    )
+
+
+def bills(
+    whole: Work,
+    reached: Work | None,
+    profiles: Iterable[Profile],
+    by: Iterable[Radio] | None = None,
+    *,
+    skip_zeros: bool = False,
+) -> RunBills:
+    """The bills of a run whose first rounds, until the target, are the work `reached`.
+
+    A profile has the levels that it allows, the level "communication" once for each of the radios `by`.
+    """
+    by = radios().values() if by is None else list(by)
+    counts = whole.training(skip_zeros=skip_zeros)
+    first = None if reached is None else reached.training(skip_zeros=skip_zeros)
+    made: RunBills = {}
+    for profile in profiles:
+        levels = up_to(highest_level(profile))
+        made[profile.name] = {
+            key(level): _bill(whole, counts, first, profile, level) for level in levels
+        }
+        if highest_level(profile, "communication") != "communication":
+            continue
+        for radio in by:
+            first_sent = None if first is None else _sent(first)
+            sent = _bill(whole, _sent(counts), first_sent, profile, "communication", radio)
+            name = key("communication", radio.name)
+            made[profile.name][name] = _plus(made[profile.name]["training"], sent)
+    return made
+
+
+def bill_by(whole: Work, profiles: Sequence[Profile]) -> BillBy:
+    """Nominal millijoule of a mean round by phase and by layer."""
+    counts, sizes = whole.training(), whole.trained.footprint
+    del counts["exchange"]
+    layers = dict.fromkeys(layer for _, layer, _, _ in entries(counts))
+
+    def millijoule(part: Counts, profile: Profile) -> float:
+        level = highest_level(profile)
+        return bill(part, profile, level, footprint=sizes, rounds=whole.rounds).nominal_mj
+
+    by_phase = {phase: {phase: layers} for phase, layers in counts.items()}
+    by_layer = {layer: _of(layer, counts) for layer in layers}
+    phase, layer = (
+        {
+            one.name: {name: millijoule(part, one) for name, part in parts.items()}
+            for one in profiles
+        }
+        for parts in (by_phase, by_layer)
+    )
+    return BillBy(phase=phase, layer=layer)
+
+
+def evaluation(whole: Work, profiles: Iterable[Profile]) -> dict[str, Bill]:
+    """profile -> bill of a mean round's test, as what an inference costs."""
+    counts, sizes = whole.evaluation(), whole.tested.footprint
+    made = {}
+    for profile in profiles:
+        level = highest_level(profile, HIGHEST_OF_INFERENCE)
+        cost = bill(counts, profile, level, footprint=sizes, rounds=whole.rounds)
+        made[profile.name] = Bill(**_ends(cost), not_priced=cost.not_priced)
+    return made
+
+
+def _sum(activities: Iterable[Activity]) -> Activity:
+    return reduce(operator.add, activities)
+
+
+def _as_one_phase(phase: str, counts: Counts) -> Counts:
+    """All counts of a layer under one name."""
+    return merge({phase: layers} for layers in counts.values())
+
+
+def _bill(
+    whole: Work,
+    counts: Counts,
+    first: Counts | None,
+    profile: Profile,
+    level: Level,
+    radio: Radio | None = None,
+) -> RunBill:
+    def cost(part: Counts, rounds: int = 1) -> Bill:
+        sizes = whole.trained.footprint
+        return bill(part, profile, level, footprint=sizes, radio=radio, rounds=rounds)
+
+    mean = cost(counts, whole.rounds)
+    return RunBill(
+        **_ends(mean),
+        not_priced=mean.not_priced,
+        to_target=None if first is None else Energy(**_ends(cost(first))),
+        run=Energy(**_ends(cost(counts))),
+    )
+
+
+def _ends(energy: Energy) -> dict[str, Any]:
+    return {"low_mj": energy.low_mj, "nominal_mj": energy.nominal_mj, "high_mj": energy.high_mj}
+
+
+def _plus(one: RunBill, other: RunBill) -> RunBill:
+    """The bill of what both are bills of, in the same rounds."""
+    to_target = None
+    if one.to_target is not None and other.to_target is not None:
+        to_target = _total(one.to_target, other.to_target)
+    return RunBill(
+        **_ends(_total(one, other)),
+        not_priced=one.not_priced + other.not_priced,
+        to_target=to_target,
+        run=_total(one.run, other.run),
+    )
+
+
+def _total(one: Energy, other: Energy) -> Energy:
+    return Energy(**{end: mj + _ends(other)[end] for end, mj in _ends(one).items()})
+
+
+def _sent(counts: Counts) -> Counts:
+    return {"exchange": counts["exchange"]}
+
+
+def _of(layer: str, counts: Counts) -> Counts:
+    return {phase: {layer: layers[layer]} for phase, layers in counts.items() if layer in layers}

@@ -1,0 +1,205 @@
+"""Reads a run directory: summaries, the records of rounds, and the pictures in a summary. Needs no torch."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from fedspike.errors import InputError
+from fedspike.reading import nearest
+from fedspike.records.schema import VERSION, ExperimentSummary, RoundRecord, RunSummary
+
+T = TypeVar("T")
+RUN_AGAIN = "start the experiment's command again: it writes the summary anew"
+
+
+class _Header(msgspec.Struct):
+    schema: Any = None
+    runs: Any = None
+
+
+def read(directory: Path) -> ExperimentSummary:
+    """The experiment in a directory; a directory of one run is an experiment of one.
+
+    Raises InputError where `summary.json` is missing, damaged or of another schema version.
+    """
+    path = directory / "summary.json"
+    if not path.is_file():
+        raise _not_finished(directory)
+    text = _text(path, "the summary.json that a finished run or experiment leaves")
+    if demand_version(text, path).runs is None:
+        return _of_one(decode(text, RunSummary, path))
+    experiment = decode(text, ExperimentSummary, path)
+    names = [run.name for run in experiment.runs]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise InputError(
+            f"{path}: two runs are named {min(repeated)!r}",
+            expected="every run once",
+            fix=RUN_AGAIN,
+        )
+    missing = [name for name in _unfinished(directory) if name not in names]
+    return msgspec.structs.replace(experiment, missing=tuple(missing))
+
+
+def run(home: Path) -> RunSummary | None:
+    """The summary of a run with its pictures; None if the run is not finished. Raises what `read` raises."""
+    path = home / "summary.json"
+    if not path.exists():
+        return None
+    text = _text(path, "the summary.json of a finished run")
+    demand_version(text, path)
+    return decode(text, RunSummary, path)
+
+
+def in_full(directory: Path, summary: RunSummary) -> RunSummary:
+    """The run with its pictures, which only its own summary has; without them where that is not there."""
+    if summary.hidden_weights is not None or summary.raster is not None:
+        return summary
+    return run(directory / summary.name) or summary
+
+
+def rounds(home: Path) -> list[RoundRecord]:
+    """The records of a run's rounds. Raises InputError where they are missing or damaged."""
+    path = home / "rounds.jsonl"
+    return decode_rounds(_text(path, "an object for each round"), path)
+
+
+def with_rounds(directory: Path) -> list[tuple[RunSummary, list[RoundRecord]]]:
+    """The finished runs in a directory, an experiment's or a run's, and their rounds.
+
+    Raises what `read` and `rounds` raise.
+    """
+    experiment = read(directory)
+    alone = (directory / "rounds.jsonl").exists()
+    return [(run, rounds(directory if alone else directory / run.name)) for run in experiment.runs]
+
+
+def decode_rounds(lines: bytes, path: Path) -> list[RoundRecord]:
+    """The records in the lines of a file; `path` is only named in the error."""
+    try:
+        return msgspec.json.Decoder(RoundRecord).decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error})",
+            expected="a JSON object for each round, as fedspike wrote them",
+            fix=f"restore the file, or delete {path.parent} and run it again",
+        ) from error
+
+
+def demand_version(text: bytes, path: Path, fix: str = "") -> _Header:
+    """Raise where a JSON text was written under another schema; `path` is only named in the error."""
+    header = decode(text, _Header, path, fix or RUN_AGAIN)
+    if header.schema != VERSION:
+        raise InputError(
+            f"{path}: schema version {header.schema!r}, from another version of fedspike",
+            expected=f"schema version {VERSION}, the only one that this fedspike reads",
+            fix=fix
+            or "run the experiment again in a new folder, or use the fedspike that wrote it",
+        )
+    return header
+
+
+def decode(text: bytes, kind: type[T], path: Path, fix: str = RUN_AGAIN) -> T:
+    """A JSON text as a record; `path` is only named in the error."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error})",
+            expected=f"a file of schema version {VERSION}, as fedspike wrote it",
+            fix=fix,
+        ) from error
+
+
+def weight_images(summary: RunSummary) -> Float[np.ndarray, "image height width"] | None:
+    """The first layer's weights as images; None if the run has none.
+
+    Neurons without an image shape become images one pixel high; channels become separate images.
+    """
+    if summary.hidden_weights is None:
+        return None
+    hidden = summary.hidden_weights
+    values = _numbers(
+        summary, "hidden_weights", hidden.int8_base64, np.dtype(np.int8), hidden.shape
+    )
+    height, width = (1, *hidden.shape[1:])[-2:]
+    return values.reshape(-1, height, width) * hidden.scale
+
+
+def raster_of(
+    summary: RunSummary,
+) -> tuple[UInt8[np.ndarray, "height width"], Bool[np.ndarray, "time pixel"]] | None:
+    """An image, from 0 to 255, and its spikes; None if the run has none."""
+    if summary.raster is None:
+        return None
+    raster, byte = summary.raster, np.dtype(np.uint8)
+    image = _numbers(summary, "raster", raster.image_base64, byte, raster.shape)
+    size = raster.time_steps * image.size
+    packed = _numbers(summary, "raster", raster.spikes_base64, byte, [-(-size // 8)])
+    spikes = np.unpackbits(packed, count=size).reshape(raster.time_steps, image.size)
+    return image, spikes.astype(bool)
+
+
+def _not_finished(folder: Path) -> InputError:
+    """The error for a folder without a finished run."""
+    fix = "name a folder that `fedspike run` wrote to"
+    if (folder / "config.toml").exists() or list(folder.glob("*/config.toml")):
+        passed, fix = "the runs in it are not finished", "give the command of the experiment again"
+    elif folder.exists():
+        passed = "no summary.json in it"
+    else:
+        passed = "no such folder"
+        if beside := [path.parent.name for path in folder.parent.glob("*/summary.json")]:
+            fix = nearest(folder.name, beside)
+    return InputError(
+        f"{folder}: {passed}",
+        expected="the folder of an experiment or of a finished run, such as runs/study",
+        fix=fix,
+    )
+
+
+def _of_one(summary: RunSummary) -> ExperimentSummary:
+    return ExperimentSummary(
+        name=summary.name,
+        command="",
+        created="",
+        environment=None,
+        dataset=None,
+        runs=(summary,),
+        comparisons=[],
+    )
+
+
+def _numbers(
+    summary: RunSummary, field: str, content: bytes, kind: np.dtype[Any], shape: Sequence[int]
+) -> np.ndarray:
+    """The numbers of a field, as many as its shape says."""
+    values = np.frombuffer(content, dtype=kind)
+    if values.size != np.prod(shape, dtype=object):
+        raise InputError(
+            f"run {summary.name}: {field} holds {values.size} numbers",
+            expected=" x ".join(map(str, shape)) + ", its shape",
+            fix=RUN_AGAIN,
+        )
+    return values.reshape(shape)
+
+
+def _unfinished(directory: Path) -> Iterator[str]:
+    """Folders that hold a run's configuration and no summary yet."""
+    for path in sorted(directory.glob("*/config.toml")):
+        if not (path.parent / "summary.json").exists():
+            yield path.parent.name
+
+
+def _text(path: Path, expected: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})",
+            expected=expected,
+            fix="name the folder of an experiment or of a run, for example runs/study",
+        ) from error

@@ -1,0 +1,233 @@
+"""What a run says of itself: the one schema of all that is written to a run directory and read from it.
+
+    rounds.jsonl                a `RoundRecord` a line
+    summary.json                of a run: `RunSummary`; of an experiment: `ExperimentSummary`
+    environment.json            `Environment`
+    checkpoint/*/manifest.json  `Manifest`
+
+Whoever changes a field here raises `VERSION`; other versions are refused, not converted. Nothing here needs
+torch. JSON has no name for nan and infinity: where one may come up, a field can be None.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from fedspike.energy.account import Account, Fraction, RoundCounts
+from fedspike.energy.description import Count, Size
+from fedspike.energy.pairing import EnergyComparison
+
+VERSION: Literal[2] = 2
+Schema = Literal[2]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A JSON object with exactly these fields."""
+
+
+class Rejected(Record, frozen=True, kw_only=True):
+    """A reply that the guard refused, and why."""
+
+    sender: int
+    reason: str
+    detail: str
+
+
+class NodeRound(Record, frozen=True, kw_only=True):
+    """What a node of a real fleet did in a round that it was asked in, or the error that came instead."""
+
+    node: str
+    clients: list[Count]
+    downlink_bytes: Count
+    uplink_bytes: Count = 0
+    seconds: dict[str, NotNegative] = {}
+    joules: dict[str, float] = {}
+    error: str | None = None
+
+
+class RoundRecord(RoundCounts, frozen=True, kw_only=True):
+    """One round. All but `seconds` and what `nodes` measured is a function of configuration and data.
+
+    `training_loss` is None if it was not finite. `spikes`, `operations` and, by layer, `firing_rates` are of
+    all clients that took part together.
+    """
+
+    round: Size
+    training_loss: float | None
+    clients: list[Count]
+    samples: Count
+    spikes: dict[str, Count]
+    operations: dict[str, Count]
+    firing_rates: dict[str, Fraction]
+    seconds: dict[str, NotNegative]
+    rejected: list[Rejected]
+    missing: list[Count]
+    skipped: bool
+    nodes: list[NodeRound]
+
+
+class HiddenWeights(Record, frozen=True, kw_only=True):
+    """The first layer's weights, one image per neuron, in 8-bit integers times a scale."""
+
+    shape: Annotated[list[Size], Meta(min_length=2)]
+    scale: Annotated[float, Meta(gt=0, lt=1e30)]
+    int8_base64: bytes
+
+
+class Raster(Record, frozen=True, kw_only=True):
+    """The spikes of one image under a run's code, a bit for each time step and each pixel in turn."""
+
+    shape: tuple[Size, Size]
+    time_steps: Size
+    image_base64: bytes
+    spikes_base64: bytes
+
+
+class RateLimit(Record, frozen=True, kw_only=True):
+    """The firing rate below, or above, which a layer is dead or saturated, and the usual fix."""
+
+    rate: Fraction
+    usual_fix: str
+
+
+class Interval(Record, frozen=True, kw_only=True):
+    """A mean over windows, with the ends of its 95 % interval if there were enough windows."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class Measured(Record, frozen=True, kw_only=True):
+    """What a sensor of the simulating host read, or why it read nothing."""
+
+    sensor: str
+    unavailable: str | None = None
+    domain: str = ""
+    joules: float | None = None
+    joules_per_round: Interval | None = None
+    above_idle_joules_per_round: Interval | None = None
+    idle_watts: float | None = None
+    seconds: float | None = None
+    rounds: Count | None = None
+    windows: Count | None = None
+    note: str = ""
+
+
+class Node(Record, frozen=True, kw_only=True):
+    """A device of a real fleet, or a machine that hosts many clients, over all rounds."""
+
+    node: str
+    clients: list[Count]
+    rounds: Count
+    failed: Count
+    samples: Count
+    operations: dict[str, Count]
+    uplink_bytes: Count
+    downlink_bytes: Count
+    training_seconds: float | None
+    joules: dict[str, float]
+
+
+class RunSummary(Account, frozen=True, kw_only=True):
+    """One finished training: its description, its account (both in energy/), and what became of it.
+
+    `hidden_weights` and `raster` are in a run's own summary alone, not in its experiment's.
+    """
+
+    schema: Schema = VERSION
+    layers: list[Count]
+    parameters: Count
+    rounds: Size
+    accuracy: Annotated[list[Fraction], Meta(min_length=1)]
+    final_accuracy: Fraction
+    final_accuracy_mean_last_10: Fraction
+    training_loss: list[float | None]
+    samples_per_round: Count | NotNegative  # a whole number where all rounds are alike
+    operations: dict[str, Count]
+    forward_operations_per_sample: NotNegative
+    spikes_per_sample: dict[str, NotNegative]
+    study_energy_mj_per_round: NotNegative
+    firing_rates: dict[str, list[Fraction | None]]
+    ill_layers: dict[str, dict[str, Count]]
+    rate_limits: dict[str, RateLimit]
+    rejected: dict[str, Count]
+    missing: Count
+    skipped_rounds: Count
+    uplink_bytes_per_round: Count | NotNegative
+    downlink_bytes_per_round: Count | NotNegative
+    seconds: NotNegative
+    round_seconds: dict[str, NotNegative]
+    nodes: list[Node]
+    measured: list[Measured] | None
+    model_sha256: str
+    weights: dict[str, float | None]
+    hidden_weights: HiddenWeights | None
+    raster: Raster | None
+
+    def __post_init__(self) -> None:
+        counted = (self.forward_operations_per_sample, self.study_energy_mj_per_round)
+        if self.time_steps is None and min(counted) <= 0:
+            raise ValueError("a conventional network without operations or energy")
+
+
+class Dataset(Record, frozen=True, kw_only=True):
+    """The data set that an experiment used."""
+
+    name: str
+    source: str
+    sha256: dict[str, str]
+    train_samples: Count
+    test_samples: Count
+
+
+class Environment(Record, frozen=True, kw_only=True):
+    """What a result may depend on besides its configuration: versions and hardware, never names."""
+
+    python: str
+    fedspike: str
+    torch: str
+    numpy: str
+    engine: str
+    git_commit: str | None
+    platform: str
+    cpu: str
+    cores: int | None
+    threads: int
+
+
+class ExperimentSummary(Record, frozen=True, kw_only=True):
+    """All finished runs of one command, and which of their networks needs less energy.
+
+    `missing` names the runs of the command that are not finished. A single run that is read as an experiment
+    has no command, no environment and no data set of its own.
+    """
+
+    schema: Schema = VERSION
+    name: str
+    command: str
+    created: str
+    environment: Environment | None
+    dataset: Dataset | None
+    runs: Annotated[tuple[RunSummary, ...], Meta(min_length=1)]
+    comparisons: list[EnergyComparison]
+    missing: tuple[str, ...] = ()
+
+
+class Fingerprint(Record, frozen=True, kw_only=True):
+    """The length and the hash of a file."""
+
+    bytes: Count
+    sha256: str
+
+
+class Manifest(Record, frozen=True, kw_only=True):
+    """What a checkpoint consists of. `about` is what must not change before the run goes on."""
+
+    schema: Schema = VERSION
+    round: Size
+    about: dict[str, str]
+    state: Fingerprint
+    rounds: Fingerprint
+    seal: str = ""

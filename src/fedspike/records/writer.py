@@ -1,0 +1,199 @@
+"""What a run says of itself, put together: a record for each round, and the summaries at the end."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from fedspike.data import Dataset
+from fedspike.energy.account import account
+from fedspike.energy.bill import study_energy_mj
+from fedspike.energy.description import RunDescription
+from fedspike.energy.neurobench import metrics
+from fedspike.energy.pairing import compared
+from fedspike.federation.rounds import Round
+from fedspike.networks import SizedNetwork
+from fedspike.parts import codes
+from fedspike.records import health, ledger, schema
+from fedspike.records.schema import (
+    Environment,
+    ExperimentSummary,
+    HiddenWeights,
+    Measured,
+    NodeRound,
+    Raster,
+    Rejected,
+    RoundRecord,
+    RunSummary,
+)
+from fedspike.records.sharpness import sharpness
+
+
+def round_record(round: Round) -> RoundRecord:
+    """The record of a round."""
+    return RoundRecord(
+        round=round.number,
+        accuracy=round.accuracy,
+        training_loss=round.training_loss if math.isfinite(round.training_loss) else None,
+        clients=list(round.clients),
+        samples=round.samples,
+        spikes=dict(round.spikes),
+        operations=dict(round.operations),
+        firing_rates=dict(round.firing_rates),
+        activity=dict(round.activity),
+        tested=round.tested,
+        uplink_bytes=round.uplink_bytes,
+        downlink_bytes=round.downlink_bytes,
+        seconds=dict(round.seconds),
+        rejected=[Rejected(**asdict(rejection)) for rejection in round.rejections],
+        missing=list(round.missing),
+        skipped=round.skipped,
+        nodes=msgspec.convert(round.nodes, list[NodeRound]),
+    )
+
+
+def of_run(
+    description: RunDescription,
+    rounds: Sequence[RoundRecord],
+    dataset: Dataset,
+    network: SizedNetwork,
+    model: Mapping[str, np.ndarray],
+    *,
+    model_sha256: str,
+    measured: Sequence[dict[str, Any]] | None = None,
+) -> RunSummary:
+    """The summary of a finished run, from its rounds, its data, its model, and what sensors measured."""
+    count = len(rounds)
+    accuracy = [round.accuracy for round in rounds]
+    samples = sum(round.samples for round in rounds)
+    operations = _totals([round.operations for round in rounds])
+    spikes = _totals([round.spikes for round in rounds])
+    rates = _rates(rounds)
+    images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
+    operations_of_network, target = (
+        description.network_operations,
+        description.config["target_accuracy"],
+    )
+    neurobench = metrics(model, network.described, operations_of_network, rounds[-1].tested)
+    return RunSummary(
+        **msgspec.structs.asdict(account(description, rounds, neurobench, target)),
+        layers=list(network.architecture.layers),
+        parameters=sum(weights.size for weights in model.values()),
+        rounds=count,
+        accuracy=accuracy,
+        final_accuracy=accuracy[-1],
+        final_accuracy_mean_last_10=math.fsum(accuracy[-10:]) / len(accuracy[-10:]),
+        training_loss=[round.training_loss for round in rounds],
+        samples_per_round=_mean(samples, count),
+        operations=operations,
+        forward_operations_per_sample=sum(operations.values()) / samples,
+        spikes_per_sample={layer: number / samples for layer, number in spikes.items()},
+        study_energy_mj_per_round=study_energy_mj(operations) / count,
+        firing_rates=rates,
+        ill_layers=health.ill(rates),
+        rate_limits=health.LIMITS if rates else {},
+        rejected=dict(Counter(reply.reason for round in rounds for reply in round.rejected)),
+        missing=sum(len(round.missing) for round in rounds),
+        skipped_rounds=sum(round.skipped for round in rounds),
+        uplink_bytes_per_round=_mean(sum(round.uplink_bytes for round in rounds), count),
+        downlink_bytes_per_round=_mean(sum(round.downlink_bytes for round in rounds), count),
+        seconds=math.fsum(spent for round in rounds for spent in round.seconds.values()),
+        round_seconds=ledger.round_seconds(rounds),
+        nodes=ledger.nodes(operations_of_network, rounds),
+        measured=None if measured is None else msgspec.convert(measured, list[Measured]),
+        model_sha256=model_sha256,
+        weights={} if images is None else {"sharpness": sharpness(images)},
+        hidden_weights=None if images is None else _int8(images),
+        raster=_raster(network, dataset, description.seed),
+    )
+
+
+def of_experiment(
+    name: str,
+    command: str,
+    environment: Environment,
+    dataset: Dataset,
+    runs: Iterable[RunSummary],
+    created: str,
+) -> ExperimentSummary:
+    """The summary of an experiment: those of its runs without their pictures, and their comparisons."""
+    without_pictures = tuple(
+        msgspec.structs.replace(run, hidden_weights=None, raster=None) for run in runs
+    )
+    return ExperimentSummary(
+        name=name,
+        command=command,
+        created=created,
+        environment=environment,
+        dataset=schema.Dataset(
+            name=dataset.name,
+            source=dataset.source.replace(str(Path.home()), "~"),
+            sha256=dict(dataset.sha256),
+            train_samples=len(dataset.y_train),
+            test_samples=len(dataset.y_test),
+        ),
+        runs=without_pictures,
+        comparisons=compared(without_pictures),
+    )
+
+
+def _rates(rounds: Sequence[RoundRecord]) -> dict[str, list[float | None]]:
+    """layer -> its firing rate in every round; None in a round in which nobody trained."""
+    layers: dict[str, float] = next((r.firing_rates for r in rounds if r.firing_rates), {})
+    return {layer: [round.firing_rates.get(layer) for round in rounds] for layer in layers}
+
+
+def _totals(rounds: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The counts of all rounds, exact integers."""
+    return {name: sum(counts[name] for counts in rounds) for name in rounds[0]}
+
+
+def _mean(total: int, rounds: int) -> int | float:
+    """A round's part of a total; an integer where it is one, as when all rounds are alike."""
+    return total / rounds if total % rounds else total // rounds
+
+
+def _images(
+    weights: Float32[np.ndarray, "neuron ..."], dataset: Dataset
+) -> Float32[np.ndarray, "neuron height width"] | None:
+    """The first layer's weights as images; None if the data are none, or training diverged.
+
+    Of a convolution neither: a kernel is no image.
+    """
+    if dataset.x_train.ndim != 3 or weights.ndim != 2 or not np.isfinite(weights).all():
+        return None
+    return weights.reshape(-1, *dataset.x_train.shape[1:])
+
+
+def _int8(images: Float32[np.ndarray, "neuron height width"]) -> HiddenWeights:
+    """Images in a byte a pixel: weight = scale * byte, right to half a scale."""
+    scale = float(np.abs(images).max()) / 127 or 1.0  # all zero: any scale will do
+    small = np.rint(images / scale).astype(np.int8)
+    return HiddenWeights(shape=list(images.shape), scale=scale, int8_base64=small.tobytes())
+
+
+def _raster(network: SizedNetwork, dataset: Dataset, seed: int) -> Raster | None:
+    """The first image's spikes, a bit for each time step and pixel; None if it is none, or has none.
+
+    They are those of the first sample that client 0 is shown in round 1, were it this image.
+    """
+    image = dataset.x_train[0]
+    if image.ndim != 2 or network.code is None or not network.code.binary:
+        return None
+    address = codes.Address(seed, "encode", round=1, clients=(0,), first_samples=(0,))
+    spikes = np.zeros((network.time_steps, image.size), bool)
+    for step, pixel in codes.raster(network.code, network.time_steps, torch.tensor(image), address):
+        spikes[step, pixel] = True
+    return Raster(
+        shape=(image.shape[0], image.shape[1]),
+        time_steps=network.time_steps,
+        image_base64=np.rint(255 * image).astype(np.uint8).tobytes(),
+        spikes_base64=np.packbits(spikes).tobytes(),
+    )
