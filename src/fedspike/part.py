@@ -53,14 +53,7 @@ class Part(
 
     def __post_init__(self) -> None:
         demand_members(type(self))
-        for name, annotation, fix in _fields(type(self)):
-            value = getattr(self, name)
-            if not fits(value, annotation):
-                raise InputError(
-                    f"{type(self).__name__}: {name} = {written(value)}",
-                    expected=limits_in_words(annotation),
-                    fix=fix,
-                )
+        demand_limits(self)
         self.check()
 
     def check(self) -> None:
@@ -70,6 +63,18 @@ class Part(
     def kind(self) -> str:
         """What an experiment's file calls it."""
         return str(self.__struct_config__.tag)
+
+
+def demand_limits(record: msgspec.Struct) -> None:
+    """Raise InputError where a field of a record is outside its limits."""
+    for name, annotation, fix in _fields(type(record)):
+        value = getattr(record, name)
+        if not fits(value, annotation):
+            raise InputError(
+                f"{type(record).__name__}: {name} = {written(value)}",
+                expected=limits_in_words(annotation),
+                fix=fix,
+            )
 
 
 def fits(value: object, annotation: Any) -> bool:
@@ -112,7 +117,7 @@ def demand_members(kind: type[Part]) -> None:
 
 
 @cache
-def _fields(kind: type[Part]) -> tuple[Any, ...]:
+def _fields(kind: type[msgspec.Struct]) -> tuple[Any, ...]:
     """Name and type of each field, and the usual fix of a wrong value."""
     return tuple(
         (field.name, field.type, _usual_fix(field)) for field in msgspec.structs.fields(kind)

@@ -15,10 +15,9 @@ from fedspike.deploy.flower import FOLDER
 from fedspike.deploy.folder import FleetFolder, clients_of
 from fedspike.errors import InputError
 from fedspike.experiment.run import load, perform
-from fedspike.federation.cohort import samples
 from fedspike.federation.places.flower.node import app as client
 from fedspike.federation.places.flower.nodes import Nodes
-from fedspike.federation.places.flower.server import RealDevices
+from fedspike.federation.places.flower.server import Flower
 from fedspike.records.events import Trained
 
 __all__ = ["client", "end_with_flower", "server"]
@@ -43,9 +42,11 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     dataset = load(experiment, say)
     nodes = Nodes(grid, folder.server / "clients.json", dataset.classes, dataset.x_test.shape[1:])
     nodes.wait_for(clients_of(experiment.runs[0].settings), say)
-    devices = RealDevices(nodes, samples(dataset.x_test, dataset.y_test), deadline_s)
+    place = Flower(nodes, deadline_s)
     command = "fedspike fleet run"
-    for event in perform(experiment, dataset, folder.run, command=command, devices=devices):
+    for event in perform(
+        experiment, dataset, folder.run, command=command, place=place, held=nodes.held
+    ):
         if isinstance(event, Trained):
             record = event.record
             say(f"{event.run.name} round {record['round']}: accuracy {record['accuracy']:.1%}")

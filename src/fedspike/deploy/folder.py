@@ -157,7 +157,7 @@ def write(
             fix=f"use {clients} nodes or fewer, or set fleet.clients",
         )
     if deal_out:
-        fleet = build.fleet(experiment.runs[0].settings, dataset, experiment.source)
+        devices = build.devices(experiment.runs[0].settings, dataset, experiment.source)
     if path.exists() and any(path.iterdir()):
         raise InputError(f"{path} is not empty", expected="a new folder", fix="name another folder")
     folder, names = FleetFolder(path), list(dict.fromkeys([*hosts, *LOOPBACK]))
@@ -169,7 +169,7 @@ def write(
             node = NodeSettings(f"node-{number}", own[0], server.address)
             home = _write_node(folder, node)
             if deal_out:
-                share.write(home / "data", dataset, fleet, own)
+                share.write(home / "data", dataset, devices, own)
     return folder
 
 

@@ -3,19 +3,19 @@
 The keys of a table in `config.py` are the arguments of the object it stands for.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
+from fedspike.algorithms import ALGORITHMS
 from fedspike.data import Dataset, partition
 from fedspike.errors import InputError
 from fedspike.experiment import config
 from fedspike.experiment.config import Configuration
 from fedspike.experiment.document import Document
-from fedspike.federation.devices import Fleet
+from fedspike.federation.devices import Devices, Fleet, Held
+from fedspike.federation.plan import Plan
 from fedspike.learning import backpropagation as training
 from fedspike.networks import ANN, ARCHITECTURES, QANN, SNN, Network, SizedNetwork
 from fedspike.parts import codes as encoding
@@ -24,12 +24,7 @@ from fedspike.parts import read_outs as readouts
 
 PARTITIONS = {str(kind.__struct_config__.tag): kind for kind in partition.PARTITIONS}
 OPTIMISERS = {str(kind.__struct_config__.tag): kind for kind in optimisers.OPTIMISERS}
-ALGORITHMS: dict[str, Callable[..., Algorithm]] = {
-    "fedavg": fedavg,
-    "fedprox": fedprox,
-    "scaffold": scaffold,
-    "fedadam": fedadam,
-}
+ALGORITHM = {str(kind.__struct_config__.tag): kind for kind in ALGORITHMS}
 ARCHITECTURE = {str(kind.__struct_config__.tag): kind for kind in ARCHITECTURES}
 CODES = {str(kind.__struct_config__.tag): kind for kind in encoding.CODES}
 NEURONS = {str(kind.__struct_config__.tag): kind for kind in neurons.NEURONS}
@@ -87,14 +82,28 @@ def local_training(settings: Configuration) -> training.LocalTraining:
     )
 
 
-def algorithm(settings: Configuration) -> Algorithm:
-    """The federated algorithm."""
-    made: Algorithm = _from(ALGORITHMS, settings.algorithm)
-    return made
+def plan(settings: Configuration, dataset: Dataset, held: Held | None = None) -> Plan:
+    """What a run does, on devices that are simulated or on real ones and what they have `held`."""
+    fleet = msgspec.structs.asdict(settings.fleet)
+    partition = held or Held(())
+    if not isinstance(settings.partition, config.Devices):
+        partition = held or _from(PARTITIONS, settings.partition)
+    return Plan(
+        network=description(settings),
+        data=dataset,
+        partition=partition,
+        fleet=Fleet(**fleet),
+        learner=local_training(settings),
+        algorithm=_from(ALGORITHM, settings.algorithm),
+        rounds=settings.rounds,
+        seed=settings.seed,
+        target_accuracy=settings.target_accuracy,
+        name=settings.name,
+    )
 
 
-def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
-    """The clients with the samples that each holds.
+def devices(settings: Configuration, dataset: Dataset, source: Document) -> Devices:
+    """The simulated clients with the samples that each holds.
 
     Raises InputError, naming the key in `source`, where the data set cannot be divided like that.
     """
@@ -105,36 +114,23 @@ def fleet(settings: Configuration, dataset: Dataset, source: Document) -> Fleet:
             expected="a partition of the data set, where devices are simulated",
             fix='set partition.kind = "iid", or train on them: fedspike fleet init --own-data',
         )
-    divide = _from(PARTITIONS, settings.partition)
-    clients = settings.fleet.clients
     try:
-        made = fleet_of(settings, divide(dataset.y_train, clients=clients, seed=settings.seed))
+        made = plan(settings, dataset).devices()
     except InputError as error:
         fields = msgspec.structs.fields(settings.partition)
         key = ("partition", *(field.name for field in fields[:1]))
-        if clients > len(dataset.y_train):
+        if settings.fleet.clients > len(dataset.y_train):
             key = ("fleet", "clients")
         raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
     rounds = range(1, settings.rounds + 1)
     if not any(made.present(settings.seed, round) for round in rounds):
         raise source.error(
             ("fleet", "dropout"),
-            f"fleet.dropout = {made.dropout}: all clients of all {len(rounds)} rounds drop out",
+            f"fleet.dropout = {made.fleet.dropout}: all clients of all {len(rounds)} rounds drop out",
             expected="a client, at least, that trains in a round, at least",
             fix="lower fleet.dropout, or do more rounds",
         )
     return made
-
-
-def fleet_of(settings: Configuration, shards: Sequence[np.ndarray]) -> Fleet:
-    """The clients that hold these samples."""
-    return Fleet(
-        shards=tuple(shards),
-        clients_per_round=number(settings.fleet.clients_per_round),
-        samples_per_round=number(settings.fleet.samples_per_round),
-        dropout=settings.fleet.dropout,
-        quorum=settings.fleet.quorum,
-    )
 
 
 def _loss(settings: Configuration) -> losses.Loss:
@@ -148,8 +144,3 @@ def _from(
     table: Mapping[str, Callable[..., Any]], settings: config.KindTable, **others: object
 ) -> Any:
     return table[str(settings.__struct_config__.tag)](**msgspec.structs.asdict(settings), **others)
-
-
-def number(count: int | str) -> int | None:
-    """A count, or None, which is how the library says "all"."""
-    return count if isinstance(count, int) else None

@@ -3,25 +3,22 @@
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any
 
 import tomli_w
 
 from fedspike import data as datasets
 from fedspike.data import Dataset
-from fedspike.data.partition import class_counts
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
 from fedspike.experiment import build, check, document
-from fedspike.experiment.config import Configuration
-from fedspike.experiment.document import Document
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import Round, State, simulate
-from fedspike.networks import SizedNetwork
+from fedspike.federation.devices import Held
+from fedspike.federation.order import Place
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import State, rounds
 from fedspike.records import checkpoint, ledger, summary
 from fedspike.records.directory import (
     append_line,
@@ -33,59 +30,6 @@ from fedspike.records.directory import (
 )
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Finished, Record, Skipped, Started, Trained
-
-
-@runtime_checkable
-class Devices(Protocol):
-    """Who trains: devices that are simulated here, or real ones (see deploy/)."""
-
-    def fleet(self, settings: Configuration) -> Fleet:
-        """The clients of a run; InputError where they cannot be had."""
-        ...
-
-    def class_counts(self, fleet: Fleet) -> list[list[int]]:
-        """How many samples of each class every client holds."""
-        ...
-
-    def rounds(
-        self, settings: Configuration, network: SizedNetwork, fleet: Fleet, state: State | None
-    ) -> Iterator[Round]:
-        """The rounds that are left after `state`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """Devices that are simulated here, on `device`, with the data set dealt out to them."""
-
-    dataset: Dataset
-    source: Document
-    device: str = "cpu"
-
-    def fleet(self, settings: Configuration) -> Fleet:
-        """The clients of a run; InputError, naming the key, where the data cannot be dealt out so."""
-        return build.fleet(settings, self.dataset, self.source)
-
-    def class_counts(self, fleet: Fleet) -> list[list[int]]:
-        """How many samples of each class every client holds."""
-        counts = class_counts(self.dataset.y_train, fleet.shards, self.dataset.classes)
-        return cast(list[list[int]], counts.tolist())
-
-    def rounds(
-        self, settings: Configuration, network: SizedNetwork, fleet: Fleet, state: State | None
-    ) -> Iterator[Round]:
-        """The rounds that are left."""
-        return simulate(
-            network=network,
-            algorithm=build.algorithm(settings),
-            fleet=fleet,
-            training=build.local_training(settings),
-            dataset=self.dataset,
-            seed=settings.seed,
-            rounds=settings.rounds,
-            state=state,
-            device=self.device,
-        )
 
 
 def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
@@ -113,21 +57,23 @@ def perform(
     command: str,
     device: str = "cpu",
     measure: bool = False,
-    devices: Devices | None = None,
+    place: Place | None = None,
+    held: Held | None = None,
 ) -> Iterator[Event]:
     """Do the runs of an experiment that `folder` does not hold yet, and tell what happens.
 
     What was told is stored: stop asking, or kill the process, and the next call goes on after the
     last round that was stored, with the same bits. `command` is what the summary says would
     reproduce it, `device` where torch computes; `measure` asks this machine's energy sensors (see
-    energy/meters.py), which takes 10 s more for each run. `devices` are those that train, if real ones do.
+    energy/meters.py), which takes 10 s more for each run. Real devices train at their `place`, with the data
+    that they have `held`; without it devices are simulated.
 
     Raises InputError, before anything is written, where settings, data and folder do not go
     together; after that only where the folder can no longer be written to.
     """
-    devices = devices or Simulated(dataset, experiment.source, device)
-    for run in experiment.runs:
-        devices.fleet(run.settings)
+    if held is None:
+        for run in experiment.runs:
+            build.devices(run.settings, dataset, experiment.source)
     with claimed(folder):
         homes = {run.name: folder / run.name for run in experiment.runs}
         for run in experiment.runs:
@@ -138,8 +84,9 @@ def perform(
             if run.name in finished:
                 yield Skipped(run, finished[run.name])
                 continue
+            plan = build.plan(run.settings, dataset, held)
             finished[run.name] = yield from _train(
-                run, homes[run.name], dataset, devices, device, Meter() if measure else None
+                run, plan, homes[run.name], place, device, Meter() if measure else None
             )
             _store(experiment, folder, command, dataset, finished, device)
             yield Finished(run, finished[run.name])
@@ -148,14 +95,14 @@ def perform(
 
 def _train(
     run: Run,
+    plan: Plan,
     home: Path,
-    dataset: Dataset,
-    devices: Devices,
+    place: Place | None,
     device: str,
     meter: Meter | None,
 ) -> Generator[Event, None, Record]:
     """One run from its last checkpoint to its summary."""
-    settings, rounds_file = run.settings, home / "rounds.jsonl"
+    settings, dataset, rounds_file = run.settings, plan.data, home / "rounds.jsonl"
     about = {
         "settings_sha256": run.settings_sha256,
         "data_sha256": _data_sha256(dataset),
@@ -164,37 +111,36 @@ def _train(
     }
     found = checkpoint.newest(home / "checkpoint", rounds_file, about)
     state = State.from_tensors(found.round, found.tensors) if found else None
-    rounds = found.rounds if found else b""
+    lines = found.rounds if found else b""
     with storing(home):
         home.mkdir(exist_ok=True)
     write_whole(home / "config.toml", tomli_w.dumps(summary.settings_toml(settings)).encode())
     write_whole(home / "environment.json", json_bytes(environment(device)))
-    write_whole(rounds_file, rounds)  # without the line of a round that has no checkpoint
+    write_whole(rounds_file, lines)  # without the line of a round that has no checkpoint
     yield Started(run, found.round if found else 0)
 
-    network = build.network(settings, dataset)
-    fleet = devices.fleet(settings)
-    trained = devices.rounds(settings, network, fleet, state)
+    trained = rounds(plan, place, state, device=device)
     for round in meter.measured(trained) if meter else trained:
         state, record = round.state, summary.record(round)
         line = json.dumps(record, allow_nan=False).encode()
         append_line(rounds_file, line)
-        rounds += line + b"\n"
-        checkpoint.save(home / "checkpoint", round.number, state.tensors(), rounds, about)
+        lines += line + b"\n"
+        checkpoint.save(home / "checkpoint", round.number, state.tensors(), lines, about)
         yield Trained(run, record)
     assert state is not None  # there is at least one round, done now or before
 
     model = checkpoint.pack(state.tested)
     write_whole(home / "model.safetensors", model)
-    records = [json.loads(line) for line in rounds.splitlines()]
+    records = [json.loads(line) for line in lines.splitlines()]
+    network = build.network(settings, dataset)
     done = summary.of_run(
         run,
         records,
         dataset,
         network,
-        build.local_training(settings).optimiser,
+        plan.learner.optimiser,
         {name: weights.numpy() for name, weights in state.model.items()},
-        class_counts=devices.class_counts(fleet),
+        class_counts=plan.class_counts(),
         model_sha256=hashlib.sha256(model).hexdigest(),
         data_sha256=_data_sha256(dataset),
         measured=meter.result() if meter else None,

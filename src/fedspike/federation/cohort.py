@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, local_round
-from fedspike.algorithms.trees import move, stack, take
-from fedspike.federation.devices import Fleet
+from fedspike.algorithms.trees import copied, form, move, row, stack, together
+from fedspike.federation.devices import Devices
 from fedspike.layers.activity import Activity
-from fedspike.learning.backpropagation import LocalTraining, Trained
-from fedspike.networks import ConvolutionalLayers, SizedNetwork
+from fedspike.learning.backpropagation import Correction, LocalTraining, Trained, train
+from fedspike.networks import ConvolutionalLayers, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 
 # Clients are trained side by side as long as a step of theirs together stays under this size: about 30
@@ -37,72 +37,89 @@ def samples(
 class Site:
     """Clients that are trained in one place, with all samples there, and what each does in a round."""
 
-    fleet: Fleet
+    network: SizedNetwork
+    algorithm: Algorithm
+    learner: LocalTraining
+    devices: Devices
     samples: Samples
-    training: LocalTraining
     seed: int
 
 
 @dataclass
 class Work:
-    """What a cohort did in a round; grows as its parts are trained."""
+    """What the clients of a cohort did in a round, an entry for each; grows as its parts are trained."""
 
-    replies: Tree
-    memories: dict[int, Tree]
-    activity: dict[int, Activity]
-    losses: dict[int, float]  # of a client's mean sample
-
-    def mean_loss(self, clients: Sequence[int]) -> float:
-        """Over the samples of these clients; nan if there are none."""
-        sums = [self.losses[client] * self.activity[client].samples for client in clients]
-        samples = sum(self.activity[client].samples for client in clients)
-        return math.fsum(sums) / samples if samples else math.nan
+    replies: dict[int, Tree] = field(default_factory=dict)
+    memories: dict[int, Tree] = field(default_factory=dict)
+    activity: dict[int, Activity] = field(default_factory=dict)
+    losses: dict[int, float] = field(default_factory=dict)  # of a client's mean sample
 
 
 def train_cohort(
-    cohort: list[int],
-    algorithm: Algorithm,
-    network: SizedNetwork,
     site: Site,
-    received: Tree,
-    memories: dict[int, Tree],
-    number: int,
+    cohort: Sequence[int],
+    received: Mapping[int, Tree],
+    memories: Mapping[int, Tree],
+    round: int,
 ) -> Work:
-    """What the clients of a cohort do in round `number`, in parts side by side; most samples come first."""
-    work = Work(replies={}, memories={}, activity={}, losses={})
-    replies: list[Tree] = []
-    device = site.samples[0].device
-    received = move(received, device)
+    """What the clients of a cohort do in a round, in parts side by side; most samples come first.
+
+    A client without a memory has what the algorithm lets it remember before its first round.
+    """
+    device, here = site.samples[0].device, torch.device("cpu")
+    before = {k: memories.get(k) or site.algorithm.remember(received[k]) for k in cohort}
 
     def trained_part(part: list[int]) -> tuple[Tree, Tree, Trained]:
-        epochs = site.training.epochs
-        shown = [torch.from_numpy(site.fleet.shown(site.seed, number, k, epochs)) for k in part]
         return local_round(
-            algorithm,
-            network,
-            site.training,
-            received,
-            move(stack([memories[k] for k in part]), device),
-            *site.samples,
-            shown,
-            Address(site.seed, "encode", number, tuple(part), (0,) * len(part)),
+            site.algorithm,
+            move(together([received[k] for k in part]), device),
+            move(stack([before[k] for k in part]), device),
+            len(part),
+            _learning(site, part, round),
+            site.learner.optimiser.learning_rate,
         )
 
-    parts = list(_parts(cohort, site.fleet, network, site.training, device))
-    for part, (reply, memory, trained) in zip(
-        parts, _each(parts, trained_part, network, device), strict=True
+    work = Work()
+    forms = {k: (form(received[k]), form(before[k])) for k in cohort}
+    parts = list(_parts(site, cohort, forms, device))
+    for part, (replies, after, trained) in zip(
+        parts, _each(parts, trained_part, site.network, device), strict=True
     ):
-        replies.append(move(reply, torch.device("cpu")))
-        if memory:
-            memory = move(memory, torch.device("cpu"))
-            work.memories |= {client: take(memory, i) for i, client in enumerate(part)}
-        work.activity |= dict(zip(part, trained.activities, strict=True))
-        work.losses |= dict(zip(part, trained.losses, strict=True))
-    work.replies = {
-        group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
-        for group, tensors in (replies[0] if replies else {}).items()
-    }
+        replies, after = move(replies, here), move(after, here)
+        for i, client in enumerate(part):
+            work.replies[client] = row(replies, i)
+            if after:
+                work.memories[client] = copied(row(after, i))
+            work.activity[client] = trained.activities[i]
+            work.losses[client] = trained.losses[i]
+    work.replies = {client: work.replies[client] for client in cohort}
+    work.activity = {client: work.activity[client] for client in cohort}
     return work
+
+
+def _learning(
+    site: Site, part: list[int], round: int
+) -> Callable[[Parameters, Correction], Trained]:
+    """The learner with what these clients are shown in a round."""
+    shown = [
+        torch.from_numpy(site.devices.shown(site.seed, round, k, site.learner.epochs)) for k in part
+    ]
+    address = Address(site.seed, "encode", round, tuple(part), (0,) * len(part))
+    beside = site.network.statistics().keys()
+
+    def learn(start: Parameters, correct: Correction) -> Trained:
+        return train(
+            site.network,
+            site.learner,
+            {name: tensor for name, tensor in start.items() if name not in beside},
+            *site.samples,
+            shown,
+            address,
+            correct,
+            {name: start[name] for name in beside},
+        )
+
+    return learn
 
 
 def _each(
@@ -128,19 +145,22 @@ def _each(
 
 
 def _parts(
-    cohort: list[int],
-    fleet: Fleet,
-    network: SizedNetwork,
-    training: LocalTraining,
-    device: torch.device,
+    site: Site, cohort: Sequence[int], forms: Mapping[int, object], device: torch.device
 ) -> Iterator[list[int]]:
-    """The cohort in parts that are trained side by side: clients with batches of one size, a cache full."""
-    rows = {client: training.rows(fleet.samples(client) * training.epochs) for client in cohort}
+    """The cohort in parts that are trained side by side: clients with batches of one size, a cache full.
+
+    Clients who got trees of different forms are in different parts.
+    """
+    learner, network = site.learner, site.network
+    rows = {k: learner.rows(site.devices.samples(k) * learner.epochs) for k in cohort}
     room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else BLOCK_BYTES
     for height, alike in itertools.groupby(cohort, key=rows.__getitem__):
-        clients = list(alike)
+        by_form: dict[object, list[int]] = {}
+        for client in alike:
+            by_form.setdefault(forms[client], []).append(client)
         # A client's parameters, gradients, two moments of Adam, and room to work.
         size = height * network.bytes_per_sample(device.type) + 24 * network.architecture.parameters
-        parts = math.ceil(len(clients) / max(1, room // size))
-        for i in range(parts):
-            yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]
+        for clients in by_form.values():
+            parts = math.ceil(len(clients) / max(1, room // size))
+            for i in range(parts):
+                yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]
