@@ -19,7 +19,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from fedspike.networks import Parameters
-from fedspike.parts.part import Part, abstractmethod
+from fedspike.part import Part, abstractmethod
 from fedspike.rules import Rule
 
 Tree = dict[str, Parameters]

@@ -85,13 +85,10 @@ def local_training(settings: Configuration) -> training.LocalTraining:
 def plan(settings: Configuration, dataset: Dataset, held: Held | None = None) -> Plan:
     """What a run does, on devices that are simulated or on real ones and what they have `held`."""
     fleet = msgspec.structs.asdict(settings.fleet)
-    partition = held or Held(())
-    if not isinstance(settings.partition, config.Devices):
-        partition = held or _from(PARTITIONS, settings.partition)
     return Plan(
         network=description(settings),
         data=dataset,
-        partition=partition,
+        partition=held or _from(PARTITIONS, settings.partition),
         fleet=Fleet(**fleet),
         learner=local_training(settings),
         algorithm=_from(ALGORITHM, settings.algorithm),
@@ -107,18 +104,11 @@ def devices(settings: Configuration, dataset: Dataset, source: Document) -> Devi
 
     Raises InputError, naming the key in `source`, where the data set cannot be divided like that.
     """
-    if isinstance(settings.partition, config.Devices):
-        raise source.error(
-            ("partition", "kind"),
-            "partition.kind = devices: the data lie on the devices",
-            expected="a partition of the data set, where devices are simulated",
-            fix='set partition.kind = "iid", or train on them: fedspike fleet init --own-data',
-        )
     try:
         made = plan(settings, dataset).devices()
     except InputError as error:
         fields = msgspec.structs.fields(settings.partition)
-        key = ("partition", *(field.name for field in fields[:1]))
+        key = ("partition", fields[0].name if fields else "kind")
         if settings.fleet.clients > len(dataset.y_train):
             key = ("fleet", "clients")
         raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error

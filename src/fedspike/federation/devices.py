@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from fedspike.errors import InputError
-from fedspike.parts.part import demand_limits
+from fedspike.part import demand_limits
 from fedspike.randomness import stream
 
 Count = Annotated[int, Meta(ge=1, lt=2**31)]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fedspike.algorithms import Tree
 from fedspike.federation.cohort import Site
@@ -78,6 +78,7 @@ class Answers:
         return math.fsum(sums) / samples if samples else math.nan
 
 
+@runtime_checkable
 class Place(Protocol):
     """Where clients are trained."""
 

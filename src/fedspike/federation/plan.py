@@ -14,10 +14,10 @@ from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
+from fedspike.federation.plain import read_plain
 from fedspike.learning.backpropagation import LocalTraining
 from fedspike.networks import Network
-from fedspike.parts.part import demand_limits
-from fedspike.parts.plain import read_plain
+from fedspike.part import demand_limits
 from fedspike.remedies import Remedy
 
 
@@ -39,7 +39,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     algorithm: Algorithm = FedAvg()
     remedies: tuple[Any, ...] = ()
     rounds: Count = 100
-    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     target_accuracy: Annotated[float, Meta(ge=0, le=1)] = 0.85
     name: str = "plan"
 

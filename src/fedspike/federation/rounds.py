@@ -154,7 +154,7 @@ def rounds(
         state = State(0, algorithm.start({name: w.to(dtype) for name, w in model.items()}))
     for number in range(state.round + 1, plan.rounds + 1):
         began = perf_counter()
-        order = _order(plan, site, state, number)
+        order = order_for(plan, site, state, number)
         answers = place.work(order)
         verdict = judge(order, answers)
         state = _after(order, state, answers, verdict)
@@ -163,7 +163,7 @@ def rounds(
         yield _tested(network, test_set, plan.seed, state, answers, verdict, aggregation)
 
 
-def _order(plan: Plan, site: Site, state: State, number: int) -> Order:
+def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
     """What the cohort of a round is asked for."""
     devices, algorithm = site.devices, site.algorithm
     cohort = devices.cohort(plan.seed, number)

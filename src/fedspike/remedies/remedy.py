@@ -1,7 +1,7 @@
 """What a remedy is: an algorithm to an algorithm."""
 
 from fedspike.algorithms import Algorithm
-from fedspike.parts.part import Part, abstractmethod
+from fedspike.part import Part, abstractmethod
 
 
 class Remedy(Part):

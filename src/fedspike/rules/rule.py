@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.parts.part import Part, abstractmethod
+from fedspike.part import Part, abstractmethod
 
 Parameters = dict[str, Tensor]
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from fedspike.errors import InputError
-from fedspike.parts.part import Part, part_types
+from fedspike.part import Part, part_types
 
 
 def kinds(family: type[Part]) -> dict[str, type[Part]]:
