@@ -64,11 +64,11 @@ def dealt_out(experiment: sweep.Experiment, folder: Path, nodes: int) -> InProce
     """Nodes with the clients of an experiment's first run, dealt out as in a simulation."""
     settings = experiment.runs[0].settings
     dataset = load(experiment, lambda _: None)
-    fleet = build.fleet(settings, dataset, experiment.source)
+    devices = build.devices(settings, dataset, experiment.source)
     contexts = {}
-    for number, clients in enumerate(share.hosted(len(fleet.shards), nodes), 1):
+    for number, clients in enumerate(share.hosted(len(devices.shards), nodes), 1):
         home = folder / f"node-{number}"
-        share.write(home / "data", dataset, fleet, clients)
+        share.write(home / "data", dataset, devices, clients)
         config: dict[str, bool | float | int | str] = {"node": home.name, "home": str(home)}
         config |= {"data": str(home / "data"), "client": 0}
         contexts[number] = Context(1, number, config, RecordDict(), {})

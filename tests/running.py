@@ -3,15 +3,22 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from fedspike.cli import main
 from fedspike.experiment import document, sweep
 from fedspike.experiment.run import load, perform
+from fedspike.federation.devices import Devices, Fleet, Given
+from fedspike.federation.order import Place
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import Round, State, rounds
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -37,3 +44,43 @@ def finish(toml: str, folder: Path) -> Path:
     for _ in events(sweep.expand(document.parse(toml, "tiny.toml")), folder):
         pass
     return folder
+
+
+def devices(shards: Sequence[np.ndarray], **settings: Any) -> Devices:
+    """Clients that hold these samples."""
+    return Devices(tuple(shards), Fleet(clients=len(shards), **settings))
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A network that runs, in the place of its description."""
+
+    network: Any
+
+    def over(self, shape: tuple[int, ...], classes: int) -> Any:
+        del shape, classes
+        return self.network
+
+
+def simulate(
+    *,
+    network: Any,
+    devices: Devices,
+    dataset: Any,
+    training: Any,
+    state: State | None = None,
+    place: Place | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    **settings: Any,
+) -> Iterator[Round]:
+    """The rounds of a network that runs, on clients that hold these samples; `settings` are a plan's."""
+    plan = Plan(
+        network=Sized(network),
+        data=dataset,
+        partition=Given(devices.shards),
+        fleet=devices.fleet,
+        learner=training,
+        **settings,
+    )
+    return rounds(plan, place, state, device=device, dtype=dtype)

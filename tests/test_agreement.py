@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedspike.algorithms import fedavg
+from fedspike.algorithms import FedAvg
 from fedspike.data import load
 from fedspike.data.partition import Classes
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import simulate
 from fedspike.learning.backpropagation import Adam, Backpropagation
 from fedspike.networks import ANN, SNN
 from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.reference import federated_learning
+from running import devices, simulate
 
 STUDY = DenseLayers((784, 100, 10))
 ROUNDS, SEEDS, TEST_IMAGES = 8, 5, 5000
@@ -46,8 +45,8 @@ def test_accuracies_agree_over_seeds(network: ANN | SNN, classes: int) -> None:
         shards = Classes(classes)(data.y_train, clients=10, seed=seed)
         setting: dict[str, Any] = {
             "network": network,
-            "algorithm": fedavg(),
-            "fleet": Fleet(tuple(shards), samples_per_round=256),
+            "algorithm": FedAvg(),
+            "devices": devices(tuple(shards), samples_per_round=256),
             "training": Backpropagation(loss, Adam(), batch_size=32),
             "dataset": data,
             "seed": seed,

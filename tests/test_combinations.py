@@ -6,23 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
+from algorithms_example import CASES
 from fedspike.data import load
 from fedspike.energy import counts
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import simulate
-from fedspike.learning.backpropagation import SGD, Adam, Backpropagation, activities, counted, learn
+from fedspike.learning.backpropagation import Backpropagation, activities, counted, learn
 from fedspike.networks import (
-    BNTT,
     SNN,
-    Architecture,
     Batch,
     Conv,
-    Convolutional,
-    Network,
+    ConventionalNetwork,
+    ConvolutionalLayers,
+    DenseLayers,
     Pool,
+    Quantiser,
+    SizedNetwork,
+    SpikingNetwork,
 )
 from fedspike.networks import Dense as Hidden
+from fedspike.networks.architecture import Layers
 from fedspike.parts.codes import (
     Address,
     Burst,
@@ -34,9 +35,11 @@ from fedspike.parts.codes import (
     Rate,
 )
 from fedspike.parts.losses import CrossEntropy
-from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Learnable, Neuron
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
+from fedspike.parts.normalisations import BNTT, Unnormalised
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.randomness import stream
+from running import devices, simulate
 
 STEPS = 9
 CODES: tuple[Code, ...] = (
@@ -49,17 +52,17 @@ CODES: tuple[Code, ...] = (
 )
 NEURONS: tuple[Neuron, ...] = (
     LIF(threshold=0.3),
-    LIF(Learnable(0.9), Learnable(0.3, per="neuron"), "zero"),
+    LIF(threshold=0.3, reset="zero", learn_beta="per-layer", learn_threshold="per-neuron"),
     CurrentBasedLIF(alpha=0.5, threshold=0.3),
     AdaptiveLIF(adaptation=0.5, rho=0.9, threshold=0.3),
 )
 READ_OUTS: tuple[ReadOut, ...] = (SpikeCount(), MeanMembrane(), FirstSpike())
-ARCHITECTURES: dict[str, Architecture | Convolutional] = {
+ARCHITECTURES: dict[str, Layers] = {
     "dense": DenseLayers((36, 7, 3)),
     "maxima": ConvolutionalLayers((1, 6, 6), (Conv(4), Pool("max"), Hidden(7)), 3),
     "averages": ConvolutionalLayers((1, 6, 6), (Conv(4), Pool("average"), Conv(3, 3, 3)), 3),
 }
-NORMALISATIONS = (None, BNTT())
+NORMALISATIONS = (Unnormalised(), BNTT())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -73,7 +76,7 @@ def test_a_step_of_every_spiking_network(code: Code, architecture: str) -> None:
     for neuron, read_out, norm in itertools.product(NEURONS, READ_OUTS, NORMALISATIONS):
         network = SpikingNetwork(
             ARCHITECTURES[architecture],
-            SNN(STEPS_, neuron=neuron, code=code, read_out=read_out, normalisation=norm),
+            SNN(STEPS, neuron=neuron, code=code, read_out=read_out, normalisation=norm),
         )
         models = [network.init(stream(0, "init", client=k)) for k in range(2)]
         parameters = {name: torch.stack([m[name] for m in models]) for name in models[0]}
@@ -87,19 +90,15 @@ def test_a_step_of_every_spiking_network(code: Code, architecture: str) -> None:
         assert all(own.any() for own in first), what
         assert forward.statistics.keys() == running.keys(), what
         assert all((s[1] != s[0]).any() for s in forward.statistics.values()), what
-        described = counts.Network(
-            network.described,
-            time_steps=STEPS,
-            code="rate" if code.binary else "direct",
-            readout="spikes" if read_out.spiking else "membrane",
-        )
         for activity in activities([4, 4], [1, 1], [counted(forward)]):
-            counts.count(described, activity)  # raises where it cannot be of this network
+            counts.count(
+                network.operations(), activity
+            )  # raises where it cannot be of this network
 
 
-def networks() -> dict[str, Network]:
-    found: dict[str, Network] = {}
-    shapes: dict[str, Architecture | Convolutional] = {
+def networks() -> dict[str, SizedNetwork]:
+    found: dict[str, SizedNetwork] = {}
+    shapes: dict[str, Layers] = {
         "dense": DenseLayers((784, 6, 10)),
         "convolution": ConvolutionalLayers((1, 28, 28), (Conv(2, 4, 4, 2), Pool()), 10),
     }
@@ -108,8 +107,8 @@ def networks() -> dict[str, Network]:
             f"{name} ann": ConventionalNetwork(shape),
             f"{name} qann": ConventionalNetwork(shape, Quantiser(bits=4)),
         }
-        for norm in (None, BNTT(), BNTT("local")):
-            how = "" if norm is None else f" {norm.statistics}"
+        for norm in (Unnormalised(), BNTT(), BNTT("local")):
+            how = f" {norm.statistics}" if isinstance(norm, BNTT) else ""
             found[f"{name} snn{how}"] = SpikingNetwork(
                 shape,
                 SNN(3, neuron=LIF(), code=Rate(), read_out=MeanMembrane(), normalisation=norm),
@@ -117,23 +116,15 @@ def networks() -> dict[str, Network]:
     return found
 
 
-ALGORITHMS: dict[str, tuple[Algorithm, Adam | SGD]] = {
-    "fedavg": (fedavg(), Adam()),
-    "fedprox": (fedprox(mu=0.1), Adam()),
-    "scaffold": (scaffold(), SGD(0.1)),
-    "fedadam": (fedadam(), Adam()),
-}
-
-
 @pytest.mark.parametrize("network", networks())
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", CASES)
 def test_a_round_of_every_network_under_every_algorithm(algorithm: str, network: str) -> None:
-    record, optimiser = ALGORITHMS[algorithm]
+    case = CASES[algorithm]
     _, last = simulate(
         network=networks()[network],
-        algorithm=record,
-        fleet=Fleet((np.arange(20), np.arange(20, 31), np.arange(31, 32))),
-        training=Backpropagation(CrossEntropy(), optimiser, batch_size=8),
+        algorithm=case.algorithm,
+        devices=devices((np.arange(20), np.arange(20, 31), np.arange(31, 32))),
+        training=Backpropagation(CrossEntropy(), case.optimiser(), batch_size=8),
         dataset=load("fashion-mnist-sample"),
         seed=0,
         rounds=2,

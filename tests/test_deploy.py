@@ -17,18 +17,18 @@ from flwr.app import Array, Context, Message, RecordDict
 from flwr.app.error import Error
 from safetensors.torch import load_file
 
+from algorithms_example import CASES
 from fedspike.cli import main
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
 from fedspike.experiment import build, document, sweep
 from fedspike.experiment.run import load, perform
-from fedspike.federation.cohort import samples
-from fedspike.federation.devices import Fleet
+from fedspike.federation.devices import Given
 from fedspike.federation.places.flower import memory, messages
 from fedspike.federation.places.flower.messages import Report
 from fedspike.federation.places.flower.nodes import Nodes
-from fedspike.federation.places.flower.server import RealDevices
-from fedspike.federation.rounds import simulate
+from fedspike.federation.places.flower.server import Flower
+from fedspike.federation.rounds import rounds
 from fedspike.networks import DenseLayers
 from fedspike.randomness import stream
 from fedspike.records.events import Trained
@@ -54,13 +54,6 @@ time_steps = 10
 [training]
 batch_size = 16
 """
-SGD = '[optimiser]\nkind = "sgd"\nlearning_rate = 0.05\n'
-ALGORITHMS = {
-    "fedavg": "",
-    "fedprox": '[algorithm]\nkind = "fedprox"\nmu = 0.1\n',
-    "scaffold": SGD + '[algorithm]\nkind = "scaffold"\n',
-    "fedadam": '[algorithm]\nkind = "fedadam"\n',
-}
 NOT_THE_SAME = ("seconds", "nodes", "uplink_bytes", "downlink_bytes")
 
 
@@ -85,9 +78,8 @@ def on_the_fleet(
     dataset = load(experiment, lambda _: None)
     nodes = Nodes(grid, folder / "clients.json", dataset.classes, dataset.x_train.shape[1:])
     nodes.wait_for(experiment.runs[0].settings.fleet.clients, say=lambda _: None)
-    test_set = samples(dataset.x_test, dataset.y_test)
-    devices = RealDevices(nodes, test_set, deadline_s)
-    return perform(experiment, dataset, folder / "run", command="-", devices=devices)
+    place = Flower(nodes, deadline_s)
+    return perform(experiment, dataset, folder / "run", command="-", place=place, held=nodes.held)
 
 
 def done(happening: Any) -> list[dict[str, Any]]:
@@ -102,18 +94,18 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple
     @cache
     def simulate(algorithm: str) -> tuple[list[Any], Path]:
         folder = tmp_path_factory.mktemp(algorithm)
-        return done(events(tiny(ALGORITHMS[algorithm]), folder)), folder
+        return done(events(tiny(CASES[algorithm].toml()), folder)), folder
 
     return simulate
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", CASES)
 @pytest.mark.parametrize("nodes", [4, 2], ids=["devices", "many-client-nodes"])
 def test_a_fleet_is_its_simulation(
     tmp_path: Path, algorithm: str, nodes: int, simulated: Callable[[str], tuple[list[Any], Path]]
 ) -> None:
     """To the bit: float64 sums differ by 1e-16 with their order, which `narrowed` hides."""
-    experiment, (expected, folder) = tiny(ALGORITHMS[algorithm]), simulated(algorithm)
+    experiment, (expected, folder) = tiny(CASES[algorithm].toml()), simulated(algorithm)
     records = done(on_the_fleet(experiment, dealt_out(experiment, tmp_path, nodes), tmp_path))
     for one, other in zip(expected, records, strict=True):
         same = one.keys() - set(NOT_THE_SAME)
@@ -145,7 +137,7 @@ def test_a_training_that_was_cut_goes_on_with_what_the_clients_remember(
     tmp_path: Path, simulated: Callable[[str], tuple[list[Any], Path]]
 ) -> None:
     """Cut after a round was trained and before it was stored: SCAFFOLD's clients step back, too."""
-    experiment, (expected, _) = tiny(ALGORITHMS["scaffold"]), simulated("scaffold")
+    experiment, (expected, _) = tiny(CASES["scaffold"].toml()), simulated("scaffold")
     grid = dealt_out(experiment, tmp_path, nodes=2)
     happening = on_the_fleet(experiment, grid, tmp_path)
     while not isinstance(next(happening), Trained):
@@ -173,7 +165,7 @@ def test_a_training_that_was_cut_goes_on_with_what_the_clients_remember(
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
 def test_a_node_that_does_not_answer_is_a_drop_out(tmp_path: Path, algorithm: str) -> None:
     """Round 2 without the clients of the second node, as if it had been asked for the first's alone."""
-    experiment = tiny(ALGORITHMS[algorithm])
+    experiment = tiny(CASES[algorithm].toml())
     grid = dealt_out(experiment, tmp_path, nodes=2)
     trained = 0
 
@@ -331,15 +323,8 @@ def test_devices_with_data_of_their_own(tmp_path: Path) -> None:
         contexts[client + 1] = Context(1, client + 1, config, RecordDict(), {})
     done(on_the_fleet(experiment, InProcess(contexts), tmp_path))
     (run,) = experiment.runs
-    *_, last = simulate(
-        network=build.network(run.settings, dataset),
-        algorithm=build.algorithm(run.settings),
-        fleet=Fleet(shards),
-        training=build.local_training(run.settings),
-        dataset=dataset,
-        seed=0,
-        rounds=3,
-    )
+    plan = build.plan(run.settings, dataset)
+    *_, last = rounds(msgspec.structs.replace(plan, partition=Given(shards)))
     model = load_file(tmp_path / "run" / run.name / "model.safetensors")
     assert all(torch.equal(model[name], last.state.model[name]) for name in model)
     summary = json.loads((tmp_path / "run" / run.name / "summary.json").read_bytes())

@@ -38,8 +38,6 @@ from fedspike.energy.counts import (
     fan_out,
 )
 from fedspike.energy.neurobench import metrics
-from fedspike.federation import devices as fleet
-from fedspike.federation import rounds as simulation
 from fedspike.learning import backpropagation as training
 from fedspike.parts import codes as encoding
 from fedspike.parts import losses, neurons
@@ -183,10 +181,10 @@ def dense(kind: Code | None) -> Case:
         loss = losses.SpikeCountMSE() if read_out == readouts.SpikeCount() else loss
     data = datasets.load("fashion-mnist-sample")
     shards = partition.Classes(3)(data.y_train, clients=10, seed=0)
-    *_, last = simulation.simulate(
+    *_, last = running.simulate(
         network=made,
-        algorithm=algorithms.fedavg(),
-        fleet=fleet.Fleet(tuple(shards)),
+        algorithm=algorithms.FedAvg(),
+        devices=running.devices(tuple(shards)),
         training=training.Backpropagation(loss, batch_size=16),
         dataset=data,
         seed=0,
@@ -312,10 +310,10 @@ def federated(kind: str) -> Case:
         loss = losses.SpikeCountMSE()
     data = datasets.load("fashion-mnist-sample")
     shards = partition.Classes(3)(data.y_train, clients=10, seed=0)
-    *_, last = simulation.simulate(
+    *_, last = running.simulate(
         network=made,
-        algorithm=algorithms.fedavg(),
-        fleet=fleet.Fleet(tuple(shards), samples_per_round=64),
+        algorithm=algorithms.FedAvg(),
+        devices=running.devices(tuple(shards), samples_per_round=64),
         training=training.Backpropagation(loss, batch_size=16),
         dataset=data,
         seed=0,

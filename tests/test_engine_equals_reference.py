@@ -4,24 +4,35 @@ In float64 the only difference left is the order of sums, about 1e-13 a step; a 
 missed reset shows at 1e-3 and above. 1e-9 keeps clear of both.
 """
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
+from algorithms_example import CASES
+from fedspike.algorithms import Algorithm
 from fedspike.data import Dataset, load
 from fedspike.data.partition import Classes
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import Round, simulate
-from fedspike.learning.backpropagation import SGD, Adam, Backpropagation
-from fedspike.networks import SNN, Conv, Dense, Network, Pool
+from fedspike.federation.devices import Devices
+from fedspike.federation.rounds import Round
+from fedspike.learning.backpropagation import Backpropagation
+from fedspike.networks import (
+    SNN,
+    Conv,
+    ConventionalNetwork,
+    ConvolutionalLayers,
+    Dense,
+    DenseLayers,
+    Pool,
+    SizedNetwork,
+    SpikingNetwork,
+)
 from fedspike.parts.codes import Rate
-from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
+from fedspike.parts.optimisers import SGD, Adam
 from fedspike.reference import federated_learning
+from running import devices, simulate
 
 SAMPLE = load("fashion-mnist-sample")
 SMALL = DenseLayers((784, 12, 10))
@@ -29,7 +40,7 @@ DEEP = DenseLayers((784, 10, 8, 10))
 MAXIMA = ConvolutionalLayers((1, 28, 28), (Conv(3, stride=2), Pool("max"), Conv(4), Dense(8)), 10)
 AVERAGES = ConvolutionalLayers((1, 28, 28), (Conv(2, 4, 4, 0), Conv(3, 2, 1, 0), Pool()), 10)
 
-NETWORKS: dict[str, Network] = {
+NETWORKS: dict[str, SizedNetwork] = {
     "ann": ConventionalNetwork(SMALL),
     "snn": SpikingNetwork(SMALL, SNN(4, neuron=LIF(), code=Rate())),
     "deep-ann": ConventionalNetwork(DEEP),
@@ -43,26 +54,17 @@ NETWORKS: dict[str, Network] = {
         AVERAGES, SNN(3, neuron=LIF(0.8, 0.3, "zero"), code=Rate())
     ),
 }
-ALGORITHMS: dict[str, tuple[Algorithm, Adam | SGD]] = {
-    "fedavg": (fedavg(), Adam()),
-    "fedprox": (fedprox(mu=0.1), Adam()),
-    "scaffold": (scaffold(), SGD(0.1)),
-    "fedadam": (fedadam(), Adam()),
-}
 
 
-def training(network: Network, optimiser: Adam | SGD, epochs: int = 1) -> Backpropagation:
-    if isinstance(network, SNN):
-        loss = SpikeCountMSE()
-        return Backpropagation(loss, optimiser, epochs=epochs, batch_size=16)
-    return Backpropagation(CrossEntropy(), optimiser, epochs=epochs, batch_size=16)
+def pair(name: str) -> tuple[Algorithm, Adam | SGD]:
+    return CASES[name].algorithm, CASES[name].optimiser()
 
 
 def compare(
-    network: Network,
+    network: SizedNetwork,
     algorithm: Algorithm,
     optimiser: Adam | SGD,
-    fleet: Fleet,
+    fleet: Devices,
     *,
     epochs: int = 1,
     dataset: Dataset = SAMPLE,
@@ -70,8 +72,8 @@ def compare(
     setting: dict[str, Any] = {
         "network": network,
         "algorithm": algorithm,
-        "fleet": fleet,
-        "training": training(network, optimiser, epochs),
+        "devices": fleet,
+        "training": Backpropagation(network.usual_loss, optimiser, epochs=epochs, batch_size=16),
         "dataset": dataset,
         "seed": 3,
         "rounds": 3,
@@ -88,18 +90,18 @@ def compare(
     return engine
 
 
-def fleet_of(*sizes: int, **settings: int) -> Fleet:
+def fleet_of(*sizes: int, **settings: float) -> Devices:
     cuts = np.cumsum(sizes)
     order = np.random.default_rng(0).permutation(2000)
-    return Fleet(tuple(np.split(order[: cuts[-1]], cuts[:-1])), **settings)
+    return devices(tuple(np.split(order[: cuts[-1]], cuts[:-1])), **settings)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", CASES)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
     shards = Classes(3)(SAMPLE.y_train, clients=5, seed=0)
-    fleet = Fleet(tuple(shards), clients_per_round=4, samples_per_round=40)
-    rounds = compare(NETWORKS[network], *ALGORITHMS[algorithm], fleet)
+    fleet = devices(tuple(shards), clients_per_round=4, samples_per_round=40)
+    rounds = compare(NETWORKS[network], *pair(algorithm), fleet)
     first, last = rounds[0].state.model, rounds[-1].state.model
     moved = [name for name in first if not torch.equal(first[name], last[name])]
     assert moved == list(first), "nothing was learned, so nothing was compared"
@@ -119,24 +121,24 @@ def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
     ],
     ids=["unequal", "unequal, two epochs", "one client", "one sample", "one sample each"],
 )
-def test_unequal_and_tiny_clients(network: str, fleet: Fleet, epochs: int) -> None:
-    rounds = compare(NETWORKS[network], *ALGORITHMS["fedavg"], fleet, epochs=epochs)
+def test_unequal_and_tiny_clients(network: str, fleet: Devices, epochs: int) -> None:
+    rounds = compare(NETWORKS[network], *pair("fedavg"), fleet, epochs=epochs)
     assert rounds[0].samples == epochs * sum(len(shard) for shard in fleet.shards)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", CASES)
 def test_clients_that_drop_out_and_rounds_below_the_quorum(algorithm: str) -> None:
-    fleet = dataclasses.replace(fleet_of(50, 7, 33, 16, 1), dropout=0.5, quorum=0.7)
-    rounds = compare(NETWORKS["snn"], *ALGORITHMS[algorithm], fleet)
+    fleet = fleet_of(50, 7, 33, 16, 1, dropout=0.5, quorum=0.7)
+    rounds = compare(NETWORKS["snn"], *pair(algorithm), fleet)
     assert [round.skipped for round in rounds] == [True, False, True]
     assert all(round.missing for round in rounds)
 
 
 def test_a_cohort_trained_in_parts_is_the_same_cohort(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = fleet_of(50, 7, 33, 16, 1)
-    whole = compare(NETWORKS["snn"], *ALGORITHMS["scaffold"], fleet)
+    whole = compare(NETWORKS["snn"], *pair("scaffold"), fleet)
     monkeypatch.setattr("fedspike.federation.cohort.BLOCK_BYTES", 1)
-    parts = compare(NETWORKS["snn"], *ALGORITHMS["scaffold"], fleet)
+    parts = compare(NETWORKS["snn"], *pair("scaffold"), fleet)
     for a, b in zip(whole, parts, strict=True):
         assert (a.activity, a.operations, a.tested) == (b.activity, b.operations, b.tested)
         assert (a.uplink_bytes, a.downlink_bytes) == (b.uplink_bytes, b.downlink_bytes)

@@ -25,7 +25,8 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.experiment import build, sweep
 from fedspike.experiment.run import load
 from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import State, simulate
+from fedspike.federation.rounds import State
+from running import simulate
 
 pytestmark = pytest.mark.fleet
 FEDSPIKE = Path(sys.executable).parent / "fedspike"
@@ -120,7 +121,7 @@ def replayed(experiment: sweep.Experiment, missing: dict[int, list[int]]) -> Sta
     *_, last = simulate(
         network=build.network(settings, dataset),
         algorithm=build.algorithm(settings),
-        fleet=fleet,
+        devices=fleet,
         training=build.local_training(settings),
         dataset=dataset,
         seed=settings.seed,

@@ -13,17 +13,16 @@ import pytest
 import torch
 
 from fedspike import randomness
-from fedspike.algorithms import fedavg
+from fedspike.algorithms import FedAvg
 from fedspike.data import load
 from fedspike.data.partition import Classes
 from fedspike.engine import gpu
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import simulate
 from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import SNN
 from fedspike.parts.codes import Address, Rate
 from fedspike.parts.losses import SpikeCountMSE
 from fedspike.parts.neurons import LIF
+from running import devices, simulate
 
 needs_kernels = pytest.mark.skipif(not gpu.AVAILABLE, reason=gpu.WHY_NOT or "available")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -118,8 +117,8 @@ def test_a_round_on_the_gpu() -> None:
                 network=SpikingNetwork(
                     DenseLayers((784, 20, 10)), SNN(10, neuron=LIF(), code=Rate())
                 ),
-                algorithm=fedavg(),
-                fleet=Fleet(tuple(Classes(5)(data.y_train, clients=4, seed=0))),
+                algorithm=FedAvg(),
+                devices=devices(tuple(Classes(5)(data.y_train, clients=4, seed=0))),
                 training=Backpropagation(SpikeCountMSE()),
                 dataset=data,
                 seed=0,

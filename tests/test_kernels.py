@@ -316,20 +316,21 @@ def test_switched_off_the_plain_path_trains_on_the_same_spikes() -> None:
     program = """
 import json
 from fedspike import engine
-from fedspike.algorithms import fedavg
+from fedspike.algorithms import FedAvg
 from fedspike.data import load
 from fedspike.parts.codes import Rate
-from fedspike.federation.devices import Fleet
+from fedspike.federation.devices import Devices
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.networks import ANN, SNN, Architecture, Batch, Network
 from fedspike.parts.neurons import LIF
 from fedspike.data.partition import IID
-from fedspike.federation.rounds import simulate
+
 from fedspike.learning.backpropagation import Backpropagation
+from running import devices, simulate
 data = load("fashion-mnist-sample")
 (round,) = simulate(
-    network=SNN(DenseLayers((784, 30, 10)), LIF(), Rate(8)), algorithm=fedavg(),
-    fleet=Fleet(tuple(IID()(data.y_train, clients=4, seed=0))), dataset=data, seed=0, rounds=1,
+    network=SNN(DenseLayers((784, 30, 10)), LIF(), Rate(8)), algorithm=FedAvg(),
+    devices=devices(tuple(IID()(data.y_train, clients=4, seed=0))), dataset=data, seed=0, rounds=1,
     training=Backpropagation(SpikeCountMSE(8), batch_size=32),
 )
 print(json.dumps([engine.engine(), round.spikes["hidden"], round.accuracy]))

@@ -9,11 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fedspike.algorithms import fedavg
+from fedspike.algorithms import FedAvg
 from fedspike.data import load
 from fedspike.errors import InputError
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import simulate
 from fedspike.layers.shapes import Convolution, Dense
 from fedspike.layers.shapes import Pool as CountedPool
 from fedspike.learning import backpropagation as training
@@ -37,6 +35,7 @@ from fedspike.parts.neurons import LIF
 from fedspike.parts.neurons.lif import Reset
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
+from running import devices, simulate
 
 SMALL = ConvolutionalLayers((2, 8, 6), (Conv(3), Pool("max"), Conv(4, 3, 2), Hidden(5)), classes=3)
 AVERAGES = ConvolutionalLayers(
@@ -312,7 +311,7 @@ def test_neither_parts_of_clients_nor_threads_change_a_bit(
             shape,
             SNN(4, neuron=LIF(), code=Rate(), read_out=MeanMembrane(), normalisation=normalisation),
         )
-    fleet = Fleet(tuple(np.arange(n) + 40 * n for n in (33, 32, 31, 17, 2, 1)))
+    fleet = devices(tuple(np.arange(n) + 40 * n for n in (33, 32, 31, 17, 2, 1)))
     models = []
     before = torch.get_num_threads()
     for block, threads in ((2**40, 1), (2**20, 2), (1, 3)):
@@ -320,8 +319,8 @@ def test_neither_parts_of_clients_nor_threads_change_a_bit(
         torch.set_num_threads(threads)
         *_, last = simulate(
             network=network,
-            algorithm=fedavg(),
-            fleet=fleet,
+            algorithm=FedAvg(),
+            devices=fleet,
             training=Backpropagation(CrossEntropy(), Adam(5e-3), batch_size=16),
             dataset=load("fashion-mnist-sample"),
             seed=0,

@@ -16,12 +16,12 @@ import torch
 from snntorch import utils
 from torch import Tensor, nn
 
-from fedspike.algorithms import Algorithm, fedavg, scaffold
+from fedspike.algorithms import Algorithm, FedAvg, Scaffold
 from fedspike.data import load
 from fedspike.energy.counts import Activity, Convolution, Dense, Pool, count
 from fedspike.errors import InputError
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import Round, simulate
+from fedspike.federation.devices import Devices
+from fedspike.federation.rounds import Round
 from fedspike.learning.backpropagation import SGD, Adam, Backpropagation, Optimiser
 from fedspike.networks import SNN, Batch, ModuleNetwork, Network, Parameters
 from fedspike.parts.codes import Address, Code, Direct, Latency, Phase, Rate
@@ -29,12 +29,13 @@ from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane
 from fedspike.randomness import stream
+from running import devices, simulate
 
 FULL = load("fashion-mnist-sample")
 SAMPLE = replace(FULL, x_test=FULL.x_test[:60], y_test=FULL.y_test[:60])
 SMALL = DenseLayers((784, 12, 10))
 STEPS, BETA = 4, torch.tensor(0.9, dtype=torch.float64)
-UNEQUAL = Fleet(tuple(np.arange(n) + 7 * n for n in (50, 33, 16, 7, 1)))
+UNEQUAL = devices(tuple(np.arange(n) + 7 * n for n in (50, 33, 16, 7, 1)))
 
 
 def leaky(**kind: Any) -> snntorch.Leaky:
@@ -139,7 +140,7 @@ def play(
     loss: Loss | None = None,
     algorithm: Algorithm | None = None,
     optimiser: Optimiser | None = None,
-    fleet: Fleet = UNEQUAL,
+    fleet: Devices = UNEQUAL,
     rounds: int = 2,
 ) -> list[Round]:
     spiking = isinstance(network, SNN | ModuleNetwork) and network.code is not None
@@ -147,8 +148,8 @@ def play(
     return list(
         simulate(
             network=network,
-            algorithm=algorithm or fedavg(),
-            fleet=fleet,
+            algorithm=algorithm or FedAvg(),
+            devices=fleet,
             training=Backpropagation(loss or usual, optimiser or Adam(5e-3), batch_size=16),
             dataset=SAMPLE,
             seed=3,
@@ -255,7 +256,7 @@ def test_the_membranes_are_read_out() -> None:
 
 
 def test_algorithms_know_nothing_of_it() -> None:
-    how = {"algorithm": scaffold(), "optimiser": SGD(0.1)}
+    how = {"algorithm": Scaffold(), "optimiser": SGD(0.1)}
     assert_equal_rounds(play(own(Values()), **how), play(ConventionalNetwork(SMALL), **how))  # type: ignore[arg-type]
 
 
@@ -708,7 +709,7 @@ def test_at_once_and_in_turn_are_the_same(kind: str, monkeypatch: pytest.MonkeyP
 def test_a_client_has_done_the_same_in_any_company() -> None:
     network = own(Whole(), code=Rate())
     (together,) = play(network, rounds=1)
-    (alone,) = play(network, rounds=1, fleet=Fleet(UNEQUAL.shards[:1]))
+    (alone,) = play(network, rounds=1, devices=devices(UNEQUAL.shards[:1]))
     assert together.activity[0] == alone.activity[0]
 
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold, with_statistics
+from fedspike.algorithms import Algorithm, FedAdam, FedAvg, FedProx, Scaffold, with_statistics
 from fedspike.data import load
 from fedspike.data.partition import Classes
 from fedspike.errors import InputError
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import Round, State, simulate
+from fedspike.federation.devices import Devices
+from fedspike.federation.rounds import Round, State
 from fedspike.learning.backpropagation import SGD, Adam, Backpropagation
 from fedspike.networks import BNTT, SNN, Architecture, Conv, Convolutional, Parameters
 from fedspike.parts.codes import Direct, Rate
@@ -21,15 +21,16 @@ from fedspike.parts.neurons import LIF
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
 from fedspike.rules.mean import pooled
+from running import devices, simulate
 
 SAMPLE = load("fashion-mnist-sample")
 DENSE = DenseLayers((784, 20, 10))
 IMAGES = ConvolutionalLayers((1, 28, 28), (Conv(4, stride=2), Conv(8, stride=2)), 10)
 ALGORITHMS: dict[str, Algorithm] = {
-    "fedavg": fedavg(),
-    "fedprox": fedprox(mu=0.1),
-    "scaffold": scaffold(),
-    "fedadam": fedadam(),
+    "fedavg": FedAvg(),
+    "fedprox": FedProx(mu=0.1),
+    "scaffold": Scaffold(),
+    "fedadam": FedAdam(),
 }
 STEPS, CLIENTS, BATCH = 3, 2, 6
 
@@ -153,7 +154,7 @@ def play(
     algorithm: Algorithm | None = None,
     architecture: Architecture | Convolutional = DENSE,
     *,
-    fleet: Fleet | None = None,
+    fleet: Devices | None = None,
     rounds: int = 2,
     state: State | None = None,
     optimiser: Adam | SGD | None = None,
@@ -168,15 +169,15 @@ def play(
             network=SpikingNetwork(
                 architecture,
                 SNN(
-                    STEPS_,
+                    STEPS,
                     neuron=neuron,
                     code=code,
                     read_out=MeanMembrane(),
                     normalisation=normalisation,
                 ),
             ),
-            algorithm=algorithm or fedavg(),
-            fleet=fleet or Fleet(tuple(shards), clients_per_round=3, samples_per_round=70),
+            algorithm=algorithm or FedAvg(),
+            devices=fleet or devices(tuple(shards), clients_per_round=3, samples_per_round=70),
             training=Backpropagation(CrossEntropy(), optimiser or SGD(0.1), batch_size=batch_size),
             dataset=SAMPLE,
             seed=0,
@@ -203,9 +204,9 @@ def test_after_one_batch_the_server_has_the_statistics_of_all_data(
     }
     first = architecture.names[0]
     norm = BNTT(momentum=1.0)
-    (many,) = play(norm, fleet=Fleet(tuple(shards[:2] + shards[3:])), **setting)  # type: ignore[arg-type]
+    (many,) = play(norm, devices=devices(tuple(shards[:2] + shards[3:])), **setting)  # type: ignore[arg-type]
     together = np.concatenate(shards[:2] + shards[3:])
-    (one,) = play(norm, fleet=Fleet((together,)), **setting)  # type: ignore[arg-type]
+    (one,) = play(norm, devices=devices((together,)), **setting)  # type: ignore[arg-type]
     for name in (f"{first}.mean", f"{first}.variance"):
         ours, whole = many.state.statistics[name], one.state.statistics[name]
         torch.testing.assert_close(ours, whole, rtol=1e-6, atol=1e-9)
@@ -264,8 +265,8 @@ def test_local_statistics_change_the_test_and_nothing_that_is_learned() -> None:
 
 
 def test_clients_of_one_sample_learn() -> None:
-    fleet = Fleet(tuple(np.array([k]) for k in range(3)))
-    first, last = play(BNTT(), fleet=fleet, rounds=2)
+    fleet = devices(tuple(np.array([k]) for k in range(3)))
+    first, last = play(BNTT(), devices=fleet, rounds=2)
     start = SpikingNetwork(
         DENSE, SNN(5, neuron=LIF(), code=Rate(), read_out=MeanMembrane(), normalisation=BNTT())
     ).init(stream(0, "init"))
@@ -278,9 +279,9 @@ def test_clients_of_one_sample_learn() -> None:
 @pytest.mark.parametrize("architecture", [DENSE, IMAGES], ids=["dense", "convolution"])
 def test_it_learns_real_images(architecture: Architecture | Convolutional, statistics: str) -> None:
     """Chance is 10 %."""
-    fleet = Fleet(tuple(Classes(5)(SAMPLE.y_train, clients=5, seed=0)))
+    fleet = devices(tuple(Classes(5)(SAMPLE.y_train, clients=5, seed=0)))
     norm = BNTT(statistics)  # type: ignore[arg-type]
-    rounds = play(norm, architecture=architecture, fleet=fleet, rounds=8, optimiser=Adam(5e-3))
+    rounds = play(norm, architecture=architecture, devices=fleet, rounds=8, optimiser=Adam(5e-3))
     assert rounds[-1].accuracy > 0.5
 
 
@@ -303,7 +304,7 @@ def test_parameters_are_the_twins_weights_and_gammas() -> None:
 
 
 def test_an_algorithm_without_statistics_to_carry_is_itself() -> None:
-    algorithm = fedavg()
+    algorithm = FedAvg()
     assert (
         with_statistics(algorithm, SpikingNetwork(DENSE, SNN(5, neuron=LIF(), code=Rate())))
         is algorithm

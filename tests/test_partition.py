@@ -11,7 +11,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from fedspike.data.partition import partition as room
 from fedspike.data.partition import (
     IID,
     Centralised,
@@ -22,6 +21,7 @@ from fedspike.data.partition import (
     Shards,
     class_counts,
 )
+from fedspike.data.partition import partition as room
 from fedspike.errors import InputError
 
 STUDY = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 6000))  # 10 x 6,000, mixed

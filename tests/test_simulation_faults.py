@@ -10,49 +10,44 @@ import numpy as np
 import pytest
 from fedspike.records.reader import read
 
-from fedspike.algorithms import Algorithm, fedadam, fedavg, fedprox, scaffold
+from algorithms_example import CASES
+from fedspike.algorithms import Algorithm, FedAvg, Scaffold
 from fedspike.data import Dataset, load
 from fedspike.data.partition import IID, Classes
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import Round, State, simulate
-from fedspike.learning.backpropagation import SGD, Backpropagation
-from fedspike.networks import SNN, Network
+from fedspike.federation.devices import Devices
+from fedspike.federation.rounds import Round, State
+from fedspike.learning.backpropagation import Backpropagation
+from fedspike.networks import SNN, ConventionalNetwork, DenseLayers, SizedNetwork, SpikingNetwork
 from fedspike.parts.codes import Rate
-from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
+from fedspike.parts.optimisers import SGD
 from fedspike.randomness import stream
 from fedspike.report import verdict, write
 from fedspike.report.comparison import compare
-from running import events, finish
+from fedspike.report.summary import read
+from running import devices, events, finish, simulate
 
 SAMPLE = load("fashion-mnist-sample")
-ALGORITHMS = {
-    "fedavg": fedavg(),
-    "fedprox": fedprox(mu=0.5),
-    "scaffold": scaffold(),
-    "fedadam": fedadam(),
-}
-FLEET = Fleet(tuple(np.array_split(np.arange(150), 5)), clients_per_round=4)
+FLEET = devices(tuple(np.array_split(np.arange(150), 5)), clients_per_round=4)
 VICTIM = 2
 SMALL = ConventionalNetwork(DenseLayers((784, 6, 10)))
 
 
 def play(
     algorithm: Algorithm,
-    fleet: Fleet = FLEET,
+    fleet: Devices = FLEET,
     dataset: Dataset = SAMPLE,
-    network: Network = SMALL,
+    network: SizedNetwork = SMALL,
     rounds: int = 4,
 ) -> list[Round]:
-    loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
-    training = Backpropagation(loss, SGD(0.1), batch_size=16)
+    training = Backpropagation(network.usual_loss, SGD(0.1), batch_size=16)
     return list(
         simulate(
             network=network,
             algorithm=algorithm,
-            fleet=fleet,
+            devices=fleet,
             training=training,
             dataset=dataset,
             seed=0,
@@ -86,13 +81,13 @@ class Absent:
         return client in self.clients
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", CASES)
 def test_a_diverged_client_is_as_one_that_dropped_out(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ill = play(ALGORITHMS[name], dataset=poisoned(VICTIM))
-    monkeypatch.setattr(Fleet, "drops_out", staticmethod(Absent(VICTIM)))
-    without = play(ALGORITHMS[name])
+    ill = play(CASES[name].algorithm, dataset=poisoned(VICTIM))
+    monkeypatch.setattr(Devices, "drops_out", staticmethod(Absent(VICTIM)))
+    without = play(CASES[name].algorithm)
     assert {len(round.rejections) for round in ill} == {0, 1}  # it is not in every cohort
     for a, b in zip(ill, without, strict=True):
         assert bits(a.state) == bits(b.state)
@@ -107,17 +102,17 @@ def test_a_diverged_client_is_as_one_that_dropped_out(
 
 def test_a_rejected_clients_memory_is_what_the_client_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that diverged under SCAFFOLD remembers so; the server's control variate does not."""
-    last = play(scaffold(), dataset=poisoned(VICTIM))[-1].state
+    last = play(Scaffold(), dataset=poisoned(VICTIM))[-1].state
     assert last.clients[VICTIM]["control"]["hidden.weight"].isnan().all()
     assert last.server["control"]["hidden.weight"].isfinite().all()
-    monkeypatch.setattr(Fleet, "drops_out", staticmethod(Absent(VICTIM)))
-    assert VICTIM not in play(scaffold())[-1].state.clients
+    monkeypatch.setattr(Devices, "drops_out", staticmethod(Absent(VICTIM)))
+    assert VICTIM not in play(Scaffold())[-1].state.clients
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", CASES)
 def test_when_all_fail_the_server_keeps_every_bit(name: str) -> None:
-    start = State(0, ALGORITHMS[name].start_server(SMALL.init(stream(0, "init"))), clients={})
-    for round in play(ALGORITHMS[name], dataset=poisoned(*range(5))):
+    start = State(0, CASES[name].algorithm.start(SMALL.init(stream(0, "init"))))
+    for round in play(CASES[name].algorithm, dataset=poisoned(*range(5))):
         assert round.skipped
         assert len(round.rejections) == 4
         assert np.isnan(round.training_loss)
@@ -127,9 +122,11 @@ def test_when_all_fail_the_server_keeps_every_bit(name: str) -> None:
 @pytest.mark.parametrize(
     "network", [SMALL, SpikingNetwork(SMALL.architecture, SNN(3, neuron=LIF(), code=Rate()))]
 )
-def test_a_round_in_which_nobody_comes(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fleet, "drops_out", staticmethod(Absent(*range(5))))
-    first, second = play(fedavg(), network=network, rounds=2)
+def test_a_round_in_which_nobody_comes(
+    network: SizedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Devices, "drops_out", staticmethod(Absent(*range(5))))
+    first, second = play(FedAvg(), network=network, rounds=2)
     assert bits(first.state) == bits(second.state)
     for round in (first, second):
         assert (round.skipped, round.clients, len(round.missing)) == (True, (), 4)
@@ -141,9 +138,9 @@ def test_a_round_in_which_nobody_comes(network: Network, monkeypatch: pytest.Mon
 
 
 def test_below_the_quorum_the_clients_trained_for_nothing() -> None:
-    whole = dataclasses.replace(FLEET, quorum=1.0)
-    assert [round.skipped for round in play(fedavg(), whole)] == [False] * 4
-    rounds = play(fedavg(), whole, poisoned(VICTIM))
+    whole = dataclasses.replace(FLEET, fleet=structs.replace(FLEET.fleet, quorum=1.0))
+    assert [round.skipped for round in play(FedAvg(), whole)] == [False] * 4
+    rounds = play(FedAvg(), whole, poisoned(VICTIM))
     assert [round.skipped for round in rounds] == [bool(round.rejections) for round in rounds]
     assert {round.skipped for round in rounds} == {True, False}
     for before, after in itertools.pairwise(rounds):
@@ -152,7 +149,7 @@ def test_below_the_quorum_the_clients_trained_for_nothing() -> None:
 
 
 def test_dropouts_are_addressed_and_as_frequent_as_said() -> None:
-    fleet = Fleet(tuple(np.arange(3) for _ in range(100)), dropout=0.3)
+    fleet = devices(tuple(np.arange(3) for _ in range(100)), dropout=0.3)
     gone = np.array([[fleet.drops_out(7, n, k) for k in range(100)] for n in range(100)])
     assert gone.mean() == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 10_000))
     # Neither by client nor by round: a share of 100 is within 5 of its standard deviations.
@@ -168,7 +165,7 @@ def test_dropouts_are_addressed_and_as_frequent_as_said() -> None:
 def test_impossible_fleets(setting: str, value: float) -> None:
     settings: dict[str, Any] = {setting: value}
     with pytest.raises(InputError, match=f"{setting} = "):
-        Fleet((np.arange(3),), **settings)
+        devices((np.arange(3),), **settings)
 
 
 @pytest.mark.parametrize("partition", [IID(), Classes(3)], ids=["iid", "skewed"])
@@ -176,10 +173,10 @@ def test_a_third_of_the_answers_lost_in_every_round_and_it_learns_on(
     partition: IID | Classes,
 ) -> None:
     """Chance is 10 %; with all answers these fleets pass 60 and 50 % in as many rounds."""
-    whole = Fleet(tuple(partition(SAMPLE.y_train, clients=10, seed=0)))
+    whole = devices(tuple(partition(SAMPLE.y_train, clients=10, seed=0)))
     lossy = dataclasses.replace(whole, dropout=0.3, quorum=0.3)
     network = ConventionalNetwork(DenseLayers((784, 20, 10)))
-    full, lost = (play(fedavg(), fleet, network=network, rounds=25) for fleet in (whole, lossy))
+    full, lost = (play(FedAvg(), fleet, network=network, rounds=25) for fleet in (whole, lossy))
     assert 0.2 < np.mean([len(round.missing) for round in lost]) / 10 < 0.4
     assert not any(round.skipped for round in lost)
     late = [np.mean([round.accuracy for round in rounds[-5:]]) for rounds in (full, lost)]

@@ -1,10 +1,11 @@
 """What a person wrote in TOML: its values, what a key may hold, or one error that says what is wrong."""
 
 import difflib
+import math
 import tomllib
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,20 @@ def depth(values: object) -> int:
             v for table in tables for v in (table if isinstance(table, list) else table.values())
         ]
     return found
+
+
+def numbers(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Where nan, inf and integers beyond 64 bits stand in tables and lists, and what they are."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from numbers(inner, (*key, name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from numbers(inner, key)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield key, value
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        yield key, "a number of more than 64 bits"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

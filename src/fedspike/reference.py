@@ -16,10 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fedspike import rules
 from fedspike.algorithms import Algorithm, Tree
+from fedspike.algorithms.trees import row
 from fedspike.data import Dataset
 from fedspike.errors import InputError
-from fedspike.federation.devices import Fleet
+from fedspike.federation.devices import Devices
 from fedspike.layers.activity import Activity
 from fedspike.layers.shapes import Convolution, Dense, Pool
 from fedspike.learning.backpropagation import Backpropagation
@@ -168,7 +170,7 @@ def federated_learning(
     *,
     network: ConventionalNetwork | SpikingNetwork,
     algorithm: Algorithm,
-    fleet: Fleet,
+    devices: Devices,
     training: Backpropagation,
     dataset: Dataset,
     seed: int,
@@ -179,17 +181,17 @@ def federated_learning(
     images = torch.from_numpy(dataset.x_train).flatten(1).to(dtype)
     labels = torch.from_numpy(dataset.y_train)
     initial = network.init(stream(seed, "init"))
-    server = algorithm.start_server({name: w.to(dtype) for name, w in initial.items()})
+    server = algorithm.start({name: w.to(dtype) for name, w in initial.items()})
     memories: dict[int, Tree] = {}
 
     for number in range(1, rounds + 1):
-        received = algorithm.send(server)
-        replies, weights = [], []
+        replies, samples = [], []
         activity: dict[int, Activity] = {}
-        for client in fleet.present(seed, number):
-            module = _module(network, received["model"], dtype)
-            memory = memories.get(client) or algorithm.start_client(received["model"])
-            shown = torch.from_numpy(fleet.shown(seed, number, client, training.epochs))
+        for client in devices.present(seed, number):
+            received = algorithm.order(server, client)
+            memory = memories.get(client) or algorithm.remember(received)
+            module = _module(network, _beginning(algorithm, received, memory), dtype)
+            shown = torch.from_numpy(devices.shown(seed, number, client, training.epochs))
             address = Address(seed, "encode", number, (client,), (0,))
             steps = _train_client(
                 module,
@@ -205,13 +207,16 @@ def federated_learning(
             trained = {name: w.detach().clone() for name, w in module.named_parameters()}
             reply, memories[client] = _answer(algorithm, training, received, trained, memory, steps)
             replies.append(reply)
-            weights.append(fleet.samples(client))
+            samples.append(devices.samples(client))
             activity[client] = _activity(module, len(shown), steps)
-        if replies and len(replies) / fleet.cohort_size >= fleet.quorum:
-            participation = len(replies) / len(fleet.shards)
-            server = algorithm.aggregate(
-                server, _stack(replies), torch.tensor(weights), participation
-            )
+        if replies and len(replies) / devices.cohort_size >= devices.fleet.quorum:
+            joined = {
+                group: rules.joined(
+                    rule, [reply[group] for reply in replies], torch.tensor(samples)
+                )
+                for group, rule in algorithm.joining().items()
+            }
+            server = algorithm.next_state(server, joined, len(replies) / len(devices.shards))
         accuracy, tested = _test(network, server["model"], dataset, dtype, seed, number)
         yield ReferenceRound(number, server["model"], accuracy, activity, tested)
 
@@ -302,27 +307,25 @@ def _answer(
     memory: Tree,
     steps: int,
 ) -> tuple[Tree, Tree]:
-    """Put the client axis on for the record, and take it off the memory again."""
-
-    def on(tree: Tree) -> Tree:
-        return {group: {n: t.unsqueeze(0) for n, t in ts.items()} for group, ts in tree.items()}
-
+    """Put the client axis on for the algorithm, and take it off again."""
     reply, new = algorithm.answer(
-        on(received),
+        _alone(received),
         {name: w.unsqueeze(0) for name, w in trained.items()},
-        on(memory),
+        _alone(memory),
         torch.tensor([steps]),
         training.optimiser.learning_rate,
     )
-    return reply, {group: {n: t.squeeze(0) for n, t in ts.items()} for group, ts in new.items()}
+    return row(reply, 0), row(new, 0)
 
 
-def _stack(replies: list[Tree]) -> Tree:
-    """One tree of all clients."""
-    return {
-        group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
-        for group, tensors in replies[0].items()
-    }
+def _beginning(algorithm: Algorithm, received: Tree, memory: Tree) -> Parameters:
+    start = algorithm.begin(_alone(received), _alone(memory))
+    return {name: weight[0] for name, weight in start.items()}
+
+
+def _alone(tree: Tree) -> Tree:
+    """The tree of one client with a client axis."""
+    return {group: {n: t.unsqueeze(0) for n, t in ts.items()} for group, ts in tree.items()}
 
 
 def _test(

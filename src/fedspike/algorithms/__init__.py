@@ -1,21 +1,28 @@
-"""Federated algorithms: each a small record of pure functions, see `Algorithm`."""
+"""Federated algorithms: who sends what, and how answers become the next model; a file for each."""
 
-from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.fedadam import fedadam
-from fedspike.algorithms.fedavg import fedavg
-from fedspike.algorithms.fedprox import fedprox
+from fedspike.algorithms.algorithm import Algorithm, Tree, added, difference
+from fedspike.algorithms.changed import Changed
+from fedspike.algorithms.fedadam import FedAdam
+from fedspike.algorithms.fedavg import FedAvg
+from fedspike.algorithms.fedprox import FedProx
 from fedspike.algorithms.local_round import local_round, reply_form
-from fedspike.algorithms.scaffold import scaffold
+from fedspike.algorithms.scaffold import Scaffold
 from fedspike.algorithms.statistics import with_statistics
 
+ALGORITHMS: tuple[type[Algorithm], ...] = (FedAvg, FedProx, Scaffold, FedAdam)
+
 __all__ = [
+    "ALGORITHMS",
     "Algorithm",
+    "Changed",
+    "FedAdam",
+    "FedAvg",
+    "FedProx",
+    "Scaffold",
     "Tree",
-    "fedadam",
-    "fedavg",
-    "fedprox",
+    "added",
+    "difference",
     "local_round",
     "reply_form",
-    "scaffold",
     "with_statistics",
 ]

@@ -1,4 +1,4 @@
-"""FedAdam: the averaged update is treated as a gradient by Adam on the server.
+"""FedAdam: the joined update is treated as a gradient by Adam on the server.
 
     d = sum over k of (n_k / n) (w_k - w)
     m <- b1 m + (1 - b1) d,    v <- b2 v + (1 - b2) d^2,    w <- w + eta m / (sqrt(v) + tau)
@@ -7,50 +7,51 @@ m starts at 0 and v at tau^2; there is no bias correction. Source: Reddi, Charle
 Konecny, Kumar, McMahan, "Adaptive Federated Optimization", ICLR 2021, Algorithm 2.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Annotated
 
 import torch
-from torch import Tensor
+from msgspec import Meta
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.fedavg import fedavg
-from fedspike.errors import InputError
 from fedspike.networks import Parameters
-from fedspike.rules.mean import weighted_mean
+from fedspike.rules import Mean, Rule
+
+Positive = Annotated[float, Meta(gt=0)]
+Decay = Annotated[float, Meta(ge=0, le=1)]
 
 
-def fedadam(
-    learning_rate: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3
-) -> Algorithm:
-    """Adaptive steps on the server; beta1 = 0, beta2 = 1, learning_rate = 2 tau is FedAvg.
+class FedAdam(Algorithm, tag="fedadam"):
+    """Adam on the server, applied to the mean update.
 
-    Raises InputError for a rate or tau that is not positive, or a beta outside [0, 1].
+    With beta1 = 0, beta2 = 1 and learning_rate = 2 tau it is FedAvg.
     """
-    for name, value in (("learning_rate", learning_rate), ("tau", tau)):
-        if not 0 < value < float("inf"):
-            raise InputError(
-                f"{name} = {value}", expected="a finite number > 0", fix="try 0.01 and tau 1e-3"
-            )
-    for name, value in (("beta1", beta1), ("beta2", beta2)):
-        if not 0 <= value <= 1:
-            raise InputError(f"{name} = {value}", expected="in [0, 1]", fix="try 0.9 and 0.99")
 
-    def start_server(model: Parameters) -> Tree:
+    learning_rate: Positive = 0.01
+    beta1: Decay = 0.9
+    beta2: Decay = 0.99
+    tau: Positive = 1e-3
+    rule: Rule = Mean()
+
+    def start(self, model: Parameters) -> Tree:
+        """The model and Adam's two moments."""
         return {
             "model": model,
             "m": {name: torch.zeros_like(weight) for name, weight in model.items()},
-            "v": {name: torch.full_like(weight, tau**2) for name, weight in model.items()},
+            "v": {name: torch.full_like(weight, self.tau**2) for name, weight in model.items()},
         }
 
-    def aggregate(server: Tree, replies: Tree, weights: Tensor, participation: float) -> Tree:
-        del participation
-        update = weighted_mean(replies["update"], weights)
-        model, m, v = {}, {}, {}
-        for name, d in update.items():
-            m[name] = beta1 * server["m"][name] + (1 - beta1) * d
-            v[name] = beta2 * server["v"][name] + (1 - beta2) * d.square()
-            step = m[name] / (v[name].sqrt() + tau)
-            model[name] = server["model"][name] + learning_rate * step
-        return {"model": model, "m": m, "v": v}
+    def joining(self) -> Mapping[str, Rule]:
+        """The updates."""
+        return {"update": self.rule}
 
-    return replace(fedavg(), name="fedadam", start_server=start_server, aggregate=aggregate)
+    def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
+        """The equations."""
+        del participation
+        model, m, v = {}, {}, {}
+        for name, d in joined["update"].items():
+            m[name] = self.beta1 * server["m"][name] + (1 - self.beta1) * d
+            v[name] = self.beta2 * server["v"][name] + (1 - self.beta2) * d.square()
+            step = m[name] / (v[name].sqrt() + self.tau)
+            model[name] = server["model"][name] + self.learning_rate * step
+        return {"model": model, "m": m, "v": v}

@@ -7,47 +7,22 @@ from Decentralized Data", AISTATS 2017, Algorithm 1. The paper averages weights;
 the same as averaging updates.
 """
 
-from torch import Tensor
+from collections.abc import Mapping
 
-from fedspike.algorithms.algorithm import Algorithm, Tree, difference
-from fedspike.networks import Parameters
-from fedspike.rules.mean import weighted_mean
+from fedspike.algorithms.algorithm import Algorithm, Tree, added
+from fedspike.rules import Mean, Rule
 
 
-def fedavg() -> Algorithm:
+class FedAvg(Algorithm, tag="fedavg"):
     """Every client trains on its own; the server averages, weighted by samples."""
-    return Algorithm(
-        name="fedavg",
-        start_server=lambda model: {"model": model},
-        start_client=lambda _model: {},
-        send=lambda server: {"model": server["model"]},
-        correct=_correct,
-        answer=_answer,
-        aggregate=_aggregate,
-        combine=_combine,
-    )
 
+    rule: Rule = Mean()
 
-def _correct(
-    gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
-) -> Parameters:
-    del parameters, received, memory
-    return gradients
+    def joining(self) -> Mapping[str, Rule]:
+        """The updates."""
+        return {"update": self.rule}
 
-
-def _answer(
-    received: Tree, trained: Parameters, memory: Tree, steps: Tensor, learning_rate: float
-) -> tuple[Tree, Tree]:
-    del steps, learning_rate
-    return {"update": difference(trained, received["model"])}, memory
-
-
-def _aggregate(server: Tree, replies: Tree, weights: Tensor, participation: float) -> Tree:
-    del participation
-    update = weighted_mean(replies["update"], weights)
-    return {"model": {name: w + update[name] for name, w in server["model"].items()}}
-
-
-def _combine(replies: Tree, samples: Tensor, clients: Tensor) -> Tree:
-    del clients
-    return {"update": weighted_mean(replies["update"], samples)}
+    def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
+        """The equation."""
+        del participation
+        return {"model": added(server["model"], joined["update"])}

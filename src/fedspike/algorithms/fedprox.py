@@ -6,24 +6,35 @@ Source: Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith, "Federated Optimization in 
 MLSys 2020, Eq. 2. Here every client does its full number of local steps (no gamma-inexact solutions).
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Annotated
 
-from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.fedavg import fedavg
-from fedspike.errors import InputError
+from msgspec import Meta
+
+from fedspike.algorithms.algorithm import Algorithm, Tree, added
 from fedspike.networks import Parameters
+from fedspike.rules import Mean, Rule
 
 
-def fedprox(mu: float = 0.01) -> Algorithm:
-    """FedAvg with the proximal term; mu = 0 is FedAvg. Raises InputError for a negative or infinite mu."""
-    if not 0 <= mu < float("inf"):
-        raise InputError(f"mu = {mu}", expected="a finite number >= 0", fix="0.01 is a usual start")
+class FedProx(Algorithm, tag="fedprox"):
+    """FedAvg whose clients are held near the model that they received; mu = 0 is FedAvg."""
+
+    mu: Annotated[float, Meta(ge=0)] = 0.01
+    rule: Rule = Mean()
+
+    def joining(self) -> Mapping[str, Rule]:
+        """The updates."""
+        return {"update": self.rule}
+
+    def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
+        """As of FedAvg."""
+        del participation
+        return {"model": added(server["model"], joined["update"])}
 
     def correct(
-        gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
+        self, gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
     ) -> Parameters:
+        """The equation."""
         del memory
         anchor = received["model"]
-        return {name: g + mu * (parameters[name] - anchor[name]) for name, g in gradients.items()}
-
-    return replace(fedavg(), name="fedprox", correct=correct)
+        return {n: g + self.mu * (parameters[n] - anchor[n]) for n, g in gradients.items()}

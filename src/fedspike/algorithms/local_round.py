@@ -1,81 +1,65 @@
 """The clients' side of a round, the same code in the simulator and on a device, and what it will answer."""
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.statistics import STATISTICS
 from fedspike.algorithms.trees import move, stack
-from fedspike.learning.backpropagation import Backpropagation, Trained, first_clients, train
-from fedspike.networks import Parameters, SizedNetwork
-from fedspike.parts.codes import Address
+from fedspike.learning import Correction, Trained
+from fedspike.learning.backpropagation import first_clients
+from fedspike.networks import Parameters
+
+Learn = Callable[[Parameters, Correction], Trained]
+"""(start, correct) -> what came of it: a learner with its network and the clients' samples.
+
+`start` has the network's parameters and its statistics, all with a client axis.
+"""
 
 
 def local_round(
     algorithm: Algorithm,
-    network: SizedNetwork,
-    training: Backpropagation,
     received: Tree,
     memory: Tree,
-    pixels: Float[Tensor, "sample pixel"],
-    labels: Int64[Tensor, " sample"],
-    shown: list[Int64[Tensor, " _shown"]],
-    address: Address,
+    clients: int,
+    learn: Learn,
+    learning_rate: float,
 ) -> tuple[Tree, Tree, Trained]:
-    """Train the clients of `address` from what they `received`; return replies, new memory, and counts.
+    """Train so many clients from what they `received`; return replies, new memory, and counts.
 
-    `received` has no client axis, `memory` and the returned trees have one. `shown` is that of
-    `training.train`. Statistics go back to where they came from: `received`, so to the reply, or `memory`.
+    All trees have a client axis, of length 1 where all received the same.
     """
-    broadcast = {
-        group: {name: tensor.unsqueeze(0) for name, tensor in parameters.items()}
-        for group, parameters in received.items()
-    }
 
     def correct(gradients: Parameters, parameters: Parameters, k: int) -> Parameters:
-        return algorithm.correct(gradients, parameters, broadcast, first_clients(memory, k))
+        own = first_clients(received, k), first_clients(memory, k)
+        return algorithm.correct(gradients, parameters, *own)
 
     start = {
-        name: weight.expand(len(shown), *weight.shape[1:])
-        for name, weight in broadcast["model"].items()
+        name: tensor.expand(clients, *tensor.shape[1:])
+        for name, tensor in algorithm.begin(received, memory).items()
     }
-    statistics = {
-        name: numbers.expand(len(shown), *numbers.shape[1:])
-        for name, numbers in {**broadcast, **memory}.get(STATISTICS, {}).items()
-    }
-    trained = train(network, training, start, pixels, labels, shown, address, correct, statistics)
-    reply, after = algorithm.answer(
-        broadcast,
-        trained.parameters,
-        memory,
-        torch.tensor(trained.steps),
-        training.optimiser.learning_rate,
-    )
-    if STATISTICS in received:
-        reply = reply | {STATISTICS: trained.statistics}
-    elif STATISTICS in memory:
-        after = after | {STATISTICS: trained.statistics}
-    return reply, after, trained
+    trained = learn(start, correct)
+    after = trained.parameters | trained.statistics
+    steps = torch.tensor(trained.steps)
+    reply, memory = algorithm.answer(received, after, memory, steps, learning_rate)
+    return reply, memory, trained
 
 
-def reply_form(algorithm: Algorithm, server: Tree) -> Tree:
-    """What one client's reply to this server looks like: tensors with shape and type, without numbers.
+def reply_form(algorithm: Algorithm, received: Tree) -> Tree:
+    """What a client's reply to this order looks like: tensors with shape and type, without numbers.
 
-    >>> from fedspike.algorithms import fedavg
-    >>> server = fedavg().start_server({"output.bias": torch.zeros(10)})
-    >>> form = reply_form(fedavg(), server)["update"]["output.bias"]
-    >>> form.shape, form.dtype, form.device.type
-    (torch.Size([10]), torch.float32, 'meta')
+    >>> from fedspike.algorithms import FedAvg
+    >>> form = reply_form(FedAvg(), {"model": {"output.bias": torch.zeros(10)}})
+    >>> form["update"]["output.bias"].shape, form["update"]["output.bias"].device.type
+    (torch.Size([10]), 'meta')
     """
     shapes = torch.device("meta")
-    received = move(algorithm.send(server), shapes)
-    one_client = stack([received])
-    memory = stack([move(algorithm.start_client(received["model"]), shapes)])
+    one_client = stack([move(received, shapes)])
+    memory = stack([move(algorithm.remember(received), shapes)])
     steps = torch.ones(1, dtype=torch.int64, device=shapes)
-    reply, _ = algorithm.answer(one_client, one_client["model"], memory, steps, 1.0)
-    form = {
+    trained = algorithm.begin(one_client, memory)
+    reply, _ = algorithm.answer(one_client, trained, memory, steps, 1.0)
+    return {
         group: {name: tensor[0] for name, tensor in tensors.items()}
         for group, tensors in reply.items()
     }
-    return form | {STATISTICS: received[STATISTICS]} if STATISTICS in received else form

@@ -10,75 +10,82 @@ Federated Learning", ICML 2020, Algorithm 1. The paper weighs all clients alike;
 by samples, as FedAvg does. (w - w_k)/(K eta) is a mean gradient only if the clients use plain SGD.
 """
 
+from collections.abc import Mapping
+from typing import Annotated
+
 import torch
+from jaxtyping import Int64
+from msgspec import Meta
 from torch import Tensor
 
-from fedspike.algorithms.algorithm import Algorithm, Tree, difference
-from fedspike.errors import InputError
+from fedspike.algorithms.algorithm import Algorithm, Tree, added, difference
 from fedspike.networks import Parameters
-from fedspike.rules.mean import weighted_mean
+from fedspike.rules import Mean, Rule
 
 
-def scaffold(server_learning_rate: float = 1.0) -> Algorithm:
-    """Each client remembers its control variate; with a single client this is FedAvg.
+class Scaffold(Algorithm, tag="scaffold"):
+    """Control variates correct the drift of the clients, each of which remembers its own.
 
-    Raises InputError unless `server_learning_rate` is finite and positive.
+    With a single client this is FedAvg.
     """
-    if not 0 < server_learning_rate < float("inf"):
-        raise InputError(
-            f"server_learning_rate = {server_learning_rate}",
-            expected="a finite number > 0",
-            fix="1.0 is the paper's choice",
-        )
 
-    def aggregate(server: Tree, replies: Tree, weights: Tensor, participation: float) -> Tree:
-        update = weighted_mean(replies["update"], weights)
-        drift = weighted_mean(replies["control"], torch.ones_like(weights))
-        model, control = server["model"], server["control"]
+    server_learning_rate: Annotated[float, Meta(gt=0)] = 1.0
+    rule: Rule = Mean()
+
+    @property
+    def needs_sgd(self) -> bool:
+        """Only there is (w - w_k)/(K eta) a mean gradient."""
+        return True
+
+    def start(self, model: Parameters) -> Tree:
+        """The model and the server's control variate."""
+        return {"model": model, "control": _zeros(model)}
+
+    def order(self, server: Tree, client: int) -> Tree:
+        """Both."""
+        del client
+        return {"model": server["model"], "control": server["control"]}
+
+    def joining(self) -> Mapping[str, Rule]:
+        """The updates, and how the control variates moved; of these all clients' count alike."""
+        return {"update": self.rule, "control": Mean(by="clients")}
+
+    def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
+        """The server's equations."""
         return {
-            "model": {name: w + server_learning_rate * update[name] for name, w in model.items()},
-            "control": {name: c + participation * drift[name] for name, c in control.items()},
+            "model": added(server["model"], joined["update"], self.server_learning_rate),
+            "control": added(server["control"], joined["control"], participation),
         }
 
-    return Algorithm(
-        name="scaffold",
-        start_server=lambda model: {"model": model, "control": _zeros(model)},
-        start_client=lambda model: {"control": _zeros(model)},
-        send=lambda server: {"model": server["model"], "control": server["control"]},
-        correct=_correct,
-        answer=_answer,
-        aggregate=aggregate,
-        combine=_combine,
-        needs_sgd=True,
-    )
+    def remember(self, received: Tree) -> Tree:
+        """The client's control variate, zero."""
+        return {"control": _zeros(received["model"])}
+
+    def correct(
+        self, gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
+    ) -> Parameters:
+        """The first equation."""
+        del parameters
+        c, c_k = received["control"], memory["control"]
+        return {name: g + (c[name] - c_k[name]) for name, g in gradients.items()}
+
+    def answer(
+        self,
+        received: Tree,
+        trained: Parameters,
+        memory: Tree,
+        steps: Int64[Tensor, " client"],
+        learning_rate: float,
+    ) -> tuple[Tree, Tree]:
+        """The update, and how the client's control variate moved; it remembers the new one."""
+        w, c, c_k = received["model"], received["control"], memory["control"]
+        new = {}
+        for name in trained:
+            K = steps.reshape(-1, *[1] * (trained[name].dim() - 1))
+            new[name] = c_k[name] - c[name] + (w[name] - trained[name]) / (K * learning_rate)
+        reply = {"update": difference(trained, w), "control": difference(new, c_k)}
+        return reply, {"control": new}
 
 
 def _zeros(model: Parameters) -> Parameters:
     return {name: torch.zeros_like(weight) for name, weight in model.items()}
-
-
-def _correct(
-    gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
-) -> Parameters:
-    del parameters
-    c, c_k = received["control"], memory["control"]
-    return {name: g + (c[name] - c_k[name]) for name, g in gradients.items()}
-
-
-def _answer(
-    received: Tree, trained: Parameters, memory: Tree, steps: Tensor, learning_rate: float
-) -> tuple[Tree, Tree]:
-    w, c, c_k = received["model"], received["control"], memory["control"]
-    new = {}
-    for name in trained:
-        K = steps.reshape(-1, *[1] * (trained[name].dim() - 1))
-        new[name] = c_k[name] - c[name] + (w[name] - trained[name]) / (K * learning_rate)
-    reply = {"update": difference(trained, w), "control": difference(new, c_k)}
-    return reply, {"control": new}
-
-
-def _combine(replies: Tree, samples: Tensor, clients: Tensor) -> Tree:
-    return {
-        "update": weighted_mean(replies["update"], samples),
-        "control": weighted_mean(replies["control"], clients),  # all clients alike
-    }

@@ -1,18 +1,19 @@
 """Running statistics of a normalised network, which travel beside the model and are no part of it.
 
-An algorithm corrects, averages and steps on parameters; a mean or a variance is no such thing. So statistics
-are a group of their own, "statistics", in the server's state and in what is sent and answered if they are
-pooled, or in the clients' memories if they are local. This works with any algorithm and changes none.
+An algorithm corrects, joins and steps on parameters; a mean or a variance is no such thing. So statistics
+are a group of their own, "statistics", in the server's state, its orders and the replies if they are pooled,
+or in the clients' memories if they are local. This works with any algorithm and changes none.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 from jaxtyping import Int64
 from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
+from fedspike.algorithms.changed import Changed
 from fedspike.networks import Parameters, SizedNetwork
-from fedspike.rules.mean import pooled
+from fedspike.rules import Pooled, Rule
 
 STATISTICS = "statistics"
 
@@ -22,51 +23,88 @@ def with_statistics(algorithm: Algorithm, network: SizedNetwork) -> Algorithm:
 
     Of a network without any it is the algorithm itself.
 
-    >>> from fedspike.algorithms import fedavg
+    >>> from fedspike.algorithms import FedAvg
     >>> from fedspike.networks import ANN
-    >>> algorithm = fedavg()
-    >>> with_statistics(algorithm, ANN().over((784,), 10)) is algorithm
-    True
+    >>> with_statistics(FedAvg(), ANN().over((784,), 10))
+    FedAvg(rule=Mean(by='samples'))
     """
     initial = network.statistics()
     if not initial:
         return algorithm
-    if network.pools_statistics:
-        return _pooling(algorithm, initial)
-
-    def start_client(model: Parameters) -> Tree:
-        return algorithm.start_client(model) | {STATISTICS: _like(initial, model)}
-
-    return replace(algorithm, start_client=start_client)
+    return (_Pooled if network.pools_statistics else _Local)(algorithm, initial)
 
 
-def _pooling(algorithm: Algorithm, initial: Parameters) -> Algorithm:
-    """With statistics that are sent to the clients, and put together from what they answer."""
+class _Beside(Changed):
+    """An algorithm whose clients start from, and train, statistics too."""
 
-    def start_server(model: Parameters) -> Tree:
-        return algorithm.start_server(model) | {STATISTICS: _like(initial, model)}
+    initial: dict[str, Tensor]
 
-    def send(server: Tree) -> Tree:
-        return algorithm.send(server) | {STATISTICS: server[STATISTICS]}
+    def _like(self, model: Parameters) -> Parameters:
+        """The statistics before any training, in the model's type."""
+        dtype = next(iter(model.values())).dtype
+        return {name: numbers.to(dtype) for name, numbers in self.initial.items()}
 
-    def aggregate(
-        server: Tree, replies: Tree, weights: Int64[Tensor, " client"], participation: float
-    ) -> Tree:
-        after = algorithm.aggregate(server, replies, weights, participation)
-        return after | {STATISTICS: pooled(replies[STATISTICS], weights)}
-
-    def combine(
-        replies: Tree, samples: Int64[Tensor, " reply"], clients: Int64[Tensor, " reply"]
-    ) -> Tree:
-        one = algorithm.combine(replies, samples, clients)
-        return one | {STATISTICS: pooled(replies[STATISTICS], samples)}
-
-    return replace(
-        algorithm, start_server=start_server, send=send, aggregate=aggregate, combine=combine
-    )
+    def _answer(
+        self,
+        received: Tree,
+        trained: Parameters,
+        memory: Tree,
+        steps: Int64[Tensor, " client"],
+        learning_rate: float,
+    ) -> tuple[Tree, Tree, Parameters]:
+        """The algorithm's answer, and the trained statistics."""
+        model = {name: tensor for name, tensor in trained.items() if name not in self.initial}
+        reply, memory = self.algorithm.answer(received, model, memory, steps, learning_rate)
+        return reply, memory, {name: trained[name] for name in self.initial}
 
 
-def _like(initial: Parameters, model: Parameters) -> Parameters:
-    """In the model's type."""
-    dtype = next(iter(model.values())).dtype
-    return {name: numbers.to(dtype) for name, numbers in initial.items()}
+class _Pooled(_Beside):
+    """Statistics are sent to the clients, and pooled from what they answer."""
+
+    def start(self, model: Parameters) -> Tree:
+        return self.algorithm.start(model) | {STATISTICS: self._like(model)}
+
+    def order(self, server: Tree, client: int) -> Tree:
+        return self.algorithm.order(server, client) | {STATISTICS: server[STATISTICS]}
+
+    def joining(self) -> Mapping[str, Rule]:
+        return {**self.algorithm.joining(), STATISTICS: Pooled()}
+
+    def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
+        after = self.algorithm.next_state(server, joined, participation)
+        return after | {STATISTICS: joined[STATISTICS]}
+
+    def begin(self, received: Tree, memory: Tree) -> Parameters:
+        return self.algorithm.begin(received, memory) | received[STATISTICS]
+
+    def answer(
+        self,
+        received: Tree,
+        trained: Parameters,
+        memory: Tree,
+        steps: Int64[Tensor, " client"],
+        learning_rate: float,
+    ) -> tuple[Tree, Tree]:
+        reply, memory, statistics = self._answer(received, trained, memory, steps, learning_rate)
+        return reply | {STATISTICS: statistics}, memory
+
+
+class _Local(_Beside):
+    """Every client keeps its own statistics."""
+
+    def remember(self, received: Tree) -> Tree:
+        return self.algorithm.remember(received) | {STATISTICS: self._like(received["model"])}
+
+    def begin(self, received: Tree, memory: Tree) -> Parameters:
+        return self.algorithm.begin(received, memory) | memory[STATISTICS]
+
+    def answer(
+        self,
+        received: Tree,
+        trained: Parameters,
+        memory: Tree,
+        steps: Int64[Tensor, " client"],
+        learning_rate: float,
+    ) -> tuple[Tree, Tree]:
+        reply, memory, statistics = self._answer(received, trained, memory, steps, learning_rate)
+        return reply, memory | {STATISTICS: statistics}

@@ -6,6 +6,8 @@ import torch
 
 from fedspike.algorithms.algorithm import Tree
 
+Form = tuple[tuple[str, str, torch.Size], ...]
+
 
 def stack(trees: Sequence[Tree]) -> Tree:
     """One tree with a client axis from one tree per client, all of the first one's names."""
@@ -15,12 +17,39 @@ def stack(trees: Sequence[Tree]) -> Tree:
     }
 
 
-def take(tree: Tree, client: int) -> Tree:
-    """A copy of one client's tree, out of a stacked one."""
+def together(trees: Sequence[Tree]) -> Tree:
+    """The same, with an axis of length 1 where all have the very same tensor."""
+    first, *others = trees
     return {
-        group: {name: tensor[client].clone() for name, tensor in tensors.items()}
+        group: {
+            name: tensor.unsqueeze(0)
+            if all(tree[group][name] is tensor for tree in others)
+            else torch.stack([tree[group][name] for tree in trees])
+            for name, tensor in tensors.items()
+        }
+        for group, tensors in first.items()
+    }
+
+
+def row(tree: Tree, client: int) -> Tree:
+    """One client's tree out of a stacked one, the same memory."""
+    return {
+        group: {name: tensor[client] for name, tensor in tensors.items()}
         for group, tensors in tree.items()
     }
+
+
+def copied(tree: Tree) -> Tree:
+    """The tree in memory of its own."""
+    return {
+        group: {name: tensor.clone() for name, tensor in tensors.items()}
+        for group, tensors in tree.items()
+    }
+
+
+def form(tree: Tree) -> Form:
+    """Names and shapes."""
+    return tuple((g, name, t.shape) for g, tensors in tree.items() for name, t in tensors.items())
 
 
 def move(tree: Tree, device: torch.device) -> Tree:

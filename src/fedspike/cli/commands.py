@@ -29,21 +29,15 @@ def run(options: Namespace) -> int:
     say(f"Engine: {engine.engine(options.device)}")
 
     from fedspike.cli.watch import Watch
-    from fedspike.experiment.run import load, perform
+    from fedspike.experiment.run import Training, load, perform
 
     dataset = load(experiment, say)
     resume = (
         f"\nStopped. {folder} holds every finished round; to go on:\n\n  {_resume(options)}\n\n"
     )
+    training = Training(device=options.device, measure=options.measure)
     with on_stop(partial(leave, last_words=resume)), Watch(experiment.runs) as watch:
-        for event in perform(
-            experiment,
-            dataset,
-            folder,
-            command=_reproduce(options),
-            device=options.device,
-            measure=options.measure,
-        ):
+        for event in perform(experiment, dataset, folder, _reproduce(options), training):
             watch.show(event)
     say(f"The report: {write_report(folder)}")
     if options.json:
@@ -109,7 +103,8 @@ def data_fetch(options: Namespace) -> int:
 
 def presets(options: Namespace) -> int:
     """List the presets with the first words of each, or print one to copy."""
-    from fedspike.experiment import check, sweep
+    from fedspike.experiment import sweep
+    from fedspike.reading import nearest
 
     found = {name: path.read_text(encoding="utf-8") for name, path in sweep.presets().items()}
     if options.show is not None:
@@ -117,7 +112,7 @@ def presets(options: Namespace) -> int:
             raise InputError(
                 f"--show {options.show}: no such preset",
                 expected=f"one of {', '.join(found)}",
-                fix=check.nearest(options.show, found),
+                fix=nearest(options.show, found),
             )
         sys.stdout.write(found[options.show])
         return 0

@@ -24,8 +24,8 @@ class Watch:
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self.rounds = {run.name: run.settings.rounds for run in runs}
-        self.networks = {run.name: run.settings.network for run in runs}
+        self.rounds = {run.name: run.plan.rounds for run in runs}
+        self.networks = {run.name: run.plan.network.kind for run in runs}
         self.left, self.rates = dict(self.rounds), Rates()
         self.total = sum(self.left.values())
         self.console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)

@@ -12,13 +12,12 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedspike.deploy.flower import FOLDER
-from fedspike.deploy.folder import FleetFolder, clients_of
+from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
-from fedspike.experiment.run import load, perform
-from fedspike.federation.cohort import samples
+from fedspike.experiment.run import Training, load, perform
 from fedspike.federation.places.flower.node import app as client
 from fedspike.federation.places.flower.nodes import Nodes
-from fedspike.federation.places.flower.server import RealDevices
+from fedspike.federation.places.flower.server import Flower
 from fedspike.records.events import Trained
 
 __all__ = ["client", "end_with_flower", "server"]
@@ -42,10 +41,9 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     experiment, deadline_s = folder.experiment, folder.settings.deadline_s
     dataset = load(experiment, say)
     nodes = Nodes(grid, folder.server / "clients.json", dataset.classes, dataset.x_test.shape[1:])
-    nodes.wait_for(clients_of(experiment.runs[0].settings), say)
-    devices = RealDevices(nodes, samples(dataset.x_test, dataset.y_test), deadline_s)
-    command = "fedspike fleet run"
-    for event in perform(experiment, dataset, folder.run, command=command, devices=devices):
+    nodes.wait_for(experiment.runs[0].plan.fleet.clients, say)
+    training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
+    for event in perform(experiment, dataset, folder.run, "fedspike fleet run", training):
         if isinstance(event, Trained):
             say(f"{event.run} round {event.record.round}: accuracy {event.record.accuracy:.1%}")
 

@@ -145,7 +145,7 @@ def follow(
     asked_at = time.monotonic()
     for run in experiment.runs:
         home, done = folder.run / run.name, -1
-        while done < run.settings.rounds or not (home / "summary.json").exists():
+        while done < run.plan.rounds or not (home / "summary.json").exists():
             records = _records(home / "rounds.jsonl")
             if done < 0 and (home / "config.toml").exists():
                 done = len(records)

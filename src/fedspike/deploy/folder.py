@@ -16,13 +16,15 @@ from typing import Annotated, TypeVar
 import msgspec
 import tomli_w
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from fedspike import reading
 from fedspike.data import Dataset
+from fedspike.data.partition import OnDevices
 from fedspike.deploy import certificates, share
 from fedspike.errors import InputError
-from fedspike.experiment import build, sweep
-from fedspike.experiment.config import Centralised, Configuration
+from fedspike.experiment import sweep
+from fedspike.experiment.run import demand_devices
 from fedspike.experiment.sweep import Experiment
 from fedspike.records.directory import storing
 
@@ -149,7 +151,8 @@ def write(
     if not deal_out:
         experiment = _with_own_data(experiment, nodes)
     demand_one_fleet(experiment)
-    clients = clients_of(experiment.runs[0].settings)
+    plan = replace(experiment.runs[0].plan, data=dataset)
+    clients = plan.fleet.clients
     if not 1 <= nodes <= clients:
         raise InputError(
             f"{nodes} nodes for {clients} clients",
@@ -157,7 +160,8 @@ def write(
             fix=f"use {clients} nodes or fewer, or set fleet.clients",
         )
     if deal_out:
-        fleet = build.fleet(experiment.runs[0].settings, dataset, experiment.source)
+        demand_devices(plan, experiment.source)
+        devices = plan.devices()
     if path.exists() and any(path.iterdir()):
         raise InputError(f"{path} is not empty", expected="a new folder", fix="name another folder")
     folder, names = FleetFolder(path), list(dict.fromkeys([*hosts, *LOOPBACK]))
@@ -169,7 +173,7 @@ def write(
             node = NodeSettings(f"node-{number}", own[0], server.address)
             home = _write_node(folder, node)
             if deal_out:
-                share.write(home / "data", dataset, fleet, own)
+                share.write(home / "data", dataset, devices, own)
     return folder
 
 
@@ -203,16 +207,13 @@ def _write_node(folder: FleetFolder, node: NodeSettings) -> Path:
 def _with_own_data(experiment: Experiment, nodes: int) -> Experiment:
     """The same on so many devices, each of which holds what it holds."""
     option = "--own-data"
-    source = experiment.source.override(("partition",), {"kind": "devices"}, option)
+    source = experiment.source.override(("partition",), {"kind": OnDevices().kind}, option)
     return sweep.expand(source.override(("fleet", "clients"), nodes, option))
 
 
 def demand_one_fleet(experiment: Experiment) -> None:
     """Raise where runs differ in who the devices are and what they hold: that cannot be swept."""
-    held = {
-        (run.settings.partition, run.settings.fleet.clients, run.settings.seed)
-        for run in experiment.runs
-    }
+    held = {(run.plan.partition, run.plan.fleet.clients, run.plan.seed) for run in experiment.runs}
     if len(held) > 1:
         raise InputError(
             f"{experiment.name} has runs with different partitions, numbers of clients or seeds",
@@ -221,17 +222,12 @@ def demand_one_fleet(experiment: Experiment) -> None:
         )
 
 
-def clients_of(settings: Configuration) -> int:
-    """How many clients there are; all data in one place are one client's."""
-    return 1 if isinstance(settings.partition, Centralised) else settings.fleet.clients
-
-
 def _whole(experiment: Experiment) -> dict[str, object]:
     """The experiment's document, with the paths in it as this machine knows them from anywhere."""
     values = dict(experiment.source.values)
     data = dict(values.get("data", {}))
-    for key in ("name", "data_dir"):
-        if isinstance(data.get(key), str) and (data[key].endswith(".npz") or key == "data_dir"):
+    for key in ("path", "data_dir"):
+        if isinstance(data.get(key), str):
             data[key] = str(Path(data[key]).resolve())
     return {**values, **({"data": data} if data else {})}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fedspike.data import Dataset
-from fedspike.federation.devices import Fleet
+from fedspike.federation.devices import Devices
 
 
 def hosted(clients: int, nodes: int) -> list[range]:
@@ -18,10 +18,10 @@ def hosted(clients: int, nodes: int) -> list[range]:
     return [range(clients * i // nodes, clients * (i + 1) // nodes) for i in range(nodes)]
 
 
-def write(folder: Path, dataset: Dataset, fleet: Fleet, clients: Sequence[int]) -> None:
+def write(folder: Path, dataset: Dataset, devices: Devices, clients: Sequence[int]) -> None:
     """The training samples of these clients, in the order in which the simulator has them."""
     folder.mkdir(parents=True, exist_ok=True)
     for client in clients:
-        shard = fleet.shards[client]
+        shard = devices.shards[client]
         path = folder / f"client-{client}.npz"
         np.savez_compressed(path, x_train=dataset.x_train[shard], y_train=dataset.y_train[shard])

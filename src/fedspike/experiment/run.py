@@ -5,24 +5,23 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any
 
 import tomli_w
 from msgspec.structs import replace
 
-from fedspike import data as datasets
 from fedspike.data import Dataset
-from fedspike.data.partition import class_counts
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
-from fedspike.experiment import build, document
-from fedspike.experiment.config import Configuration
-from fedspike.experiment.describing import data_sha256, description, settings_toml
+from fedspike.experiment import document
+from fedspike.experiment.describing import data_sha256, description
 from fedspike.experiment.document import Document
+from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import Round, State, simulate
-from fedspike.networks import SizedNetwork
+from fedspike.federation.devices import Held
+from fedspike.federation.order import Place
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import State, rounds
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.directory import claimed, json_bytes, storing, write_whole
 from fedspike.records.environment import environment, versions
@@ -30,57 +29,21 @@ from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RunSummary
 
 
-@runtime_checkable
-class Devices(Protocol):
-    """Who trains: devices that are simulated here, or real ones (see deploy/)."""
-
-    def fleet(self, settings: Configuration) -> Fleet:
-        """The clients of a run; InputError where they cannot be had."""
-        ...
-
-    def class_counts(self, fleet: Fleet) -> list[list[int]]:
-        """How many samples of each class every client holds."""
-        ...
-
-    def rounds(
-        self, settings: Configuration, network: SizedNetwork, fleet: Fleet, state: State | None
-    ) -> Iterator[Round]:
-        """The rounds that are left after `state`."""
-        ...
-
-
 @dataclass(frozen=True)
-class Simulated:
-    """Devices that are simulated here, on `device`, with the data set dealt out to them."""
+class Training:
+    """Where and how runs are trained.
 
-    dataset: Dataset
-    source: Document
+    Torch computes on `device`. Real devices train at their `place`, with the data that they have `held`;
+    without these devices are simulated. `measure` asks this machine's energy sensors.
+    """
+
     device: str = "cpu"
+    measure: bool = False
+    place: Place | None = None
+    held: Held | None = None
 
-    def fleet(self, settings: Configuration) -> Fleet:
-        """The clients of a run; InputError, naming the key, where the data cannot be dealt out so."""
-        return build.fleet(settings, self.dataset, self.source)
 
-    def class_counts(self, fleet: Fleet) -> list[list[int]]:
-        """How many samples of each class every client holds."""
-        counts = class_counts(self.dataset.y_train, fleet.shards, self.dataset.classes)
-        return cast(list[list[int]], counts.tolist())
-
-    def rounds(
-        self, settings: Configuration, network: SizedNetwork, fleet: Fleet, state: State | None
-    ) -> Iterator[Round]:
-        """The rounds that are left."""
-        return simulate(
-            network=network,
-            algorithm=build.algorithm(settings),
-            fleet=fleet,
-            training=build.local_training(settings),
-            dataset=self.dataset,
-            seed=settings.seed,
-            rounds=settings.rounds,
-            state=state,
-            device=self.device,
-        )
+SIMULATED = Training()
 
 
 def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
@@ -88,41 +51,50 @@ def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
 
     Raises InputError, naming where the data set's name was written, if it cannot be had.
     """
-    data = experiment.runs[0].settings.data
     try:
-        return datasets.load(
-            data.name, data_dir=Path(data.data_dir) if data.data_dir else None, say=say
-        )
+        data: Dataset = experiment.runs[0].plan.loaded(say).data
     except InputError as error:
-        key = ("data", "data_dir" if data.data_dir else "name")
         raise experiment.source.error(
-            key, error.passed, expected=error.expected, fix=error.fix
+            ("data", "kind"), error.passed, expected=error.expected, fix=error.fix
         ) from error
+    return data
+
+
+def run(plan: Plan, folder: str | Path, training: Training = SIMULATED) -> RunSummary:
+    """Train a plan that was written in Python, and store it as `fedspike run` stores one of a file.
+
+    Stop it, or kill the process, and the next call goes on after the last round that was stored, with the
+    same bits. `fedspike report FOLDER` makes its page. Raises what `perform` raises.
+    """
+    experiment = Experiment(plan.name, (Run(plan.name, plan),), Document("the plan", "", {}))
+    dataset = plan.loaded().data
+    summaries = [
+        event.summary
+        for event in perform(experiment, dataset, Path(folder), "fedspike.run", training)
+        if isinstance(event, Skipped | Finished)
+    ]
+    return summaries[-1]
 
 
 def perform(
     experiment: Experiment,
     dataset: Dataset,
     folder: Path,
-    *,
     command: str,
-    device: str = "cpu",
-    measure: bool = False,
-    devices: Devices | None = None,
+    training: Training = SIMULATED,
 ) -> Iterator[Event]:
     """Do the runs of an experiment that `folder` does not hold yet, and tell what happens.
 
     What was told is stored: stop asking, or kill the process, and the next call goes on after the
     last round that was stored, with the same bits. `command` is what the summary says would
-    reproduce it, `device` where torch computes; `measure` asks this machine's energy sensors (see
-    energy/meters.py), which takes 10 s more for each run. `devices` are those that train, if real ones do.
+    reproduce it. To measure energy takes 10 s more for each run (see energy/meters.py).
 
     Raises InputError, before anything is written, where settings, data and folder do not go
     together; after that only where the folder can no longer be written to.
     """
-    devices = devices or Simulated(dataset, experiment.source, device)
-    for run in experiment.runs:
-        devices.fleet(run.settings)
+    plans = {run.name: _with(run.plan, dataset, training.held) for run in experiment.runs}
+    for plan in plans.values():
+        demand_devices(plan, experiment.source)
     with claimed(folder):
         homes = {run.name: folder / run.name for run in experiment.runs}
         for run in experiment.runs:
@@ -133,44 +105,57 @@ def perform(
             if run.name in finished:
                 yield Skipped(run.name, finished[run.name])
                 continue
-            finished[run.name] = yield from _train(
-                run, homes[run.name], dataset, devices, device, Meter() if measure else None
-            )
-            _store(experiment, folder, command, dataset, finished, device)
+            finished[run.name] = yield from _train(run, plans[run.name], homes[run.name], training)
+            _store(experiment, folder, command, dataset, finished, training.device)
             yield Finished(run.name, finished[run.name])
-        _store(experiment, folder, command, dataset, finished, device)
+        _store(experiment, folder, command, dataset, finished, training.device)
+
+
+def demand_devices(plan: Plan, source: Document) -> None:
+    """Raise InputError, naming the key in `source`, where the data cannot be divided like that."""
+    try:
+        devices = plan.devices()
+    except InputError as error:
+        key = ("partition", "kind")
+        if plan.fleet.clients > len(plan.data.y_train):
+            key = ("fleet", "clients")
+        raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
+    if not any(devices.present(plan.seed, round) for round in range(1, plan.rounds + 1)):
+        raise source.error(
+            ("fleet", "dropout"),
+            f"fleet.dropout = {plan.fleet.dropout}: all clients of all {plan.rounds} rounds drop out",
+            expected="a client, at least, that trains in a round, at least",
+            fix="lower fleet.dropout, or do more rounds",
+        )
+
+
+def _with(plan: Plan, dataset: Dataset, held: Held | None) -> Plan:
+    return replace(plan, data=dataset, partition=held or plan.partition)
 
 
 def _train(
-    run: Run,
-    home: Path,
-    dataset: Dataset,
-    devices: Devices,
-    device: str,
-    meter: Meter | None,
+    run: Run, plan: Plan, home: Path, training: Training
 ) -> Generator[Event, None, RunSummary]:
     """One run from its last checkpoint to its summary."""
-    settings = run.settings
+    dataset, meter = plan.data, Meter() if training.measure else None
     about = {
         "settings_sha256": run.settings_sha256,
         "data_sha256": data_sha256(dataset),
         "schema version": str(schema.VERSION),
-        **versions(device),
+        **versions(training.device),
     }
     stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
     state = State.from_tensors(stored.round, stored.tensors) if stored else None
     with storing(home):
         home.mkdir(exist_ok=True)
-    write_whole(home / "config.toml", tomli_w.dumps(settings_toml(settings)).encode())
-    write_whole(home / "environment.json", json_bytes(environment(device)))
+    write_whole(home / "config.toml", tomli_w.dumps(toml_of(run.plan)).encode())
+    write_whole(home / "environment.json", json_bytes(environment(training.device)))
     journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"")
     records = reader.decode_rounds(stored.rounds, journal.path) if stored else []
     yield Started(run.name, stored.round if stored else 0)
 
-    network = build.network(settings, dataset)
-    fleet = devices.fleet(settings)
-    rounds = devices.rounds(settings, network, fleet, state)
-    for round in meter.measured(rounds) if meter else rounds:
+    trained = rounds(plan, training.place, state, device=training.device)
+    for round in meter.measured(trained) if meter else trained:
         state, record = round.state, writer.round_record(round)
         journal.append(record)
         records.append(record)
@@ -182,8 +167,9 @@ def _train(
 
     model = checkpoint.pack(state.tested)
     write_whole(home / "model.safetensors", model)
+    network = plan.network.over(dataset.x_train.shape[1:], dataset.classes)
     summary = writer.of_run(
-        description(run, network, dataset, devices.class_counts(fleet)),
+        description(run, network, dataset, plan.class_counts()),
         records,
         dataset,
         network,
@@ -199,7 +185,7 @@ def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
     """Raise where the folder of a run holds another one."""
     differences, file = [], home / "config.toml"
     if file.exists():
-        here = settings_toml(run.settings)
+        here = toml_of(run.plan)
         there = document.read(file).values
         differences += [
             f"{key} is {_of(there, key)} there and {_of(here, key)} here"

@@ -3,39 +3,30 @@
 import hashlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from fedspike.algorithms import ALGORITHMS
+from fedspike.data.partition import Centralised
 from fedspike.errors import InputError
-from fedspike.experiment import check, config, document, schema
-from fedspike.experiment.config import Configuration
+from fedspike.experiment import document
 from fedspike.experiment.document import Document
+from fedspike.experiment.kinds import Kinds
+from fedspike.experiment.plans import plan_of, toml_of
+from fedspike.federation.plan import Plan
+from fedspike.part import Part
+from fedspike.reading import nearest, numbers, written
 
 MOST_RUNS = 1000
 LONGEST_NAME = 150  # characters; folders may have 255 bytes
 # A run's name says these already; every other swept key is appended to it.
-NAMED = ("network", "seed", "partition", "algorithm", "qann.bits")
-SPEAKING = ("kind", "read_out")  # keys whose value needs no word before it in a name
-# Which network a table is for.
-OWNERS = dict.fromkeys(config.SPIKING, "snn") | {"qann": "qann"}
-# What came later, as all runs had it before: left out of a run's hash, so that these are still the same runs.
-BEFORE: dict[str, dict[str, str | float]] = {
-    "qann": {},
-    "fleet": {"dropout": 0.0, "quorum": 0.0},
-    "code": {"kind": "rate"},
-    "architecture": {"kind": "dense"},
-    "neuron": {"kind": "lif"},
-    "normalisation": {"kind": "none"},
-    "snn": {
-        **{"surrogate": "atan", "read_out": "count"},
-        **{"learn_beta": "no", "learn_threshold": "no"},
-    },
-    "loss": {"kind": "spike-count"},
-}
+NAMED = ("network", "seed", "partition", "algorithm")
+SPEAKING = ("kind",)  # keys whose value needs no word before it in a name
+NOT_SWEPT = ("name", "data", "target_accuracy")  # an experiment has one of each
+NO_RESULT = ("name", "target_accuracy")  # they decide nothing of a run's result
 
 
 @dataclass(frozen=True)
@@ -43,14 +34,13 @@ class Run:
     """One training from start to end, and the name of its folder."""
 
     name: str
-    settings: Configuration
+    plan: Plan
 
     @property
     def settings_sha256(self) -> str:
         """The hash of all that decides the result; the experiment's name does not."""
-        return hashlib.sha256(
-            msgspec.json.encode(identity(self.settings), order="sorted")
-        ).hexdigest()
+        values = {k: v for k, v in toml_of(self.plan).items() if k not in NO_RESULT}
+        return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -67,10 +57,12 @@ def read(
     options: Sequence[str] = (),
     seeds: str | None = None,
     data_dir: str | None = None,
+    kinds: Kinds | None = None,
 ) -> Experiment:
     """The experiment of a preset or a TOML file, with the options of the command line.
 
-    `options` are those of `--set`, KEY=VALUE; the other two are `--seeds` and `--data-dir`.
+    `options` are those of `--set`, KEY=VALUE; the others are `--seeds`, `--data-dir` and, with kinds of one's
+    own, `--use`.
 
     Raises InputError, naming file, line or option, and key, where anything cannot be used.
 
@@ -86,13 +78,14 @@ def read(
         source = source.override(("sweep", "seed"), _seeds(seeds), f"--seeds {seeds}")
     if data_dir is not None:
         source = source.override(("data", "data_dir"), data_dir, f"--data-dir {data_dir}")
-    return expand(source)
+    return expand(source, kinds)
 
 
-def expand(source: Document) -> Experiment:
+def expand(source: Document, kinds: Kinds | None = None) -> Experiment:
     """Every run that a document stands for; equal ones once, conventional networks first."""
-    check.numbers(source, source.values)
-    axes, baseline = _axes(source), source.values.get("centralised_baseline", False)
+    kinds = kinds or Kinds()
+    _demand_numbers(source, source.values)
+    axes, baseline = _axes(source, kinds), source.values.get("centralised_baseline", False)
     if not isinstance(baseline, bool):
         raise source.error(
             ("centralised_baseline",),
@@ -105,29 +98,17 @@ def expand(source: Document) -> Experiment:
         chosen = {key: value for keys in point for key, value in keys.items()}
         point_values = source.with_values(chosen)
         point_values.pop("centralised_baseline", None)
-        settings = check.configuration(source, point_values)
-        federated.append(Run(_name(settings, chosen), settings))
+        plan = plan_of(source, point_values, kinds)
+        federated.append(Run(_name(plan, chosen, kinds), plan))
         if baseline:
-            settings = _centralised(settings)
-            centralised.append(Run(_name(settings, chosen), settings))
+            plan = _centralised(plan)
+            centralised.append(Run(_name(plan, chosen, kinds), plan))
     runs: dict[str, Run] = {}
     for run in federated + centralised:
         runs.setdefault(run.settings_sha256, run)
-    cheap_first = sorted(runs.values(), key=lambda run: run.settings.network == "snn")
+    cheap_first = sorted(runs.values(), key=lambda run: run.plan.network.spiking)
     _distinct(source, cheap_first)
-    return Experiment(cheap_first[0].settings.name, tuple(cheap_first), source)
-
-
-def identity(settings: Configuration) -> dict[str, Any]:
-    """What decides a run's result: not its name, nor what is only counted from it."""
-    values: dict[str, Any] = msgspec.to_builtins(settings)
-    del values["name"], values["target_accuracy"], values["data"]["data_dir"]
-    for table, before in BEFORE.items():
-        if values[table] is not None:
-            values[table] = {k: v for k, v in values[table].items() if before.get(k) != v}
-        if table not in ("snn", "loss") and not values[table]:
-            del values[table]
-    return values
+    return Experiment(cheap_first[0].plan.name, tuple(cheap_first), source)
 
 
 def presets() -> dict[str, Path]:
@@ -144,7 +125,7 @@ def _locate(preset_or_file: str) -> tuple[Path, str]:
     raise InputError(
         f"unknown preset {preset_or_file}",
         expected=f"one of {', '.join(presets())}, or the path of a .toml file",
-        fix=check.nearest(preset_or_file, presets()),
+        fix=nearest(preset_or_file, presets()),
     )
 
 
@@ -158,7 +139,7 @@ def _seeds(text: str) -> list[int]:
     return [int(seed) for seed in text.split(",")]
 
 
-def _axes(source: Document) -> list[list[dict[str, object]]]:
+def _axes(source: Document, kinds: Kinds) -> list[list[dict[str, object]]]:
     """The lists of the sweep, checked to be a sweep at all; of each value the keys that it sets."""
     axes: list[list[dict[str, object]]] = []
     product = 1
@@ -187,31 +168,31 @@ def _axes(source: Document) -> list[list[dict[str, object]]]:
                 fix="remove the repetition",
             )
         swept = {key for axis in axes for keys in axis for key in keys}
-        axes.append([_keys(source, name, value, swept) for value in values])
+        axes.append([_keys(source, name, value, swept, kinds) for value in values])
     return axes
 
 
-def _keys(source: Document, name: str, value: object, swept: set[str]) -> dict[str, object]:
+def _keys(
+    source: Document, name: str, value: object, swept: set[str], kinds: Kinds
+) -> dict[str, object]:
     """What one value of a list sets: its key or, in `together`, the keys of a table."""
     place = ("sweep", *name.split("."))
     if name == document.TOGETHER and not isinstance(value, dict):
         raise source.error(
             place,
-            f"sweep.{name} holds {schema.written(value)}",
+            f"sweep.{name} holds {written(value)}",
             expected="tables, each of which sets some keys",
             fix='write for example together = [{ code.kind = "phase", snn.threshold = 0.5 }]',
         )
     keys = document.set_by(name, value)
-    # An experiment has one name, one data set and one target; all else may be swept.
-    fields = [field.name for field in msgspec.structs.fields(Configuration)]
-    known = [name for name in fields if name not in ("name", "data", "target_accuracy")]
+    known = [name for name in kinds.top if name not in NOT_SWEPT]
     for key in keys:
         if key.split(".")[0] not in known:
             raise source.error(
                 place,
                 f"unknown key {key} in [sweep]",
                 expected=f"a dotted key that begins with one of {', '.join(sorted(known))}",
-                fix=check.nearest(key.split(".")[0], known),
+                fix=nearest(key.split(".")[0], known),
             )
         if key in swept:
             raise source.error(
@@ -223,37 +204,38 @@ def _keys(source: Document, name: str, value: object, swept: set[str]) -> dict[s
     return keys
 
 
-def _centralised(settings: Configuration) -> Configuration:
-    """The baseline of a run: the same network and the same samples a round, all in one place."""
-    return check.resolve(
-        msgspec.structs.replace(settings, partition=config.Centralised(), algorithm=config.FedAvg())
-    )
+def _centralised(plan: Plan) -> Plan:
+    """The baseline of a plan: the same network and the same samples a round, all in one place."""
+    usual, *_ = ALGORITHMS
+    return msgspec.structs.replace(plan, partition=Centralised(), algorithm=usual(), remedies=())
 
 
-def _name(settings: Configuration, chosen: dict[str, object]) -> str:
+def _name(plan: Plan, chosen: dict[str, object], kinds: Kinds) -> str:
     """The folder of a run, such as snn-classes3-seed0 or ann-dirichlet0.1-fedprox-mu0.1-seed0."""
-    algorithm = _label(settings.algorithm)
-    parts = [settings.network, _label(settings.partition)]
-    parts += [] if algorithm == "fedavg" else [algorithm]
-    parts += [] if settings.qann is None else [f"bits{settings.qann.bits}"]
+    usual, *_ = ALGORITHMS
+    algorithm, values = _label(plan.algorithm), toml_of(plan)
+    parts = [plan.network.kind, _label(plan.partition)]
+    parts += [] if algorithm == _label(usual()) else [algorithm]
+    parts += [_label(remedy) for remedy in plan.remedies]
     for key, value in chosen.items():
         table, leaf = key.split(".")[0], key.split(".")[-1]
-        of_another = OWNERS.get(table, settings.network) != settings.network
-        if table not in NAMED and key not in NAMED and not of_another:
+        if table not in NAMED and (table in values or table not in kinds.top):
             parts.append(_slug(value) if leaf in SPEAKING else leaf + _slug(value))
-    return "-".join([*parts, f"seed{settings.seed}"])
+    return "-".join([*parts, f"seed{plan.seed}"])
 
 
-def _label(table: config.KindTable) -> str:
+def _label(part: Part) -> str:
     """The kind and whatever differs from its defaults: classes3, dirichlet0.1, fedprox."""
-    label = str(table.__struct_config__.tag)
-    for field in msgspec.structs.fields(table):
-        value = getattr(table, field.name)
+    return part.kind + "".join(_differences(part))
+
+
+def _differences(part: Part) -> Iterator[str]:
+    for field in msgspec.structs.fields(type(part)):
+        value = getattr(part, field.name)
         if field.required:
-            label += _slug(value)
+            yield _slug(value)
         elif value != field.default:
-            label += f"-{field.name}{_slug(value)}"
-    return label
+            yield f"-{_label(value)}" if isinstance(value, Part) else f"-{field.name}{_slug(value)}"
 
 
 def _slug(value: object) -> str:
@@ -261,6 +243,17 @@ def _slug(value: object) -> str:
         value = [value.get("kind", ""), *(v for key, v in value.items() if key != "kind")]
     text = "_".join(map(str, value)) if isinstance(value, list) else str(value)
     return re.sub(r"[^A-Za-z0-9.]+", "_", text)
+
+
+def _demand_numbers(source: Document, value: object, key: document.Key = ()) -> None:
+    """Raise InputError at nan, inf and integers beyond 64 bits, which no key can hold."""
+    for place, number in numbers(value, key):
+        raise source.error(
+            place,
+            f"{'.'.join(place)} = {number}",
+            expected="a finite number",
+            fix="write a number",
+        )
 
 
 def _distinct(source: Document, runs: Sequence[Run]) -> None:

@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,13 +11,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, local_round
-from fedspike.algorithms.trees import move, stack, take
+from fedspike.algorithms.trees import copied, form, move, row, stack, together
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
-from fedspike.federation.devices import Fleet
+from fedspike.federation.devices import Devices
 from fedspike.layers.activity import Activity
-from fedspike.learning.backpropagation import Backpropagation, Trained
-from fedspike.networks import SizedNetwork
+from fedspike.learning import Correction, Learner, Shown, Trained
+from fedspike.networks import Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 
 Samples = tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
@@ -34,83 +34,102 @@ def samples(
 class Site:
     """Clients that are trained in one place, with all samples there, and what each does in a round."""
 
-    fleet: Fleet
+    network: SizedNetwork
+    algorithm: Algorithm
+    learner: Learner
+    devices: Devices
     samples: Samples
-    training: Backpropagation
     seed: int
 
 
 @dataclass
 class Work:
-    """What a cohort did in a round; grows as its parts are trained."""
+    """What the clients of a cohort did in a round, an entry for each; grows as its parts are trained."""
 
-    replies: Tree
-    memories: dict[int, Tree]
-    activity: dict[int, Activity]
-    losses: dict[int, float]  # of a client's mean sample
-
-    def mean_loss(self, clients: Sequence[int]) -> float:
-        """Over the samples of these clients; nan if there are none."""
-        sums = [self.losses[client] * self.activity[client].samples for client in clients]
-        samples = sum(self.activity[client].samples for client in clients)
-        return math.fsum(sums) / samples if samples else math.nan
+    replies: dict[int, Tree] = field(default_factory=dict)
+    memories: dict[int, Tree] = field(default_factory=dict)
+    activity: dict[int, Activity] = field(default_factory=dict)
+    losses: dict[int, float] = field(default_factory=dict)  # of a client's mean sample
 
 
 def train_cohort(
-    cohort: list[int],
-    algorithm: Algorithm,
-    network: SizedNetwork,
     site: Site,
-    received: Tree,
-    memories: dict[int, Tree],
-    number: int,
+    cohort: Sequence[int],
+    received: Mapping[int, Tree],
+    memories: Mapping[int, Tree],
+    round: int,
 ) -> Work:
-    """What the clients of a cohort do in round `number`, in parts side by side; most samples come first."""
-    work = Work(replies={}, memories={}, activity={}, losses={})
-    replies: list[Tree] = []
-    device = site.samples[0].device
-    received = move(received, device)
+    """What the clients of a cohort do in a round, in parts side by side; most samples come first.
+
+    A client without a memory has what the algorithm lets it remember before its first round.
+    """
+    device, here = site.samples[0].device, torch.device("cpu")
+    before = {k: memories.get(k) or site.algorithm.remember(received[k]) for k in cohort}
 
     def trained_part(part: list[int]) -> tuple[Tree, Tree, Trained]:
-        epochs = site.training.epochs
-        shown = [torch.from_numpy(site.fleet.shown(site.seed, number, k, epochs)) for k in part]
         return local_round(
-            algorithm,
-            network,
-            site.training,
-            received,
-            move(stack([memories[k] for k in part]), device),
-            *site.samples,
-            shown,
-            Address(site.seed, "encode", number, tuple(part), (0,) * len(part)),
+            site.algorithm,
+            move(together([received[k] for k in part]), device),
+            move(stack([before[k] for k in part]), device),
+            len(part),
+            _learning(site, part, round),
+            site.learner.learning_rate,
         )
 
+    work = Work()
+    forms = {k: (form(received[k]), form(before[k])) for k in cohort}
     engine = engine_for(device, site.samples[0].dtype)
-    parts = list(_parts(cohort, site, network, engine))
-    for part, (reply, memory, trained) in zip(
-        parts, engine.each(network, parts, trained_part), strict=True
+    parts = list(_parts(site, cohort, forms, engine))
+    for part, (replies, after, trained) in zip(
+        parts, engine.each(site.network, parts, trained_part), strict=True
     ):
-        replies.append(move(reply, torch.device("cpu")))
-        if memory:
-            memory = move(memory, torch.device("cpu"))
-            work.memories |= {client: take(memory, i) for i, client in enumerate(part)}
-        work.activity |= dict(zip(part, trained.activities, strict=True))
-        work.losses |= dict(zip(part, trained.losses, strict=True))
-    work.replies = {
-        group: {name: torch.cat([reply[group][name] for reply in replies]) for name in tensors}
-        for group, tensors in (replies[0] if replies else {}).items()
-    }
+        replies, after = move(replies, here), move(after, here)
+        for i, client in enumerate(part):
+            work.replies[client] = row(replies, i)
+            if after:
+                work.memories[client] = copied(row(after, i))
+            work.activity[client] = trained.activities[i]
+            work.losses[client] = trained.losses[i]
+    work.replies = {client: work.replies[client] for client in cohort}
+    work.activity = {client: work.activity[client] for client in cohort}
     return work
 
 
+def _learning(
+    site: Site, part: list[int], round: int
+) -> Callable[[Parameters, Correction], Trained]:
+    """The learner with what these clients are shown in a round."""
+    epochs = site.learner.epochs
+    positions = [torch.from_numpy(site.devices.shown(site.seed, round, k, epochs)) for k in part]
+    address = Address(site.seed, "encode", round, tuple(part), (0,) * len(part))
+    beside = site.network.statistics().keys()
+
+    def learn(start: Parameters, correct: Correction) -> Trained:
+        return site.learner.learn(
+            site.network,
+            {name: tensor for name, tensor in start.items() if name not in beside},
+            Shown(*site.samples, positions, address),
+            correct,
+            {name: start[name] for name in beside},
+        )
+
+    return learn
+
+
 def _parts(
-    cohort: list[int], site: Site, network: SizedNetwork, engine: Engine
+    site: Site, cohort: Sequence[int], forms: Mapping[int, object], engine: Engine
 ) -> Iterator[list[int]]:
-    """The cohort in parts that are trained side by side: clients with batches of one size."""
-    learner, fleet = site.training, site.fleet
-    rows = {client: learner.rows(fleet.samples(client) * learner.epochs) for client in cohort}
+    """The cohort in parts that are trained side by side: clients with batches of one size.
+
+    Clients who got trees of different forms are in different parts.
+    """
+    learner = site.learner
+    rows = {k: learner.rows(site.devices.samples(k) * learner.epochs) for k in cohort}
     for height, alike in itertools.groupby(cohort, key=rows.__getitem__):
-        clients = list(alike)
-        parts = math.ceil(len(clients) / engine.clients_at_once(network, height))
-        for i in range(parts):
-            yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]
+        by_form: dict[object, list[int]] = {}
+        for client in alike:
+            by_form.setdefault(forms[client], []).append(client)
+        for clients in by_form.values():
+            parts = math.ceil(len(clients) / engine.clients_at_once(site.network, height))
+            for i in range(parts):
+                yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]

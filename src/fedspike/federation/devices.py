@@ -1,31 +1,91 @@
 """Who the clients are and who takes part in a round, with which of its samples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
+from msgspec import Meta, Struct
 
 from fedspike.errors import InputError
+from fedspike.part import demand_limits
 from fedspike.randomness import stream
+
+Count = Annotated[int, Meta(ge=1, lt=2**31)]
+
+
+class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many clients there are, who of them trains in a round, and with how much of its data.
+
+    Each round `clients_per_round` take part, each with `samples_per_round` of its samples, or all that it has
+    if it has fewer. Each of those drops out with the probability `dropout`, anew in every round: it receives
+    nothing, trains nothing and sends nothing. If less than the share `quorum` of those asked is accepted, or
+    nobody, the server skips the round and keeps its model.
+    """
+
+    clients: Count = 10
+    clients_per_round: Count | Literal["all"] = "all"
+    samples_per_round: Count | Literal["all"] = "all"
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    quorum: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+    def __post_init__(self) -> None:
+        demand_limits(self)
+        if self.cohort_size > self.clients:
+            raise InputError(
+                f"clients_per_round = {self.clients_per_round}, clients = {self.clients}",
+                expected=f"at most {self.clients} clients in a round",
+                fix='set clients_per_round = "all", or raise clients',
+            )
+
+    @property
+    def cohort_size(self) -> int:
+        """Clients that take part in a round."""
+        return self.clients if self.clients_per_round == "all" else self.clients_per_round
+
+    def as_one_client(self) -> "Fleet":
+        """A single client that trains on as many samples in a round as all of these."""
+        samples = self.samples_per_round
+        total = samples if samples == "all" else samples * self.cohort_size
+        return Fleet(clients=1, samples_per_round=total)
+
+
+EVERYBODY = Fleet()
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """The clients of an experiment.
-
-    `shards[k]` are the positions of client k's samples in the training set. Each round
-    `clients_per_round` of the clients take part (all, if None), each with `samples_per_round` of its samples
-    (all that it has, if None or if it has fewer).
-
-    Each of those drops out with the probability `dropout`, anew in every round: it receives nothing, trains
-    nothing and sends nothing. If less than the share `quorum` of those asked is accepted, or nobody, the
-    server skips the round and keeps its model.
-    """
+class Given:
+    """A partition into these shards, whatever the labels."""
 
     shards: tuple[np.ndarray, ...]
-    clients_per_round: int | None = None
-    samples_per_round: int | None = None
-    dropout: float = 0.0
-    quorum: float = 0.0
+
+    def __call__(self, labels: np.ndarray, clients: int, seed: int) -> list[np.ndarray]:
+        """The shards."""
+        del labels, clients, seed
+        return list(self.shards)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The partition of real devices, each of which says how many samples of every class it holds.
+
+    Where these are, devices know.
+    """
+
+    counts: tuple[tuple[int, ...], ...]
+
+    def __call__(self, labels: np.ndarray, clients: int, seed: int) -> list[np.ndarray]:
+        """As many positions for each client as it holds samples."""
+        del labels, clients, seed
+        return [np.arange(sum(counts)) for counts in self.counts]
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The clients of a fleet; `shards[k]` are the positions of client k's samples in the training set."""
+
+    shards: tuple[np.ndarray, ...]
+    fleet: Fleet = EVERYBODY
 
     def __post_init__(self) -> None:
         if not self.shards:
@@ -37,47 +97,34 @@ class Fleet:
                     expected="at least one sample on every client",
                     fix="use fewer clients or a less skewed partition",
                 )
-        if not 1 <= self.cohort_size <= len(self.shards):
+        if self.cohort_size > len(self.shards):
             raise InputError(
-                f"clients_per_round = {self.clients_per_round}",
+                f"clients_per_round = {self.fleet.clients_per_round}",
                 expected=f"a number from 1 to the number of clients, {len(self.shards)}",
                 fix="leave it out to let every client take part in every round",
-            )
-        if self.samples_per_round is not None and self.samples_per_round < 1:
-            raise InputError(
-                f"samples_per_round = {self.samples_per_round}",
-                expected="a whole number >= 1",
-                fix="leave it out to train on all samples of a client",
-            )
-        if not 0 <= self.dropout < 1:
-            raise InputError(
-                f"dropout = {self.dropout}",
-                expected="a probability, at least 0 and below 1",
-                fix="leave it out to let every client answer",
-            )
-        if not 0 <= self.quorum <= 1:
-            raise InputError(
-                f"quorum = {self.quorum}",
-                expected="the share of a round's clients that must be accepted, from 0 to 1",
-                fix="set quorum = 0.5, or leave it out to go on with whoever answers",
             )
 
     @property
     def cohort_size(self) -> int:
         """Clients that take part in a round."""
-        return len(self.shards) if self.clients_per_round is None else self.clients_per_round
+        asked = self.fleet.clients_per_round
+        return len(self.shards) if asked == "all" else asked
 
     def samples(self, client: int) -> int:
         """Samples that the client trains on in one epoch of a round."""
-        held = len(self.shards[client])
-        return held if self.samples_per_round is None else min(held, self.samples_per_round)
+        held, wanted = len(self.shards[client]), self.fleet.samples_per_round
+        return held if wanted == "all" else min(held, wanted)
 
     def cohort(self, seed: int, round: int) -> list[int]:
         """The clients of a round, drawn uniformly without replacement; most samples first, then by number."""
         clients = np.arange(len(self.shards))
         if self.cohort_size < len(clients):
             clients = stream(seed, "cohort", round).choice(clients, self.cohort_size, replace=False)
-        return sorted(clients.tolist(), key=lambda client: (-self.samples(client), client))
+        return self.in_order(clients.tolist())
+
+    def in_order(self, clients: Sequence[int]) -> list[int]:
+        """Most samples first, then by number."""
+        return sorted(clients, key=lambda client: (-self.samples(client), client))
 
     def present(self, seed: int, round: int) -> list[int]:
         """The cohort without those who drop out, in the same order."""
@@ -86,9 +133,9 @@ class Fleet:
 
     def drops_out(self, seed: int, round: int, client: int) -> bool:
         """Whether a client of the round's cohort drops out; it depends on nobody else."""
-        if not self.dropout:
+        if not self.fleet.dropout:
             return False
-        return bool(stream(seed, "dropout", round, client).random() < self.dropout)
+        return bool(stream(seed, "dropout", round, client).random() < self.fleet.dropout)
 
     def shown(self, seed: int, round: int, client: int, epochs: int) -> np.ndarray:
         """The samples the client sees in a round, in order: a fresh draw, shuffled anew every epoch."""

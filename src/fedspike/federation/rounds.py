@@ -1,6 +1,6 @@
-"""The rounds of a fleet, in memory, as an iterator.
+"""The rounds of a fleet, wherever its clients are trained, as an iterator.
 
-    for round in simulate(network=..., algorithm=fedavg(), fleet=..., ...):
+    for round in rounds(plan):
         print(round.number, round.accuracy)
 
 Logging, checkpoints and early stopping are ordinary code in that loop. `round.state` is all that the next
@@ -8,29 +8,27 @@ round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
 import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Tree, reply_form, with_statistics
-from fedspike.algorithms.trees import count_bytes
-from fedspike.data import Dataset
+from fedspike.algorithms import Algorithm, Tree, reply_form, trees
 from fedspike.energy.counts import synaptic
 from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
-from fedspike.federation.cohort import Samples, Site, Work, samples, train_cohort
-from fedspike.federation.devices import Fleet
-from fedspike.federation.guard import Order, Rejection, Verdict, judge_stacked
+from fedspike.federation.cohort import Samples, Site, samples
+from fedspike.federation.guard import Rejection, Verdict, joined, judge
+from fedspike.federation.order import Answers, Order, Place
+from fedspike.federation.places.here import Here
+from fedspike.federation.plan import Plan
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import Operations
-from fedspike.learning.backpropagation import Backpropagation, activities, counted
+from fedspike.learning.backpropagation import activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
@@ -38,11 +36,16 @@ from fedspike.randomness import stream
 
 @dataclass(frozen=True)
 class State:
-    """All that the next round needs: the rounds done, the server's tensors and the clients' memories."""
+    """All that the next round needs: the rounds done, the server's tensors, and what clients remember.
+
+    `remembered` says of each client that remembers something after which round it does. What it is stands in
+    `clients` where the place hands it over; what devices remember never leaves them.
+    """
 
     round: int
     server: Tree
-    clients: dict[int, Tree]
+    clients: Mapping[int, Tree] = field(default_factory=dict)
+    remembered: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def model(self) -> Parameters:
@@ -50,35 +53,39 @@ class State:
         return self.server["model"]
 
     @property
-    def statistics(self) -> Parameters:
-        """The running statistics of a normalised network that the server has pooled, if it does."""
-        return self.server.get("statistics", {})
-
-    @property
     def tested(self) -> Parameters:
-        """Both, which is what a test takes."""
-        return self.model | self.statistics
+        """The model and, of a normalised network, the running statistics that the server has pooled."""
+        return self.model | self.server.get("statistics", {})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything under flat names: "server/model/hidden.weight", "client/3/control/hidden.weight"."""
+        """Everything under flat names: "server/model/hidden.weight", "client/3/control/hidden.weight".
+
+        "remembered" has a row [client, round] for each client that remembers something.
+        """
         owners = {"server": self.server} | {f"client/{k}": tree for k, tree in self.clients.items()}
-        return {
+        flat = {
             f"{owner}/{group}/{name}": tensor
             for owner, tree in owners.items()
             for group, parameters in tree.items()
             for name, tensor in parameters.items()
         }
+        rows = [[client, round] for client, round in sorted(self.remembered.items())]
+        return flat | ({"remembered": torch.tensor(rows)} if rows else {})
 
     @classmethod
-    def from_tensors(cls, round: int, tensors: dict[str, Tensor]) -> "State":
+    def from_tensors(cls, round: int, tensors: Mapping[str, Tensor]) -> "State":
         """The state whose `tensors()` these are."""
         server: Tree = {}
         clients: dict[int, Tree] = {}
+        remembered: dict[int, int] = {}
         for path, tensor in tensors.items():
+            if path == "remembered":
+                remembered = dict(tensor.tolist())
+                continue
             *owner, group, name = path.split("/")
             tree = server if owner == ["server"] else clients.setdefault(int(owner[1]), {})
             tree.setdefault(group, {})[name] = tensor
-        return cls(round, server, clients)
+        return cls(round, server, clients, remembered)
 
 
 @dataclass(frozen=True)
@@ -123,133 +130,134 @@ class Round:
         return sum(seen.samples for seen in self.activity.values())
 
 
-def simulate(
-    *,
-    network: SizedNetwork,
-    algorithm: Algorithm,
-    fleet: Fleet,
-    training: Backpropagation,
-    dataset: Dataset,
-    seed: int,
-    rounds: int,
+def rounds(
+    plan: Plan,
+    place: Place | None = None,
     state: State | None = None,
-    dtype: torch.dtype = torch.float32,
+    *,
     device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Iterator[Round]:
-    """Yield the rounds up to number `rounds`, from the start or from a `state` reached before.
+    """Yield the rounds up to the plan's last, from the start or from a `state` reached before.
 
-    Clients train, and the model is tested, on `device`; the server and its states stay on the CPU. Accuracy
-    is a fraction of all test images. Raises InputError, before any work, if the parts do not fit together.
+    Clients are trained at the `place`, by default in this process. There, and to test the model, torch
+    computes on `device`; the server and its states stay on the CPU. Accuracy is a fraction of all test
+    images. Raises InputError, before any work, if the plan's parts do not fit together.
     """
-    _check(network, algorithm, fleet, training, dataset, rounds)
-    algorithm = with_statistics(algorithm, network)
-    train_set = samples(dataset.x_train, dataset.y_train, dtype, device)
-    test_set = samples(dataset.x_test, dataset.y_test, dtype, device)
+    place = place or Here()
+    site = plan.site(device, dtype)
+    network, algorithm = site.network, site.algorithm
+    test_set = samples(plan.data.x_test, plan.data.y_test, dtype, device)
     if state is None:
-        model = network.init(stream(seed, "init"))
-        model = {name: weight.to(dtype) for name, weight in model.items()}
-        state = State(round=0, server=algorithm.start_server(model), clients={})
+        model = network.init(stream(plan.seed, "init"))
+        state = State(0, algorithm.start({name: w.to(dtype) for name, w in model.items()}))
+    for number in range(state.round + 1, plan.rounds + 1):
+        began = perf_counter()
+        order = order_for(plan, site, state, number)
+        answers = place.work(order)
+        verdict = judge(order, answers)
+        state = _after(order, state, answers, verdict)
+        spent = sum(answers.seconds.values())
+        aggregation = max(0.0, perf_counter() - began - spent)
+        yield _tested(network, test_set, plan.seed, state, answers, verdict, aggregation)
 
-    site = Site(fleet, train_set, training, seed)
-    form = reply_form(algorithm, state.server)
-    for number in range(state.round + 1, rounds + 1):
-        started = perf_counter()
-        present = fleet.present(seed, number)
-        received = algorithm.send(state.server)
-        memories = {
-            client: state.clients.get(client) or algorithm.start_client(state.model)
-            for client in present
-        }
-        work = train_cohort(present, algorithm, network, site, received, memories, number)
-        state, verdict = _judged(algorithm, fleet, seed, state, form, work)
-        yield concluded(
-            network,
-            state,
-            work,
-            verdict,
-            test_set,
-            seed,
-            uplink_bytes=count_bytes(work.replies),
-            downlink_bytes=len(present) * count_bytes(received),
-            seconds={"training": perf_counter() - started},
+
+def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
+    """What the cohort of a round is asked for."""
+    devices, algorithm = site.devices, site.algorithm
+    cohort = devices.cohort(plan.seed, number)
+    received = {client: algorithm.order(state.server, client) for client in cohort}
+    by_form: dict[trees.Form, Tree] = {}
+    for tree in received.values():
+        if (form := trees.form(tree)) not in by_form:
+            by_form[form] = _reply_form(algorithm, tree)
+    return Order(
+        plan,
+        site,
+        number,
+        {client: devices.samples(client) for client in cohort},
+        received,
+        {client: by_form[trees.form(tree)] for client, tree in received.items()},
+        algorithm.joining(),
+        {client: state.remembered[client] for client in cohort if client in state.remembered},
+        {client: state.clients[client] for client in cohort if client in state.clients},
+    )
+
+
+def _reply_form(algorithm: Algorithm, received: Tree) -> Tree:
+    form = reply_form(algorithm, received)
+    if form.keys() != algorithm.joining().keys():
+        raise InputError(
+            f"{algorithm.kind}: replies with {', '.join(form)}, rules for {', '.join(algorithm.joining())}",
+            expected="a rule for each group of a reply",
+            fix=f"name all groups in joining() of {algorithm.kind}",
         )
+    return form
 
 
-def _judged(
-    algorithm: Algorithm, fleet: Fleet, seed: int, state: State, form: Tree, work: Work
-) -> tuple[State, Verdict]:
-    """The state after the next round: the server's made of what the guard lets through."""
-    number = state.round + 1
-    size = {client: fleet.samples(client) for client in fleet.cohort(seed, number)}
-    order = Order(number, {k: {k: samples} for k, samples in size.items()}, form, fleet.quorum)
-    answered = tuple(work.activity)
-    verdict = judge_stacked(order, answered, [size[k] for k in answered], work.replies)
-    server = state.server
+def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> State:
+    """The state after a round: the server's made of what the guard accepts, and what clients remember."""
+    algorithm, server = order.site.algorithm, state.server
     if not verdict.skipped:
-        share = len(verdict.clients) / len(fleet.shards)
-        server = algorithm.aggregate(server, verdict.replies, verdict.weights, share)
-    return State(number, server, state.clients | work.memories), verdict
+        share = len(verdict.clients) / len(order.site.devices.shards)
+        server = algorithm.next_state(server, joined(order, verdict.accepted), share)
+    answered = list(answers.activity)
+    remembers = answered and algorithm.remember(order.received[answered[0]])
+    return State(
+        order.round,
+        server,
+        {**state.clients, **answers.memories},
+        {**state.remembered, **dict.fromkeys(answered if remembers else (), order.round)},
+    )
 
 
-def concluded(
+def _tested(
     network: SizedNetwork,
-    state: State,
-    work: Work,
-    verdict: Verdict,
     test_set: Samples,
     seed: int,
-    *,
-    uplink_bytes: int,
-    downlink_bytes: int,
-    seconds: dict[str, float],
-    nodes: tuple[dict[str, Any], ...] = (),
+    state: State,
+    answers: Answers,
+    verdict: Verdict,
+    aggregation: float,
 ) -> Round:
-    """The round that led to this state, after the test of its model; `seconds` are those before."""
+    """The round that led to this state, after the test of its model."""
     began = perf_counter()
-    accuracy, tested = evaluate(network, state.tested, *test_set, seed=seed, round=state.round)
-    trained = reduce(operator.add, work.activity.values(), _nothing(tested))
-    spikes = _spikes(network, trained)
+    accuracy, tested = evaluate(network, state.tested, test_set, seed, state.round)
+    trained = reduce(operator.add, answers.activity.values(), _nothing(tested))
     return Round(
         number=state.round,
         state=state,
         accuracy=accuracy,
-        training_loss=work.mean_loss(verdict.clients),
-        activity=work.activity,
+        training_loss=answers.mean_loss(verdict.clients),
+        activity=dict(answers.activity),
         tested=tested,
-        spikes=spikes,
+        spikes={name: trained.events_in[name] for name in network.spiked},
         operations=_operations(network, trained),
-        firing_rates=_firing_rates(network, trained),
-        uplink_bytes=uplink_bytes,
-        downlink_bytes=downlink_bytes,
-        seconds=seconds | {"evaluation": perf_counter() - began},
+        firing_rates=network.firing_rates(trained) if trained.samples else {},
+        uplink_bytes=answers.uplink_bytes,
+        downlink_bytes=answers.downlink_bytes,
+        seconds={
+            **answers.seconds,
+            "aggregation": aggregation,
+            "evaluation": perf_counter() - began,
+        },
         rejections=verdict.rejections,
         missing=verdict.missing,
         skipped=verdict.skipped,
-        nodes=nodes,
+        nodes=answers.nodes,
     )
 
 
-def _nothing(done: Activity) -> Activity:
-    """As much of everything that a network does as if nobody had done any."""
-    none = [dict.fromkeys(counts, 0) for counts in (done.events_in, done.synapses_met)]
+def _nothing(activity: Activity) -> Activity:
+    """The activity of a network that did nothing, with the same layers."""
+    none = [dict.fromkeys(counts, 0) for counts in (activity.events_in, activity.synapses_met)]
     return Activity(samples=0, steps=0, events_in=none[0], synapses_met=none[1])
-
-
-def _spikes(network: SizedNetwork, done: Activity) -> dict[str, int]:
-    """The spikes that entered each layer, of those that spikes enter."""
-    return {name: done.events_in[name] for name in network.spiked}
-
-
-def _firing_rates(network: SizedNetwork, done: Activity) -> dict[str, float]:
-    return network.firing_rates(done) if done.samples else {}
 
 
 def evaluate(
     network: SizedNetwork,
     model: Parameters,
-    pixels: Float[Tensor, "sample pixel"],
-    labels: Int64[Tensor, " sample"],
-    *,
+    test_set: Samples,
     seed: int,
     round: int,
 ) -> tuple[float, Activity]:
@@ -257,6 +265,7 @@ def evaluate(
 
     Test spikes are drawn anew each round. The `model` has the running statistics too, if there are any.
     """
+    pixels, labels = test_set
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
     correct, done = 0, []
     engine = engine_for(pixels.device, pixels.dtype)
@@ -277,40 +286,3 @@ def evaluate(
 def _operations(network: SizedNetwork, trained: Activity) -> Operations:
     operations = network.operations()
     return synaptic(operations, trained) if operations.layers else {}
-
-
-def _check(
-    network: SizedNetwork,
-    algorithm: Algorithm,
-    fleet: Fleet,
-    training: Backpropagation,
-    dataset: Dataset,
-    rounds: int,
-) -> None:
-    layers = network.architecture.layers
-    pixels = int(np.prod(dataset.x_train.shape[1:]))
-    if rounds < 1:
-        raise InputError(
-            f"rounds = {rounds}", expected="a whole number >= 1", fix="set rounds = 100"
-        )
-    if not network.takes(pixels) or layers[-1] != dataset.classes:
-        raise InputError(
-            f"a network of layers {layers} for data of {pixels} pixels and {dataset.classes} classes",
-            expected="as many inputs as pixels and as many outputs as classes",
-            fix=f"make the architecture for {pixels} pixels and {dataset.classes} classes",
-        )
-    last = max(int(shard.max()) for shard in fleet.shards)
-    if last >= len(dataset.y_train):
-        raise InputError(
-            f"a fleet that holds sample number {last} of a data set of {len(dataset.y_train)} samples",
-            expected="shards made from this data set's labels",
-            fix="make the partition again from dataset.y_train",
-        )
-    loss = training.loss or network.usual_loss
-    loss.demand_scores(network.read_out, network.time_steps)
-    if algorithm.needs_sgd and not training.optimiser.plain:
-        raise InputError(
-            f"{algorithm.name} with {type(training.optimiser).__name__} on the clients",
-            expected="SGD, for which the algorithm's mathematics holds",
-            fix="train with SGD(learning_rate=0.1)",
-        )

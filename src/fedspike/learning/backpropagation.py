@@ -5,13 +5,11 @@ that still has a batch left. Clients come with the one that has most batches fir
 are then always a prefix, and a finished client's weights are simply not touched any more.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from dataclasses import replace as moved
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from msgspec import Meta
 from msgspec.structs import replace
 from torch import Tensor
@@ -20,14 +18,11 @@ from torch.nn.utils.rnn import pad_sequence
 from fedspike.engine.choice import engine_for
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import Table
-from fedspike.learning.learner import Learner
+from fedspike.learning.learner import Correction, Learner, Shown, Trained
 from fedspike.networks import Batch, Forward, Network, Parameters, SizedNetwork
-from fedspike.parts.codes import Address
 from fedspike.parts.losses import Loss
 from fedspike.parts.optimisers import Adam, Optimiser
 
-Correction = Callable[[Parameters, Parameters, int], Parameters]
-"""(gradients, parameters, k) of the first k clients -> corrected gradients."""
 Counts = dict[tuple[str, str], Int64[Tensor, " _client"]]
 """(field of `Activity`, layer) -> what every client did of it; what leaves the last layer is of no layer."""
 
@@ -43,11 +38,79 @@ class Backpropagation(Learner, tag="backpropagation"):
     epochs: Annotated[int, Meta(ge=1, lt=2**31)] = 1
     batch_size: Annotated[int, Meta(ge=1, lt=2**31)] = 128
 
+    left_to_network: ClassVar[tuple[str, ...]] = ("loss",)
+
     def suited(self, network: Network) -> "Backpropagation":
         """With the usual loss of a conventional network, where the loss is one of spike counts."""
         if self.loss is not None and self.loss.needs_spikes and not network.spiking:
             return replace(self, loss=None)
         return self
+
+    def fitted(self, network: Network) -> "Backpropagation":
+        """With the network's usual loss, if it has none; raises InputError for one of other scores."""
+        loss = network.usual_loss if self.loss is None else self.loss
+        network.demand_loss(loss)
+        return replace(self, loss=loss)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's."""
+        return self.optimiser.learning_rate
+
+    @property
+    def follows_the_gradient(self) -> bool:
+        """Whether the optimiser is plain gradient descent."""
+        return self.optimiser.plain
+
+    def learn(
+        self,
+        network: SizedNetwork,
+        start: Parameters,
+        shown: Shown,
+        correct: Correction | None = None,
+        statistics: Parameters | None = None,
+    ) -> Trained:
+        """Step by step; a finished client's weights are not touched any more."""
+        schedules = [self.batches(len(own)) for own in shown.positions]
+        steps = [len(schedule) for schedule in schedules]
+        if sorted(steps, reverse=True) != steps:
+            raise ValueError("clients must come with the most batches first")
+        positions = _stack_batches(shown.positions, schedules, self.rows(len(shown.positions[0])))
+        present = (positions >= 0).sum(2)
+        positions = positions.to(shown.pixels.device)
+        wanted = shown.labels[positions.clamp(min=0)]
+        parameters = {name: weight.clone() for name, weight in start.items()}
+        running = {name: numbers.clone() for name, numbers in (statistics or {}).items()}
+        memory = self.optimiser.start(parameters)
+        losses = torch.zeros(len(shown.positions), dtype=torch.float64)
+        loss_of = self.loss or network.usual_loss
+        engine = engine_for(shown.pixels.device, shown.pixels.dtype)
+        done: list[Counts] = []
+
+        for step in range(max(steps)):
+            k = sum(count > step for count in steps)  # the clients that are still training
+            first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
+            here = moved(
+                shown.address, clients=shown.address.clients[:k], first_samples=first_samples
+            )
+            batch = Batch(shown.pixels, positions[:k, step], wanted[:k, step], here)
+            current = {name: weight[:k] for name, weight in parameters.items()}
+            beside = {name: numbers[:k] for name, numbers in running.items()}
+            forward, loss, gradients = engine.learn(network, loss_of, current, batch, beside)
+            if correct is not None:
+                gradients = correct(gradients, current, k)
+            memories = first_clients(memory, k)
+            engine.step(self.optimiser, current, gradients, memories, step + 1)
+            for name, numbers in forward.statistics.items():
+                running[name][:k] = numbers
+
+            losses[:k] += loss.cpu() * present[:k, step]
+            done.append(counted(forward))
+
+        samples = [len(positions) for positions in shown.positions]
+        mean_losses = (losses / torch.tensor(samples)).tolist()
+        activities_done = activities(samples, steps, done)
+        return Trained(parameters, running, steps, mean_losses, activities_done)
 
     def operations(self) -> Table | None:
         """The optimiser's."""
@@ -78,75 +141,6 @@ class Backpropagation(Learner, tag="backpropagation"):
         """
         samples = shown // self.epochs
         return min(self.batch_size, 1 << (samples - 1).bit_length())
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a cohort's local training produced; every list has an entry per client."""
-
-    parameters: Parameters
-    statistics: Parameters
-    steps: list[int]
-    losses: list[float]
-    activities: list[Activity]
-
-
-def train(
-    network: SizedNetwork,
-    training: Backpropagation,
-    start: Parameters,
-    pixels: Float[Tensor, "sample pixel"],
-    labels: Int64[Tensor, " sample"],
-    shown: list[Int64[Tensor, " _shown"]],
-    address: Address,
-    correct: Correction | None = None,
-    statistics: Parameters | None = None,
-) -> Trained:
-    """Train every client of a cohort from `start` (leading client axis) on its own samples.
-
-    `shown[k]` lists the positions in `pixels` and `labels` that client k sees, in that order, all epochs
-    one after the other; clients come in descending order of its length. `correct` may change gradients
-    before the optimiser sees them (FedProx, SCAFFOLD). `statistics` are a normalised network's running ones
-    (leading client axis); the optimiser does not see these.
-    """
-    schedules = [training.batches(len(positions)) for positions in shown]
-    steps = [len(schedule) for schedule in schedules]
-    if sorted(steps, reverse=True) != steps:
-        raise ValueError("clients must come with the most batches first")
-    positions = _stack_batches(shown, schedules, training.rows(len(shown[0])))
-    present = (positions >= 0).sum(2)
-    positions = positions.to(pixels.device)
-    wanted = labels[positions.clamp(min=0)]
-    parameters = {name: weight.clone() for name, weight in start.items()}
-    running = {name: numbers.clone() for name, numbers in (statistics or {}).items()}
-    memory = training.optimiser.start(parameters)
-    losses = torch.zeros(len(shown), dtype=torch.float64)
-    loss_of = training.loss or network.usual_loss
-    engine = engine_for(pixels.device, pixels.dtype)
-    done: list[Counts] = []
-
-    for step in range(max(steps)):
-        k = sum(count > step for count in steps)  # the clients that are still training
-        first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
-        here = moved(address, clients=address.clients[:k], first_samples=first_samples)
-        batch = Batch(pixels, positions[:k, step], wanted[:k, step], here)
-        current = {name: weight[:k] for name, weight in parameters.items()}
-        beside = {name: numbers[:k] for name, numbers in running.items()}
-        forward, loss, gradients = engine.learn(network, loss_of, current, batch, beside)
-        if correct is not None:
-            gradients = correct(gradients, current, k)
-        memories = first_clients(memory, k)
-        engine.step(training.optimiser, current, gradients, memories, step + 1)
-        for name, numbers in forward.statistics.items():
-            running[name][:k] = numbers
-
-        losses[:k] += loss.cpu() * present[:k, step]
-        done.append(counted(forward))
-
-    samples = [len(positions) for positions in shown]
-    mean_losses = (losses / torch.tensor(samples)).tolist()
-    activities_done = activities(samples, steps, done)
-    return Trained(parameters, running, steps, mean_losses, activities_done)
 
 
 def counted(forward: Forward) -> Counts:

@@ -1,19 +1,100 @@
-"""What a learner is: how a client gets from the parameters that it starts with to better ones."""
+"""What a learner is: how clients get from the parameters that they start with to better ones."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fedspike.layers.activity import Activity
 from fedspike.layers.operations import Table
-from fedspike.networks import Network
-from fedspike.part import Part
+from fedspike.networks import Network, Parameters, SizedNetwork
+from fedspike.part import Part, abstractmethod
+from fedspike.parts.codes import Address
+
+Correction = Callable[[Parameters, Parameters, int], Parameters]
+"""(gradients, parameters, k) of the first k clients -> corrected gradients."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the clients of a cohort are shown in a round.
+
+    `positions[k]` are those in `pixels` and `labels` that client k sees, in that order, all epochs one after
+    the other. Clients come in descending order of their number. `address` is where this stands in the
+    experiment.
+    """
+
+    pixels: Float[Tensor, "sample pixel"]
+    labels: Int64[Tensor, " sample"]
+    positions: list[Int64[Tensor, " _shown"]]
+    address: Address
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a cohort's local training produced; every list has an entry per client."""
+
+    parameters: Parameters
+    statistics: Parameters
+    steps: list[int]
+    losses: list[float]
+    activities: list[Activity]
 
 
 class Learner(Part):
-    """Local training. `learns_by_gradients` says whether algorithms can correct gradients in it."""
+    """Local training, of many clients side by side.
 
-    learns_by_gradients: ClassVar[bool] = True
+    `left_to_network` are the fields that follow from the network unless they are given.
+    """
+
+    left_to_network: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def epochs(self) -> int:
+        """How often a client sees its samples in a round."""
+        return 1
+
+    @property
+    def learning_rate(self) -> float:
+        """The length of a step along the gradient; 1 of a learner that has none."""
+        return 1.0
+
+    @property
+    def follows_the_gradient(self) -> bool:
+        """Whether each step is the gradient times the learning rate, which some algorithms need."""
+        return False
+
+    @abstractmethod
+    def learn(
+        self,
+        network: SizedNetwork,
+        start: Parameters,
+        shown: Shown,
+        correct: Correction | None = None,
+        statistics: Parameters | None = None,
+    ) -> Trained:
+        """Train every client from `start` on its own samples; all tensors have a leading client axis.
+
+        `correct` may change gradients before they are used (FedProx, SCAFFOLD). `statistics` are a
+        normalised network's running ones, which are no parameters.
+        """
+
+    def rows(self, shown: int) -> int:
+        """Samples of a client that is shown so many that are computed at once, a power of two.
+
+        It depends on the client alone, so that company in a stack changes none of its bits.
+        """
+        return 1 << (max(shown, 1) - 1).bit_length()
 
     def suited(self, network: Network) -> "Learner":
         """The learner for a network of an experiment's file, whose tables may be meant for its twin."""
+        del network
+        return self
+
+    def fitted(self, network: Network) -> "Learner":
+        """The learner with what it leaves to the network; raises InputError where it does not fit it."""
         del network
         return self
 

@@ -13,7 +13,7 @@ from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes import Code
-from fedspike.parts.losses import Loss
+from fedspike.parts.losses import CrossEntropy, Loss
 from fedspike.parts.read_outs import ReadOut
 
 
@@ -104,6 +104,15 @@ class Network(Part):
     """A network as an experiment describes it: all but the sizes, which follow from the data."""
 
     spiking: ClassVar[bool] = False
+
+    @property
+    def usual_loss(self) -> Loss:
+        """The loss that it is trained with unless another one is chosen."""
+        return CrossEntropy()
+
+    def demand_loss(self, loss: Loss) -> None:
+        """Raise InputError where a loss is not meant for its scores."""
+        loss.demand_scores(None, 1)
 
     @abstractmethod
     def over(self, shape: tuple[int, ...], classes: int) -> SizedNetwork:

@@ -51,6 +51,15 @@ class SNN(Network, tag="snn"):
         """Give the code what fits the time steps; raises InputError where it takes more or fewer."""
         msgspec.structs.force_setattr(self, "code", self.code.fitted(self.time_steps))
 
+    @property
+    def usual_loss(self) -> Loss:
+        """Of spike counts the founding study's, of other scores cross-entropy."""
+        return SpikeCountMSE() if self.read_out.counts else CrossEntropy()
+
+    def demand_loss(self, loss: Loss) -> None:
+        """Raise InputError where a loss is not meant for its scores."""
+        loss.demand_scores(self.read_out, self.time_steps)
+
     def over(self, shape: tuple[int, ...], classes: int) -> "SpikingNetwork":
         """The network for samples of this shape; raises InputError where they do not fit."""
         return SpikingNetwork(self.architecture.over(shape, classes), self)
@@ -85,8 +94,8 @@ class SpikingNetwork:
 
     @property
     def usual_loss(self) -> Loss:
-        """Of spike counts the founding study's, of other scores cross-entropy."""
-        return SpikeCountMSE() if self.read_out.counts else CrossEntropy()
+        """The description's."""
+        return self.snn.usual_loss
 
     @property
     def pools_statistics(self) -> bool:

@@ -194,6 +194,10 @@ class ModuleNetwork:
         """Of spike counts the founding study's, of other scores cross-entropy."""
         return SpikeCountMSE() if self.read_out and self.read_out.counts else CrossEntropy()
 
+    def demand_loss(self, loss: Loss) -> None:
+        """Raise InputError where a loss is not meant for its scores."""
+        loss.demand_scores(self.read_out, self.time_steps)
+
     def statistics(self) -> Parameters:
         """None are kept."""
         return {}

@@ -6,7 +6,8 @@
 The typed record travels as MessagePack, which has names for nan and infinity.
 """
 
-from typing import Annotated, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import torch
@@ -15,7 +16,6 @@ from msgspec import Meta
 
 from fedspike.algorithms import Tree
 from fedspike.errors import InputError
-from fedspike.experiment.config import Configuration
 from fedspike.layers.activity import Activity
 
 GROUP = "tensors/"  # before the name of a tree's group
@@ -44,12 +44,14 @@ class Holding(Message, frozen=True, tag="holding"):
 class Task(Message, frozen=True, tag="task"):
     """Train these clients in this round.
 
-    Each starts with what it remembered after its last round that the server accepted; 0 if there is none.
+    Each starts with what it remembered after a round, if it remembers anything. The tensors that come with
+    the task are for all its clients, or for one where a group is called "3/model".
     """
 
-    settings: Configuration
+    plan: dict[str, Any]  # of `federation.plan.plain`
     classes: Number
     round: Number
+    clients: tuple[Number, ...]
     remembered: dict[Number, Number]  # client -> that round
 
 
@@ -84,6 +86,30 @@ def pack(message: Message, tree: Tree | None = None) -> RecordDict:
         arrays = {name: Array(tensor.numpy()) for name, tensor in tensors.items()}
         records[GROUP + group] = ArrayRecord(arrays)
     return records
+
+
+def for_all(received: Mapping[int, Tree]) -> Tree:
+    """What clients receive, as one tree: a group that is the same for all once, else under "3/model"."""
+    first, *others = received.values()
+    tree = {}
+    for group, tensors in first.items():
+        if all(other.get(group) is tensors for other in others):
+            tree[group] = tensors
+        else:
+            tree |= {f"{client}/{group}": own[group] for client, own in received.items()}
+    return tree
+
+
+def for_one(tree: Tree, client: int) -> Tree:
+    """What one client receives, of a tree for all.
+
+    >>> mine, shared = {"b": torch.ones(1)}, {"b": torch.zeros(1)}
+    >>> tree = for_all({2: {"own": mine, "model": shared}, 3: {"own": shared, "model": shared}})
+    >>> list(tree), for_one(tree, 2)
+    (['2/own', '3/own', 'model'], {'own': {'b': tensor([1.])}, 'model': {'b': tensor([0.])}})
+    """
+    groups = [(*key.rpartition("/"), tensors) for key, tensors in tree.items()]
+    return {group: tensors for owner, _, group, tensors in groups if owner in ("", str(client))}
 
 
 def unpack(content: RecordDict, kind: type[M]) -> M:

@@ -17,25 +17,25 @@ from flwr.app import Context, RecordDict
 from flwr.app import Message as Envelope
 from flwr.clientapp import ClientApp
 
-from fedspike.algorithms import Algorithm, Tree, with_statistics
-from fedspike.algorithms.trees import take
+from fedspike.algorithms import Algorithm, Tree
+from fedspike.algorithms.trees import copied
 from fedspike.data import Dataset, load_own
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
-from fedspike.experiment import build
-from fedspike.experiment.sweep import Run
-from fedspike.federation.cohort import Site, samples, train_cohort
-from fedspike.federation.devices import Fleet
+from fedspike.federation.cohort import train_cohort
+from fedspike.federation.devices import Given
 from fedspike.federation.places.flower import memory
 from fedspike.federation.places.flower.messages import (
     Holding,
     Question,
     Report,
     Task,
+    for_one,
     pack,
     tree_of,
     unpack,
 )
+from fedspike.federation.plan import from_plain, print_of
 
 app = ClientApp()
 
@@ -47,12 +47,11 @@ class Hosted:
     data: Dataset
     shards: dict[int, np.ndarray]  # client -> its positions in `data`
 
-    def fleet(self, samples_per_round: int | None) -> Fleet:
-        """A fleet of these clients. The others have a place in it, and are never asked for."""
+    @property
+    def partition(self) -> Given:
+        """Each client's own positions. Clients elsewhere have a place in it, and are never asked for."""
         elsewhere = np.zeros(1, np.int64)
-        places = range(max(self.shards) + 1)
-        shards = tuple(self.shards.get(client, elsewhere) for client in places)
-        return Fleet(shards, samples_per_round=samples_per_round)
+        return Given(tuple(self.shards.get(k, elsewhere) for k in range(max(self.shards) + 1)))
 
 
 @app.query()
@@ -80,49 +79,44 @@ def train(envelope: Envelope, context: Context) -> Envelope:
 
 def perform(task: Task, received: Tree, hosted: Hosted, folder: Path) -> RecordDict:
     """What `train` does; memories lie in `folder`. Raises InputError where the task is none for this node."""
-    settings = task.settings
-    if absent := sorted(task.remembered.keys() - hosted.shards.keys()):
+    if absent := sorted(set(task.clients) - hosted.shards.keys()):
         raise InputError(
             f"a task for client {absent[0]}",
             expected=f"one of the clients that live here, {sorted(hosted.shards)}",
             fix="start the training again; nodes are asked at its start which clients they host",
         )
     starting = _alive_s()
-    fleet = hosted.fleet(build.number(settings.fleet.samples_per_round))
-    network = build.network(settings, hosted.data)
-    algorithm = with_statistics(build.algorithm(settings), network)
-    folder /= Run("", settings).settings_sha256
-    memories = {
-        client: memory.read(folder, client, round)
-        if round and algorithm.start_client(received["model"])
-        else algorithm.start_client(received["model"])
-        for client, round in task.remembered.items()
-    }
-    cohort = sorted(task.remembered, key=lambda client: (-fleet.samples(client), client))
-    own = samples(hosted.data.x_train, hosted.data.y_train)
-    site = Site(fleet, own, build.local_training(settings), settings.seed)
+    plan = from_plain(task.plan, hosted.data, hosted.partition)
+    site, folder = plan.site(), folder / print_of(task.plan)
+    memories = {k: memory.read(folder, k, round) for k, round in task.remembered.items()}
+    cohort = site.devices.in_order(task.clients)
+    orders = {client: for_one(received, client) for client in cohort}
     with _measured() as joules:
         began = time.perf_counter()
-        work = train_cohort(cohort, algorithm, network, site, received, memories, task.round)
+        work = train_cohort(site, cohort, orders, memories, task.round)
         seconds = {"starting": starting, "training": time.perf_counter() - began}
     for client, tree in work.memories.items():
-        memory.write(folder, client, task.round, tree, task.remembered[client])
-    shown = [fleet.samples(client) for client in cohort]
-    weights = dict(zip(cohort, shown, strict=True))
-    report = Report(task.round, weights, work.activity, work.losses, seconds, joules())
-    return pack(report, one_reply(algorithm, work.replies, shown))
+        memory.write(folder, client, task.round, tree, task.remembered.get(client, 0))
+    samples = {client: site.devices.samples(client) for client in cohort}
+    report = Report(task.round, samples, work.activity, work.losses, seconds, joules())
+    return pack(report, one_reply(site.algorithm, work.replies, samples))
 
 
-def one_reply(algorithm: Algorithm, replies: Tree, samples: list[int]) -> Tree:
-    """The reply of the only client, or in float64, for it is a sum to be gone on with, one for all."""
-    if len(samples) == 1:
-        return take(replies, 0)
-    wide = {
-        group: {name: tensor.double() for name, tensor in tensors.items()}
-        for group, tensors in replies.items()
-    }
-    weights = torch.tensor(samples)
-    return algorithm.combine(wide, weights, torch.ones_like(weights))
+def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int, int]) -> Tree:
+    """The reply of the only client, or one for all: float64 sums to be gone on with, or kept apart."""
+    first, *others = replies.values()
+    if not others:
+        return copied(first)
+    weights = torch.tensor([samples[client] for client in replies])
+    tree = {}
+    for group, rule in algorithm.joining().items():
+        tensors = [reply[group] for reply in replies.values()]
+        tree[group] = (
+            rule.join(tensors, weights, torch.ones_like(weights))
+            if rule.partial
+            else {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}
+        )
+    return tree
 
 
 def read(context: Context, classes: int) -> Hosted:

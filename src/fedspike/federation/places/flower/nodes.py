@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from flwr.app import MessageType
 from flwr.serverapp import Grid
 
 from fedspike.errors import InputError
+from fedspike.federation.devices import Held
 from fedspike.federation.places.flower.exchange import POLL_S, exchange
 from fedspike.federation.places.flower.messages import Holding, Question, pack, unpack
 from fedspike.records.directory import json_bytes, read_json, write_whole
 
-NOBODY = -1  # the node of clients whose node is not there: it never answers
 ANSWER_WITHIN_S = 120.0
 
 
@@ -72,19 +71,20 @@ class Nodes:
                 self.refused[self.names[answer.node]] = error.passed
 
     def hosting(self, clients: Iterable[int]) -> dict[int, list[int]]:
-        """node -> those of the clients that it hosts, both in the order of the clients."""
+        """node that is there -> those of the clients that it hosts, both in the order of the clients."""
         online = set(self.grid.get_node_ids())
         if online - self.names.keys():
             self.meet()
-        found: dict[int, list[int]] = {}
+        hosting: dict[int, list[int]] = {}
         for client in clients:
-            node = self.hosts.get(client, NOBODY)
-            found.setdefault(node if node in online else NOBODY, []).append(client)
-        return found
+            if (node := self.hosts.get(client)) in online:
+                hosting.setdefault(node, []).append(client)
+        return hosting
 
-    def shards(self) -> tuple[np.ndarray, ...]:
-        """As many positions for each client as it holds samples; where these are, its node knows."""
-        return tuple(np.arange(sum(self.counts[client])) for client in range(len(self.counts)))
+    @property
+    def held(self) -> Held:
+        """How many samples of each class every client holds."""
+        return Held(tuple(self.counts[client] for client in range(len(self.counts))))
 
     def _welcome(self, node: int, holding: Holding) -> None:
         self.names[node] = holding.node

@@ -1,0 +1,67 @@
+"""An algorithm that does as another one does, but for what a subclass changes."""
+
+from collections.abc import Mapping
+
+from jaxtyping import Int64
+from torch import Tensor
+
+from fedspike.algorithms.algorithm import Algorithm, Tree
+from fedspike.networks import Parameters
+from fedspike.rules import Rule
+
+
+class Changed(Algorithm):
+    """`algorithm`, member by member; a remedy writes those that differ."""
+
+    algorithm: Algorithm
+
+    @property
+    def kind(self) -> str:
+        """That of the algorithm."""
+        return self.algorithm.kind
+
+    @property
+    def needs_sgd(self) -> bool:
+        """As the algorithm."""
+        return self.algorithm.needs_sgd
+
+    def start(self, model: Parameters) -> Tree:
+        """As the algorithm."""
+        return self.algorithm.start(model)
+
+    def order(self, server: Tree, client: int) -> Tree:
+        """As the algorithm."""
+        return self.algorithm.order(server, client)
+
+    def joining(self) -> Mapping[str, Rule]:
+        """As the algorithm."""
+        return self.algorithm.joining()
+
+    def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
+        """As the algorithm."""
+        return self.algorithm.next_state(server, joined, participation)
+
+    def remember(self, received: Tree) -> Tree:
+        """As the algorithm."""
+        return self.algorithm.remember(received)
+
+    def begin(self, received: Tree, memory: Tree) -> Parameters:
+        """As the algorithm."""
+        return self.algorithm.begin(received, memory)
+
+    def correct(
+        self, gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
+    ) -> Parameters:
+        """As the algorithm."""
+        return self.algorithm.correct(gradients, parameters, received, memory)
+
+    def answer(
+        self,
+        received: Tree,
+        trained: Parameters,
+        memory: Tree,
+        steps: Int64[Tensor, " client"],
+        learning_rate: float,
+    ) -> tuple[Tree, Tree]:
+        """As the algorithm."""
+        return self.algorithm.answer(received, trained, memory, steps, learning_rate)

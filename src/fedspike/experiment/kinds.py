@@ -1,0 +1,107 @@
+"""All families of parts: the kinds that ship, and those of files that were named with --use."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from fedspike.algorithms import ALGORITHMS, Algorithm
+from fedspike.data import SOURCES, Source
+from fedspike.data.partition import PARTITIONS, Partition
+from fedspike.errors import InputError
+from fedspike.learning import LEARNERS, Learner
+from fedspike.networks import ARCHITECTURES, NETWORKS, Architecture, Network
+from fedspike.part import Part, part_types
+from fedspike.parts.codes import CODES, Code
+from fedspike.parts.losses import LOSSES, Loss
+from fedspike.parts.neurons import NEURONS, Neuron
+from fedspike.parts.normalisations import NORMALISATIONS, Normalisation
+from fedspike.parts.optimisers import OPTIMISERS, Optimiser
+from fedspike.parts.read_outs import READ_OUTS, ReadOut
+from fedspike.parts.surrogates import SURROGATES, Surrogate
+from fedspike.remedies import REMEDIES, Remedy
+from fedspike.rules import RULES, Rule
+
+FAMILIES: dict[type[Part], tuple[type[Part], ...]] = {
+    Source: SOURCES,
+    Partition: PARTITIONS,
+    Network: NETWORKS,
+    Architecture: ARCHITECTURES,
+    Code: CODES,
+    Neuron: NEURONS,
+    Surrogate: SURROGATES,
+    ReadOut: READ_OUTS,
+    Normalisation: NORMALISATIONS,
+    Learner: LEARNERS,
+    Loss: LOSSES,
+    Optimiser: OPTIMISERS,
+    Algorithm: ALGORITHMS,
+    Rule: RULES,
+    Remedy: REMEDIES,
+}
+PLAIN = ("name", "seed", "rounds", "target_accuracy")
+# The tables of a file that are no field of another part.
+ROOTS: dict[str, type[Part]] = {
+    "data": Source,
+    "partition": Partition,
+    "learner": Learner,
+    "algorithm": Algorithm,
+}
+
+
+def tag(kind: type[Part]) -> str:
+    """What an experiment's file calls a kind."""
+    return str(kind.__struct_config__.tag)
+
+
+def family_of(annotation: Any) -> type[Part] | None:
+    """The family of a field that holds a part; None of a plain field."""
+    families = [family for family in part_types(annotation) if family in FAMILIES]
+    return families[0] if families else None
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The kinds that can be named; `own` are those of somebody's own files."""
+
+    own: tuple[type[Part], ...] = ()
+
+    def __post_init__(self) -> None:
+        for kind in self.own:
+            family = next((one for one in FAMILIES if issubclass(kind, one)), None)
+            if family and any(tag(kind) == tag(other) for other in FAMILIES[family]):
+                raise InputError(
+                    f'{kind.__name__} with the kind "{tag(kind)}"',
+                    expected=f"a name that no {family.__name__} has yet",
+                    fix=f'class {kind.__name__}({family.__name__}, tag="my-{tag(kind)}")',
+                )
+
+    def of(self, family: type[Part]) -> dict[str, type[Part]]:
+        """The kinds of a family by name, the usual one first."""
+        mine = [kind for kind in self.own if issubclass(kind, family)]
+        return {tag(kind): kind for kind in (*FAMILIES[family], *mine)}
+
+    @cached_property
+    def tables(self) -> dict[str, type[Part]]:
+        """The tables of a file that have a kind: a table for each part, and the family of each."""
+        tables = dict(ROOTS)
+        families: tuple[type[Part], ...] = (Network, *ROOTS.values())
+        for family in families:
+            for kind in self.of(family).values():
+                tables |= dict(self._inside(kind))
+        return tables
+
+    @property
+    def top(self) -> tuple[str, ...]:
+        """All keys at the top of a file that describe a plan."""
+        return (*PLAIN, "network", "fleet", "remedies", *self.of(Network), *self.tables)
+
+    def _inside(self, kind: type[Part]) -> Iterator[tuple[str, type[Part]]]:
+        for field in msgspec.structs.fields(kind):
+            family = family_of(field.type)
+            if family is not None:
+                yield field.name, family
+                for inner in self.of(family).values():
+                    yield from self._inside(inner)

@@ -1,0 +1,309 @@
+"""An experiment's file and a plan: two ways to write the same.
+
+A part is a table with its kind and its plain fields; a part inside it is a table of its own:
+
+    network = "snn"            the network's kind
+    [snn]                      its plain fields
+    [neuron]                   the part in its field `neuron`
+    [surrogate]                the part in the neuron's field `surrogate`
+
+All tables are checked, also those that this plan's network does not have.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from fedspike.errors import InputError
+from fedspike.experiment.document import Document, Key
+from fedspike.experiment.kinds import PLAIN, Kinds, family_of, tag
+from fedspike.federation.devices import Fleet
+from fedspike.federation.plan import Plan
+from fedspike.learning import Learner
+from fedspike.networks import NETWORKS, Network
+from fedspike.part import Part, fitting
+from fedspike.reading import limits_in_words, nearest, written
+from fedspike.remedies import Remedy
+
+EXPERIMENT_KEYS = ("centralised_baseline", "sweep")  # of a whole file, not of one plan
+NOT_SAID = {"data": ("data_dir",)}  # where this machine has its files decides no result
+
+
+def plan_of(document: Document, values: Mapping[str, Any], kinds: Kinds) -> Plan:
+    """The checked plan of `values`, which `document` tells the origin of.
+
+    Raises InputError, naming file, line and key, at the first key that cannot be used.
+    """
+    return _Reader(document, dict(values), kinds).plan()
+
+
+def toml_of(plan: Plan) -> dict[str, Any]:
+    """A plan as the values of a file, all defaults written out."""
+    values: dict[str, Any] = {name: getattr(plan, name) for name in PLAIN}
+    values["network"] = plan.network.kind
+    values["fleet"] = _said(plan.fleet)
+    values[plan.network.kind] = _said(plan.network)
+    for name in ("data", "partition", "learner", "algorithm"):
+        part = getattr(plan, name)
+        values |= (
+            dict(_tables(name, part)) if isinstance(part, Part) else {name: {"name": part.name}}
+        )
+    for field, part in _parts(plan.network):
+        values |= dict(_tables(field, part))
+    if plan.remedies:
+        values["remedies"] = [{"kind": one.kind, **_said(one)} for one in plan.remedies]
+    return values
+
+
+def network_tables(plan: Plan) -> list[str]:
+    """The tables that only this kind of network has, and those that a learner leaves to the network."""
+    common = set.intersection(*(set(kind.__struct_fields__) for kind in NETWORKS))
+    own = [name for field, part in _parts(plan.network) for name, _ in _tables(field, part)]
+    names = [plan.network.kind, *own, *plan.learner.left_to_network]
+    return [name for name in names if name not in common]
+
+
+def _tables(name: str, part: Part) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The table of a part, and those of the parts in it."""
+    said = {key: v for key, v in _said(part).items() if key not in NOT_SAID.get(name, ())}
+    yield name, {"kind": part.kind, **said}
+    for field, inner in _parts(part):
+        yield from _tables(field, inner)
+
+
+def _said(record: msgspec.Struct) -> dict[str, Any]:
+    """The plain fields of a record as TOML has them: no empty ones, lists for tuples."""
+    plain = {f.name: getattr(record, f.name) for f in msgspec.structs.fields(type(record))}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in plain.items()
+        if value is not None and not isinstance(value, Part)
+    }
+
+
+def _parts(part: Part) -> Iterator[tuple[str, Part]]:
+    for field in msgspec.structs.fields(type(part)):
+        if isinstance(inner := getattr(part, field.name), Part):
+            yield field.name, inner
+
+
+class _Reader:
+    """One document's values on their way to a plan."""
+
+    def __init__(self, document: Document, values: dict[str, Any], kinds: Kinds) -> None:
+        self.document, self.values, self.kinds = document, values, kinds
+        self.networks = kinds.of(Network)
+        self.plain = {f.name: f for f in msgspec.structs.fields(Plan) if f.name in PLAIN}
+
+    def plan(self) -> Plan:
+        """The plan; see `plan_of`."""
+        self._demand_known(self.values, (*self.kinds.top, *EXPERIMENT_KEYS), ())
+        plain = {name: self._value((), self.plain[name]) for name in PLAIN if name in self.values}
+        for name in self.kinds.tables:
+            if name in self.values:
+                self._kind_of(name)
+        for name, kind in self.networks.items():
+            if name in self.values:
+                self._own(kind, (name,), self._table((name,)))
+        network, learner = self._network(), self._part("learner")
+        assert isinstance(network, Network)
+        assert isinstance(learner, Learner)
+        fields: dict[str, Any] = {
+            "network": network,
+            "fleet": self._fleet(),
+            "learner": learner.suited(network),
+            "remedies": tuple(self._remedies()),
+            **{name: self._part(name) for name in ("data", "partition", "algorithm")},
+        }
+        plan: Plan = self._made(Plan, plain | fields, ())
+        return plan
+
+    def _network(self) -> Part:
+        name = self.values.get("network", next(iter(self.networks)))
+        if name not in self.networks:
+            raise self.document.error(
+                ("network",),
+                f"network = {written(name)}",
+                expected=f"one of {', '.join(map(written, self.networks))}",
+                fix=nearest(str(name), self.networks),
+            )
+        kind = self.networks[name]
+        # Twins share what they have in common, such as the time steps.
+        shared = {
+            field.name: self.values[other][field.name]
+            for other in self.networks
+            for field in msgspec.structs.fields(kind)
+            if isinstance(self.values.get(other), dict) and field.name in self.values[other]
+        }
+        return self._assembled(kind, (name,), shared | self.values.get(name, {}))
+
+    def _part(self, name: str) -> Part:
+        """The part of a table, of the usual kind if there is none."""
+        kind = self._kind_of(name)
+        return self._assembled(kind, (name,), self.values.get(name, {}))
+
+    def _assembled(self, kind: type[Part], key: Key, table: Mapping[str, Any]) -> Part:
+        """A part of its plain fields, and of the parts in tables of their own."""
+        made = self._own(kind, key, table)
+        for field in msgspec.structs.fields(kind):
+            if family_of(field.type) and (field.name in self.values or field.required):
+                made[field.name] = self._part(field.name)
+        part: Part = self._made(kind, made, key)
+        return part
+
+    def _kind_of(self, name: str) -> type[Part]:
+        """The kind that a table says, else the usual one; its keys are checked."""
+        kinds, table = self.kinds.of(self.kinds.tables[name]), {}
+        if name in self.values:
+            table = self._table((name,))
+        said = table.get("kind", next(iter(kinds)))
+        if not isinstance(said, str) or said not in kinds:
+            raise self.document.error(
+                (name, "kind"),
+                f"{name}.kind = {written(said)}",
+                expected=f"one of {', '.join(map(written, kinds))}",
+                fix=nearest(str(said), kinds),
+            )
+        if name in self.values:
+            self._own(kinds[said], (name,), table)
+        return kinds[said]
+
+    def _own(
+        self, kind: type[msgspec.Struct], key: Key, table: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The plain fields that a table has, checked."""
+        fields = {f.name: f for f in msgspec.structs.fields(kind) if not family_of(f.type)}
+        with_kind = key[0] in self.kinds.tables or key[0] == "remedies"
+        if key[0] not in self.networks:
+            self._demand_known(table, (*fields, *(["kind"] if with_kind else [])), key)
+        elif (own := self.values.get(key[0])) is not None:
+            self._demand_known(own, tuple(fields), key)
+        for field in fields.values():
+            if field.required and field.name not in table:
+                raise self.document.error(
+                    (*key, "kind"),
+                    f"{'.'.join(key)}.{field.name} is missing",
+                    expected=limits_in_words(field.type),
+                    fix=f"add {'.'.join(key)}.{field.name}",
+                )
+        return {
+            name: self._value(key, field, table) for name, field in fields.items() if name in table
+        }
+
+    def _value(self, key: Key, field: Any, table: Mapping[str, Any] | None = None) -> Any:
+        """The value of a plain field, in its own type."""
+        table = self.values if table is None else table
+        place = (*key, field.name)
+        value = table[field.name]
+        try:
+            return fitting(value, field.type)
+        except msgspec.ValidationError:
+            default = None if field.default is msgspec.NODEFAULT else field.default
+            name = ".".join(place)
+            default = list(default) if isinstance(default, tuple) else default
+            raise self.document.error(
+                place,
+                f"{name} = {written(value)}",
+                expected=limits_in_words(field.type),
+                fix=f"correct {name}"
+                if default is None
+                else f"set {name} = {written(default)}, the default",
+            ) from None
+
+    def _fleet(self) -> Fleet:
+        table = self._table(("fleet",)) if "fleet" in self.values else {}
+        fleet = self._made(Fleet, self._own(Fleet, ("fleet",), table), ("fleet",))
+        assert isinstance(fleet, Fleet)
+        return fleet
+
+    def _remedies(self) -> Iterator[Part]:
+        tables, kinds = self.values.get("remedies", []), self.kinds.of(Remedy)
+        if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+            raise self.document.error(
+                ("remedies",),
+                f"remedies = {written(tables)}",
+                expected="a list of tables, each with its kind",
+                fix='write [[remedies]] and below it a line such as kind = "clipping"',
+            )
+        for table in tables:
+            said = table.get("kind")
+            if said not in kinds:
+                raise self.document.error(
+                    ("remedies",),
+                    f"remedies.kind = {written(said)}",
+                    expected=f"one of {', '.join(map(written, kinds))}",
+                    fix=nearest(str(said), kinds),
+                )
+            yield self._made(
+                kinds[said], self._own(kinds[said], ("remedies",), table), ("remedies",)
+            )
+
+    def _made(self, kind: Any, fields: Mapping[str, Any], key: Key) -> Any:
+        """The record; an InputError of its own gets the file, line and key where it comes from."""
+        try:
+            return kind(**fields)
+        except InputError as error:
+            raise self.document.error(
+                self._blamed(error.passed, kind, key),
+                error.passed,
+                expected=error.expected,
+                fix=error.fix,
+            ) from error
+
+    def _blamed(self, passed: str, kind: Any, key: Key) -> Key:
+        """The key that an error speaks of: of the table itself, of a table that says it, or the network's."""
+        own = [field.name for field in msgspec.structs.fields(kind)]
+        tables = [name for name, table in self.values.items() if isinstance(table, dict)]
+        for name in re.findall(r"\b(\w+) = ", passed):
+            if key and name in own:
+                return (*key, name)
+            if said := [table for table in tables if name in self.values[table]]:
+                return (said[0], name)
+            for network, other in self.networks.items():
+                if name in [field.name for field in msgspec.structs.fields(other)]:
+                    return (network, name)
+        return (*key, "kind") if key else ("network",)
+
+    def _table(self, key: Key) -> dict[str, Any]:
+        value = self.values[key[0]]
+        if not isinstance(value, dict):
+            raise self.document.error(
+                key,
+                f"{key[0]} = {written(value)}",
+                expected=f"a table [{key[0]}]",
+                fix=f"write [{key[0]}] on a line of its own and its keys below",
+            )
+        return value
+
+    def _demand_known(self, table: Mapping[str, Any], known: Any, key: Key) -> None:
+        """Raise at the first key that its table does not have."""
+        for name in table:
+            if name not in known:
+                place = f"[{'.'.join(key)}]" if key else "the top level"
+                place += f' of kind "{table["kind"]}"' if "kind" in table else ""
+                raise self.document.error(
+                    (*key, name),
+                    f"unknown key {'.'.join((*key, name))}",
+                    expected=f"in {place}: {', '.join(sorted(known))}",
+                    fix=self._home_of(name, key) or nearest(name, known),
+                )
+
+    def _home_of(self, name: str, key: Key) -> str | None:
+        """Advice for a key that another table has, or another kind of its table."""
+        if key and key[0] in self.kinds.tables:
+            kinds = self.kinds.of(self.kinds.tables[key[0]]).values()
+            owners = [tag(kind) for kind in kinds if name in kind.__struct_fields__]
+            if owners and name not in self.kinds.tables:
+                names = " or ".join(map(written, owners))
+                return f"set {key[0]}.kind = {names}, which has it, or remove {name}"
+        for table, family in self.kinds.tables.items():
+            if any(name in kind.__struct_fields__ for kind in self.kinds.of(family).values()):
+                if name in self.kinds.tables:
+                    return f"write [{name}] as a table of its own"
+                return f"write it in [{table}], as {table}.{name}"
+        for network, kind in self.networks.items():
+            if name in kind.__struct_fields__ and key != (network,):
+                return f"write it in [{network}], as {network}.{name}"
+        return None

@@ -1,0 +1,86 @@
+"""What a server asks of a place in a round, and what comes back."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from fedspike.algorithms import Tree
+from fedspike.federation.cohort import Site
+from fedspike.federation.plan import Plan
+from fedspike.layers.activity import Activity
+from fedspike.rules import Rule
+
+
+@dataclass(frozen=True)
+class Order:
+    """Train these clients.
+
+    `samples[client]` is the most that the client declared to train on in a round, for all of the cohort.
+    `received[client]` is what it is sent and `forms[client]` what its reply must look like, no client axis;
+    `rules` say how each group of the replies is joined. A client starts with what it remembered after round
+    `remembered[client]`, which is in `memories` if it was handed over; not in `remembered`: it has none.
+    """
+
+    plan: Plan
+    site: Site
+    round: int
+    samples: Mapping[int, int]
+    received: Mapping[int, Tree]
+    forms: Mapping[int, Tree]
+    rules: Mapping[str, Rule]
+    remembered: Mapping[int, int] = field(default_factory=dict)
+    memories: Mapping[int, Tree] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. All but the sender and the `seconds` since the order are claims of the sender.
+
+    `samples[client]` are the samples that each of the sender's clients trained on: whole numbers, from 1 to
+    what was declared; a node leaves out a client that did not train. The `tree` of one client has no client
+    axis. That of many has in each group one float64 tensor for all, or where the rule joins only what was
+    kept apart, a client axis in the order of `samples`.
+    """
+
+    sender: int
+    round: Any
+    samples: Any
+    tree: Any
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a place has to say to an order.
+
+    `hosts[sender]` are the clients whose work a sender answers for. `activity` is what each client that
+    answered did, `losses` are of its mean sample. `memories` are what clients remember, as far as it left
+    them. `nodes` is the ledger of real devices, an entry for each that was asked. Replies that came more than
+    `deadline_s` after the order are too late.
+    """
+
+    hosts: Mapping[int, Sequence[int]]
+    replies: Sequence[Reply]
+    activity: Mapping[int, Activity]
+    losses: Mapping[int, float]
+    seconds: Mapping[str, float]
+    uplink_bytes: int
+    downlink_bytes: int
+    memories: Mapping[int, Tree] = field(default_factory=dict)
+    nodes: tuple[dict[str, Any], ...] = ()
+    deadline_s: float = math.inf
+
+    def mean_loss(self, clients: Sequence[int]) -> float:
+        """Over the samples of these clients; nan if there are none."""
+        sums = [self.losses[client] * self.activity[client].samples for client in clients]
+        samples = sum(self.activity[client].samples for client in clients)
+        return math.fsum(sums) / samples if samples else math.nan
+
+
+@runtime_checkable
+class Place(Protocol):
+    """Where clients are trained."""
+
+    def work(self, order: Order) -> Answers:
+        """Train the clients that are there, each from what it received and remembers."""

@@ -1,0 +1,137 @@
+"""A plan: all that decides a training, from Python or from a file."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, cast
+
+import msgspec
+import torch
+from msgspec import Meta, Struct
+
+from fedspike.algorithms import Algorithm, FedAvg, with_statistics
+from fedspike.data import Dataset
+from fedspike.data.dataset import ignore
+from fedspike.data.partition import IID, class_counts
+from fedspike.errors import InputError
+from fedspike.federation.cohort import Site, samples
+from fedspike.federation.devices import Count, Devices, Fleet, Held
+from fedspike.federation.plain import read_plain
+from fedspike.learning import Backpropagation, Learner
+from fedspike.networks import Network
+from fedspike.part import demand_limits
+from fedspike.remedies import Remedy
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What `rounds` does. Pixels and classes follow from the data, who holds what from the partition.
+
+    `network` is a description, `network.over(shape, classes)` the network that runs. `partition(labels,
+    clients, seed)` gives each client its positions in the training set. The remedies are applied to the
+    algorithm in their order. `target_accuracy` and `name` decide nothing of the training.
+
+    Raises InputError for a value outside its limits, and for an optimiser that the algorithm cannot have.
+    """
+
+    network: Any
+    data: Any
+    partition: Any = IID()
+    fleet: Fleet = Fleet()
+    learner: Learner = Backpropagation()
+    algorithm: Algorithm = FedAvg()
+    remedies: tuple[Any, ...] = ()
+    rounds: Count = 100
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    target_accuracy: Annotated[float, Meta(ge=0, le=1)] = 0.85
+    name: str = "plan"
+
+    def __post_init__(self) -> None:
+        demand_limits(self)
+        msgspec.structs.force_setattr(self, "learner", self.learner.fitted(self.network))
+        if getattr(self.partition, "one_client", False):
+            msgspec.structs.force_setattr(self, "fleet", self.fleet.as_one_client())
+        if self.algorithm.needs_sgd and not self.learner.follows_the_gradient:
+            raise InputError(
+                f"{self.algorithm.kind} with clients that do not follow the plain gradient",
+                expected="SGD, for which the algorithm's mathematics holds",
+                fix="train with SGD(learning_rate=0.1)",
+            )
+
+    def loaded(self, say: Callable[[str], None] = ignore) -> "Plan":
+        """With its data in memory; `say` hears where. InputError where they are nowhere."""
+        if isinstance(self.data, Dataset):
+            return self
+        return msgspec.structs.replace(self, data=self.data.load(say))
+
+    def devices(self) -> Devices:
+        """The clients; raises InputError where the data cannot be divided among them."""
+        shards = self.partition(self.data.y_train, clients=self.fleet.clients, seed=self.seed)
+        return Devices(tuple(shards), self.fleet)
+
+    def class_counts(self) -> list[list[int]]:
+        """How many samples of each class every client holds."""
+        if isinstance(self.partition, Held):
+            return [list(counts) for counts in self.partition.counts]
+        counts = class_counts(self.data.y_train, self.devices().shards, self.data.classes)
+        return cast(list[list[int]], counts.tolist())
+
+    def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
+        """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
+        data, shape = self.data, self.data.x_train.shape[1:]
+        network = self.network.over(shape, data.classes)
+        layers, pixels = network.architecture.layers, math.prod(shape)
+        if not network.takes(pixels) or layers[-1] != data.classes:
+            raise InputError(
+                f"a network of layers {layers} for data of {pixels} pixels and {data.classes} classes",
+                expected="as many inputs as pixels and as many outputs as classes",
+                fix=f"make the network for {pixels} pixels and {data.classes} classes",
+            )
+        algorithm = self.algorithm
+        for remedy in self.remedies:
+            algorithm = remedy.over(algorithm)
+        return Site(
+            network,
+            with_statistics(algorithm, network),
+            self.learner,
+            self.devices(),
+            samples(data.x_train, data.y_train, dtype, device),
+            self.seed,
+        )
+
+
+def plain(plan: Plan) -> dict[str, Any]:
+    """All of a plan but data and partition, as plain values: what devices receive.
+
+    Raises InputError where the network is no description but a module of one's own.
+    """
+    try:
+        values = msgspec.to_builtins(msgspec.structs.replace(plan, data=None, partition=None))
+    except TypeError as error:
+        raise InputError(
+            f"a plan with {type(plan.network).__name__}, which cannot be sent to devices",
+            expected="a network, learner and algorithm that are parts",
+            fix="train it here, with rounds(plan)",
+        ) from error
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
+    """The plan of plain values, on a device's own data. Raises InputError where a kind is not known here."""
+    fleet = values["fleet"]
+    return Plan(
+        network=read_plain(values["network"], Network),
+        data=data,
+        partition=partition,
+        fleet=Fleet(samples_per_round=fleet["samples_per_round"]),
+        learner=read_plain(values["learner"], Learner),
+        algorithm=read_plain(values["algorithm"], Algorithm),
+        remedies=tuple(read_plain(remedy, Remedy) for remedy in values["remedies"]),
+        rounds=values["rounds"],
+        seed=values["seed"],
+        name=values["name"],
+    )
+
+
+def print_of(values: Mapping[str, Any]) -> str:
+    """A hash of a plan's plain form, the same in every process."""
+    return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()

@@ -1,0 +1,65 @@
+"""Updates clipped to a norm.
+
+    u <- u * min(1, S / |u|)        |u| over all tensors of a client's update
+
+Source: McMahan, Ramage, Talwar, Zhang, "Learning Differentially Private Recurrent Language Models", ICLR
+2018, flat clipping. Without noise it is no privacy: it bounds what one client can move.
+"""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Int64
+from msgspec import Meta
+from torch import Tensor
+
+from fedspike.algorithms import Algorithm, Changed, Tree
+from fedspike.errors import InputError
+from fedspike.networks import Parameters
+from fedspike.remedies.remedy import Remedy
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Clipping(Remedy, tag="clipping"):
+    """The norm of every client's update is at most `norm`."""
+
+    norm: Positive = 1.0
+
+    def over(self, algorithm: Algorithm) -> Algorithm:
+        """Raises InputError where clients answer with no group "update"."""
+        if "update" not in algorithm.joining():
+            raise InputError(
+                f"{algorithm.kind} with clipping: its replies have {', '.join(algorithm.joining())}",
+                expected='an algorithm whose replies have a group "update"',
+                fix="leave the remedy out",
+            )
+        return _Clipped(algorithm, self.norm)
+
+
+class _Clipped(Changed):
+    norm: Positive
+
+    def answer(
+        self,
+        received: Tree,
+        trained: Parameters,
+        memory: Tree,
+        steps: Int64[Tensor, " client"],
+        learning_rate: float,
+    ) -> tuple[Tree, Tree]:
+        reply, memory = self.algorithm.answer(received, trained, memory, steps, learning_rate)
+        return reply | {"update": clipped(reply["update"], self.norm)}, memory
+
+
+def clipped(update: Parameters, norm: float) -> Parameters:
+    """The equation, of each client; an update of zeros stays as it is.
+
+    >>> clipped({"w": torch.tensor([[3.0, 4.0], [0.3, 0.4]])}, norm=1.0)["w"]
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
+    squares = [tensor.flatten(1).square().sum(1) for tensor in update.values()]
+    length = torch.stack(squares).sum(0).sqrt()
+    factor = norm / length.clamp(min=norm)
+    return {n: t * factor.reshape(-1, *[1] * (t.dim() - 1)) for n, t in update.items()}

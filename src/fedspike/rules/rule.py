@@ -1,0 +1,86 @@
+"""What a rule is: the answers of many clients to one."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fedspike.errors import InputError
+from fedspike.part import Part, abstractmethod
+
+Parameters = dict[str, Tensor]
+
+
+class Rule(Part):
+    """How the tensors that clients send in one group become one.
+
+    `partial` says whether some clients' tensors may be joined first, and the result with the others' then: a
+    mean may, a median may not. A node that hosts many clients sends apart what is not `partial`.
+    """
+
+    partial: ClassVar[bool] = False
+
+    @abstractmethod
+    def join(
+        self,
+        replies: Sequence[Parameters],
+        samples: Int64[Tensor, " reply"],
+        clients: Int64[Tensor, " reply"],
+    ) -> Parameters:
+        """One of all, float64. `replies[i]` is of `clients[i]` clients with `samples[i]` samples in all.
+
+        Each reply stands for one client where the rule is not `partial`.
+        """
+
+
+def joined(
+    rule: Rule,
+    replies: Sequence[Parameters],
+    samples: Int64[Tensor, " reply"],
+    clients: Int64[Tensor, " reply"] | None = None,
+    like: Parameters | None = None,
+) -> Parameters:
+    """One of all, in the types of `like`, by default those of the first reply; of one client each by default.
+
+    >>> from fedspike.rules import Mean
+    >>> joined(Mean(), [{"w": torch.tensor([1.0])}, {"w": torch.tensor([5.0])}], torch.tensor([3, 1]))
+    {'w': tensor([2.])}
+    """
+    like = like or replies[0]
+    clients = torch.ones_like(samples) if clients is None else clients
+    wide = rule.join(replies, samples, clients)
+    return {name: narrowed(tensor, like[name].dtype) for name, tensor in wide.items()}
+
+
+def stacked(replies: Sequence[Parameters], name: str) -> Float[Tensor, "reply *shape"]:
+    """What all sent under a name, float64. Raises InputError where it differs in its form."""
+    tensors = [reply.get(name) for reply in replies]
+    shapes = {None if tensor is None else tuple(tensor.shape) for tensor in tensors}
+    if len(shapes) > 1:
+        raise InputError(
+            f"replies with {name} of the shapes {', '.join(sorted(map(str, shapes)))}",
+            expected="one shape, from every client",
+            fix="join them with a rule that takes different ones",
+        )
+    return torch.stack([tensor for tensor in tensors if tensor is not None]).double()
+
+
+def narrowed(wide: Float[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:
+    """A float64 sum in the clients' type, nearly always the same however the sum was put together.
+
+    Weights are multiples of a power of two, so means of updates often lie exactly between two float32
+    numbers, and the error of the sum, 1e-16, which depends on the order, would decide to which side. So the
+    last 9 of its 53 bits are rounded away first, by Veltkamp's splitting (Dekker, "A floating-point
+    technique for extending the available precision", Numerische Mathematik 18, 1971). What remains are sums
+    that lie, within their error, halfway between two of the numbers with 44 bits next to such a middle.
+
+    >>> middle = torch.tensor(1 + 2.0**-24, dtype=torch.float64)  # between two float32 numbers
+    >>> [float(narrowed(middle + error, torch.float32)) for error in (-2e-16, 0.0, 2e-16)]
+    [1.0, 1.0, 1.0]
+    """
+    if dtype == wide.dtype:
+        return wide
+    scaled = wide * (2.0**9 + 1)
+    return (scaled - (scaled - wide)).to(dtype)

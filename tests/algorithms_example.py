@@ -1,0 +1,51 @@
+"""Every algorithm as the contract tests take it; a new one is one entry in CASES."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import tomli_w
+
+from fedspike.algorithms import ALGORITHMS, Algorithm, FedAdam, FedAvg, FedProx, Scaffold
+from fedspike.parts.optimisers import SGD, Adam
+
+
+@dataclass(frozen=True)
+class Case:
+    """An algorithm at a setting at which it is not FedAvg, and one at which it is, for one client or for any.
+
+    `up` and `down` say how many models' worth of numbers travel each way.
+    """
+
+    algorithm: Algorithm
+    neutral: Algorithm
+    one_client: bool = False
+    up: int = 1
+    down: int = 1
+
+    def optimiser(self, otherwise: SGD | Adam | None = None) -> SGD | Adam:
+        """One with which it goes together."""
+        return SGD(0.1) if self.algorithm.needs_sgd else otherwise or Adam()
+
+    def toml(self) -> str:
+        """The algorithm and its optimiser in an experiment's file."""
+        algorithm: dict[str, Any] = msgspec.to_builtins(self.algorithm)
+        del algorithm["rule"]
+        optimiser = {"kind": "sgd", "learning_rate": 0.05}
+        return tomli_w.dumps(
+            {"algorithm": algorithm}
+            | ({"optimiser": optimiser} if self.algorithm.needs_sgd else {})
+        )
+
+
+CASES = {
+    "fedavg": Case(FedAvg(), FedAvg()),
+    "fedprox": Case(FedProx(mu=0.5), FedProx(mu=0.0)),
+    "scaffold": Case(Scaffold(), Scaffold(), one_client=True, up=2, down=2),
+    "fedadam": Case(FedAdam(), FedAdam(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
+}
+
+
+def missing() -> set[str]:
+    """The algorithms that have no case."""
+    return {str(kind.__struct_config__.tag) for kind in ALGORITHMS} ^ CASES.keys()
