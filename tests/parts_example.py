@@ -4,6 +4,7 @@ A new kind gets its row here, and all tests of its family are run on it.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 import msgspec
 
@@ -39,6 +40,8 @@ CODES: list[tuple[Code, int]] = [  # and for how many time steps
     (Delta(), 6),
     (Direct(), 4),
 ]
+Reset = Literal["subtract", "zero", "none"]
+RESETS: tuple[Reset, ...] = get_args(Reset)
 TABULATED = [(code, steps) for code, steps in CODES if isinstance(code, Tabulated)]
 NEURONS: list[Neuron] = [
     LIF(0.8, 0.7),
