@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -65,12 +66,14 @@ def test_help_is_there_at_once_and_without_torch() -> None:
     )
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         answer = python(code)
-        seconds.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # of the processor, since other tests run beside this one
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert answer.returncode == 0, answer.stderr
         assert "doctor" in answer.stdout
-    assert min(seconds) < 0.3
+    assert min(seconds) < 0.1, seconds
 
 
 def test_version() -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_example import refusal
-from fedspike.data import check, load
+from fedspike.data import check, from_arrays, load
 from fedspike.errors import InputError
 
 
@@ -211,3 +211,22 @@ def test_examples_in_docstrings_run(name: str) -> None:
     for test in doctest.DocTestFinder().find(module):
         runner.run(test, out=output.write)
     assert runner.summarize(verbose=False).failed == 0, output.getvalue()
+
+
+def test_arrays_in_memory_are_a_data_set_like_a_file(tmp_path: Path) -> None:
+    images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    arrays = {
+        "x_train": images,
+        "y_train": np.array([1, 0]),
+        "x_test": images,
+        "y_test": np.array([0, 1]),
+    }
+    np.savez(tmp_path / "own.npz", **arrays)
+    stored, own = load(str(tmp_path / "own.npz")), from_arrays(**arrays, name="own")
+    for name in arrays:
+        assert np.array_equal(getattr(stored, name), getattr(own, name))
+    assert (own.classes, own.name, own.sha256.keys()) == (2, "own", arrays.keys())
+    changed = from_arrays(**{**arrays, "y_test": np.array([1, 1])})
+    assert {name for name in arrays if changed.sha256[name] != own.sha256[name]} == {"y_test"}
+    with pytest.raises(InputError, match="no image is of class 0"):
+        from_arrays(**{**arrays, "y_train": np.array([1, 1])})

@@ -3,6 +3,8 @@
 import logging
 from functools import cache
 
+__all__ = ["InputError"]
+
 
 class InputError(ValueError):
     """What was passed cannot be used; the message says why and what to do about it.

@@ -13,6 +13,8 @@ yours.
 
 from abc import abstractmethod
 from functools import cache
+from math import isfinite
+from numbers import Integral, Real
 from typing import Any, dataclass_transform, get_args
 
 import msgspec
@@ -66,7 +68,7 @@ class Part(
 
 
 def demand_limits(record: msgspec.Struct) -> None:
-    """Raise InputError where a field is outside its limits; a list becomes a tuple, 1 becomes 1.0."""
+    """Raise InputError where a field is outside its limits; a list becomes a tuple, a whole number 1.0."""
     for name, annotation, fix in _fields(type(record)):
         value = getattr(record, name)
         try:
@@ -81,7 +83,7 @@ def demand_limits(record: msgspec.Struct) -> None:
             msgspec.structs.force_setattr(record, name, fitted)
 
 
-def fitting(value: object, annotation: Any) -> Any:
+def fitting(value: Any, annotation: Any) -> Any:
     """The value as a field of this type has it; nan and infinity are no numbers.
 
     Raises msgspec.ValidationError where the field cannot hold it.
@@ -92,7 +94,9 @@ def fitting(value: object, annotation: Any) -> Any:
         if isinstance(value, families) or (value is None and type(None) in get_args(annotation)):
             return value
         raise msgspec.ValidationError("another part")
-    if isinstance(value, float) and not abs(value) < float("inf"):
+    if not isinstance(value, bool) and isinstance(value, Real):  # NumPy's numbers, too
+        value = int(value) if isinstance(value, Integral) else float(value)
+    if isinstance(value, float) and not isfinite(value):
         raise msgspec.ValidationError("no number")
     return msgspec.convert(value, annotation)
 

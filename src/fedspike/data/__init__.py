@@ -1,5 +1,6 @@
 """Samples in memory, checked; nothing here but the partitions knows about clients."""
 
+from fedspike.data.arrays import from_arrays
 from fedspike.data.checking import Facts, Split, check
 from fedspike.data.dataset import Dataset
 from fedspike.data.fashion_mnist import FashionMNIST, FashionMNISTSample
@@ -17,6 +18,7 @@ __all__ = [
     "Source",
     "Split",
     "check",
+    "from_arrays",
     "load",
     "load_own",
 ]

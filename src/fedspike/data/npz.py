@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from msgspec import Meta
 
-from fedspike.data.dataset import Dataset, ignore, intensities
+from fedspike.data.arrays import checked, images, labels
+from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.source import Source
 from fedspike.errors import InputError
 
@@ -42,35 +43,15 @@ def load(path: Path) -> Dataset:
     0, 1, 2, ... [sample], and every class has at least one training image.
     """
     raw = _bytes(path)
-    arrays = _arrays(raw, path, ARRAYS)
-    y_train = _labels(arrays["y_train"], f"{path}: y_train")
-    dataset = Dataset(
-        name=path.stem,
-        x_train=_images(arrays["x_train"], f"{path}: x_train"),
-        y_train=y_train,
-        x_test=_images(arrays["x_test"], f"{path}: x_test"),
-        y_test=_labels(arrays["y_test"], f"{path}: y_test"),
-        classes=int(y_train.max(initial=0)) + 1,
-        source=str(path),
-        sha256={path.name: hashlib.sha256(raw).hexdigest()},
-    )
-    present = np.unique(y_train)
-    if len(present) != dataset.classes:
-        absent = next(number for number, label in enumerate(present) if number != label)
-        raise InputError(
-            f"{path}: y_train goes up to {dataset.classes - 1}, but no image is of class {absent}",
-            expected="class numbers 0, 1, 2, ... without a gap",
-            fix="number the classes that are there: labels = np.unique(labels, "
-            "return_inverse=True)[1], over y_train and y_test together",
-        )
-    return dataset
+    sha256 = {path.name: hashlib.sha256(raw).hexdigest()}
+    return checked(_arrays(raw, path, ARRAYS), path.stem, source=str(path), sha256=sha256)
 
 
 def load_own(path: Path) -> tuple[Float32[np.ndarray, "..."], Int64[np.ndarray, "..."]]:
     """One device's images and labels, as `load` reads those of training; InputError as there."""
     arrays = _arrays(_bytes(path), path, OWN)
-    x = _images(arrays["x_train"], f"{path}: x_train")
-    return x, _labels(arrays["y_train"], f"{path}: y_train")
+    x = images(arrays["x_train"], f"{path}: x_train")
+    return x, labels(arrays["y_train"], f"{path}: y_train")
 
 
 def _bytes(path: Path) -> bytes:
@@ -107,26 +88,3 @@ def _arrays(raw: bytes, path: Path, names: tuple[str, ...]) -> dict[str, np.ndar
             fix="save the missing arrays under these names too",
         )
     return arrays
-
-
-def _images(array: np.ndarray, what: str) -> Float32[np.ndarray, "..."]:
-    if array.dtype == np.uint8:
-        return intensities(array)
-    if array.dtype.kind != "f":
-        raise InputError(
-            f"{what} holds {array.dtype}",
-            expected="uint8 from 0 to 255, or floats from 0 to 1",
-            fix=f"save {what.split()[-1]}.astype(numpy.uint8) if its pixels go from 0 to 255",
-        )
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is refused
-        return array.astype(np.float32)
-
-
-def _labels(array: np.ndarray, what: str) -> Int64[np.ndarray, "..."]:
-    if array.dtype.kind not in "iu":
-        raise InputError(
-            f"{what} holds {array.dtype}",
-            expected="whole numbers, one class number for each image",
-            fix=f"save {what.split()[-1]}.astype(numpy.int64)",
-        )
-    return array.astype(np.int64)

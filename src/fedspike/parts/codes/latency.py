@@ -60,6 +60,7 @@ class Latency(Tabulated, tag="latency"):
         self, x: Float64[np.ndarray, " value"], time_steps: int
     ) -> Bool[np.ndarray, "value time"]:
         """The equation: whether a pixel of intensity x spikes at step t."""
+        self.fitted(time_steps)
         last = time_steps - 1
         if self.scale == "linear":
             t = last * (1 - x)

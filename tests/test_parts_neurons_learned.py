@@ -1,33 +1,46 @@
 """Decays and thresholds that are learned: gradients, range, and what the network is told of them."""
 
-from typing import Any
-
-import jaxtyping
 import pytest
 import snntorch
 import torch
 from torch import Tensor
 
-from fedspike.errors import InputError
-from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Learnable, Neuron
-from fedspike.parts.neurons.constants import value
-from fedspike.parts.neurons.lif import Reset
+import parts_example
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
+from fedspike.parts.neurons.constants import Learning, value
+from parts_example import Reset
 
-LAYER, NEURON = Learnable(0.7), Learnable(0.7, per="neuron")
 LEARNING: list[Neuron] = [
-    LIF(NEURON, LAYER),
-    CurrentBasedLIF(alpha=NEURON, beta=LAYER, threshold=0.7),
-    AdaptiveLIF(adaptation=0.5, rho=LAYER, beta=NEURON, threshold=NEURON),
+    LIF(0.7, 0.7, learn_beta="per-neuron", learn_threshold="per-layer"),
+    CurrentBasedLIF(
+        alpha=0.7, beta=0.7, threshold=0.7, learn_alpha="per-neuron", learn_beta="per-layer"
+    ),
+    AdaptiveLIF(
+        adaptation=0.5,
+        rho=0.7,
+        beta=0.7,
+        threshold=0.7,
+        learn_rho="per-layer",
+        learn_beta="per-neuron",
+        learn_threshold="per-neuron",
+    ),
 ]
+each_learning = pytest.mark.parametrize("neuron", LEARNING, ids=parts_example.name)
 
 
 @pytest.mark.parametrize("reset", ["subtract", "none"])
-@pytest.mark.parametrize("per", ["layer", "neuron"])
-def test_what_is_learned_has_snntorchs_gradients(reset: Reset, per: Any) -> None:
+@pytest.mark.parametrize("learning", ["per-layer", "per-neuron"])
+def test_what_is_learned_has_snntorchs_gradients(reset: Reset, learning: Learning) -> None:
     """Its alpha, beta and threshold, in float32: 1e-4 for sums over 12 steps, 5 samples and 4 neurons."""
-    start = {"synaptic_decay": 0.6, "decay": 0.8, "threshold": 0.7}
-    alpha, beta, threshold = (Learnable(number, per) for number in start.values())
-    neuron = CurrentBasedLIF(alpha=alpha, beta=beta, threshold=threshold, reset=reset)
+    neuron = CurrentBasedLIF(
+        alpha=0.6,
+        beta=0.8,
+        threshold=0.7,
+        reset=reset,
+        learn_alpha=learning,
+        learn_beta=learning,
+        learn_threshold=learning,
+    )
     currents, upstream = torch.randn(2, 12, 1, 5, 4)
     learned = {
         name: number.unsqueeze(0).requires_grad_() for name, number in neuron.initial(4).items()
@@ -51,7 +64,7 @@ def test_what_is_learned_has_snntorchs_gradients(reset: Reset, per: Any) -> None
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("neuron", LEARNING)
+@each_learning
 @pytest.mark.parametrize(("batch", "places"), [(100, 400), (60, 1)])
 def test_neither_company_nor_padding_changes_a_bit_of_a_client(
     neuron: Neuron, batch: int, places: int
@@ -84,7 +97,7 @@ def test_neither_company_nor_padding_changes_a_bit_of_a_client(
             assert torch.equal(found[0], expected[k])
 
 
-@pytest.mark.parametrize("neuron", LEARNING)
+@each_learning
 def test_a_membrane_that_is_read_out_learns_all_that_it_has(neuron: Neuron) -> None:
     """Autograd refuses a parameter that nothing depends on."""
     leaves = {
@@ -103,15 +116,15 @@ def test_what_a_layer_learns_is_told_to_the_network() -> None:
         for neuron in LEARNING
     ]
     assert shapes == [
-        {"decay": (5,), "threshold": (1,)},
-        {"synaptic_decay": (5,), "decay": (1,)},
-        {"threshold_decay": (1,), "decay": (5,), "threshold": (5,)},
+        {"beta": (5,), "threshold": (1,)},
+        {"alpha": (5,), "beta": (1,)},
+        {"rho": (1,), "beta": (5,), "threshold": (5,)},
     ]
     read_out = [set(neuron.initial(5, spiking=False)) for neuron in LEARNING]
-    assert read_out == [{"decay"}, {"synaptic_decay", "decay"}, {"decay"}]
-    initial = LIF(Learnable(0.25), Learnable(1.5, per="neuron")).initial(2)
+    assert read_out == [{"beta"}, {"alpha", "beta"}, {"beta"}]
+    initial = LIF(0.25, 1.5, learn_beta="per-layer", learn_threshold="per-neuron").initial(2)
     assert {name: start.tolist() for name, start in initial.items()} == {
-        "decay": [0.25],
+        "beta": [0.25],
         "threshold": [1.5, 1.5],
     }
     assert all(start.dtype == torch.float32 for start in initial.values())
@@ -132,16 +145,9 @@ def test_a_learned_decay_is_kept_in_its_range_and_finds_back(
     number: float, gradient: float, kept: float, passed: float
 ) -> None:
     decay = torch.tensor([[number]], requires_grad=True)
-    used = value(LAYER, "decay", {"decay": decay}, torch.zeros(1, 1, 1, 1), largest=1.0)
+    used = value(0.7, "beta", {"beta": decay}, torch.zeros(1, 1, 1, 1), largest=1.0)
     assert isinstance(used, Tensor)
     assert used.tolist() == [[[kept]]]
     used.backward(torch.tensor([[[gradient]]]))  # type: ignore[no-untyped-call]
     assert decay.grad is not None
     assert decay.grad.tolist() == [[passed]]
-
-
-def test_constants_are_learned_per_layer_or_per_neuron(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in production, where nothing checks the annotations."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(InputError, match=r'"client"\n  expected: "layer" or "neuron"\n'):
-        Learnable(0.9, per="client")  # type: ignore[arg-type]

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import parts_example
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+
+PRESENT = torch.ones(2, 3, dtype=torch.bool)
 
 
 def drawn(seed: int, steps: int, rate: float) -> Tensor:
@@ -75,7 +78,7 @@ def test_more_spikes_never_score_less_and_later_ones_less() -> None:
 def test_cross_entropy_of_the_counts_is_snntorchs(seed: int, steps: int, rate: float) -> None:
     spikes = drawn(seed, steps, rate).float()
     labels = torch.arange(6).reshape(2, 3) % 5
-    ours = CrossEntropy()(SpikeCount().scores(spikes), labels, torch.ones(2, 3, dtype=torch.bool))
+    ours = CrossEntropy()(SpikeCount().scores(spikes), labels, PRESENT, 8)
     for k in range(2):
         theirs = snntorch.functional.ce_count_loss()(spikes[:, k], labels[k])
         torch.testing.assert_close(ours[k], theirs)
@@ -86,7 +89,7 @@ def test_cross_entropy_of_first_spikes_is_snntorchs_where_all_fire(seed: int) ->
     spikes = drawn(seed, steps=8, rate=0.3).float()
     spikes[-1] = 1  # the last step: what they assume of the silent
     labels = torch.arange(6).reshape(2, 3) % 5
-    ours = CrossEntropy()(FirstSpike().scores(spikes), labels, torch.ones(2, 3, dtype=torch.bool))
+    ours = CrossEntropy()(FirstSpike().scores(spikes), labels, PRESENT, 8)
     for k in range(2):
         theirs = snntorch.functional.ce_temporal_loss()(spikes[:, k].clone(), labels[k])
         torch.testing.assert_close(ours[k], theirs)
@@ -101,9 +104,13 @@ def test_the_mean_membrane_is_the_mean_of_the_steps() -> None:
     torch.testing.assert_close(scores, by_hand, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("read_out", [SpikeCount(), MeanMembrane(), FirstSpike()])
+@pytest.mark.parametrize("read_out", parts_example.READ_OUTS, ids=parts_example.name)
 def test_a_sample_is_read_out_alone(read_out: ReadOut) -> None:
     spikes = drawn(seed=3, steps=6, rate=0.4)
     alone = read_out.scores(spikes[:, 1:, 2:])
     assert torch.equal(read_out.scores(spikes)[1:, 2:], alone)
-    assert read_out.spiking == (not isinstance(read_out, MeanMembrane))
+
+
+def test_only_membranes_are_read_without_firing_and_only_counts_are_counts() -> None:
+    assert [kind.spiking for kind in (SpikeCount, MeanMembrane, FirstSpike)] == [True, False, True]
+    assert [kind.counts for kind in (SpikeCount, MeanMembrane, FirstSpike)] == [True, False, False]

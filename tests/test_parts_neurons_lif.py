@@ -2,18 +2,15 @@
 
 import math
 
-import jaxtyping
 import pytest
 import snntorch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedspike.errors import InputError
-from fedspike.parts.neurons import LIF, Atan, Learnable, Sigmoid, integrate_and_fire, leak
-from fedspike.parts.neurons.lif import Reset
-
-RESETS: list[Reset] = ["subtract", "zero", "none"]
+from fedspike.parts.neurons import LIF, leak
+from fedspike.parts.surrogates import Atan
+from parts_example import RESETS, Reset
 
 
 @given(
@@ -68,7 +65,7 @@ def test_integrate_and_fire_spikes_in_closed_form(current: int, steps: int) -> N
     Sixty-fourths and their sums are exact.
     """
     currents = torch.full((steps, 1, 1, 1), current / 64)
-    fired = integrate_and_fire().spikes(currents).flatten().cumsum(0)
+    fired = LIF(beta=1.0).spikes(currents).flatten().cumsum(0)
     assert fired.tolist() == [(t * current - 1) // 64 for t in range(1, steps + 1)]
 
 
@@ -128,45 +125,3 @@ def test_the_adjoint_of_the_scan(reset: Reset) -> None:
             expected[t] += upstream[later, 0, 0] * Atan().derivative(membrane[later] - 0.7) * decay
     assert currents.grad is not None
     torch.testing.assert_close(currents.grad[:, 0, 0], expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"beta": 1.5}, "beta = 1.5"),
-        ({"beta": math.nan}, "beta"),
-        ({"beta": Learnable(-0.1)}, "beta = -0.1"),
-        ({"threshold": 0.0}, "threshold = 0.0"),
-        ({"threshold": math.inf}, "threshold = inf"),
-        ({"threshold": Learnable(-1.0)}, "threshold = -1.0"),
-    ],
-)
-def test_impossible_neurons(settings: dict[str, float], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        LIF(**settings)  # type: ignore[arg-type]
-
-
-def test_an_unknown_reset_is_told_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in production, where nothing checks the annotations."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(InputError, match=r'"substract"\n  expected: one of subtract, zero, none\n'):
-        LIF(reset="substract")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "lif",
-    [
-        *(LIF(Learnable(0.9)), LIF(threshold=Learnable(1.0))),
-        *(LIF(surrogate=Sigmoid()), LIF(surrogate=Atan(alpha=3.0))),
-    ],
-)
-def test_the_kernels_refuse_what_they_do_not_have(lif: LIF) -> None:
-    assert not lif.compiled
-    with pytest.raises(ValueError, match="no compiled kernel"):
-        lif.for_kernels()
-
-
-def test_the_kernels_have_the_usual_neurons() -> None:
-    assert LIF().compiled
-    assert LIF(1.0, 0.5, "zero", Atan(alpha=2.0)).compiled
-    assert LIF(1.0, 0.5, "none").for_kernels() == (1.0, 0.5, "none")

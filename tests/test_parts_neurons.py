@@ -1,6 +1,5 @@
 """All kinds of neurons, fixed and learned: against a naive loop, snnTorch, and LIF where they are LIF."""
 
-import math
 from collections.abc import Mapping
 from itertools import product
 from typing import Any
@@ -12,43 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedspike.errors import InputError
-from fedspike.parts.neurons import (
-    LIF,
-    AdaptiveLIF,
-    CurrentBasedLIF,
-    FastSigmoid,
-    Learnable,
-    Neuron,
-    Sigmoid,
-    Surrogate,
-    Triangular,
-    integrate_and_fire,
-)
-from fedspike.parts.neurons.lif import Reset
+import parts_example
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
+from fedspike.parts.surrogates import Surrogate
+from parts_example import RESETS, Reset
 
-LAYER, NEURON = Learnable(0.7), Learnable(0.7, per="neuron")
-NEURONS: dict[str, Neuron] = {
-    **{f"LIF {reset}": LIF(0.8, 0.7, reset) for reset in ("subtract", "zero", "none")},
-    "IF": integrate_and_fire(0.7),
-    "LIF fast sigmoid": LIF(0.8, 0.7, surrogate=FastSigmoid(3.0)),
-    "LIF sigmoid": LIF(0.8, 0.7, surrogate=Sigmoid(3.0)),
-    "LIF triangular": LIF(0.8, 0.7, surrogate=Triangular(0.4)),
-    "LIF learned decay": LIF(LAYER, 0.6),
-    "LIF learned threshold": LIF(0.8, NEURON, "zero"),
-    "LIF learned": LIF(NEURON, LAYER),
-    "LIF learned zero": LIF(LAYER, NEURON, "zero", Sigmoid(3.0)),
-    "LIF learned none": LIF(NEURON, NEURON, "none"),
-    "current-based": CurrentBasedLIF(alpha=0.6, beta=0.8, threshold=0.7),
-    "current-based zero": CurrentBasedLIF(alpha=0.6, beta=0.8, threshold=0.7, reset="zero"),
-    "current-based learned": CurrentBasedLIF(alpha=NEURON, beta=LAYER, threshold=0.7),
-    "adaptive": AdaptiveLIF(adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7),
-    "adaptive zero": AdaptiveLIF(
-        adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7, reset="zero", surrogate=Triangular(0.4)
-    ),
-    "adaptive none": AdaptiveLIF(adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7, reset="none"),
-    "adaptive learned": AdaptiveLIF(adaptation=0.5, rho=LAYER, beta=NEURON, threshold=NEURON),
-}
+each_neuron = pytest.mark.parametrize("neuron", parts_example.NEURONS, ids=parts_example.name)
 CLIENTS, BATCH, PLACES, STEPS = 2, 3, 4, 7
 
 
@@ -96,16 +64,15 @@ def constants(
     neuron: Any, learned: Mapping[str, Tensor], client: int, place: int
 ) -> dict[str, Tensor]:
     """What one neuron of one client has, whether fixed or learned, for it or for its layer."""
-    lif = neuron if isinstance(neuron, LIF) else neuron.lif
     numbers = {
-        "synaptic_decay": getattr(neuron, "alpha", 0.0),
-        "decay": lif.beta,
-        "threshold": lif.threshold,
-        "threshold_decay": getattr(neuron, "rho", 0.0),
+        "alpha": getattr(neuron, "alpha", 0.0),
+        "beta": neuron.beta,
+        "threshold": neuron.threshold,
+        "rho": getattr(neuron, "rho", 0.0),
     }
     return {
-        name: learned[name][client, place if number.per == "neuron" else 0]
-        if isinstance(number, Learnable)
+        name: learned[name][client, place if learned[name].shape[1] > 1 else 0]
+        if name in learned
         else torch.tensor(number, dtype=torch.float64)
         for name, number in numbers.items()
     }
@@ -113,26 +80,20 @@ def constants(
 
 def naive(neuron: Any, currents: Tensor, learned: Mapping[str, Tensor]) -> Tensor:
     """A layer of them, one neuron after the other."""
-    lif = neuron if isinstance(neuron, LIF) else neuron.lif
     layer = torch.zeros(STEPS, CLIENTS, BATCH, PLACES, dtype=torch.float64)
     for k, b, i in product(range(CLIENTS), range(BATCH), range(PLACES)):
-        own = constants(neuron, learned, k, i)
         layer[:, k, b, i] = one_neuron(
             currents[:, k, b, i],
-            own["synaptic_decay"],
-            own["decay"],
-            own["threshold"],
-            getattr(neuron, "adaptation", 0.0),
-            own["threshold_decay"],
-            lif.reset,
-            lif.surrogate,
+            **constants(neuron, learned, k, i),
+            adaptation=getattr(neuron, "adaptation", 0.0),
+            reset=neuron.reset,
+            surrogate=neuron.surrogate,
         )
     return layer
 
 
-@pytest.mark.parametrize("name", NEURONS)
-def test_spikes_and_gradients_are_those_of_a_naive_loop(name: str) -> None:
-    neuron = NEURONS[name]
+@each_neuron
+def test_spikes_and_gradients_are_those_of_a_naive_loop(neuron: Neuron) -> None:
     currents, learned = drawn_currents(), learned_by(neuron)
     upstream = torch.randn(currents.shape, dtype=torch.float64)
     found = []
@@ -208,24 +169,25 @@ def test_what_snntorchs_synaptic_does_otherwise_at_a_reset_to_zero() -> None:
     assert ours.spikes(currents).flatten().tolist() == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("reset", RESETS)
 @given(beta=st.floats(0, 1), threshold=st.floats(0.1, 2), seed=st.integers(0, 2**31))
 @settings(max_examples=20)
 def test_neutral_settings_are_lif(reset: Reset, beta: float, threshold: float, seed: int) -> None:
     """Spikes equal in float32 also; gradients are the same sums in another order."""
     lif = LIF(beta, threshold, reset)
-    learnable = LIF(Learnable(beta), Learnable(threshold, per="neuron"), reset)
-    start = {name: torch.stack([w, w]).double() for name, w in learnable.initial(4).items()}
+    own: dict[str, Any] = {"beta": beta, "threshold": threshold, "reset": reset}
+    learning = LIF(**own, learn_beta="per-layer", learn_threshold="per-neuron")
+    start = {name: torch.stack([w, w]).double() for name, w in learning.initial(4).items()}
     # What is learned is kept in float32, so that is what the fixed one must have.
-    rounded = LIF(float(start["decay"][0, 0]), float(start["threshold"][0, 0]), reset)
+    rounded = LIF(float(start["beta"][0, 0]), float(start["threshold"][0, 0]), reset)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(12, 2, 3, 4, dtype=torch.float64, generator=generator)
     upstream = torch.randn(drawn.shape, dtype=torch.float64, generator=generator)
     for neuron, learned, neutral in (
-        (CurrentBasedLIF(alpha=0.0, LIFCONST=lif), {}, lif),
-        (AdaptiveLIF(adaptation=0.0, rho=0.9, LIFCONST=lif), {}, lif),
-        (AdaptiveLIF(adaptation=1.0, rho=1.0, LIFCONST=lif), {}, lif),
-        (learnable, start, rounded),
+        (CurrentBasedLIF(alpha=0.0, **own), {}, lif),
+        (AdaptiveLIF(adaptation=0.0, rho=0.9, **own), {}, lif),
+        (AdaptiveLIF(adaptation=1.0, rho=1.0, **own), {}, lif),
+        (learning, start, rounded),
     ):
         gradients = []
         for other, with_learned in ((neuron, learned), (neutral, {})):
@@ -242,7 +204,7 @@ def test_neutral_settings_are_lif(reset: Reset, beta: float, threshold: float, s
 @given(
     adaptation=st.floats(0, 3),
     rho=st.floats(0, 1),
-    reset=st.sampled_from(["subtract", "zero", "none"]),
+    reset=st.sampled_from(RESETS),
     seed=st.integers(0, 2**31),
 )
 @settings(max_examples=50)
@@ -284,40 +246,15 @@ def test_an_adaptive_neuron_tires_and_recovers() -> None:
     assert again[:5].tolist() == intervals[:5].tolist()
 
 
-@pytest.mark.parametrize("name", NEURONS)
-def test_membranes_for_a_read_out_never_fire(name: str) -> None:
+@each_neuron
+def test_membranes_for_a_read_out_never_fire(neuron: Neuron) -> None:
     """U[t] is a sum over currents I[t - n], each weighted by sum over m of alpha^m beta^(n - m)."""
-    neuron = NEURONS[name]
     currents, learned = drawn_currents(), learned_by(neuron)
     membrane = neuron.membrane(currents, learned)
     for k, i in product(range(CLIENTS), range(PLACES)):
         own = constants(neuron, learned, k, i)
-        alpha, beta = own["synaptic_decay"], own["decay"]
+        alpha, beta = own["alpha"], own["beta"]
         weights = [sum(alpha**m * beta ** (n - m) for m in range(n + 1)) for n in range(STEPS)]
         for t in range(STEPS):
             U = sum(weights[n] * currents[t - n, k, :, i] for n in range(t + 1))
             torch.testing.assert_close(membrane[t, k, :, i], U, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: CurrentBasedLIF(alpha=1.1), "alpha = 1.1"),
-        (lambda: CurrentBasedLIF(alpha=Learnable(-0.5)), "alpha = -0.5"),
-        (lambda: AdaptiveLIF(adaptation=-1.0, rho=0.9), "adaptation = -1.0"),
-        (lambda: AdaptiveLIF(adaptation=math.nan, rho=0.9), "adaptation = nan"),
-        (lambda: AdaptiveLIF(adaptation=1.0, rho=2.0), "rho = 2.0"),
-    ],
-)
-def test_impossible_kinds(make: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        make()
-
-
-def test_only_plain_neurons_are_compiled() -> None:
-    assert [NEURONS[name].compiled for name in ("current-based", "adaptive", "IF")] == [
-        False,
-        False,
-        True,
-    ]
-    assert all(isinstance(neuron, Neuron) for neuron in NEURONS.values())

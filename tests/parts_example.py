@@ -1,0 +1,107 @@
+"""Examples of every kind, on which the laws of its family are tested; test_parts.py says if one is missing.
+
+A new kind gets its row here, and all tests of its family are run on it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import msgspec
+
+from fedspike.part import Part
+from fedspike.parts import codes, losses, neurons, normalisations, optimisers, read_outs, surrogates
+from fedspike.parts.codes import Burst, Code, Delta, Direct, Latency, Phase, Rate, Tabulated
+from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
+from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
+from fedspike.parts.optimisers import SGD, Adam, Optimiser
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
+
+KINDS: Mapping[type[Part], Sequence[type[Part]]] = {
+    Code: codes.CODES,
+    Neuron: neurons.NEURONS,
+    Surrogate: surrogates.SURROGATES,
+    ReadOut: read_outs.READ_OUTS,
+    Loss: losses.LOSSES,
+    Optimiser: optimisers.OPTIMISERS,
+    Normalisation: normalisations.NORMALISATIONS,
+}
+
+CODES: list[tuple[Code, int]] = [  # and for how many time steps
+    (Rate(), 9),
+    (Latency(), 2),
+    (Latency(), 10),
+    (Latency(scale="logarithmic"), 70),
+    (Phase(), 16),
+    (Phase(period=5), 5),
+    (Burst(), 9),
+    (Burst(most_spikes=3), 5),
+    (Delta(), 6),
+    (Direct(), 4),
+]
+Reset = Literal["subtract", "zero", "none"]
+RESETS: tuple[Reset, ...] = get_args(Reset)
+TABULATED = [(code, steps) for code, steps in CODES if isinstance(code, Tabulated)]
+NEURONS: list[Neuron] = [
+    LIF(0.8, 0.7),
+    LIF(0.8, 0.7, "zero"),
+    LIF(0.8, 0.7, "none"),
+    LIF(1.0, 0.7),
+    LIF(0.8, 0.7, surrogate=FastSigmoid(3.0)),
+    LIF(0.8, 0.7, surrogate=Sigmoid(3.0)),
+    LIF(0.8, 0.7, surrogate=Triangular(0.4)),
+    LIF(0.7, 0.6, learn_beta="per-layer"),
+    LIF(0.8, 0.7, "zero", learn_threshold="per-neuron"),
+    LIF(0.7, 0.7, learn_beta="per-neuron", learn_threshold="per-layer"),
+    LIF(0.7, 0.7, "zero", Sigmoid(3.0), learn_beta="per-layer", learn_threshold="per-neuron"),
+    LIF(0.7, 0.7, "none", learn_beta="per-neuron", learn_threshold="per-neuron"),
+    CurrentBasedLIF(alpha=0.6, beta=0.8, threshold=0.7),
+    CurrentBasedLIF(alpha=0.6, beta=0.8, threshold=0.7, reset="zero"),
+    CurrentBasedLIF(
+        alpha=0.7, beta=0.7, threshold=0.7, learn_alpha="per-neuron", learn_beta="per-layer"
+    ),
+    AdaptiveLIF(adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7),
+    AdaptiveLIF(
+        adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7, reset="zero", surrogate=Triangular(0.4)
+    ),
+    AdaptiveLIF(adaptation=0.5, rho=0.6, beta=0.8, threshold=0.7, reset="none"),
+    AdaptiveLIF(
+        adaptation=0.5,
+        rho=0.7,
+        beta=0.7,
+        threshold=0.7,
+        learn_rho="per-layer",
+        learn_beta="per-neuron",
+        learn_threshold="per-neuron",
+    ),
+]
+SURROGATES: list[Surrogate] = [Atan(), FastSigmoid(), Sigmoid(), Triangular()]
+READ_OUTS: list[ReadOut] = [SpikeCount(), MeanMembrane(), FirstSpike()]
+LOSSES: list[Loss] = [SpikeCountMSE(), CrossEntropy()]
+OPTIMISERS: list[Optimiser] = [Adam(), SGD()]
+NORMALISATIONS: list[Normalisation] = [Unnormalised(), BNTT(), BNTT("local")]
+
+EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
+    Code: [code for code, _ in CODES],
+    Neuron: NEURONS,
+    Surrogate: SURROGATES,
+    ReadOut: READ_OUTS,
+    Loss: LOSSES,
+    Optimiser: OPTIMISERS,
+    Normalisation: NORMALISATIONS,
+}
+EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]
+
+
+def name(part: object) -> str:
+    """The name of a test's case: the kind, and what is not its default."""
+    if not isinstance(part, Part):
+        return str(part)
+    fields = (
+        (field.name, getattr(part, field.name), field.default)
+        for field in msgspec.structs.fields(type(part))
+    )
+    return " ".join(
+        [part.kind, *(f"{key}={name(value)}" for key, value, usual in fields if value != usual)]
+    )

@@ -1,0 +1,290 @@
+"""What every part keeps to, whatever its family: limits, keys, documentation and operations."""
+
+import json
+import math
+from collections.abc import Iterator
+from itertools import product
+from typing import Annotated, Any, get_args
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+import parts_example
+from fedspike.energy.counts import ARITHMETIC, INFERENCE, MEMORY, TRAINING
+from fedspike.errors import InputError
+from fedspike.layers.operations import Per, Place, Table
+from fedspike.networks import SNN
+from fedspike.part import Part, abstractmethod, part_types
+from fedspike.parts import codes, losses, neurons, surrogates
+from parts_example import EVERY_PART, EXAMPLES, KINDS
+
+each_part = pytest.mark.parametrize("part", EVERY_PART, ids=parts_example.name)
+each_kind = pytest.mark.parametrize(
+    "kind", [kind for kinds in KINDS.values() for kind in kinds], ids=lambda kind: kind.__name__
+)
+each_family = pytest.mark.parametrize("family", KINDS, ids=lambda family: family.__name__)
+
+OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
+    ("latency", "scale"): ("log",),
+    ("latency", "threshold"): (0.0, 1.0),
+    ("phase", "period"): (0, 17, "all"),
+    ("burst", "most_spikes"): (0, 2.5, "all"),
+    ("burst", "shortest_interval"): (0,),
+    ("delta", "threshold"): (0.0, 1.5),
+    ("spike-count", "correct_rate"): (-0.1, 1.2),
+    ("spike-count", "incorrect_rate"): (-0.1, 1.2),
+    ("bntt", "statistics"): ("shared",),
+    ("bntt", "momentum"): (0.0, 1.1),
+    ("bntt", "epsilon"): (0.0,),
+    ("atan", "alpha"): (0.0, -1.0),
+    ("adam", "learning_rate"): (0.0, -0.1),
+    ("adam", "beta1"): (-0.1, 1.0),
+    ("adam", "beta2"): (-0.1, 1.0),
+    ("adam", "epsilon"): (0.0,),
+    ("sgd", "learning_rate"): (0.0, -0.1),
+    **{(kind, "slope"): (0.0, -1.0) for kind in ("fast-sigmoid", "sigmoid", "triangular")},
+    **{
+        (kind, field): values
+        for kind in ("lif", "current-based", "adaptive")
+        for field, values in (
+            ("beta", (-0.1, 1.5)),
+            ("threshold", (0.0, -1.0)),
+            ("reset", ("substract",)),
+            ("learn_beta", ("per-client", True)),
+            ("learn_threshold", ("per-client",)),
+            ("surrogate", (3.0, None, codes.Rate())),
+        )
+    },
+    ("current-based", "alpha"): (-0.5, 1.1),
+    ("current-based", "learn_alpha"): ("per-client",),
+    ("adaptive", "adaptation"): (-1.0,),
+    ("adaptive", "rho"): (-0.1, 2.0),
+    ("adaptive", "learn_rho"): ("per-client",),
+}
+"""Values just outside the limits of every field, by kind and key."""
+
+
+def fields(kind: type[Part]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(kind)}
+
+
+def first_example(kind: type[Part]) -> Part:
+    return next(part for part in EVERY_PART if type(part) is kind)
+
+
+@each_family
+def test_every_kind_has_an_example_and_a_name_of_its_own(family: type[Part]) -> None:
+    assert {type(part) for part in EXAMPLES[family]} == set(KINDS[family])
+    names = [first_example(kind).kind for kind in KINDS[family]]
+    assert len(set(names)) == len(KINDS[family])
+    assert all(name == name.lower() and name.replace("-", "").isalpha() for name in names)
+
+
+@each_kind
+def test_every_field_has_limits_and_values_outside_them(kind: type[Part]) -> None:
+    name = first_example(kind).kind
+    assert {key for of, key in OUTSIDE if of == name} == set(fields(kind))
+    assert all(field.type not in (int, float, str) for field in fields(kind).values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        (kind, key, value)
+        for kinds in KINDS.values()
+        for kind in kinds
+        for key, field in fields(kind).items()
+        for value in (
+            *OUTSIDE[first_example(kind).kind, key],
+            *((math.nan, math.inf) if not part_types(field.type) else ()),
+        )
+    ],
+)
+def test_limits_hold_from_python_and_from_a_file(kind: type[Part], key: str, value: object) -> None:
+    example = first_example(kind)
+    with pytest.raises(InputError, match=f"^{kind.__name__}: {key} = ") as error:
+        msgspec.structs.replace(example, **{key: value})
+    assert "\n  expected: " in str(error.value)
+    assert "\n  fix: " in str(error.value)
+    with pytest.raises((InputError, msgspec.ValidationError)):
+        msgspec.convert(keys_of(example) | {key: value}, kind)
+
+
+def keys_of(part: Part) -> dict[str, Any]:
+    """The table of a part in an experiment's file; the parts in it have tables of their own."""
+    values = {key: getattr(part, key) for key in fields(type(part))}
+    return {key: value for key, value in values.items() if not isinstance(value, Part)}
+
+
+@each_family
+def test_fields_are_keys(family: type[Part]) -> None:
+    """What is read from a file is the part, and only its fields are taken."""
+    union: Any = KINDS[family][0]
+    for kind in KINDS[family][1:]:
+        union |= kind
+    for part in EXAMPLES[family]:
+        inner = {key for key, field in fields(type(part)).items() if part_types(field.type)}
+        usual = {key: fields(type(part))[key].default for key in inner}
+        table = json.loads(json.dumps({"kind": part.kind} | keys_of(part)))
+        plain = msgspec.structs.replace(part, **usual)
+        assert msgspec.convert(table, union) == plain
+        with pytest.raises(msgspec.ValidationError, match="unknown field `kept`"):
+            msgspec.convert(table | {"kept": 1}, union)
+
+
+@each_part
+def test_parts_are_values(part: Part) -> None:
+    """Equal where their fields are, so that what is made of one may be kept under it; and frozen."""
+    assert msgspec.structs.replace(part) == part
+    assert hash(msgspec.structs.replace(part)) == hash(part)
+    for key in (*fields(type(part)), "new"):
+        with pytest.raises(AttributeError):
+            setattr(part, key, 1)
+
+
+@each_kind
+def test_documentation_is_its_own_and_begins_with_a_sentence(kind: type[Part]) -> None:
+    text = vars(kind)["__doc__"]
+    summary, *rest = text.split("\n\n")[0].splitlines()
+    assert not rest, "the summary is one line"
+    assert summary[0].isupper()
+    assert summary.endswith(".")
+    assert len(summary) < 110
+
+
+def test_the_first_kind_of_a_family_is_what_a_network_has_unasked() -> None:
+    unasked = {
+        family: type(field.default)
+        for field in fields(SNN).values()
+        for family in part_types(field.type)
+        if family in KINDS
+    }
+    assert {family: KINDS[family][0] for family in unasked} == unasked
+    assert len(unasked) == 4
+
+
+def tables(part: Any) -> Iterator[Table]:
+    """What a part says that it does, a neuron everywhere in a network."""
+    if isinstance(part, neurons.Neuron):
+        for fires, added, bias in product((True, False), repeat=3):
+            yield part.operations(Place(fires, added, bias)) or {}
+    elif hasattr(part, "operations"):
+        yield part.operations() or {}
+
+
+@each_part
+def test_operations_are_of_known_kinds_and_known_quantities(part: Part) -> None:
+    """Whole numbers, in known phases, for each of what the account counts; 0 is said where it may be more."""
+    for table in tables(part):
+        for phase, rows in table.items():
+            assert phase in (*INFERENCE, *TRAINING)
+            for per, operations in rows.items():
+                assert per in get_args(Per)
+                assert set(operations) <= {*ARITHMETIC, *MEMORY}
+                assert all(type(n) is int and n >= 0 for n in operations.values())
+
+
+class Silent(codes.Code, tag="silent"):
+    """A code of a user's own, of which nothing ever comes out."""
+
+    strength: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+
+    def spikes(self, pixels: Any, address: codes.Address, time_steps: int) -> torch.Tensor:
+        """Nothing."""
+        del address
+        return torch.zeros(time_steps, *pixels.shape)
+
+
+def test_a_kind_of_ones_own_is_a_part_like_any() -> None:
+    assert (Silent().kind, Silent(0.5)) == ("silent", Silent(strength=0.5))
+    assert Silent().operations() is None, "nobody has counted it"
+    with pytest.raises(InputError, match=r"^Silent: strength = -1\n  expected: a number >= 0\n"):
+        Silent(-1)
+    network = SNN(code=Silent(), time_steps=3).over((1, 2, 2), 2)
+    assert network.code == Silent()
+
+
+def test_what_a_kind_of_ones_own_lacks_is_named() -> None:
+    class Mute(codes.Code, tag="mute"):
+        """Without spikes."""
+
+    class Halved(neurons.Neuron, tag="halved"):
+        """Without a membrane."""
+
+        def spikes(self, currents: torch.Tensor, learned: object = None) -> torch.Tensor:
+            del learned
+            return currents
+
+    class Flat(surrogates.Surrogate, tag="flat"):
+        """Without a derivative."""
+
+    class Equationless(codes.Tabulated, tag="equationless"):
+        """A tabulated code that has no table."""
+
+    class Wordless(losses.Loss, tag="wordless"):
+        """Without a loss."""
+
+    cases: list[tuple[Any, str, str]] = [
+        (Mute, "spikes", "Code"),
+        (Halved, "membrane", "Neuron"),
+        (Flat, "derivative", "Surrogate"),
+        (Equationless, "trains", "Tabulated"),
+        (Wordless, "__call__", "Loss"),
+    ]
+    for kind, missing, family in cases:
+        with pytest.raises(InputError, match=f"^{kind.__name__} has no {missing}\n") as error:
+            kind()
+        assert f"all members of a {family}: " in str(error.value)
+        assert f"write {missing} in {kind.__name__}" in str(error.value)
+
+
+def test_all_that_is_missing_is_named_at_once() -> None:
+    class Shape(Part):
+        """A family."""
+
+        @abstractmethod
+        def area(self) -> float:
+            """Its area."""
+
+        @abstractmethod
+        def border(self) -> float:
+            """Its border."""
+
+    class Blob(Shape, tag="blob"):
+        """Neither."""
+
+    with pytest.raises(InputError, match=r"^Blob has no area and no border\n"):
+        Blob()  # type: ignore[abstract]
+
+
+def test_fields_that_cannot_go_together_are_refused_by_their_own_check() -> None:
+    class Range(Part, tag="range"):
+        """From one number to another."""
+
+        low: Annotated[int, msgspec.Meta(ge=0)] = 0
+        high: Annotated[int, msgspec.Meta(ge=0)] = 1
+
+        def check(self) -> None:
+            """Not upside down."""
+            if self.low > self.high:
+                raise InputError("low above high", expected="low <= high", fix="exchange them")
+
+    assert Range(1, 1).high == 1
+    with pytest.raises(InputError, match="low above high"):
+        Range(2)
+    with pytest.raises(InputError, match="Range: high = -1"):  # limits first
+        Range(2, -1)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """A sweep in Python is often over np.linspace."""
+    for beta in np.linspace(0, 1, 3):
+        assert type(neurons.LIF(beta=beta).beta) is float
+    (half,) = torch.tensor([0.5]).numpy()  # a float32
+    assert neurons.LIF(beta=half) == neurons.LIF(beta=0.5)
+    period: Any = np.int64(5)
+    assert type(codes.Phase(period).period) is int
+    with pytest.raises(InputError, match="Phase: period = 17"):
+        codes.Phase(period + 12)

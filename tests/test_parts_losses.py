@@ -1,0 +1,108 @@
+"""Losses against snnTorch and torch, the laws of all, and which scores they take."""
+
+import pytest
+import snntorch.functional
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import parts_example
+from fedspike.errors import InputError
+from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+
+each_loss = pytest.mark.parametrize("loss", parts_example.LOSSES, ids=parts_example.name)
+STEPS = 10
+
+
+def all_present(labels: Tensor) -> Tensor:
+    return torch.ones_like(labels, dtype=torch.bool)
+
+
+@given(
+    steps=st.integers(1, 60),
+    correct=st.floats(0, 1),
+    incorrect=st.floats(0, 1),
+    seed=st.integers(0, 2**31),
+)
+def test_spike_count_mse_is_snntorchs(
+    steps: int, correct: float, incorrect: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    spikes = torch.randint(0, 2, (steps, 5, 10), generator=generator).float()
+    labels = torch.randint(0, 10, (1, 5), generator=generator)
+    theirs = snntorch.functional.mse_count_loss(correct_rate=correct, incorrect_rate=incorrect)
+    ours = SpikeCountMSE(correct, incorrect)(
+        spikes.sum(0).unsqueeze(0), labels, all_present(labels), steps
+    )
+    torch.testing.assert_close(ours[0], theirs(spikes, labels[0]))
+
+
+def test_cross_entropy_is_torchs() -> None:
+    scores, labels = torch.randn(1, 6, 10), torch.randint(0, 10, (1, 6))
+    ours = CrossEntropy()(scores, labels, all_present(labels), STEPS)
+    torch.testing.assert_close(ours[0], torch.nn.functional.cross_entropy(scores[0], labels[0]))
+
+
+@each_loss
+def test_absent_samples_have_no_say(loss: Loss) -> None:
+    scores = torch.rand(2, 4, 10, requires_grad=True)
+    labels = torch.randint(0, 10, (2, 4))
+    present = torch.tensor([[True] * 4, [True, True, False, False]])
+    value = loss(scores, labels, present, STEPS)
+    alone = loss(scores[1:, :2], labels[1:, :2], present[1:, :2], STEPS)
+    torch.testing.assert_close(value[1], alone[0])
+    (gradient,) = torch.autograd.grad(value.sum(), scores)
+    assert gradient[1, 2:].abs().sum() == 0
+    assert gradient[1, :2].abs().sum() > 0
+    assert loss(scores, labels, torch.zeros_like(present), STEPS).tolist() == [0, 0]
+
+
+@each_loss
+def test_padding_changes_no_bit_of_a_loss(loss: Loss) -> None:
+    scores, labels = torch.randn(2, 37, 10), torch.randint(0, 10, (2, 37))
+    more = torch.nn.functional.pad
+    padded = (
+        more(scores, (0, 0, 0, 27), value=5.0),
+        more(labels, (0, 27)),
+        more(all_present(labels), (0, 27)),
+    )
+    assert torch.equal(loss(*padded, STEPS), loss(scores, labels, all_present(labels), STEPS))
+
+
+@each_loss
+def test_the_right_label_is_the_better_one(loss: Loss) -> None:
+    """For scores of which one is much higher than the others."""
+    scores = torch.tensor([0.0, 0.0, 10.0]).reshape(1, 1, 3)
+    by_label = [
+        float(loss(scores, torch.tensor([[label]]), torch.tensor([[True]]), STEPS))
+        for label in range(3)
+    ]
+    assert by_label[2] < by_label[0] == by_label[1]
+
+
+@pytest.mark.parametrize("read_out", [*parts_example.READ_OUTS, None], ids=parts_example.name)
+def test_cross_entropy_takes_all_scores(read_out: ReadOut | None) -> None:
+    CrossEntropy().demand_scores(read_out, STEPS)
+
+
+def test_spike_count_mse_takes_only_spike_counts() -> None:
+    SpikeCountMSE().demand_scores(SpikeCount(), STEPS)
+    for read_out, name in (
+        (MeanMembrane(), "MeanMembrane"),
+        (FirstSpike(), "FirstSpike"),
+        (None, "a network's values"),
+    ):
+        with pytest.raises(InputError, match=f"SpikeCountMSE of {name}\n"):
+            SpikeCountMSE().demand_scores(read_out, STEPS)
+
+
+def test_the_right_class_is_asked_for_more_whole_spikes() -> None:
+    assert SpikeCountMSE().targets(10) == (8, 2)
+    for loss, steps, asked in (
+        (SpikeCountMSE(), 1, "0 spikes asked for the right class and 0 for the wrong"),
+        (SpikeCountMSE(0.4, 0.5), 10, "4 spikes asked for the right class and 5 for the wrong"),
+    ):
+        with pytest.raises(InputError, match=asked):
+            loss.demand_scores(SpikeCount(), steps)
