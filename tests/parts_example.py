@@ -3,10 +3,13 @@
 A new kind gets its row here, and all tests of its family are run on it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import msgspec
+import torch
+from torch import Tensor
 
 from fedspike.part import Part
 from fedspike.parts import codes, losses, neurons, normalisations, optimisers, read_outs, surrogates
@@ -81,6 +84,19 @@ READ_OUTS: list[ReadOut] = [SpikeCount(), MeanMembrane(), FirstSpike()]
 LOSSES: list[Loss] = [SpikeCountMSE(), CrossEntropy()]
 OPTIMISERS: list[Optimiser] = [Adam(), SGD()]
 NORMALISATIONS: list[Normalisation] = [Unnormalised(), BNTT(), BNTT("local")]
+
+SMOOTH: Mapping[type[Surrogate], Callable[[Any, Tensor], Tensor]] = {
+    Atan: lambda atan, x: torch.atan(math.pi / 2 * atan.alpha * x) / math.pi + 0.5,
+    FastSigmoid: lambda fast, x: x / (1 + fast.slope * x.abs()),
+    Sigmoid: lambda sigmoid, x: torch.sigmoid(sigmoid.slope * x),
+    Triangular: lambda triangle, x: _parabolas((triangle.slope * x).clamp(-1, 1)),
+}
+"""In place of the step function: what each surrogate is the derivative of, as its documentation has it."""
+
+
+def _parabolas(z: Tensor) -> Tensor:
+    return 0.5 + z - z * z.abs() / 2
+
 
 EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Code: [code for code, _ in CODES],

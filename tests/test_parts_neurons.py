@@ -14,7 +14,7 @@ from torch import Tensor
 import parts_example
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.surrogates import Surrogate
-from parts_example import RESETS, Reset
+from parts_example import RESETS, SMOOTH, Reset
 
 each_neuron = pytest.mark.parametrize("neuron", parts_example.NEURONS, ids=parts_example.name)
 CLIENTS, BATCH, PLACES, STEPS = 2, 3, 4, 7
@@ -54,7 +54,7 @@ def one_neuron(
             U = U - R * theta
         b = rho * b + (1 - rho) * S
         theta = threshold + adaptation * b
-        smooth = surrogate.smooth(U - theta)
+        smooth = SMOOTH[type(surrogate)](surrogate, U - theta)
         S = (U - theta > 0).double() + (smooth - smooth.detach())
         spikes.append(S)
     return torch.stack(spikes)

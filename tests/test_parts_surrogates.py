@@ -1,5 +1,6 @@
 """Every surrogate against its own smooth function, snnTorch's and SpikingJelly's."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from fedspike.parts.surrogates import (
     Triangular,
     fire,
 )
+from parts_example import SMOOTH
 
 each_kind = pytest.mark.parametrize("kind", SURROGATES, ids=lambda kind: kind.__name__)
 steepness = st.floats(0.2, 30)
@@ -32,20 +34,19 @@ def test_the_derivative_is_the_slope_of_the_smooth_function(kind: Any, k: float)
     At a kink of the derivative it is h/2 times the jump of the second, which is k^2.
     """
     surrogate, h = kind(k), 1e-6 / k
+    smooth = partial(SMOOTH[kind], surrogate)
     x = torch.linspace(-3, 3, 211, dtype=torch.float64)
-    slope = (surrogate.smooth(x + h) - surrogate.smooth(x - h)) / (2 * h)
+    slope = (smooth(x + h) - smooth(x - h)) / (2 * h)
     torch.testing.assert_close(surrogate.derivative(x), slope, rtol=1e-6, atol=2e-6 * k)
 
 
 @pytest.mark.parametrize("surrogate", [Atan(), Sigmoid(), Triangular()])
 def test_the_smooth_function_goes_from_0_to_1_as_the_step_does(surrogate: Surrogate) -> None:
     x = torch.linspace(-1e5, 1e5, 2001, dtype=torch.float64)
-    smooth = surrogate.smooth(x)
-    assert (smooth.diff() >= 0).all()
-    assert float(surrogate.smooth(torch.zeros(()))) == 0.5
-    torch.testing.assert_close(
-        smooth[[0, -1]], torch.tensor([0.0, 1.0]).double(), rtol=0, atol=1e-5
-    )
+    step = SMOOTH[type(surrogate)](surrogate, x)
+    assert (step.diff() >= 0).all()
+    assert float(step[1000]) == 0.5, "at the threshold"
+    torch.testing.assert_close(step[[0, -1]], torch.tensor([0.0, 1.0]).double(), rtol=0, atol=1e-5)
 
 
 def slopes(function: object, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from fedspike.networks import (
 )
 from fedspike.networks.batch import count
 from fedspike.networks.operators import PLAIN
-from fedspike.parts.codes import Address, Code, Rate, Tabulated
+from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import Learned as Constants
 from fedspike.parts.neurons import Neuron
@@ -46,7 +46,7 @@ class Kernels:
         time_steps: int,
     ) -> Float[Tensor, "time client batch pixel"]:
         """Of still images, the codes without randomness and the rate code."""
-        if x.dim() == 3 and isinstance(code, Rate | Tabulated):
+        if x.dim() == 3 and kernel_parts.has_spikes(code):
             return kernel_parts.packed_spikes(code, x, address, time_steps).dense()
         return PLAIN.encoded(code, x, address, time_steps)
 

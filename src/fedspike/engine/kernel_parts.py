@@ -3,13 +3,15 @@
 Only the very kinds that ship: what inherits from one of them may compute something else.
 """
 
+from typing import TypeGuard
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fedspike.engine import packed, passes
 from fedspike.engine.packed import PackedSpikes, words
-from fedspike.parts.codes import Address, Code, Direct, Rate, Tabulated
+from fedspike.parts.codes import Address, Code, Delta, Direct, Rate, Tabulated
 from fedspike.parts.codes.tabulated import table
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, Neuron
@@ -26,7 +28,7 @@ def entry(code: Code, address: Address, time_steps: int) -> passes.Code:
     at = (time_steps, address.round, address.clients, address.first_samples)
     if type(code) is Rate:
         return passes.Code("rate", *at, key=key(address.seed, address.purpose))
-    if isinstance(code, Direct):
+    if type(code) is Direct:
         return passes.Code("direct", *at)
     assert isinstance(code, Tabulated)
     weights = code.step_weights(time_steps)
@@ -35,7 +37,13 @@ def entry(code: Code, address: Address, time_steps: int) -> passes.Code:
 
 def has_code(code: Code) -> bool:
     """Whether the compiled passes have it."""
-    return isinstance(code, Rate | Direct | Tabulated)
+    return type(code) is Direct or has_spikes(code)
+
+
+def has_spikes(code: Code) -> TypeGuard[Rate | Tabulated]:
+    """Whether `packed_spikes` has it: of a table, any that makes its spikes from it."""
+    by_table = isinstance(code, Tabulated) and type(code).spikes in (Tabulated.spikes, Delta.spikes)
+    return type(code) is Rate or by_table
 
 
 def packed_spikes(
@@ -80,9 +88,9 @@ def has_read_out(read_out: ReadOut) -> bool:
 
 def wanted(loss: Loss, labels: Tensor, classes: int, time_steps: int) -> passes.Wanted | None:
     """What a loss wants of scores, as the compiled passes take it; None of a loss that they do not have."""
-    if isinstance(loss, CrossEntropy):
+    if type(loss) is CrossEntropy:
         return passes.Wanted("cross entropy", labels)
-    if isinstance(loss, SpikeCountMSE):
+    if type(loss) is SpikeCountMSE:
         correct, incorrect = loss.targets(time_steps)
         factor = 1 / (classes * time_steps)
         return passes.Wanted("squares", labels, float(correct), float(incorrect), factor)

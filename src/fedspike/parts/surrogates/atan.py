@@ -3,7 +3,6 @@
 import math
 from typing import Annotated
 
-import torch
 from jaxtyping import Float
 from msgspec import Meta
 from torch import Tensor
@@ -36,7 +35,3 @@ class Atan(Surrogate, tag="atan"):
         """In place of H'(x)."""
         height = self.alpha / 2
         return x.mul(math.pi * height).square_().add_(1).reciprocal_().mul_(height)
-
-    def smooth(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """In place of H(x), from 0 to 1."""
-        return torch.atan(math.pi / 2 * self.alpha * x) / math.pi + 0.5

@@ -35,7 +35,3 @@ class FastSigmoid(Surrogate, tag="fast-sigmoid"):
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """In place of H'(x)."""
         return 1 / (1 + self.slope * x.abs()) ** 2
-
-    def smooth(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """In place of H(x), from -1/k to 1/k."""
-        return x / (1 + self.slope * x.abs())

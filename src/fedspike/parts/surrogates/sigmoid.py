@@ -32,9 +32,5 @@ class Sigmoid(Surrogate, tag="sigmoid"):
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """In place of H'(x)."""
-        s = self.smooth(x)
+        s = torch.sigmoid(self.slope * x)
         return self.slope * s * (1 - s)
-
-    def smooth(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """In place of H(x), from 0 to 1."""
-        return torch.sigmoid(self.slope * x)

@@ -1,7 +1,7 @@
 """What stands in for the derivative of the step function H, which has none to learn from.
 
-Each surrogate is a `derivative`, used in the backward pass in place of H', and the `smooth` function that it
-is the derivative of. Both take the distance x = U - theta of the membrane from the threshold.
+Each surrogate has a `derivative`, used in the backward pass in place of H', of the distance x = U - theta of
+the membrane from the threshold. Its documentation has the smooth function whose derivative this is.
 """
 
 from typing import Any

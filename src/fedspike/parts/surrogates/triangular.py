@@ -35,8 +35,3 @@ class Triangular(Surrogate, tag="triangular"):
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """In place of H'(x)."""
         return self.slope * (1 - self.slope * x.abs()).clamp(min=0)
-
-    def smooth(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """In place of H(x), from 0 to 1."""
-        z = (self.slope * x).clamp(-1, 1)
-        return 0.5 + z - z * z.abs() / 2
