@@ -17,7 +17,8 @@ ROOMS = (
     *("errors", "part", "data", "data.partition"),
     *("parts.codes", "parts.neurons", "parts.surrogates", "parts.read_outs", "parts.losses"),
     *("parts.optimisers", "parts.normalisations", "networks", "learning", "rules", "algorithms"),
-    *("federation", "experiment"),
+    *("remedies", "federation.plan", "federation.devices", "federation.rounds"),
+    *("federation.places.here", "experiment.run"),
 )
 
 

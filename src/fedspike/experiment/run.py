@@ -28,6 +28,8 @@ from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RunSummary
 
+__all__ = ["run"]  # what `import fedspike` gives
+
 
 @dataclass(frozen=True)
 class Training:

@@ -11,6 +11,8 @@ from fedspike.errors import InputError
 from fedspike.part import demand_limits
 from fedspike.randomness import stream
 
+__all__ = ["Fleet"]  # what `import fedspike` gives
+
 Count = Annotated[int, Meta(ge=1, lt=2**31)]
 
 

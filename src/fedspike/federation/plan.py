@@ -22,6 +22,8 @@ from fedspike.networks import Network
 from fedspike.part import demand_limits
 from fedspike.remedies import Remedy
 
+__all__ = ["Plan"]  # what `import fedspike` gives
+
 
 class Plan(Struct, frozen=True, kw_only=True):
     """What `rounds` does. Pixels and classes follow from the data, who holds what from the partition.

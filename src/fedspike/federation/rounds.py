@@ -18,7 +18,10 @@ import torch
 from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, reply_form, trees
-from fedspike.energy.counts import synaptic
+from fedspike.energy.bill import Bill, bill, footprint
+from fedspike.energy.counts import count, synaptic
+from fedspike.energy.levels import Level
+from fedspike.energy.profiles import shipped
 from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Samples, Site, samples
@@ -27,11 +30,13 @@ from fedspike.federation.order import Answers, Order, Place
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan
 from fedspike.layers.activity import Activity
-from fedspike.layers.operations import Operations
+from fedspike.layers.operations import NetworkOperations, Operations
 from fedspike.learning.backpropagation import activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
+
+__all__ = ["Round", "State", "rounds"]  # what `import fedspike` gives
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,28 @@ class Round:
     rejections: tuple[Rejection, ...]
     missing: tuple[int, ...]
     skipped: bool
+    network: NetworkOperations
     nodes: tuple[dict[str, Any], ...] = ()
+
+    def bill(self, profile: str, level: Level = "memory") -> Bill:
+        """Modelled energy of the round's training, over all clients, at the prices of a shipped profile.
+
+        Raises InputError for an unknown profile, and where a layer of the network is not counted.
+        """
+        prices = shipped()
+        if profile not in prices or not self.network.layers:
+            raise InputError(
+                f'a bill under "{profile}" of a network of {len(self.network.layers)} counted layers',
+                expected=f"a network all of which is counted, and one of {', '.join(prices)}",
+                fix="fedspike energy profiles lists the prices",
+            )
+        trained = reduce(operator.add, self.activity.values(), _nothing(self.tested))
+        return bill(
+            count(self.network, trained),
+            prices[profile],
+            level,
+            footprint=footprint(self.network),
+        )
 
     @property
     def clients(self) -> tuple[int, ...]:
@@ -144,7 +170,7 @@ def rounds(
     computes on `device`; the server and its states stay on the CPU. Accuracy is a fraction of all test
     images. Raises InputError, before any work, if the plan's parts do not fit together.
     """
-    place = place or Here()
+    place, plan = place or Here(), plan.loaded()
     site = plan.site(device, dtype)
     network, algorithm = site.network, site.algorithm
     test_set = samples(plan.data.x_test, plan.data.y_test, dtype, device)
@@ -159,7 +185,7 @@ def rounds(
         state = _after(order, state, answers, verdict)
         spent = sum(answers.seconds.values())
         aggregation = max(0.0, perf_counter() - began - spent)
-        yield _tested(network, test_set, plan.seed, state, answers, verdict, aggregation)
+        yield _tested(site, test_set, state, answers, verdict, aggregation)
 
 
 def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
@@ -212,17 +238,16 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
 
 
 def _tested(
-    network: SizedNetwork,
+    site: Site,
     test_set: Samples,
-    seed: int,
     state: State,
     answers: Answers,
     verdict: Verdict,
     aggregation: float,
 ) -> Round:
     """The round that led to this state, after the test of its model."""
-    began = perf_counter()
-    accuracy, tested = evaluate(network, state.tested, test_set, seed, state.round)
+    began, network = perf_counter(), site.network
+    accuracy, tested = evaluate(network, state.tested, test_set, site.seed, state.round)
     trained = reduce(operator.add, answers.activity.values(), _nothing(tested))
     return Round(
         number=state.round,
@@ -245,6 +270,7 @@ def _tested(
         missing=verdict.missing,
         skipped=verdict.skipped,
         nodes=answers.nodes,
+        network=network.operations().trained_by(site.learner.operations()),
     )
 
 

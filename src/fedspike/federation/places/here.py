@@ -7,6 +7,8 @@ from fedspike.errors import InputError
 from fedspike.federation.cohort import train_cohort
 from fedspike.federation.order import Answers, Order, Reply
 
+__all__ = ["Here"]  # what `import fedspike` gives
+
 
 class Here:
     """Clients are trained in this process; who drops out is drawn."""
