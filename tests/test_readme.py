@@ -35,7 +35,7 @@ def test_the_readme_code_runs_and_learns() -> None:
 def assert_learns(code: str) -> None:
     run = python(code)
     assert run.stderr == ""
-    rounds = re.findall(r"^(\d): (\d+\.\d)%, ([\d,]+) accumulates$", run.stdout, re.MULTILINE)
+    rounds = re.findall(r"^(\d): (\d+\.\d)%, ([\d.]+) mJ modelled$", run.stdout, re.MULTILINE)
     assert [int(number) for number, _, _ in rounds] == [1, 2, 3, 4, 5]
     assert float(rounds[-1][1]) > 30  # 10 classes: guessing gives 10
 
