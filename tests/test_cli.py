@@ -29,7 +29,7 @@ TINY = """\
 name = "tiny"
 rounds = 2
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [fleet]
 clients = 3
 samples_per_round = 20
@@ -37,7 +37,7 @@ samples_per_round = 20
 hidden = [6]
 [snn]
 time_steps = 3
-[training]
+[learner]
 batch_size = 10
 [sweep]
 network = ["ann", "snn"]

@@ -17,7 +17,7 @@ name = "tiny"
 rounds = 3
 target_accuracy = 0.1
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [fleet]
 clients = 3
 samples_per_round = 20
@@ -25,7 +25,7 @@ samples_per_round = 20
 hidden = [6]
 [snn]
 time_steps = 4
-[training]
+[learner]
 batch_size = 10
 [sweep]
 network = ["ann", "snn"]

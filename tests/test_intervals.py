@@ -21,7 +21,7 @@ TINY = """\
 name = "seeds"
 rounds = 2
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [fleet]
 clients = 3
 samples_per_round = 10

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fedspike.report.summary import read
 
 from algorithms_example import CASES
 from fedspike.algorithms import Algorithm, FedAvg, Scaffold
