@@ -14,7 +14,7 @@ import torch
 
 from fedspike.cli import main
 from fedspike.experiment import document, sweep
-from fedspike.experiment.run import load, perform
+from fedspike.experiment.run import Training, load, perform
 from fedspike.federation.devices import Devices, Fleet, Given
 from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan
@@ -36,7 +36,8 @@ def asked(told: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any
 def events(experiment: sweep.Experiment, folder: Path, *, measure: bool = False) -> Iterator[Any]:
     """What happens, one by one, while an experiment is done; what it would say is not heard."""
     dataset = load(experiment, lambda _: None)
-    return perform(experiment, dataset, folder, command="fedspike run", measure=measure)
+    training = Training(measure=measure)
+    return perform(experiment, dataset, folder, "fedspike run", training)
 
 
 def finish(toml: str, folder: Path) -> Path:

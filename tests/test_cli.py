@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+import report_example as example
 from fedspike.cli import commands, main, watch
 from fedspike.cli.parser import parser
 from fedspike.experiment import sweep
+from fedspike.layers.activity import Activity
 from fedspike.records.events import Finished, Skipped, Started, Trained
+from fedspike.records.schema import Rejected, RoundRecord
 from running import python
 
 FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
@@ -25,7 +29,7 @@ TINY = """\
 name = "tiny"
 rounds = 2
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [fleet]
 clients = 3
 samples_per_round = 20
@@ -33,7 +37,7 @@ samples_per_round = 20
 hidden = [6]
 [snn]
 time_steps = 3
-[training]
+[learner]
 batch_size = 10
 [sweep]
 network = ["ann", "snn"]
@@ -270,7 +274,7 @@ def test_stopped_it_says_how_to_go_on_and_that_works(
     assert isinstance(events[0], Started)
     assert events[0].rounds_done >= 1
     assert isinstance(events[1], Trained)
-    assert events[1].record["round"] == events[0].rounds_done + 1
+    assert events[1].record.round == events[0].rounds_done + 1
 
 
 def start(options: Any, folder: Path) -> list[Any]:
@@ -294,34 +298,38 @@ def test_progress_shows_what_users_wrote_as_it_is(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ann, snn = sweep.read(str(tiny / "tiny.toml")).runs
-    record = {
-        "round": 1,
-        "accuracy": 0.5,
-        "training_loss": None,
-        "samples": 10,
-        "firing_rates": {"hidden": 0.125, "output": 0.0},
-        "seconds": {"training": 1.0, "evaluation": 0.5},
-        "rejected": [
-            {"sender": 2, "reason": "not finite", "detail": "update [red]w[/red] has nan"}
-        ],
-        "missing": [0, 1],
-        "skipped": True,
-    }
-    end = {
-        "final_accuracy": 0.5,
-        "rounds": 1,
-        "seconds": 200.0,
-        "skipped_rounds": 0,
-        "rejected": {},
-    }
+    nan = Rejected(sender=2, reason="not finite", detail="update [red]w[/red] has nan")
+    record = RoundRecord(
+        round=1,
+        accuracy=0.5,
+        training_loss=None,
+        clients=[2],
+        samples=10,
+        spikes={},
+        operations={},
+        firing_rates={"hidden": 0.125, "output": 0.0},
+        activity={},
+        tested=Activity(1, 0, {}),
+        uplink_bytes=0,
+        downlink_bytes=0,
+        seconds={"training": 1.0, "evaluation": 0.5},
+        rejected=[nan],
+        missing=[0, 1],
+        skipped=True,
+        nodes=[],
+    )
+    (plain,) = example.summaries([example.run("snn", rounds=1)])
+    before = replace(plain, final_accuracy=0.25)
+    end = replace(plain, final_accuracy=0.5, seconds=200.0)
     with watch.Watch([ann, snn]) as shown:
         shown.say("reading [red]own[/red].npz")
-        shown.show(Skipped(ann, {"final_accuracy": 0.25}))
-        shown.show(Started(snn, 0))
-        shown.show(Trained(snn, record))
-        shown.show(Trained(snn, record | {"round": 2}))
-        shown.show(Finished(snn, end))
-        shown.show(Finished(snn, end | {"skipped_rounds": 3, "rejected": {"not finite": 8}}))
+        shown.show(Skipped(ann.name, before))
+        shown.show(Started(snn.name, 0))
+        shown.show(Trained(snn.name, record))
+        shown.show(Trained(snn.name, replace(record, round=2)))
+        shown.show(Finished(snn.name, end))
+        refused = replace(end, skipped_rounds=3, rejected={"not finite": 8})
+        shown.show(Finished(snn.name, refused))
     err = capsys.readouterr().err
     assert "reading [red]own[/red].npz\n" in err
     assert "ann-iid-seed0: finished before, accuracy 25.0%\n" in err
@@ -333,7 +341,7 @@ def test_progress_shows_what_users_wrote_as_it_is(
     assert (
         err.count("rejected client 2: not finite (update [red]w[/red] has nan). Usual fix: ") == 1
     )
-    assert err.count("skipped, for too few clients were accepted (1 rejected, 2 missing)") == 1
+    assert err.count("skipped, because too few clients were accepted (1 rejected, 2 missing)") == 1
     assert "snn-iid-seed0: accuracy 50.0% after 1 rounds, 3 min 20 s\n" in err
     assert "after 1 rounds, of which 3 were skipped, 8 replies rejected, 3 min 20 s\n" in err
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from fedspike.cli import main
+from fedspike.energy import repricing
+from fedspike.records import reader
 from running import asked, finish, python
 
 TINY = """\
@@ -15,7 +17,7 @@ name = "tiny"
 rounds = 3
 target_accuracy = 0.1
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [fleet]
 clients = 3
 samples_per_round = 20
@@ -23,7 +25,7 @@ samples_per_round = 20
 hidden = [6]
 [snn]
 time_steps = 4
-[training]
+[learner]
 batch_size = 10
 [sweep]
 network = ["ann", "snn"]
@@ -133,7 +135,7 @@ def test_a_radio_of_your_own(finished: Path, tmp_path: Path, capsys: Told) -> No
             sent = levels["communication:mine"][f"{end}_mj"] - levels["training"][f"{end}_mj"]
             assert sent == pytest.approx(1e-3 * (3 * up + microjoule * down), rel=1e-9)
     assert main(["energy", *map(str, words), str(finished)]) == 0
-    assert "the bytes sent and received, by mine\n" in capsys.readouterr().out
+    assert "communication: training + radio (mine)\n" in capsys.readouterr().out
 
 
 def test_another_target(finished: Path, capsys: Told) -> None:
@@ -184,11 +186,11 @@ def test_it_can_be_read(finished: Path, capsys: Told) -> None:
     text = capsys.readouterr().out
     for words in (
         "iid: SNN beside ANN, 2 seeds",
-        "communication: training and the bytes sent and received, by bluetooth-le",
+        "communication: training + radio (bluetooth-le)",
         "Published thresholds",
         "Break-even with the dense ANN",
         "no price in any of them: encode.draw (SNN)",
-        "What these figures are not: a measurement.",
+        "These figures are not a measurement.",
         "ANN to 0.1",
     ):
         assert words in text
@@ -205,10 +207,8 @@ def test_networks_that_have_no_partner_stand_alone(finished: Path, tmp_path: Pat
     shutil.copytree(finished, folder)
     summary["runs"] = [run for run in summary["runs"] if run["name"] != "ann-iid-seed1"]
     (folder / "summary.json").write_text(json.dumps(summary))
-    from fedspike.experiment import repricing
-
-    found = repricing.reprice(folder, repricing.prices([], None, "lte"))
-    assert found["comparisons"][0]["runs"] == [["ann-iid-seed0", "snn-iid-seed0"]]
+    repriced = repricing.reprice(reader.with_rounds(folder), repricing.prices([], None, "lte"))
+    assert repriced.comparisons[0].runs == [("ann-iid-seed0", "snn-iid-seed0")]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_networks_that_have_no_partner_stand_alone(finished: Path, tmp_path: Pat
         ("{runs}/tinny", ["no such folder", "did you mean tiny?"]),
         ("{runs}", ["no summary.json in it"]),
         ("{unfinished}", ["not finished", "give the command"]),
-        ("{old}", ["do not say what was done", "earlier fedspike", "run it again"]),
+        ("{old}", ["schema version 1, from another version", "run the experiment again"]),
         ("{broken}", ["rounds.jsonl: cannot be read"]),
         ("{tiny} --level trainning", ["--level trainning", "did you mean training?"]),
         ("{tiny} --profile horowitz45-int", ["unknown price profile", "did you mean"]),
@@ -238,10 +238,8 @@ def test_wrong_input(
     for name in ("unfinished", "old", "broken"):
         folders[name] = shutil.copytree(finished, tmp_path / name)
     (folders["unfinished"] / "summary.json").unlink()
-    for path in folders["old"].glob("*/rounds.jsonl"):
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        without = [{k: v for k, v in line.items() if k != "activity"} for line in lines]
-        path.write_text("".join(json.dumps(line) + "\n" for line in without))
+    old = json.loads((folders["old"] / "summary.json").read_bytes()) | {"schema": 1}
+    (folders["old"] / "summary.json").write_text(json.dumps(old))
     (folders["broken"] / "ann-iid-seed0" / "rounds.jsonl").write_text("{")
     code = main(["energy", *words.format(**folders).split()])
     told = capsys.readouterr()

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from counted_example import counted
 from fedspike.cli import main
+from fedspike.energy import pricing
 from fedspike.energy.bill import bill
-from fedspike.energy.counts import Activity, Convolution, Dense, Network, count
+from fedspike.energy.counts import count
 from fedspike.energy.profiles import (
     KEYS,
     NOTHING,
@@ -27,8 +29,8 @@ from fedspike.energy.profiles import (
     shipped,
 )
 from fedspike.errors import InputError
-from fedspike.experiment import pricing
-from fedspike.layers.shapes import Layer
+from fedspike.layers.activity import Activity
+from fedspike.layers.shapes import Convolution, Dense, Layer
 
 MINE = """\
 name = "mine"
@@ -172,7 +174,7 @@ def test_the_joules_that_kerasspiking_prints(device: str, model: str, printed: s
     layers = DOCUMENTED[model]
     met = dict.fromkeys(layers.keys() & {"convolution"}, 0)
     seen = Activity(1, 0, dict.fromkeys(layers, 0), synapses_met=met)
-    counts = count(Network(layers), seen, training=False)
+    counts = count(counted(layers), seen, training=False)
     cost = bill(counts, shipped()[f"keras-spiking-{device}"], "compute")
     assert f"{cost.nominal_mj / 1000:.2e}" == printed
     assert cost.not_priced == []

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from fedspike.data import load
 from fedspike.errors import InputError
 from fedspike.experiment import build, config, document, sweep
+from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Experiment
 from fedspike.parts.neurons import LIF
-from fedspike.records import summary
 
 HASHES_OF_QUICKSTART = ["cd882f00", "ccb434ce", "5281dca1", "24d5ebbb"]
 FILE = """\
@@ -330,7 +330,7 @@ def test_algorithms_that_need_sgd_are_refused_with_adam() -> None:
 def test_a_resolved_configuration_read_back_is_the_same_run(preset: str, tmp_path: Path) -> None:
     for run in sweep.read(preset).runs:
         file = tmp_path / "config.toml"
-        file.write_text(tomli_w.dumps(summary.settings_toml(run.settings)))
+        file.write_text(tomli_w.dumps(toml_of(run.plan)))
         [again] = sweep.read(str(file)).runs  # under a name without what was swept
         assert (again.settings, again.settings_sha256) == (run.settings, run.settings_sha256)
 

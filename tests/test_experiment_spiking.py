@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from fedspike.data import load
 from fedspike.errors import InputError
 from fedspike.experiment import build, config, document, sweep
+from fedspike.experiment.plans import toml_of
 from fedspike.networks import SNN
 from fedspike.parts import codes as encoding
 from fedspike.parts import losses, neurons
 from fedspike.parts import read_outs as readouts
-from fedspike.records import summary
 
 CODES = ("rate", "latency", "phase", "burst", "delta", "direct")
 READ_OUTS = ("count", "membrane", "first-spike")
@@ -72,7 +72,7 @@ def test_what_a_file_leaves_out_is_the_founding_study() -> None:
 def test_a_code_is_what_its_table_says(table: str, code: encoding.Code) -> None:
     settings = only(f"[snn]\ntime_steps = 12\n[code]\n{table}")
     assert network_of(settings).code == code
-    again = document.parse(tomli_w.dumps(summary.settings_toml(settings)), "config.toml")
+    again = document.parse(tomli_w.dumps(toml_of(settings)), "config.toml")
     assert sweep.expand(again).runs[0].settings == settings
 
 

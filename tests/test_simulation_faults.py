@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fedspike.records.reader import read
 
 from algorithms_example import CASES
 from fedspike.algorithms import Algorithm, FedAvg, Scaffold
@@ -24,9 +23,9 @@ from fedspike.parts.codes import Rate
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD
 from fedspike.randomness import stream
+from fedspike.records.reader import read
 from fedspike.report import verdict, write
 from fedspike.report.comparison import compare
-from fedspike.report.summary import read
 from running import devices, events, finish, simulate
 
 SAMPLE = load("fashion-mnist-sample")

@@ -1,0 +1,40 @@
+"""Networks as the account counts them, from the shapes of their layers, and what clients send of them."""
+
+from collections.abc import Mapping
+
+from fedspike.energy.counts import BYTES_PER_WORD, Counts, words_sent
+from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.shapes import Dense, Layer
+from fedspike.networks.layer_operations import conventional, spiking
+from fedspike.parts.codes import Code, Rate
+from fedspike.parts.neurons import Neuron
+from fedspike.parts.optimisers import Adam, Optimiser
+from fedspike.parts.read_outs import ReadOut
+
+STUDY = {"hidden": Dense(784, 100), "output": Dense(100, 10)}
+SMALL = {"hidden": Dense(4, 3), "output": Dense(3, 2)}
+ADAM = Adam()
+
+
+def counted(
+    layers: Mapping[str, Layer],
+    time_steps: int | None = None,
+    *,
+    code: Code | None = None,
+    neuron: Neuron | None = None,
+    read_out: ReadOut | None = None,
+    optimiser: Optimiser = ADAM,
+) -> NetworkOperations:
+    """A conventional network, or with `time_steps` a spiking one, under the rate code unless it is said."""
+    network = (
+        conventional(layers)
+        if time_steps is None
+        else spiking(layers, time_steps, code or Rate(), neuron, read_out)
+    )
+    return network.trained_by(optimiser.operations())
+
+
+def exchanged(network: NetworkOperations, clients: int) -> Counts:
+    """The bytes of one round: each client sends and receives the model once."""
+    sent = clients * words_sent(network) * BYTES_PER_WORD
+    return {"exchange": {"radio": {"uplink_bytes": sent, "downlink_bytes": sent}}}
