@@ -3,15 +3,17 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fedspike.layers.shapes import Convolution, Dense
+from fedspike.layers.shapes import BatchNorm, Convolution, Dense
 from fedspike.parts.normalisations.normalisation import Normalisation, Parameters
 
 
 class Unnormalised(Normalisation, tag="none"):
     """What the synapses give goes to the neurons as it is."""
 
-    def behind(self, layer: Dense | Convolution, time_steps: int) -> None:
+    def behind(self, layer: Dense | Convolution, time_steps: int) -> BatchNorm | None:
         """Nothing."""
+        del layer, time_steps
+        return None
 
     def normalised(
         self,
