@@ -345,10 +345,7 @@ OWED: dict[str, tuple[str, ...]] = {
         "parts",
         "report",
     ),
-    "leaves_devices_to_the_engine": (
-        "cli",
-        "federation",
-    ),
+    "leaves_devices_to_the_engine": ("cli",),
 }
 
 
