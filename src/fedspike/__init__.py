@@ -2,7 +2,7 @@
 
     import fedspike as fs
 
-    fs.SNN, fs.Burst, fs.Classes, fs.FedAvg, ...
+    fs.Plan, fs.SNN, fs.Burst, fs.Classes, fs.FedAvg, fs.rounds, fs.run, ...
 
 All public names of the rooms below are names here too. A room is imported when a name is first looked for in
 it, so that `import fedspike` takes no time and brings no torch.

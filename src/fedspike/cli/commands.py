@@ -21,7 +21,9 @@ def run(options: Namespace) -> int:
     """Train what is not trained yet, then write the report."""
     from fedspike.experiment import sweep
 
-    experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir)
+    experiment = sweep.read(
+        options.experiment, options.set, options.seeds, options.data_dir, kinds_of(options)
+    )
     folder = options.output or Path("runs") / experiment.name
     _prepare_torch(options.threads, options.device)
     from fedspike import engine
@@ -36,7 +38,10 @@ def run(options: Namespace) -> int:
         f"\nStopped. {folder} holds every finished round; to go on:\n\n  {_resume(options)}\n\n"
     )
     training = Training(device=options.device, measure=options.measure)
-    with on_stop(partial(leave, last_words=resume)), Watch(experiment.runs) as watch:
+    with (
+        on_stop(partial(leave, last_words=resume)),
+        Watch(experiment.rounds, experiment.networks) as watch,
+    ):
         for event in perform(experiment, dataset, folder, _reproduce(options), training):
             watch.show(event)
     say(f"The report: {write_report(folder)}")
@@ -168,6 +173,14 @@ def doctor(options: Namespace) -> int:
     return 0
 
 
+def kinds_of(options: Namespace) -> Any:
+    """The kinds of parts that ship, and those of the files that were named with --use."""
+    from fedspike import own_files
+    from fedspike.experiment.kinds import Kinds
+
+    return Kinds(own_files.load(options.use))
+
+
 def say(text: str) -> None:
     """Tell the user something that is not a result."""
     sys.stderr.write(f"{text}\n")
@@ -231,6 +244,7 @@ def _reproduce(options: Namespace) -> str:
     """The command that gives these results on any machine: without this machine's folders."""
     words = ["fedspike", "run", options.experiment]
     words += [word for option in options.set for word in ("--set", option)]
+    words += [word for file in options.use for word in ("--use", str(file))]
     words += ["--seeds", options.seeds] if options.seeds is not None else []
     words += ["--device", options.device] if options.device != "cpu" else []
     words += ["--measure"] if options.measure else []

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli.commands import print_json, say, write_report
+from fedspike.cli.commands import kinds_of, print_json, say, write_report
 from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
 
@@ -168,7 +168,7 @@ def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
     stopping = (
         nullcontext() if last_words is None else on_stop(partial(leave, last_words=last_words))
     )
-    with stopping, Watch(experiment.runs) as watch:
+    with stopping, Watch(experiment.rounds, experiment.networks) as watch:
         for event in control.follow(folder, experiment, watch.say):
             watch.show(event)
     say(f"The report: {write_report(folder.run)}")
@@ -186,7 +186,8 @@ def _made(options: Namespace, path: Path, nodes: int, hosts: list[str], port: in
     from fedspike.experiment import sweep
     from fedspike.experiment.run import load
 
-    experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir)
+    kinds = kinds_of(options)
+    experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir, kinds)
     own_data = getattr(options, "own_data", False)
     dataset = load(experiment, say)
     return folder.write(

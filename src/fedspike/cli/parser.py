@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli import commands, fleet
+from fedspike.cli import commands, explain, fleet
 from fedspike.cli.stopping import Stopped, on_stop, unwind
 from fedspike.errors import InputError
 
@@ -100,6 +100,13 @@ def parser() -> argparse.ArgumentParser:
     presets.add_argument("--show", metavar="PRESET", help="print its TOML, to copy and change")
     _json(presets, "print the list as JSON")
 
+    explained = _command(commands_of, "explain", explain.explain, "say what a kind of part is")
+    explained.add_argument(
+        "name", metavar="KIND|TABLE", nargs="?", help="such as burst, or code; default: list them"
+    )
+    _use(explained)
+    _json(explained, "print it as JSON")
+
     _energy(commands_of)
     _fleet(commands_of)
 
@@ -135,6 +142,7 @@ def _changes(command: argparse.ArgumentParser) -> None:
         help="override a key, such as rounds=5 or snn.time_steps=10; can be given again",
     )
     command.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
+    _use(command)
     _data_dir(command)
 
 
@@ -236,6 +244,17 @@ def _command(group: Any, name: str, command: Any, text: str) -> argparse.Argumen
     made: argparse.ArgumentParser = group.add_parser(name, help=text, description=text)
     made.set_defaults(command=command)
     return made
+
+
+def _use(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--use",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE.py",
+        help="run this file and take the parts that it defines; can be given again",
+    )
 
 
 def _data_dir(command: argparse.ArgumentParser) -> None:

@@ -2,13 +2,12 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from fedspike.experiment.sweep import Run
 from fedspike.records import health
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
@@ -20,12 +19,12 @@ LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal
 class Watch:
     """Shows the events of an experiment on stderr; a context manager, for the bar must be closed.
 
+    `rounds` and `networks` are by the name of a run: how many rounds it has, and the kind of its network.
     What users write is shown as it is, never as markup.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
-        self.rounds = {run.name: run.plan.rounds for run in runs}
-        self.networks = {run.name: run.plan.network.kind for run in runs}
+    def __init__(self, rounds: Mapping[str, int], networks: Mapping[str, str]) -> None:
+        self.rounds, self.networks = rounds, networks
         self.left, self.rates = dict(self.rounds), Rates()
         self.total = sum(self.left.values())
         self.console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)

@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import UInt8
+from msgspec import Meta
 
 from fedspike.data import download, idx
 from fedspike.data.dataset import Dataset, ignore, intensities
@@ -58,7 +60,7 @@ class FashionMNIST(Source, tag=NAME):
     It is taken from `data_dir` and nowhere else, or from the first place that has it whole.
     """
 
-    data_dir: str | None = None
+    data_dir: Annotated[str | None, Meta(description="the folder with its four files")] = None
 
     def load(self, say: Callable[[str], None] = ignore) -> Dataset:
         """The data set; see `load` for the places that are tried."""

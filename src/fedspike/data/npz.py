@@ -28,7 +28,7 @@ OWN = ("x_train", "y_train")
 class NPZ(Source, tag="npz"):
     """A file of your own with the arrays x_train, y_train, x_test and y_test, as numpy.savez writes it."""
 
-    path: Annotated[str, Meta(min_length=1)]
+    path: Annotated[str, Meta(min_length=1, description="the file")]
 
     def load(self, say: Callable[[str], None] = ignore) -> Dataset:
         """The data set in the file."""

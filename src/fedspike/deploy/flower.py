@@ -25,6 +25,9 @@ from fedspike.deploy.folder import SUPERLINK, FleetFolder, NodeFolder
 from fedspike.errors import InputError
 
 FOLDER = "FEDSPIKE_FLEET"  # tells the server's app where its folder is
+OWN_FILES = (
+    "FEDSPIKE_OWN"  # tells a node's app where the files with parts are that the node was given
+)
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -82,7 +85,7 @@ def supernode(folder: NodeFolder, data: Path) -> tuple[list[str], dict[str, str]
         *("--host", "127.0.0.1", "--port", str(free_port())),
         *("--node-config", f"{words} client={settings.client}"),
     ]
-    return command, environment(home / "flower")
+    return command, environment(home / "flower", **{OWN_FILES: str(home)})
 
 
 def ask(folder: FleetFolder, *words: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 fleet.toml          where the server is, and how long it waits for answers
 fedspike.toml       the experiment, as for `fedspike run`
-nodes/node-0/       all that a device needs, to be carried there: its key, the authority, where the server is
+own/                the experimenter's own files with parts, where some were named with --use
+nodes/node-0/       all that a device needs, to be copied there: its key, the authority, where the server is
+                    and own/
 server/             the server's certificate and key, the nodes' public keys, and what it knows of them
 app/ flower/        what Flower runs, and its own settings
 run/                the results, as of `fedspike run`
@@ -18,12 +20,14 @@ import tomli_w
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from fedspike import reading
+from fedspike import own_files, reading
 from fedspike.data import Dataset
 from fedspike.data.partition import OnDevices
 from fedspike.deploy import certificates, share
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
+from fedspike.experiment.kept_files import keep, kept
+from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.run import demand_devices
 from fedspike.experiment.sweep import Experiment
 from fedspike.records.directory import storing
@@ -51,10 +55,11 @@ clientapp = "app:client"
 APP = '''\
 """The two sides of the fleet."""
 
-from fedspike.deploy.app import client, end_with_flower, server
+from fedspike.deploy.app import client, end_with_flower, load_own_files, server
 
 __all__ = ["client", "server"]
 end_with_flower()
+load_own_files()
 '''
 
 
@@ -103,9 +108,10 @@ class FleetFolder:
     @property
     def experiment(self) -> Experiment:
         """The runs; InputError where the devices could not do all of them."""
-        found = sweep.read(str(self.path / "fedspike.toml"))
-        demand_one_fleet(found)
-        return found
+        own = Kinds(own_files.load(kept(self.path)))
+        experiment = sweep.read(str(self.path / "fedspike.toml"), kinds=own)
+        demand_one_fleet(experiment)
+        return experiment
 
     @property
     def server(self) -> Path:
@@ -169,9 +175,12 @@ def write(
     with storing(path):
         _write_server(folder, server, names)
         _write_toml(path / "fedspike.toml", _whole(experiment))
+        files = {file.name: file for run in experiment.runs for file in own_files.used(run.plan)}
+        keep(files.values(), path)
         for number, own in enumerate(share.hosted(clients, nodes)):
             node = NodeSettings(f"node-{number}", own[0], server.address)
             home = _write_node(folder, node)
+            keep(files.values(), home)
             if deal_out:
                 share.write(home / "data", dataset, devices, own)
     return folder
@@ -208,7 +217,7 @@ def _with_own_data(experiment: Experiment, nodes: int) -> Experiment:
     """The same on so many devices, each of which holds what it holds."""
     option = "--own-data"
     source = experiment.source.override(("partition",), {"kind": OnDevices().kind}, option)
-    return sweep.expand(source.override(("fleet", "clients"), nodes, option))
+    return sweep.expand(source.override(("fleet", "clients"), nodes, option), experiment.kinds)
 
 
 def demand_one_fleet(experiment: Experiment) -> None:

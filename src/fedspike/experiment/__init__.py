@@ -1,5 +1,6 @@
-"""Typed configuration, run directories, checkpoints and sweeps: a TOML file becomes results.
+"""Experiments: a TOML file or a plan in Python becomes results.
 
-A reader starts at `presets/study.toml`, then `config.py` (what is in it), `sweep.py` (which runs it
-stands for), `build.py` (names become objects) and `run.py` (they are done and stored).
+A reader starts at `presets/study.toml`, then `kinds.py` (the families of parts), `plans.py` (the tables of a
+file are the fields of parts), `sweep.py` (which runs a file stands for) and `run.py` (they are trained and
+stored).
 """

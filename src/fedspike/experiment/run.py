@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from fedspike.data import Dataset
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
-from fedspike.experiment import document
+from fedspike.experiment import document, kept_files
 from fedspike.experiment.describing import data_sha256, description
 from fedspike.experiment.document import Document
 from fedspike.experiment.plans import toml_of
@@ -22,6 +22,7 @@ from fedspike.federation.devices import Held
 from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import State, rounds
+from fedspike.own_files import used
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.directory import claimed, json_bytes, storing, write_whole
 from fedspike.records.environment import environment, versions
@@ -100,6 +101,7 @@ def perform(
     with claimed(folder):
         homes = {run.name: folder / run.name for run in experiment.runs}
         for run in experiment.runs:
+            kept_files.demand_same(used(run.plan), homes[run.name])
             _demand_same_settings(run, homes[run.name], dataset)
         summaries = {name: reader.run(home) for name, home in homes.items()}
         finished = {name: summary for name, summary in summaries.items() if summary is not None}
@@ -140,16 +142,19 @@ def _train(
 ) -> Generator[Event, None, RunSummary]:
     """One run from its last checkpoint to its summary."""
     dataset, meter = plan.data, Meter() if training.measure else None
+    own = used(run.plan)
     about = {
         "settings_sha256": run.settings_sha256,
         "data_sha256": data_sha256(dataset),
         "schema version": str(schema.VERSION),
+        **{file.name: file.sha256 for file in own},
         **versions(training.device),
     }
     stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
     state = State.from_tensors(stored.round, stored.tensors) if stored else None
     with storing(home):
         home.mkdir(exist_ok=True)
+    kept_files.keep(own, home)
     write_whole(home / "config.toml", tomli_w.dumps(toml_of(run.plan)).encode())
     write_whole(home / "environment.json", json_bytes(environment(training.device)))
     journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"")

@@ -28,6 +28,8 @@ SPEAKING = ("kind",)  # keys whose value needs no word before it in a name
 NOT_SWEPT = ("name", "data", "target_accuracy")  # an experiment has one of each
 NO_RESULT = ("name", "target_accuracy")  # they decide nothing of a run's result
 
+SHIPPED = Kinds()
+
 
 @dataclass(frozen=True)
 class Run:
@@ -50,6 +52,17 @@ class Experiment:
     name: str
     runs: tuple[Run, ...]
     source: Document
+    kinds: Kinds = SHIPPED
+
+    @property
+    def rounds(self) -> dict[str, int]:
+        """How many rounds each run has, by its name."""
+        return {run.name: run.plan.rounds for run in self.runs}
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """The kind of each run's network, by the run's name."""
+        return {run.name: run.plan.network.kind for run in self.runs}
 
 
 def read(
@@ -57,7 +70,7 @@ def read(
     options: Sequence[str] = (),
     seeds: str | None = None,
     data_dir: str | None = None,
-    kinds: Kinds | None = None,
+    kinds: Kinds = SHIPPED,
 ) -> Experiment:
     """The experiment of a preset or a TOML file, with the options of the command line.
 
@@ -81,9 +94,8 @@ def read(
     return expand(source, kinds)
 
 
-def expand(source: Document, kinds: Kinds | None = None) -> Experiment:
+def expand(source: Document, kinds: Kinds = SHIPPED) -> Experiment:
     """Every run that a document stands for; equal ones once, conventional networks first."""
-    kinds = kinds or Kinds()
     _demand_numbers(source, source.values)
     axes, baseline = _axes(source, kinds), source.values.get("centralised_baseline", False)
     if not isinstance(baseline, bool):
@@ -108,7 +120,7 @@ def expand(source: Document, kinds: Kinds | None = None) -> Experiment:
         runs.setdefault(run.settings_sha256, run)
     cheap_first = sorted(runs.values(), key=lambda run: run.plan.network.spiking)
     _distinct(source, cheap_first)
-    return Experiment(cheap_first[0].plan.name, tuple(cheap_first), source)
+    return Experiment(cheap_first[0].plan.name, tuple(cheap_first), source, kinds)
 
 
 def presets() -> dict[str, Path]:

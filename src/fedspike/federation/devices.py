@@ -25,11 +25,20 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     nobody, the server skips the round and keeps its model.
     """
 
-    clients: Count = 10
-    clients_per_round: Count | Literal["all"] = "all"
-    samples_per_round: Count | Literal["all"] = "all"
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    quorum: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    clients: Annotated[Count, Meta(description="how many devices")] = 10
+    clients_per_round: Annotated[
+        Count | Literal["all"], Meta(description="drawn anew in each round")
+    ] = "all"
+    samples_per_round: Annotated[
+        Count | Literal["all"],
+        Meta(description="of each client's samples, drawn anew in each round"),
+    ] = "all"
+    dropout: Annotated[
+        float, Meta(ge=0, lt=1, description="probability that a client of a round drops out")
+    ] = 0.0
+    quorum: Annotated[
+        float, Meta(ge=0, le=1, description="share of a round's clients that must be accepted")
+    ] = 0.0
 
     def __post_init__(self) -> None:
         demand_limits(self)

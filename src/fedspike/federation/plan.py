@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import msgspec
 import torch
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from fedspike.algorithms import Algorithm, FedAvg, with_statistics
 from fedspike.data import Dataset
@@ -19,6 +20,7 @@ from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.federation.plain import read_plain
 from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import Network
+from fedspike.own_files import used
 from fedspike.part import demand_limits
 from fedspike.remedies import Remedy
 
@@ -42,9 +44,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     learner: Learner = Backpropagation()
     algorithm: Algorithm = FedAvg()
     remedies: tuple[Any, ...] = ()
-    rounds: Count = 100
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
-    target_accuracy: Annotated[float, Meta(ge=0, le=1)] = 0.85
+    rounds: Annotated[Count, Meta(description="how often the devices train")] = 100
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of all that is random")] = 0
+    target_accuracy: Annotated[
+        float, Meta(ge=0, le=1, description="the summary says what it cost to reach it")
+    ] = 0.85
     name: str = "plan"
 
     def __post_init__(self) -> None:
@@ -63,7 +67,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         """With its data in memory; `say` hears where. InputError where they are nowhere."""
         if isinstance(self.data, Dataset):
             return self
-        return msgspec.structs.replace(self, data=self.data.load(say))
+        return replace(self, data=self.data.load(say))
 
     def devices(self) -> Devices:
         """The clients; raises InputError where the data cannot be divided among them."""
@@ -106,21 +110,26 @@ def plain(plan: Plan) -> dict[str, Any]:
 
     Raises InputError where the network is no description but a module of one's own.
     """
+    sent = replace(plan, data=None, partition=None)
     try:
-        values = msgspec.to_builtins(msgspec.structs.replace(plan, data=None, partition=None))
+        values = msgspec.to_builtins(sent)
     except TypeError as error:
         raise InputError(
             f"a plan with {type(plan.network).__name__}, which cannot be sent to devices",
             expected="a network, learner and algorithm that are parts",
             fix="train it here, with rounds(plan)",
         ) from error
+    values["own_files"] = {file.name: file.sha256 for file in used(sent)}
     return {key: value for key, value in values.items() if value is not None}
 
 
 def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
-    """The plan of plain values, on a device's own data. Raises InputError where a kind is not known here."""
+    """The plan of plain values, on a device's own data.
+
+    Raises InputError where a kind is not known here, or is from another file than the server's.
+    """
     fleet = values["fleet"]
-    return Plan(
+    plan = Plan(
         network=read_plain(values["network"], Network),
         data=data,
         partition=partition,
@@ -132,6 +141,14 @@ def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
         seed=values["seed"],
         name=values["name"],
     )
+    here = {file.name: file.sha256 for file in used(replace(plan, data=None, partition=None))}
+    if here != values["own_files"]:
+        raise InputError(
+            f"parts from {here or 'no file'}, where the server's are from {values['own_files']}",
+            expected="the same files with parts on the server and on all devices",
+            fix="copy the files that the server was given with --use to this device's folder own",
+        )
+    return plan
 
 
 def print_of(values: Mapping[str, Any]) -> str:

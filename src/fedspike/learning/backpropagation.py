@@ -35,8 +35,10 @@ class Backpropagation(Learner, tag="backpropagation"):
 
     loss: Loss | None = None
     optimiser: Optimiser = Adam()
-    epochs: Annotated[int, Meta(ge=1, lt=2**31)] = 1
-    batch_size: Annotated[int, Meta(ge=1, lt=2**31)] = 128
+    epochs: Annotated[
+        int, Meta(ge=1, lt=2**31, description="passes over a client's samples of the round")
+    ] = 1
+    batch_size: Annotated[int, Meta(ge=1, lt=2**31, description="samples per step")] = 128
 
     left_to_network: ClassVar[tuple[str, ...]] = ("loss",)
 

@@ -58,9 +58,15 @@ class QANN(Network, tag="qann"):
     """
 
     architecture: Architecture = FullyConnected()
-    bits: Annotated[int, Meta(ge=1, le=16)] | Literal["auto"] = "auto"
-    ceiling: Annotated[float, Meta(gt=0)] = 4.0
-    time_steps: Annotated[int, Meta(ge=1, lt=2**31)] | None = None
+    bits: Annotated[
+        Annotated[int, Meta(ge=1, le=16)] | Literal["auto"],
+        Meta(description="of inputs and hidden values; auto: ceil(log2(T + 1))"),
+    ] = "auto"
+    ceiling: Annotated[float, Meta(gt=0, description="hidden values are clipped there")] = 4.0
+    time_steps: Annotated[
+        Annotated[int, Meta(ge=1, lt=2**31)] | None,
+        Meta(description="T of the spiking network beside it; that of [snn], else 50"),
+    ] = None
 
     def check(self) -> None:
         """Count the bits; raises InputError where there would be more than 16."""

@@ -38,7 +38,9 @@ class SNN(Network, tag="snn"):
     Any code, any neuron and any read-out go together.
     """
 
-    time_steps: Annotated[int, Meta(ge=1, lt=2**31)] = 50
+    time_steps: Annotated[
+        int, Meta(ge=1, lt=2**31, description="steps for which a sample is shown")
+    ] = 50
     architecture: Architecture = FullyConnected()
     code: Code = Rate()
     neuron: Neuron = LIF()

@@ -34,9 +34,12 @@ class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
     decays by `rho` per time step; learned, it is a parameter of the layer, "rho".
     """
 
-    adaptation: Annotated[float, Meta(ge=0)]
-    rho: Decay
-    learn_rho: Learning = "no"
+    adaptation: Annotated[
+        float,
+        Meta(ge=0, description="how much higher the threshold of a neuron is that always fires"),
+    ]
+    rho: Annotated[Decay, Meta(description="share of the threshold's rise left after a step")]
+    learn_rho: Annotated[Learning, Meta(description="rho is learned")] = "no"
 
     def learning(self, spiking: bool) -> dict[str, tuple[float, Learning]]:
         """Rho, too, where neurons fire."""

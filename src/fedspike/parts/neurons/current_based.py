@@ -8,7 +8,10 @@ J[t] at the step after a spike, U[t] = (1 - R[t])*(beta*U[t-1] + J[t]), while it
 both neurons do as `Leaky`, so that alpha = 0 is the LIF neuron whatever the reset.
 """
 
+from typing import Annotated
+
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor
 
 from fedspike.layers.operations import Place, Table, joined
@@ -23,8 +26,8 @@ class CurrentBasedLIF(LIF, tag="current-based", kw_only=True):
     Learned, alpha is a parameter of the layer, "alpha".
     """
 
-    alpha: Decay
-    learn_alpha: Learning = "no"
+    alpha: Annotated[Decay, Meta(description="share of a synapse's current left after a step")]
+    learn_alpha: Annotated[Learning, Meta(description="alpha is learned")] = "no"
 
     def learning(self, spiking: bool) -> dict[str, tuple[float, Learning]]:
         """Alpha, too."""

@@ -23,12 +23,17 @@ class Leaky(Neuron):
     and "threshold".
     """
 
-    beta: Decay = 0.9
-    threshold: Annotated[float, Meta(gt=0)] = 1.0
-    reset: Literal["subtract", "zero", "none"] = "subtract"
+    beta: Annotated[
+        Decay, Meta(description="share of a membrane left after a step; 1: no leak")
+    ] = 0.9
+    threshold: Annotated[float, Meta(gt=0, description="a membrane above it fires")] = 1.0
+    reset: Annotated[
+        Literal["subtract", "zero", "none"],
+        Meta(description="after a spike the threshold is taken off, or all, or nothing"),
+    ] = "subtract"
     surrogate: Surrogate = Atan()
-    learn_beta: Learning = "no"
-    learn_threshold: Learning = "no"
+    learn_beta: Annotated[Learning, Meta(description="beta is learned like a weight")] = "no"
+    learn_threshold: Annotated[Learning, Meta(description="the threshold is learned")] = "no"
 
     def learning(self, spiking: bool) -> dict[str, tuple[float, Learning]]:
         """The constants that may be learned: where each starts, and whether it is."""

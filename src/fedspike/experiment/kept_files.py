@@ -1,0 +1,38 @@
+"""A run's folder keeps the user's own files whose parts the run used, in `own/`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fedspike.errors import InputError
+from fedspike.own_files import OwnFile
+from fedspike.records.directory import storing, write_whole
+
+FOLDER = "own"
+
+
+def keep(files: Iterable[OwnFile], home: Path) -> None:
+    """Store the files in a folder. Raises InputError where they cannot be written."""
+    for file in files:
+        with storing(home / FOLDER):
+            (home / FOLDER).mkdir(exist_ok=True)
+        write_whole(home / FOLDER / file.name, file.content)
+
+
+def kept(home: Path) -> list[Path]:
+    """The files that a folder keeps."""
+    return sorted((home / FOLDER).glob("*.py"))
+
+
+def demand_same(files: Iterable[OwnFile], home: Path) -> None:
+    """Raise InputError where a run began with other files than these."""
+    for file in files:
+        path = home / FOLDER / file.name
+        if path.exists() and path.read_bytes() != file.content:
+            before = OwnFile(file.name, path.read_bytes())
+            raise InputError(
+                f"{file.name} has changed since {home} began: SHA-256 {before.sha256} then,"
+                f" {file.sha256} now",
+                expected="the same file to the end of a run",
+                fix=f"go on with the file that the run kept, --use {path}, or name another folder with"
+                " --output",
+            )

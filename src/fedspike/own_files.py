@@ -1,0 +1,146 @@
+"""Parts of a user's own: files beyond the package that somebody named with --use.
+
+Naming a file runs it, as Python does with any file. An experiment's file cannot name one, so a configuration
+alone runs no code.
+"""
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.abc import ExecutionLoader
+from importlib.machinery import ModuleSpec
+from importlib.util import decode_source
+from pathlib import Path
+from types import ModuleType
+
+from msgspec import Struct, structs
+
+from fedspike.errors import InputError
+from fedspike.part import Part, demand_members
+
+LOADED: dict[str, bytes] = {}  # module -> the file's content when it was run
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A file with parts, as it was when it was run."""
+
+    name: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The hash of its content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def load(paths: Iterable[Path]) -> tuple[type[Part], ...]:
+    """The kinds of parts in these files, which are run for it.
+
+    Raises InputError, naming file and line, where one cannot be run, has no kind, or a kind lacks a member.
+    """
+    return tuple(kind for path in paths for kind in _load(path))
+
+
+def used(plan: Struct) -> tuple[OwnFile, ...]:
+    """The files, beyond the package, that define the kinds of a plan's parts."""
+    files: dict[str, OwnFile] = {}
+    for part in _parts(plan):
+        module = sys.modules.get(type(part).__module__)
+        path = getattr(module, "__file__", None)
+        if module is None or path is None or module.__name__.partition(".")[0] == "fedspike":
+            continue
+        content = LOADED.get(module.__name__) or Path(path).read_bytes()
+        files[module.__name__] = OwnFile(Path(path).name, content)
+    return tuple(files.values())
+
+
+def _load(path: Path) -> list[type[Part]]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"--use {path}: {error.strerror}", expected="a file of Python", fix="check the path"
+        ) from error
+    kinds = [
+        value
+        for value in vars(_module(path, content)).values()
+        if isinstance(value, type) and issubclass(value, Part) and _is_kind(value)
+    ]
+    own = [kind for kind in kinds if LOADED.get(kind.__module__) == content]
+    if not own:
+        raise InputError(
+            f"--use {path}: no kind of part in it",
+            expected='a class such as class Mine(Code, tag="mine")',
+            fix="import the family, as in from fedspike.parts.codes import Code, and give the class a tag",
+        )
+    for kind in own:
+        demand_members(kind)
+    return own
+
+
+def _module(path: Path, content: bytes) -> ModuleType:
+    """The file as a module, run once in this process, unless it has changed."""
+    name = f"fedspike_own_{path.stem}_{hashlib.sha256(content).hexdigest()[:12]}"
+    if name in LOADED:
+        return sys.modules[name]
+    loader = _Loader(path, content)
+    spec = ModuleSpec(name, loader, origin=str(path))
+    spec.has_location = True
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name], LOADED[name] = module, content
+    try:
+        loader.exec_module(module)
+    except Exception as error:  # whatever a user's file raises
+        del sys.modules[name], LOADED[name]
+        raise InputError(
+            f"--use {path}{_line(error, path)}: {type(error).__name__}: {error}",
+            expected="a file of Python that can be run",
+            fix=f"correct it; `python {path}` shows the whole traceback",
+        ) from error
+    return module
+
+
+class _Loader(ExecutionLoader):
+    """Runs the bytes that were hashed, not what the file or a cache of it holds by then."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self.path, self.content = path, content
+
+    def get_filename(self, fullname: str) -> str:
+        """The file, for tracebacks."""
+        del fullname
+        return str(self.path)
+
+    def get_source(self, fullname: str) -> str:
+        """The text of the file."""
+        del fullname
+        return decode_source(self.content)
+
+
+def _line(error: Exception, path: Path) -> str:
+    """The last line of the file that the error went through."""
+    if isinstance(error, SyntaxError):
+        return f", line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _is_kind(kind: type[Part]) -> bool:
+    """Whether it has a tag, and so is more than a family."""
+    return kind.__struct_config__.tag != kind.__name__
+
+
+def _parts(record: Struct) -> Iterator[Part]:
+    """All parts in a record, and the parts in these."""
+    for field in structs.fields(type(record)):
+        value = getattr(record, field.name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, Part):
+                yield one
+            if isinstance(one, Struct):
+                yield from _parts(one)
