@@ -1,5 +1,6 @@
 """The running statistics of BNTT in a federation; test_parts_normalisations.py has its equation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,11 @@ from algorithms_example import CASES
 from fedspike.algorithms import Algorithm, FedAvg, with_statistics
 from fedspike.data import load
 from fedspike.data.partition import Classes
-from fedspike.federation.devices import Devices
-from fedspike.federation.rounds import Round, State
+from fedspike.federation.devices import Fleet, Given
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import Round, State, rounds
 from fedspike.learning import Backpropagation
-from fedspike.networks import SNN, ConventionalNetwork, Layers, SpikingNetwork
-from fedspike.networks.convolutional_layers import Conv, ConvolutionalLayers
-from fedspike.networks.dense_layers import DenseLayers
+from fedspike.networks import ANN, SNN, Architecture, Convolutional, FullyConnected
 from fedspike.parts.codes import Code, Direct, Rate
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.neurons import LIF
@@ -26,11 +26,10 @@ from fedspike.parts.optimisers import SGD, Adam, Optimiser
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
 from fedspike.rules import Pooled, joined
-from running import devices, simulate
 
 SAMPLE = load("fashion-mnist-sample")
-DENSE = DenseLayers((784, 20, 10))
-IMAGES = ConvolutionalLayers((1, 28, 28), (Conv(4, stride=2), Conv(8, stride=2)), 10)
+DENSE = FullyConnected(hidden=(20,))
+IMAGES = Convolutional(features=(4, "pool", 8, "pool"), hidden=())
 STEPS = 5
 
 
@@ -54,61 +53,59 @@ def test_pooled_statistics_are_those_of_the_pooled_data(
     np.testing.assert_allclose(found["hidden.variance"], whole.var(0), rtol=1e-6, atol=1e-9)
 
 
-def spiking(layers: Layers, code: Code, normalisation: BNTT) -> SpikingNetwork:
-    snn = SNN(
-        STEPS,
-        neuron=LIF(beta=0.8),
-        code=code,
-        read_out=MeanMembrane(),
-        normalisation=normalisation,
-    )
-    return SpikingNetwork(layers, snn)
+def spiking(architecture: Architecture, code: Code, normalisation: BNTT) -> SNN:
+    return SNN(STEPS, architecture, code, LIF(beta=0.8), MeanMembrane(), normalisation)
 
 
 def play(
     normalisation: BNTT,
     algorithm: Algorithm | None = None,
-    layers: Layers = DENSE,
+    architecture: Architecture = DENSE,
     *,
-    fleet: Devices | None = None,
+    shards: Sequence[np.ndarray] | None = None,
+    fleet: Fleet | None = None,
     optimiser: Optimiser | None = None,
     batch_size: int = 32,
     code: Code | None = None,
-    **settings: Any,
+    number: int = 2,
+    **place: Any,
 ) -> list[Round]:
-    shards = Classes(5)(SAMPLE.y_train, clients=5, seed=0)
-    training = Backpropagation(CrossEntropy(), optimiser or SGD(0.1), batch_size=batch_size)
-    rounds = simulate(
-        network=spiking(layers, code or Rate(), normalisation),
+    """So many rounds, by default of 3 of 5 clients with 5 classes each, which train on 70 images."""
+    plan = Plan(
+        network=spiking(architecture, code or Rate(), normalisation),
+        data=SAMPLE,
+        partition=Given(tuple(shards)) if shards else Classes(5),
+        fleet=fleet or Fleet(clients=5, clients_per_round=3, samples_per_round=70),
+        learner=Backpropagation(CrossEntropy(), optimiser or SGD(0.1), batch_size=batch_size),
         algorithm=algorithm or FedAvg(),
-        devices=fleet or devices(tuple(shards), clients_per_round=3, samples_per_round=70),
-        training=training,
-        dataset=SAMPLE,
-        seed=0,
-        **{"rounds": 2} | settings,
+        rounds=number,
     )
-    return list(rounds)
+    return list(rounds(plan, **place))
 
 
-@pytest.mark.parametrize("layers", [DENSE, IMAGES], ids=["dense", "convolution"])
+@pytest.mark.parametrize("architecture", [DENSE, IMAGES], ids=["dense", "convolution"])
 def test_after_one_batch_the_server_has_the_statistics_of_all_data(
-    layers: Layers,
+    architecture: Architecture,
 ) -> None:
     """With momentum 1 a client's statistics are its batch's, at the weights that all received."""
-    cuts = np.cumsum([30, 7, 1, 22])
-    shards = np.split(np.arange(60), cuts[:-1])
-    setting: dict[str, Any] = {
-        "layers": layers,
-        "rounds": 1,
-        "batch_size": 60,
-        "code": Direct(),
-        "dtype": torch.float64,
-    }
-    first = layers.names[0]
-    norm = BNTT(momentum=1.0)
-    (many,) = play(norm, fleet=devices(tuple(shards[:2] + shards[3:])), **setting)
-    together = np.concatenate(shards[:2] + shards[3:])
-    (one,) = play(norm, fleet=devices((together,)), **setting)
+    shards = np.split(np.arange(59), [30, 37])
+
+    def after(shards: list[np.ndarray]) -> Round:
+        (only,) = play(
+            BNTT(momentum=1.0),
+            None,
+            architecture,
+            shards=shards,
+            fleet=Fleet(len(shards)),
+            number=1,
+            batch_size=60,
+            code=Direct(),
+            dtype=torch.float64,
+        )
+        return only
+
+    many, one = after(shards), after([np.arange(59)])
+    first = "hidden" if architecture == DENSE else "conv1"
     for name in (f"{first}.mean", f"{first}.variance"):
         ours, whole = many.state.server["statistics"][name], one.state.server["statistics"][name]
         torch.testing.assert_close(ours, whole, rtol=1e-6, atol=1e-9)
@@ -120,9 +117,9 @@ def test_after_one_batch_the_server_has_the_statistics_of_all_data(
 @pytest.mark.parametrize("statistics", ["pooled", "local"])
 def test_it_resumes_bit_for_bit_with_its_statistics(algorithm: str, statistics: str) -> None:
     norm = BNTT(statistics)  # type: ignore[arg-type]
-    whole = play(norm, CASES[algorithm].algorithm, rounds=3)
+    whole = play(norm, CASES[algorithm].algorithm, number=3)
     copied = {path: tensor.clone() for path, tensor in whole[0].state.tensors().items()}
-    later = play(norm, CASES[algorithm].algorithm, rounds=3, state=State.from_tensors(1, copied))
+    later = play(norm, CASES[algorithm].algorithm, number=3, state=State.from_tensors(1, copied))
     assert [round.accuracy for round in whole[1:]] == [round.accuracy for round in later]
     one, other = whole[-1].state.tensors(), later[-1].state.tensors()
     assert one.keys() == other.keys()
@@ -138,8 +135,8 @@ def test_it_resumes_bit_for_bit_with_its_statistics(algorithm: str, statistics: 
 @pytest.mark.parametrize("algorithm", sorted(CASES.keys() - {"fedavg"}))
 def test_no_algorithm_does_to_statistics_what_it_does_to_updates(algorithm: str) -> None:
     """After a round that began alike they are FedAvg's, to the bit; fedprox moves weights in between."""
-    (ours,) = play(BNTT(), CASES[algorithm].algorithm, rounds=1, batch_size=70)
-    (plain,) = play(BNTT(), rounds=1, batch_size=70)
+    (ours,) = play(BNTT(), CASES[algorithm].algorithm, number=1, batch_size=70)
+    (plain,) = play(BNTT(), number=1, batch_size=70)
     for name, numbers in plain.state.server["statistics"].items():
         assert torch.equal(ours.state.server["statistics"][name], numbers)
     for name in ours.state.server:
@@ -150,9 +147,9 @@ def test_no_algorithm_does_to_statistics_what_it_does_to_updates(algorithm: str)
 def test_bytes_of_statistics_are_on_the_wire_if_they_are_pooled() -> None:
     model = 4 * (784 * 20 + 20 * 10 + 5 * 20)  # no biases, a gamma per step and neuron
     statistics = 4 * 2 * 5 * 20
-    (sent,) = play(BNTT(), rounds=1)
+    (sent,) = play(BNTT(), number=1)
     assert (sent.uplink_bytes, sent.downlink_bytes) == (3 * (model + statistics),) * 2
-    (kept,) = play(BNTT("local"), rounds=1)
+    (kept,) = play(BNTT("local"), number=1)
     assert (kept.uplink_bytes, kept.downlink_bytes) == (3 * model,) * 2
     assert "statistics" not in kept.state.server
 
@@ -167,29 +164,36 @@ def test_local_statistics_change_the_test_and_nothing_that_is_learned() -> None:
 
 
 def test_clients_of_one_sample_learn() -> None:
-    fleet = devices(tuple(np.array([k]) for k in range(3)))
-    first, last = play(BNTT(), fleet=fleet, rounds=2)
-    start = spiking(DENSE, Rate(), BNTT()).init(stream(0, "init"))
+    shards = [np.array([k]) for k in range(3)]
+    first, last = play(BNTT(), shards=shards, fleet=Fleet(3))
+    start = spiking(DENSE, Rate(), BNTT()).over((28, 28), 10).init(stream(0, "init"))
     assert not torch.equal(first.state.model["hidden.weight"], start["hidden.weight"])
     for name, numbers in last.state.server["statistics"].items():
         assert torch.equal(numbers, torch.full_like(numbers, name.endswith("variance")))
 
 
 @pytest.mark.parametrize("statistics", ["pooled", "local"])
-@pytest.mark.parametrize("layers", [DENSE, IMAGES], ids=["dense", "convolution"])
-def test_it_learns_real_images(layers: Layers, statistics: str) -> None:
+@pytest.mark.parametrize("architecture", [DENSE, IMAGES], ids=["dense", "convolution"])
+def test_it_learns_real_images(architecture: Architecture, statistics: str) -> None:
     """Chance is 10 %."""
-    shards = Classes(5)(SAMPLE.y_train, clients=5, seed=0)
-    fleet = devices(tuple(shards), samples_per_round=100)
-    norm = BNTT(statistics)  # type: ignore[arg-type]
-    rounds = play(norm, None, layers, fleet=fleet, rounds=8, optimiser=Adam(5e-3), batch_size=20)
-    assert rounds[-1].accuracy > 0.5
+    played = play(
+        BNTT(statistics),  # type: ignore[arg-type]
+        None,
+        architecture,
+        fleet=Fleet(clients=5, samples_per_round=100),
+        number=8,
+        optimiser=Adam(5e-3),
+        batch_size=20,
+    )
+    assert played[-1].accuracy > 0.5
 
 
 def test_parameters_are_the_twins_weights_and_gammas() -> None:
-    network = spiking(IMAGES, Rate(), BNTT())
-    model, twin = (n.init(stream(0, "init")) for n in (network, ConventionalNetwork(IMAGES)))
-    assert model.keys() == {f"{n}.weight" for n in IMAGES.names} | {"conv1.gamma", "conv2.gamma"}
+    network = spiking(IMAGES, Rate(), BNTT()).over((28, 28), 10)
+    conventional = ANN(IMAGES).over((28, 28), 10)
+    model, twin = (each.init(stream(0, "init")) for each in (network, conventional))
+    weights = {name for name in twin if name.endswith(".weight")}
+    assert model.keys() == weights | {"conv1.gamma", "conv2.gamma"}
     assert all(torch.equal(w, twin[name]) for name, w in model.items() if "weight" in name)
     assert torch.equal(model["conv2.gamma"], torch.ones(5, 8))
     assert {name: tuple(s.shape) for name, s in network.statistics().items()} == {
@@ -203,4 +207,4 @@ def test_parameters_are_the_twins_weights_and_gammas() -> None:
 
 def test_an_algorithm_without_statistics_to_carry_is_itself() -> None:
     algorithm = FedAvg()
-    assert with_statistics(algorithm, SpikingNetwork(DENSE, SNN(5))) is algorithm
+    assert with_statistics(algorithm, SNN(5).over((28, 28), 10)) is algorithm
