@@ -1,45 +1,75 @@
-"""Operation counts: hand-computed examples, and the laws that they keep."""
+"""Operation counts of dense networks: hand-computed examples, and the laws that they keep."""
 
-from typing import Any, Literal
+from dataclasses import replace
+from itertools import product
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from energy_example import SMALL, STEPS, STUDY, exchange, network, whole
 from fedspike.energy import counts
-from fedspike.energy.counts import Activity, Counts, Dense, Network, count, entries, merge
+from fedspike.energy.bill import footprint
+from fedspike.energy.counts import aggregation, count, entries, merge, words_sent
 from fedspike.errors import InputError
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.shapes import Dense
+from fedspike.networks import SNN, DenseLayers, SpikingNetwork
+from fedspike.parts.codes import Burst, Delta, Direct, Latency, Phase
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
+from fedspike.parts.optimisers import SGD
+from fedspike.parts.read_outs import MeanMembrane, ReadOut
+from fedspike.parts.surrogates import FastSigmoid, Sigmoid, Triangular
+from parts_example import CODES, NEURONS, OPTIMISERS, READ_OUTS, SURROGATES, name
 
-LAYERS = {"hidden": Dense(4, 3), "output": Dense(3, 2)}
-STEPS = 5
-ANN, SNN = Network(LAYERS), Network(LAYERS, time_steps=STEPS)
+CONVENTIONAL, SPIKING = network(), network(time_steps=STEPS)
+DIRECT = network(time_steps=STEPS, code=Direct())
+# 1 sample over 5 steps: 7 spikes in, 6 from the hidden layer, 2 out; 3 steps of the optimiser.
+SEEN = Activity(samples=1, steps=3, events_in={"hidden": 7, "output": 6}, events_out=2)
+HIDDEN, OUTPUT = 15, 10  # neurons x steps
+# Every example of every part is in one of these, with different ones of the other families.
+EVERY_KIND = [
+    (
+        NEURONS[i % len(NEURONS)],
+        CODES[i % len(CODES)],
+        READ_OUTS[i // 2 % len(READ_OUTS)],
+        OPTIMISERS[i % len(OPTIMISERS)],
+    )
+    for i in range(max(len(NEURONS), len(CODES), 2 * len(READ_OUTS), len(OPTIMISERS)))
+]
 NETWORKS = [
-    ANN,
-    SNN,
-    Network(LAYERS, time_steps=STEPS, code="direct", optimiser="sgd"),
-    Network(LAYERS, time_steps=STEPS, code="direct", current_cached=True),
+    CONVENTIONAL,
+    *(
+        network(time_steps=steps, code=code, neuron=neuron, read_out=read_out, optimiser=optimiser)
+        for neuron, (code, steps), read_out, optimiser in EVERY_KIND
+    ),
 ]
 
 
 @st.composite
 def activities(draw: st.DrawFn, most: int = 50, silent: bool = False) -> Activity:
-    """What any of NETWORKS can show: within the bounds of the ANN, which are the narrowest."""
+    """What any network of these layers can show: within the bounds of the conventional one."""
     samples = draw(st.integers(0, most))
-    hidden, output, out = (
-        0 if silent else draw(st.integers(0, samples * size)) for size in (4, 3, 2)
-    )
-    return Activity(samples, draw(st.integers(0, most)), {"hidden": hidden, "output": output}, out)
+    hidden, output = (0 if silent else draw(st.integers(0, samples * size)) for size in (4, 3))
+    return Activity(samples, draw(st.integers(0, most)), {"hidden": hidden, "output": output}, 0)
 
 
-def whole(found: Counts) -> dict[tuple[str, str, str], int]:
-    """All counts that are not 0."""
-    return {(p, layer, op): number for p, layer, op, number in entries(found) if number}
+def beside(
+    one: NetworkOperations, other: NetworkOperations, seen: Activity = SEEN
+) -> dict[str, int]:
+    """What the first does more than the second."""
+    more, less = whole(count(one, seen)), whole(count(other, seen))
+    gained = {key: more.get(key, 0) - less.get(key, 0) for key in {**more, **less}}
+    return {".".join(key): number for key, number in gained.items() if number}
 
 
-def test_the_ann_by_hand() -> None:
+def test_the_conventional_network_by_hand() -> None:
     """2 samples of 4-3-2, 5 of the 8 inputs and 4 of the 6 hidden values not 0, 1 step of Adam."""
     seen = Activity(samples=2, steps=1, events_in={"hidden": 5, "output": 4})
-    assert count(ANN, seen) == {
+    assert count(CONVENTIONAL, seen) == {
         "encode": {},
         "forward": {
             "hidden": {"mac": 24, "read_input": 8, "read_weight": 24},
@@ -57,18 +87,17 @@ def test_the_ann_by_hand() -> None:
             "output": {"multiply": 88, "add": 32, "sqrt": 8},
         },
     }
-    skipping = count(ANN, seen, skip_zeros=True)
+    skipping = count(CONVENTIONAL, seen, skip_zeros=True)
     assert skipping["forward"]["hidden"] == {"mac": 15, "read_input": 8, "read_weight": 15}
     assert skipping["forward"]["output"] == {"mac": 8, "read_input": 6, "read_weight": 8}
     assert skipping["backward_weights"] == {"hidden": {"mac": 15}, "output": {"mac": 8}}
     assert skipping["backward_inputs"] == {"output": {"mac": 12}}
 
 
-def test_the_snn_by_hand() -> None:
+def test_the_spiking_network_by_hand() -> None:
     """1 sample of 4-3-2 over 5 steps: 7 spikes in, 6 from the hidden layer, 2 out; 2 steps of SGD."""
-    network = Network(LAYERS, time_steps=STEPS, optimiser="sgd")
     seen = Activity(samples=1, steps=2, events_in={"hidden": 7, "output": 6}, events_out=2)
-    assert count(network, seen) == {
+    assert count(network(time_steps=STEPS, optimiser=SGD()), seen) == {
         "encode": {"input": {"draw": 20, "compare": 20, "read_input": 4, "write_output": 7}},
         "forward": {
             "hidden": {
@@ -103,93 +132,204 @@ def test_the_snn_by_hand() -> None:
     }
 
 
-@pytest.mark.parametrize(("cached", "passes"), [(False, 5), (True, 1)])
-def test_the_direct_code_by_hand(cached: bool, passes: int) -> None:
-    """1 sample of 4-3-2 over 5 steps, 3 of 4 pixels not 0."""
-    network = Network(LAYERS, time_steps=STEPS, code="direct", current_cached=cached)
+def test_the_direct_code_by_hand() -> None:
+    """1 sample of 4-3-2 over 5 steps, 3 of 4 pixels not 0; the product serves all steps."""
     seen = Activity(samples=1, steps=0, events_in={"hidden": 3, "output": 6}, events_out=2)
-    found, skipping = count(network, seen), count(network, seen, skip_zeros=True)
-    assert found["encode"] == {}
-    written = 3 if cached else 0
-    assert found["forward"]["hidden"] == {
-        **{"mac": 12 * passes, "read_input": 4 * passes, "read_weight": 12 * passes},
-        "write_output": written,
+    dense, skipping = count(DIRECT, seen), count(DIRECT, seen, skip_zeros=True)
+    assert dense["encode"] == {}
+    assert dense["forward"]["hidden"] == {
+        **{"mac": 12, "read_input": 4, "read_weight": 12, "write_output": 3}
     }
-    assert skipping["forward"]["hidden"]["mac"] == 9 * passes
-    assert found["backward_weights"]["hidden"] == {"mac": 12 * passes, "add": 15 if cached else 0}
-    rate = count(SNN, seen)
-    assert found["forward"]["output"] == rate["forward"]["output"]
-    assert found["neuron"] == rate["neuron"]
+    assert skipping["forward"]["hidden"]["mac"] == 9
+    assert dense["backward_weights"]["hidden"] == {"mac": 12, "add": 15}
+    assert skipping["backward_weights"]["hidden"] == {"mac": 9, "add": 15}
+    rate = count(SPIKING, seen)
+    assert dense["forward"]["output"] == rate["forward"]["output"]
+    assert dense["neuron"] == rate["neuron"]
+
+
+@pytest.mark.parametrize(
+    ("code", "looked"),
+    [
+        (Latency(), {"compare": 20}),
+        (Phase(), {"compare": 20}),
+        (Burst(), {"compare": 20}),
+        (Delta(), {"compare": 20, "add": 20}),
+    ],
+)
+def test_a_codes_own_work_by_hand(code: Any, looked: dict[str, int]) -> None:
+    """4 pixels are read once and looked at in each of 5 steps; 7 spikes come out.
+
+    But for that, a code without weights costs its spikes alone.
+    """
+    made = count(network(time_steps=STEPS, code=code), SEEN)
+    assert made["encode"] == {"input": {**looked, "read_input": 4, "write_output": 7}}
+    same = {**made, "encode": {}} == {**count(SPIKING, SEEN), "encode": {}}
+    assert same == (code.step_weights(STEPS) is None)
+
+
+def test_the_phase_codes_weights_by_hand() -> None:
+    """What each of 3 neurons of the first layer received in each of 5 steps is weighted, then added."""
+    phase, latency = (network(time_steps=STEPS, code=code) for code in (Phase(), Latency()))
+    assert beside(phase, latency) == {
+        "neuron.hidden.multiply": HIDDEN,
+        "neuron.hidden.add": HIDDEN,
+        "neuron.hidden.read_potential": HIDDEN,
+        "neuron.hidden.write_potential": HIDDEN,
+        "surrogate.hidden.multiply": HIDDEN,
+    }
+    assert footprint(phase).potentials == footprint(latency).potentials + 4 * 3
+
+
+def in_both(**operations: int) -> dict[str, int]:
+    """So many of each operation, `phase__operation`, for each neuron and step."""
+    return {
+        f"{name.split('__')[0]}.{layer}.{name.split('__')[1]}": number * times
+        for layer, times in (("hidden", HIDDEN), ("output", OUTPUT))
+        for name, number in operations.items()
+    }
+
+
+def of_adam(hidden: int, output: int) -> dict[str, int]:
+    """3 steps for so many more parameters."""
+    return {
+        f"optimiser.{layer}.{operation}": 3 * parameters * number
+        for layer, parameters in (("hidden", hidden), ("output", output))
+        for operation, number in (("multiply", 11), ("add", 4), ("sqrt", 1))
+    }
+
+
+CURRENT = {"neuron__multiply": 1, "neuron__add": 1, "surrogate__multiply": 1, "surrogate__add": 1}
+STATE = {"neuron__read_potential": 1, "neuron__write_potential": 1}
+RISE = {"neuron__multiply": 1, "neuron__add": 1, "surrogate__multiply": 2, "surrogate__add": 2}
+
+
+@pytest.mark.parametrize(
+    ("neuron", "more"),
+    [
+        (LIF(reset="zero"), {"neuron.hidden.add": -6, "neuron.output.add": -2}),
+        (LIF(reset="none"), {"neuron.hidden.add": -6, "neuron.output.add": -2}),
+        (LIF(surrogate=FastSigmoid()), {}),
+        (LIF(surrogate=Triangular()), {}),
+        (
+            LIF(surrogate=Sigmoid()),
+            in_both(surrogate__multiply=2, surrogate__add=1, surrogate__exp=1),
+        ),
+        (CurrentBasedLIF(alpha=0.5), in_both(**CURRENT, **STATE)),
+        (
+            AdaptiveLIF(adaptation=1.0, rho=0.9),
+            in_both(**RISE, **STATE)
+            | {"neuron.hidden.add": HIDDEN + 6, "neuron.output.add": OUTPUT + 2},
+        ),
+        (LIF(learn_beta="per-layer"), in_both(surrogate__mac=1) | of_adam(1, 1)),
+        (
+            LIF(learn_threshold="per-neuron"),  # the subtraction has a gradient, too
+            in_both(neuron__read_bias=1)
+            | {"surrogate.hidden.add": HIDDEN + 6, "surrogate.output.add": OUTPUT + 2}
+            | of_adam(3, 2),
+        ),
+        (
+            CurrentBasedLIF(alpha=0.5, learn_alpha="per-neuron"),
+            in_both(**CURRENT, **STATE, neuron__read_bias=1, surrogate__mac=1) | of_adam(3, 2),
+        ),
+    ],
+)
+def test_neurons_beside_lif_by_hand(neuron: Neuron, more: dict[str, int]) -> None:
+    assert beside(network(time_steps=STEPS, neuron=neuron), SPIKING) == more
+
+
+def test_a_membrane_that_is_read_out_has_no_threshold_of_any_kind() -> None:
+    """So neither an adaptive nor a learned one costs anything there; a synapses' current does."""
+    silent = replace(SEEN, events_out=0)
+    read = network(time_steps=STEPS, read_out=MeanMembrane())
+
+    def more(neuron: Neuron) -> dict[str, int]:
+        other = network(time_steps=STEPS, read_out=MeanMembrane(), neuron=neuron)
+        return beside(other, read, silent)
+
+    for neuron in (
+        AdaptiveLIF(adaptation=1.0, rho=0.9, learn_rho="per-layer"),
+        LIF(learn_threshold="per-neuron"),
+        LIF(surrogate=Sigmoid()),
+        LIF(reset="zero"),
+    ):
+        assert more(neuron)
+        assert not any(".output." in key for key in more(neuron))
+    current = more(CurrentBasedLIF(alpha=0.5))
+    assert current["neuron.output.multiply"] == current["surrogate.output.multiply"] == OUTPUT
 
 
 def test_the_founding_study() -> None:
     """79,400 synapses, 1.17 million accumulates a sample, 50.9 Mbit a round."""
-    layers = {"hidden": Dense(784, 100), "output": Dense(100, 10)}
-    ann = count(Network(layers), Activity(20_000, 160, {"hidden": 0, "output": 0}))
+    ann = count(network(STUDY), Activity(20_000, 160, {"hidden": 0, "output": 0}))
     assert sum(ops["mac"] for ops in ann["forward"].values()) == 79_400 * 20_000
     seen = Activity(1, 0, {"hidden": 11_215, "output": 4_850})
-    snn = count(Network(layers, time_steps=50), seen, training=False)
+    snn = count(network(STUDY, 50), seen, training=False)
     assert sum(ops["ac"] for ops in snn["forward"].values()) == 1_170_000
     assert sum(ops["address"] for ops in snn["forward"].values()) == 1_170_000
     assert snn["encode"]["input"]["draw"] == 39_200
-    exchanged = counts.exchange(Network(layers), clients=10)
-    total = sum(number for *_, number in entries(exchanged))
+    assert counts.synaptic(network(STUDY, 50), seen) == {"mac": 0, "ac": 1_170_000}
+    total = sum(number for *_, number in entries(exchange(network(STUDY), clients=10)))
     assert 8 * total == 50_886_400
-    assert Network(layers).parameters == 79_510
-    server = counts.aggregation(Network(layers), clients=10)
+    assert network(STUDY).parameters == 79_510
+    server = aggregation(network(STUDY), clients=10)
     assert sum(number for *_, number in entries(server)) == 795_100
 
 
-def test_exchange_by_hand() -> None:
-    """Two clients send 15 + 8 parameters once and receive them twice, as in SCAFFOLD's download."""
-    found = counts.exchange(ANN, clients=2, copies_up=1, copies_down=2)
-    assert found == {
-        "exchange": {
-            "hidden": {"uplink_bytes": 120, "downlink_bytes": 240},
-            "output": {"uplink_bytes": 64, "downlink_bytes": 128},
-        }
-    }
+@pytest.mark.parametrize(("read_out", "neuron"), list(product(READ_OUTS, NEURONS)), ids=name)
+def test_parameters_are_those_of_the_model(read_out: ReadOut, neuron: Neuron) -> None:
+    """The engine's own model: as many numbers learned, weighed by the server and sent."""
+    description = SNN(time_steps=STEPS, neuron=neuron, read_out=read_out)
+    snn = SpikingNetwork(DenseLayers((4, 3, 2)), description)
+    made = snn.operations()
+    sizes = dict.fromkeys(made.layers, 0)
+    for parameter, weight in snn.init(np.random.default_rng(0)).items():
+        sizes[parameter.partition(".")[0]] += weight.numel()
+    assert {layer: made.layers[layer].parameters for layer in sizes} == sizes
+    assert made.parameters == words_sent(made) == sum(sizes.values())
+    weighed = aggregation(made, clients=7)["aggregation"]
+    assert weighed == {layer: {"mac": 7 * size} for layer, size in sizes.items()}
+    assert footprint(made).parameters == 4 * made.parameters
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@given(a=activities(), b=activities(), skip_zeros=st.booleans(), training=st.booleans())
+@given(
+    made=st.sampled_from(NETWORKS),
+    a=activities(),
+    b=activities(),
+    skip_zeros=st.booleans(),
+    training=st.booleans(),
+)
 def test_counts_add_up(
-    network: Network, a: Activity, b: Activity, skip_zeros: bool, training: bool
+    made: NetworkOperations, a: Activity, b: Activity, skip_zeros: bool, training: bool
 ) -> None:
     """Over batches, clients and rounds: the counts of a sum are the sum of the counts."""
     how = {"skip_zeros": skip_zeros, "training": training}
-    parts = merge([count(network, a, **how), count(network, b, **how)])
-    assert whole(parts) == whole(count(network, a + b, **how))
+    parts = merge([count(made, a, **how), count(made, b, **how)])
+    assert whole(parts) == whole(count(made, a + b, **how))
 
 
 @given(activities(silent=True))
 def test_without_spikes_only_the_terms_of_time_are_left(silent: Activity) -> None:
     """No synaptic event, and what is left goes with samples x T, pixels read and optimiser steps alone."""
-    found = whole(count(SNN, silent))
-    assert not any(phase in ("forward", "backward_weights") for phase, *_ in found)
-    assert not any(op == "write_output" for *_, op in found)
-    longer = Network(LAYERS, time_steps=3 * STEPS)
+    done = whole(count(SPIKING, silent))
+    assert not any(phase in ("forward", "backward_weights") for phase, *_ in done)
+    assert not any(op == "write_output" for *_, op in done)
     thrice = {
         key: number if key[0] == "optimiser" or key[2] == "read_input" else 3 * number
-        for key, number in found.items()
+        for key, number in done.items()
     }
-    assert whole(count(longer, silent)) == thrice
+    assert whole(count(network(time_steps=3 * STEPS), silent)) == thrice
 
 
 @given(activities(), st.sampled_from(["hidden", "output"]))
-def test_a_spike_costs_its_fan_out(seen: Activity, layer: Literal["hidden", "output"]) -> None:
-    room = seen.samples * STEPS * LAYERS[layer].inputs - seen.events_in[layer]
+def test_a_spike_costs_its_fan_out(seen: Activity, layer: str) -> None:
+    room = seen.samples * STEPS * SMALL[layer].inputs - seen.events_in[layer]
     if room == 0:
         return
-    more = Activity(
-        seen.samples,
-        seen.steps,
-        {**seen.events_in, layer: seen.events_in[layer] + 1},
-        seen.events_out,
-    )
-    before, after = whole(count(SNN, seen)), whole(count(SNN, more))
+    more = replace(seen, events_in={**seen.events_in, layer: seen.events_in[layer] + 1})
+    before, after = whole(count(SPIKING, seen)), whole(count(SPIKING, more))
     gained = {k: after[k] - before.get(k, 0) for k in after if after[k] != before.get(k, 0)}
-    fan_out = LAYERS[layer].outputs
+    fan_out = SMALL[layer].outputs
     assert gained.pop(("forward", layer, "read_input")) == 1
     source = "encode" if layer == "hidden" else "neuron"
     assert gained.pop((source, "input" if layer == "hidden" else "hidden", "write_output")) == 1
@@ -203,73 +343,72 @@ def test_a_spike_costs_its_fan_out(seen: Activity, layer: Literal["hidden", "out
 
 
 @given(activities())
-def test_a_zero_skipping_ann_never_does_more(seen: Activity) -> None:
-    dense, sparse = whole(count(ANN, seen)), whole(count(ANN, seen, skip_zeros=True))
+def test_hardware_that_skips_zeros_never_does_more(seen: Activity) -> None:
+    dense, sparse = (whole(count(CONVENTIONAL, seen, skip_zeros=skip)) for skip in (False, True))
     assert all(number <= dense[key] for key, number in sparse.items())
-    full = Activity(
-        seen.samples, seen.steps, {k: seen.samples * n for k, n in (("hidden", 4), ("output", 3))}
-    )
-    assert whole(count(ANN, full, skip_zeros=True)) == whole(count(ANN, full))
+    full = replace(seen, events_in={"hidden": 4 * seen.samples, "output": 3 * seen.samples})
+    skipping = whole(count(CONVENTIONAL, full, skip_zeros=True))
+    assert skipping == whole(count(CONVENTIONAL, full))
 
 
-def test_every_operation_is_a_known_one() -> None:
-    seen = Activity(2, 1, {"hidden": 3, "output": 3}, 1)
-    known = {*counts.ARITHMETIC, *counts.MEMORY}
-    for network in NETWORKS:
-        found = count(network, seen)
-        between = counts.BETWEEN.values()  # phases of layers that these networks do not have
-        phases = [phase for phase in counts.PHASES if phase not in between]
-        assert list(found) == phases[: phases.index("aggregation")]
-        assert {op for _, _, op, _ in entries(found)} <= known
+@pytest.mark.parametrize("made", NETWORKS)
+def test_every_operation_has_a_name_and_a_test_trains_nothing(made: NetworkOperations) -> None:
+    seen = Activity(2, 1, {"hidden": 3, "output": 3})
+    trained, tested = count(made, seen), count(made, seen, training=False)
+    phases = [phase for phase in counts.PHASES if phase not in counts.BETWEEN]
+    assert list(trained) == phases[: phases.index("aggregation")]
+    assert {op for _, _, op, _ in entries(trained)} <= {*counts.ARITHMETIC, *counts.MEMORY}
+    assert tested == {phase: trained[phase] for phase in ("encode", "forward", "neuron")}
+    assert made.not_counted == ()
 
 
-def test_evaluation_trains_nothing() -> None:
-    seen = Activity(2, 0, {"hidden": 3, "output": 3}, 1)
-    for network in NETWORKS:
-        trained = count(network, seen)
-        tested = count(network, seen, training=False)
-        assert tested == {phase: trained[phase] for phase in ("encode", "forward", "neuron")}
-
-
-def test_a_layer_without_a_rule_is_refused() -> None:
-    layers: dict[str, Any] = {"hidden": Dense(4, 3), "pool": object()}
-    with pytest.raises(InputError, match="layer pool is a object"):
-        Network(layers)
-
-
-@pytest.mark.parametrize(("layers", "steps"), [({}, None), (LAYERS, 0)])
-def test_an_impossible_network_is_refused(layers: dict[str, Dense], steps: int | None) -> None:
-    with pytest.raises(InputError, match="time_steps"):
-        Network(layers, time_steps=steps)
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_a_surrogate_is_work_of_the_backward_pass_alone(surrogate: Any) -> None:
+    made = network(time_steps=STEPS, neuron=LIF(surrogate=surrogate))
+    bare = {k: v for k, v in count(made, SEEN).items() if k != "surrogate"}
+    assert bare == {k: v for k, v in count(SPIKING, SEEN).items() if k != "surrogate"}
+    done = surrogate.operations()
+    assert done.keys() == {"surrogate"}
+    assert sum(number for row in done["surrogate"].values() for number in row.values()) >= 5
 
 
 @pytest.mark.parametrize(
-    ("network", "seen"),
+    ("layers", "words"),
+    [({"hidden": Dense(4, 3), "pool": object()}, "layer pool is a object"), ({}, "layers none")],
+)
+def test_a_network_without_a_table_is_refused(layers: dict[str, Any], words: str) -> None:
+    for steps in (None, STEPS):
+        with pytest.raises(InputError, match=words):
+            network(layers, steps)
+
+
+@pytest.mark.parametrize(
+    ("made", "seen"),
     [
-        (
-            SNN,
-            Activity(1, 0, {"hidden": 21, "output": 0}),
-        ),  # more than 4 inputs in 5 steps can fire
-        (SNN, Activity(1, 0, {"hidden": 0, "output": 16})),
-        (SNN, Activity(1, 0, {"hidden": 0, "output": 0}, 11)),
-        (SNN, Activity(1, 0, {"hidden": -1, "output": 0})),
-        (SNN, Activity(1, -1, {"hidden": 0, "output": 0})),
-        (SNN, Activity(1, 0, {"hidden": 0})),
-        (SNN, Activity(1, 0, {"hidden": 0, "output": 0, "third": 0})),
-        (ANN, Activity(1, 0, {"hidden": 5, "output": 0})),
-        (NETWORKS[2], Activity(1, 0, {"hidden": 5, "output": 0})),
+        # more than 4 inputs in 5 steps can fire
+        (SPIKING, Activity(1, 0, {"hidden": 21, "output": 0})),
+        (SPIKING, Activity(1, 0, {"hidden": 0, "output": 16})),
+        (SPIKING, Activity(1, 0, {"hidden": 0, "output": 0}, 11)),
+        (SPIKING, Activity(1, 0, {"hidden": -1, "output": 0})),
+        (SPIKING, Activity(1, -1, {"hidden": 0, "output": 0})),
+        (SPIKING, Activity(1, 0, {"hidden": 0})),
+        (SPIKING, Activity(1, 0, {"hidden": 0, "output": 0, "third": 0})),
+        (CONVENTIONAL, Activity(1, 0, {"hidden": 5, "output": 0})),
+        (DIRECT, Activity(1, 0, {"hidden": 5, "output": 0})),
     ],
 )
-def test_an_impossible_activity_is_refused(network: Network, seen: Activity) -> None:
+def test_an_impossible_activity_is_refused(made: NetworkOperations, seen: Activity) -> None:
     with pytest.raises(InputError, match="count the events"):
-        count(network, seen)
+        count(made, seen)
 
 
 def test_the_widest_activity_is_possible() -> None:
     """4-3-2 over 5 steps with every spike, and all non-zero: 20*3 + 15*2 AC, 4*3 + 3*2 MAC."""
-    for network, seen, operation, most in (
-        (SNN, Activity(1, 0, {"hidden": 20, "output": 15}, 10), "ac", {"hidden": 60, "output": 30}),
-        (ANN, Activity(1, 0, {"hidden": 4, "output": 3}, 2), "mac", {"hidden": 12, "output": 6}),
+    spikes = Activity(1, 0, {"hidden": 20, "output": 15}, 10)
+    values = Activity(1, 0, {"hidden": 4, "output": 3}, 2)
+    for made, seen, operation, most in (
+        (SPIKING, spikes, "ac", {"hidden": 60, "output": 30}),
+        (CONVENTIONAL, values, "mac", {"hidden": 12, "output": 6}),
     ):
-        done = count(network, seen, skip_zeros=True)["forward"]
+        done = count(made, seen, skip_zeros=True)["forward"]
         assert {layer: operations[operation] for layer, operations in done.items()} == most

@@ -8,70 +8,68 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from energy_example import STEPS, network, whole
 from fedspike.energy import break_even
 from fedspike.energy.bill import Footprint, bill, footprint
-from fedspike.energy.counts import (
-    Activity,
-    BatchNorm,
-    Convolution,
-    Counts,
-    Dense,
-    Network,
-    Pool,
-    aggregation,
-    count,
-    entries,
-    exchange,
-    fan_out,
-    merge,
-)
+from fedspike.energy.counts import aggregation, count, merge, words_sent
 from fedspike.energy.profiles import shipped
 from fedspike.errors import InputError
-from fedspike.layers.shapes import Layer, weighted_fan_out
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.shapes import (
+    BatchNorm,
+    Convolution,
+    Dense,
+    Layer,
+    Pool,
+    fan_out,
+    weighted_fan_out,
+)
+from fedspike.parts.codes import Direct
+from fedspike.parts.read_outs import MeanMembrane
 
-STEPS = 5
 CONV = Convolution(1, 2, kernel=3, height=4, width=4, padding=1)  # 100 of 144 products are inside
-ANN = Network({"conv": CONV, "output": Dense(32, 3)})
+LAYERS: dict[str, Layer] = {"conv": CONV, "output": Dense(32, 3)}
+CONVENTIONAL = network(LAYERS)
 
 
-def deep(steps: int | None, pool: Literal["average", "max"], norms: int, **how: Any) -> Network:
+def deep_layers(
+    pool: Literal["average", "max"], norms: int, pooled: bool = True
+) -> dict[str, Layer]:
     """Convolution, normalisation, pooling, a dense layer."""
-    norm = BatchNorm(2, 16, time_steps=norms, shift=norms == 1)
-    layers: dict[str, Layer] = {
-        "conv": replace(CONV, bias=False),
-        "norm": norm,
-        "pool": Pool(pool, 2, 4, 4),
-    }
-    return Network({**layers, "output": Dense(8, 3)}, time_steps=steps, **how)
+    norm = BatchNorm(2, 16, time_steps=norms, shift=norms == 1, pooled=pooled)
+    conv, pooling = replace(CONV, bias=False), Pool(pool, 2, 4, 4)
+    return {"conv": conv, "norm": norm, "pool": pooling, "output": Dense(8, 3)}
+
+
+def deep(
+    steps: int | None, pool: Literal["average", "max"], norms: int, **parts: Any
+) -> NetworkOperations:
+    return network(deep_layers(pool, norms), steps, **parts)
 
 
 NETWORKS = [
     deep(None, "average", 1),
     deep(None, "max", 1),
     deep(STEPS, "max", 1),
-    deep(STEPS, "average", STEPS, readout="membrane"),
-    deep(STEPS, "max", STEPS, code="direct", current_cached=True, readout="membrane"),
+    deep(STEPS, "average", STEPS, read_out=MeanMembrane()),
+    deep(STEPS, "max", STEPS, code=Direct(), read_out=MeanMembrane()),
 ]
-
-
-def whole(found: Counts) -> dict[tuple[str, str, str], int]:
-    """All counts that are not 0."""
-    return {(p, layer, op): number for p, layer, op, number in entries(found) if number}
 
 
 def test_a_convolution_by_hand() -> None:
     """1 sample through 1 -> 2 channels: a value in the corner meets 2*4 synapses, one inside 2*9."""
     seen = Activity(1, 1, {"conv": 2, "output": 5}, synapses_met={"conv": 8 + 18})
-    found = count(ANN, seen)
+    found = count(CONVENTIONAL, seen)
     assert found["forward"]["conv"] == {"mac": 200, "read_input": 16, "read_weight": 200}
     assert found["neuron"]["conv"] == {"compare": 32, "read_bias": 32, "write_output": 32}
     assert found["backward_weights"]["conv"] == {"mac": 200}
     assert "conv" not in found["backward_inputs"]
     assert found["optimiser"]["conv"] == {"multiply": 220, "add": 80, "sqrt": 20}  # 2*9 + 2
-    skipping = count(ANN, seen, skip_zeros=True)
+    skipping = count(CONVENTIONAL, seen, skip_zeros=True)
     assert skipping["forward"]["conv"] == {"mac": 26, "read_input": 16, "read_weight": 26}
     assert skipping["backward_weights"]["conv"] == {"mac": 26}
-    snn = count(replace(ANN, time_steps=STEPS), replace(seen, events_out=1))
+    snn = count(network(LAYERS, STEPS), replace(seen, events_out=1))
     assert snn["forward"]["conv"] == {
         **{"ac": 26, "address": 26, "read_input": 2, "read_weight": 26},
         **{"read_potential": 26, "write_potential": 26},
@@ -81,7 +79,7 @@ def test_a_convolution_by_hand() -> None:
         **{"read_bias": 160, "read_potential": 160, "write_potential": 160},
     }
     assert snn["backward_weights"]["conv"] == {"ac": 26}
-    second = Network({"first": CONV, "second": Convolution(2, 1, 2, 4, 4, stride=2)}, STEPS)
+    second = network({"first": CONV, "second": Convolution(2, 1, 2, 4, 4, stride=2)}, STEPS)
     met = {"first": 26, "second": 5}
     found = count(second, Activity(1, 0, {"first": 2, "second": 5}, 1, met))
     assert found["backward_inputs"] == {
@@ -91,9 +89,9 @@ def test_a_convolution_by_hand() -> None:
 
 def test_normalisation_by_hand() -> None:
     """2 samples, 5 steps, 3 batches; BNTT: 2 channels x 5 steps = 10 groups, 2*5*32 = 320 values."""
-    network = deep(STEPS, "max", STEPS)
+    made = deep(STEPS, "max", STEPS)
     seen = Activity(2, 3, {"conv": 0, "pool": 0, "output": 0}, synapses_met={"conv": 0})
-    found = count(network, seen)
+    found = count(made, seen)
     assert found["normalise"] == {
         "norm": {
             **{"multiply": 3 * 320 + 6 * 30, "add": 3 * 320 + 3 * 30, "sqrt": 30},
@@ -105,7 +103,7 @@ def test_normalisation_by_hand() -> None:
     assert found["optimiser"]["norm"] == {"multiply": 330, "add": 120, "sqrt": 30}  # 10 scales
     assert found["neuron"]["conv"]["add"] == 320  # the normalised current in place of a bias
     assert found["neuron"]["conv"]["read_bias"] == 0
-    tested = count(network, seen, training=False)
+    tested = count(made, seen, training=False)
     assert tested["normalise"] == {
         "norm": {"multiply": 320, "add": 320, "read_weight": 320, "read_bias": 320}
     }
@@ -114,15 +112,15 @@ def test_normalisation_by_hand() -> None:
         **{"multiply": 3 * 64 + 6 * 6, "add": 4 * 64 + 3 * 6, "sqrt": 6},
         **{"read_weight": 64, "read_bias": 64},
     }
-    sent = exchange(network, clients=3, copies_up=1, copies_down=0)["exchange"]
-    assert sent["norm"]["uplink_bytes"] == 3 * 4 * (10 + 20)  # scales, means and variances
-    assert "pool" not in sent
-    assert aggregation(network, clients=3)["aggregation"]["norm"] == {"mac": 3 * (10 + 30)}
-    local = {**network.layers, "norm": BatchNorm(2, 16, STEPS, shift=False, pooled=False)}
-    alone = replace(network, layers=local)
-    assert exchange(alone, clients=3)["exchange"]["norm"]["uplink_bytes"] == 3 * 4 * 10
+    norm = made.layers["norm"]
+    assert (norm.parameters, norm.sends) == (10, 20)  # scales; means and variances
+    assert words_sent(made) == made.parameters + 20
+    assert aggregation(made, clients=3)["aggregation"]["norm"] == {"mac": 3 * (10 + 30)}
+    assert "pool" not in aggregation(made, clients=3)["aggregation"]
+    alone = network(deep_layers("max", STEPS, pooled=False), STEPS)
+    assert words_sent(alone) == alone.parameters == made.parameters
     assert aggregation(alone, clients=3)["aggregation"]["norm"] == {"mac": 3 * 10}
-    assert footprint(network) == Footprint(4 * (18 + 20 + 27), 4 * (32 + 3), 4 * (16 + 32 + 8 + 3))
+    assert footprint(made) == Footprint(4 * (18 + 20 + 27), 4 * (32 + 3), 4 * (16 + 32 + 8 + 3))
 
 
 @pytest.mark.parametrize("kind", ["average", "max"])
@@ -140,8 +138,9 @@ def test_pooling_by_hand(kind: Literal["average", "max"]) -> None:
         **({"add": 7, "multiply": 5} if average else {"compare": 7}),
         **{"read_input": 7, "write_output": 5},
     }
-    assert ann["backward_inputs"]["pool"] == ({"multiply": 16} if average else {})
-    assert snn["backward_inputs"]["pool"] == ({"multiply": 16 * STEPS} if average else {})
+    assert ann["backward_inputs"].get("pool", {}) == ({"multiply": 16} if average else {})
+    by_step = {"multiply": 16 * STEPS} if average else {}
+    assert snn["backward_inputs"].get("pool", {}) == by_step
     assert snn["neuron"]["conv"]["write_output"] == 7  # what the neurons fired, not what was pooled
     # Averages of spikes are no spikes: the layer behind them multiplies.
     product, other = ("mac", "ac") if average else ("ac", "mac")
@@ -153,33 +152,30 @@ def test_pooling_by_hand(kind: Literal["average", "max"]) -> None:
 
 def test_a_membrane_read_out_by_hand() -> None:
     """3 neurons that leak and add over 5 steps, for 2 samples; without a threshold none fires."""
-    network = Network({"output": Dense(4, 3)}, STEPS, readout="membrane")
-    found = count(network, Activity(2, 0, {"output": 6}))
-    assert found["neuron"]["output"] == {
+    layers, seen = {"output": Dense(4, 3)}, Activity(2, 0, {"output": 6})
+    made = network(layers, STEPS, read_out=MeanMembrane())
+    done = count(made, seen)
+    assert done["neuron"]["output"] == {
         **{"multiply": 30, "add": 30, "read_bias": 30},
         **{"read_potential": 30, "write_potential": 30, "write_output": 6},
     }
-    assert found["surrogate"]["output"] == {"multiply": 30, "add": 30}
-    fires = count(replace(network, readout="spikes"), Activity(2, 0, {"output": 6}))
-    assert found["forward"] == fires["forward"]
+    assert done["surrogate"]["output"] == {"multiply": 30, "add": 30}
+    assert done["forward"] == count(network(layers, STEPS), seen)["forward"]
     with pytest.raises(InputError, match="at most 0 out"):
-        count(network, Activity(2, 0, {"output": 6}, 1))
-    bare = count(
-        replace(network, layers={"output": Dense(4, 3, bias=False)}), Activity(2, 0, {"output": 6})
-    )
+        count(made, replace(seen, events_out=1))
+    layers = {"output": Dense(4, 3, bias=False)}
+    bare = count(network(layers, STEPS, read_out=MeanMembrane()), seen)
     assert (bare["neuron"]["output"]["add"], bare["neuron"]["output"]["read_bias"]) == (0, 0)
 
 
-@pytest.mark.parametrize(("cached", "passes"), [(False, STEPS), (True, 1)])
-def test_the_direct_code_of_a_convolution(cached: bool, passes: int) -> None:
-    """1 sample, 2 of 16 pixels not 0: they meet 26 of the 200 synapses."""
-    network = replace(ANN, time_steps=STEPS, code="direct", current_cached=cached)
+def test_the_direct_code_of_a_convolution() -> None:
+    """1 sample, 2 of 16 pixels not 0: they meet 26 of the 200 synapses; once for all steps."""
+    made = network(LAYERS, STEPS, code=Direct())
     seen = Activity(1, 0, {"conv": 2, "output": 0}, synapses_met={"conv": 26})
-    assert count(network, seen)["forward"]["conv"] == {
-        **{"mac": 200 * passes, "read_input": 16 * passes, "read_weight": 200 * passes},
-        "write_output": 32 if cached else 0,
+    assert count(made, seen)["forward"]["conv"] == {
+        **{"mac": 200, "read_input": 16, "read_weight": 200, "write_output": 32}
     }
-    assert count(network, seen, skip_zeros=True)["forward"]["conv"]["mac"] == 26 * passes
+    assert count(made, seen, skip_zeros=True)["forward"]["conv"]["mac"] == 26
 
 
 @st.composite
@@ -235,9 +231,8 @@ def test_without_padding_a_convolution_has_the_textbooks_products(layer: Convolu
     columns = (layer.width - layer.kernel) // layer.stride + 1
     products = layer.out_channels * rows * columns * layer.in_channels * layer.kernel**2
     assert layer.synapses == products
-    network = Network({"conv": layer})
     seen = Activity(3, 0, {"conv": 0}, synapses_met={"conv": 0})
-    assert whole(count(network, seen))["forward", "conv", "mac"] == 3 * products
+    assert whole(count(network({"conv": layer}), seen))["forward", "conv", "mac"] == 3 * products
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 40), st.sampled_from([None, 4]))
@@ -247,10 +242,10 @@ def test_a_dense_layer_is_a_convolution_of_one_pixel(
     """Dense(I, O) = I -> O channels of 1 x 1; and a kernel as large as the image is dense too."""
     samples = 5
     events = min(events, samples * inputs)
-    dense = Network({"l": Dense(inputs, outputs)}, steps)
-    point = Network({"l": Convolution(inputs, outputs, 1, 1, 1)}, steps)
-    square = Network({"l": Convolution(inputs, outputs, 3, 3, 3)}, steps)
-    wide = Network({"l": Dense(9 * inputs, outputs)}, steps)
+    dense = network({"l": Dense(inputs, outputs)}, steps)
+    point = network({"l": Convolution(inputs, outputs, 1, 1, 1)}, steps)
+    square = network({"l": Convolution(inputs, outputs, 3, 3, 3)}, steps)
+    wide = network({"l": Dense(9 * inputs, outputs)}, steps)
     seen = Activity(samples, 2, {"l": events}, 3)
     met = replace(seen, synapses_met={"l": events * outputs})
     for skip_zeros in (False, True):
@@ -258,7 +253,7 @@ def test_a_dense_layer_is_a_convolution_of_one_pixel(
         assert count(dense, seen, **how) == count(point, met, **how)
         assert count(wide, seen, **how) == count(square, met, **how)
     assert footprint(dense) == footprint(point)
-    assert exchange(dense, 2) == exchange(point, 2)
+    assert words_sent(dense) == words_sent(point)
 
 
 @st.composite
@@ -273,36 +268,44 @@ def activities(draw: st.DrawFn, silent: bool = False) -> Activity:
     return Activity(samples, draw(st.integers(0, 9)), events, 0, met)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@given(a=activities(), b=activities(), skip_zeros=st.booleans(), training=st.booleans())
+@given(
+    made=st.sampled_from(NETWORKS),
+    a=activities(),
+    b=activities(),
+    skip_zeros=st.booleans(),
+    training=st.booleans(),
+)
 def test_counts_add_up(
-    network: Network, a: Activity, b: Activity, skip_zeros: bool, training: bool
+    made: NetworkOperations, a: Activity, b: Activity, skip_zeros: bool, training: bool
 ) -> None:
     how = {"skip_zeros": skip_zeros, "training": training}
-    parts = merge([count(network, a, **how), count(network, b, **how)])
-    assert whole(parts) == whole(count(network, a + b, **how))
+    parts = merge([count(made, a, **how), count(made, b, **how)])
+    assert whole(parts) == whole(count(made, a + b, **how))
 
 
-@pytest.mark.parametrize("network", NETWORKS[2:4])
+@pytest.mark.parametrize(
+    ("pool", "by_step", "parts"),
+    [("max", False, {}), ("average", True, {"read_out": MeanMembrane()})],
+)
 @given(silent=activities(silent=True))
-def test_without_spikes_only_the_terms_of_time_are_left(network: Network, silent: Activity) -> None:
+def test_without_spikes_only_the_terms_of_time_are_left(
+    pool: Literal["average", "max"], by_step: bool, parts: dict[str, Any], silent: Activity
+) -> None:
     """No synapse and no pool does anything; what is left goes with n*T, or with batches and groups."""
-    found = whole(count(network, silent, training=False))
-    assert not any(phase in ("forward", "pool") for phase, *_ in found)
-    steps = network.time_steps or 1
-    norm = network.layers["norm"]
-    assert isinstance(norm, BatchNorm)
-    per_step = {"norm": replace(norm, time_steps=3 * steps if norm.time_steps > 1 else 1)}
-    longer = replace(network, time_steps=3 * steps, layers={**network.layers, **per_step})
+    done, longer = (
+        whole(count(deep(steps, pool, steps if by_step else 1, **parts), silent, training=False))
+        for steps in (STEPS, 3 * STEPS)
+    )
+    assert not any(phase in ("forward", "pool") for phase, *_ in done)
     fixed = {("encode", "input", "read_input"), ("neuron", "output", "write_output")}
-    thrice = {key: number if key in fixed else 3 * number for key, number in found.items()}
-    assert whole(count(longer, silent, training=False)) == thrice
+    assert longer == {key: number if key in fixed else 3 * number for key, number in done.items()}
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@given(seen=activities(), more=activities())
-def test_more_activity_never_costs_less(network: Network, seen: Activity, more: Activity) -> None:
-    before, after = whole(count(network, seen)), whole(count(network, seen + more))
+@given(made=st.sampled_from(NETWORKS), seen=activities(), more=activities())
+def test_more_activity_never_costs_less(
+    made: NetworkOperations, seen: Activity, more: Activity
+) -> None:
+    before, after = whole(count(made, seen)), whole(count(made, seen + more))
     assert all(number <= after[key] for key, number in before.items())
 
 
@@ -321,7 +324,7 @@ def test_a_phase_stands_where_there_is_a_layer_for_it() -> None:
         *("encode", "forward", "pool", "normalise", "neuron")
     ]
     plain = Activity(1, 0, {"conv": 1, "output": 1}, synapses_met={"conv": 8})
-    assert list(count(ANN, plain, training=False)) == ["encode", "forward", "neuron"]
+    assert list(count(CONVENTIONAL, plain, training=False)) == ["encode", "forward", "neuron"]
 
 
 NORM, POOL, OUTPUT = BatchNorm(2, 16), Pool("max", 2, 4, 4), Dense(32, 3)
@@ -335,13 +338,13 @@ NORM, POOL, OUTPUT = BatchNorm(2, 16), Pool("max", 2, 4, 4), Dense(32, 3)
         ({"conv": CONV, "pool": POOL, "norm": BatchNorm(2, 4)}, None, "layer norm: .* behind Pool"),
         ({"conv": CONV, "norm": BatchNorm(2, 16, time_steps=4), "output": OUTPUT}, 5, "layer norm"),
         ({"conv": CONV, "norm": BatchNorm(2, 16, time_steps=4), "output": OUTPUT}, None, "norm"),
-        ({"conv": CONV, "pool": POOL}, None, "layers from conv to pool"),
-        ({"pool": POOL, "output": Dense(8, 3)}, None, "layers from pool to output"),
+        ({"conv": CONV, "pool": POOL}, None, "layers conv, pool"),
+        ({"pool": POOL, "output": Dense(8, 3)}, None, "layers pool, output"),
     ],
 )
 def test_layers_that_do_not_fit_are_refused(layers: Any, steps: int | None, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Network(layers, steps)
+        network(layers, steps)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +356,6 @@ def test_layers_that_do_not_fit_are_refused(layers: Any, steps: int | None, word
         lambda: Convolution(0, 1, kernel=3, height=4, width=4),
         lambda: Pool("max", 1, 5, 4),
         lambda: Pool("average", 1, 4, 4, size=0),
-        lambda: Network({"output": OUTPUT}, readout="membrane"),
     ],
 )
 def test_impossible_sizes_are_refused(made: Any) -> None:
@@ -370,40 +372,25 @@ def test_synapses_that_the_events_cannot_have_met_are_refused(
 ) -> None:
     """An event meets 8 to 18 synapses here."""
     with pytest.raises(InputError, match="synapses"):
-        count(ANN, Activity(1, 0, {"conv": events, "output": 0}, 0, met))
+        count(CONVENTIONAL, Activity(1, 0, {"conv": events, "output": 0}, 0, met))
     for possible in (16, 36):
-        count(ANN, Activity(1, 0, {"conv": events, "output": 0}, 0, {"conv": possible}))
+        count(CONVENTIONAL, Activity(1, 0, {"conv": events, "output": 0}, 0, {"conv": possible}))
     with pytest.raises(InputError, match="at most 200"):  # 16 values that were all inside
-        count(ANN, Activity(1, 0, {"conv": 16, "output": 0}, 0, {"conv": 201}))
+        count(CONVENTIONAL, Activity(1, 0, {"conv": 16, "output": 0}, 0, {"conv": 201}))
 
 
 def test_a_convolution_has_no_break_even() -> None:
-    with pytest.raises(InputError, match="break-even of a Convolution"):
-        break_even.balance(CONV, shipped()["horowitz45-int8"], "study")
+    snn = network(LAYERS, STEPS)
+    with pytest.raises(InputError, match=r"break-even of a layer .* 8 to 18 synapses"):
+        break_even.balance(
+            CONVENTIONAL.layers["conv"],
+            snn.layers["conv"],
+            shipped()["horowitz45-int8"],
+            "study",
+        )
 
 
-def test_the_break_even_of_a_layer_without_bias() -> None:
-    """The crossing again, without the additions and reads of biases: 45 nm int8, 5 steps."""
-    one, layer = shipped()["horowitz45-int8"], Dense(784, 100, bias=False)
-
-    def cost(steps: int | None, events: int) -> float:
-        network = Network({"l": layer}, steps)
-        found = count(network, Activity(1, 0, {"l": events}), training=False)
-        del found["encode"]
-        return bill(found, one, "memory", footprint=Footprint(1, 1, 1)).nominal_mj
-
-    tiny = Footprint(1, 1, 1)
-    phi = break_even.balance(layer, one, "memory", ann=tiny, snn=tiny).spikes(5)
-    crossing = (cost(None, 0) - cost(5, 0)) / (cost(5, 784) - cost(5, 0))
-    assert phi == pytest.approx(crossing, rel=1e-9)
-
-
-@pytest.mark.parametrize("network", [ANN, *NETWORKS])
-@given(a=st.integers(0, 50), b=st.integers(0, 50), up=st.integers(0, 2), down=st.integers(0, 2))
-def test_what_is_sent_and_averaged_adds_up_over_clients(
-    network: Network, a: int, b: int, up: int, down: int
-) -> None:
-    parts = [exchange(network, a, up, down), exchange(network, b, up, down)]
-    assert whole(merge(parts)) == whole(exchange(network, a + b, up, down))
-    parts = [aggregation(network, a), aggregation(network, b)]
-    assert whole(merge(parts)) == whole(aggregation(network, a + b))
+@given(a=st.integers(0, 50), b=st.integers(0, 50), made=st.sampled_from([CONVENTIONAL, *NETWORKS]))
+def test_what_is_averaged_adds_up_over_clients(a: int, b: int, made: NetworkOperations) -> None:
+    parts = [aggregation(made, clients) for clients in (a, b)]
+    assert whole(merge(parts)) == whole(aggregation(made, a + b))

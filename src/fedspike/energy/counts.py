@@ -165,9 +165,10 @@ def demand_possible(network: NetworkOperations, activity: Activity) -> None:
     silent = network.time_steps is not None and not last.fires
     most_out = 0 if silent else steps * last.outputs
     meeting = {name: x for name, x in entered.items() if x.synapses and not x.is_dense}
+    met_by = activity.synapses_met.keys()
     if (
         activity.events_in.keys() != most.keys()
-        or activity.synapses_met.keys() != meeting.keys()
+        or not meeting.keys() <= met_by <= {name for name, x in entered.items() if x.synapses}
         or min(activity.samples, activity.steps) < 0
         or any(not 0 <= activity.events_in[name] <= most[name] for name in most)
         or not 0 <= activity.events_out <= most_out
@@ -178,8 +179,8 @@ def demand_possible(network: NetworkOperations, activity: Activity) -> None:
             f"of {list(meeting) or 'no layer'}",
             fix="count the events of the samples that `samples` counts, at every time step",
         )
-    for name, layer in meeting.items():
-        events, met = activity.events_in[name], activity.synapses_met[name]
+    for name, met in activity.synapses_met.items():
+        layer, events = entered[name], activity.events_in[name]
         most_met = min(shown[name] * layer.synapses, events * layer.most_met)
         if not events * layer.least_met <= met <= most_met:
             raise InputError(

@@ -189,6 +189,10 @@ def _without_inputs(table: Table) -> Table:
 
 def _demand_chain(layers: Mapping[str, Layer], time_steps: int) -> None:
     """Raise InputError where there is no rule for a layer, or none for it behind the one before."""
+    before: Layer | None = None
+    for name, layer in layers.items():
+        _demand_fits(name, layer, before, time_steps)
+        before = layer
     entered = [layer for layer in layers.values() if not isinstance(layer, BatchNorm)]
     if not entered or not all(isinstance(layer, Synapses) for layer in (entered[0], entered[-1])):
         raise InputError(
@@ -196,10 +200,6 @@ def _demand_chain(layers: Mapping[str, Layer], time_steps: int) -> None:
             expected="weights in the layer that is entered first and in the one entered last",
             fix="pool in between",
         )
-    before: Layer | None = None
-    for name, layer in layers.items():
-        _demand_fits(name, layer, before, time_steps)
-        before = layer
 
 
 def _demand_fits(name: str, layer: object, before: Layer | None, time_steps: int) -> None:
