@@ -8,9 +8,10 @@ from flwr.app import Context, Message, RecordDict
 from flwr.app.error import Error
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
+from msgspec.structs import replace
 
 from fedspike.deploy import share
-from fedspike.experiment import build, sweep
+from fedspike.experiment import sweep
 from fedspike.experiment.run import load
 from fedspike.federation.places.flower.node import app
 
@@ -62,9 +63,8 @@ class InProcess(Grid):
 
 def dealt_out(experiment: sweep.Experiment, folder: Path, nodes: int) -> InProcess:
     """Nodes with the clients of an experiment's first run, dealt out as in a simulation."""
-    settings = experiment.runs[0].settings
     dataset = load(experiment, lambda _: None)
-    devices = build.devices(settings, dataset, experiment.source)
+    devices = replace(experiment.runs[0].plan, data=dataset).devices()
     contexts = {}
     for number, clients in enumerate(share.hosted(len(devices.shards), nodes), 1):
         home = folder / f"node-{number}"

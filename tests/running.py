@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ import torch
 
 from fedspike.cli import main
 from fedspike.experiment import document, sweep
-from fedspike.experiment.run import load, perform
+from fedspike.experiment.run import Training, load, perform
 from fedspike.federation.devices import Devices, Fleet, Given
-from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, State, rounds
+from fedspike.networks import Network
+from fedspike.parts.losses import Loss
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +36,7 @@ def asked(told: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any
 def events(experiment: sweep.Experiment, folder: Path, *, measure: bool = False) -> Iterator[Any]:
     """What happens, one by one, while an experiment is done; what it would say is not heard."""
     dataset = load(experiment, lambda _: None)
-    return perform(experiment, dataset, folder, command="fedspike run", measure=measure)
+    return perform(experiment, dataset, folder, "fedspike run", Training(measure=measure))
 
 
 def finish(toml: str, folder: Path) -> Path:
@@ -51,31 +51,29 @@ def devices(shards: Sequence[np.ndarray], **settings: Any) -> Devices:
     return Devices(tuple(shards), Fleet(clients=len(shards), **settings))
 
 
-@dataclass(frozen=True)
-class Sized:
+class Sized(Network):
     """A network that runs, in the place of its description."""
 
     network: Any
+
+    @property
+    def usual_loss(self) -> Loss:
+        loss: Loss = self.network.usual_loss
+        return loss
+
+    def demand_loss(self, loss: Loss) -> None:
+        loss.demand_scores(self.network.read_out, self.network.time_steps)
 
     def over(self, shape: tuple[int, ...], classes: int) -> Any:
         del shape, classes
         return self.network
 
 
-def simulate(
-    *,
-    network: Any,
-    devices: Devices,
-    dataset: Any,
-    training: Any,
-    state: State | None = None,
-    place: Place | None = None,
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-    **settings: Any,
-) -> Iterator[Round]:
-    """The rounds of a network that runs, on clients that hold these samples; `settings` are a plan's."""
-    plan = Plan(
+def plan_for(
+    *, network: Any, devices: Devices, dataset: Any, training: Any, **settings: Any
+) -> Plan:
+    """A plan of a network that runs, on clients that hold these samples; `settings` are a plan's."""
+    return Plan(
         network=Sized(network),
         data=dataset,
         partition=Given(devices.shards),
@@ -83,4 +81,14 @@ def simulate(
         learner=training,
         **settings,
     )
-    return rounds(plan, place, state, device=device, dtype=dtype)
+
+
+def simulate(
+    *,
+    state: State | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    **settings: Any,
+) -> Iterator[Round]:
+    """The rounds of such a plan."""
+    return rounds(plan_for(**settings), None, state, device=device, dtype=dtype)

@@ -6,23 +6,19 @@ does not.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
 
-from fedspike.algorithms import FedAvg
 from fedspike.data import load
 from fedspike.data.partition import Classes
-from fedspike.learning.backpropagation import Adam, Backpropagation
-from fedspike.networks import ANN, SNN
-from fedspike.parts.codes import Rate
-from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
-from fedspike.parts.neurons import LIF
+from fedspike.federation.devices import Fleet
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import rounds
+from fedspike.learning import Backpropagation
+from fedspike.networks import ANN, SNN, FullyConnected, Network
 from fedspike.reference import federated_learning
-from running import devices, simulate
 
-STUDY = DenseLayers((784, 100, 10))
 ROUNDS, SEEDS, TEST_IMAGES = 8, 5, 5000
 T_95 = 2.776  # Student's t, 95 % two-sided, 4 degrees of freedom
 
@@ -31,29 +27,27 @@ T_95 = 2.776  # Student's t, 95 % two-sided, 4 degrees of freedom
 @pytest.mark.parametrize("classes", [10, 3])
 @pytest.mark.parametrize(
     "network",
-    [ConventionalNetwork(STUDY), SpikingNetwork(STUDY, SNN(50, neuron=LIF(), code=Rate()))],
+    [ANN(FullyConnected((100,))), SNN(50, FullyConnected((100,)))],
     ids=["ann", "snn"],
 )
-def test_accuracies_agree_over_seeds(network: ANN | SNN, classes: int) -> None:
+def test_accuracies_agree_over_seeds(network: Network, classes: int) -> None:
     data = load("fashion-mnist")
     data = dataclasses.replace(
         data, x_test=data.x_test[:TEST_IMAGES], y_test=data.y_test[:TEST_IMAGES]
     )
-    loss = SpikeCountMSE() if isinstance(network, SNN) else CrossEntropy()
     differences = np.zeros((SEEDS, ROUNDS))
     for seed in range(SEEDS):
-        shards = Classes(classes)(data.y_train, clients=10, seed=seed)
-        setting: dict[str, Any] = {
-            "network": network,
-            "algorithm": FedAvg(),
-            "devices": devices(tuple(shards), samples_per_round=256),
-            "training": Backpropagation(loss, Adam(), batch_size=32),
-            "dataset": data,
-            "seed": seed,
-            "rounds": ROUNDS,
-        }
-        engine = [round.accuracy for round in simulate(**setting)]
-        reference = [round.accuracy for round in federated_learning(**setting)]
+        plan = Plan(
+            network=network,
+            data=data,
+            partition=Classes(classes),
+            fleet=Fleet(samples_per_round=256),
+            learner=Backpropagation(batch_size=32),
+            seed=seed,
+            rounds=ROUNDS,
+        )
+        engine = [round.accuracy for round in rounds(plan)]
+        reference = [round.accuracy for round in federated_learning(plan)]
         assert reference[-1] > 0.3, "nothing was learned, so nothing was compared"
         differences[seed] = np.subtract(engine, reference)
     margins = T_95 * differences.std(0, ddof=1) / np.sqrt(SEEDS)

@@ -27,7 +27,9 @@ from running import devices, simulate
 
 SAMPLE = load("fashion-mnist-sample")
 FOUR_CLIENTS = devices(
-    tuple(np.array_split(np.argsort(SAMPLE.y_train, kind="stable"), 4)), 3, samples_per_round=40
+    tuple(np.array_split(np.argsort(SAMPLE.y_train, kind="stable"), 4)),
+    clients_per_round=3,
+    samples_per_round=40,
 )
 ONE_CLIENT = devices((np.arange(2000),), samples_per_round=60)
 

@@ -21,8 +21,8 @@ from algorithms_example import CASES
 from fedspike.cli import main
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
-from fedspike.experiment import build, document, sweep
-from fedspike.experiment.run import load, perform
+from fedspike.experiment import document, sweep
+from fedspike.experiment.run import Training, load, perform
 from fedspike.federation.devices import Given
 from fedspike.federation.places.flower import memory, messages
 from fedspike.federation.places.flower.messages import Report
@@ -40,7 +40,7 @@ name = "tiny"
 rounds = 3
 network = "snn"
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [partition]
 kind = "classes"
 classes = 3
@@ -51,7 +51,7 @@ samples_per_round = 60
 hidden = [20]
 [snn]
 time_steps = 10
-[training]
+[learner]
 batch_size = 16
 """
 NOT_THE_SAME = ("seconds", "nodes", "uplink_bytes", "downlink_bytes")
@@ -77,14 +77,14 @@ def on_the_fleet(
     """The same as `events`, on nodes."""
     dataset = load(experiment, lambda _: None)
     nodes = Nodes(grid, folder / "clients.json", dataset.classes, dataset.x_train.shape[1:])
-    nodes.wait_for(experiment.runs[0].settings.fleet.clients, say=lambda _: None)
-    place = Flower(nodes, deadline_s)
-    return perform(experiment, dataset, folder / "run", command="-", place=place, held=nodes.held)
+    nodes.wait_for(experiment.runs[0].plan.fleet.clients, say=lambda _: None)
+    training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
+    return perform(experiment, dataset, folder / "run", "-", training)
 
 
 def done(happening: Any) -> list[dict[str, Any]]:
     """All that happens, until its end; the records of its rounds."""
-    return [event.record for event in happening if hasattr(event, "record")]
+    return [msgspec.to_builtins(e.record) for e in happening if isinstance(e, Trained)]
 
 
 @pytest.fixture(scope="module")
@@ -323,8 +323,8 @@ def test_devices_with_data_of_their_own(tmp_path: Path) -> None:
         contexts[client + 1] = Context(1, client + 1, config, RecordDict(), {})
     done(on_the_fleet(experiment, InProcess(contexts), tmp_path))
     (run,) = experiment.runs
-    plan = build.plan(run.settings, dataset)
-    *_, last = rounds(msgspec.structs.replace(plan, partition=Given(shards)))
+    plan = msgspec.structs.replace(run.plan, data=dataset, partition=Given(shards))
+    *_, last = rounds(plan)
     model = load_file(tmp_path / "run" / run.name / "model.safetensors")
     assert all(torch.equal(model[name], last.state.model[name]) for name in model)
     summary = json.loads((tmp_path / "run" / run.name / "summary.json").read_bytes())

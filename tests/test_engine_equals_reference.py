@@ -4,8 +4,6 @@ In float64 the only difference left is the order of sums, about 1e-13 a step; a 
 missed reset shows at 1e-3 and above. 1e-9 keeps clear of both.
 """
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +13,7 @@ from fedspike.algorithms import Algorithm
 from fedspike.data import Dataset, load
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Devices
-from fedspike.federation.rounds import Round
+from fedspike.federation.rounds import Round, rounds
 from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import (
     SNN,
@@ -32,7 +30,7 @@ from fedspike.parts.codes import Rate
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.reference import federated_learning
-from running import devices, simulate
+from running import devices, plan_for
 
 SAMPLE = load("fashion-mnist-sample")
 SMALL = DenseLayers((784, 12, 10))
@@ -69,18 +67,17 @@ def compare(
     epochs: int = 1,
     dataset: Dataset = SAMPLE,
 ) -> list[Round]:
-    setting: dict[str, Any] = {
-        "network": network,
-        "algorithm": algorithm,
-        "devices": fleet,
-        "training": Backpropagation(network.usual_loss, optimiser, epochs=epochs, batch_size=16),
-        "dataset": dataset,
-        "seed": 3,
-        "rounds": 3,
-        "dtype": torch.float64,
-    }
-    engine = list(simulate(**setting))
-    for fast, slow in zip(engine, federated_learning(**setting), strict=True):
+    plan = plan_for(
+        network=network,
+        algorithm=algorithm,
+        devices=fleet,
+        training=Backpropagation(None, optimiser, epochs=epochs, batch_size=16),
+        dataset=dataset,
+        seed=3,
+        rounds=3,
+    )
+    engine = list(rounds(plan, dtype=torch.float64))
+    for fast, slow in zip(engine, federated_learning(plan, torch.float64), strict=True):
         assert fast.number == slow.number
         assert fast.activity == slow.activity  # integers: equal or wrong
         assert fast.tested == slow.tested
@@ -101,11 +98,11 @@ def fleet_of(*sizes: int, **settings: float) -> Devices:
 def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
     shards = Classes(3)(SAMPLE.y_train, clients=5, seed=0)
     fleet = devices(tuple(shards), clients_per_round=4, samples_per_round=40)
-    rounds = compare(NETWORKS[network], *pair(algorithm), fleet)
-    first, last = rounds[0].state.model, rounds[-1].state.model
+    engine = compare(NETWORKS[network], *pair(algorithm), fleet)
+    first, last = engine[0].state.model, engine[-1].state.model
     moved = [name for name in first if not torch.equal(first[name], last[name])]
     assert moved == list(first), "nothing was learned, so nothing was compared"
-    for counts in (rounds[-1].activity.values(), [rounds[-1].tested]):
+    for counts in (engine[-1].activity.values(), [engine[-1].tested]):
         assert all(min(seen.events_in.values()) > 0 for seen in counts), "a layer got no events"
 
 
@@ -122,16 +119,16 @@ def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
     ids=["unequal", "unequal, two epochs", "one client", "one sample", "one sample each"],
 )
 def test_unequal_and_tiny_clients(network: str, fleet: Devices, epochs: int) -> None:
-    rounds = compare(NETWORKS[network], *pair("fedavg"), fleet, epochs=epochs)
-    assert rounds[0].samples == epochs * sum(len(shard) for shard in fleet.shards)
+    engine = compare(NETWORKS[network], *pair("fedavg"), fleet, epochs=epochs)
+    assert engine[0].samples == epochs * sum(len(shard) for shard in fleet.shards)
 
 
 @pytest.mark.parametrize("algorithm", CASES)
 def test_clients_that_drop_out_and_rounds_below_the_quorum(algorithm: str) -> None:
     fleet = fleet_of(50, 7, 33, 16, 1, dropout=0.5, quorum=0.7)
-    rounds = compare(NETWORKS["snn"], *pair(algorithm), fleet)
-    assert [round.skipped for round in rounds] == [True, False, True]
-    assert all(round.missing for round in rounds)
+    engine = compare(NETWORKS["snn"], *pair(algorithm), fleet)
+    assert [round.skipped for round in engine] == [True, False, True]
+    assert all(round.missing for round in engine)
 
 
 def test_a_cohort_trained_in_parts_is_the_same_cohort(monkeypatch: pytest.MonkeyPatch) -> None:

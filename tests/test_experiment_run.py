@@ -26,9 +26,9 @@ from fedspike.energy import meters
 from fedspike.energy.meters import Unavailable
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
+from fedspike.files import json_bytes
 from fedspike.parts.codes import Address, Rate
 from fedspike.records import health
-from fedspike.records.directory import json_bytes
 from fedspike.records.events import Finished, Skipped, Started, Trained
 
 TINY = """\

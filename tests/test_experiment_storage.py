@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from torch import Tensor
 
+from fedspike import files as stored
 from fedspike.errors import InputError
-from fedspike.records import checkpoint, directory
+from fedspike.federation.tensor_bytes import pack
+from fedspike.records import checkpoint
 from fedspike.records.schema import Manifest
 
 ABOUT = {"settings_sha256": "a", "torch": "2"}
@@ -101,8 +103,8 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 def test_equal_tensors_are_equal_bytes_in_any_order() -> None:
     tensors = {"b": torch.ones(2), "a": torch.zeros(3)}
-    assert checkpoint.pack(tensors) == checkpoint.pack(dict(reversed(tensors.items())))
-    assert checkpoint.pack(tensors) != checkpoint.pack(tensors | {"a": torch.tensor([0, 0, -0.0])})
+    assert pack(tensors) == pack(dict(reversed(tensors.items())))
+    assert pack(tensors) != pack(tensors | {"a": torch.tensor([0, 0, -0.0])})
 
 
 def test_the_newest_is_read_and_two_are_kept(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def flip_a_bit(path: Path) -> None:
 
 def swap(path: Path) -> None:
     """Put another run's file there, whole in itself."""
-    other = {".safetensors": checkpoint.pack(state(99)), ".json": directory.json_bytes({})}
+    other = {".safetensors": pack(state(99)), ".json": stored.json_bytes({})}
     path.write_bytes(other.get(path.suffix, b'{"round": 9}\n' * 3))
 
 
@@ -221,7 +223,7 @@ def test_any_flipped_bit_is_found(
                 st.sampled_from(["schema", "round", "about", "rounds.jsonl", "x"]), inner
             )
         ),
-    ).map(directory.json_bytes)
+    ).map(stored.json_bytes)
 )
 @settings(max_examples=200, deadline=None)
 def test_any_manifest_is_an_input_error(
@@ -337,45 +339,45 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
-    directory.write_whole(path, b"old")
+    stored.write_whole(path, b"old")
     with no_file_beyond(1000), pytest.raises(InputError, match="cannot be written"):
-        directory.write_whole(path, b"x" * 1001)
+        stored.write_whole(path, b"x" * 1001)
     assert files(tmp_path) == {"summary.json": b"old"}
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "rounds.jsonl"
-    directory.append(path, b"x" * 600)
+    stored.append(path, b"x" * 600)
     with no_file_beyond(1000), pytest.raises(InputError, match="cannot be written"):
-        directory.append(path, b"y" * 600)
+        stored.append(path, b"y" * 600)
     assert path.read_bytes() == b"x" * 600
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "runs"):
-        with pytest.raises(InputError, match="cannot be written"), directory.claimed(folder):
+        with pytest.raises(InputError, match="cannot be written"), stored.claimed(folder):
             pytest.fail("claimed")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    with pytest.raises(InputError, match="cannot be written"), directory.claimed(tmp_path / "runs"):
+    with pytest.raises(InputError, match="cannot be written"), stored.claimed(tmp_path / "runs"):
         pytest.fail("claimed")
 
 
 def test_a_folder_is_claimed_once_at_a_time(tmp_path: Path) -> None:
     with (
-        directory.claimed(tmp_path / "runs"),
+        stored.claimed(tmp_path / "runs"),
         pytest.raises(InputError, match="in use"),
-        directory.claimed(tmp_path / "runs"),
+        stored.claimed(tmp_path / "runs"),
     ):
         pytest.fail("claimed twice")
-    with directory.claimed(tmp_path / "runs"):
+    with stored.claimed(tmp_path / "runs"):
         assert files(tmp_path) == {}  # and it leaves no trace
 
 
 def test_json_has_no_nan() -> None:
     with pytest.raises(ValueError, match="Out of range"):
-        directory.json_bytes({"loss": float("nan")})
+        stored.json_bytes({"loss": float("nan")})

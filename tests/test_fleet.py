@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copy, copytree, rmtree
 from typing import Any
@@ -22,11 +23,10 @@ from safetensors.torch import load_file
 
 from fedspike.deploy import control
 from fedspike.deploy.folder import FleetFolder
-from fedspike.experiment import build, sweep
-from fedspike.experiment.run import load
-from fedspike.federation.devices import Fleet
-from fedspike.federation.rounds import State
-from running import simulate
+from fedspike.experiment import sweep
+from fedspike.federation.order import Answers, Order
+from fedspike.federation.places.here import Here
+from fedspike.federation.rounds import State, rounds
 
 pytestmark = pytest.mark.fleet
 FEDSPIKE = Path(sys.executable).parent / "fedspike"
@@ -103,30 +103,21 @@ def test_a_fleet_of_four_is_its_simulation(tmp_path: Path) -> None:
         print(f"{part}: {np.median([each[part] for each in seconds]):.2f} s a round (median)")
 
 
-class Fated(Fleet):
-    """A fleet of which certain clients are missing in certain rounds."""
+@dataclass(frozen=True)
+class Missing:
+    """The place of a simulation in which certain clients are missing in certain rounds."""
 
-    missing: dict[int, list[int]]
+    clients: dict[int, list[int]]
 
-    def present(self, seed: int, round: int) -> list[int]:
-        gone = self.missing[round]
-        return [client for client in self.cohort(seed, round) if client not in gone]
+    def work(self, order: Order) -> Answers:
+        gone = self.clients[order.round]
+        present = {k: n for k, n in order.samples.items() if k not in gone}
+        return Here().work(replace(order, samples=present))
 
 
 def replayed(experiment: sweep.Experiment, missing: dict[int, list[int]]) -> State:
     """The final state of a simulation in which the same clients were missing."""
-    settings, dataset = experiment.runs[0].settings, load(experiment, lambda _: None)
-    fleet = Fated(build.fleet(settings, dataset, experiment.source).shards)
-    object.__setattr__(fleet, "missing", missing)
-    *_, last = simulate(
-        network=build.network(settings, dataset),
-        algorithm=build.algorithm(settings),
-        devices=fleet,
-        training=build.local_training(settings),
-        dataset=dataset,
-        seed=settings.seed,
-        rounds=settings.rounds,
-    )
+    *_, last = rounds(experiment.runs[0].plan, Missing(missing))
     return last.state
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fedspike.records.reader import read
 
 from algorithms_example import CASES
 from fedspike.algorithms import Algorithm, FedAvg, Scaffold
@@ -24,9 +23,9 @@ from fedspike.parts.codes import Rate
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD
 from fedspike.randomness import stream
+from fedspike.records.reader import read
 from fedspike.report import verdict, write
 from fedspike.report.comparison import compare
-from fedspike.report.summary import read
 from running import devices, events, finish, simulate
 
 SAMPLE = load("fashion-mnist-sample")
@@ -138,7 +137,7 @@ def test_a_round_in_which_nobody_comes(
 
 
 def test_below_the_quorum_the_clients_trained_for_nothing() -> None:
-    whole = dataclasses.replace(FLEET, fleet=structs.replace(FLEET.fleet, quorum=1.0))
+    whole = devices(FLEET.shards, clients_per_round=4, quorum=1.0)
     assert [round.skipped for round in play(FedAvg(), whole)] == [False] * 4
     rounds = play(FedAvg(), whole, poisoned(VICTIM))
     assert [round.skipped for round in rounds] == [bool(round.rejections) for round in rounds]
@@ -155,7 +154,7 @@ def test_dropouts_are_addressed_and_as_frequent_as_said() -> None:
     # Neither by client nor by round: a share of 100 is within 5 of its standard deviations.
     assert np.abs(gone.mean(0) - 0.3).max() < 5 * np.sqrt(0.3 * 0.7 / 100)
     assert np.abs(gone.mean(1) - 0.3).max() < 5 * np.sqrt(0.3 * 0.7 / 100)
-    some = dataclasses.replace(fleet, clients_per_round=10)
+    some = devices(fleet.shards, dropout=0.3, clients_per_round=10)
     for number in range(20):
         assert some.present(7, number) == [k for k in some.cohort(7, number) if not gone[number, k]]
 
@@ -174,7 +173,7 @@ def test_a_third_of_the_answers_lost_in_every_round_and_it_learns_on(
 ) -> None:
     """Chance is 10 %; with all answers these fleets pass 60 and 50 % in as many rounds."""
     whole = devices(tuple(partition(SAMPLE.y_train, clients=10, seed=0)))
-    lossy = dataclasses.replace(whole, dropout=0.3, quorum=0.3)
+    lossy = devices(whole.shards, dropout=0.3, quorum=0.3)
     network = ConventionalNetwork(DenseLayers((784, 20, 10)))
     full, lost = (play(FedAvg(), fleet, network=network, rounds=25) for fleet in (whole, lossy))
     assert 0.2 < np.mean([len(round.missing) for round in lost]) / 10 < 0.4

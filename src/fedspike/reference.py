@@ -2,7 +2,7 @@
 
 This room is the oracle. It is never optimised and never deleted; the batched engine is held against it. It
 shares with the engine only what must be the same for a comparison to mean anything: who holds what and who
-sees what when (`fleet`), the initial weights, the input spikes, and the algorithm's record.
+sees what when (`devices`), the initial weights, the input spikes, and the algorithm.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import snntorch
 import snntorch.functional
 import snntorch.surrogate
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fedspike import rules
@@ -21,11 +21,12 @@ from fedspike.algorithms import Algorithm, Tree
 from fedspike.algorithms.trees import row
 from fedspike.data import Dataset
 from fedspike.errors import InputError
-from fedspike.federation.devices import Devices
+from fedspike.federation.cohort import Site
+from fedspike.federation.plan import Plan
 from fedspike.layers.activity import Activity
 from fedspike.layers.shapes import Convolution, Dense, Pool
 from fedspike.learning.backpropagation import Backpropagation
-from fedspike.networks import ConventionalNetwork, Parameters, SpikingNetwork
+from fedspike.networks import ConventionalNetwork, Parameters, SizedNetwork, SpikingNetwork
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import SpikeCountMSE
 from fedspike.parts.neurons import LIF
@@ -166,46 +167,27 @@ class ReferenceRound:
     tested: Activity
 
 
-def federated_learning(
-    *,
-    network: ConventionalNetwork | SpikingNetwork,
-    algorithm: Algorithm,
-    devices: Devices,
-    training: Backpropagation,
-    dataset: Dataset,
-    seed: int,
-    rounds: int,
-    dtype: torch.dtype = torch.float32,
-) -> Iterator[ReferenceRound]:
+def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterator[ReferenceRound]:
     """The study's loop: send, train every client in turn, average, test."""
-    images = torch.from_numpy(dataset.x_train).flatten(1).to(dtype)
-    labels = torch.from_numpy(dataset.y_train)
+    plan = plan.loaded()
+    site = plan.site(dtype=dtype)
+    network, algorithm, devices, seed = site.network, site.algorithm, site.devices, plan.seed
     initial = network.init(stream(seed, "init"))
     server = algorithm.start({name: w.to(dtype) for name, w in initial.items()})
     memories: dict[int, Tree] = {}
 
-    for number in range(1, rounds + 1):
+    for number in range(1, plan.rounds + 1):
         replies, samples = [], []
         activity: dict[int, Activity] = {}
         for client in devices.present(seed, number):
             received = algorithm.order(server, client)
             memory = memories.get(client) or algorithm.remember(received)
             module = _module(network, _beginning(algorithm, received, memory), dtype)
-            shown = torch.from_numpy(devices.shown(seed, number, client, training.epochs))
+            shown = torch.from_numpy(devices.shown(seed, number, client, plan.learner.epochs))
             address = Address(seed, "encode", number, (client,), (0,))
-            steps = _train_client(
-                module,
-                network,
-                algorithm,
-                training,
-                received,
-                memory,
-                images[shown],
-                labels[shown],
-                address,
-            )
+            steps = _train_client(module, site, received, memory, shown, address)
             trained = {name: w.detach().clone() for name, w in module.named_parameters()}
-            reply, memories[client] = _answer(algorithm, training, received, trained, memory, steps)
+            reply, memories[client] = _answer(site, received, trained, memory, steps)
             replies.append(reply)
             samples.append(devices.samples(client))
             activity[client] = _activity(module, len(shown), steps)
@@ -217,18 +199,19 @@ def federated_learning(
                 for group, rule in algorithm.joining().items()
             }
             server = algorithm.next_state(server, joined, len(replies) / len(devices.shards))
-        accuracy, tested = _test(network, server["model"], dataset, dtype, seed, number)
+        accuracy, tested = _test(network, server["model"], plan.data, dtype, seed, number)
         yield ReferenceRound(number, server["model"], accuracy, activity, tested)
 
 
 def _module(
-    network: ConventionalNetwork | SpikingNetwork, model: Parameters, dtype: torch.dtype
+    network: SizedNetwork, model: Parameters, dtype: torch.dtype
 ) -> SpikingModule | ConventionalModule:
-    module = (
-        SpikingModule(network)
-        if isinstance(network, SpikingNetwork)
-        else ConventionalModule(network)
-    )
+    module: SpikingModule | ConventionalModule
+    if isinstance(network, SpikingNetwork):
+        module = SpikingModule(network)
+    else:
+        assert isinstance(network, ConventionalNetwork)
+        module = ConventionalModule(network)
     module.to(dtype)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -238,16 +221,14 @@ def _module(
 
 def _train_client(
     module: nn.Module,
-    network: ConventionalNetwork | SpikingNetwork,
-    algorithm: Algorithm,
-    training: Backpropagation,
+    site: Site,
     received: Tree,
     memory: Tree,
-    images: Tensor,
-    labels: Tensor,
+    shown: Int64[Tensor, " _shown"],
     address: Address,
 ) -> int:
     """Train one client's module in place; return the number of steps."""
+    training, (images, labels) = _backpropagation(site), (part[shown] for part in site.samples)
     settings = training.optimiser
     optimiser: torch.optim.Optimizer
     if isinstance(settings, SGD):
@@ -267,53 +248,48 @@ def _train_client(
             x, y = images[begin:end], labels[begin:end]
             here = Address(address.seed, address.purpose, address.round, address.clients, (begin,))
             optimiser.zero_grad()
-            _loss(module, network, training, x, y, here).backward()  # type: ignore[no-untyped-call]
+            _loss(module, site, x, y, here).backward()  # type: ignore[no-untyped-call]
             gradients = {
                 name: p.grad for name, p in module.named_parameters() if p.grad is not None
             }
             parameters = {name: p.detach() for name, p in module.named_parameters()}
-            for name, g in algorithm.correct(gradients, parameters, received, memory).items():
+            for name, g in site.algorithm.correct(gradients, parameters, received, memory).items():
                 module.get_parameter(name).grad = g
             optimiser.step()
             steps += 1
     return steps
 
 
-def _loss(
-    module: nn.Module,
-    network: ConventionalNetwork | SpikingNetwork,
-    training: Backpropagation,
-    x: Tensor,
-    y: Tensor,
-    address: Address,
-) -> Tensor:
+def _backpropagation(site: Site) -> Backpropagation:
+    assert isinstance(site.learner, Backpropagation)
+    return site.learner
+
+
+def _loss(module: nn.Module, site: Site, x: Tensor, y: Tensor, address: Address) -> Tensor:
+    network, aim = site.network, _backpropagation(site).loss
     if isinstance(network, ConventionalNetwork):
         return nn.functional.cross_entropy(module(x), y)
-    if not isinstance(training.loss, SpikeCountMSE):
-        raise TypeError(f"the study trains its SNN on spike counts, not with {training.loss}")
+    assert isinstance(network, SpikingNetwork)
+    if not isinstance(aim, SpikeCountMSE):
+        raise TypeError(f"the study trains its SNN on spike counts, not with {aim}")
     spikes = network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
     loss = snntorch.functional.mse_count_loss(
-        correct_rate=training.loss.correct_rate, incorrect_rate=training.loss.incorrect_rate
+        correct_rate=aim.correct_rate, incorrect_rate=aim.incorrect_rate
     )
     value: Tensor = loss(module(spikes), y)
     return value
 
 
 def _answer(
-    algorithm: Algorithm,
-    training: Backpropagation,
-    received: Tree,
-    trained: Parameters,
-    memory: Tree,
-    steps: int,
+    site: Site, received: Tree, trained: Parameters, memory: Tree, steps: int
 ) -> tuple[Tree, Tree]:
     """Put the client axis on for the algorithm, and take it off again."""
-    reply, new = algorithm.answer(
+    reply, new = site.algorithm.answer(
         _alone(received),
         {name: w.unsqueeze(0) for name, w in trained.items()},
         _alone(memory),
         torch.tensor([steps]),
-        training.optimiser.learning_rate,
+        site.learner.learning_rate,
     )
     return row(reply, 0), row(new, 0)
 
@@ -329,7 +305,7 @@ def _alone(tree: Tree) -> Tree:
 
 
 def _test(
-    network: ConventionalNetwork | SpikingNetwork,
+    network: SizedNetwork,
     model: Parameters,
     dataset: Dataset,
     dtype: torch.dtype,
@@ -346,6 +322,7 @@ def _test(
             if isinstance(network, ConventionalNetwork):
                 scores = module(x)
             else:
+                assert isinstance(network, SpikingNetwork)
                 address = Address(seed, "encode-test", round, (0,), (first,))
                 scores = module(
                     network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)

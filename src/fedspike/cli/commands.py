@@ -189,7 +189,7 @@ def say(text: str) -> None:
 
 def write_report(folder: Path) -> Path:
     """Write the page of finished runs; where it is."""
-    from fedspike.records.directory import storing
+    from fedspike.files import storing
     from fedspike.report import write
 
     with storing(folder):

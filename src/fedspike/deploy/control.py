@@ -12,8 +12,8 @@ from fedspike.deploy.flower import ask
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
+from fedspike.files import json_bytes, read_json, write_whole
 from fedspike.records import reader
-from fedspike.records.directory import json_bytes, read_json, write_whole
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
 

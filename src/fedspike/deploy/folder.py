@@ -30,7 +30,7 @@ from fedspike.experiment.kept_files import keep, kept
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.run import demand_devices
 from fedspike.experiment.sweep import Experiment
-from fedspike.records.directory import storing
+from fedspike.files import storing
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SUPERLINK = "fleet"  # what Flower's command line calls our server

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedspike.errors import InputError
+from fedspike.files import storing, write_whole
 from fedspike.own_files import OwnFile
-from fedspike.records.directory import storing, write_whole
 
 FOLDER = "own"
 

@@ -22,9 +22,10 @@ from fedspike.federation.devices import Held
 from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import State, rounds
+from fedspike.federation.tensor_bytes import pack
+from fedspike.files import claimed, json_bytes, storing, write_whole
 from fedspike.own_files import used
 from fedspike.records import checkpoint, reader, schema, writer
-from fedspike.records.directory import claimed, json_bytes, storing, write_whole
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RunSummary
@@ -172,7 +173,7 @@ def _train(
         yield Trained(run.name, record)
     assert state is not None  # there is at least one round, done now or before
 
-    model = checkpoint.pack(state.tested)
+    model = pack(state.tested)
     write_whole(home / "model.safetensors", model)
     network = plan.network.over(dataset.x_train.shape[1:], dataset.classes)
     summary = writer.of_run(

@@ -174,7 +174,7 @@ def form_fault(form: Tree, tree: Any) -> Fault | None:
             if tensor.shape != wanted.shape:
                 return "wrong shape", f"{place} is {[*tensor.shape]}, not {[*wanted.shape]}"
             if tensor.dtype != wanted.dtype or tensor.layout != torch.strided or tensor.is_meta:
-                found = f"{tensor.dtype} ({tensor.layout}, {tensor.device.type})"
+                found = f"{tensor.dtype} ({tensor.layout}, {tensor.device})"
                 return "wrong type", f"{place} is {found}, not dense numbers of {wanted.dtype}"
     return None
 

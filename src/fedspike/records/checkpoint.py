@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
-from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.records.directory import (
+from fedspike.federation.tensor_bytes import pack, unpack
+from fedspike.files import (
     append,
     json_bytes,
     settle,
@@ -124,25 +122,6 @@ def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint
     state = _verified(target / STATE, manifest.state, fix, longer=False)
     rounds = _verified(rounds_file, manifest.rounds, fix, longer=True)
     return Checkpoint(manifest.round, unpack(state, target / STATE, fix), rounds)
-
-
-def pack(tensors: dict[str, Tensor]) -> bytes:
-    """Tensors as the bytes of a safetensors file, the same for the same tensors.
-
-    Each is copied first, since safetensors refuses tensors that share memory.
-    """
-    copies = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
-    packed: bytes = bytes_from_tensors(copies)
-    return packed
-
-
-def unpack(content: bytes, path: Path, fix: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; `path` is only named in the error."""
-    try:
-        tensors: dict[str, Tensor] = tensors_from_bytes(content)
-    except SafetensorError as error:
-        raise InputError(f"{path}: {error}", expected="a safetensors file", fix=fix) from error
-    return tensors
 
 
 def _sealed(manifest: Manifest) -> bytes:

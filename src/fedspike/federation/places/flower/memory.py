@@ -13,8 +13,8 @@ from pathlib import Path
 from fedspike.algorithms import Tree
 from fedspike.errors import InputError
 from fedspike.federation.rounds import State
-from fedspike.records import checkpoint
-from fedspike.records.directory import write_whole
+from fedspike.federation.tensor_bytes import pack, unpack
+from fedspike.files import write_whole
 
 
 def read(folder: Path, client: int, round: int) -> Tree:
@@ -27,7 +27,7 @@ def read(folder: Path, client: int, round: int) -> Tree:
             raise InputError(
                 f"{path}: was changed or damaged", expected="the file as fedspike wrote it", fix=fix
             )
-        return State.from_tensors(round, checkpoint.unpack(content, path, fix)).clients[client]
+        return State.from_tensors(round, unpack(content, path, fix)).clients[client]
     raise InputError(
         f"client {client} has forgotten what it knew after round {round}",
         expected=f"a file {round:06d}.*.safetensors in {home}",
@@ -39,7 +39,7 @@ def write(folder: Path, client: int, round: int, tree: Tree, before: int) -> Non
     """Keep what the client remembers after a round, and after `before`; forget everything else."""
     home = folder / f"client-{client}"
     home.mkdir(parents=True, exist_ok=True)
-    content = checkpoint.pack(State(round, {}, {client: tree}).tensors())
+    content = pack(State(round, {}, {client: tree}).tensors())
     name = f"{round:06d}.{hashlib.sha256(content).hexdigest()}.safetensors"
     write_whole(home / name, content)
     for path in home.glob("*.safetensors"):

@@ -13,7 +13,7 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Held
 from fedspike.federation.places.flower.exchange import POLL_S, exchange
 from fedspike.federation.places.flower.messages import Holding, Question, pack, unpack
-from fedspike.records.directory import json_bytes, read_json, write_whole
+from fedspike.files import json_bytes, read_json, write_whole
 
 ANSWER_WITHIN_S = 120.0
 
