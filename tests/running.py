@@ -36,8 +36,7 @@ def asked(told: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any
 def events(experiment: sweep.Experiment, folder: Path, *, measure: bool = False) -> Iterator[Any]:
     """What happens, one by one, while an experiment is done; what it would say is not heard."""
     dataset = load(experiment, lambda _: None)
-    training = Training(measure=measure)
-    return perform(experiment, dataset, folder, "fedspike run", training)
+    return perform(experiment, dataset, folder, "fedspike run", Training(measure=measure))
 
 
 def finish(toml: str, folder: Path) -> Path:
