@@ -297,7 +297,8 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 def test_progress_shows_what_users_wrote_as_it_is(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ann, snn = sweep.read(str(tiny / "tiny.toml")).runs
+    experiment = sweep.read(str(tiny / "tiny.toml"))
+    ann, snn = experiment.runs
     nan = Rejected(sender=2, reason="not finite", detail="update [red]w[/red] has nan")
     record = RoundRecord(
         round=1,
@@ -321,7 +322,7 @@ def test_progress_shows_what_users_wrote_as_it_is(
     (plain,) = example.summaries([example.run("snn", rounds=1)])
     before = replace(plain, final_accuracy=0.25)
     end = replace(plain, final_accuracy=0.5, seconds=200.0)
-    with watch.Watch([ann, snn]) as shown:
+    with watch.Watch(experiment.rounds, experiment.networks) as shown:
         shown.say("reading [red]own[/red].npz")
         shown.show(Skipped(ann.name, before))
         shown.show(Started(snn.name, 0))

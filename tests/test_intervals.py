@@ -102,7 +102,7 @@ def test_the_command_has_the_interval(
     assert main(words) == 0
     text = capsys.readouterr().out
     assert "SNN beside ANN, 5 seeds" in text
-    assert "with their 95 % interval over them" in text
+    assert "with their 95 % interval over the seeds" in text
     mean, half = by_hand
     assert f"{1 / mean:.3g} ({ends(1 / (mean + half), 1 / (mean - half))})" in text
 

@@ -27,7 +27,7 @@ def neurobench_table(comparisons: Sequence[Comparison]) -> Table:
         ),
         (Column("effective_macs", "effective MACs"), lambda one: one.effective_macs),
         (Column("effective_acs", "effective ACs"), lambda one: one.effective_acs),
-        (Column("dense_operations", "dense"), lambda one: one.dense_operations),
+        (Column("dense_operations", "dense"), lambda one: float(one.dense_operations)),
     ]
     return Table(
         "E8",
