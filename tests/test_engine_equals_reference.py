@@ -16,7 +16,7 @@ from fedspike.data import Dataset, load
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Devices
 from fedspike.federation.rounds import Round
-from fedspike.learning.backpropagation import Backpropagation
+from fedspike.learning import Backpropagation
 from fedspike.networks import (
     SNN,
     Conv,
@@ -25,10 +25,8 @@ from fedspike.networks import (
     Dense,
     DenseLayers,
     Pool,
-    SizedNetwork,
     SpikingNetwork,
 )
-from fedspike.parts.codes import Rate
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.reference import federated_learning
@@ -40,19 +38,17 @@ DEEP = DenseLayers((784, 10, 8, 10))
 MAXIMA = ConvolutionalLayers((1, 28, 28), (Conv(3, stride=2), Pool("max"), Conv(4), Dense(8)), 10)
 AVERAGES = ConvolutionalLayers((1, 28, 28), (Conv(2, 4, 4, 0), Conv(3, 2, 1, 0), Pool()), 10)
 
-NETWORKS: dict[str, SizedNetwork] = {
+NETWORKS: dict[str, ConventionalNetwork | SpikingNetwork] = {
     "ann": ConventionalNetwork(SMALL),
-    "snn": SpikingNetwork(SMALL, SNN(4, neuron=LIF(), code=Rate())),
+    "snn": SpikingNetwork(SMALL, SNN(4)),
     "deep-ann": ConventionalNetwork(DEEP),
     "deep-snn-zero-reset": SpikingNetwork(
-        DEEP, SNN(3, neuron=LIF(beta=0.8, threshold=0.7, reset="zero"), code=Rate())
+        DEEP, SNN(3, neuron=LIF(beta=0.8, threshold=0.7, reset="zero"))
     ),
     "convolutional-ann": ConventionalNetwork(MAXIMA),
     "convolutional-ann-averages": ConventionalNetwork(AVERAGES),
-    "convolutional-snn": SpikingNetwork(MAXIMA, SNN(3, neuron=LIF(threshold=0.3), code=Rate())),
-    "convolutional-snn-averages": SpikingNetwork(
-        AVERAGES, SNN(3, neuron=LIF(0.8, 0.3, "zero"), code=Rate())
-    ),
+    "convolutional-snn": SpikingNetwork(MAXIMA, SNN(3, neuron=LIF(threshold=0.3))),
+    "convolutional-snn-averages": SpikingNetwork(AVERAGES, SNN(3, neuron=LIF(0.8, 0.3, "zero"))),
 }
 
 
@@ -61,7 +57,7 @@ def pair(name: str) -> tuple[Algorithm, Adam | SGD]:
 
 
 def compare(
-    network: SizedNetwork,
+    network: ConventionalNetwork | SpikingNetwork,
     algorithm: Algorithm,
     optimiser: Adam | SGD,
     fleet: Devices,
@@ -73,7 +69,7 @@ def compare(
         "network": network,
         "algorithm": algorithm,
         "devices": fleet,
-        "training": Backpropagation(network.usual_loss, optimiser, epochs=epochs, batch_size=16),
+        "training": Backpropagation(None, optimiser, epochs, batch_size=16),
         "dataset": dataset,
         "seed": 3,
         "rounds": 3,
@@ -137,7 +133,7 @@ def test_clients_that_drop_out_and_rounds_below_the_quorum(algorithm: str) -> No
 def test_a_cohort_trained_in_parts_is_the_same_cohort(monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = fleet_of(50, 7, 33, 16, 1)
     whole = compare(NETWORKS["snn"], *pair("scaffold"), fleet)
-    monkeypatch.setattr("fedspike.federation.cohort.BLOCK_BYTES", 1)
+    monkeypatch.setattr("fedspike.engine.engines.BLOCK_BYTES", 1)
     parts = compare(NETWORKS["snn"], *pair("scaffold"), fleet)
     for a, b in zip(whole, parts, strict=True):
         assert (a.activity, a.operations, a.tested) == (b.activity, b.operations, b.tested)

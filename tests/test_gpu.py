@@ -16,21 +16,22 @@ from fedspike import randomness
 from fedspike.algorithms import FedAvg
 from fedspike.data import load
 from fedspike.data.partition import Classes
-from fedspike.engine import gpu
+from fedspike.engine import triton_kernels
 from fedspike.learning.backpropagation import Backpropagation
-from fedspike.networks import SNN
+from fedspike.networks import SNN, FullyConnected
 from fedspike.parts.codes import Address, Rate
-from fedspike.parts.losses import SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from running import devices, simulate
 
-needs_kernels = pytest.mark.skipif(not gpu.AVAILABLE, reason=gpu.WHY_NOT or "available")
+needs_kernels = pytest.mark.skipif(
+    not triton_kernels.AVAILABLE, reason=triton_kernels.WHY_NOT or "available"
+)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Reset = Literal["subtract", "zero"]
 
 
 def rate(pixels: torch.Tensor, address: Address, time_steps: int) -> torch.Tensor:
-    return gpu.rate(
+    return triton_kernels.rate(
         pixels.to(DEVICE),
         randomness.key(address.seed, address.purpose),
         address.round,
@@ -49,7 +50,7 @@ def test_the_same_spikes_as_the_rate_code(time_steps: int, shape: tuple[int, int
     pixels[-1, 1:, :64], pixels[0, 0, 0] = 0.0, 1.0
     address = Address(3, "encode", 5, (7, 2)[: shape[0]], (0, 1_000_003)[: shape[0]])
     spikes = rate(pixels, address, time_steps)
-    assert torch.equal(spikes.cpu(), Rate().spikes(pixels, address))
+    assert torch.equal(spikes.cpu(), Rate().spikes(pixels, address, time_steps))
     assert spikes.movedim(0, 1).is_contiguous()
 
 
@@ -98,7 +99,7 @@ def test_the_same_spikes_and_gradients_as_lif(
 
     expected = LIF(0.9, 0.7, reset).spikes(theirs)
     expected.backward(upstream)  # type: ignore[no-untyped-call]
-    spikes = gpu.lif(ours, 0.9, 0.7, reset == "zero")
+    spikes = triton_kernels.lif(ours, 0.9, 0.7, reset == "zero")
     spikes.backward(upstream.to(DEVICE))  # type: ignore[no-untyped-call]
 
     assert torch.equal(spikes.cpu(), expected)
@@ -114,12 +115,10 @@ def test_a_round_on_the_gpu() -> None:
     on_cpu, on_gpu = (
         next(
             simulate(
-                network=SpikingNetwork(
-                    DenseLayers((784, 20, 10)), SNN(10, neuron=LIF(), code=Rate())
-                ),
+                network=SNN(10, FullyConnected((20,))).over((784,), 10),
                 algorithm=FedAvg(),
                 devices=devices(tuple(Classes(5)(data.y_train, clients=4, seed=0))),
-                training=Backpropagation(SpikeCountMSE()),
+                training=Backpropagation(),
                 dataset=data,
                 seed=0,
                 rounds=1,
@@ -135,7 +134,7 @@ def test_a_round_on_the_gpu() -> None:
 
 def kernels_elsewhere() -> dict[str, object]:
     """The module's names as they would be had it been imported under the circumstances of the test."""
-    return runpy.run_path(gpu.__file__)
+    return runpy.run_path(triton_kernels.__file__)
 
 
 def test_it_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,20 +18,22 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from fedspike import engine
-from fedspike.engine import packed
-from fedspike.learning.backpropagation import Adam, learn
+from fedspike.engine import kernel_parts, packed
+from fedspike.engine.choice import engine_for
+from fedspike.engine.cpu import CompiledEngine
+from fedspike.engine.plain import PlainEngine
+from fedspike.errors import warn_once
 from fedspike.networks import (
-    ANN,
     SNN,
-    Architecture,
     Batch,
-    Convolutional,
+    ConventionalNetwork,
+    DenseLayers,
     Forward,
-    Network,
+    SizedNetwork,
+    SpikingNetwork,
 )
 from fedspike.parts.codes import (
     Address,
-    BinaryCode,
     Burst,
     Code,
     Delta,
@@ -39,9 +41,11 @@ from fedspike.parts.codes import (
     Latency,
     Phase,
     Rate,
+    Tabulated,
 )
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF
+from fedspike.parts.optimisers import Adam
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.randomness import stream
 
@@ -57,6 +61,7 @@ sizes: st.SearchStrategy[dict[str, int]] = st.builds(
     time=st.sampled_from([1, 3, 4, 16, 50, 63, 64, 65, 130]),
     seed=st.integers(0, 2**31),
 )
+ENGINE, PLAIN = CompiledEngine(), PlainEngine(torch.device("cpu"))
 
 
 def drawn(size: dict[str, int]) -> tuple[torch.Tensor, Address, torch.Generator]:
@@ -72,37 +77,42 @@ def drawn(size: dict[str, int]) -> tuple[torch.Tensor, Address, torch.Generator]
 @given(sizes)
 def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
     pixels, address, _ = drawn(size)
-    code = Rate()
-    plain, bits = code.spikes(pixels, address), code.packed(pixels, address)
+    code, steps = Rate(), size["time"]
+    plain = code.spikes(pixels, address, steps)
+    bits = kernel_parts.packed_spikes(code, pixels, address, steps)
     assert torch.equal(bits.dense(), plain)
     padding = np.unpackbits(bits.trains.numpy().view(np.uint8), axis=3, bitorder="little")
     assert not padding[..., size["time"] :].any()
 
 
-TABULATED: list[BinaryCode] = [
-    *(Latency(), Latency(), Latency(), Latency(scale="logarithmic")),
-    *(Phase(period=16), Phase(), Burst(), Delta(), Delta()),
+TABULATED: list[tuple[Tabulated, int]] = [
+    *((Latency(), 2), (Latency(), 63), (Latency(), 64), (Latency(scale="logarithmic"), 130)),
+    *((Phase(period=16), 16), (Phase(), 65), (Burst(), 50), (Delta(), 1), (Delta(), 129)),
 ]
 
 
 @given(
     arrays(np.float32, (2, 3, 7), elements=st.floats(0, 1, width=32)), st.sampled_from(TABULATED)
 )
-def test_looked_up_spikes_are_the_plain_ones(pixels: np.ndarray, code: BinaryCode) -> None:
-    """Phase(16, period=16) shows the level itself; between two of them is where rounding could differ."""
+def test_looked_up_spikes_are_the_plain_ones(
+    pixels: np.ndarray, coded: tuple[Tabulated, int]
+) -> None:
+    """Phase(period=16) shows the level itself; between two of them is where rounding could differ."""
     pixels[1] = (pixels[1] * 65535).round().clip(0, 65534) / 65535 + np.float32(0.5 / 65535)
     x, address = torch.from_numpy(pixels), Address(0, "encode", 1, (0, 1), (0, 0))
-    plain, bits = code.spikes(x, address), code.packed(x, address)
+    code, steps = coded
+    plain = code.spikes(x, address, steps)
+    bits = kernel_parts.packed_spikes(code, x, address, steps)
     assert torch.equal(bits.dense(), plain)
     padding = np.unpackbits(bits.trains.numpy().view(np.uint8), axis=3, bitorder="little")
-    assert not padding[..., code.time_steps :].any()
+    assert not padding[..., steps:].any()
 
 
 def test_looked_up_pixels_that_are_no_intensities_get_the_nearer_end() -> None:
     """Never memory beside the table; a data set refuses them before."""
     wrong = torch.tensor([-1e30, -0.1, np.nan, 1.1, 1e30, np.inf])
     address = Address(0, "encode", 1, (0,), (0,))
-    bits = Phase(period=16).packed(wrong.reshape(1, 1, 6), address)
+    bits = kernel_parts.packed_spikes(Phase(period=16), wrong.reshape(1, 1, 6), address, 16)
     assert bits.dense().sum(0).flatten().tolist() == [0, 0, 0, 16, 16, 16]
 
 
@@ -162,10 +172,8 @@ def batch_of(size: dict[str, int]) -> tuple[Batch, torch.Generator]:
     return Batch(pixels.flatten(0, 1), positions, labels, address), generator
 
 
-def stacked(
-    architecture: Architecture | Convolutional, clients: tuple[int, ...], scale: float
-) -> dict[str, Tensor]:
-    models = [architecture.init(stream(0, "init", client=k)) for k in clients]
+def stacked(layers: DenseLayers, clients: tuple[int, ...], scale: float) -> dict[str, Tensor]:
+    models = [layers.init(stream(0, "init", client=k)) for k in clients]
     return {name: torch.stack([m[name] for m in models]) * scale for name in models[0]}
 
 
@@ -173,59 +181,46 @@ def stacked(
 def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
     size: dict[str, int], reset: Reset, hidden: tuple[int, ...], squares: bool
 ) -> None:
-    layers = (size["inputs"], *hidden, size["outputs"])
-    network = SpikingNetwork(
-        DenseLayers(layers), SNN(size["time"], neuron=LIF(0.9, 1.0, reset), code=Rate())
-    )
+    layers = DenseLayers((size["inputs"], *hidden, size["outputs"]))
+    network = SpikingNetwork(layers, SNN(size["time"], neuron=LIF(0.9, 1.0, reset)))
     loss: Loss = SpikeCountMSE() if squares else CrossEntropy()
     batch, _ = batch_of(size)
     assert_one_pass_is_plain_torch(network, loss, batch)
-    with torch.no_grad():
-        parameters = stacked(network.architecture, batch.address.clients, scale=3)
-        tested = network.run(parameters, batch)
-    forward, _, _ = learn(network, loss, parameters, batch)
-    assert torch.equal(forward.scores, tested.scores)
+    parameters = stacked(layers, batch.address.clients, scale=3)
+    tested = ENGINE.forward(network, parameters, batch)
+    assert torch.equal(ENGINE.learn(network, loss, parameters, batch).forward.scores, tested.scores)
 
 
-def assert_one_pass_is_plain_torch(network: SNN, loss: Loss, batch: Batch) -> Forward:
+def assert_one_pass_is_plain_torch(network: SpikingNetwork, loss: Loss, batch: Batch) -> Forward:
     """Weights are multiples of a power of 2, so that no sum is rounded: all is equal but the gradients."""
+    assert isinstance(network.architecture, DenseLayers)
     drawn = stacked(network.architecture, batch.address.clients, scale=4)
     parameters = {name: (weight * 32).round() / 32 for name, weight in drawn.items()}
-    forward, losses, gradients = learn(network, loss, parameters, batch)
-
-    leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
-    plain = network.run(leaves, batch)
-    expected = loss(plain.scores, batch.labels, batch.present)
-    expected.sum().backward()  # type: ignore[no-untyped-call]
+    forward, losses, gradients = ENGINE.learn(network, loss, parameters, batch)
+    plain, expected, slopes = PLAIN.learn(network, loss, parameters, batch)
     there = batch.present
     torch.testing.assert_close(forward.scores[there], plain.scores[there].detach())
     assert torch.equal(forward.events_out, plain.events_out)
     assert forward.events_in.keys() == plain.events_in.keys()
     for name, events in plain.events_in.items():
         assert torch.equal(forward.events_in[name], events)
-    torch.testing.assert_close(losses.float(), expected.detach(), rtol=1e-5, atol=1e-6)
-    for name, leaf in leaves.items():
-        assert leaf.grad is not None
-        scale = max(float(leaf.grad.abs().max()), 1e-3)
-        torch.testing.assert_close(gradients[name], leaf.grad, rtol=0, atol=1e-5 * scale)
+    torch.testing.assert_close(losses.float(), expected, rtol=1e-5, atol=1e-6)
+    for name, slope in slopes.items():
+        scale = max(float(slope.abs().max()), 1e-3)
+        torch.testing.assert_close(gradients[name], slope, rtol=0, atol=1e-5 * scale)
     return forward
 
 
-CODES: dict[str, Code] = {
-    "rate": Rate(),
-    "latency": Latency(),
-    "phase": Phase(),
-    "burst": Burst(),
-    "delta": Delta(),
-    "direct": Direct(),
-}
+CODES: list[tuple[Code, int]] = [
+    *((Rate(), 8), (Latency(), 70), (Phase(), 16), (Burst(), 9), (Delta(), 3), (Direct(), 6)),
+]
 
 
 @pytest.mark.parametrize("read_out", [SpikeCount(), MeanMembrane()], ids=["count", "membrane"])
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
-@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+@pytest.mark.parametrize(("code", "steps"), CODES, ids=[code.kind for code, _ in CODES])
 def test_every_code_and_read_out_in_one_pass_is_plain_torch(
-    code: Code, reset: Reset, read_out: ReadOut
+    code: Code, steps: int, reset: Reset, read_out: ReadOut
 ) -> None:
     """Pixels are multiples of a power of 2 too."""
     size = {"clients": 3, "batch": 20, "inputs": 70, "outputs": 10, "time": 1, "seed": 5}
@@ -233,9 +228,9 @@ def test_every_code_and_read_out_in_one_pass_is_plain_torch(
     batch = replace(batch, pixels=(batch.pixels * 255).round() / 256)
     network = SpikingNetwork(
         DenseLayers((70, 33, 10)),
-        SNN(STEPS_, neuron=LIF(0.5, 1.0, reset), code=code, read_out=read_out),
+        SNN(steps, neuron=LIF(0.5, 1.0, reset), code=code, read_out=read_out),
     )
-    assert network.passable
+    assert ENGINE.bytes_per_sample(network) == 0, "it did not go through in one pass"
     forward = assert_one_pass_is_plain_torch(network, CrossEntropy(), batch)
     assert forward.events_in["output"].min() > 0, "nothing fired, so nothing was compared"
 
@@ -246,11 +241,11 @@ def test_a_conventional_network_in_one_pass_is_its_layers_one_after_the_other(
 ) -> None:
     """Against float64. A value within rounding of 0 may be counted or not; none such was ever drawn."""
     batch, _ = batch_of(size)
-    network = ConventionalNetwork(DenseLayers((size["inputs"], *hidden, size["outputs"])))
-    parameters = stacked(network.architecture, batch.address.clients, scale=2)
-    forward, losses, gradients = learn(network, CrossEntropy(), parameters, batch)
+    layers = DenseLayers((size["inputs"], *hidden, size["outputs"]))
+    network, parameters = ConventionalNetwork(layers), stacked(layers, batch.address.clients, 2)
+    forward, losses, gradients = ENGINE.learn(network, CrossEntropy(), parameters, batch)
     exact = {name: weight.double() for name, weight in parameters.items()}
-    plain, expected, slopes = learn(
+    plain, expected, slopes = PLAIN.learn(
         network, CrossEntropy(), exact, replace(batch, pixels=batch.pixels.double())
     )
     there = batch.present
@@ -265,20 +260,20 @@ def test_a_conventional_network_in_one_pass_is_its_layers_one_after_the_other(
 
 
 def test_the_gradients_of_a_network_agree_with_plain_float64() -> None:
-    network = SpikingNetwork(
-        DenseLayers((70, 33, 20, 10)), SNN(20, neuron=LIF(beta=0.8), code=Rate())
-    )
+    layers = DenseLayers((70, 33, 20, 10))
+    network = SpikingNetwork(layers, SNN(20, neuron=LIF(beta=0.8)))
     pixels, address, generator = drawn(
         {"clients": 3, "batch": 5, "inputs": 70, "outputs": 1, "time": 20, "seed": 1}
     )
     present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4])
     labels = torch.randint(0, 10, (3, 5), generator=generator)
-    parameters = stacked(network.architecture, (0, 1, 2), scale=5)
+    parameters = stacked(layers, (0, 1, 2), scale=5)
     results = []
-    for dtype in (torch.float32, torch.float64):  # kernels, then plain torch
+    for dtype in (torch.float32, torch.float64):
         batch = Batch.of(pixels.to(dtype), address, labels, present)
         typed = {name: weight.to(dtype) for name, weight in parameters.items()}
-        results.append(learn(network, SpikeCountMSE(), typed, batch))
+        computes = engine_for("cpu", dtype)  # the kernels, then plain torch
+        results.append(computes.learn(network, SpikeCountMSE(), typed, batch))
     (fast, fast_losses, found), (plain, plain_losses, expected) = results
     assert min(int(fast.events_in["output"].min()), int(fast.events_out.min())) > 0
     assert torch.equal(fast.events_out, plain.events_out)
@@ -302,7 +297,7 @@ def test_adam_is_torchs_and_company_changes_no_bit() -> None:
         parameters = {"w": start[clients].clone()}
         memory = Adam(0.01).start(parameters)
         for number, slope in enumerate(slopes, 1):
-            Adam(0.01).step(parameters, {"w": slope[clients]}, memory, number)
+            ENGINE.step(Adam(0.01), parameters, {"w": slope[clients]}, memory, number)
         results.append(parameters["w"])
     for slope in slopes:
         theirs.grad = slope.double()
@@ -318,20 +313,15 @@ import json
 from fedspike import engine
 from fedspike.algorithms import FedAvg
 from fedspike.data import load
-from fedspike.parts.codes import Rate
-from fedspike.federation.devices import Devices
-from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
-from fedspike.networks import ANN, SNN, Architecture, Batch, Network
-from fedspike.parts.neurons import LIF
 from fedspike.data.partition import IID
-
-from fedspike.learning.backpropagation import Backpropagation
+from fedspike.learning import Backpropagation
+from fedspike.networks import SNN, FullyConnected
 from running import devices, simulate
 data = load("fashion-mnist-sample")
 (round,) = simulate(
-    network=SNN(DenseLayers((784, 30, 10)), LIF(), Rate(8)), algorithm=FedAvg(),
-    devices=devices(tuple(IID()(data.y_train, clients=4, seed=0))), dataset=data, seed=0, rounds=1,
-    training=Backpropagation(SpikeCountMSE(8), batch_size=32),
+    network=SNN(8, FullyConnected((30,))).over((784,), 10), algorithm=FedAvg(), dataset=data,
+    devices=devices(tuple(IID()(data.y_train, clients=4, seed=0))), seed=0, rounds=1,
+    training=Backpropagation(batch_size=32),
 )
 print(json.dumps([engine.engine(), round.spikes["hidden"], round.accuracy]))
 """
@@ -350,9 +340,10 @@ print(json.dumps([engine.engine(), round.spikes["hidden"], round.accuracy]))
 
 
 def test_what_the_kernels_cannot_take_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    packed.log_once.cache_clear()
-    assert packed.can_take(torch.zeros(2))
-    assert not any(packed.can_take(torch.zeros(2, dtype=torch.float64)) for _ in range(3))
+    warn_once.cache_clear()
+    assert isinstance(engine_for("cpu", torch.float32), CompiledEngine)
+    for _ in range(3):
+        assert isinstance(engine_for("cpu", torch.float64), PlainEngine)
     assert [record.message for record in caplog.records] == [
         "plain torch computes, several times slower: torch.float64 is not float32"
     ]
@@ -384,28 +375,25 @@ def test_neither_threads_nor_instruction_sets_change_a_bit() -> None:
             assert torch.equal(a, b), (clients, name, threads)
 
 
+LAYERS = DenseLayers((70, 33, 9))
+
+
 def bits_of_a_step(clients: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(clients, 6, 70, generator=generator)
     address = Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
-    spikes, burst = Rate().packed(pixels, address), Burst().packed(pixels, address)
-    return [spikes.trains, burst.trains, *bits_of_a_pass(SNN, clients)]
+    codes: list[tuple[Rate | Tabulated, int]] = [(Rate(), 50), (Burst(), 65)]
+    trains = [kernel_parts.packed_spikes(c, pixels, address, t).trains for c, t in codes]
+    return [*trains, *bits_of_a_pass(SpikingNetwork(LAYERS, SNN(50)), clients)]
 
 
-def bits_of_a_pass(kind: type[ANN] | type[SNN], clients: int) -> list[torch.Tensor]:
+def bits_of_a_pass(network: SizedNetwork, clients: int) -> list[torch.Tensor]:
     """With an image absent, more images than a block has, and a step of Adam."""
-    architecture = DenseLayers((70, 33, 9))
-    network: Network = (
-        ConventionalNetwork(architecture)
-        if kind is ANN
-        else SpikingNetwork(architecture, SNN(50, neuron=LIF(), code=Rate()))
-    )
     size = {"clients": clients, "batch": 90, "inputs": 70, "outputs": 9, "time": 50, "seed": 3}
     batch, _ = batch_of(size)
-    parameters = stacked(architecture, batch.address.clients, scale=3)
-    loss: Loss = CrossEntropy() if kind is ANN else SpikeCountMSE()
-    forward, losses, gradients = learn(network, loss, parameters, batch)
-    Adam().step(parameters, gradients, Adam().start(parameters), 1)
+    parameters = stacked(LAYERS, batch.address.clients, scale=3)
+    forward, losses, gradients = ENGINE.learn(network, network.usual_loss, parameters, batch)
+    ENGINE.step(Adam(), parameters, gradients, Adam().start(parameters), 1)
     return [forward.scores, losses, *gradients.values(), *parameters.values()]
 
 
@@ -417,7 +405,7 @@ def test_a_conventional_network_neither_and_closely_without_fused_products() -> 
         for name, threads, clients in itertools.product(sets, (1, 2, 4), (1, 3)):
             engine.compiled.use_instruction_set(name)
             torch.set_num_threads(threads)
-            results[name, threads, clients] = bits_of_a_pass(ANN, clients)
+            results[name, threads, clients] = bits_of_a_pass(ConventionalNetwork(LAYERS), clients)
     finally:
         torch.set_num_threads(before)
         engine.compiled.use_instruction_set(sets[0])

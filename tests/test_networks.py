@@ -2,10 +2,19 @@ import numpy as np
 import pytest
 import torch
 
+from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
-from fedspike.networks import ANN, QANN, SNN, Batch, Parameters
-from fedspike.parts.codes import Address, Rate
-from fedspike.parts.neurons import LIF
+from fedspike.networks import (
+    QANN,
+    SNN,
+    Batch,
+    ConventionalNetwork,
+    DenseLayers,
+    Parameters,
+    Quantiser,
+    SpikingNetwork,
+)
+from fedspike.parts.codes import Address
 from fedspike.randomness import stream
 
 ARCHITECTURE = DenseLayers((6, 5, 4, 3))
@@ -53,9 +62,9 @@ def test_each_client_meets_its_own_weights() -> None:
 
 def test_spikes_are_counted_exactly_and_only_of_samples_that_are_there() -> None:
     parameters = {name: weight.abs() for name, weight in stacked(2).items()}  # so that all fire
-    network = SpikingNetwork(ARCHITECTURE, SNN(8, neuron=LIF(), code=Rate()))
+    network = SpikingNetwork(ARCHITECTURE, SNN(8))
     x = torch.rand(2, 3, 6)
-    spikes = network.code.spikes(x, Address(0, "encode", 1, (0, 1), (0, 0)))
+    spikes = network.code.spikes(x, Address(0, "encode", 1, (0, 1), (0, 0)), 8)
     present = torch.tensor([[True, True, True], [True, False, False]])
     both = network.forward(parameters, spikes, present)
     second = {name: weight[1:] for name, weight in parameters.items()}
@@ -87,28 +96,27 @@ def test_values_that_are_not_zero_are_counted_exactly_and_only_of_samples_that_a
             )
     assert counted.events_out.tolist() == [0] * clients
     assert 0 < int(counted.events_in["hidden2"][0]) < 7 * 5, "all or nothing tells little"
-    with torch.no_grad():  # in compiled kernels, where there are any
-        passed = network.run(parameters, Batch.of(x, address, present=present))
+    # In compiled kernels, where there are any.
+    engine = engine_for("cpu", torch.float32)
+    passed = engine.forward(network, parameters, Batch.of(x, address, present=present))
     torch.testing.assert_close(passed.events_in, counted.events_in, rtol=0, atol=0)
     assert torch.equal(passed.events_out, counted.events_out)
 
 
 def test_quantised_values_are_the_nearest_of_their_levels() -> None:
-    quantised = ConventionalNetwork(ARCHITECTURE, Quantiser(bits=2, ceiling=3.0)).quantised
+    quantised = Quantiser(bits=2, ceiling=3.0)
     values = torch.tensor([-5.0, -0.1, 0.0, 0.49, 0.51, 1.4, 1.6, 2.4, 2.6, 3.0, 9.0])
     assert quantised(values).tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 3]
-    fine = ConventionalNetwork(ARCHITECTURE, Quantiser(bits=6, ceiling=4.0)).quantised(
-        torch.linspace(-1, 5, 10_000)
-    )
+    fine = Quantiser(bits=6, ceiling=4.0)(torch.linspace(-1, 5, 10_000))
     assert len(set(fine.tolist())) == 64
-    pixels = ConventionalNetwork(ARCHITECTURE, Quantiser(bits=6)).quantised(
-        torch.linspace(0, 1, 256), ceiling=1.0
-    )
+    pixels = Quantiser(bits=6)(torch.linspace(0, 1, 256), ceiling=1.0)
     assert (pixels * 63 - (pixels * 63).round()).abs().max() < 1e-5
     assert (pixels - torch.linspace(0, 1, 256)).abs().max() <= 0.5 / 63 + 1e-6
 
 
-def on_its_way(network: ANN | QANN, parameters: Parameters, x: torch.Tensor) -> list[torch.Tensor]:
+def on_its_way(
+    network: ConventionalNetwork, parameters: Parameters, x: torch.Tensor
+) -> list[torch.Tensor]:
     """Scores, and the gradient of a function of them for every parameter."""
     leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
     address = Address(0, "encode", 1, tuple(range(len(x))), (0,) * len(x))
@@ -120,10 +128,8 @@ def on_its_way(network: ANN | QANN, parameters: Parameters, x: torch.Tensor) -> 
 @pytest.mark.parametrize("bits", [1, 3, 6])
 def test_the_gradient_goes_straight_through_the_rounding(bits: int) -> None:
     """Against clip(v) + (q(v) - clip(v)).detach(), in float64, with values on both sides of the ceiling."""
-    network, x = (
-        ConventionalNetwork(ARCHITECTURE, Quantiser(bits, ceiling=0.3)),
-        torch.rand(2, 7, 6).double(),
-    )
+    network = ConventionalNetwork(ARCHITECTURE, Quantiser(bits, ceiling=0.3))
+    x = torch.rand(2, 7, 6).double()
     parameters = {name: 2 * weight.double() for name, weight in stacked(2).items()}
     leaves = {name: weight.clone().requires_grad_() for name, weight in parameters.items()}
     n, clipped = 2**bits - 1, []
@@ -151,24 +157,18 @@ def test_the_gradient_goes_straight_through_the_rounding(bits: int) -> None:
 def test_with_many_bits_it_is_the_ann(clients: int) -> None:
     parameters, x = stacked(clients), torch.rand(clients, 7, 6)
     largest = max(float(w.abs().sum()) for w in parameters.values())
-    ours = on_its_way(
-        ConventionalNetwork(ARCHITECTURE, Quantiser(bits=16, ceiling=largest)), parameters, x
+    fine, coarse, ann = (
+        on_its_way(ConventionalNetwork(ARCHITECTURE, quantiser), parameters, x)
+        for quantiser in (Quantiser(16, largest), Quantiser(1, largest), None)
     )
-    for found, expected in zip(
-        ours, on_its_way(ConventionalNetwork(ARCHITECTURE), parameters, x), strict=True
-    ):
+    for found, expected in zip(fine, ann, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
-    coarse = on_its_way(
-        ConventionalNetwork(ARCHITECTURE, Quantiser(bits=1, ceiling=largest)), parameters, x
-    )[0]
-    assert (coarse - ours[0]).abs().max() > 0.01, "bits make no difference"
+    assert (coarse[0] - fine[0]).abs().max() > 0.01, "bits make no difference"
 
 
 def test_what_is_rounded_to_zero_is_no_event() -> None:
-    network, parameters = (
-        ConventionalNetwork(ARCHITECTURE, Quantiser(bits=2, ceiling=1.0)),
-        stacked(2),
-    )
+    quantised, parameters = Quantiser(bits=2, ceiling=1.0), stacked(2)
+    network = ConventionalNetwork(ARCHITECTURE, quantised)
     x = torch.rand(2, 7, 6)
     present = torch.rand(2, 7) > 0.3
     address = Address(0, "encode", 1, (0, 1), (0, 0))
@@ -177,17 +177,17 @@ def test_what_is_rounded_to_zero_is_no_event() -> None:
     assert seen.events_in["hidden1"].tolist() == kept.tolist()
     assert 0 < int(kept[0]) < 42
     for k in range(2):
-        flow = network.quantised(x[k], ceiling=1.0)[present[k]]
+        flow = quantised(x[k], ceiling=1.0)[present[k]]
         for name, following in (("hidden1", "hidden2"), ("hidden2", "output")):
             flow = flow @ parameters[f"{name}.weight"][k].T + parameters[f"{name}.bias"][k]
-            flow = network.quantised(flow)
+            flow = quantised(flow)
             assert int(seen.events_in[following][k]) == int((flow != 0).sum())
 
 
 @pytest.mark.parametrize(("bits", "ceiling"), [(0, 4.0), (17, 4.0), (6, 0.0), (6, float("inf"))])
 def test_impossible_quantisers(bits: int, ceiling: float) -> None:
     with pytest.raises(InputError, match=r"bits = |ceiling = "):
-        ConventionalNetwork(ARCHITECTURE, Quantiser(bits, ceiling))
+        QANN(bits=bits, ceiling=ceiling)
 
 
 @pytest.mark.parametrize("layers", [(784,), (784, 0, 10), ()])

@@ -4,6 +4,8 @@ That whole rounds equal one client after another is in test_engine_equals_refere
 other people's in test_energy_referees.py.
 """
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -11,28 +13,33 @@ from torch import Tensor, nn
 
 from fedspike.algorithms import FedAvg
 from fedspike.data import load
+from fedspike.engine.choice import engine_for
+from fedspike.engine.engines import Learned
 from fedspike.errors import InputError
 from fedspike.layers.shapes import Convolution, Dense
 from fedspike.layers.shapes import Pool as CountedPool
-from fedspike.learning import backpropagation as training
-from fedspike.learning.backpropagation import Adam, Backpropagation, counted, learn
+from fedspike.learning import Backpropagation
+from fedspike.learning.backpropagation import counted
 from fedspike.networks import (
-    ANN,
-    BNTT,
     SNN,
     Batch,
     Conv,
-    Convolutional,
-    Network,
+    ConventionalNetwork,
+    ConvolutionalLayers,
+    DenseLayers,
     Parameters,
     Pool,
+    Quantiser,
+    SizedNetwork,
+    SpikingNetwork,
     small_vgg,
 )
 from fedspike.networks import Dense as Hidden
 from fedspike.parts.codes import Address, Code, Direct, Rate
-from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
+from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF
-from fedspike.parts.neurons.lif import Reset
+from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
+from fedspike.parts.optimisers import Adam
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
 from running import devices, simulate
@@ -44,9 +51,19 @@ AVERAGES = ConvolutionalLayers(
 ADDRESS = Address(0, "encode", 1, (0, 1, 2), (0, 0, 0))
 
 
-def stacked(network: Network, clients: int = 3, scale: float = 1.0) -> Parameters:
+def stacked(network: SizedNetwork, clients: int = 3, scale: float = 1.0) -> Parameters:
     models = [network.init(stream(0, "init", client=k)) for k in range(clients)]
     return {name: scale * torch.stack([m[name] for m in models]).double() for name in models[0]}
+
+
+def learn(
+    network: SizedNetwork,
+    loss: Loss,
+    parameters: Parameters,
+    batch: Batch,
+    running: Parameters | None = None,
+) -> Learned:
+    return engine_for("cpu", batch.pixels.dtype).learn(network, loss, parameters, batch, running)
 
 
 def images(clients: int = 3, batch: int = 5) -> Tensor:
@@ -97,7 +114,7 @@ def test_without_convolutions_it_is_the_dense_one() -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def module(architecture: Convolutional, own: Parameters) -> nn.Sequential:
+def module(architecture: ConvolutionalLayers, own: Parameters) -> nn.Sequential:
     """One client's conventional network in torch."""
     modules: list[nn.Module] = []
     for name, layer in architecture.described.items():
@@ -119,7 +136,7 @@ def module(architecture: Convolutional, own: Parameters) -> nn.Sequential:
 
 @pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
 def test_each_client_meets_its_own_kernels_and_gets_its_own_gradients(
-    architecture: Convolutional,
+    architecture: ConvolutionalLayers,
 ) -> None:
     network = ConventionalNetwork(architecture)
     parameters, x, labels = stacked(network), images(), torch.randint(3, (3, 5))
@@ -141,22 +158,22 @@ def test_each_client_meets_its_own_kernels_and_gets_its_own_gradients(
     "network",
     [
         ConventionalNetwork(SMALL),
-        SpikingNetwork(
-            AVERAGES, SNN(4, neuron=LIF(threshold=0.3), code=Rate(), read_out=MeanMembrane())
-        ),
+        SpikingNetwork(AVERAGES, SNN(4, neuron=LIF(threshold=0.3), read_out=MeanMembrane())),
     ],
     ids=["ann", "snn"],
 )
 def test_samples_in_lots_learn_what_all_at_once_do(
-    network: ANN | SNN, monkeypatch: pytest.MonkeyPatch
+    network: SizedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Losses, gradients, counts; a client may have nothing in a lot."""
     parameters, x, labels = stacked(network, scale=2.0), images(), torch.randint(3, (3, 5))
     present = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4])
     batch = Batch.of(x, ADDRESS, labels, present)
     whole = learn(network, CrossEntropy(), parameters, batch)
-    monkeypatch.setattr(training, "_CACHED", 1)
-    assert training.samples_at_once(network, batch) == 1
+    assert network.samples_in_cache is not None
+    assert network.samples_in_cache > 5
+    monkeypatch.setattr("fedspike.networks.convolutional_layers._CACHED", 1)
+    assert network.samples_in_cache == 1
     alone = learn(network, CrossEntropy(), parameters, batch)
     one, all_of = counted(alone[0]), counted(whole[0])
     assert all(torch.equal(one[place], all_of[place]) for place in all_of)
@@ -169,22 +186,22 @@ def test_samples_in_lots_learn_what_all_at_once_do(
 
 def test_a_quantised_network_with_many_bits_is_the_conventional_one() -> None:
     parameters, batch = stacked(ConventionalNetwork(SMALL)), Batch.of(images(), ADDRESS)
-    exact = ConventionalNetwork(SMALL).run(parameters, batch).scores
-    fine = ConventionalNetwork(SMALL, Quantiser(bits=16, ceiling=8.0)).run(parameters, batch).scores
+    exact, fine, coarse = (
+        ConventionalNetwork(SMALL, quantiser).run(parameters, batch).scores
+        for quantiser in (None, Quantiser(bits=16, ceiling=8.0), Quantiser(bits=1))
+    )
     torch.testing.assert_close(fine, exact, rtol=0, atol=1e-3)
-    assert (
-        ConventionalNetwork(SMALL, Quantiser(bits=1)).run(parameters, batch).scores - exact
-    ).abs().max() > 0.01
+    assert (coarse - exact).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
 def test_events_and_the_synapses_they_meet_are_counted_one_by_one(
-    architecture: Convolutional,
+    architecture: ConvolutionalLayers,
 ) -> None:
     """Against a loop over events that asks which outputs change."""
-    network = SpikingNetwork(architecture, SNN(4, neuron=LIF(), code=Rate()))
+    network = SpikingNetwork(architecture, SNN(4))
     parameters = {n: w.abs() for n, w in stacked(network, 2).items()}  # so that all layers fire
-    spikes = network.code.spikes(images(2, 2), Address(0, "encode", 1, (0, 1), (0, 0)))
+    spikes = network.code.spikes(images(2, 2), Address(0, "encode", 1, (0, 1), (0, 0)), 4)
     forward = network.forward(parameters, spikes, torch.tensor([[True, True], [True, False]]))
     layer = architecture.described["conv1"]
     assert isinstance(layer, Convolution)
@@ -215,11 +232,9 @@ def test_of_a_maximum_of_spikes_come_spikes_and_of_an_average_shares() -> None:
     always |= {"output.weight": torch.tensor([[[1.0], [2.0]]]), "output.bias": torch.zeros(1, 2)}
     patterns = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]])
     spikes = patterns.view(1, 1, 4, 4)
-    neuron, code = LIF(beta=0.0, reset="zero"), Rate()
+    neuron = LIF(beta=0.0, reset="zero")
     for shape, shares in ((windows, [0, 1, 1, 1]), (averaged, [0, 0.25, 0.5, 1])):
-        network = SpikingNetwork(
-            shape, SNN(STEPS_, neuron=neuron, code=code, read_out=MeanMembrane())
-        )
+        network = SpikingNetwork(shape, SNN(1, neuron=neuron, read_out=MeanMembrane()))
         forward = network.forward(always, spikes)
         assert forward.scores[0].tolist() == [[share, 2 * share] for share in shares]
         assert {name: int(count) for name, count in forward.events_in.items()} == {
@@ -230,29 +245,30 @@ def test_of_a_maximum_of_spikes_come_spikes_and_of_an_average_shares() -> None:
 
 
 def test_a_constant_input_is_convolved_once_and_is_the_same_as_at_every_step() -> None:
-    network = SpikingNetwork(SMALL, SNN(5, neuron=LIF(), code=Direct()))
+    network = SpikingNetwork(SMALL, SNN(5, code=Direct()))
     parameters, x = stacked(network), images()
-    spikes = network.code.spikes(x, ADDRESS)
+    spikes = network.code.spikes(x, ADDRESS, 5)
     once = network.forward(parameters, spikes)
-    at_every_step = SpikingNetwork(SMALL, SNN(5, neuron=LIF(), code=Rate())).forward(
-        parameters, spikes.clone()
-    )
+    at_every_step = SpikingNetwork(SMALL, SNN(5)).forward(parameters, spikes.clone())
     torch.testing.assert_close(once.scores, at_every_step.scores, rtol=0, atol=0)
     assert (5 * once.events_in["conv1"]).tolist() == at_every_step.events_in["conv1"].tolist()
     assert once.events_in["conv1"].tolist() == [int(own.count_nonzero()) for own in x]
 
 
-@pytest.mark.parametrize("normalisation", [None, BNTT()], ids=["plain", "normalised"])
+@pytest.mark.parametrize("normalisation", [Unnormalised(), BNTT()], ids=["plain", "normalised"])
 @pytest.mark.parametrize("code", [Rate(), Direct()], ids=["rate", "direct"])
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
 def test_in_float32_compiled_neurons_are_the_plain_ones(
-    architecture: Convolutional, reset: Reset, code: Code, normalisation: BNTT | None
+    architecture: ConvolutionalLayers,
+    reset: Literal["subtract", "zero", "none"],
+    code: Code,
+    normalisation: Normalisation,
 ) -> None:
     """A spike at the very threshold may flip between float32 and float64; none does here."""
     network = SpikingNetwork(
         architecture,
-        SNN(STEPS_, neuron=LIF(0.8, 0.5, reset), code=code, normalisation=normalisation),
+        SNN(6, neuron=LIF(0.8, 0.5, reset), code=code, normalisation=normalisation),
     )
     parameters = stacked(network, scale=2.0)
     running = {name: s.double().expand(3, *s.shape) for name, s in network.statistics().items()}
@@ -299,23 +315,23 @@ def test_impossible_architectures(
         ConvolutionalLayers(image, stages, classes=10)
 
 
-@pytest.mark.parametrize("normalisation", [None, BNTT()], ids=["plain", "normalised"])
+@pytest.mark.parametrize("normalisation", [Unnormalised(), BNTT()], ids=["plain", "normalised"])
 @pytest.mark.parametrize("kind", ["ann", "snn"])
 def test_neither_parts_of_clients_nor_threads_change_a_bit(
-    kind: str, normalisation: BNTT | None, monkeypatch: pytest.MonkeyPatch
+    kind: str, normalisation: Normalisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = ConvolutionalLayers((1, 28, 28), (Conv(2, stride=2), Pool(), Conv(3), Hidden(8)), 10)
-    network: Network = ConventionalNetwork(shape)
+    network: SizedNetwork = ConventionalNetwork(shape)
     if kind == "snn":
         network = SpikingNetwork(
             shape,
-            SNN(4, neuron=LIF(), code=Rate(), read_out=MeanMembrane(), normalisation=normalisation),
+            SNN(4, read_out=MeanMembrane(), normalisation=normalisation),
         )
     fleet = devices(tuple(np.arange(n) + 40 * n for n in (33, 32, 31, 17, 2, 1)))
     models = []
     before = torch.get_num_threads()
     for block, threads in ((2**40, 1), (2**20, 2), (1, 3)):
-        monkeypatch.setattr("fedspike.federation.cohort.BLOCK_BYTES", block)
+        monkeypatch.setattr("fedspike.engine.engines.BLOCK_BYTES", block)
         torch.set_num_threads(threads)
         *_, last = simulate(
             network=network,

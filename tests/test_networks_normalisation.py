@@ -13,14 +13,25 @@ from fedspike.data.partition import Classes
 from fedspike.errors import InputError
 from fedspike.federation.devices import Devices
 from fedspike.federation.rounds import Round, State
-from fedspike.learning.backpropagation import SGD, Adam, Backpropagation
-from fedspike.networks import BNTT, SNN, Architecture, Conv, Convolutional, Parameters
-from fedspike.parts.codes import Direct, Rate
+from fedspike.learning import Backpropagation
+from fedspike.networks import (
+    SNN,
+    Conv,
+    ConventionalNetwork,
+    ConvolutionalLayers,
+    DenseLayers,
+    Layers,
+    Parameters,
+    SpikingNetwork,
+)
+from fedspike.parts.codes import Code, Direct, Rate
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.neurons import LIF
+from fedspike.parts.normalisations import BNTT
+from fedspike.parts.optimisers import SGD, Adam, Optimiser
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
-from fedspike.rules.mean import pooled
+from fedspike.rules import Pooled
 from running import devices, simulate
 
 SAMPLE = load("fashion-mnist-sample")
@@ -140,42 +151,34 @@ def test_pooled_statistics_are_those_of_the_pooled_data(
 ) -> None:
     generator = stream(seed, "test")
     data = [generator.normal(spread * generator.normal(), 1, (n, 3)) for n in sizes]
-    statistics = {
-        "hidden.mean": torch.tensor(np.stack([own.mean(0) for own in data])),
-        "hidden.variance": torch.tensor(np.stack([own.var(0) for own in data])),
-    }
-    found, whole = pooled(statistics, torch.tensor(sizes)), np.concatenate(data)
-    np.testing.assert_allclose(found["hidden.mean"], whole.mean(0), rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(found["hidden.variance"], whole.var(0), rtol=1e-6, atol=1e-9)
+    statistics = [
+        {"hidden.mean": torch.tensor(own.mean(0)), "hidden.variance": torch.tensor(own.var(0))}
+        for own in data
+    ]
+    pooled = Pooled().join(statistics, torch.tensor(sizes), torch.ones(len(sizes)).long())
+    whole = np.concatenate(data)
+    np.testing.assert_allclose(pooled["hidden.mean"], whole.mean(0), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(pooled["hidden.variance"], whole.var(0), rtol=1e-6, atol=1e-9)
 
 
 def play(
-    normalisation: BNTT | None,
+    normalisation: BNTT,
     algorithm: Algorithm | None = None,
-    architecture: Architecture | Convolutional = DENSE,
+    architecture: Layers = DENSE,
     *,
     fleet: Devices | None = None,
     rounds: int = 2,
     state: State | None = None,
-    optimiser: Adam | SGD | None = None,
+    optimiser: Optimiser | None = None,
     batch_size: int = 32,
-    code: Rate | Direct | None = None,
+    code: Code = Rate(),  # noqa: B008
     dtype: torch.dtype = torch.float32,
 ) -> list[Round]:
-    neuron, code = LIF(beta=0.8), code or Rate()
+    snn = SNN(5, neuron=LIF(0.8), code=code, read_out=MeanMembrane(), normalisation=normalisation)
     shards = Classes(5)(SAMPLE.y_train, clients=5, seed=0)
     return list(
         simulate(
-            network=SpikingNetwork(
-                architecture,
-                SNN(
-                    STEPS,
-                    neuron=neuron,
-                    code=code,
-                    read_out=MeanMembrane(),
-                    normalisation=normalisation,
-                ),
-            ),
+            network=SpikingNetwork(architecture, snn),
             algorithm=algorithm or FedAvg(),
             devices=fleet or devices(tuple(shards), clients_per_round=3, samples_per_round=70),
             training=Backpropagation(CrossEntropy(), optimiser or SGD(0.1), batch_size=batch_size),
@@ -190,7 +193,7 @@ def play(
 
 @pytest.mark.parametrize("architecture", [DENSE, IMAGES], ids=["dense", "convolution"])
 def test_after_one_batch_the_server_has_the_statistics_of_all_data(
-    architecture: Architecture | Convolutional,
+    architecture: Layers,
 ) -> None:
     """With momentum 1 a client's statistics are its batch's, at the weights that all received."""
     cuts = np.cumsum([30, 7, 1, 22])
@@ -204,11 +207,11 @@ def test_after_one_batch_the_server_has_the_statistics_of_all_data(
     }
     first = architecture.names[0]
     norm = BNTT(momentum=1.0)
-    (many,) = play(norm, devices=devices(tuple(shards[:2] + shards[3:])), **setting)  # type: ignore[arg-type]
+    (many,) = play(norm, fleet=devices(tuple(shards[:2] + shards[3:])), **setting)  # type: ignore[arg-type]
     together = np.concatenate(shards[:2] + shards[3:])
-    (one,) = play(norm, devices=devices((together,)), **setting)  # type: ignore[arg-type]
+    (one,) = play(norm, fleet=devices((together,)), **setting)  # type: ignore[arg-type]
     for name in (f"{first}.mean", f"{first}.variance"):
-        ours, whole = many.state.statistics[name], one.state.statistics[name]
+        ours, whole = many.state.server["statistics"][name], one.state.server["statistics"][name]
         torch.testing.assert_close(ours, whole, rtol=1e-6, atol=1e-9)
         assert ours.std() > 0
     assert torch.equal(ours[0], ours[2]), "a constant current has the same statistics at each step"
@@ -238,8 +241,8 @@ def test_no_algorithm_does_to_statistics_what_it_does_to_updates(algorithm: str)
     """After a round that began alike they are FedAvg's, to the bit; fedprox moves weights in between."""
     (ours,) = play(BNTT(), ALGORITHMS[algorithm], rounds=1, batch_size=70)
     (plain,) = play(BNTT(), rounds=1, batch_size=70)
-    for name, numbers in plain.state.statistics.items():
-        assert torch.equal(ours.state.statistics[name], numbers)
+    for name, numbers in plain.state.server["statistics"].items():
+        assert torch.equal(ours.state.server["statistics"][name], numbers)
     for name in ours.state.server:
         if name != "statistics":
             assert not any("mean" in n or "variance" in n for n in ours.state.server[name])
@@ -252,7 +255,7 @@ def test_bytes_of_statistics_are_on_the_wire_if_they_are_pooled() -> None:
     assert (sent.uplink_bytes, sent.downlink_bytes) == (3 * (model + statistics),) * 2
     (kept,) = play(BNTT("local"), rounds=1)
     assert (kept.uplink_bytes, kept.downlink_bytes) == (3 * model,) * 2
-    assert kept.state.statistics == {}
+    assert "statistics" not in kept.state.server
 
 
 def test_local_statistics_change_the_test_and_nothing_that_is_learned() -> None:
@@ -266,27 +269,27 @@ def test_local_statistics_change_the_test_and_nothing_that_is_learned() -> None:
 
 def test_clients_of_one_sample_learn() -> None:
     fleet = devices(tuple(np.array([k]) for k in range(3)))
-    first, last = play(BNTT(), devices=fleet, rounds=2)
-    start = SpikingNetwork(
-        DENSE, SNN(5, neuron=LIF(), code=Rate(), read_out=MeanMembrane(), normalisation=BNTT())
-    ).init(stream(0, "init"))
+    first, last = play(BNTT(), fleet=fleet, rounds=2)
+    start = SpikingNetwork(DENSE, SNN(5, read_out=MeanMembrane(), normalisation=BNTT())).init(
+        stream(0, "init")
+    )
     assert not torch.equal(first.state.model["hidden.weight"], start["hidden.weight"])
-    for name, numbers in last.state.statistics.items():
+    for name, numbers in last.state.server["statistics"].items():
         assert torch.equal(numbers, torch.full_like(numbers, name.endswith("variance")))
 
 
 @pytest.mark.parametrize("statistics", ["pooled", "local"])
 @pytest.mark.parametrize("architecture", [DENSE, IMAGES], ids=["dense", "convolution"])
-def test_it_learns_real_images(architecture: Architecture | Convolutional, statistics: str) -> None:
+def test_it_learns_real_images(architecture: Layers, statistics: str) -> None:
     """Chance is 10 %."""
     fleet = devices(tuple(Classes(5)(SAMPLE.y_train, clients=5, seed=0)))
     norm = BNTT(statistics)  # type: ignore[arg-type]
-    rounds = play(norm, architecture=architecture, devices=fleet, rounds=8, optimiser=Adam(5e-3))
+    rounds = play(norm, architecture=architecture, fleet=fleet, rounds=8, optimiser=Adam(5e-3))
     assert rounds[-1].accuracy > 0.5
 
 
 def test_parameters_are_the_twins_weights_and_gammas() -> None:
-    network = SpikingNetwork(IMAGES, SNN(5, neuron=LIF(), code=Rate(), normalisation=BNTT()))
+    network = SpikingNetwork(IMAGES, SNN(5, normalisation=BNTT()))
     model, twin = (
         network.init(stream(0, "init")),
         ConventionalNetwork(IMAGES).init(stream(0, "init")),
@@ -305,10 +308,7 @@ def test_parameters_are_the_twins_weights_and_gammas() -> None:
 
 def test_an_algorithm_without_statistics_to_carry_is_itself() -> None:
     algorithm = FedAvg()
-    assert (
-        with_statistics(algorithm, SpikingNetwork(DENSE, SNN(5, neuron=LIF(), code=Rate())))
-        is algorithm
-    )
+    assert with_statistics(algorithm, SpikingNetwork(DENSE, SNN(5))) is algorithm
 
 
 @pytest.mark.parametrize(

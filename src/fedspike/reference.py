@@ -289,11 +289,12 @@ def _loss(
 ) -> Tensor:
     if isinstance(network, ConventionalNetwork):
         return nn.functional.cross_entropy(module(x), y)
-    if not isinstance(training.loss, SpikeCountMSE):
-        raise TypeError(f"the study trains its SNN on spike counts, not with {training.loss}")
+    wanted = training.loss or network.usual_loss
+    if not isinstance(wanted, SpikeCountMSE):
+        raise TypeError(f"the study trains its SNN on spike counts, not with {wanted}")
     spikes = network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
     loss = snntorch.functional.mse_count_loss(
-        correct_rate=training.loss.correct_rate, incorrect_rate=training.loss.incorrect_rate
+        correct_rate=wanted.correct_rate, incorrect_rate=wanted.incorrect_rate
     )
     value: Tensor = loss(module(spikes), y)
     return value
