@@ -100,6 +100,13 @@ class _Reader:
     def plan(self) -> Plan:
         """The plan; see `plan_of`."""
         self._demand_known(self.values, (*self.kinds.top, *EXPERIMENT_KEYS), ())
+        if "name" not in self.values:
+            raise self.document.error(
+                ("name",),
+                "name is missing",
+                expected=limits_in_words(self.plain["name"].type),
+                fix='add a line such as name = "mine"',
+            )
         plain = {name: self._value((), self.plain[name]) for name in PLAIN if name in self.values}
         for name in self.kinds.tables:
             if name in self.values:
@@ -264,7 +271,10 @@ class _Reader:
             for network, other in self.networks.items():
                 if name in [field.name for field in msgspec.structs.fields(other)]:
                     return (network, name)
-        return (*key, "kind") if key else ("network",)
+        if key:
+            return (*key, "kind")
+        kinds = {table: str(self.values[table].get("kind")) for table in tables}
+        return next(((t, "kind") for t, kind in kinds.items() if kind in passed), ("network",))
 
     def _table(self, key: Key) -> dict[str, Any]:
         value = self.values[key[0]]
@@ -282,7 +292,9 @@ class _Reader:
         for name in table:
             if name not in known:
                 place = f"[{'.'.join(key)}]" if key else "the top level"
-                place += f' of kind "{table["kind"]}"' if "kind" in table else ""
+                if key and key[0] in self.kinds.tables:
+                    usual = next(iter(self.kinds.of(self.kinds.tables[key[0]])))
+                    place += f' of kind "{table.get("kind", usual)}"'
                 raise self.document.error(
                     (*key, name),
                     f"unknown key {'.'.join((*key, name))}",

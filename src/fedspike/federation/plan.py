@@ -26,6 +26,9 @@ from fedspike.remedies import Remedy
 
 __all__ = ["Plan"]  # what `import fedspike` gives
 
+# A name becomes a folder, so it must not be able to leave its parent.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+
 
 class Plan(Struct, frozen=True, kw_only=True):
     """What `rounds` does. Pixels and classes follow from the data, who holds what from the partition.
@@ -49,7 +52,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     target_accuracy: Annotated[
         float, Meta(ge=0, le=1, description="the summary says what it cost to reach it")
     ] = 0.85
-    name: str = "plan"
+    name: Name = "plan"
 
     def __post_init__(self) -> None:
         demand_limits(self)
@@ -58,7 +61,7 @@ class Plan(Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "fleet", self.fleet.as_one_client())
         if self.algorithm.needs_sgd and not self.learner.follows_the_gradient:
             raise InputError(
-                f"{self.algorithm.kind} with clients that do not follow the plain gradient",
+                f"{self.algorithm.kind} with an optimiser that is not plain gradient descent",
                 expected="SGD, for which the algorithm's mathematics holds",
                 fix="train with SGD(learning_rate=0.1)",
             )
