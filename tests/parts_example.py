@@ -11,8 +11,30 @@ import msgspec
 import torch
 from torch import Tensor
 
+from algorithms_example import CASES
+from fedspike.algorithms import Algorithm
+from fedspike.data import NPZ, FashionMNIST, FashionMNISTSample, Source
+from fedspike.data.partition import (
+    IID,
+    Centralised,
+    Classes,
+    Dirichlet,
+    OnDevices,
+    Partition,
+    Quantity,
+    Shards,
+)
+from fedspike.learning import Backpropagation, Learner
+from fedspike.networks import (
+    ANN,
+    QANN,
+    SNN,
+    Architecture,
+    Convolutional,
+    FullyConnected,
+    Network,
+)
 from fedspike.part import Part
-from fedspike.parts import codes, losses, neurons, normalisations, optimisers, read_outs, surrogates
 from fedspike.parts.codes import Burst, Code, Delta, Direct, Latency, Phase, Rate, Tabulated
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
@@ -20,16 +42,8 @@ from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
 from fedspike.parts.optimisers import SGD, Adam, Optimiser
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
-
-KINDS: Mapping[type[Part], Sequence[type[Part]]] = {
-    Code: codes.CODES,
-    Neuron: neurons.NEURONS,
-    Surrogate: surrogates.SURROGATES,
-    ReadOut: read_outs.READ_OUTS,
-    Loss: losses.LOSSES,
-    Optimiser: optimisers.OPTIMISERS,
-    Normalisation: normalisations.NORMALISATIONS,
-}
+from fedspike.remedies import Clipping, Remedy
+from fedspike.rules import Mean, Median, Rule
 
 CODES: list[tuple[Code, int]] = [  # and for how many time steps
     (Rate(), 9),
@@ -99,13 +113,24 @@ def _parabolas(z: Tensor) -> Tensor:
 
 
 EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
+    Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz")],
+    Partition: [
+        *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),
+        *(Centralised(), OnDevices()),
+    ],
+    Network: [ANN(), SNN(time_steps=10), QANN(time_steps=10), QANN(bits=3)],
+    Architecture: [FullyConnected(), FullyConnected((20, 10)), Convolutional((4, "pool"), ())],
     Code: [code for code, _ in CODES],
     Neuron: NEURONS,
     Surrogate: SURROGATES,
     ReadOut: READ_OUTS,
+    Normalisation: NORMALISATIONS,
+    Learner: [Backpropagation(), Backpropagation(CrossEntropy(), SGD(), epochs=2)],
     Loss: LOSSES,
     Optimiser: OPTIMISERS,
-    Normalisation: NORMALISATIONS,
+    Algorithm: [case.algorithm for case in CASES.values()],
+    Rule: [Mean(), Mean("clients"), Median()],
+    Remedy: [Clipping(norm=1.0)],
 }
 EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]
 

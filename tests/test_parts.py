@@ -14,19 +14,58 @@ import torch
 import parts_example
 from fedspike.energy.counts import ARITHMETIC, INFERENCE, MEMORY, TRAINING
 from fedspike.errors import InputError
+from fedspike.experiment.kinds import FAMILIES, family_of
 from fedspike.layers.operations import Per, Place, Table
 from fedspike.networks import SNN
 from fedspike.part import Part, abstractmethod, part_types
 from fedspike.parts import codes, losses, neurons, surrogates
-from parts_example import EVERY_PART, EXAMPLES, KINDS
+from parts_example import EVERY_PART, EXAMPLES
 
 each_part = pytest.mark.parametrize("part", EVERY_PART, ids=parts_example.name)
 each_kind = pytest.mark.parametrize(
-    "kind", [kind for kinds in KINDS.values() for kind in kinds], ids=lambda kind: kind.__name__
+    "kind", [kind for kinds in FAMILIES.values() for kind in kinds], ids=lambda kind: kind.__name__
 )
-each_family = pytest.mark.parametrize("family", KINDS, ids=lambda family: family.__name__)
+each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 
 OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
+    ("fashion-mnist", "data_dir"): (3,),
+    ("npz", "path"): ("", None),
+    ("classes", "classes"): (0, 2**31, "all"),
+    ("shards", "shards_per_client"): (0,),
+    **{
+        (kind, field): values
+        for kind in ("dirichlet", "quantity")
+        for field, values in (("alpha", (0.0, -1.0, 1e10)), ("min_samples", (0,)))
+    },
+    ("snn", "time_steps"): (0, -3, 2**31),
+    ("qann", "time_steps"): (0,),
+    ("qann", "bits"): (0, 33, "all"),
+    ("qann", "ceiling"): (0.0, -1.0),
+    **{(kind, "architecture"): ("dense", None) for kind in ("ann", "snn", "qann")},
+    ("snn", "code"): ("rate", neurons.LIF()),
+    ("snn", "neuron"): (codes.Rate(),),
+    ("snn", "read_out"): ("count",),
+    ("snn", "normalisation"): ("bntt", None),
+    ("dense", "hidden"): ((), (0,), (2.5,), 100),
+    ("convolutional", "features"): ((), (0,), ("pooling",)),
+    ("convolutional", "hidden"): ((0,),),
+    ("convolutional", "pool"): ("mean",),
+    ("backpropagation", "loss"): (codes.Rate(), "spike-count"),
+    ("backpropagation", "optimiser"): (None,),
+    ("backpropagation", "epochs"): (0,),
+    ("backpropagation", "batch_size"): (0, "all"),
+    ("fedprox", "mu"): (-0.1,),
+    ("scaffold", "server_learning_rate"): (0.0,),
+    ("fedadam", "learning_rate"): (0.0,),
+    ("fedadam", "beta1"): (-0.1, 1.1),
+    ("fedadam", "beta2"): (-0.1, 1.1),
+    ("fedadam", "tau"): (0.0,),
+    **{
+        (kind, "rule"): ("mean", codes.Rate())
+        for kind in ("fedavg", "fedprox", "scaffold", "fedadam")
+    },
+    ("mean", "by"): ("rounds",),
+    ("clipping", "norm"): (0.0, -1.0),
     ("latency", "scale"): ("log",),
     ("latency", "threshold"): (0.0, 1.0),
     ("phase", "period"): (0, 17, "all"),
@@ -76,9 +115,9 @@ def first_example(kind: type[Part]) -> Part:
 
 @each_family
 def test_every_kind_has_an_example_and_a_name_of_its_own(family: type[Part]) -> None:
-    assert {type(part) for part in EXAMPLES[family]} == set(KINDS[family])
-    names = [first_example(kind).kind for kind in KINDS[family]]
-    assert len(set(names)) == len(KINDS[family])
+    assert {type(part) for part in EXAMPLES[family]} == set(FAMILIES[family])
+    names = [first_example(kind).kind for kind in FAMILIES[family]]
+    assert len(set(names)) == len(FAMILIES[family])
     assert all(name == name.lower() and name.replace("-", "").isalpha() for name in names)
 
 
@@ -93,7 +132,7 @@ def test_every_field_has_limits_and_values_outside_them(kind: type[Part]) -> Non
     ("kind", "key", "value"),
     [
         (kind, key, value)
-        for kinds in KINDS.values()
+        for kinds in FAMILIES.values()
         for kind in kinds
         for key, field in fields(kind).items()
         for value in (
@@ -121,8 +160,8 @@ def keys_of(part: Part) -> dict[str, Any]:
 @each_family
 def test_fields_are_keys(family: type[Part]) -> None:
     """What is read from a file is the part, and only its fields are taken."""
-    union: Any = KINDS[family][0]
-    for kind in KINDS[family][1:]:
+    union: Any = FAMILIES[family][0]
+    for kind in FAMILIES[family][1:]:
         union |= kind
     for part in EXAMPLES[family]:
         inner = {key for key, field in fields(type(part)).items() if part_types(field.type)}
@@ -154,15 +193,11 @@ def test_documentation_is_its_own_and_begins_with_a_sentence(kind: type[Part]) -
     assert len(summary) < 110
 
 
-def test_the_first_kind_of_a_family_is_what_a_network_has_unasked() -> None:
-    unasked = {
-        family: type(field.default)
-        for field in fields(SNN).values()
-        for family in part_types(field.type)
-        if family in KINDS
-    }
-    assert {family: KINDS[family][0] for family in unasked} == unasked
-    assert len(unasked) == 4
+@each_kind
+def test_the_first_kind_of_a_family_is_what_a_part_has_unasked(kind: type[Part]) -> None:
+    for field in fields(kind).values():
+        if family := family_of(field.type):
+            assert type(field.default) in (FAMILIES[family][0], type(None))
 
 
 def tables(part: Any) -> Iterator[Table]:

@@ -23,7 +23,7 @@ class Code:
     """How pixels become what enters the first layer.
 
     `kind` "rate" draws spikes at an address; "table" looks trains up, as `packed.lookup`; "direct" lets
-    the pixels themselves in, at every step. `step_weights` are those of `encoding.PhaseCode`.
+    the pixels themselves in, at every step. `step_weights` are those of the phase code.
     """
 
     kind: str

@@ -1,6 +1,6 @@
 """The rate code and the LIF neurons on a GPU, as Triton kernels.
 
-`rate` equals `encoding.RateCode.spikes` and `lif` equals `neurons.LIF.spikes`, to the bit; gradients are
+`rate` equals `Rate.spikes` and `lif` equals `LIF.spikes`, to the bit; gradients are
 equal to rounding. Where they cannot be used WHY_NOT says why, and the plain-torch functions do the work.
 
 In memory every tensor here is [client, time, place]; a place is a neuron of a sample, batch x neuron of them

@@ -10,7 +10,7 @@ In steps of one time unit, with beta = exp(-1/tau) and the input resistance abso
     U[t] = beta*U[t-1] + I[t]                   reset "none"
     S[t] = H(U[t] - theta),   H(x) = 1 if x > 0 else 0
 
-H has no useful derivative, so the backward pass has a surrogate in its place (`surrogates.py`), and no
+H has no useful derivative, so the backward pass has a surrogate in its place (`parts/surrogates`), and no
 gradient flows through R:
 
     dS/dU = surrogate(U - theta)

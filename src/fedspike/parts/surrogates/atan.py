@@ -21,6 +21,7 @@ class Atan(Surrogate, tag="atan"):
     Neural Networks", ICCV 2021; snnTorch 1.0.0 `surrogate.atan`, whose documentation has a factor 1/pi that
     its code has not.
 
+    >>> import torch
     >>> Atan().derivative(torch.tensor([0.0, 1 / math.pi])).tolist()
     [1.0, 0.5]
     """
