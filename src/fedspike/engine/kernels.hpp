@@ -67,7 +67,7 @@ struct Loss {
 
 // Arrays are [client][sample][step][neuron] or [client][output][input]; "in" and "out" name a layer's two sides.
 struct Kernels {
-    // Rate code, as encoding.RateCode.
+    // Rate code, as parts/codes/rate.py.
     void (*rate)(Shape, const float *pixels, const uint64_t key[2], uint64_t round, const int64_t *clients,
                  const int64_t *first_samples, uint64_t *trains);
     // The codes without randomness, as encoding.table: table[level][word] has the train of every level of a pixel.

@@ -1,6 +1,6 @@
 """Spikes as bits, and the event-driven operators on them.
 
-Each is equal to a plain-torch function: `rate` to `RateCode.spikes`, `lookup` to the `spikes` of the codes
+Each is equal to a plain-torch function: `rate` to `Rate.spikes`, `lookup` to the `spikes` of the codes
 without randomness, `fire` to `LIF.spikes`, `average` to a pool; the last two are torch custom operators with
 gradients. Inside this room the axes are [client, batch, time, neuron], the order in which the kernels walk
 through memory.
