@@ -233,7 +233,7 @@ def says_no_kind_of_another_file(source: Source) -> Iterator[str]:
         if isinstance(node, ast.Constant) and node.value in source.kinds:
             name, home = source.kinds[str(node.value)]
             if home != source.path and str(node.value) not in WORDS_TOO:
-                yield f'{node.lineno}: "{node.value}" is the kind of {name}, whose home is {home}'
+                yield f'{node.lineno}: "{node.value!s}" is the kind of {name}, whose home is {home}'
 
 
 def asks_no_part_for_its_type(source: Source) -> Iterator[str]:

@@ -6,12 +6,11 @@ import tomllib
 from importlib.metadata import requires
 from pathlib import Path
 
-import msgspec
 import pytest
 from packaging.requirements import Requirement
 
 from fedspike.energy import profiles
-from fedspike.experiment import config, sweep
+from fedspike.experiment import sweep
 from running import python
 
 ROOT = Path(__file__).parents[1]
@@ -78,39 +77,6 @@ def test_the_documented_profile_and_radio_are_accepted() -> None:
 
 def test_contributing_is_short() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 50
-
-
-def test_every_key_and_kind_has_its_line() -> None:
-    """One line in docs/configuration.md for whatever a file may say, with the default it has."""
-    lines = (ROOT / "docs/configuration.md").read_text(encoding="utf-8").splitlines()
-    rows = [line for line in lines if line.startswith("|")]
-    tables = [table for table in vars(config).values() if is_table(table)]
-    assert len(tables) > 10
-    for table in tables:
-        tag = table.__struct_config__.tag
-        for field in msgspec.structs.fields(table):
-            found = [row for row in rows if re.search(rf"`(\w+\.)?{field.name}`", row)]
-            if tag:
-                found = [row for row in found if row.startswith(f'| `"{tag}"`')]
-            assert found or is_table_of_its_own(field, lines), f"{table.__name__}.{field.name}"
-            if isinstance(field.default, int | float) and not isinstance(field.default, bool):
-                numbers = {
-                    float(n) for row in found for n in re.findall(r"\d[\d.]*(?:e-?\d+)?", row)
-                }
-                assert field.default in numbers, f"{table.__name__}.{field.name}"
-        assert not tag or any(row.startswith(f'| `"{tag}"`') for row in rows), tag
-
-
-def is_table(thing: object) -> bool:
-    return (
-        isinstance(thing, type)
-        and issubclass(thing, config.Table)
-        and thing not in (config.Table, config.KindTable)
-    )
-
-
-def is_table_of_its_own(field: msgspec.structs.FieldInfo, lines: list[str]) -> bool:
-    return any(line.startswith("## ") and f"`[{field.name}]`" in line for line in lines)
 
 
 def test_the_documented_toml_is_accepted(tmp_path: Path) -> None:

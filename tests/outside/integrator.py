@@ -8,7 +8,8 @@ from msgspec import Meta
 from torch import Tensor
 
 from fedspike.layers.operations import Place, Table
-from fedspike.parts.neurons import Learned, Neuron
+from fedspike.parts.neurons import Neuron
+from fedspike.parts.neurons.constants import NOTHING, Learned
 from fedspike.parts.surrogates import Atan, Surrogate, fire
 
 
@@ -22,7 +23,7 @@ class Integrator(Neuron, tag="integrator"):
     surrogate: Surrogate = Atan()
 
     def spikes(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned
+        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
     ) -> Float[Tensor, "time client batch neuron"]:
         """The equation, from U = 0."""
         del learned
@@ -35,7 +36,7 @@ class Integrator(Neuron, tag="integrator"):
         return torch.stack(spikes)
 
     def membrane(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned
+        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
     ) -> Float[Tensor, "time client batch neuron"]:
         """The running sum."""
         del learned
