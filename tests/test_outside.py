@@ -45,6 +45,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "stripes": {"data": {"noise": 0.2}},
     "server_momentum": {"algorithm": {"decay": 0.3}},
     "rounded": {"remedies": [{"step": 0.01}]},
+    "perturbation": {"learner": {"steps": 2}},
 }
 
 
@@ -94,15 +95,21 @@ def plan_of(name: str) -> Any:
             inside["plan"] = {"data": part}
         case "server_momentum":
             inside["plan"] = {"algorithm": part}
+        case "perturbation":
+            inside["plan"] = {"learner": part}
         case "rounded":
             inside["plan"] = {"remedies": (part,)}
+    inside["plan"] = {
+        "data": fs.FashionMNISTSample(),
+        "learner": fs.Backpropagation(batch_size=8, **inside["learner"]),
+        **inside["plan"],
+    }
     return fs.Plan(
-        **{"data": fs.FashionMNISTSample(), **inside["plan"]},
+        **inside["plan"],
         network=fs.SNN(
             time_steps=6, architecture=fs.FullyConnected(hidden=(8,)), **inside["network"]
         ),
         fleet=fs.Fleet(clients=3, samples_per_round=24),
-        learner=fs.Backpropagation(batch_size=8, **inside["learner"]),
         rounds=2,
         name="outside",
     )
@@ -130,7 +137,7 @@ def test_a_part_from_outside_is_as_good_as_one_that_ships(name: str, tmp_path: P
     file = file_of(name, tmp_path)
     summary = run(file, name, tmp_path / "whole")
     assert summary["accuracy"] == [round.accuracy for round in rounds]
-    [home] = [path for path in (tmp_path / "whole").iterdir() if path.is_dir()]
+    [home] = [path.parent for path in (tmp_path / "whole").glob("*/config.toml")]
     assert (home / "own" / f"{name}.py").read_bytes() == (OUTSIDE / f"{name}.py").read_bytes()
     assert (tmp_path / "whole" / "report.html").exists()
 
