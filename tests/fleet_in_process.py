@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from flwr.app import Context, Message, RecordDict
 from flwr.app.error import Error
@@ -12,8 +12,10 @@ from msgspec.structs import replace
 
 from fedspike.deploy import share
 from fedspike.experiment import sweep
-from fedspike.experiment.run import load
+from fedspike.experiment.run import Training, load, perform
 from fedspike.federation.places.flower.node import app
+from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.server import Flower
 
 
 def _unused(*_: object, **__: object) -> NoReturn:
@@ -73,3 +75,14 @@ def dealt_out(experiment: sweep.Experiment, folder: Path, nodes: int) -> InProce
         config |= {"data": str(home / "data"), "client": 0}
         contexts[number] = Context(1, number, config, RecordDict(), {})
     return InProcess(contexts)
+
+
+def on_the_fleet(
+    experiment: sweep.Experiment, grid: InProcess, folder: Path, deadline_s: float = 60.0
+) -> Any:
+    """The same as `events`, on nodes."""
+    dataset = load(experiment, lambda _: None)
+    nodes = Nodes(grid, folder / "clients.json", dataset.classes, dataset.x_train.shape[1:])
+    nodes.wait_for(experiment.runs[0].plan.fleet.clients, say=lambda _: None)
+    training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
+    return perform(experiment, dataset, folder / "run", "-", training)

@@ -22,17 +22,15 @@ from fedspike.cli import main
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
-from fedspike.experiment.run import Training, load, perform
+from fedspike.experiment.run import load
 from fedspike.federation.devices import Given
 from fedspike.federation.places.flower import memory, messages
 from fedspike.federation.places.flower.messages import Report
-from fedspike.federation.places.flower.nodes import Nodes
-from fedspike.federation.places.flower.server import Flower
 from fedspike.federation.rounds import rounds
 from fedspike.networks import DenseLayers
 from fedspike.randomness import stream
 from fedspike.records.events import Trained
-from fleet_in_process import InProcess, dealt_out
+from fleet_in_process import InProcess, dealt_out, on_the_fleet
 from running import events
 
 TINY = """
@@ -69,17 +67,6 @@ def tiny_with(fleet: str) -> sweep.Experiment:
             "tiny.toml",
         )
     )
-
-
-def on_the_fleet(
-    experiment: sweep.Experiment, grid: InProcess, folder: Path, deadline_s: float = 60.0
-) -> Any:
-    """The same as `events`, on nodes."""
-    dataset = load(experiment, lambda _: None)
-    nodes = Nodes(grid, folder / "clients.json", dataset.classes, dataset.x_train.shape[1:])
-    nodes.wait_for(experiment.runs[0].plan.fleet.clients, say=lambda _: None)
-    training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
-    return perform(experiment, dataset, folder / "run", "-", training)
 
 
 def done(happening: Any) -> list[dict[str, Any]]:

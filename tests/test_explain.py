@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_a_kind_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_it_is_there_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    [burst] = asked(capsys, "explain", "burst")
+    answer: Any = asked(capsys, "explain", "burst")
+    [burst] = answer
     assert (burst["table"], burst["name"]) == ("code", "Burst")
     assert burst["keys"][1] == {
         **{"name": "shortest_interval", "limits": "a whole number >= 1"},

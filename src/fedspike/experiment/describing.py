@@ -25,7 +25,9 @@ def description(
         centralised=plan.partition.one_client,
         config=values,
         network_tables=network_tables(plan),
-        network_operations=network.operations().trained_by(plan.learner.operations()),
+        network_operations=network.operations().trained_by(
+            plan.learner.operations(), plan.learner.backward
+        ),
         class_counts=class_counts,
         settings_sha256=run.settings_sha256,
         data_sha256=data_sha256(dataset),

@@ -96,6 +96,7 @@ class _Reader:
         self.document, self.values, self.kinds = document, values, kinds
         self.networks = kinds.of(Network)
         self.plain = {f.name: f for f in msgspec.structs.fields(Plan) if f.name in PLAIN}
+        self.read: set[str] = set()
 
     def plan(self) -> Plan:
         """The plan; see `plan_of`."""
@@ -108,9 +109,6 @@ class _Reader:
                 fix='add a line such as name = "mine"',
             )
         plain = {name: self._value((), self.plain[name]) for name in PLAIN if name in self.values}
-        for name in self.kinds.tables:
-            if name in self.values:
-                self._kind_of(name)
         for name, kind in self.networks.items():
             if name in self.values:
                 self._own(kind, (name,), self._table((name,)))
@@ -124,6 +122,9 @@ class _Reader:
             "remedies": tuple(self._remedies()),
             **{name: self._part(name) for name in ("data", "partition", "algorithm")},
         }
+        for name in self.kinds.tables:
+            if name in self.values and name not in self.read:
+                self._kind_of(name, None)
         plan: Plan = self._made(Plan, plain | fields, ())
         return plan
 
@@ -146,26 +147,41 @@ class _Reader:
         }
         return self._assembled(kind, (name,), shared | self.values.get(name, {}))
 
-    def _part(self, name: str) -> Part:
-        """The part of a table, of the usual kind if there is none."""
-        kind = self._kind_of(name)
-        return self._assembled(kind, (name,), self.values.get(name, {}))
+    def _part(self, name: str, usual: Part | None = None) -> Part:
+        """The part of a table; what the table leaves out is as in the `usual` part, where there is one."""
+        self.read.add(name)
+        kind = self._kind_of(name, usual)
+        like = usual if type(usual) is kind else None
+        table = (_said(like) if like else {}) | self.values.get(name, {})
+        return self._assembled(kind, (name,), table, like)
 
-    def _assembled(self, kind: type[Part], key: Key, table: Mapping[str, Any]) -> Part:
+    def _assembled(
+        self, kind: type[Part], key: Key, table: Mapping[str, Any], like: Part | None = None
+    ) -> Part:
         """A part of its plain fields, and of the parts in tables of their own."""
         made = self._own(kind, key, table)
         for field in msgspec.structs.fields(kind):
-            if family_of(field.type) and (field.name in self.values or field.required):
-                made[field.name] = self._part(field.name)
+            if family_of(field.type):
+                default = None if field.default is msgspec.NODEFAULT else field.default
+                usual = default if like is None else getattr(like, field.name)
+                if field.required or self._is_written(field.name, usual):
+                    made[field.name] = self._part(field.name, usual)
+                elif like is not None:
+                    made[field.name] = usual
         part: Part = self._made(kind, made, key)
         return part
 
-    def _kind_of(self, name: str) -> type[Part]:
+    def _is_written(self, name: str, usual: Part | None) -> bool:
+        """Whether the file has the table of a part, or that of a part in it."""
+        inside = [] if usual is None else _parts(usual)
+        return name in self.values or any(self._is_written(*inner) for inner in inside)
+
+    def _kind_of(self, name: str, usual: Part | None) -> type[Part]:
         """The kind that a table says, else the usual one; its keys are checked."""
         kinds, table = self.kinds.of(self.kinds.tables[name]), {}
         if name in self.values:
             table = self._table((name,))
-        said = table.get("kind", next(iter(kinds)))
+        said = table.get("kind", next(iter(kinds)) if usual is None else usual.kind)
         if not isinstance(said, str) or said not in kinds:
             raise self.document.error(
                 (name, "kind"),
@@ -174,7 +190,8 @@ class _Reader:
                 fix=nearest(str(said), kinds),
             )
         if name in self.values:
-            self._own(kinds[said], (name,), table)
+            like = usual is not None and usual.kind == said
+            self._own(kinds[said], (name,), (_said(usual) if usual and like else {}) | table)
         return kinds[said]
 
     def _own(

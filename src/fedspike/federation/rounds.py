@@ -270,7 +270,7 @@ def _tested(
         missing=verdict.missing,
         skipped=verdict.skipped,
         nodes=answers.nodes,
-        network=network.operations().trained_by(site.learner.operations()),
+        network=network.operations().trained_by(site.learner.operations(), site.learner.backward),
     )
 
 

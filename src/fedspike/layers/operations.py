@@ -37,6 +37,7 @@ Per = Literal[
     "parameter and batch",
     "group and batch",
 ]
+BACKWARD = ("backward_weights", "backward_inputs", "surrogate")  # phases of a backward pass
 Table = Mapping[str, Mapping[str, Operations]]
 """phase -> per what (`Per`) -> operation -> how many."""
 
@@ -96,19 +97,21 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
         """Learned numbers of all layers and their neurons."""
         return sum(layer.parameters for layer in self.layers.values())
 
-    def trained_by(self, optimiser: Table | None) -> "NetworkOperations":
-        """With what an optimiser does to each parameter; None where nobody has counted that."""
-        if optimiser is None:
-            return msgspec.structs.replace(self, not_counted=(*self.not_counted, "optimiser"))
-        layers = {
-            name: msgspec.structs.replace(
-                layer, trained=joined([(layer.trained, 1), (optimiser, 1)])
-            )
-            if layer.parameters
-            else layer
-            for name, layer in self.layers.items()
-        }
-        return msgspec.structs.replace(self, layers=layers)
+    def trained_by(self, learner: Table | None, backward: bool = True) -> "NetworkOperations":
+        """With what a learner does to each parameter; None where nobody has counted that.
+
+        A learner without `backward` passes leaves out what the network counts for them.
+        """
+        not_counted = self.not_counted if learner is not None else (*self.not_counted, "optimiser")
+        layers = {}
+        for name, layer in self.layers.items():
+            tables: list[tuple[Table, int]] = [
+                ({p: rows for p, rows in layer.trained.items() if backward or p not in BACKWARD}, 1)
+            ]
+            if learner is not None and layer.parameters:
+                tables.append((learner, 1))
+            layers[name] = msgspec.structs.replace(layer, trained=joined(tables))
+        return msgspec.structs.replace(self, layers=layers, not_counted=not_counted)
 
 
 def joined(tables: Iterable[tuple[Table, int]]) -> dict[str, dict[str, Operations]]:

@@ -46,10 +46,12 @@ class Trained:
 class Learner(Part):
     """Local training, of many clients side by side.
 
-    `left_to_network` are the fields that follow from the network unless they are given.
+    `left_to_network` are the fields that follow from the network unless they are given. `backward` says
+    whether it takes the backward passes that a network counts.
     """
 
     left_to_network: ClassVar[tuple[str, ...]] = ()
+    backward: ClassVar[bool] = True
 
     @property
     def epochs(self) -> int:
