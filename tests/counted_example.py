@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fedspike.energy.counts import BYTES_PER_WORD, Counts, words_sent
+from fedspike.energy.counts import BYTES_PER_WORD, Counts, entries, words_sent
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Dense, Layer
 from fedspike.networks.layer_operations import conventional, spiking
@@ -13,11 +13,12 @@ from fedspike.parts.read_outs import ReadOut
 
 STUDY = {"hidden": Dense(784, 100), "output": Dense(100, 10)}
 SMALL = {"hidden": Dense(4, 3), "output": Dense(3, 2)}
+STEPS = 5
 ADAM = Adam()
 
 
 def counted(
-    layers: Mapping[str, Layer],
+    layers: Mapping[str, Layer] = SMALL,
     time_steps: int | None = None,
     *,
     code: Code | None = None,
@@ -38,3 +39,8 @@ def exchanged(network: NetworkOperations, clients: int) -> Counts:
     """The bytes of one round: each client sends and receives the model once."""
     sent = clients * words_sent(network) * BYTES_PER_WORD
     return {"exchange": {"radio": {"uplink_bytes": sent, "downlink_bytes": sent}}}
+
+
+def whole(counts: Counts) -> dict[tuple[str, str, str], int]:
+    """All counts that are not 0: phase, layer and operation -> number."""
+    return {(p, layer, op): number for p, layer, op, number in entries(counts) if number}

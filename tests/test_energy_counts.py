@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energy_example import SMALL, STEPS, STUDY, exchange, network, whole
+from counted_example import SMALL, STEPS, STUDY, counted, exchanged, whole
 from fedspike.energy import counts
 from fedspike.energy.bill import footprint
 from fedspike.energy.counts import aggregation, count, entries, merge, words_sent
@@ -25,8 +25,8 @@ from fedspike.parts.read_outs import MeanMembrane, ReadOut
 from fedspike.parts.surrogates import FastSigmoid, Sigmoid, Triangular
 from parts_example import CODES, NEURONS, OPTIMISERS, READ_OUTS, SURROGATES, name
 
-CONVENTIONAL, SPIKING = network(), network(time_steps=STEPS)
-DIRECT = network(time_steps=STEPS, code=Direct())
+CONVENTIONAL, SPIKING = counted(), counted(time_steps=STEPS)
+DIRECT = counted(time_steps=STEPS, code=Direct())
 # 1 sample over 5 steps: 7 spikes in, 6 from the hidden layer, 2 out; 3 steps of the optimiser.
 SEEN = Activity(samples=1, steps=3, events_in={"hidden": 7, "output": 6}, events_out=2)
 HIDDEN, OUTPUT = 15, 10  # neurons x steps
@@ -43,7 +43,7 @@ EVERY_KIND = [
 NETWORKS = [
     CONVENTIONAL,
     *(
-        network(time_steps=steps, code=code, neuron=neuron, read_out=read_out, optimiser=optimiser)
+        counted(time_steps=steps, code=code, neuron=neuron, read_out=read_out, optimiser=optimiser)
         for neuron, (code, steps), read_out, optimiser in EVERY_KIND
     ),
 ]
@@ -97,7 +97,7 @@ def test_the_conventional_network_by_hand() -> None:
 def test_the_spiking_network_by_hand() -> None:
     """1 sample of 4-3-2 over 5 steps: 7 spikes in, 6 from the hidden layer, 2 out; 2 steps of SGD."""
     seen = Activity(samples=1, steps=2, events_in={"hidden": 7, "output": 6}, events_out=2)
-    assert count(network(time_steps=STEPS, optimiser=SGD()), seen) == {
+    assert count(counted(time_steps=STEPS, optimiser=SGD()), seen) == {
         "encode": {"input": {"draw": 20, "compare": 20, "read_input": 4, "write_output": 7}},
         "forward": {
             "hidden": {
@@ -162,7 +162,7 @@ def test_a_codes_own_work_by_hand(code: Any, looked: dict[str, int]) -> None:
 
     But for that, a code without weights costs its spikes alone.
     """
-    made = count(network(time_steps=STEPS, code=code), SEEN)
+    made = count(counted(time_steps=STEPS, code=code), SEEN)
     assert made["encode"] == {"input": {**looked, "read_input": 4, "write_output": 7}}
     same = {**made, "encode": {}} == {**count(SPIKING, SEEN), "encode": {}}
     assert same == (code.step_weights(STEPS) is None)
@@ -170,7 +170,7 @@ def test_a_codes_own_work_by_hand(code: Any, looked: dict[str, int]) -> None:
 
 def test_the_phase_codes_weights_by_hand() -> None:
     """What each of 3 neurons of the first layer received in each of 5 steps is weighted, then added."""
-    phase, latency = (network(time_steps=STEPS, code=code) for code in (Phase(), Latency()))
+    phase, latency = (counted(time_steps=STEPS, code=code) for code in (Phase(), Latency()))
     assert beside(phase, latency) == {
         "neuron.hidden.multiply": HIDDEN,
         "neuron.hidden.add": HIDDEN,
@@ -235,16 +235,16 @@ RISE = {"neuron__multiply": 1, "neuron__add": 1, "surrogate__multiply": 2, "surr
     ],
 )
 def test_neurons_beside_lif_by_hand(neuron: Neuron, more: dict[str, int]) -> None:
-    assert beside(network(time_steps=STEPS, neuron=neuron), SPIKING) == more
+    assert beside(counted(time_steps=STEPS, neuron=neuron), SPIKING) == more
 
 
 def test_a_membrane_that_is_read_out_has_no_threshold_of_any_kind() -> None:
     """So neither an adaptive nor a learned one costs anything there; a synapses' current does."""
     silent = replace(SEEN, events_out=0)
-    read = network(time_steps=STEPS, read_out=MeanMembrane())
+    read = counted(time_steps=STEPS, read_out=MeanMembrane())
 
     def more(neuron: Neuron) -> dict[str, int]:
-        other = network(time_steps=STEPS, read_out=MeanMembrane(), neuron=neuron)
+        other = counted(time_steps=STEPS, read_out=MeanMembrane(), neuron=neuron)
         return beside(other, read, silent)
 
     for neuron in (
@@ -261,18 +261,18 @@ def test_a_membrane_that_is_read_out_has_no_threshold_of_any_kind() -> None:
 
 def test_the_founding_study() -> None:
     """79,400 synapses, 1.17 million accumulates a sample, 50.9 Mbit a round."""
-    ann = count(network(STUDY), Activity(20_000, 160, {"hidden": 0, "output": 0}))
+    ann = count(counted(STUDY), Activity(20_000, 160, {"hidden": 0, "output": 0}))
     assert sum(ops["mac"] for ops in ann["forward"].values()) == 79_400 * 20_000
     seen = Activity(1, 0, {"hidden": 11_215, "output": 4_850})
-    snn = count(network(STUDY, 50), seen, training=False)
+    snn = count(counted(STUDY, 50), seen, training=False)
     assert sum(ops["ac"] for ops in snn["forward"].values()) == 1_170_000
     assert sum(ops["address"] for ops in snn["forward"].values()) == 1_170_000
     assert snn["encode"]["input"]["draw"] == 39_200
-    assert counts.synaptic(network(STUDY, 50), seen) == {"mac": 0, "ac": 1_170_000}
-    total = sum(number for *_, number in entries(exchange(network(STUDY), clients=10)))
+    assert counts.synaptic(counted(STUDY, 50), seen) == {"mac": 0, "ac": 1_170_000}
+    total = sum(number for *_, number in entries(exchanged(counted(STUDY), clients=10)))
     assert 8 * total == 50_886_400
-    assert network(STUDY).parameters == 79_510
-    server = aggregation(network(STUDY), clients=10)
+    assert counted(STUDY).parameters == 79_510
+    server = aggregation(counted(STUDY), clients=10)
     assert sum(number for *_, number in entries(server)) == 795_100
 
 
@@ -318,7 +318,7 @@ def test_without_spikes_only_the_terms_of_time_are_left(silent: Activity) -> Non
         key: number if key[0] == "optimiser" or key[2] == "read_input" else 3 * number
         for key, number in done.items()
     }
-    assert whole(count(network(time_steps=3 * STEPS), silent)) == thrice
+    assert whole(count(counted(time_steps=3 * STEPS), silent)) == thrice
 
 
 @given(activities(), st.sampled_from(["hidden", "output"]))
@@ -364,7 +364,7 @@ def test_every_operation_has_a_name_and_a_test_trains_nothing(made: NetworkOpera
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_a_surrogate_is_work_of_the_backward_pass_alone(surrogate: Any) -> None:
-    made = network(time_steps=STEPS, neuron=LIF(surrogate=surrogate))
+    made = counted(time_steps=STEPS, neuron=LIF(surrogate=surrogate))
     bare = {k: v for k, v in count(made, SEEN).items() if k != "surrogate"}
     assert bare == {k: v for k, v in count(SPIKING, SEEN).items() if k != "surrogate"}
     done = surrogate.operations()
@@ -379,7 +379,7 @@ def test_a_surrogate_is_work_of_the_backward_pass_alone(surrogate: Any) -> None:
 def test_a_network_without_a_table_is_refused(layers: dict[str, Any], words: str) -> None:
     for steps in (None, STEPS):
         with pytest.raises(InputError, match=words):
-            network(layers, steps)
+            counted(layers, steps)
 
 
 @pytest.mark.parametrize(

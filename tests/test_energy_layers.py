@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energy_example import STEPS, network, whole
+from counted_example import STEPS, counted, whole
 from fedspike.energy import break_even
 from fedspike.energy.bill import Footprint, bill, footprint
 from fedspike.energy.counts import aggregation, count, merge, words_sent
@@ -30,7 +30,7 @@ from fedspike.parts.read_outs import MeanMembrane
 
 CONV = Convolution(1, 2, kernel=3, height=4, width=4, padding=1)  # 100 of 144 products are inside
 LAYERS: dict[str, Layer] = {"conv": CONV, "output": Dense(32, 3)}
-CONVENTIONAL = network(LAYERS)
+CONVENTIONAL = counted(LAYERS)
 
 
 def deep_layers(
@@ -45,7 +45,7 @@ def deep_layers(
 def deep(
     steps: int | None, pool: Literal["average", "max"], norms: int, **parts: Any
 ) -> NetworkOperations:
-    return network(deep_layers(pool, norms), steps, **parts)
+    return counted(deep_layers(pool, norms), steps, **parts)
 
 
 NETWORKS = [
@@ -69,7 +69,7 @@ def test_a_convolution_by_hand() -> None:
     skipping = count(CONVENTIONAL, seen, skip_zeros=True)
     assert skipping["forward"]["conv"] == {"mac": 26, "read_input": 16, "read_weight": 26}
     assert skipping["backward_weights"]["conv"] == {"mac": 26}
-    snn = count(network(LAYERS, STEPS), replace(seen, events_out=1))
+    snn = count(counted(LAYERS, STEPS), replace(seen, events_out=1))
     assert snn["forward"]["conv"] == {
         **{"ac": 26, "address": 26, "read_input": 2, "read_weight": 26},
         **{"read_potential": 26, "write_potential": 26},
@@ -79,7 +79,7 @@ def test_a_convolution_by_hand() -> None:
         **{"read_bias": 160, "read_potential": 160, "write_potential": 160},
     }
     assert snn["backward_weights"]["conv"] == {"ac": 26}
-    second = network({"first": CONV, "second": Convolution(2, 1, 2, 4, 4, stride=2)}, STEPS)
+    second = counted({"first": CONV, "second": Convolution(2, 1, 2, 4, 4, stride=2)}, STEPS)
     met = {"first": 26, "second": 5}
     found = count(second, Activity(1, 0, {"first": 2, "second": 5}, 1, met))
     assert found["backward_inputs"] == {
@@ -117,7 +117,7 @@ def test_normalisation_by_hand() -> None:
     assert words_sent(made) == made.parameters + 20
     assert aggregation(made, clients=3)["aggregation"]["norm"] == {"mac": 3 * (10 + 30)}
     assert "pool" not in aggregation(made, clients=3)["aggregation"]
-    alone = network(deep_layers("max", STEPS, pooled=False), STEPS)
+    alone = counted(deep_layers("max", STEPS, pooled=False), STEPS)
     assert words_sent(alone) == alone.parameters == made.parameters
     assert aggregation(alone, clients=3)["aggregation"]["norm"] == {"mac": 3 * 10}
     assert footprint(made) == Footprint(4 * (18 + 20 + 27), 4 * (32 + 3), 4 * (16 + 32 + 8 + 3))
@@ -153,24 +153,24 @@ def test_pooling_by_hand(kind: Literal["average", "max"]) -> None:
 def test_a_membrane_read_out_by_hand() -> None:
     """3 neurons that leak and add over 5 steps, for 2 samples; without a threshold none fires."""
     layers, seen = {"output": Dense(4, 3)}, Activity(2, 0, {"output": 6})
-    made = network(layers, STEPS, read_out=MeanMembrane())
+    made = counted(layers, STEPS, read_out=MeanMembrane())
     done = count(made, seen)
     assert done["neuron"]["output"] == {
         **{"multiply": 30, "add": 30, "read_bias": 30},
         **{"read_potential": 30, "write_potential": 30, "write_output": 6},
     }
     assert done["surrogate"]["output"] == {"multiply": 30, "add": 30}
-    assert done["forward"] == count(network(layers, STEPS), seen)["forward"]
+    assert done["forward"] == count(counted(layers, STEPS), seen)["forward"]
     with pytest.raises(InputError, match="at most 0 out"):
         count(made, replace(seen, events_out=1))
     layers = {"output": Dense(4, 3, bias=False)}
-    bare = count(network(layers, STEPS, read_out=MeanMembrane()), seen)
+    bare = count(counted(layers, STEPS, read_out=MeanMembrane()), seen)
     assert (bare["neuron"]["output"]["add"], bare["neuron"]["output"]["read_bias"]) == (0, 0)
 
 
 def test_the_direct_code_of_a_convolution() -> None:
     """1 sample, 2 of 16 pixels not 0: they meet 26 of the 200 synapses; once for all steps."""
-    made = network(LAYERS, STEPS, code=Direct())
+    made = counted(LAYERS, STEPS, code=Direct())
     seen = Activity(1, 0, {"conv": 2, "output": 0}, synapses_met={"conv": 26})
     assert count(made, seen)["forward"]["conv"] == {
         **{"mac": 200, "read_input": 16, "read_weight": 200, "write_output": 32}
@@ -232,7 +232,7 @@ def test_without_padding_a_convolution_has_the_textbooks_products(layer: Convolu
     products = layer.out_channels * rows * columns * layer.in_channels * layer.kernel**2
     assert layer.synapses == products
     seen = Activity(3, 0, {"conv": 0}, synapses_met={"conv": 0})
-    assert whole(count(network({"conv": layer}), seen))["forward", "conv", "mac"] == 3 * products
+    assert whole(count(counted({"conv": layer}), seen))["forward", "conv", "mac"] == 3 * products
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 40), st.sampled_from([None, 4]))
@@ -242,10 +242,10 @@ def test_a_dense_layer_is_a_convolution_of_one_pixel(
     """Dense(I, O) = I -> O channels of 1 x 1; and a kernel as large as the image is dense too."""
     samples = 5
     events = min(events, samples * inputs)
-    dense = network({"l": Dense(inputs, outputs)}, steps)
-    point = network({"l": Convolution(inputs, outputs, 1, 1, 1)}, steps)
-    square = network({"l": Convolution(inputs, outputs, 3, 3, 3)}, steps)
-    wide = network({"l": Dense(9 * inputs, outputs)}, steps)
+    dense = counted({"l": Dense(inputs, outputs)}, steps)
+    point = counted({"l": Convolution(inputs, outputs, 1, 1, 1)}, steps)
+    square = counted({"l": Convolution(inputs, outputs, 3, 3, 3)}, steps)
+    wide = counted({"l": Dense(9 * inputs, outputs)}, steps)
     seen = Activity(samples, 2, {"l": events}, 3)
     met = replace(seen, synapses_met={"l": events * outputs})
     for skip_zeros in (False, True):
@@ -344,7 +344,7 @@ NORM, POOL, OUTPUT = BatchNorm(2, 16), Pool("max", 2, 4, 4), Dense(32, 3)
 )
 def test_layers_that_do_not_fit_are_refused(layers: Any, steps: int | None, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        network(layers, steps)
+        counted(layers, steps)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_synapses_that_the_events_cannot_have_met_are_refused(
 
 
 def test_a_convolution_has_no_break_even() -> None:
-    snn = network(LAYERS, STEPS)
+    snn = counted(LAYERS, STEPS)
     with pytest.raises(InputError, match=r"break-even of a layer .* 8 to 18 synapses"):
         break_even.balance(
             CONVENTIONAL.layers["conv"],
