@@ -264,7 +264,9 @@ def leaves_devices_to_the_engine(source: Source) -> Iterator[str]:
     if source.room == "engine":
         return
     for node in ast.walk(source.tree):
-        text = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        if not isinstance(node, ast.Attribute):
+            continue
+        text = ast.unparse(node)
         if text.endswith(("is_cuda", "device.type", "gpu.AVAILABLE")) or text.startswith(
             "torch.cuda"
         ):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -215,7 +216,7 @@ def test_examples_in_docstrings_run(name: str) -> None:
 
 def test_arrays_in_memory_are_a_data_set_like_a_file(tmp_path: Path) -> None:
     images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
-    arrays = {
+    arrays: dict[str, Any] = {
         "x_train": images,
         "y_train": np.array([1, 0]),
         "x_test": images,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fedspike import files as stored
 from fedspike.errors import InputError
-from fedspike.federation.tensor_bytes import pack
+from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.records import checkpoint
 from fedspike.records.schema import Manifest
 
@@ -274,7 +274,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 def test_a_safetensors_header_that_lies_is_an_input_error() -> None:
     for length in (0, 5, 2**40):
         with pytest.raises(InputError):
-            checkpoint.unpack(struct.pack("<Q", length) + b"{}", Path("x"), "fix")
+            unpack(struct.pack("<Q", length) + b"{}", Path("x"), "fix")
 
 
 class Crash(BaseException):
