@@ -407,12 +407,12 @@ def test_two_nodes_are_the_four_clients_that_they_host(name: str) -> None:
 
 def test_a_mean_does_not_pass_for_what_a_median_needs() -> None:
     one, mean = CASES["median"], hosting(CASES["fedavg"])
-    verdict = one.judged(mean, hosts=HOSTED)
-    assert reasons(verdict) == ["wrong shape"] * 2
+    assert reasons(one.judged(mean, hosts=HOSTED)) == ["wrong names"] * 2
     apart = hosting(one)[0]
-    less = {g: {n: t[:1] for n, t in ts.items()} for g, ts in apart.tree.items()}
-    verdict = one.judged([replace(apart, tree=less)], hosts=HOSTED)
-    assert reasons(verdict) == ["wrong shape"]
+    less = {key: tensors for key, tensors in apart.tree.items() if not key.startswith("1/")}
+    assert reasons(one.judged([replace(apart, tree=less)], hosts=HOSTED)) == ["wrong names"]
+    wide = {key: {n: t.double() for n, t in ts.items()} for key, ts in apart.tree.items()}
+    assert reasons(one.judged([replace(apart, tree=wide)], hosts=HOSTED)) == ["wrong type"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), 2e19])

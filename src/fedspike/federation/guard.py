@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 
 from fedspike import rules
-from fedspike.algorithms import Tree, trees
+from fedspike.algorithms import Tree
 from fedspike.federation.order import Answers, Order, Reply
 from fedspike.networks import Parameters
-from fedspike.rules import Rule
 
 Reason = Literal[
     "not asked",
@@ -103,15 +102,14 @@ def joined(order: Order, accepted: Sequence[Reply]) -> Tree:
         rows: list[Parameters] = []
         samples, clients = [], []
         for reply in accepted:
-            counts, tensors = list(reply.samples.values()), reply.tree[group]
-            if rule.partial or len(counts) == 1:
-                rows.append(tensors)
-                samples.append(sum(counts))
-                clients.append(len(counts))
+            if rule.partial or len(reply.samples) == 1:
+                rows.append(reply.tree[group])
+                samples.append(sum(reply.samples.values()))
+                clients.append(len(reply.samples))
             else:
-                rows += [{n: t[i] for n, t in tensors.items()} for i in range(len(counts))]
-                samples += counts
-                clients += [1] * len(counts)
+                rows += [reply.tree[f"{client}/{group}"] for client in reply.samples]
+                samples += reply.samples.values()
+                clients += [1] * len(reply.samples)
         stand_for = torch.tensor(samples), torch.tensor(clients)
         tree[group] = rules.joined(rule, rows, *stand_for, like=form[group])
     return tree
@@ -140,24 +138,19 @@ def claim_fault(order: Order, answers: Answers, reply: Reply) -> Fault | None:
 
 def tree_fault(order: Order, reply: Reply) -> Fault | None:
     """What is wrong with a reply's tree, whose claims are right."""
-    first, *others = reply.samples
-    form = order.forms[first]
+    first, *others = (order.forms[client] for client in reply.samples)
     if not others:
-        return form_fault(form, reply.tree) or number_fault(form, reply.tree)
-    if any(trees.form(order.forms[client]) != trees.form(form) for client in others):
-        return "wrong shape", "one reply for clients who were to answer with different shapes"
-    many = {
-        group: _many(tensors, order.rules[group], len(reply.samples))
-        for group, tensors in form.items()
-    }
-    return form_fault(many, reply.tree) or number_fault(form, reply.tree)
-
-
-def _many(tensors: Parameters, rule: Rule, clients: int) -> Parameters:
-    """What the tensors of one client's reply become in the reply of many."""
-    if rule.partial:
-        return {name: tensor.double() for name, tensor in tensors.items()}
-    return {name: tensor.expand(clients, *tensor.shape) for name, tensor in tensors.items()}
+        return form_fault(first, reply.tree) or number_fault(first, reply.tree)
+    form: Tree = {}
+    for group, rule in order.rules.items():
+        if not rule.partial:
+            form |= {f"{k}/{group}": order.forms[k][group] for k in reply.samples}
+        elif any(other[group].keys() != first[group].keys() for other in others):
+            return "wrong names", f"one {group} for clients who were to answer with different ones"
+        else:
+            form[group] = {name: tensor.double() for name, tensor in first[group].items()}
+    limits = form | {group: first[group] for group, rule in order.rules.items() if rule.partial}
+    return form_fault(form, reply.tree) or number_fault(limits, reply.tree)
 
 
 def form_fault(form: Tree, tree: Any) -> Fault | None:

@@ -38,9 +38,9 @@ class Reply:
     """What came back. All but the sender and the `seconds` since the order are claims of the sender.
 
     `samples[client]` are the samples that each of the sender's clients trained on: whole numbers, from 1 to
-    what was declared; a node leaves out a client that did not train. The `tree` of one client has no client
-    axis. That of many has in each group one float64 tensor for all, or where the rule joins only what was
-    kept apart, a client axis in the order of `samples`.
+    what was declared; a node leaves out a client that did not train. The `tree` of one client is its reply.
+    That of many has one group in float64 for all, or where the rule joins only what was kept apart, a group
+    for each client: "3/update".
     """
 
     sender: int

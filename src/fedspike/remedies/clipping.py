@@ -61,5 +61,6 @@ def clipped(update: Parameters, norm: float) -> Parameters:
     """
     squares = [tensor.flatten(1).square().sum(1) for tensor in update.values()]
     length = torch.stack(squares).sum(0).sqrt()
-    factor = norm / length.clamp(min=norm)
+    # A number through a tensor would be its reciprocal times the number, and not 1 where nothing is clipped.
+    factor = torch.full_like(length, norm) / length.clamp(min=norm)
     return {n: t * factor.reshape(-1, *[1] * (t.dim() - 1)) for n, t in update.items()}

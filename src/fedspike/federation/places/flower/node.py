@@ -110,13 +110,12 @@ def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int,
     weights = torch.tensor([samples[client] for client in replies])
     tree = {}
     for group, rule in algorithm.joining().items():
-        tensors = [reply[group] for reply in replies.values()]
-        tree[group] = (
-            rule.join(tensors, weights, torch.ones_like(weights))
-            if rule.partial
-            else {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}
-        )
-    return tree
+        tensors = {client: reply[group] for client, reply in replies.items()}
+        if rule.partial:
+            tree[group] = rule.join([*tensors.values()], weights, torch.ones_like(weights))
+        else:
+            tree |= {f"{client}/{group}": own for client, own in tensors.items()}
+    return copied(tree)
 
 
 def read(context: Context, classes: int) -> Hosted:

@@ -1,0 +1,72 @@
+"""A remedy is for any algorithm, and changes no more than it says."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from algorithms_example import CASES
+from fedspike.data import load
+from fedspike.errors import InputError
+from fedspike.federation.devices import Fleet, Given
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import Round, rounds
+from fedspike.learning import Backpropagation
+from fedspike.networks import ANN, FullyConnected
+from fedspike.remedies import REMEDIES, Clipping, Remedy
+from fedspike.remedies.clipping import clipped
+
+SAMPLE = load("fashion-mnist-sample")
+# Each remedy at a setting at which it does nothing, and one at which it does something.
+EXAMPLES = {Clipping: (Clipping(norm=1e9), Clipping(norm=0.01))}
+
+
+def play(name: str, *remedies: Remedy) -> list[Round]:
+    plan = Plan(
+        network=ANN(FullyConnected((6,))),
+        data=SAMPLE,
+        partition=Given(tuple(np.array_split(np.arange(90), 3))),
+        fleet=Fleet(clients=3),
+        learner=Backpropagation(None, CASES[name].optimiser(), batch_size=16),
+        algorithm=CASES[name].algorithm,
+        remedies=remedies,
+        rounds=2,
+    )
+    return list(rounds(plan))
+
+
+def test_every_remedy_is_in_the_contract() -> None:
+    assert set(EXAMPLES) == set(REMEDIES)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_it_goes_with_every_algorithm(name: str, kind: type[Remedy]) -> None:
+    idle, active = EXAMPLES[kind]
+    plain = play(name)
+    for a, b in zip(plain, play(name, idle), strict=True):
+        assert all(torch.equal(t, b.state.tensors()[key]) for key, t in a.state.tensors().items())
+    after = play(name, active)[-1]
+    assert after.uplink_bytes == plain[-1].uplink_bytes
+    assert not torch.equal(
+        after.state.model["hidden.weight"], plain[-1].state.model["hidden.weight"]
+    )
+
+
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3))
+def test_clipping_bounds_the_norm_and_keeps_the_direction(seed: int, norm: float) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    update = {"w": torch.randn(3, 4, 2, generator=draw), "b": torch.randn(3, 5, generator=draw)}
+    update["w"][2], update["b"][2] = 0.0, 0.0  # a client whose update is zero
+    flat = torch.cat([tensor.flatten(1) for tensor in update.values()], 1)
+    ours = torch.cat([tensor.flatten(1) for tensor in clipped(update, norm).values()], 1)
+    length = flat.norm(dim=1)
+    torch.testing.assert_close(ours.norm(dim=1), length.clamp(max=norm))
+    torch.testing.assert_close(ours * length[:, None], flat * ours.norm(dim=1)[:, None])
+    assert torch.equal(ours[length <= norm], flat[length <= norm])
+
+
+def test_impossible_clipping() -> None:
+    with pytest.raises(InputError, match=r"norm = 0"):
+        Clipping(norm=0.0)
