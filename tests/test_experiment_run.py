@@ -35,7 +35,7 @@ TINY = """\
 name = "tiny"
 rounds = 3
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [partition]
 kind = "classes"
 classes = 3
@@ -526,8 +526,8 @@ def test_a_damaged_summary_is_made_again_from_the_checkpoint(
         (["partition.classes=11"], ["--set partition.classes=11: ", "at most as many classes"]),
         (["fleet.clients=2001"], ["--set fleet.clients=2001: ", "2000 samples"]),
         (["partition.kind=shards", "partition.shards_per_client=501"], ["shards_per_client=501: "]),
-        (["data.name=fashion-mnist-sampl"], ["--set data.name=", "did you mean"]),
-        (["data.name=missing.npz"], ["--set data.name=missing.npz: ", "No such file"]),
+        (["data.kind=fashion-mnist-sampl"], ["--set data.kind=", "did you mean"]),
+        (["data.kind=npz", "data.path=missing.npz"], ["missing.npz", "No such file"]),
         (["data.data_dir=/nowhere"], ["--set data.data_dir=/nowhere: "]),
     ],
 )
@@ -567,13 +567,19 @@ def own_data(path: Path, shape: tuple[int, ...] = (5,), fault: str = "") -> Path
 def test_bad_data_are_refused_before_anything_is_written(fault: str, tmp_path: Path) -> None:
     file = own_data(tmp_path / "own.npz", fault=fault)
     with pytest.raises(InputError, match=r"own\.npz"):
-        perform_all(tmp_path / "runs", f"data.name={file}", "partition.kind=iid")
+        perform_all(tmp_path / "runs", "data.kind=npz", f"data.path={file}", "partition.kind=iid")
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_own_data_that_are_no_images_have_no_weight_images(tmp_path: Path) -> None:
     file = own_data(tmp_path / "own.npz")
-    options = [f"data.name={file}", "partition.kind=iid", "rounds=1", "network=ann"]
+    options = [
+        "data.kind=npz",
+        f"data.path={file}",
+        "partition.kind=iid",
+        "rounds=1",
+        "network=ann",
+    ]
     perform_all(tmp_path / "runs", *options)
     summary = read(tmp_path / "runs" / "ann-iid-seed0" / "summary.json")
     assert summary["layers"] == [5, 6, 10]

@@ -26,7 +26,7 @@ TINY = """\
 name = "tiny"
 rounds = 60
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [partition]
 kind = "classes"
 classes = 3

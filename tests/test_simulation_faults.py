@@ -189,7 +189,7 @@ FAULTY = """\
 name = "faulty"
 rounds = 5
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [partition]
 kind = "classes"
 classes = 3
