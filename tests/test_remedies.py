@@ -19,7 +19,9 @@ from fedspike.remedies.clipping import clipped
 
 SAMPLE = load("fashion-mnist-sample")
 # Each remedy at a setting at which it does nothing, and one at which it does something.
-EXAMPLES = {Clipping: (Clipping(norm=1e9), Clipping(norm=0.01))}
+EXAMPLES: dict[type[Remedy], tuple[Remedy, Remedy]] = {
+    Clipping: (Clipping(norm=1e9), Clipping(norm=0.01))
+}
 
 
 def play(name: str, *remedies: Remedy) -> list[Round]:
