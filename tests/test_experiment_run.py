@@ -47,7 +47,7 @@ samples_per_round = 24
 hidden = [6]
 [snn]
 time_steps = 4
-[training]
+[learner]
 batch_size = 10
 [sweep]
 network = ["ann", "snn"]

@@ -40,7 +40,7 @@ quorum = 0.5
 hidden = [6]
 [snn]
 time_steps = 4
-[training]
+[learner]
 batch_size = 10
 [optimiser]
 kind = "sgd"
