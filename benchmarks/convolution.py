@@ -23,15 +23,15 @@ from torch import Tensor, nn
 from work import BETA, Work
 
 from fedspike.data import Dataset, load
-from fedspike.networks import Convolutional, small_vgg
+from fedspike.networks import Convolutional
 
 
 class ConvolutionalWork(Work):
     """The same round with images and a small VGG."""
 
     @property
-    def architecture(self) -> Convolutional:  # type: ignore[override]
-        return small_vgg((1, 28, 28), classes=10)
+    def layers(self) -> Convolutional:
+        return Convolutional()
 
     @cached_property
     def data(self) -> Dataset:

@@ -19,14 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from work import BETA, SEED, Work
+from work import BETA, SEED, SHAPE, Work
 
-from fedspike.algorithms import fedavg
-from fedspike.data import Dataset
-from fedspike.engine import gpu
-from fedspike.federation.rounds import evaluate, simulate
-from fedspike.learning.backpropagation import Backpropagation
-from fedspike.parts.losses import SpikeCountMSE
+from fedspike.engine import triton_kernels as gpu
+from fedspike.federation.rounds import evaluate
+from fedspike.federation.rounds import rounds as simulated
 
 try:
     from snntorch_loop import SPIKE_COUNT_LOSS, OneAfterAnother, SnnTorch, started
@@ -45,22 +42,12 @@ Start = Callable[[Work, int, str], Rounds]
 
 def fedspike(work: Work, rounds: int, device: str) -> Rounds:
     """Round after round of the simulator."""
-    # One test image, so that the simulator trains and does little else.
-    one = {"x_test": work.data.x_test[:1], "y_test": work.data.y_test[:1]}
-    images, labels = (part.to(device) for part in work.test_set)
-    for done in simulate(
-        network=work.snn,
-        algorithm=fedavg(),
-        fleet=work.fleet,
-        training=Backpropagation(SpikeCountMSE(), batch_size=work.batch),
-        dataset=Dataset(**{**vars(work.data), **one}),
-        seed=SEED,
-        rounds=rounds,
-        device=device,
-    ):
+    test_set = tuple(part.to(device) for part in work.test_set)
+    network = work.snn.over(SHAPE, 10)
+    for done in simulated(work.plan(work.snn, rounds), device=device):
         model = {name: weight.to(device) for name, weight in done.state.model.items()}
         yield lambda model=model, number=done.number: evaluate(
-            work.snn, model, images, labels, seed=SEED, round=number
+            network, model, test_set, SEED, number
         )[0]
 
 

@@ -11,15 +11,11 @@ import torch
 from snntorch_loop import SPIKE_COUNT_LOSS, Loss, OneAfterAnother, SnnTorch, started
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
-from work import BETA, SEED, Work
+from work import BETA, SEED, SHAPE, Work
 
 from fedspike import engine
-from fedspike.algorithms import fedavg
-from fedspike.data import Dataset
-from fedspike.federation.rounds import Round, evaluate, simulate
-from fedspike.learning.backpropagation import Backpropagation
-from fedspike.networks import ANN, SNN
-from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
+from fedspike.federation.rounds import Round, evaluate, rounds
+from fedspike.networks import Network
 
 
 class Rival(Protocol):
@@ -33,38 +29,22 @@ class Rival(Protocol):
 class FedSpike:
     """Ourselves: the simulator, without its evaluation; `compiled=False` is the same in plain torch."""
 
-    def __init__(self, network: ANN | SNN, work: Work, *, compiled: bool = True) -> None:
+    def __init__(self, network: Network, work: Work, *, compiled: bool = True) -> None:
         self.network, self.work, self.compiled = network, work, compiled and engine.ACTIVE
-        spiking = isinstance(network, SNN)
-        self.training = Backpropagation(
-            SpikeCountMSE() if spiking else CrossEntropy(), batch_size=work.batch
-        )
-        # One test image, so that ourselves, too, train and do little else.
-        one = {"x_test": work.data.x_test[:1], "y_test": work.data.y_test[:1]}
-        self.data = Dataset(**{**vars(work.data), **one})
         self.last: Round | None = None
 
     def round(self, number: int) -> None:
         was_active, engine.ACTIVE = engine.ACTIVE, self.compiled
-        self.last = next(
-            simulate(
-                network=self.network,
-                algorithm=fedavg(),
-                fleet=self.work.fleet,
-                training=self.training,
-                dataset=self.data,
-                seed=SEED,
-                rounds=number,
-                state=self.last and self.last.state,
-            )
-        )
+        plan = self.work.plan(self.network, number)
+        self.last = next(rounds(plan, state=self.last and self.last.state))
         engine.ACTIVE = was_active
 
     def accuracy(self) -> float:
         assert self.last
-        model, number = self.last.state.model, self.last.number
-        accuracy, _ = evaluate(self.network, model, *self.work.test_set, seed=SEED, round=number)
-        return accuracy
+        network = self.network.over(SHAPE, 10)
+        return evaluate(network, self.last.state.model, self.work.test_set, SEED, self.last.number)[
+            0
+        ]
 
 
 class SpikingJelly(nn.Module):

@@ -55,7 +55,7 @@ class OneAfterAnother:
 
     def round(self, number: int) -> None:
         trained = []
-        for client in self.work.fleet.cohort(SEED, number):
+        for client in self.work.devices.cohort(SEED, number):
             model = copy.deepcopy(self.model)
             train(model, self.loss, self.work, number, client, self.device)
             trained.append(list(model.parameters()))
@@ -72,7 +72,7 @@ def train(
 ) -> None:
     """What a client does in a round; images, labels and their order lie on the device."""
     images, labels = train_set(work, device)
-    shown = torch.from_numpy(work.fleet.shown(SEED, number, client, 1)).to(device)
+    shown = torch.from_numpy(work.devices.shown(SEED, number, client, 1)).to(device)
     # On a GPU the fused form is the rival's best setting; on a CPU torch's own choice is.
     fused = None if device == "cpu" else True
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused)

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from fedspike.data import Dataset, load
 from fedspike.data.partition import IID
-from fedspike.federation.devices import Fleet
-from fedspike.networks import ANN, SNN, Architecture, Parameters
+from fedspike.federation.devices import Devices, Fleet, Given
+from fedspike.federation.plan import Plan
+from fedspike.learning import Backpropagation
+from fedspike.networks import ANN, SNN, Architecture, FullyConnected, Network, Parameters
 from fedspike.parts.codes import Rate
 from fedspike.parts.neurons import LIF
 from fedspike.randomness import stream
 
-BETA, SEED = 0.9, 0
+BETA, SEED, SHAPE = 0.9, 0, (28, 28)
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,20 @@ class Work:
         return cls(**json.loads(text))
 
     @property
-    def architecture(self) -> Architecture:
-        return DenseLayers((784, self.width, 10))
+    def layers(self) -> Architecture:
+        return FullyConnected((self.width,))
 
     @property
     def snn(self) -> SNN:
-        return SpikingNetwork(
-            self.architecture, SNN(self.time_steps, neuron=LIF(BETA), code=Rate())
-        )
+        return SNN(self.time_steps, self.layers, code=Rate(), neuron=LIF(BETA))
 
     @property
     def ann(self) -> ANN:
-        return ConventionalNetwork(self.architecture)
+        return ANN(self.layers)
 
     def start(self) -> Parameters:
         """The weights that everybody starts from."""
-        return self.architecture.init(stream(SEED, "init"))
+        return self.ann.over(SHAPE, 10).init(stream(SEED, "init"))
 
     @cached_property
     def data(self) -> Dataset:
@@ -80,7 +80,7 @@ class Work:
         return torch.from_numpy(self.data.x_test).flatten(1), torch.from_numpy(self.data.y_test)
 
     @cached_property
-    def fleet(self) -> Fleet:
+    def devices(self) -> Devices:
         labels = self.data.y_train
         if self.clients * self.samples <= len(labels):
             shards = IID()(labels, clients=self.clients, seed=SEED)
@@ -90,7 +90,21 @@ class Work:
                 draw.choice(len(labels), self.samples, replace=False, shuffle=False)
                 for _ in range(self.clients)
             ]
-        return Fleet(tuple(shards), self.cohort, self.samples)
+        fleet = Fleet(self.clients, self.cohort, self.samples)
+        return Devices(tuple(shards), fleet)
+
+    def plan(self, network: Network, rounds: int) -> Plan:
+        """So many rounds of a network, tested on one image, so that we train and do little else."""
+        one = {"x_test": self.data.x_test[:1], "y_test": self.data.y_test[:1]}
+        return Plan(
+            network=network,
+            data=Dataset(**{**vars(self.data), **one}),
+            partition=Given(self.devices.shards),
+            fleet=self.devices.fleet,
+            learner=Backpropagation(batch_size=self.batch),
+            rounds=rounds,
+            seed=SEED,
+        )
 
 
 def dim(images: np.ndarray, density: float) -> None:
