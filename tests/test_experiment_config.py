@@ -256,7 +256,7 @@ def test_a_quantised_ann_has_as_many_levels_as_the_snns_spike_counts(steps: int)
     [run] = sweep.read("quickstart", options).runs
     bits = math.ceil(math.log2(steps + 1))
     assert run.plan.network == QANN(bits=bits)
-    assert run.name == "qann-iid-seed0"
+    assert run.name == f"qann-iid-bits{bits}-seed0"
 
 
 def test_runs_of_quantised_anns_that_differ_have_different_names() -> None:
@@ -267,7 +267,7 @@ def test_runs_of_quantised_anns_that_differ_have_different_names() -> None:
     options = ['sweep.network=["snn", "ann", "qann"]', "partition.kind=iid"]
     assert names(sweep.read("quickstart", [*options, "sweep.snn.time_steps=[40, 50]"])) == [
         "ann-iid-seed0",
-        "qann-iid-seed0",  # once: 40 and 50 time steps both take 6 bits
+        "qann-iid-bits6-seed0",  # once: 40 and 50 time steps both take 6 bits
         "snn-iid-time_steps40-seed0",
         "snn-iid-time_steps50-seed0",
     ]

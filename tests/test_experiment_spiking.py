@@ -126,7 +126,7 @@ BAD = [
     ('"rate"', '"burst"\nmost_spikes = 5', 4, ["Burst: time_steps = 5", "most_spikes = 3"]),
     ('"rate"', '"latency"\nthreshold = 1', 9, ["code.threshold = 1", "> 0 and < 1"]),
     ('"rate"', '"latency"\nscale = "log"', 9, ['"linear" or "logarithmic"']),
-    ('"rate"', '"delta"\nthreshold = 1e-6', 9, ["threshold = 1e-06"]),
+    ('"rate"', '"delta"\nthreshold = 1e-6', 9, ["code.threshold = 1e-06", ">= 1.5259e-05"]),
     ('"lif"', '"current-based"', 10, ["neuron.alpha is missing", ">= 0 and <= 1"]),
     ('"lif"', '"current-based"\nalpha = 2', 11, ["neuron.alpha = 2"]),
     ('"lif"', '"adaptive"\nrho = 0.9', 10, ["neuron.adaptation is missing"]),

@@ -290,8 +290,16 @@ class _Reader:
                     return (network, name)
         if key:
             return (*key, "kind")
-        kinds = {table: str(self.values[table].get("kind")) for table in tables}
-        return next(((t, "kind") for t, kind in kinds.items() if kind in passed), ("network",))
+        words = re.findall(r"[\w-]+", passed)
+        named = ((t, "kind") for word in words for t in tables if word in self._called(t))
+        return next(named, ("network",))
+
+    def _called(self, table: str) -> tuple[str, ...]:
+        """What errors call the kind of a table: by its tag, or by its class."""
+        if table not in self.kinds.tables:
+            return ()
+        kind = self._kind_of(table, None)
+        return tag(kind), kind.__name__
 
     def _table(self, key: Key) -> dict[str, Any]:
         value = self.values[key[0]]

@@ -229,9 +229,13 @@ def _name(plan: Plan, chosen: dict[str, object], kinds: Kinds) -> str:
     parts = [plan.network.kind, _label(plan.partition)]
     parts += [] if algorithm == _label(usual()) else [algorithm]
     parts += [_label(remedy) for remedy in plan.remedies]
+    network = plan.network
+    parts += [name + _slug(getattr(network, name)) for name in network.in_names]
+    already = [f"{network.kind}.{name}" for name in network.in_names]
     for key, value in chosen.items():
         table, leaf = key.split(".")[0], key.split(".")[-1]
-        if table not in NAMED and (table in values or table not in kinds.top):
+        says_more = table not in NAMED and key not in already
+        if says_more and (table in values or table not in kinds.top):
             parts.append(_slug(value) if leaf in SPEAKING else leaf + _slug(value))
     return "-".join([*parts, f"seed{plan.seed}"])
 

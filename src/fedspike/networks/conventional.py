@@ -5,7 +5,7 @@ x -> ReLU(W x + b) -> ... -> W x + b        scores = values of the last layer
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -67,6 +67,8 @@ class QANN(Network, tag="qann"):
         Annotated[int, Meta(ge=1, lt=2**31)] | None,
         Meta(description="T of the spiking network beside it; that of [snn], else 50"),
     ] = None
+
+    in_names: ClassVar[tuple[str, ...]] = ("bits",)
 
     def check(self) -> None:
         """Count the bits; raises InputError where there would be more than 16."""

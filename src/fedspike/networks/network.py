@@ -101,9 +101,13 @@ class SizedNetwork(Protocol):
 
 
 class Network(Part):
-    """A network as an experiment describes it: all but the sizes, which follow from the data."""
+    """A network as an experiment describes it: all but the sizes, which follow from the data.
+
+    `in_names` are the fields that the name of every run says, because they follow from others.
+    """
 
     spiking: ClassVar[bool] = False
+    in_names: ClassVar[tuple[str, ...]] = ()
 
     @property
     def usual_loss(self) -> Loss:

@@ -5,18 +5,20 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 import pytest
 from safetensors.numpy import load_file
 
 from fedspike import report
-from fedspike.data import load
-from fedspike.energy.counts import Activity, BatchNorm, Convolution, Dense, Pool
-from fedspike.energy.recorded import layers_of
+from fedspike.energy.counts import count
 from fedspike.errors import InputError
-from fedspike.experiment import build, document, sweep
-from fedspike.networks import BNTT, Conv, Convolutional, small_vgg
+from fedspike.experiment import document, sweep
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.shapes import Convolution
+from fedspike.networks import Conv, ConvolutionalLayers, small_vgg
 from fedspike.networks import Pool as PoolStage
+from fedspike.parts.normalisations import BNTT, Unnormalised
 from fedspike.records.events import Trained
 from running import asked, events, finish
 from test_experiment_spiking import network_of, only
@@ -25,7 +27,7 @@ TINY = """\
 name = "tiny"
 rounds = 2
 [data]
-name = "fashion-mnist-sample"
+kind = "fashion-mnist-sample"
 [fleet]
 clients = 2
 samples_per_round = 12
@@ -35,9 +37,11 @@ features = [2, "pool"]
 hidden = [5]
 [snn]
 time_steps = 3
+[neuron]
 threshold = 0.2
-read_out = "membrane"
-[training]
+[read_out]
+kind = "membrane"
+[learner]
 batch_size = 4
 [sweep]
 network = ["ann", "snn"]
@@ -56,54 +60,44 @@ def summaries(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def layers_of(text: str, shape: tuple[int, ...] = (28, 28), classes: int = 10) -> object:
+    return network_of(only(text)).over(shape, classes).architecture
+
+
 def test_a_table_says_the_stages() -> None:
-    usual = network_of(only('[architecture]\nkind = "convolutional"')).architecture
+    usual = layers_of('[architecture]\nkind = "convolutional"')
     assert usual == small_vgg((1, 28, 28), classes=10)
     text = '[architecture]\nkind = "convolutional"\nfeatures = [3, "pool", 4]\nhidden = []\npool = "max"'
     stages = (Conv(3), PoolStage("max"), Conv(4))
-    assert network_of(only(text)).architecture == ConvolutionalLayers((1, 28, 28), stages, 10)
+    assert layers_of(text) == ConvolutionalLayers((1, 28, 28), stages, 10)
 
 
 def test_a_table_says_the_normalisation() -> None:
-    assert network_of(only("")).normalisation is None
+    assert network_of(only("")).normalisation == Unnormalised()
     text = '[normalisation]\nkind = "bntt"\nstatistics = "local"\nmomentum = 0.2'
     assert network_of(only(text)).normalisation == BNTT("local", momentum=0.2)
 
 
-def test_runs_of_before_are_the_same_runs() -> None:
-    """A file that says what was the only way has the hash of one that says nothing."""
+def test_a_file_that_says_the_defaults_is_the_same_run() -> None:
     said = '[architecture]\nkind = "dense"\nhidden = [100]\n[normalisation]\nkind = "none"\n'
-    [[before], [now]] = [
+    [[silent], [loud]] = [
         sweep.expand(document.parse(f'name = "x"\nnetwork = "snn"\n{text}', "x")).runs
         for text in ("", said)
     ]
-    assert now.settings_sha256 == before.settings_sha256
-    assert sweep.identity(now.settings)["architecture"] == {"hidden": (100,)}
+    assert loud.settings_sha256 == silent.settings_sha256
 
 
-def test_images_of_any_channels_and_nothing_else(tmp_path: Path) -> None:
+def test_images_of_any_channels_and_nothing_else() -> None:
     """Channels first; flat samples, and channels last, are refused with the cure."""
-    settings = only('[architecture]\nkind = "convolutional"\nfeatures = [2]\nhidden = []')
-    sample = load("fashion-mnist-sample")
-
-    def on(shape: tuple[int, ...]) -> Convolutional:
-        x = np.zeros((20, *shape), np.float32)
-        labels = np.arange(20) % 2
-        np.savez(tmp_path / "own.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
-        made = build.network(settings, load(str(tmp_path / "own.npz"))).architecture
-        assert isinstance(made, Convolutional)
-        return made
-
-    assert isinstance(build.network(settings, sample).architecture, Convolutional)
-    assert on((3, 8, 6)).image == (3, 8, 6)
+    text = '[architecture]\nkind = "convolutional"\nfeatures = [2]\nhidden = []'
+    for shape, image in (((28, 28), (1, 28, 28)), ((3, 8, 6), (3, 8, 6))):
+        assert layers_of(text, shape, 2) == ConvolutionalLayers(image, (Conv(2),), 2)
     for shape in ((64,), (8, 6, 3)):
         with pytest.raises(InputError, match="convolutions over samples of shape"):
-            on(shape)
-    odd = only(
-        '[architecture]\nkind = "convolutional"\nfeatures = [2, "pool", 2, "pool", 2, "pool"]'
-    )
+            layers_of(text, shape)
+    odd = '[architecture]\nkind = "convolutional"\nfeatures = [2, "pool", 2, "pool", 2, "pool"]'
     with pytest.raises(InputError, match="size=2"):
-        build.network(odd, sample)
+        layers_of(odd)
 
 
 @pytest.mark.parametrize(
@@ -118,24 +112,25 @@ def test_images_of_any_channels_and_nothing_else(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_said(text: str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
-        network_of(only(text))
+        layers_of(text)
 
 
 def test_layers_are_told_apart_and_billed(finished: Path) -> None:
     """Operations by hand, from the events that the rounds saw."""
     runs = summaries(finished)
     assert len(runs) == 4  # the ANN once: it has no such normalisation
-    first, pool = Convolution(1, 2, 3, 28, 28, 1, 1), Pool("average", 2, 28, 28)
+    first = Convolution(1, 2, 3, 28, 28, 1, 1)
+    sizes = {"conv1": (784, 1568), "pool1": (1568, 392), "hidden": (392, 5), "output": (5, 10)}
+    norms = {"conv1_norm": (1568, 1568), "hidden_norm": (5, 5)}
     for run in runs.values():
-        layers = layers_of(run["shapes"])
-        if normalised(run):
-            kinds = [Convolution, BatchNorm, Pool, Dense, BatchNorm, Dense]
-            assert [type(layer) for layer in layers.values()] == kinds
-        else:
-            assert list(layers.values()) == [first, pool, Dense(392, 5), Dense(5, 10)]
+        network = msgspec.convert(run["network_operations"], NetworkOperations)
+        layers = {name: (layer.inputs, layer.outputs) for name, layer in network.layers.items()}
+        assert layers == sizes | (norms if normalised(run) else {})
+        assert network.layers["conv1"].synapses == first.synapses
         seen = Activity(**run["activity"])
         assert seen.samples == 2 * 2 * 12
         assert seen.synapses_met.keys() == {"conv1"}
+        count(network, seen)  # raises where it cannot be of this network
         mac, ac = (run["operations"][kind] for kind in ("mac", "ac"))
         if run["network"] == "ann":
             assert (mac, ac) == (seen.samples * (first.synapses + 392 * 5 + 5 * 10), 0)
@@ -156,7 +151,7 @@ def test_statistics_are_sent_only_if_they_are_pooled(finished: Path) -> None:
     }
     spiking = [run for run in summaries(finished).values() if run["network"] == "snn"]
     for run in spiking:
-        kept = run["normalisation"].get("statistics", "none")
+        kept = run["config"]["normalisation"].get("statistics", "none")
         assert run["uplink_bytes_per_round"] == 2 * 4 * words[kept]
         models = run["counts"]["aggregation"]["conv1"]["mac"] / (2 * 9 + 2 * (not normalised(run)))
         assert models == 2 * 2  # clients x rounds
@@ -180,7 +175,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(finished: Path, tmp_path: Path)
     experiment = sweep.expand(document.parse(TINY, "tiny.toml"))
     for _ in experiment.runs:  # stopped after the next run's first round, each time
         for event in events(experiment, tmp_path):
-            if isinstance(event, Trained) and event.record["round"] == 1:
+            if isinstance(event, Trained) and event.record.round == 1:
                 break
     for _ in events(experiment, tmp_path):
         pass
@@ -195,4 +190,4 @@ def test_the_report_has_them(finished: Path) -> None:
 
 
 def normalised(run: dict[str, Any]) -> bool:
-    return bool((run["normalisation"] or {}).get("kind") == "bntt")
+    return run["network"] == "snn" and run["config"]["normalisation"]["kind"] == "bntt"
