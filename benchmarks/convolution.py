@@ -1,8 +1,8 @@
 """One federated round of a small convolutional network, by ourselves and one module after another.
 
-10 clients x 200 samples of the sample that ships with the package, `small_vgg`, batch 32, T = 10, Adam,
-training only; as `engine.py`, in turn in one process after a warm-up round each. snnTorch steps through time,
-SpikingJelly convolves all steps at once, which is the loop's best setting here.
+10 clients x 200 samples of the sample that ships with the package, a small VGG (`Convolutional`), batch 32,
+T = 10, Adam, training only; as `engine.py`, in turn in one process after a warm-up round each. snnTorch steps
+through time, SpikingJelly convolves all steps at once, which is the loop's best setting here.
 
     .venv-bench/bin/python benchmarks/convolution.py    # --repeats 3 --threads 2
 """
@@ -39,7 +39,7 @@ class ConvolutionalWork(Work):
 
 
 def layers(*behind: nn.Module, conv: Any, pool: Any, linear: Any, flatten: Any) -> list[nn.Module]:
-    """The modules of `small_vgg`, with a module `behind` each that has weights."""
+    """The modules of the default `Convolutional`, with a module `behind` each that has weights."""
     one, two, three, *four = behind
     first = [conv(1, 16, 3, padding=1), one, pool(2), conv(16, 32, 3, padding=1), two, pool(2)]
     return [*first, flatten(), linear(32 * 7 * 7, 128), three, linear(128, 10), *four]

@@ -25,6 +25,7 @@ from fedspike.networks import (
     Batch,
     Conv,
     ConventionalNetwork,
+    Convolutional,
     ConvolutionalLayers,
     DenseLayers,
     Parameters,
@@ -32,7 +33,6 @@ from fedspike.networks import (
     Quantiser,
     SizedNetwork,
     SpikingNetwork,
-    small_vgg,
 )
 from fedspike.networks import Dense as Hidden
 from fedspike.parts.codes import Address, Code, Direct, Rate
@@ -80,7 +80,6 @@ def test_layers_follow_from_the_stages() -> None:
     }
     assert SMALL.names == ("conv1", "conv2", "hidden", "output")
     assert SMALL.layers == (96, 144, 36, 16, 5, 3)
-    assert SMALL.sizes["conv2"] == (36, 16)
     two = ConvolutionalLayers((1, 4, 4), (Conv(2), Hidden(7), Hidden(6)), classes=3)
     assert two.names == ("conv1", "hidden1", "hidden2", "output")
 
@@ -98,7 +97,7 @@ def test_parameters_are_named_shaped_and_drawn_as_torchs() -> None:
     assert {n: w.shape for n, w in model.items()} == {n: w.shape for n, w in torchs.items()}
     assert list(model) == list(torchs)
     assert sum(w.numel() for w in model.values()) == SMALL.parameters
-    large = small_vgg((3, 32, 32), classes=10).init(stream(0, "init"))
+    large = Convolutional().over((3, 32, 32), classes=10).init(stream(0, "init"))
     for name, weight in large.items():
         fan_in = large[name.replace("bias", "weight")][0].numel()
         assert 0.7 < float(weight.abs().max()) * fan_in**0.5 <= 1
@@ -172,7 +171,7 @@ def test_samples_in_lots_learn_what_all_at_once_do(
     whole = learn(network, CrossEntropy(), parameters, batch)
     assert network.samples_in_cache is not None
     assert network.samples_in_cache > 5
-    monkeypatch.setattr("fedspike.networks.convolutional_layers._CACHED", 1)
+    monkeypatch.setattr("fedspike.networks.sized_layers._CACHED", 1)
     assert network.samples_in_cache == 1
     alone = learn(network, CrossEntropy(), parameters, batch)
     one, all_of = counted(alone[0]), counted(whole[0])
@@ -286,12 +285,12 @@ def test_in_float32_compiled_neurons_are_the_plain_ones(
         torch.testing.assert_close(gradients[name].double(), slope, rtol=0, atol=1e-4 * scale)
 
 
-def test_the_preset_for_both_sizes_of_image() -> None:
+def test_the_default_for_both_sizes_of_image() -> None:
     for image in ((1, 28, 28), (3, 32, 32)):
         for kind in ("average", "max"):
-            architecture = small_vgg(image, classes=10, pool=kind)
+            architecture = Convolutional(pool=kind).over(image, classes=10)
             quarter = image[1] // 4
-            assert architecture.sizes["hidden"] == (32 * quarter * quarter, 128)
+            assert architecture.described["hidden"] == Dense(32 * quarter * quarter, 128)
             assert architecture.described["pool2"].kind == kind  # type: ignore[union-attr]
 
 

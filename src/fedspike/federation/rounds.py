@@ -258,7 +258,7 @@ def _tested(
         tested=tested,
         spikes={name: trained.events_in[name] for name in network.spiked},
         operations=_operations(network, trained),
-        firing_rates=network.firing_rates(trained) if trained.samples else {},
+        firing_rates=trained.firing_rates(network.operations()),
         uplink_bytes=answers.uplink_bytes,
         downlink_bytes=answers.downlink_bytes,
         seconds={

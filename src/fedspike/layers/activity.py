@@ -44,6 +44,28 @@ class Activity:
         leaving = [*(self.events_in[name] for name in names[1:]), self.events_out]
         return dict(zip(names, leaving, strict=True))
 
+    def firing_rates(self, network: NetworkOperations) -> dict[str, float]:
+        """Share of each layer's neurons that spike at a step, from what left the layers.
+
+        Empty for a conventional network, one whose layers are not all counted, and where nothing was shown.
+
+        >>> from fedspike.layers.operations import LayerOperations
+        >>> layer = LayerOperations(inputs=784, outputs=100, fires=True)
+        >>> Activity(2, 0, {"hidden": 11_215}, 400).firing_rates(
+        ...     NetworkOperations(layers={"hidden": layer}, time_steps=20)
+        ... )
+        {'hidden': 0.1}
+        """
+        possible = self.samples * (network.time_steps or 0)
+        if not possible or not network.layers:
+            return {}
+        left = self.left(network)
+        return {
+            name: left[name] / (possible * layer.outputs)
+            for name, layer in network.layers.items()
+            if layer.fires
+        }
+
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {name: one.get(name, 0) + other.get(name, 0) for name in dict.fromkeys((*one, *other))}

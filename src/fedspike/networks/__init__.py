@@ -13,7 +13,6 @@ from fedspike.networks.architecture import (
     Architecture,
     Convolutional,
     FullyConnected,
-    Layers,
 )
 from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.conventional import ANN, QANN, ConventionalNetwork, Quantiser
@@ -22,11 +21,11 @@ from fedspike.networks.convolutional_layers import (
     ConvolutionalLayers,
     Dense,
     Pool,
-    small_vgg,
 )
-from fedspike.networks.dense_layers import DenseLayers, Parameters
+from fedspike.networks.dense_layers import DenseLayers
 from fedspike.networks.module import ModuleNetwork
 from fedspike.networks.network import Network, SizedNetwork
+from fedspike.networks.sized_layers import Layers, Parameters
 from fedspike.networks.spiking import SNN, SpikingNetwork
 
 NETWORKS: tuple[type[Network], ...] = (ANN, SNN, QANN)
@@ -55,5 +54,4 @@ __all__ = [
     "Quantiser",
     "SizedNetwork",
     "SpikingNetwork",
-    "small_vgg",
 ]

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64, Real
 from torch import Tensor
 
 from fedspike.layers.shapes import Convolution, Layer, fan_out
-from fedspike.networks.dense_layers import Parameters
+from fedspike.networks.sized_layers import Parameters
 from fedspike.parts.codes import Address
 
 

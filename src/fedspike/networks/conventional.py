@@ -15,15 +15,15 @@ from msgspec import Meta
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
-from fedspike.networks.architecture import Architecture, FullyConnected, Layers
+from fedspike.networks.architecture import Architecture, FullyConnected
 from fedspike.networks.batch import Batch, Forward, entered
-from fedspike.networks.dense_layers import DenseLayers, Parameters
+from fedspike.networks.dense_layers import DenseLayers
 from fedspike.networks.layer_operations import conventional
 from fedspike.networks.network import Network
 from fedspike.networks.operators import PLAIN, Operators
+from fedspike.networks.sized_layers import Layers, Parameters
 from fedspike.networks.synapses import through
 from fedspike.parts.losses import CrossEntropy
 
@@ -119,7 +119,7 @@ class ConventionalNetwork:
     usual_loss = CrossEntropy()
 
     def init(self, generator: np.random.Generator) -> Parameters:
-        """Initial weights and biases; see `DenseLayers.init`."""
+        """Initial weights and biases; see `Layers.init`."""
         return self.architecture.init(generator)
 
     def statistics(self) -> Parameters:
@@ -140,11 +140,6 @@ class ConventionalNetwork:
         """What a device does for it; quantising a value is in the write of it."""
         return conventional(self.described)
 
-    def firing_rates(self, done: Activity) -> dict[str, float]:
-        """Nothing fires."""
-        del done
-        return {}
-
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit."""
         return pixels == self.architecture.layers[0]
@@ -152,8 +147,6 @@ class ConventionalNetwork:
     @property
     def samples_in_cache(self) -> int | None:
         """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
-        if isinstance(self.architecture, DenseLayers):
-            return None
         return self.architecture.samples_in_cache(time_steps=1)
 
     @property

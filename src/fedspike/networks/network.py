@@ -5,12 +5,11 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
 from fedspike.networks.batch import Batch, Forward
-from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.operators import PLAIN, Operators
+from fedspike.networks.sized_layers import Parameters
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes import Code
 from fedspike.parts.losses import CrossEntropy, Loss
@@ -95,9 +94,6 @@ class SizedNetwork(Protocol):
 
     def operations(self) -> NetworkOperations:
         """What a device does for it; raises InputError where that cannot be counted."""
-
-    def firing_rates(self, done: Activity) -> dict[str, float]:
-        """Share of each layer's neurons that spike at a step; {} of a conventional network."""
 
 
 class Network(Part):

@@ -15,15 +15,14 @@ from jaxtyping import Bool, Float, Int64
 from msgspec import Meta
 from torch import Tensor
 
-from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import BatchNorm, Layer, Pool
-from fedspike.networks.architecture import Architecture, FullyConnected, Layers
+from fedspike.networks.architecture import Architecture, FullyConnected
 from fedspike.networks.batch import Batch, Forward, count, entered
-from fedspike.networks.dense_layers import DenseLayers, Parameters
 from fedspike.networks.layer_operations import spiking
 from fedspike.networks.network import Network
 from fedspike.networks.operators import PLAIN, Operators
+from fedspike.networks.sized_layers import Layers, Parameters
 from fedspike.networks.synapses import through
 from fedspike.parts.codes import Code, Rate
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
@@ -112,8 +111,8 @@ class SpikingNetwork:
         parameters = self.architecture.init(generator)
         if self.snn.normalisation.replaces_bias:
             parameters = {n: w for n, w in parameters.items() if not n.endswith(".bias")}
-        for name, (_, neurons) in self.architecture.sizes.items():
-            constants = self.neuron.initial(neurons, self._fires(name))
+        for name, layer in self.architecture.weighted.items():
+            constants = self.neuron.initial(layer.outputs, self._fires(name))
             parameters |= {f"{name}.{constant}": start for constant, start in constants.items()}
         for name, norm in self._norms().items():
             parameters[f"{name}.gamma"] = torch.ones(norm.time_steps, norm.channels)
@@ -153,25 +152,10 @@ class SpikingNetwork:
         layers = self.operations().layers
         return [name for name, layer in layers.items() if layer.enters == "spikes"]
 
-    def firing_rates(self, done: Activity) -> dict[str, float]:
-        """Share of each layer's neurons that spike at a step, from what entered the layers and left the last.
-
-        >>> network = SNN(time_steps=50).over((784,), classes=10)
-        >>> network.firing_rates(Activity(1, 0, {"hidden": 11_215, "output": 500}, events_out=50))
-        {'hidden': 0.1, 'output': 0.1}
-        """
-        left = done.left(self.operations())
-        possible = done.samples * self.time_steps
-        return {
-            name: left[name] / (possible * neurons)
-            for name, (_, neurons) in self.architecture.sizes.items()
-            if self._fires(name)
-        }
-
     @property
     def samples_in_cache(self) -> int | None:
         """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
-        if isinstance(self.architecture, DenseLayers) or self._norms():
+        if self._norms():
             return None  # a normalisation needs the whole batch
         return self.architecture.samples_in_cache(self.time_steps)
 

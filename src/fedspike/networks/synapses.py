@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.layers.shapes import Convolution, Dense, Pool
-from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.operators import Operators
+from fedspike.networks.sized_layers import Parameters
 
 
 def through(

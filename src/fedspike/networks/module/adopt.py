@@ -17,8 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from fedspike.errors import InputError
-from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.module.watch import layer_of
+from fedspike.networks.sized_layers import Parameters
 
 
 @dataclass(frozen=True, eq=False)

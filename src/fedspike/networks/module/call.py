@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.module.adopt import Adopted
 from fedspike.networks.module.watch import Watch
+from fedspike.networks.sized_layers import Parameters
 
 Counts = Mapping[str, Tensor]
 """layer -> a number or, of all clients, [client]."""

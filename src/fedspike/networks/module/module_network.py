@@ -30,16 +30,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fedspike.errors import InputError
-from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses
 from fedspike.networks.batch import Batch, Forward
-from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.layer_operations import conventional, spiking
 from fedspike.networks.module.adopt import adopted
 from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
 from fedspike.networks.operators import PLAIN, Operators
+from fedspike.networks.sized_layers import Parameters
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, Neuron
@@ -49,7 +48,7 @@ from fedspike.randomness import stream
 
 @dataclass(frozen=True)
 class ModuleArchitecture:
-    """The layers that were found in a module; what others ask of `DenseLayers`, this has too."""
+    """The layers that were found in a module, in the order in which they are run."""
 
     described: dict[str, Layer]
     layers: tuple[int, int]  # numbers of a sample, classes
@@ -57,14 +56,8 @@ class ModuleArchitecture:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The layers that have weights, in the order in which they are run."""
-        return tuple(self.sizes)
-
-    @property
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """Inputs and outputs of every layer that has weights."""
-        found = {name: x for name, x in self.described.items() if isinstance(x, Synapses)}
-        return {name: (layer.inputs, layer.outputs) for name, layer in found.items()}
+        """The layers that have weights."""
+        return tuple(name for name, x in self.described.items() if isinstance(x, Synapses))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +72,8 @@ class ModuleNetwork:
     parameters alone, or has a layer without a rule, which is named.
 
     >>> module = nn.Sequential(nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10))
-    >>> ModuleNetwork(module, shape=(784,), classes=10).architecture.sizes
-    {'0': (784, 20), '2': (20, 10)}
+    >>> list(ModuleNetwork(module, shape=(784,), classes=10).architecture.described.values())
+    [Dense(inputs=784, outputs=20, bias=True), Dense(inputs=20, outputs=10, bias=True)]
     """
 
     module: nn.Module
@@ -144,13 +137,13 @@ class ModuleNetwork:
 
     @property
     def described(self) -> dict[str, Layer]:
-        """The layers that are counted, in the order in which they are run."""
+        """The layers that are counted."""
         return self.trial.layers
 
     @cached_property
     def spiked(self) -> list[str]:
         """Those that spikes enter: not the first under the direct code, and none behind an average."""
-        layers = list(self.described.items())
+        layers = list(self.trial.layers.items())
         averaged = {
             name
             for (_, before), (name, _) in pairwise(layers)
@@ -221,18 +214,6 @@ class ModuleNetwork:
                 expected=f"{error.expected}, in the order {', '.join(self.trial.layers)}",
                 fix="name the layers that are not in line in not_counted to train without a bill",
             ) from error
-
-    def firing_rates(self, done: Activity) -> dict[str, float]:
-        """Share of each layer's neurons that spike at a step; none where not all layers are counted."""
-        network = self.operations()
-        if self.code is None or not network.layers:
-            return {}
-        left, possible = done.left(network), done.samples * self.time_steps
-        return {
-            name: left[name] / (possible * layer.outputs)
-            for name, layer in network.layers.items()
-            if layer.fires
-        }
 
     def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
         """From pixels to scores. The module never sees padding: clients with as many samples go together."""

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from fedspike.errors import InputError, warn_once
 from fedspike.layers.shapes import Layer
-from fedspike.networks.dense_layers import Parameters
 from fedspike.networks.module.adopt import without_rule
 from fedspike.networks.module.call import Call
 from fedspike.networks.module.watch import Watch, layer_of
+from fedspike.networks.sized_layers import Parameters
 
 SAMPLES = CLIENTS = 2
 

@@ -1,0 +1,81 @@
+"""Layers with sizes, as a network that runs has them, and their initial weights."""
+
+import math
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedspike.layers.shapes import Convolution, Dense, Pool, Synapses
+
+Parameters = dict[str, Tensor]
+# Numbers of the largest layer, over all time steps, that stay in a cache of 4 MB and those before it.
+_CACHED = 2**20
+
+
+class Layers(ABC):
+    """Layers one after the other, of which the first and the last have weights."""
+
+    @property
+    @abstractmethod
+    def described(self) -> dict[str, Synapses | Pool]:
+        """The layers from input to output."""
+
+    @cached_property
+    def weighted(self) -> dict[str, Synapses]:
+        """Those that have weights."""
+        layers = self.described.items()
+        return {name: layer for name, layer in layers if isinstance(layer, Synapses)}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The layers that have weights, first to last."""
+        return tuple(self.weighted)
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """Neurons (behind a pool: values) from the input to the classes."""
+        first, *_ = self.described.values()
+        return (first.inputs, *(layer.outputs for layer in self.described.values()))
+
+    @property
+    def synapses(self) -> int:
+        """Connections between neurons; there are none with padding."""
+        return sum(layer.synapses for layer in self.weighted.values())
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers: weights, and a bias per neuron or, of a convolution, channel."""
+        return sum(layer.parameters for layer in self.weighted.values())
+
+    def samples_in_cache(self, time_steps: int) -> int | None:
+        """Samples whose largest layer, over all time steps, stays in a cache; None: any number.
+
+        Layers of images are so large that everything else waits for memory.
+        """
+        if all(isinstance(layer, Dense) for layer in self.described.values()):
+            return None
+        return max(1, _CACHED // (time_steps * max(self.layers)))
+
+    def init(self, generator: np.random.Generator) -> Parameters:
+        """Draw initial weights and biases, uniform on +-1/sqrt(a neuron's inputs), as torch's layers do.
+
+        Weights are `[channels, channels before, kernel, kernel]` or `[outputs, inputs]`, biases `[channels]`
+        or `[outputs]`, float32.
+        """
+        parameters: Parameters = {}
+        for name, layer in self.weighted.items():
+            weight = _shape_of_weight(layer)
+            bound = math.prod(weight[1:]) ** -0.5
+            for part, shape in (("weight", weight), ("bias", weight[:1])):
+                values = generator.uniform(-bound, bound, shape).astype(np.float32)
+                parameters[f"{name}.{part}"] = torch.from_numpy(values)
+        return parameters
+
+
+def _shape_of_weight(layer: Synapses) -> tuple[int, ...]:
+    if isinstance(layer, Convolution):
+        return layer.out_channels, layer.in_channels, layer.kernel, layer.kernel
+    return layer.outputs, layer.inputs
