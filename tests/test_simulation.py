@@ -75,7 +75,7 @@ def test_neither_threads_nor_parts_change_a_bit(
     try:
         for threads, block in ((1, 2**40), (2, 2**40), (4, 2**40), (2, 1), (4, 1), (2, 2**20)):
             torch.set_num_threads(threads)
-            monkeypatch.setattr("fedspike.federation.cohort.BLOCK_BYTES", block)
+            monkeypatch.setattr("fedspike.engine.engines.BLOCK_BYTES", block)
             results.append(play(network, fleet)[-1])
     finally:
         torch.set_num_threads(before)
@@ -148,7 +148,7 @@ def test_large_scores_of_a_test_batch_do_not_depend_on_its_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = play(rounds=1)[0].accuracy
-    monkeypatch.setattr("fedspike.federation.rounds._TEST_BATCH", 37)
+    monkeypatch.setattr("fedspike.engine.engines._MOST_TESTED", 37)
     assert play(rounds=1)[0].accuracy == whole
 
 
