@@ -1,14 +1,13 @@
-"""The bill, the break-even and the verdict: hand-computed examples, and the laws that they keep."""
+"""The bill and the verdict: hand-computed examples, and the laws that they keep."""
 
 import math
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counted_example import SMALL, STUDY, counted, exchanged
-from fedspike.energy import break_even
+from counted_example import SMALL, STUDY, counted, exchanged, profile_of
 from fedspike.energy.bill import (
     NOT_COUNTED,
     PICOJOULES_IN_A_MILLIJOULE,
@@ -24,7 +23,6 @@ from fedspike.energy.bill import (
 )
 from fedspike.energy.counts import (
     ARITHMETIC,
-    INFERENCE,
     MEMORY,
     PHASES,
     Counts,
@@ -35,11 +33,11 @@ from fedspike.energy.counts import (
     synaptic,
 )
 from fedspike.energy.levels import LEVELS, Level, up_to
-from fedspike.energy.profiles import Profile, profile, radios, shipped
+from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.verdict import verdicts
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
-from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.operations import INFERENCE, NetworkOperations
 from fedspike.layers.shapes import Dense
 from fedspike.parts.codes import Direct, Rate
 from fedspike.parts.optimisers import SGD
@@ -49,17 +47,6 @@ ANN, SNN = counted(STUDY), counted(STUDY, 50)
 STUDY_SPIKES = Activity(1, 0, {"hidden": 11_215, "output": 4_850}, 500)
 STUDY_VALUES = Activity(1, 0, {"hidden": 392, "output": 50})
 prices = st.integers(0, 500).map(lambda hundredths: hundredths / 100)
-
-
-def profile_of(prices_pj: dict[str, float], word_pj: float = 0.0) -> Profile:
-    """A profile that prices these operations, and every 32-bit word alike."""
-    text = (
-        'name = "p"\ntitle = "p"\nunit = "pJ"\n[every_price]\nsource = "s"\nnode_nm = 1\n'
-        'voltage_v = 1\ndata_type = "d"\nevidence = "assumed"\n'
-        + "".join(f'[price."{name}"]\nvalue_pj = {pj}\n' for name, pj in prices_pj.items())
-        + f"[[memory]]\nbytes = 1\naccess_bits = 32\nvalue_pj = {word_pj}\n"
-    )
-    return profile(text, "p.toml")
 
 
 def both(level: Level, name: str) -> tuple[Bill, Bill]:
@@ -311,111 +298,6 @@ def test_picojoule_to_millijoule_to_joule_and_back(number: int, hundredths: int)
         == 1000
     )
     assert PICOJOULES_IN_A_MILLIJOULE == 10**9
-
-
-every_price = st.fixed_dictionaries(
-    {name: st.integers(1, 500).map(lambda n: n / 100) for name in ARITHMETIC}
-)
-
-
-@st.composite
-def layers_at_prices(draw: st.DrawFn) -> tuple[Dense, Profile, Level, int]:
-    layer = Dense(draw(st.integers(1, 40)), draw(st.integers(1, 40)))
-    level = draw(st.sampled_from(OF_INFERENCE))
-    return layer, profile_of(draw(every_price), draw(prices)), level, draw(st.integers(1, 60))
-
-
-def balance(layer: Dense, one: Profile, level: Level, **how: Any) -> break_even.Balance:
-    """The condition for a layer of both networks."""
-    sides = (counted({"l": layer}).layers["l"], counted({"l": layer}, 50).layers["l"])
-    return break_even.balance(*sides, one, level, **how)
-
-
-def cost_mj(
-    layer: Dense, one: Profile, level: Level, steps: int | None, events: int, out: int, **how: bool
-) -> float:
-    """The bill of one image through one layer, without the encoder."""
-    network = counted({"l": layer}, steps)
-    found = count(network, Activity(1, 0, {"l": events}, out), training=False, **how)
-    del found["encode"]
-    return bill(found, one, level, footprint=footprint(network)).nominal_mj
-
-
-@given(layers_at_prices(), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_the_break_even_in_spikes_is_the_crossing_of_the_two_bills(
-    setting: tuple[Dense, Profile, Level, int], spikes: float, fired: float, zeros: float
-) -> None:
-    layer, one, level, steps = setting
-    events, out = round(spikes * steps * layer.inputs), round(fired * steps * layer.outputs)
-    values = round(zeros * layer.inputs)
-    ann = cost_mj(layer, one, level, None, values, 0, skip_zeros=True)
-    snn = cost_mj(layer, one, level, steps, events, out)
-    gamma = 1 - values / layer.inputs
-    phi = balance(layer, one, level, ann=TINY, snn=TINY, zeros_skipped=gamma).spikes(
-        steps, spikes_out=out / layer.outputs
-    )
-    # Where the straight line through two of the SNN's bills meets the ANN's.
-    none = cost_mj(layer, one, level, steps, 0, out)
-    full = cost_mj(layer, one, level, steps, steps * layer.inputs, out)
-    crossing = steps * (ann - none) / (full - none)
-    scale = max(abs(crossing), steps)
-    assert phi == pytest.approx(crossing, abs=1e-9 * scale)
-    if abs(events / layer.inputs - phi) > 1e-9 * scale:
-        assert (snn < ann) == (events / layer.inputs < phi)
-
-
-@given(layers_at_prices(), st.integers(0, 10), st.integers(0, 10))
-def test_the_break_even_in_time_steps_is_the_crossing_of_the_two_bills(
-    setting: tuple[Dense, Profile, Level, int], tenths: int, tenths_out: int
-) -> None:
-    """At tenths of a spike a step and neuron, over a multiple of 10 steps: whole spikes."""
-    layer, one, level, steps = setting
-    most = balance(layer, one, level, ann=TINY, snn=TINY).time_steps(tenths / 10, tenths_out / 10)
-    ann = cost_mj(layer, one, level, None, 0, 0)
-    ten = cost_mj(layer, one, level, 10, tenths * layer.inputs, tenths_out * layer.outputs)
-    assert most == pytest.approx(10 * ann / ten if ten else math.inf, rel=1e-9)
-    many = cost_mj(
-        layer,
-        one,
-        level,
-        10 * steps,
-        steps * tenths * layer.inputs,
-        steps * tenths_out * layer.outputs,
-    )
-    if abs(10 * steps - most) > 1e-9 * most:
-        assert (many < ann) == (10 * steps < most)
-
-
-def test_break_even_by_hand() -> None:
-    """Davidson and Furber's arithmetic: 784-100 in 45 nm int8, arithmetic alone."""
-    layer, one = STUDY["hidden"], shipped()["horowitz45-int8"]
-    assert balance(layer, one, "study").spikes(50) == pytest.approx(0.23 / 0.03)
-    compute = balance(layer, one, "compute")
-    step = 0.2 + 0.03 + 0.03
-    expected = (0.23 + 0.03 / 784 - 50 / 784 * step - 7 / 784 * 0.03) / (0.03 + 0.1)
-    assert compute.spikes(50, spikes_out=7.0) == pytest.approx(expected, rel=1e-12)
-    assert compute.time_steps(0.0) == pytest.approx((0.23 + 0.03 / 784) * 784 / step, rel=1e-12)
-
-
-def test_a_weight_read_for_several_samples_is_cheaper_for_the_ann() -> None:
-    layer = STUDY["hidden"]
-    one = profile_of(dict.fromkeys(ARITHMETIC, 1.0), word_pj=3.0)
-    alone = balance(layer, one, "memory", ann=TINY, snn=TINY)
-    reused = balance(layer, one, "memory", ann=TINY, snn=TINY, weight_reuse=6)
-    assert float(alone.ann - reused.ann) == 3 - 3 / 6
-    assert (alone.spike, alone.step, alone.out) == (reused.spike, reused.step, reused.out)
-
-
-def test_the_ends_of_a_break_even() -> None:
-    layer = Dense(4, 3)
-    free = balance(layer, profile_of({"mac": 1.0, "ac": 0.0}), "study")
-    assert (free.spikes(5), free.time_steps(0.5)) == (math.inf, math.inf)
-    with pytest.raises(InputError, match="level training"):
-        balance(layer, profile_of({"mac": 1.0, "ac": 1.0}), "training")
-    with pytest.raises(InputError, match=r"a price of neuron\.compare"):
-        balance(layer, profile_of({"mac": 1.0, "ac": 1.0}), "compute")
-    with pytest.raises(InputError, match=r"forward\.read_weight"):  # no footprint
-        balance(layer, profile_of(dict.fromkeys(ARITHMETIC, 1.0)), "memory")
 
 
 def of(*bills: Bill) -> list[Bills]:

@@ -2,51 +2,38 @@
 
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from counted_example import SMALL, STEPS, STUDY, counted, exchanged, whole
+from counted_example import EVERY_KIND, SMALL, STEPS, STUDY, counted, exchanged, profile_of, whole
 from fedspike.energy import counts
-from fedspike.energy.bill import footprint
+from fedspike.energy.bill import NOT_COUNTED, bill, footprint
 from fedspike.energy.counts import aggregation, count, entries, merge, words_sent
+from fedspike.energy.levels import Level
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
-from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.operations import BETWEEN, PER, NetworkOperations
 from fedspike.layers.shapes import Dense
 from fedspike.networks import SNN, DenseLayers, SpikingNetwork
 from fedspike.parts.codes import Burst, Delta, Direct, Latency, Phase
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.read_outs import MeanMembrane, ReadOut
-from fedspike.parts.surrogates import FastSigmoid, Sigmoid, Triangular
-from parts_example import CODES, NEURONS, OPTIMISERS, READ_OUTS, SURROGATES, name
+from fedspike.parts.surrogates import FastSigmoid, Sigmoid, Surrogate, Triangular
+from parts_example import NEURONS, READ_OUTS, SURROGATES, name
 
 CONVENTIONAL, SPIKING = counted(), counted(time_steps=STEPS)
 DIRECT = counted(time_steps=STEPS, code=Direct())
 # 1 sample over 5 steps: 7 spikes in, 6 from the hidden layer, 2 out; 3 steps of the optimiser.
 SEEN = Activity(samples=1, steps=3, events_in={"hidden": 7, "output": 6}, events_out=2)
 HIDDEN, OUTPUT = 15, 10  # neurons x steps
-# Every example of every part is in one of these, with different ones of the other families.
-EVERY_KIND = [
-    (
-        NEURONS[i % len(NEURONS)],
-        CODES[i % len(CODES)],
-        READ_OUTS[i // 2 % len(READ_OUTS)],
-        OPTIMISERS[i % len(OPTIMISERS)],
-    )
-    for i in range(max(len(NEURONS), len(CODES), 2 * len(READ_OUTS), len(OPTIMISERS)))
-]
-NETWORKS = [
-    CONVENTIONAL,
-    *(
-        counted(time_steps=steps, code=code, neuron=neuron, read_out=read_out, optimiser=optimiser)
-        for neuron, (code, steps), read_out, optimiser in EVERY_KIND
-    ),
-]
+NETWORKS = [CONVENTIONAL, *EVERY_KIND]
 
 
 @st.composite
@@ -355,11 +342,60 @@ def test_hardware_that_skips_zeros_never_does_more(seen: Activity) -> None:
 def test_every_operation_has_a_name_and_a_test_trains_nothing(made: NetworkOperations) -> None:
     seen = Activity(2, 1, {"hidden": 3, "output": 3})
     trained, tested = count(made, seen), count(made, seen, training=False)
-    phases = [phase for phase in counts.PHASES if phase not in counts.BETWEEN]
+    phases = [phase for phase in counts.PHASES if phase not in BETWEEN]
     assert list(trained) == phases[: phases.index("aggregation")]
     assert {op for _, _, op, _ in entries(trained)} <= {*counts.ARITHMETIC, *counts.MEMORY}
     assert tested == {phase: trained[phase] for phase in ("encode", "forward", "neuron")}
     assert made.not_counted == ()
+
+
+class Bare(Surrogate, tag="bare"):
+    """A surrogate of a user's own, of which nobody has counted what it does."""
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """1 everywhere."""
+        return torch.ones_like(x)
+
+
+class Wrong(Bare, tag="wrong"):
+    """One with operations of something that there is not."""
+
+    table: Literal["phase", "per", "number"] = "phase"
+
+    def operations(self) -> Any:
+        """The wrong table."""
+        tables: dict[str, Any] = {
+            "phase": {"backwards": {"output": {"add": 1}}},
+            "per": {"surrogate": {"pixel": {"add": 1}}},
+            "number": {"surrogate": {"output": {"add": "many"}}},
+        }
+        return tables[self.table]
+
+
+def test_a_part_that_nobody_has_counted_is_said_on_the_bill() -> None:
+    made = counted(time_steps=STEPS, neuron=LIF(surrogate=Bare()))
+    assert made.not_counted == ("surrogate",)
+    prices = profile_of(dict.fromkeys(counts.ARITHMETIC, 1.0), word_pj=1.0)
+
+    def missing(level: Level) -> set[str]:
+        sizes, names = footprint(made), (*made.not_counted, "code")
+        return {
+            *bill(count(made, SEEN), prices, level, footprint=sizes, not_counted=names).not_priced
+        }
+
+    assert missing("study") == set()
+    assert missing("memory") == {"code (not counted)"}
+    assert missing("training") == {NOT_COUNTED, "code (not counted)", "surrogate (not counted)"}
+
+
+@pytest.mark.parametrize("table", ["phase", "per", "number"])
+def test_a_table_that_is_none_is_refused_with_its_part(table: Any) -> None:
+    with pytest.raises(InputError, match=r"Wrong: operations\(\) says .*add"):
+        counted(time_steps=STEPS, neuron=LIF(surrogate=Wrong(table)))
+
+
+def test_what_operations_are_counted_by_has_a_number() -> None:
+    assert counts.quantities(SPIKING, SEEN, "hidden").keys() == PER.keys()
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)

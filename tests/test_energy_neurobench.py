@@ -1,4 +1,4 @@
-"""NeuroBench's metrics by hand; a file in tests/unconverted holds them against its package."""
+"""NeuroBench's metrics by hand; tests/test_energy_referees.py holds them against its package."""
 
 from dataclasses import replace
 

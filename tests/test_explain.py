@@ -8,11 +8,13 @@ import pytest
 
 from fedspike.cli import main
 from fedspike.errors import InputError
+from fedspike.experiment import operations_table
 from fedspike.experiment.explaining import explained, families, filled, of_kind, overview
 from fedspike.experiment.kinds import Kinds
 from running import asked
 
-PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "configuration.md"
 KINDS = Kinds()
 
 
@@ -22,6 +24,21 @@ def test_the_page_has_the_keys_of_all_parts() -> None:
     assert filled(text, KINDS) == text
     with pytest.raises(InputError, match="one each for"):
         filled(text.replace("keys of code", "keys of codes"), KINDS)
+
+
+def test_the_page_of_energy_has_the_operations_of_all_parts() -> None:
+    """After a change of a part: python tools/write_reference.py"""
+    text = (DOCS / "energy.md").read_text(encoding="utf-8")
+    assert operations_table.filled(text, KINDS) == text
+    for words in (
+        "| rate | per input and step: `draw`, `compare`; per input: `read_input`; "
+        "per event in: `write_output` |",
+        "| adam | per parameter and batch: 11 `multiply`, 4 `add`, `sqrt` |",
+        'reset = "zero"` | per event out: 1 `add` less |',
+        "Lemaire et al.",
+        "Not counted: memory accesses of training",
+    ):
+        assert words in text
 
 
 @pytest.mark.parametrize("table", families(KINDS))

@@ -150,6 +150,8 @@ def test_a_part_from_outside_is_as_good_as_one_that_ships(name: str, tmp_path: P
     assert (whole / "report.html").exists()
     not_counted = summary.network_operations.not_counted
     assert not_counted == (("surrogate",) if name == "rectangle" else ())
+    not_priced = summary.bill["horowitz45-int8"]["training"].not_priced
+    assert ("surrogate (not counted)" in not_priced) == (name == "rectangle")
 
     # From Python: the same rounds, and stored by `run` the same model.
     assert [round.accuracy for round in fs.rounds(plan_of(name))] == summary.accuracy

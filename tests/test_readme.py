@@ -15,7 +15,6 @@ from running import python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OLD_ROOMS = pytest.mark.xfail(strict=True, reason="the page still walks through the old rooms")
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
 
@@ -61,7 +60,7 @@ def test_links_lead_to_files(document: Path) -> None:
         ("docs/codes.md", 4),
         ("docs/own-networks.md", 12),
         ("docs/rooms.md", 20),
-        pytest.param("docs/energy.md", 15, marks=OLD_ROOMS),
+        ("docs/energy.md", 15),
     ],
 )
 def test_the_walk_is_true(document: str, least: int) -> None:

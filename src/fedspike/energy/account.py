@@ -218,7 +218,12 @@ def evaluation(whole: Work, profiles: Iterable[Profile]) -> dict[str, Bill]:
     made = {}
     for profile in profiles:
         level = highest_level(profile, HIGHEST_OF_INFERENCE)
-        cost = bill(counts, profile, level, footprint=sizes, rounds=whole.rounds)
+        cost = bill(
+            *(counts, profile, level),
+            footprint=sizes,
+            rounds=whole.rounds,
+            not_counted=whole.tested.network.not_counted,
+        )
         made[profile.name] = Bill(**_ends(cost), not_priced=cost.not_priced)
     return made
 
@@ -241,8 +246,13 @@ def _bill(
     radio: Radio | None = None,
 ) -> RunBill:
     def cost(part: Counts, rounds: int = 1) -> Bill:
-        sizes = whole.trained.footprint
-        return bill(part, profile, level, footprint=sizes, radio=radio, rounds=rounds)
+        return bill(
+            *(part, profile, level),
+            footprint=whole.trained.footprint,
+            radio=radio,
+            rounds=rounds,
+            not_counted=whole.trained.network.not_counted,
+        )
 
     mean = cost(counts, whole.rounds)
     return RunBill(
@@ -264,7 +274,7 @@ def _plus(one: RunBill, other: RunBill) -> RunBill:
         to_target = _total(one.to_target, other.to_target)
     return RunBill(
         **_ends(_total(one, other)),
-        not_priced=one.not_priced + other.not_priced,
+        not_priced=list(dict.fromkeys(one.not_priced + other.not_priced)),
         to_target=to_target,
         run=_total(one.run, other.run),
     )

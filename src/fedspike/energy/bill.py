@@ -9,7 +9,7 @@ Each level (`energy/levels.py`) adds something to the one before:
     communication   the bytes that devices send and receive
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Literal
@@ -19,7 +19,6 @@ from msgspec import Meta, Struct
 from fedspike.energy.counts import (
     BYTES,
     BYTES_PER_WORD,
-    INFERENCE,
     MEMORY,
     Counts,
     entries,
@@ -33,10 +32,12 @@ from fedspike.energy.levels import (
 )
 from fedspike.energy.profiles import NOTHING, SYNAPTIC, Profile, Radio, Range, shipped
 from fedspike.errors import InputError
-from fedspike.layers.operations import NetworkOperations
+from fedspike.layers.operations import INFERENCE, NetworkOperations
 
 PICOJOULES_IN_A_MILLIJOULE = 10**9
-NOT_COUNTED = "training.memory (not counted)"
+UNCOUNTED = "{} (not counted)"
+NOT_COUNTED = UNCOUNTED.format("training.memory")
+OF_TRAINING = ("surrogate", "optimiser")  # parts that do nothing in an inference
 WORK = {"forward.mac", "forward.ac"}
 Millijoule = Annotated[float, Meta(ge=0)]
 
@@ -82,8 +83,8 @@ class Energy(Struct, frozen=True, kw_only=True):
 class Bill(Energy, frozen=True, kw_only=True, omit_defaults=True):
     """Modelled energy and its parts. A key of `terms`, `not_priced` and `included` is `phase.operation`.
 
-    `not_priced` was done but has no price, so the energy is short of it; `included` was done and is
-    inside the price of another operation.
+    `not_priced` was done but has no price, or nobody has counted it, so the energy is short of it; `included`
+    was done and is inside the price of another operation.
     """
 
     not_priced: list[str]
@@ -108,11 +109,13 @@ def bill(
     footprint: Footprint | None = None,
     radio: Radio | None = None,
     rounds: int = 1,
+    not_counted: Sequence[str] = (),
 ) -> Bill:
     """What `counts` cost at the prices of `profile`, up to and with `level`; the mean of so many `rounds`.
 
     Memory has a price where `footprint` says how large it is, a byte where `radio` says how it is sent.
-    Counts of a phase or a layer alone give the bill of that phase or layer.
+    Counts of a phase or a layer alone give the bill of that phase or layer. What is `not_counted` of a
+    network has no price either, from the level on at which it would be paid for.
 
     Raises InputError if `profile` is all-in and `level` adds to it what is in its prices already.
 
@@ -138,6 +141,9 @@ def bill(
             terms[term] = terms.get(term, NOTHING) + price * number
         if added_at == "training":
             unpriced[NOT_COUNTED] = None
+    for part in not_counted:
+        if includes(level, "training" if part in OF_TRAINING else "compute"):
+            unpriced[UNCOUNTED.format(part)] = None
     whole = _millijoule(sum(terms.values(), NOTHING), rounds)
     return Bill(
         low_mj=whole.low_mj,

@@ -16,7 +16,15 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
-from fedspike.layers.operations import LayerOperations, NetworkOperations, Operations, Table
+from fedspike.layers.operations import (
+    BETWEEN,
+    INFERENCE,
+    TRAINING,
+    LayerOperations,
+    NetworkOperations,
+    Operations,
+    Table,
+)
 
 Counts = dict[str, dict[str, Operations]]
 """phase -> layer -> operation -> how often."""
@@ -25,9 +33,6 @@ ARITHMETIC = ("mac", "ac", "multiply", "add", "compare", "sqrt", "exp", "draw", 
 READS = ("read_input", "read_weight", "read_bias", "read_potential")
 MEMORY = (*READS, "write_potential", "write_output")
 BYTES = ("uplink_bytes", "downlink_bytes")
-BETWEEN = ("pool", "normalise")  # phases that only networks with such layers have
-INFERENCE = ("encode", "forward", *BETWEEN, "neuron")
-TRAINING = ("backward_weights", "backward_inputs", "surrogate", "optimiser")
 PHASES = (*INFERENCE, *TRAINING, "aggregation", "exchange")
 ENCODER = "input"  # what the phase `encode` has in place of a layer's name
 BYTES_PER_WORD = 4

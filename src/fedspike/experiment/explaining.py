@@ -94,16 +94,16 @@ def explained(name: str, kinds: Kinds) -> list[Explained]:
 def of_family(table: str, family: type[Part], kinds: Kinds) -> ExplainedFamily:
     """A family, and the first line of each of its kinds."""
     summaries = {kind: _summary(part) for kind, part in kinds.of(family).items()}
-    return ExplainedFamily(table, family.__name__, _text(family.__doc__), summaries)
+    return ExplainedFamily(table, family.__name__, text_of(family.__doc__), summaries)
 
 
 def of_kind(table: str, kind: type[Part]) -> ExplainedKind:
     """A kind: its docstring, and that of its file where the file has no other kind."""
-    text = _text(kind.__doc__)
+    text = text_of(kind.__doc__)
     module = sys.modules[kind.__module__]
     kinds = {one for one in vars(module).values() if _is_kind_of(one, module.__name__)}
     if kinds == {kind} and module.__doc__ and "\n" in module.__doc__.strip():
-        text += "\n\n" + _text(module.__doc__)
+        text += "\n\n" + text_of(module.__doc__)
     inner = [one.name for one in structs.fields(kind) if family_of(one.type)]
     name = tag(kind) if issubclass(kind, Network) else table
     return ExplainedKind(name, tag(kind), kind.__name__, text, keys(kind), inner)
@@ -148,12 +148,12 @@ def reference(kinds: Kinds) -> Iterator[tuple[str, str]]:
 
 def _kinds_table(kinds: Mapping[str, type[Part]]) -> str:
     rows = [(f'`"{kind}"`', _summary(part)) for kind, part in kinds.items()]
-    return _markdown(("kind", "meaning"), rows)
+    return markdown_table(("kind", "meaning"), rows)
 
 
 def _keys_table(rows: list[Key]) -> str:
     cells = [(f"`{key.name}`", *_cells(key)) for key in rows]
-    return _markdown(("key", "default", "may be", "meaning"), cells)
+    return markdown_table(("key", "default", "may be", "meaning"), cells)
 
 
 def _keys_by_kind(kinds: Mapping[str, type[Part]]) -> str:
@@ -167,7 +167,7 @@ def _keys_by_kind(kinds: Mapping[str, type[Part]]) -> str:
         for key, those in owners.items()
     ]
     head = ("key", "of", "default", "may be", "meaning")
-    return "\n" + _markdown(head, rows) if rows else ""
+    return "\n" + markdown_table(head, rows) if rows else ""
 
 
 def _cells(key: Key) -> tuple[str, str, str]:
@@ -175,7 +175,8 @@ def _cells(key: Key) -> tuple[str, str, str]:
     return key.default if plain else f"`{key.default}`", key.limits, key.meaning
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
@@ -185,7 +186,7 @@ def _summary(kind: type[Part]) -> str:
     return inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
 
 
-def _text(docstring: str | None) -> str:
+def text_of(docstring: str | None) -> str:
     """A docstring without its examples."""
     paragraphs = inspect.cleandoc(docstring or "").split("\n\n")
     return "\n\n".join(text for text in paragraphs if not text.lstrip().startswith(">>>"))

@@ -143,6 +143,7 @@ class Round:
             prices[profile],
             level,
             footprint=footprint(self.network),
+            not_counted=self.network.not_counted,
         )
 
     @property

@@ -5,15 +5,7 @@
 `{"forward": {"synapse met": {"ac": 1}}}` is a layer that makes one accumulate at each synapse that an event
 meets. Counts are that table times what was seen (`energy/counts.py`). The parts of a network give the tables
 (`operations()` of a code, a neuron, a surrogate, an optimiser ...), the record of a run keeps them, so a bill
-is made again without the part. Per what, for a layer with I inputs, O outputs, S synapses, P learned numbers
-and G groups of a normalisation, of a network of T time steps (a conventional one: 1) that saw n samples in B
-batches, and a layer into which theta events went, which met sigma synapses, and theta_out events came out:
-
-    input, output, synapse                     n*I, n*O, n*S
-    input and step, output and step, ...       n*T*I, n*T*O, n*T*S
-    product                                    n*S, or sigma on hardware that skips products with zero
-    event in, synapse met, event out           theta, sigma, theta_out
-    parameter and batch, group and batch       B*P, B*G
+is made again without the part. docs/energy.md has the tables of all parts that ship.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,25 +13,38 @@ from typing import Literal
 
 import msgspec
 
+from fedspike.errors import InputError
+
 Operations = dict[str, int]
 """How often each kind of operation was done, e.g. {"mac": 79400, "ac": 0}."""
-Per = Literal[
-    "input",
-    "output",
-    "synapse",
-    "input and step",
-    "output and step",
-    "synapse and step",
-    "product",
-    "event in",
-    "synapse met",
-    "event out",
-    "parameter and batch",
-    "group and batch",
-]
-BACKWARD = ("backward_weights", "backward_inputs", "surrogate")  # phases of a backward pass
 Table = Mapping[str, Mapping[str, Operations]]
-"""phase -> per what (`Per`) -> operation -> how many."""
+"""phase -> per what (`PER`) -> operation -> how many."""
+
+BETWEEN = ("pool", "normalise")  # phases that only networks with such layers have
+INFERENCE = ("encode", "forward", *BETWEEN, "neuron")
+BACKWARD = ("backward_weights", "backward_inputs", "surrogate")  # phases of a backward pass
+TRAINING = (*BACKWARD, "optimiser")
+SYMBOLS = """\
+A layer has I inputs, O outputs, S synapses, P learned numbers and, if it is a normalisation, G groups of
+one mean and one variance. A spiking network has T time steps; for a conventional one T is 1. It saw n
+samples in B batches. Over all steps of all samples, theta events went into the layer, these met sigma
+synapses, and theta_out events came out.
+"""
+PER = {
+    "input": "n*I",
+    "output": "n*O",
+    "synapse": "n*S",
+    "input and step": "n*T*I",
+    "output and step": "n*T*O",
+    "synapse and step": "n*T*S",
+    "product": "n*S; sigma on hardware that skips products with zero",
+    "event in": "theta",
+    "synapse met": "sigma",
+    "event out": "theta_out",
+    "parameter and batch": "B*P",
+    "group and batch": "B*G",
+}
+"""What operations are counted by, and how many there are of it; see `SYMBOLS`."""
 
 
 class LayerOperations(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,8 +105,10 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
     def trained_by(self, learner: Table | None, backward: bool = True) -> "NetworkOperations":
         """With what a learner does to each parameter; None where nobody has counted that.
 
-        A learner without `backward` passes leaves out what the network counts for them.
+        A learner without `backward` passes leaves out what the network counts for them. Raises InputError
+        where its table is none.
         """
+        demand_table(learner or {}, "learner")
         not_counted = self.not_counted if learner is not None else (*self.not_counted, "optimiser")
         layers = {}
         for name, layer in self.layers.items():
@@ -112,6 +119,43 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
                 tables.append((learner, 1))
             layers[name] = msgspec.structs.replace(layer, trained=joined(tables))
         return msgspec.structs.replace(self, layers=layers, not_counted=not_counted)
+
+
+def demand_table(table: object, owner: str) -> None:
+    """Raise InputError where operations are of no known phase, counted by nothing known, or no whole numbers.
+
+    >>> demand_table({"encode": {"pixel": {"compare": 1}}}, "Mine")
+    Traceback (most recent call last):
+    fedspike.errors.InputError: Mine: operations() says {'compare': 1} per pixel in phase encode
+      expected: whole numbers per input, output, synapse, input and step, output and step, synapse and step, \
+product, event in, synapse met, event out, parameter and batch or group and batch, in phase encode, forward, \
+pool, normalise, neuron, backward_weights, backward_inputs, surrogate or optimiser
+      fix: return for example {"encode": {"input and step": {"compare": 1}}}
+    """
+    phases = (*INFERENCE, *TRAINING)
+    try:
+        tables = msgspec.convert(table, dict[str, dict[str, dict[str, int | bool]]])
+    except msgspec.ValidationError:
+        passed = f"{table}"
+    else:
+        wrong = (
+            f"{operations} per {per} in phase {phase}"
+            for phase, rows in tables.items()
+            for per, operations in rows.items()
+            if phase not in phases or per not in PER
+        )
+        passed = next(wrong, "")
+    if passed:
+        raise InputError(
+            f"{owner}: operations() says {passed}",
+            expected=f"whole numbers per {_listed(PER)}, in phase {_listed(phases)}",
+            fix='return for example {"encode": {"input and step": {"compare": 1}}}',
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    *before, last = names
+    return f"{', '.join(before)} or {last}"
 
 
 def joined(tables: Iterable[tuple[Table, int]]) -> dict[str, dict[str, Operations]]:

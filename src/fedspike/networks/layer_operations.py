@@ -2,6 +2,10 @@
 
 For layers with weights the rules are here, for what is between them in `layers/shapes.py`, for codes, neurons
 and surrogates in their own files.
+
+The first layer has no `backward_inputs`: nobody needs the gradient of a sample. Averages of spikes are real
+values: a layer that they enter makes a `mac` in place of each `ac`. Without a bias none is read. Learned
+constants of neurons are parameters of their layer.
 """
 
 from collections.abc import Mapping
@@ -14,6 +18,7 @@ from fedspike.layers.operations import (
     NetworkOperations,
     Place,
     Table,
+    demand_table,
     joined,
 )
 from fedspike.layers.shapes import BatchNorm, Dense, Layer, Pool, Synapses, fan_out
@@ -24,7 +29,7 @@ from fedspike.parts.surrogates import Surrogate
 
 
 def of_values(layer: Synapses) -> Table:
-    """A layer of a conventional network: products, biases and ReLUs."""
+    """Conventional: products, biases and ReLUs."""
     return {
         "forward": {"product": {"mac": 1, "read_weight": 1}, "input": {"read_input": 1}},
         "neuron": {"output": {"compare": 1, "read_bias": int(layer.bias), "write_output": 1}},
@@ -35,7 +40,7 @@ def of_values(layer: Synapses) -> Table:
 
 
 def of_events(product: str) -> Table:
-    """The synapses of a spiking network's layer: a `product`, "ac" or "mac", where an event meets one."""
+    """Spiking: a `product`, "ac" or "mac", at each synapse that an event meets."""
     access = {"address": 1, "read_weight": 1, "read_potential": 1, "write_potential": 1}
     return {
         "forward": {"synapse met": {product: 1, **access}, "event in": {"read_input": 1}},
@@ -45,7 +50,7 @@ def of_events(product: str) -> Table:
 
 
 def of_constant_input() -> Table:
-    """The synapses of a first layer whose input is the same at each step: its current is made once, and kept.
+    """The same input at each step, in a first layer: its current is made once, and kept.
 
     The current is written once and already holds the bias, which is what is read in its place later. The
     gradient of the weights is that of the current's sum over time.
@@ -90,7 +95,7 @@ def spiking(
     neuron, read_out = neuron or LIF(), read_out or SpikeCount()
     names = [name for name, layer in layers.items() if not isinstance(layer, BatchNorm)]
     first, last = names[0], names[-1]
-    coded = code.operations()
+    coded = _asked(code)
     on_first = {phase: rows for phase, rows in (coded or {}).items() if phase != "encode"}
     not_counted = {} if coded is not None else {"code": None}
     normalised = {a for a, b in pairwise(layers) if isinstance(layers[b], BatchNorm)}
@@ -135,11 +140,19 @@ def spiking(
 
 def _parts_of(neuron: Neuron, place: Place) -> tuple[list[Table], list[str]]:
     """The tables of a neuron and, where it fires, of its surrogate, and which of them have none."""
-    tables = {"neuron": neuron.operations(place)}
+    tables = {"neuron": _asked(neuron, place)}
     if place.fires and isinstance(surrogate := getattr(neuron, "surrogate", None), Surrogate):
-        tables["surrogate"] = surrogate.operations()
+        tables["surrogate"] = _asked(surrogate)
     counted = [table for table in tables.values() if table is not None]
     return counted, [name for name, table in tables.items() if table is None]
+
+
+def _asked(part: Code | Neuron | Surrogate, *place: Place) -> Table | None:
+    """The table of a part; raises InputError, with the part's name, where it is none."""
+    table: Table | None = part.operations(*place)
+    if table is not None:
+        demand_table(table, type(part).__name__)
+    return table
 
 
 def _layer(

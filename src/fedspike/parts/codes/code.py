@@ -46,7 +46,10 @@ class Code(Part):
 
 
 def encoder(**per_input_and_step: int) -> dict[str, dict[str, dict[str, int]]]:
-    """A pixel is read once and looked at in each step; a spike that comes out is written."""
+    """A pixel is read once and looked at in each step; a spike that comes out is written.
+
+    When a pixel spikes under a code without randomness is taken to be known with the pixel.
+    """
     return {
         "encode": {
             "input and step": per_input_and_step,

@@ -69,9 +69,11 @@ class Leaky(Neuron):
     def operations(self, place: Place) -> Table:
         """Leak, bias and threshold at each step, the reset with a spike, and the gradient of the recurrence.
 
-        What selects, a sign or a reset, is a compare; a reset to zero is in the potential's write. A learned
-        constant of each neuron is read; the gradient of a decay is a MAC, that of a threshold an addition,
-        and one more for a spike that subtracts it. Not counted: the clamping of what is learned.
+        Neurons whose membrane is read out do not fire: they have no threshold, learned or adaptive, and write
+        their output once a sample. What selects, a sign or a reset, is a compare; a reset to zero is in the
+        potential's write. A learned constant of each neuron is read; the gradient of a decay is a MAC, that
+        of a threshold an addition, and one more for a spike that subtracts it. Not counted: the clamping of
+        what is learned.
         """
         learning = {name: how for name, (_, how) in self.learning(place.fires).items()}
         per_neuron = list(learning.values()).count("per-neuron")
