@@ -21,10 +21,11 @@ struct Shape {
 
 enum class Reset { subtract, zero, none };
 
-// Leaky integrate-and-fire, as neurons.LIF.
+// Leaky integrate-and-fire, as neurons.LIF, with the arctangent's surrogate gradient of steepness alpha.
 struct Neuron {
     float beta, threshold;
     Reset reset;
+    float alpha;
 };
 
 // Layers of all clients; no gradients are written where there is nothing to learn.
@@ -67,11 +68,8 @@ struct Loss {
 
 // Arrays are [client][sample][step][neuron] or [client][output][input]; "in" and "out" name a layer's two sides.
 struct Kernels {
-    // Rate code, as parts/codes/rate.py.
-    void (*rate)(Shape, const float *pixels, const uint64_t key[2], uint64_t round, const int64_t *clients,
-                 const int64_t *first_samples, uint64_t *trains);
-    // The codes without randomness, as encoding.table: table[level][word] has the train of every level of a pixel.
-    void (*lookup)(Shape, const float *pixels, const uint64_t *table, uint64_t *trains);
+    // A code's trains: spikes drawn at an address, or looked up.
+    void (*encode)(Shape, const float *pixels, const Code &, uint64_t *trains);
     // The recurrence of neurons/lif.py through all steps, from rest; counts[client][neuron] of the samples present.
     void (*fire)(Shape, Neuron, const float *currents, const bool *present, float *membrane, float *spikes,
                  int64_t *counts);
