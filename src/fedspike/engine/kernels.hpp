@@ -21,7 +21,7 @@ struct Shape {
 
 enum class Reset { subtract, zero, none };
 
-// Leaky integrate-and-fire, as neurons.LIF, with the arctangent's surrogate gradient of steepness alpha.
+// Leaky integrate-and-fire, as parts/neurons/lif.py, with the arctangent's surrogate gradient of steepness alpha.
 struct Neuron {
     float beta, threshold;
     Reset reset;
@@ -46,7 +46,7 @@ struct Batch {
     }
 };
 
-// How pixels become what enters the first layer, as the codes of `encoding`: spikes drawn at an address, or a
+// How pixels become what enters the first layer, as parts/codes: spikes drawn at an address, or a
 // train of spikes looked up in a table of 65,536 levels; or the pixels themselves at every step.
 struct Code {
     enum { rate, table, direct } kind;
@@ -57,7 +57,7 @@ struct Code {
     const float *step_weights;  // what a spike counts for at each step, or null
 };
 
-// What is learned, as `losses`: a score's distance from the wanted one, or softmax cross-entropy. Each client's
+// What is learned, as parts/losses: a score's distance from the wanted one, or softmax cross-entropy. Each client's
 // loss is the mean over its samples.
 struct Loss {
     enum { none, squares, cross_entropy } kind;
@@ -70,7 +70,7 @@ struct Loss {
 struct Kernels {
     // A code's trains: spikes drawn at an address, or looked up.
     void (*encode)(Shape, const float *pixels, const Code &, uint64_t *trains);
-    // The recurrence of neurons/lif.py through all steps, from rest; counts[client][neuron] of the samples present.
+    // The recurrence of parts/neurons/lif.py through all steps, from rest; counts[client][neuron] of the samples present.
     void (*fire)(Shape, Neuron, const float *currents, const bool *present, float *membrane, float *spikes,
                  int64_t *counts);
     // Its adjoint: dL/dI from dL/dS.

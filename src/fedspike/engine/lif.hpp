@@ -1,4 +1,5 @@
-// Leaky integrate-and-fire neurons, all time steps in one pass, forward and backward; the equations of neurons/lif.py.
+// Leaky integrate-and-fire neurons, all time steps in one pass, forward and backward, by the equations of
+// parts/neurons/lif.py.
 // Inside, rows of neurons are padded to whole vectors.
 #pragma once
 #include <vector>
