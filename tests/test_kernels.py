@@ -318,19 +318,14 @@ def test_switched_off_the_plain_path_trains_on_the_same_spikes() -> None:
     """A round each way, in processes of their own; float32 sums in another order move accuracy a little."""
     program = """
 import json
+import fedspike as fs
 from fedspike import engine
-from fedspike.algorithms import FedAvg
-from fedspike.data import load
-from fedspike.data.partition import IID
-from fedspike.learning import Backpropagation
-from fedspike.networks import SNN, FullyConnected
-from running import devices, simulate
-data = load("fashion-mnist-sample")
-(round,) = simulate(
-    network=SNN(8, FullyConnected((30,))).over((784,), 10), algorithm=FedAvg(), dataset=data,
-    devices=devices(tuple(IID()(data.y_train, clients=4, seed=0))), seed=0, rounds=1,
-    training=Backpropagation(batch_size=32),
+network, fleet = fs.SNN(8, fs.FullyConnected((30,))), fs.Fleet(clients=4)
+plan = fs.Plan(
+    data=fs.FashionMNISTSample(), partition=fs.IID(), fleet=fleet, network=network,
+    learner=fs.Backpropagation(batch_size=32), rounds=1,
 )
+(round,) = fs.rounds(plan)
 print(json.dumps([engine.engine(), round.spikes["hidden"], round.accuracy]))
 """
     answers = []
