@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from rivals import Rival
 
-from fedspike.engine import packed, passes
+from fedspike import engine
 
 SHOWN = 10
 
@@ -33,13 +33,13 @@ def phases(trainer: Rival, number: int) -> dict[str, float]:
     """
     activities = [torch.profiler.ProfilerActivity.CPU]
     outside = torch.profiler.record_function("outside operators")
-    kernels = packed.compiled
-    packed.compiled = passes.compiled = Named(kernels)
+    kernels = engine.kernels
+    engine.kernels = Named(kernels)
     try:
         with torch.profiler.profile(activities=activities) as profile, outside:
             trainer.round(number)
     finally:
-        packed.compiled = passes.compiled = kernels
+        engine.kernels = kernels
     total = sum(event.self_cpu_time_total for event in profile.key_averages())
     shares = {event.key: event.self_cpu_time_total / total for event in profile.key_averages()}
     ranked = sorted(shares.items(), key=lambda item: -item[1])

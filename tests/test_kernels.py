@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -47,6 +49,7 @@ from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import Adam
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.surrogates import Atan
 from fedspike.randomness import stream
 
 pytestmark = pytest.mark.skipif(not engine.ACTIVE, reason=engine.WHY_NOT)
@@ -116,9 +119,13 @@ def test_looked_up_pixels_that_are_no_intensities_get_the_nearer_end() -> None:
     assert bits.dense().sum(0).flatten().tolist() == [0, 0, 0, 16, 16, 16]
 
 
-@given(sizes, st.sampled_from(["subtract", "zero", "none"]), st.floats(0, 1), st.floats(0.1, 2))
+@given(
+    sizes,
+    st.sampled_from(["subtract", "zero", "none"]),
+    *(st.floats(0, 1), st.floats(0.1, 2), st.sampled_from([0.5, 2.0, 7.0])),
+)
 def test_neurons_that_fire_are_the_plain_ones(
-    size: dict[str, int], reset: Reset, beta: float, threshold: float
+    size: dict[str, int], reset: Reset, beta: float, threshold: float, alpha: float
 ) -> None:
     """Spikes to the bit, gradients closely; and the spikes of the samples present are counted."""
     generator = torch.Generator().manual_seed(size["seed"])
@@ -126,8 +133,9 @@ def test_neurons_that_fire_are_the_plain_ones(
     ours = torch.randn(shape, generator=generator).requires_grad_()
     present = torch.rand(shape[:2], generator=generator) < 0.7
     plain = ours.detach().movedim(2, 0).contiguous().requires_grad_()
-    spikes, counts = packed.fire(ours, present, beta, threshold, reset)
-    expected = LIF(beta, threshold, reset).spikes(plain)
+    neuron = engine.compiled.Neuron(beta, threshold, reset, alpha)
+    spikes, counts = packed.fire(ours, present, neuron)
+    expected = LIF(beta, threshold, reset, Atan(alpha)).spikes(plain)
     assert torch.equal(spikes.detach().movedim(2, 0), expected.detach())
     assert torch.equal(counts, (spikes.detach().sum(2).long() * present.unsqueeze(2)).sum(1))
 
@@ -310,19 +318,14 @@ def test_switched_off_the_plain_path_trains_on_the_same_spikes() -> None:
     """A round each way, in processes of their own; float32 sums in another order move accuracy a little."""
     program = """
 import json
+import fedspike as fs
 from fedspike import engine
-from fedspike.algorithms import FedAvg
-from fedspike.data import load
-from fedspike.data.partition import IID
-from fedspike.learning import Backpropagation
-from fedspike.networks import SNN, FullyConnected
-from running import devices, simulate
-data = load("fashion-mnist-sample")
-(round,) = simulate(
-    network=SNN(8, FullyConnected((30,))).over((784,), 10), algorithm=FedAvg(), dataset=data,
-    devices=devices(tuple(IID()(data.y_train, clients=4, seed=0))), seed=0, rounds=1,
-    training=Backpropagation(batch_size=32),
+network, fleet = fs.SNN(8, fs.FullyConnected((30,))), fs.Fleet(clients=4)
+plan = fs.Plan(
+    data=fs.FashionMNISTSample(), partition=fs.IID(), fleet=fleet, network=network,
+    learner=fs.Backpropagation(batch_size=32), rounds=1,
 )
+(round,) = fs.rounds(plan)
 print(json.dumps([engine.engine(), round.spikes["hidden"], round.accuracy]))
 """
     answers = []
@@ -357,21 +360,29 @@ def test_kernels_and_torch_share_one_pool_of_threads() -> None:
     assert sum("libgomp" in Path(name).name for name in mapped) == 1
 
 
-def test_neither_threads_nor_instruction_sets_change_a_bit() -> None:
+def in_every_way(
+    bits: Callable[[int], list[Tensor]], patch: pytest.MonkeyPatch
+) -> dict[tuple[str, int, int], list[Tensor]]:
+    """What comes out with each instruction set, 1 to 4 threads, and 1 and 3 clients."""
+    before, results = torch.get_num_threads(), {}
+    for kernels, threads in itertools.product(engine.compiled.instruction_sets, (1, 2, 4)):
+        patch.setattr(engine, "kernels", kernels)
+        torch.set_num_threads(threads)
+        for clients in (1, 3):
+            results[kernels.name, threads, clients] = bits(clients)
+            assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    return results
+
+
+def test_neither_threads_nor_instruction_sets_change_a_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Also with one client, whose weight gradient is cut among the threads."""
-    before, results = torch.get_num_threads(), []
-    sets = engine.compiled.instruction_sets
-    try:
-        for name, threads, clients in itertools.product(sets, (1, 2, 4), (1, 3)):
-            engine.compiled.use_instruction_set(name)
-            torch.set_num_threads(threads)
-            results.append((clients, name, threads, bits_of_a_step(clients)))
-    finally:
-        torch.set_num_threads(before)
-        engine.compiled.use_instruction_set(sets[0])
-    for clients, name, threads, found in results[2:]:
-        expected = results[clients == 3][3]
-        for a, b in zip(found, expected, strict=True):
+    results = in_every_way(bits_of_a_step, monkeypatch)
+    best = engine.compiled.instruction_sets[0].name
+    for (name, threads, clients), bits in results.items():
+        for a, b in zip(bits, results[best, 2, clients], strict=True):
             assert torch.equal(a, b), (clients, name, threads)
 
 
@@ -397,125 +408,122 @@ def bits_of_a_pass(network: SizedNetwork, clients: int) -> list[torch.Tensor]:
     return [forward.scores, losses, *gradients.values(), *parameters.values()]
 
 
-def test_a_conventional_network_neither_and_closely_without_fused_products() -> None:
+def test_a_conventional_network_neither_and_closely_without_fused_products(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Products and sums of real values are rounded once; before AVX2, x86 can only round them twice."""
-    before, sets = torch.get_num_threads(), engine.compiled.instruction_sets
-    results = {}
-    try:
-        for name, threads, clients in itertools.product(sets, (1, 2, 4), (1, 3)):
-            engine.compiled.use_instruction_set(name)
-            torch.set_num_threads(threads)
-            results[name, threads, clients] = bits_of_a_pass(ConventionalNetwork(LAYERS), clients)
-    finally:
-        torch.set_num_threads(before)
-        engine.compiled.use_instruction_set(sets[0])
-    for (name, _, clients), found in results.items():
-        expected = results[sets[0] if name != "baseline" else name, 1, clients]
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-        for a, b in zip(found, results[sets[0], 1, clients], strict=True):
+    results = in_every_way(partial(bits_of_a_pass, ConventionalNetwork(LAYERS)), monkeypatch)
+    best = engine.compiled.instruction_sets[0].name
+    for (name, _, clients), bits in results.items():
+        alike = results[best if name != "baseline" else name, 1, clients]
+        assert all(torch.equal(a, b) for a, b in zip(bits, alike, strict=True))
+        for a, b in zip(bits, results[best, 1, clients], strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_an_instruction_set_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match="no instruction set AVX-1024"):
-        engine.compiled.use_instruction_set("AVX-1024")
-
-
 def test_wrong_shapes_are_errors_and_no_crash() -> None:
-    trains = np.zeros((2, 3, 64, 1), np.int64)
-    membrane = np.zeros((2, 3, 4, 5), np.float32)
-    currents = np.zeros((2, 3, 4, 5), np.float32)
+    kernels, neuron = engine.kernels, engine.compiled.Neuron(0.9, 1.0, "zero", 2.0)
+    values = np.zeros((2, 3, 4, 5), np.float32)
     present, counts = np.ones((2, 3), bool), np.zeros((2, 5), np.int64)
-    engine.compiled.fire(membrane, present, (0.9, 1.0, "zero"), membrane, currents, counts, 1)
+    kernels.fire(values, present, neuron, values, values, counts, 1)
     for there, counted in ((present[:, :2].copy(), counts), (present, counts[:, :4].copy())):
         with pytest.raises(ValueError, match="fire"):
-            engine.compiled.fire(
-                membrane, there, (0.9, 1.0, "zero"), membrane, currents, counted, 1
-            )
+            kernels.fire(values, there, neuron, values, values, counted, 1)
     with pytest.raises(ValueError, match="fire_adjoint"):
-        engine.compiled.fire_adjoint(membrane, currents[:1].copy(), (0.9, 1.0, "zero"), membrane, 1)
+        kernels.fire_adjoint(values, values[:1].copy(), neuron, values, 1)
     images, means = np.zeros((2, 4, 6), np.float32), np.zeros((2, 2, 3), np.float32)
-    engine.compiled.average(images, 2, means, 1)
+    kernels.average(images, 2, means, 1)
     for wrong, size in ((means, 0), (means, 3), (means[:1], 2), (means[:, :, :2].copy(), 2)):
         with pytest.raises(ValueError, match="average"):
-            engine.compiled.average(images, size, wrong, 1)
+            kernels.average(images, size, wrong, 1)
         with pytest.raises(ValueError, match="average"):
-            engine.compiled.average_adjoint(wrong, size, images, 1)
-    pixels, table = np.zeros((2, 5, 64), np.float32), np.zeros((65536, 2), np.int64)
-    bits = np.zeros((2, 5, 64, 2), np.int64)
-    lookup = engine.compiled.lookup
-    lookup(pixels, table, 65, bits, 1)
-    for steps, held, into in (
-        (64, table, bits),
-        (65, table[:65535], bits),
-        (65, table[:, :1].copy(), bits),
-        (65, table, bits[:, :4].copy()),
-        (0, table[:, :0].copy(), bits[..., :0].copy()),
+            kernels.average_adjoint(wrong, size, images, 1)
+    pixels, bits = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5, 64, 2), np.int64)
+    kernels.encode(pixels, encoding(time_steps=65), bits, 1)
+    for code, into, threads in (
+        (encoding(), bits, 1),
+        (encoding(time_steps=65), bits[:, :4].copy(), 1),
+        (encoding(time_steps=65, clients=(0,), first_samples=(0,)), bits, 1),
+        (encoding(kind="direct", time_steps=65), bits, 1),
+        (encoding(time_steps=65), bits, 0),
     ):
-        with pytest.raises(ValueError, match="lookup"):
-            lookup(pixels, held, steps, into, 1)
-    few = np.zeros(2, np.int64)
-    with pytest.raises(ValueError, match="rate"):
-        engine.compiled.rate(pixels, 0, 0, 1, few, few, 0, trains, 1)
+        with pytest.raises(ValueError, match=r"encode|client|threads"):
+            kernels.encode(pixels, code, into, threads)
+    moments = [np.zeros(5, np.float32) for _ in range(4)]
+    adam = [moments[0], (0.1, 0.9, 0.99, 1e-8), 1, *moments[1:], 1]
+    kernels.adam(*adam)
+    for position, other in ((0, np.zeros(4, np.float32)), (2, 0)):
+        with pytest.raises(ValueError, match="adam"):
+            kernels.adam(*[other if i == position else one for i, one in enumerate(adam)])
+
+
+def encoding(**other: Any) -> Any:
+    right = {
+        "kind": "rate",
+        "time_steps": 4,
+        "round": 1,
+        "clients": (0, 1),
+        "first_samples": (0, 0),
+    }
+    return engine.compiled.Encoding(**right | other)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "morse"},
+        {"time_steps": 0},
+        {"first_samples": (0,)},
+        {"table": np.zeros((65536, 1), np.int64)},
+        {"kind": "table"},
+        {"kind": "table", "time_steps": 65, "table": np.zeros((65536, 1), np.int64)},
+        {"kind": "table", "table": np.zeros((65535, 1), np.int64)},
+        {"step_weights": (1.0, 1.0, 1.0)},
+    ],
+)
+def test_wrong_encodings_and_neurons_are_errors(wrong: dict[str, Any]) -> None:
+    encoding(step_weights=(1.0,) * 4)
+    with pytest.raises(ValueError, match=r"no such kind|step|first sample|table"):
+        encoding(**wrong)
+    with pytest.raises(ValueError, match="no such kind"):
+        engine.compiled.Neuron(0.9, 1.0, "halve", 2.0)
 
 
 def test_wrong_passes_are_errors_and_no_crash() -> None:
     pixels, positions = np.zeros((6, 64), np.float32), np.arange(6).reshape(2, 3)
     weight, bias = np.zeros((2, 5, 64), np.float32), np.zeros((2, 5), np.float32)
-    scores, events = np.zeros((2, 3, 5), np.float32), np.zeros((1, 2), np.int64)
     labels, losses = np.zeros((2, 3), np.int64), np.zeros(2)
-    wanted = ("squares", labels, 4.0, 1.0, 0.1, losses)
-    few, table = np.zeros(2, np.int64), np.zeros((65536, 1), np.int64)
-    code = ("rate", 4, 0, 0, 1, few, few, None, None)
-    neuron = (0.9, 1.0, "subtract")
-    layers, slopes = [(weight, bias)], [(np.zeros_like(weight), np.zeros_like(bias))]
-    compiled = engine.compiled
-    right = [(pixels, positions), code, neuron, False, layers, wanted, slopes, scores, events, 1]
-    conventional = [(pixels, positions), layers, wanted, slopes, scores, events, 1]
-    compiled.spiking(*right)
-    compiled.conventional(*conventional)
-    compiled.spiking(*right[:1], (*code[:7], None, np.ones(4, np.float32)), *right[2:])
-    shared: tuple[tuple[int, object], ...] = (
-        (0, (pixels[:5].copy(), positions)),
-        (0, (pixels[:, :63].copy(), positions)),
-        (0, (pixels, positions - 2)),
-        (-6, []),
-        (-6, [(weight, bias[:, :4].copy())]),
-        (-6, layers * 2),
-        (-5, ("cubes", *wanted[1:])),
-        (-5, ("squares", labels + 5, *wanted[2:])),
-        (-5, ("squares", labels[:1].copy(), *wanted[2:])),
-        (-5, None),
-        (-4, []),
-        (-4, [(weight[:1].copy(), bias)]),
-        (-3, scores[:, :, :4].copy()),
-        (-2, events[:, :1].copy()),
-        (-5, (*wanted[:5], losses[:1].copy())),
-        (-1, 0),
+    Weights, Wanted = engine.compiled.Weights, engine.compiled.Wanted
+    layer, wanted = Weights(weight, bias, weight, bias), Wanted("squares", labels, losses)
+    right = {
+        **{"pixels": pixels, "positions": positions, "layers": [layer], "wanted": wanted},
+        "scores": np.zeros((2, 3, 5), np.float32),
+        "events": np.zeros((1, 2), np.int64),
+    }
+    whole, neuron = engine.compiled.Pass(**right), engine.compiled.Neuron(0.9, 1.0, "none", 2.0)
+    engine.kernels.conventional(whole, 1)
+    engine.kernels.spiking(whole, encoding(), neuron, False, 1)
+    wrongs: tuple[dict[str, object], ...] = (
+        {"pixels": pixels[:5].copy()},
+        {"pixels": pixels[:, :63].copy()},
+        {"positions": positions - 2},
+        {"layers": []},
+        {"layers": [Weights(weight, bias[:, :4].copy(), weight, bias)]},
+        {"layers": [layer, layer]},
+        {"layers": [Weights(weight, bias)]},
+        {"layers": [Weights(weight, bias, weight[:1].copy(), bias)]},
+        {"wanted": Wanted("squares", labels + 5, losses)},
+        {"wanted": Wanted("squares", labels[:1].copy(), losses)},
+        {"wanted": Wanted("squares", labels, losses[:1].copy())},
+        {"scores": np.zeros((2, 3, 4), np.float32)},
+        {"events": np.zeros((1, 1), np.int64)},
     )
-    spiking_only = (
-        (1, ("morse", *code[1:])),
-        (1, ("rate", 0, *code[2:])),
-        (1, (*code[:5], few[:1].copy(), *code[6:])),
-        (1, (*code[:7], table, None)),
-        (1, ("table", *code[1:])),
-        (1, ("table", 65, *code[2:7], table, None)),
-        (1, (*code[:8], np.ones(3, np.float32))),
-        (2, (0.9, 1.0, "halve")),
-    )
-    for call, arguments, wrongs in (
-        (compiled.spiking, right, shared + spiking_only),
-        (compiled.conventional, conventional, shared),
-    ):
-        for position, wrong in wrongs:
-            changed = list(arguments)
-            changed[position] = wrong
-            with pytest.raises((ValueError, TypeError)):
-                call(*changed)
-    moments = [np.zeros(5, np.float32) for _ in range(4)]
-    compiled.adam(moments[0], 0.1, 0.9, 0.99, 1e-8, 1, *moments[1:], 1)
-    for position, wrong in ((0, np.zeros(4, np.float32)), (5, 0)):
-        changed = [moments[0], 0.1, 0.9, 0.99, 1e-8, 1, *moments[1:], 1]
-        changed[position] = wrong
-        with pytest.raises(ValueError, match="adam"):
-            compiled.adam(*changed)
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match=r"position|fit|label"):
+            engine.compiled.Pass(**right | wrong)
+    with pytest.raises(ValueError, match="no such kind"):
+        Wanted("cubes", labels, losses)
+    with pytest.raises(ValueError, match="threads"):
+        engine.kernels.conventional(whole, 0)
+    with pytest.raises(ValueError, match="client"):
+        engine.kernels.spiking(whole, encoding(clients=(0,), first_samples=(0,)), neuron, False, 1)

@@ -1,8 +1,8 @@
 """Compiled event-driven kernels, and whether they are in use.
 
-`packed` has the operators. Where they cannot be used (nothing was compiled, another dtype than float32,
-another device than the CPU, or FEDSPIKE_KERNELS=off) the plain-torch functions beside them do the same work;
-on a GPU with Triton, `gpu` does their slow parts.
+`compiled` has the records that they take, `kernels` those of the best instruction set of this machine. Where
+they cannot be used (nothing was compiled, another dtype than float32, another device than the CPU, or
+FEDSPIKE_KERNELS=off) plain torch does the same work; on a GPU `triton_kernels` do its slow parts.
 """
 
 import importlib
@@ -25,11 +25,13 @@ def _load() -> Any:
 
 
 compiled: Any
+kernels: Any
 try:
     compiled = _load()
+    kernels = compiled.instruction_sets[0]
     WHY_NOT = "FEDSPIKE_KERNELS=off" if _SWITCH == "off" else ""
 except ImportError as error:
-    compiled = None
+    compiled = kernels = None
     WHY_NOT = (
         f"nothing was compiled ({error}); pip install . with a C++ compiler builds the kernels"
     )
@@ -44,13 +46,10 @@ def engine(device: str = "cpu") -> str:
     True
     """
     if device != "cpu":
-        kernels = importlib.import_module(
-            "fedspike.engine.triton_kernels"
-        )  # imports torch, which takes a while
-        triton = (
-            "with Triton kernels" if kernels.AVAILABLE else f"without kernels: {kernels.WHY_NOT}"
-        )
-        return f"torch on {device}, {triton}"
+        # Imports torch, which takes a while.
+        triton = importlib.import_module("fedspike.engine.triton_kernels")
+        there = "with Triton kernels" if triton.AVAILABLE else f"without kernels: {triton.WHY_NOT}"
+        return f"torch on {device}, {there}"
     if ACTIVE:
-        return f"compiled kernels for {compiled.instruction_set}"
+        return f"compiled kernels for {kernels.name}"
     return f"plain torch: {WHY_NOT}"

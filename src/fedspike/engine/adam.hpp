@@ -1,4 +1,4 @@
-// Adam, as training.Adam; every number on its own, so that company changes none of its bits.
+// Adam, as parts/optimisers/adam.py; every number on its own, so that company changes none of its bits.
 #pragma once
 #include <cmath>
 

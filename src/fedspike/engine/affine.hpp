@@ -29,19 +29,8 @@ template <typename Factor>
 inline void add_rows(uint64_t events, const Factor &factor, const float *rows, int64_t outputs, float *sum) {
     if (!events) return;
     const int64_t width = whole_vectors(outputs);
-    for_panels(outputs, [&](int64_t v, int64_t offset, int64_t) {
-        const float *from = rows + offset;
-        float *to = sum + offset;
-        switch (v) {
-            case 0: return add_rows<1>(events, factor, from, width, to);
-            case 1: return add_rows<2>(events, factor, from, width, to);
-            case 2: return add_rows<3>(events, factor, from, width, to);
-            case 3: return add_rows<4>(events, factor, from, width, to);
-            case 4: return add_rows<5>(events, factor, from, width, to);
-            case 5: return add_rows<6>(events, factor, from, width, to);
-            case 6: return add_rows<7>(events, factor, from, width, to);
-            default: return add_rows<8>(events, factor, from, width, to);
-        }
+    for_panels(outputs, [&](auto V, int64_t offset, int64_t) {
+        add_rows<V>(events, factor, rows + offset, width, sum + offset);
     });
 }
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from fedspike.engine import kernel_parts, packed, passes
+from fedspike.engine import compiled, kernel_parts, packed, passes
 from fedspike.engine.engines import Engine, Learned
 from fedspike.engine.plain import PlainEngine
 from fedspike.errors import warn_once
@@ -62,7 +62,7 @@ class Kernels:
         if fixed is None:
             return PLAIN.fired(neuron, currents, constants, present)
         in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
-        spikes, counts = packed.fire(in_order, present, *fixed)
+        spikes, counts = packed.fire(in_order, present, compiled.Neuron(*fixed))
         return spikes.movedim(2, 0), counts
 
     def averaged(
@@ -169,9 +169,9 @@ def _passed(
         passed = passes.spiking(
             batch.pixels,
             batch.positions,
-            kernel_parts.entry(network.code, batch.address, network.time_steps),
-            neuron,
             layers,
+            kernel_parts.encoding(network.code, batch.address, network.time_steps),
+            compiled.Neuron(*neuron),
             integrates=not network.read_out.spiking,
             wanted=wanted,
         )

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels.hpp"
+#include "lif.hpp"
 
 namespace fedspike {
 namespace {
@@ -30,9 +30,6 @@ void fire_one(const Shape &s, Neuron neuron, const float *currents, float *membr
 
 void fire(Shape s, Neuron neuron, const float *currents, const bool *present, float *membrane, float *spikes,
           int64_t *counts) {
-    const auto one = neuron.reset == Reset::zero       ? fire_one<Reset::zero>
-                     : neuron.reset == Reset::subtract ? fire_one<Reset::subtract>
-                                                       : fire_one<Reset::none>;
     std::fill(counts, counts + s.clients * s.neurons, 0);
 #pragma omp parallel
     {
@@ -41,7 +38,9 @@ void fire(Shape s, Neuron neuron, const float *currents, const bool *present, fl
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const int64_t at = item * s.steps * s.neurons;
             std::fill(counted.begin(), counted.end(), 0);
-            one(s, neuron, currents + at, membrane + at, spikes + at, counted.data());
+            with_reset(neuron.reset, [&](auto RESET) {
+                fire_one<RESET>(s, neuron, currents + at, membrane + at, spikes + at, counted.data());
+            });
             int64_t *total = counts + item / s.samples * s.neurons;
             if (present[item])
 #pragma omp critical

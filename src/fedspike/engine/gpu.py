@@ -11,6 +11,8 @@ from fedspike.parts.neurons import Learned as Constants
 from fedspike.parts.neurons import Neuron
 from fedspike.randomness import key
 
+ALPHA = 2.0  # steepness of the arctangent that the kernel has
+
 
 class Triton:
     """The rate code, and neurons that reset."""
@@ -38,10 +40,11 @@ class Triton:
     ) -> tuple[Float[Tensor, "time client batch neuron"], None]:
         """Neurons of fixed constants, in float32; the kernel always resets."""
         fixed = kernel_parts.constants(neuron)
-        if fixed is None or fixed[2] == "none" or currents.dtype != torch.float32:
+        usual = fixed is not None and fixed.reset != "none" and fixed.alpha == ALPHA
+        if fixed is None or not usual or currents.dtype != torch.float32:
             return PLAIN.fired(neuron, currents, constants, present)
-        beta, theta, reset = fixed
-        return triton_kernels.lif(currents, beta, theta, reset == "zero"), None
+        zero = fixed.reset == "zero"
+        return triton_kernels.lif(currents, fixed.beta, fixed.threshold, zero), None
 
     def averaged(
         self, images: Float[Tensor, "image row column"], size: int

@@ -3,14 +3,14 @@
 Only the very kinds that ship: what inherits from one of them may compute something else.
 """
 
-from typing import TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.engine import packed, passes
-from fedspike.engine.packed import PackedSpikes, words
+from fedspike.engine import compiled, passes
+from fedspike.engine.packed import PackedSpikes, encoded, words
 from fedspike.parts.codes import Address, Code, Delta, Direct, Rate, Tabulated
 from fedspike.parts.codes.tabulated import table
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
@@ -23,16 +23,32 @@ _tables: dict[tuple[Tabulated, int], Tensor] = {}
 _TABLES_KEPT = 8
 
 
-def entry(code: Code, address: Address, time_steps: int) -> passes.Code:
-    """The code as the compiled passes take it."""
-    at = (time_steps, address.round, address.clients, address.first_samples)
+class Constants(NamedTuple):
+    """Of neurons that the kernels have: decay, threshold, reset, and the arctangent's steepness."""
+
+    beta: float
+    threshold: float
+    reset: str
+    alpha: float
+
+
+def encoding(code: Code, address: Address, time_steps: int) -> Any:
+    """A code as the kernels take it: spikes drawn at an address, looked up, or the pixels themselves."""
+    kind, philox, trains = "direct", (0, 0), None
     if type(code) is Rate:
-        return passes.Code("rate", *at, key=key(address.seed, address.purpose))
-    if type(code) is Direct:
-        return passes.Code("direct", *at)
-    assert isinstance(code, Tabulated)
-    weights = code.step_weights(time_steps)
-    return passes.Code("table", *at, table=bits(code, time_steps), step_weights=weights)
+        kind, philox = "rate", key(address.seed, address.purpose)
+    elif isinstance(code, Tabulated):
+        kind, trains = "table", bits(code, time_steps).numpy()
+    return compiled.Encoding(
+        kind,
+        time_steps,
+        address.round,
+        address.clients,
+        address.first_samples,
+        philox,
+        trains,
+        code.step_weights(time_steps),
+    )
 
 
 def has_code(code: Code) -> bool:
@@ -52,15 +68,8 @@ def packed_spikes(
     address: Address,
     time_steps: int,
 ) -> PackedSpikes:
-    """The same spikes from compiled kernels, as bits; float32 pixels on the CPU.
-
-    A pixel outside [0, 1] is read as the nearer end, NaN as 0: a `Dataset` has neither.
-    """
-    if isinstance(code, Rate):
-        philox = key(address.seed, address.purpose)
-        where = (address.round, address.clients, address.first_samples)
-        return packed.rate(pixels, philox, *where, time_steps)
-    return packed.lookup(pixels, bits(code, time_steps), time_steps)
+    """A code's spikes from a compiled kernel, as bits; of float32 pixels that are intensities."""
+    return encoded(pixels, encoding(code, address, time_steps), time_steps)
 
 
 def bits(code: Tabulated, time_steps: int) -> Int64[Tensor, "level word"]:
@@ -72,13 +81,13 @@ def bits(code: Tabulated, time_steps: int) -> Int64[Tensor, "level word"]:
     return _tables[code, time_steps]
 
 
-def constants(neuron: Neuron) -> tuple[float, float, str] | None:
-    """Decay, threshold and reset of a neuron that the kernels have; None of all others."""
-    if type(neuron) is not LIF or neuron.surrogate != Atan():
+def constants(neuron: Neuron) -> Constants | None:
+    """Those of a neuron that the kernels have; None of all others."""
+    if type(neuron) is not LIF or type(neuron.surrogate) is not Atan:
         return None
     if (neuron.learn_beta, neuron.learn_threshold) != ("no", "no"):
         return None
-    return neuron.beta, neuron.threshold, neuron.reset
+    return Constants(neuron.beta, neuron.threshold, neuron.reset, neuron.surrogate.alpha)
 
 
 def has_read_out(read_out: ReadOut) -> bool:

@@ -4,12 +4,13 @@
 #include "adam.hpp"
 #include "conventional.hpp"
 #include "dense.hpp"
+#include "encode.hpp"
 #include "spiking.hpp"
 
 #define NAMED(isa) kernels_##isa
 #define EXPAND(isa) NAMED(isa)
 
 namespace fedspike {
-extern const Kernels EXPAND(FEDSPIKE_ISA) = {rate,    lookup,          fire,    fire_adjoint,
+extern const Kernels EXPAND(FEDSPIKE_ISA) = {encode,  fire,            fire_adjoint,
                                              average, average_adjoint, spiking, conventional, adam};
 }

@@ -21,10 +21,11 @@ struct Shape {
 
 enum class Reset { subtract, zero, none };
 
-// Leaky integrate-and-fire, as neurons.LIF.
+// Leaky integrate-and-fire, as parts/neurons/lif.py, with the arctangent's surrogate gradient of steepness alpha.
 struct Neuron {
     float beta, threshold;
     Reset reset;
+    float alpha;
 };
 
 // Layers of all clients; no gradients are written where there is nothing to learn.
@@ -45,7 +46,7 @@ struct Batch {
     }
 };
 
-// How pixels become what enters the first layer, as the codes of `encoding`: spikes drawn at an address, or a
+// How pixels become what enters the first layer, as parts/codes: spikes drawn at an address, or a
 // train of spikes looked up in a table of 65,536 levels; or the pixels themselves at every step.
 struct Code {
     enum { rate, table, direct } kind;
@@ -56,7 +57,7 @@ struct Code {
     const float *step_weights;  // what a spike counts for at each step, or null
 };
 
-// What is learned, as `losses`: a score's distance from the wanted one, or softmax cross-entropy. Each client's
+// What is learned, as parts/losses: a score's distance from the wanted one, or softmax cross-entropy. Each client's
 // loss is the mean over its samples.
 struct Loss {
     enum { none, squares, cross_entropy } kind;
@@ -67,12 +68,9 @@ struct Loss {
 
 // Arrays are [client][sample][step][neuron] or [client][output][input]; "in" and "out" name a layer's two sides.
 struct Kernels {
-    // Rate code, as parts/codes/rate.py.
-    void (*rate)(Shape, const float *pixels, const uint64_t key[2], uint64_t round, const int64_t *clients,
-                 const int64_t *first_samples, uint64_t *trains);
-    // The codes without randomness, as encoding.table: table[level][word] has the train of every level of a pixel.
-    void (*lookup)(Shape, const float *pixels, const uint64_t *table, uint64_t *trains);
-    // The recurrence of neurons/lif.py through all steps, from rest; counts[client][neuron] of the samples present.
+    // A code's trains: spikes drawn at an address, or looked up.
+    void (*encode)(Shape, const float *pixels, const Code &, uint64_t *trains);
+    // The recurrence of parts/neurons/lif.py through all steps, from rest; counts[client][neuron] of the samples present.
     void (*fire)(Shape, Neuron, const float *currents, const bool *present, float *membrane, float *spikes,
                  int64_t *counts);
     // Its adjoint: dL/dI from dL/dS.

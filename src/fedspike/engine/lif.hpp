@@ -1,4 +1,5 @@
-// Leaky integrate-and-fire neurons, all time steps in one pass, forward and backward; the equations of neurons/lif.py.
+// Leaky integrate-and-fire neurons, all time steps in one pass, forward and backward, by the equations of
+// parts/neurons/lif.py.
 // Inside, rows of neurons are padded to whole vectors.
 #pragma once
 #include <vector>
@@ -11,7 +12,7 @@ namespace {
 
 // One sample, V vectors of neurons, of which `kept` are real; rows are `width` numbers apart.
 template <int V, Reset RESET>
-void scan_panel(const Shape &s, Neuron neuron, const float *currents, int64_t width, int64_t kept, float *membrane,
+[[gnu::noinline]] void scan_panel(const Shape &s, Neuron neuron, const float *currents, int64_t width, int64_t kept, float *membrane,
                 uint64_t *trains) {
     Vec u[V] = {};
     Lanes spikes[V] = {};  // all ones where the neuron fired in the step before
@@ -36,20 +37,22 @@ void scan_panel(const Shape &s, Neuron neuron, const float *currents, int64_t wi
     }
 }
 
-using ScanPanel = void (*)(const Shape &, Neuron, const float *, int64_t, int64_t, float *, uint64_t *);
-template <Reset RESET>
-constexpr ScanPanel SCAN_PANELS[PANEL] = {scan_panel<1, RESET>, scan_panel<2, RESET>, scan_panel<3, RESET>,
-                                          scan_panel<4, RESET>, scan_panel<5, RESET>, scan_panel<6, RESET>,
-                                          scan_panel<7, RESET>, scan_panel<8, RESET>};
+// Calls run with the reset as a constant for the compiler.
+template <typename Run>
+inline void with_reset(Reset reset, const Run &run) {
+    if (reset == Reset::zero) return run(std::integral_constant<Reset, Reset::zero>{});
+    if (reset == Reset::subtract) return run(std::integral_constant<Reset, Reset::subtract>{});
+    run(std::integral_constant<Reset, Reset::none>{});
+}
 
 // One sample: membrane[step][neuron], padded like the currents, and trains[neuron][word].
 inline void scan(const Shape &s, Neuron neuron, const float *currents, float *membrane, uint64_t *trains) {
     const int64_t width = whole_vectors(s.neurons);
-    const ScanPanel *panels = neuron.reset == Reset::zero       ? SCAN_PANELS<Reset::zero>
-                              : neuron.reset == Reset::subtract ? SCAN_PANELS<Reset::subtract>
-                                                                : SCAN_PANELS<Reset::none>;
-    for_panels(s.neurons, [&](int64_t v, int64_t offset, int64_t kept) {
-        panels[v](s, neuron, currents + offset, width, kept, membrane + offset, trains + offset * s.words());
+    with_reset(neuron.reset, [&](auto RESET) {
+        for_panels(s.neurons, [&](auto V, int64_t offset, int64_t kept) {
+            scan_panel<V, RESET>(s, neuron, currents + offset, width, kept, membrane + offset,
+                                 trains + offset * s.words());
+        });
     });
 }
 
@@ -57,16 +60,16 @@ inline void scan(const Shape &s, Neuron neuron, const float *currents, float *me
 template <bool ZERO_RESET>
 void scan_back(int64_t steps, int64_t width, Neuron neuron, const float *membrane, const float *into_spikes,
                float *gradient) {
-    constexpr float pi = 3.14159265358979323846f;
+    const float height = neuron.alpha / 2, steepness = 3.14159265358979323846f * height;
     for (int64_t t = steps - 1; t >= 0; --t) {
         const float *__restrict now = membrane + t * width;
         const float *__restrict in = into_spikes + t * width;
         const float *__restrict later = gradient + (t + 1) * width;
         float *__restrict here = gradient + t * width;
         for (int64_t i = 0; i < width; ++i) {
-            const float x = pi * (now[i] - neuron.threshold);
+            const float x = steepness * (now[i] - neuron.threshold);
             const float decay = ZERO_RESET && now[i] > neuron.threshold ? 0.0f : neuron.beta;
-            const float own = in[i] / (1.0f + x * x);
+            const float own = height * in[i] / (1.0f + x * x);
             here[i] = t == steps - 1 ? own : own + decay * later[i];
         }
     }

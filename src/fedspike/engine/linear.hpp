@@ -57,7 +57,7 @@ inline const float *weights_in(int64_t word, const float *step_weights) {
 
 // One sample, the steps of one word, V vectors of outputs. Rows of weight, bias and currents are padded.
 template <int V>
-void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *step_weights, const float *weight,
+[[gnu::noinline]] void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *step_weights, const float *weight,
                   const float *bias, float *currents, int64_t width) {
     const int64_t steps = s.steps_in(word);
     Sums<V> sums;
@@ -90,11 +90,6 @@ void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const fl
                   step_weights[t] * (load(&sums.of_step[t][v * LANES]) + base[v]) + load(bias + v * LANES));
 }
 
-using LinearPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, const float *, const float *,
-                             float *, int64_t);
-constexpr LinearPanel LINEAR_PANELS[PANEL] = {linear_panel<1>, linear_panel<2>, linear_panel<3>, linear_panel<4>,
-                                              linear_panel<5>, linear_panel<6>, linear_panel<7>, linear_panel<8>};
-
 // One client's weight transposed and its bias, both padded to whole vectors.
 struct Columns {
     int64_t inputs, outputs, width;
@@ -111,8 +106,8 @@ struct Columns {
     // currents[step][output] of one sample, in padded rows
     void currents(const Shape &in, const uint64_t *trains, const float *step_weights, float *currents) const {
         for (int64_t word = 0; word < in.words(); ++word)
-            for_panels(outputs, [&](int64_t v, int64_t offset, int64_t) {
-                LINEAR_PANELS[v](in, word, trains, weights_in(word, step_weights), &weight[offset], &bias[offset],
+            for_panels(outputs, [&](auto V, int64_t offset, int64_t) {
+                linear_panel<V>(in, word, trains, weights_in(word, step_weights), &weight[offset], &bias[offset],
                                  currents + 64 * word * width + offset, width);
             });
     }
@@ -120,7 +115,7 @@ struct Columns {
 
 // One sample, the steps of one word, V vectors of outputs, inputs first to last - 1; rows are padded.
 template <int V>
-void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *step_weights,
+[[gnu::noinline]] void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *step_weights,
                     const float *delta, int64_t first, int64_t last, float *weight, float *bias, int64_t width) {
     const int64_t steps = s.steps_in(word);
     // Side by side, so that they have the first-level cache to themselves.
@@ -157,15 +152,9 @@ void gradient_panel(const Shape &s, int64_t word, const uint64_t *trains, const 
     }
 }
 
-using GradientPanel = void (*)(const Shape &, int64_t, const uint64_t *, const float *, const float *, int64_t,
-                               int64_t, float *, float *, int64_t);
-constexpr GradientPanel GRADIENT_PANELS[PANEL] = {
-    gradient_panel<1>, gradient_panel<2>, gradient_panel<3>, gradient_panel<4>,
-    gradient_panel<5>, gradient_panel<6>, gradient_panel<7>, gradient_panel<8>};
-
 // into_inputs[step][i] = sum over o of delta[step][o] weight[o][i], for V vectors of inputs; rows are padded.
 template <int V>
-void through_panel(int64_t steps, int64_t outputs, const float *delta, const float *weight, float *into_inputs,
+[[gnu::noinline]] void through_panel(int64_t steps, int64_t outputs, const float *delta, const float *weight, float *into_inputs,
                    int64_t width) {
     for (int64_t t = 0; t < steps; ++t) {
         Vec sum[V] = {};
@@ -177,11 +166,6 @@ void through_panel(int64_t steps, int64_t outputs, const float *delta, const flo
         for (int v = 0; v < V; ++v) store(into_inputs + t * width + v * LANES, sum[v]);
     }
 }
-
-using ThroughPanel = void (*)(int64_t, int64_t, const float *, const float *, float *, int64_t);
-constexpr ThroughPanel THROUGH_PANELS[PANEL] = {through_panel<1>, through_panel<2>, through_panel<3>,
-                                                through_panel<4>, through_panel<5>, through_panel<6>,
-                                                through_panel<7>, through_panel<8>};
 
 // The rows of one client's weight, padded to whole vectors of inputs.
 struct Rows {
@@ -197,8 +181,8 @@ struct Rows {
 
     // into_inputs[step][input] of one sample, in padded rows
     void through(int64_t steps, const float *delta, float *into_inputs) const {
-        for_panels(inputs, [&](int64_t v, int64_t offset, int64_t) {
-            THROUGH_PANELS[v](steps, outputs, delta, &weight[offset], into_inputs + offset, width);
+        for_panels(inputs, [&](auto V, int64_t offset, int64_t) {
+            through_panel<V>(steps, outputs, delta, &weight[offset], into_inputs + offset, width);
         });
     }
 };
@@ -220,10 +204,10 @@ struct Gradient {
     void add(const Shape &in, const uint64_t *trains, const float *delta, const float *step_weights, int64_t first,
              int64_t last) {
         for (int64_t word = 0; word < in.words(); ++word)
-            for_panels(outputs, [&](int64_t v, int64_t offset, int64_t) {
-                GRADIENT_PANELS[v](in, word, trains, weights_in(word, step_weights),
-                                   delta + 64 * word * width + offset, first, last, &weight[offset], &bias[offset],
-                                   width);
+            for_panels(outputs, [&](auto V, int64_t offset, int64_t) {
+                gradient_panel<V>(in, word, trains, weights_in(word, step_weights),
+                                  delta + 64 * word * width + offset, first, last, &weight[offset], &bias[offset],
+                                  width);
             });
     }
 

@@ -25,15 +25,5 @@ struct Lookup {
     }
 };
 
-void lookup(Shape s, const float *pixels, const uint64_t *table, uint64_t *trains) {
-#pragma omp parallel
-    {
-        Lookup look_up(s.neurons);
-#pragma omp for schedule(static)
-        for (int64_t item = 0; item < s.clients * s.samples; ++item)
-            look_up(s, pixels + item * s.neurons, table, trains + item * s.neurons * s.words());
-    }
-}
-
 }  // namespace
 }  // namespace fedspike

@@ -5,35 +5,17 @@ that these passes must equal are `forward` of the networks, with autograd.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from fedspike.engine import compiled
+from fedspike import engine
 from fedspike.engine.packed import array
 
 Layers = list[tuple[Float[Tensor, "client _output _input"], Float[Tensor, "client _output"]]]
 """Weight and bias of every layer, first to last."""
-
-
-@dataclass(frozen=True)
-class Code:
-    """How pixels become what enters the first layer.
-
-    `kind` "rate" draws spikes at an address; "table" looks trains up, as `packed.lookup`; "direct" lets
-    the pixels themselves in, at every step. `step_weights` are those of the phase code.
-    """
-
-    kind: str
-    time_steps: int
-    round: int
-    clients: tuple[int, ...]
-    first_samples: tuple[int, ...]
-    key: tuple[int, int] = (0, 0)
-    table: Int64[Tensor, "65536 word"] | None = None
-    step_weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,49 +49,28 @@ def conventional(
 
     `positions` says which images a client's batch has, -1 where it is padded.
     """
-    passed = _room(positions, layers, wanted)
-    compiled.conventional(
-        (array(pixels), array(positions)),
-        *_arrays(layers, wanted, passed),
-        torch.get_num_threads(),
-    )
+    passed, taken = _pass(pixels, positions, layers, wanted)
+    engine.kernels.conventional(taken, torch.get_num_threads())
     return passed
 
 
 def spiking(
     pixels: Float[Tensor, "image pixel"],
     positions: Int64[Tensor, "client batch"],
-    code: Code,
-    neuron: tuple[float, float, str],
     layers: Layers,
+    encoding: Any,
+    neuron: Any,
     *,
     integrates: bool = False,
     wanted: Wanted | None = None,
 ) -> Passed:
-    """Linear layers with LIF neurons, (beta, threshold, reset).
+    """Linear layers with LIF neurons; `encoding` and `neuron` are records of `compiled`.
 
     Scores are the spikes of the last layer or, if it `integrates`, the means of its membranes, which then
     never fire.
     """
-    passed = _room(positions, layers, wanted)
-    encoding = (
-        code.kind,
-        code.time_steps,
-        *code.key,
-        code.round,
-        np.array(code.clients, np.int64),
-        np.array(code.first_samples, np.int64),
-        None if code.table is None else code.table.numpy(),
-        None if code.step_weights is None else np.array(code.step_weights, np.float32),
-    )
-    compiled.spiking(
-        (array(pixels), array(positions)),
-        encoding,
-        neuron,
-        integrates,
-        *_arrays(layers, wanted, passed),
-        torch.get_num_threads(),
-    )
+    passed, taken = _pass(pixels, positions, layers, wanted)
+    engine.kernels.spiking(taken, encoding, neuron, integrates, torch.get_num_threads())
     return passed
 
 
@@ -120,37 +81,40 @@ def adam(
     step: int,
     constants: tuple[float, float, float, float],
 ) -> None:
-    """Step number `step`, from 1, in place, with `constants` eta, b1, b2 and epsilon; see `training.Adam`."""
+    """Step number `step`, from 1, in place, with `constants` eta, b1, b2 and epsilon; see `parts.Adam`."""
     m, v = (moment.numpy() for moment in moments)
     threads = torch.get_num_threads()
-    compiled.adam(array(gradient), *constants, step, weight.numpy(), m, v, threads)
+    engine.kernels.adam(array(gradient), constants, step, weight.numpy(), m, v, threads)
 
 
-def _room(positions: Tensor, layers: Layers, wanted: Wanted | None) -> Passed:
-    """Where the results will be written."""
-    shape = positions.shape
-    return Passed(
-        torch.empty(*shape, layers[-1][0].shape[1]),
-        torch.empty(len(layers), shape[0], dtype=torch.int64),
-        torch.empty(shape[0], dtype=torch.float64),
+def _pass(
+    pixels: Tensor, positions: Tensor, layers: Layers, wanted: Wanted | None
+) -> tuple[Passed, Any]:
+    """Where the results will be written, and all of it as the kernels take it."""
+    clients, rows = positions.shape
+    passed = Passed(
+        torch.empty(clients, rows, layers[-1][0].shape[1]),
+        torch.empty(len(layers), clients, dtype=torch.int64),
+        torch.empty(clients, dtype=torch.float64),
         [] if wanted is None else [(torch.empty(w.shape), torch.empty(b.shape)) for w, b in layers],
     )
-
-
-def _arrays(layers: Layers, wanted: Wanted | None, passed: Passed) -> tuple[object, ...]:
-    """Weights, what is wanted, and where the results go, as the kernels take them."""
-    learned = wanted and (
-        wanted.kind,
-        array(wanted.labels),
-        wanted.correct,
-        wanted.incorrect,
-        wanted.per_square,
-        passed.losses.numpy(),
-    )
-    return (
-        [(array(weight), array(bias)) for weight, bias in layers],
-        learned,
-        [(weight.numpy(), bias.numpy()) for weight, bias in passed.gradients],
+    into: list[Any] = [(w.numpy(), b.numpy()) for w, b in passed.gradients]
+    return passed, engine.compiled.Pass(
+        array(pixels),
+        array(positions),
+        [
+            engine.compiled.Weights(array(weight), array(bias), *gradients)
+            for (weight, bias), gradients in zip(layers, into or [()] * len(layers), strict=True)
+        ],
+        wanted
+        and engine.compiled.Wanted(
+            wanted.kind,
+            array(wanted.labels),
+            passed.losses.numpy(),
+            wanted.correct,
+            wanted.incorrect,
+            wanted.per_square,
+        ),
         passed.scores.numpy(),
         passed.events.numpy(),
     )

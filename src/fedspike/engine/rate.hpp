@@ -116,19 +116,5 @@ struct Draw {
     }
 };
 
-void rate(Shape s, const float *pixels, const uint64_t key[2], uint64_t round, const int64_t *clients,
-          const int64_t *first_samples, uint64_t *trains) {
-#pragma omp parallel
-    {
-        Draw draw(s.neurons);
-#pragma omp for schedule(dynamic, 8)
-        for (int64_t item = 0; item < s.clients * s.samples; ++item) {
-            const int64_t k = item / s.samples;
-            draw(s, pixels + item * s.neurons, key, round, clients[k], first_samples[k] + item % s.samples,
-                 trains + item * s.neurons * s.words());
-        }
-    }
-}
-
 }  // namespace
 }  // namespace fedspike

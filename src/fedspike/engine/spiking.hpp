@@ -2,11 +2,10 @@
 // learn, back again, so that nothing but pixels in and gradients out leaves the cache.
 #pragma once
 #include "affine.hpp"
+#include "encode.hpp"
 #include "learning.hpp"
 #include "lif.hpp"
-#include "lookup.hpp"
 #include "loss.hpp"
-#include "rate.hpp"
 
 namespace fedspike {
 namespace {
@@ -79,10 +78,9 @@ struct Spiking {
         std::vector<Floats> membrane;
         Floats flow;  // currents on the way there, dL/dS on the way back
         std::vector<uint64_t> fired;
-        Draw draw;
-        Lookup look_up;
+        Encoder encoder;
 
-        explicit Scratch(const Spiking &p) : draw(p.batch.inputs), look_up(p.batch.inputs) {
+        explicit Scratch(const Spiking &p) : encoder(p.batch.inputs) {
             size_t widest = 0;
             for (const Layer &layer : p.layers) {
                 membrane.emplace_back(p.code.steps * whole_vectors(layer.outputs));
@@ -114,17 +112,12 @@ struct Spiking {
                 for (int64_t t = 0; t < code.steps; ++t)
                     std::copy_n(&driven[b * width], width, &scratch.flow[t * width]);
             } else {
-                encode(item, trace.x[b], scratch, sample.fired[0].data());
+                scratch.encoder(in(0), code, trace.x[b], item / batch.samples, item % batch.samples,
+                                sample.fired[0].data());
             }
             forward(item, client, scratch, sample, score);
             if (learns()) back(item, client, scratch, sample, score);
         }
-    }
-
-    void encode(int64_t item, const float *image, Scratch &scratch, uint64_t *trains) const {
-        if (code.kind == Code::table) return scratch.look_up(in(0), image, code.trains, trains);
-        const int64_t k = item / batch.samples, sample = code.first_samples[k] + item % batch.samples;
-        scratch.draw(in(0), image, code.key, code.round, code.clients[k], sample, trains);
     }
 
     void forward(int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <utility>
 #include <vector>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -42,13 +43,18 @@ using Floats = std::vector<float, AtLine<float>>;
 
 inline int64_t whole_vectors(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
-// Calls panel(V - 1, offset, kept) for one panel of V vectors after the other; `kept` of its numbers are real.
+// Calls panel(V, offset, kept) for one panel of V vectors after the other, V being constant for the compiler; `kept`
+// of its numbers are real.
+template <typename Panel, int... LESS>
+inline void for_panels(int64_t count, const Panel &panel, std::integer_sequence<int, LESS...>) {
+    for (int64_t offset = 0; offset < count; offset += PANEL * LANES) {
+        const int64_t kept = std::min<int64_t>(PANEL * LANES, count - offset), less = (kept - 1) / LANES;
+        ((less == LESS ? panel(std::integral_constant<int, LESS + 1>{}, offset, kept) : void()), ...);
+    }
+}
 template <typename Panel>
 inline void for_panels(int64_t count, const Panel &panel) {
-    for (int64_t offset = 0; offset < count; offset += PANEL * LANES) {
-        const int64_t kept = std::min<int64_t>(PANEL * LANES, count - offset);
-        panel((kept - 1) / LANES, offset, kept);
-    }
+    for_panels(count, panel, std::make_integer_sequence<int, PANEL>{});
 }
 
 // The first `columns` of each row, from rows of one stride to rows of another.
