@@ -49,7 +49,7 @@ template <typename Panel, int... LESS>
 inline void for_panels(int64_t count, const Panel &panel, std::integer_sequence<int, LESS...>) {
     for (int64_t offset = 0; offset < count; offset += PANEL * LANES) {
         const int64_t kept = std::min<int64_t>(PANEL * LANES, count - offset), less = (kept - 1) / LANES;
-        ((less == LESS ? panel(std::integral_constant<int, LESS + 1>{}, offset, kept) : void()), ...);
+        (void)((less == LESS && (panel(std::integral_constant<int, LESS + 1>{}, offset, kept), true)) || ...);
     }
 }
 template <typename Panel>
