@@ -98,7 +98,7 @@ class Document:
         if not isinstance(inner, dict):
             raise InputError(
                 f"{origin}: {first} is not a table, so it has no key {rest[0]}",
-                expected="a dotted key whose first parts are tables, such as training.epochs",
+                expected="a dotted key whose first parts are tables, such as learner.epochs",
                 fix=f"set {first} itself, or correct the name",
             )
         return {**values, first: self._put(inner, rest, value, origin)}
@@ -175,8 +175,8 @@ def line_of(text: str, key: Sequence[str]) -> int | None:
 def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, object]:
     """The values in a table and in those inside it, by their dotted names.
 
-    >>> leaves({"rounds": 5, "snn": {"beta": 0.9}})
-    {'rounds': 5, 'snn.beta': 0.9}
+    >>> leaves({"rounds": 5, "neuron": {"beta": 0.9}})
+    {'rounds': 5, 'neuron.beta': 0.9}
     """
     found: dict[str, object] = {}
     for name, value in table.items():
@@ -188,8 +188,8 @@ def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, object]:
 def set_by(name: str, value: object) -> dict[str, object]:
     """The keys that one value of a sweep's list sets.
 
-    >>> set_by("seed", 3), set_by("together", {"code": {"kind": "phase"}, "snn": {"beta": 1.0}})
-    ({'seed': 3}, {'code.kind': 'phase', 'snn.beta': 1.0})
+    >>> set_by("seed", 3), set_by("together", {"code": {"kind": "phase"}, "neuron": {"beta": 1.0}})
+    ({'seed': 3}, {'code.kind': 'phase', 'neuron.beta': 1.0})
     """
     return leaves(value) if name == TOGETHER and isinstance(value, dict) else {name: value}
 

@@ -1,6 +1,7 @@
 """Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
 
 import hashlib
+import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from msgspec import structs
 from msgspec.structs import replace
 
 from fedspike.data import Dataset
@@ -15,7 +17,7 @@ from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
 from fedspike.experiment import document, kept_files
 from fedspike.experiment.describing import data_sha256, description
-from fedspike.experiment.document import Document
+from fedspike.experiment.document import Document, Key
 from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation.devices import Held
@@ -25,6 +27,7 @@ from fedspike.federation.rounds import State, rounds
 from fedspike.federation.tensor_bytes import pack
 from fedspike.files import claimed, json_bytes, storing, write_whole
 from fedspike.own_files import used
+from fedspike.part import Part
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
@@ -58,8 +61,9 @@ def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
     try:
         data: Dataset = experiment.runs[0].plan.loaded(say).data
     except InputError as error:
+        key = _blamed("data", experiment.runs[0].plan.data, error)
         raise experiment.source.error(
-            ("data", "kind"), error.passed, expected=error.expected, fix=error.fix
+            key, error.passed, expected=error.expected, fix=error.fix
         ) from error
     return data
 
@@ -121,7 +125,7 @@ def demand_devices(plan: Plan, source: Document) -> None:
     try:
         devices = plan.devices()
     except InputError as error:
-        key = ("partition", "kind")
+        key = _blamed("partition", plan.partition, error)
         if plan.fleet.clients > len(plan.data.y_train):
             key = ("fleet", "clients")
         raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
@@ -132,6 +136,17 @@ def demand_devices(plan: Plan, source: Document) -> None:
             expected="a client, at least, that trains in a round, at least",
             fix="lower fleet.dropout, or do more rounds",
         )
+
+
+def _blamed(table: str, part: object, error: InputError) -> Key:
+    """The key of a part that an error of its own speaks of, by its name or its value; else its kind."""
+    for field in structs.fields(type(part)) if isinstance(part, Part) else ():
+        value = getattr(part, field.name)
+        if (isinstance(value, str) and value in error.passed) or re.search(
+            rf"\b{field.name}\b", f"{error.passed} {error.fix}"
+        ):
+            return (table, field.name)
+    return (table, "kind")
 
 
 def _with(plan: Plan, dataset: Dataset, held: Held | None) -> Plan:

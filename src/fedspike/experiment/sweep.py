@@ -194,7 +194,7 @@ def _keys(
             place,
             f"sweep.{name} holds {written(value)}",
             expected="tables, each of which sets some keys",
-            fix='write for example together = [{ code.kind = "phase", snn.threshold = 0.5 }]',
+            fix='write for example together = [{ code.kind = "phase", neuron.threshold = 0.5 }]',
         )
     keys = document.set_by(name, value)
     known = [name for name in kinds.top if name not in NOT_SWEPT]

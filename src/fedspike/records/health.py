@@ -13,9 +13,10 @@ from fedspike.records.schema import RateLimit
 DEAD, SATURATED = 0.001, 0.9
 
 CURES = {
-    "dead": "lower snn.threshold or raise snn.beta, so that inputs add up; give more time steps or a code "
-    "with more spikes; read the membrane (snn.read_out) instead of counts",
-    "saturated": 'raise snn.threshold or lower snn.beta; use reset = "subtract"; lower the learning rate',
+    "dead": "lower neuron.threshold or raise neuron.beta, so that inputs add up; give more time steps or a "
+    "code with more spikes; read the membrane (read_out.kind) instead of counts",
+    "saturated": 'raise neuron.threshold or lower neuron.beta; use reset = "subtract"; lower the '
+    "learning rate",
 }
 # stored with a run, so that its report does not depend on the limits of a later version
 LIMITS = {

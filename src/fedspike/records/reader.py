@@ -50,8 +50,10 @@ def run(home: Path) -> RunSummary | None:
     if not path.exists():
         return None
     text = _text(path, "the summary.json of a finished run")
+    fix = f"delete {path}, and start the command again: it finishes the run from its checkpoint"
+    decode(text, _Header, path, fix)
     demand_version(text, path)
-    return decode(text, RunSummary, path)
+    return decode(text, RunSummary, path, fix)
 
 
 def in_full(directory: Path, summary: RunSummary) -> RunSummary:
