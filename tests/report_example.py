@@ -1,7 +1,10 @@
 """An experiment directory as `fedspike run` leaves it, with made-up numbers, for the report's tests."""
 
 import base64
+import itertools
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,9 @@ from fedspike.layers.operations import NetworkOperations
 from fedspike.networks import ANN, SNN
 from fedspike.parts.optimisers import Adam
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
+from fedspike.records.reader import read
 from fedspike.records.schema import VERSION, RunSummary
+from fedspike.report.analysis.results import Results
 
 ROUNDS = 100
 FINAL_PERCENT = {
@@ -186,6 +191,7 @@ def pictured(one: dict[str, Any], spikes: np.ndarray, image: np.ndarray) -> dict
 
 SEEN = {"ann": (392.3, 41.0, 0.0), "snn": (11_215.5, 1_077.0, 140.0), "qann": (390.1, 39.0, 0.0)}
 TARGET = 0.85
+IMAGE = (np.full((4, 6), True), np.arange(6).reshape(2, 3))  # spikes, picture
 
 
 def priced(one: dict[str, Any], *, sample_factor: float = 1.0) -> dict[str, Any]:
@@ -193,48 +199,127 @@ def priced(one: dict[str, Any], *, sample_factor: float = 1.0) -> dict[str, Any]
     them, in 10 clients of 16 batches a round."""
     network, rounds = one["network"], one["rounds"]
     per_sample = [sample_factor * events for events in SEEN[network]]
-    operations = msgspec.convert(one["network_operations"], NetworkOperations)
-    if not operations.layers["output"].fires:
+    if not one["network_operations"]["layers"]["output"]["fires"]:
         per_sample[2] = 0  # its last layer does not fire
-
-    def work(rounds: int) -> Work:
-        n = rounds * SAMPLES_PER_ROUND
-        hidden, output, out = (round(n * events) for events in per_sample)
-        seen = Activity(n, rounds * 160, {"hidden": hidden, "output": output}, out)
-        sent = 10 * rounds * 79_510 * 4
-        return Work(
-            recorded(operations, seen, sent), recorded(operations, seen), sent, sent, rounds
-        )
-
-    whole = work(rounds)
     first = next((n for n, a in enumerate(one["accuracy"], 1) if a >= TARGET), None)
-    reached, profiles = None if first is None else work(first), list(shipped().values())
-    skipping = {}
-    if network != "snn":
-        skipping = bills(whole, reached, profiles, skip_zeros=True)
+    spiking = network == "snn"
+    described = json.dumps(one["network_operations"])
     made = {
-        "activity": whole.trained.activity,
-        "tested": whole.tested.activity,
+        **_account(described, tuple(per_sample), rounds, first),
         "target_accuracy": TARGET,
         "rounds_to_target": first,
-        "bill": bills(whole, reached, profiles),
-        "bill_skip_zeros": skipping,
-        "bill_by": bill_by(whole, profiles),
         "neurobench": {
             "footprint_bytes": 318_040,
             "connection_sparsity": 0.0,
             "activation_sparsity": 0.55 if network == "ann" else 0.81,
-            "effective_macs": 0.0 if network == "snn" else 39_640.0,
-            "effective_acs": OPERATIONS["snn"] if network == "snn" else 0.0,
-            "dense_operations": 79_400 * (50 if network == "snn" else 1),
+            "effective_macs": 0.0 if spiking else 39_640.0,
+            "effective_acs": OPERATIONS["snn"] if spiking else 0.0,
+            "dense_operations": 79_400 * (50 if spiking else 1),
         },
         "bill_evaluation": {
             name: {"low_mj": 1.0, "nominal_mj": 1.0, "high_mj": 1.0, "not_priced": []}
             for name in shipped()
         },
     }
-    plain: dict[str, Any] = msgspec.to_builtins(made)
-    return one | plain
+    return one | made
+
+
+@cache
+def _account(
+    described: str, per_sample: tuple[float, ...], rounds: int, first: int | None
+) -> dict[str, Any]:
+    """Activity and bills of a network."""
+    network = msgspec.json.decode(described, type=NetworkOperations)
+
+    def work(rounds: int) -> Work:
+        n = rounds * SAMPLES_PER_ROUND
+        hidden, output, out = (round(n * events) for events in per_sample)
+        activity = Activity(n, rounds * 160, {"hidden": hidden, "output": output}, out)
+        sent = 10 * rounds * 79_510 * 4
+        trained = recorded(network, activity, sent)
+        return Work(trained, recorded(network, activity), sent, sent, rounds)
+
+    whole, reached = work(rounds), None if first is None else work(first)
+    profiles = list(shipped().values())
+    skips = network.time_steps is None
+    plain: dict[str, Any] = msgspec.to_builtins(
+        {
+            "activity": whole.trained.activity,
+            "tested": whole.tested.activity,
+            "bill": bills(whole, reached, profiles),
+            "bill_skip_zeros": bills(whole, reached, profiles, skip_zeros=True) if skips else {},
+            "bill_by": bill_by(whole, profiles),
+        }
+    )
+    return plain
+
+
+def pair(
+    seed: int = 0, classes: int = 3, factor: float = 1.0, rounds: int = 5, **changes: Any
+) -> list[Any]:
+    """An ANN and an SNN of one seed, with bills; the SNN with `factor` times the spikes."""
+    ann, snn = (run(network, classes, seed, rounds=rounds, **changes) for network in ("ann", "snn"))
+    return [priced(ann), priced(snn, sample_factor=factor)]
+
+
+CODES, STEPS, READ_OUTS = ("rate", "latency"), (5, 10), ("count", "membrane")
+
+
+def sweep(*, rounds: int = 3, seeds: int = 1) -> list[dict[str, Any]]:
+    """Eight spiking networks beside an ANN, on even data and with 3 classes; the longer the better."""
+    runs = []
+    for partition, classes in (({"kind": "iid"}, 10), ({"kind": "classes", "classes": 3}, 3)):
+        for seed in range(seeds):
+            setting: dict[str, Any] = {"rounds": rounds, "partition": partition}
+            runs.append(priced(run("ann", classes, seed, final_percent=80.0 + seed, **setting)))
+            for code, steps, read_out in itertools.product(CODES, STEPS, READ_OUTS):
+                final = 70.0 + steps + (code == "rate") + 2 * (read_out == "membrane")
+                snn = run("snn", classes, seed, final_percent=final, **setting)
+                snn = variant(snn | {"hidden_weights": None}, code, steps, read_out)
+                factor = steps / 50 * (1 if code == "rate" else 0.2)
+                runs.append(watched(priced(snn, sample_factor=factor)))
+    return runs
+
+
+def on_nodes() -> list[dict[str, Any]]:
+    """A run on two devices, of which one was measured, and on a measured host."""
+    node = {"rounds": 2, "failed": 0, "samples": 4000, "operations": {"mac": 0, "ac": 7}}
+    node |= {"uplink_bytes": 10, "downlink_bytes": 20, "training_seconds": 1.5}
+    nodes = [
+        node | {"node": "pi", "clients": [0, 1], "joules": {"usb": 3.21}},
+        node | {"node": "laptop", "clients": [2], "joules": {}},
+    ]
+    interval = {"mean": 12.3, "low": 12.0, "high": 12.6}
+    measured = [
+        {"sensor": "powercap", "unavailable": "no folder /sys/class/powercap"},
+        {"sensor": "zeus", "domain": "gpu-0", "joules_per_round": interval, "windows": 5},
+    ]
+    snn = pictured(variant(run("snn", rounds=2), "burst", 4), *IMAGE)
+    seconds = {"training": 1.5, "transport": 0.25}
+    return [snn | {"nodes": nodes, "round_seconds": seconds, "measured": measured}]
+
+
+def three_networks() -> list[dict[str, Any]]:
+    """A conventional, a quantised and a spiking network, in two settings that follow no study."""
+    return [
+        priced(run(network, classes, rounds=9))
+        for classes in (10, 3)
+        for network in ("ann", "snn", "qann")
+    ]
+
+
+EXAMPLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "study": lambda: study(),
+    "three networks": three_networks,
+    "sweep": sweep,
+    "nodes": on_nodes,
+}
+
+
+def results(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Results:
+    """The runs, laid down as an experiment, as the figures get them."""
+    write(directory, runs, **changes)
+    return Results(read(directory), directory)
 
 
 def study(seeds: int = 1) -> list[dict[str, Any]]:
@@ -242,13 +327,13 @@ def study(seeds: int = 1) -> list[dict[str, Any]]:
     central = {"kind": "centralised"}
     return [
         *(
-            run(network, classes, seed)
+            priced(run(network, classes, seed))
             for seed in range(seeds)
             for network in ("ann", "snn")
             for classes in (10, 7, 5, 4, 3)
         ),
         *(
-            run(network, None, seed, partition=central, final_percent=87.5 + seed)
+            priced(run(network, None, seed, partition=central, final_percent=87.5 + seed))
             for seed in range(seeds)
             for network in ("ann", "snn")
         ),

@@ -345,14 +345,13 @@ OWED: dict[str, tuple[str, ...]] = {
         "cli",
         "energy",
         "parts",
-        "report",
     ),
     "leaves_devices_to_the_engine": ("cli",),
 }
 
 
 # Names that two files still have.
-TWICE = {"bills.py", "plain.py", "raster.py", "repricing.py", "verdict.py", "watch.py"}
+TWICE = {"plain.py", "watch.py"}
 
 
 def package() -> list[Source]:

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from counted_example import counted
+from fedspike import report
 from fedspike.energy import repricing
 from fedspike.energy.counts import aggregation, count, merge
 from fedspike.layers.activity import Activity
@@ -19,7 +20,6 @@ from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane
 from fedspike.parts.surrogates import Sigmoid
 from fedspike.records import reader
-from fedspike.report import page
 from running import finish
 
 CLIENTS, SAMPLES, STEPS, ROUNDS = 3, 16, 4, 2
@@ -159,6 +159,6 @@ def test_finished_runs_are_priced_again_to_the_same_bills(finished: Path) -> Non
 
 
 def test_the_report_is_made_of_them(finished: Path) -> None:
-    text = page.write(finished).read_text(encoding="utf-8")
+    text = report.write(finished).read_text(encoding="utf-8")
     for code in COUNTED:
         assert code in text

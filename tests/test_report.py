@@ -1,8 +1,11 @@
-"""The report against figures worked out by hand, hostile names, and directories in every state."""
+"""Every figure and section of the report keeps one contract; the page and its files; hostile names."""
 
 import csv
-import math
+import io
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,25 +15,65 @@ import pytest
 
 import report_example as example
 from fedspike import report
-from fedspike.report import charts, figures
-from fedspike.report.drawing import LIGHT
+from fedspike.energy.estimate import Estimate
+from fedspike.report import writing
+from fedspike.report.analysis.results import Results
+from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering.drawing import LIGHT, Panels, Prose
+from fedspike.report.rendering.page import Shown, ShownSection
+from fedspike.report.rendering.tables import Caption, Table, Tinted, words
+from fedspike.report.sections import SECTIONS
+from fedspike.report.sections.section import Part, Section
 from running import python
+
+FIGURES = [figure for section in SECTIONS for part in section.parts for figure in part.figures]
+SVG_TAGS = {"svg", "g", "path", "rect", "line", "text", "image", "defs", "clipPath"}
+HOSTILE = "<script>alert(1)<b>&amp;\"'|$_%{}\\"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report that was written, and what it was written from."""
+
+    results: Results
+    sections: list[ShownSection]
+    folder: Path
+
+    @property
+    def html(self) -> str:
+        return (self.folder / "report.html").read_text("utf-8")
+
+    @property
+    def figures(self) -> dict[str, Shown]:
+        shown = (figure for s in self.sections for part in s.parts for figure in part.figures)
+        return {figure.stem: figure for figure in shown}
+
+
+def page(folder: Path, runs: list[dict[str, Any]], **changes: Any) -> Page:
+    """The report of these runs; each figure is drawn once."""
+    results = example.results(folder, runs, **changes)
+    drawn: list[ShownSection] = []
+
+    def once(results: Results) -> Iterator[ShownSection]:
+        drawn.extend(SHOWN(results))
+        yield from drawn
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "shown", once)
+        assert report.write(folder) == folder / "report.html"
+    return Page(results, drawn, folder)
+
+
+SHOWN = writing.shown
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = example.write(tmp_path_factory.mktemp("runs") / "study", example.study())
-    assert report.write(directory) == directory / "report.html"
-    return directory
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
+    folder = tmp_path_factory.mktemp("pages")
+    return {name: page(folder / name, runs()) for name, runs in example.EXAMPLES.items()}
 
 
-def rows(directory: Path, table: str) -> dict[str, dict[str, str]]:
-    with (directory / "tables" / f"{table}.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    return {next(iter(line.values())): line for line in lines}
-
-
-def words(directory: Path) -> str:
+def text_of(html: str) -> str:
     """The page as it is read, without tags and line breaks."""
 
     class Text(HTMLParser):
@@ -41,14 +84,136 @@ def words(directory: Path) -> str:
 
     parser = Text()
     parser.parts = []
-    parser.feed((directory / "report.html").read_text("utf-8"))
-    return " ".join(" ".join(parser.parts).split())
+    parser.feed(html)
+    return " ".join(" ".join(parser.parts).split()).replace("\xa0", " ")
 
 
-def small(directory: Path, *runs: dict[str, Any], **changes: Any) -> Path:
-    """A report on few short runs."""
-    report.write(example.write(directory / "small", list(runs), **changes))
-    return directory / "small"
+def stem(figure: Figure) -> str:
+    return f"table{figure.number}-{figure.name}" if figure.number else figure.name
+
+
+def check_table(shown: Shown, table: Table, page: Page) -> None:
+    """Cells, CSV, Markdown and LaTeX say the same; the page has every cell."""
+    keys = [column.key for column in table.columns]
+    assert len(set(keys)) == len(keys)
+    assert table.rows
+    files = {
+        ending: (page.folder / "tables" / f"{shown.stem}.{ending}").read_text("utf-8")
+        for ending in ("csv", "md", "tex")
+    }
+    lines = list(csv.DictReader(io.StringIO(files["csv"], newline="")))
+    for row, line in zip(table.rows, lines, strict=True):
+        for key, cell in zip(keys, row, strict=True):
+            number = cell.mean if isinstance(cell, Estimate) else cell
+            if isinstance(number, float):
+                assert float(line[key]) == pytest.approx(number, rel=1e-9)
+            else:
+                text = number.text if isinstance(number, Tinted) else number
+                assert line[key] == ("" if text is None else str(text).replace("\r", ""))
+    grid = [
+        re.split(r"(?<!\\)\|", line)[1:-1]
+        for line in files["md"].splitlines()
+        if line.startswith("|")
+    ]
+    assert len(grid) == len(table.rows) + 2  # the heading and the rule below it
+    assert {len(row) for row in grid} == {len(keys)}
+    body = "".join(files["tex"].split(r"\hline")[1:-1])
+    for text_line in body.strip().splitlines():
+        cells = re.split(r"(?<!\\)&", text_line)
+        spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", text_line)]
+        assert sum(spans) + len(cells) - len(spans) == len(keys)
+    assert (shown.heading in text_of(page.html)) != shown.only_as_file
+    if not shown.only_as_file:
+        on_page = unescape(page.html)
+        assert f'role="region" aria-label="{shown.heading}"' in on_page
+        assert all(f">{cell}<" in on_page for row in table.body for cell in row)
+
+
+def check_panels(shown: Shown, panels: Panels, page: Page) -> None:
+    """Panels are drawn, say what they are of, and stand in one file."""
+    assert panels.panels
+    assert len({panel.label for panel in panels.panels}) == len(panels.panels)
+    whole = ElementTree.parse(page.folder / "figures" / f"{shown.stem}.svg").getroot()
+    nested = [element for element in whole if element.tag.endswith("}svg")]
+    assert len(nested) == len(panels.panels)
+    assert {element.tag.rpartition("}")[2] for element in whole.iter()} <= SVG_TAGS
+    pdf = (page.folder / "figures" / f"{shown.stem}.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert len(pdf) > 2_000
+    for panel in shown.on_page:
+        label = re.search(r'role="img" aria-label="([^"]+)"', panel)
+        assert label
+        assert unescape(label[1]).startswith(f"{shown.caption.title}: ")
+        assert str(panel) in page.html
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=stem)
+def test_a_figure_goes_from_what_it_needs_to_its_caption(
+    figure: Figure, pages: dict[str, Page]
+) -> None:
+    having = [one for one in pages.values() if figure.needs(one.results)]
+    assert having, "no example shows it"
+    for one in pages.values():
+        assert (stem(figure) in one.figures) == (one in having)
+    for one in having[:2]:
+        shown = one.figures[stem(figure)]
+        if isinstance(shown.drawing, Prose):
+            assert shown.drawing.paragraphs
+            assert all(shown.drawing.paragraphs)
+            continue
+        assert shown.caption.title[0].isupper()
+        assert not shown.caption.title.endswith(".")
+        assert all(note.endswith(".") for note in shown.notes)
+        if isinstance(shown.drawing, Table):
+            check_table(shown, shown.drawing, one)
+        else:
+            check_panels(shown, shown.drawing, one)
+
+
+def test_files_and_sections_have_names_of_their_own() -> None:
+    assert len({stem(figure) for figure in FIGURES}) == len(FIGURES)
+    assert len({section.anchor for section in SECTIONS}) == len(SECTIONS)
+
+
+def test_the_page_has_the_sections_in_order_and_contents_that_lead_to_them(
+    pages: dict[str, Page],
+) -> None:
+    for one in pages.values():
+        shown = [section.anchor for section in one.sections]
+        assert shown == [section.anchor for section in SECTIONS if section.anchor in shown]
+        assert re.findall(r'<h2 id="([^"]+)"', one.html) == shown
+        assert re.findall(r'<a href="#([^"]+)"', one.html) == shown
+        headings = [part.heading for s in one.sections for part in s.parts if part.heading]
+        assert [unescape(h) for h in re.findall("<h3>(.*)</h3>", one.html)] == headings
+
+
+def test_a_new_figure_is_one_record_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seeds(results: Results) -> Table:
+        return Table((words("seed", "seed"),), tuple((str(run.seed),) for run in results.runs))
+
+    figure = Figure("seeds", seeds, caption=Caption("Seeds", "A note."), number="X1")
+    never = replace(figure, name="never", needs=lambda _: None)
+    section = Section("mine", "My section", (Part((figure, never), "A part", "About it."),))
+    monkeypatch.setattr(writing, "SECTIONS", (*SECTIONS, section))
+    one = page(tmp_path / "runs", [example.run("ann", 3, seed, rounds=2) for seed in (4, 5)])
+    assert (one.folder / "tables" / "tableX1-seeds.csv").read_text() == "seed\n4\n5\n"
+    assert "My section A part About it. Table X1. Seeds seed 4 5 A note." in text_of(one.html)
+    assert not list((one.folder / "tables").glob("*never*"))
+
+
+def test_the_page_needs_nothing_but_itself(pages: dict[str, Page]) -> None:
+    for one in pages.values():
+        assert len(one.html.encode()) < 3_000_000
+        assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in one.html
+        addresses = re.findall(
+            r"""\b(?:src|href|action|data|poster)\s*=\s*["']([^"']*)""", one.html
+        )
+        assert [a for a in addresses if not a.startswith(("data:", "#"))] == []
+        assert re.findall(r"url\(|@import|<script", one.html, re.IGNORECASE) == []
+        body = re.sub(r"<style>.*</style>", "", one.html, flags=re.DOTALL)
+        assert not any(colour in body for colour in LIGHT.values())  # charts take the page's
 
 
 def test_the_report_never_imports_torch(tmp_path: Path) -> None:
@@ -61,155 +226,9 @@ def test_the_report_never_imports_torch(tmp_path: Path) -> None:
     assert (run.stdout, run.returncode) == ("False\n", 0), run.stderr
 
 
-def test_table_1_is_what_the_runs_and_the_study_say(study: Path) -> None:
-    table = rows(study, "table1-accuracy")
-    assert list(table) == ["10 classes", "7 classes", "5 classes", "4 classes", "3 classes"]
-    five = {key: float(value) for key, value in table["5 classes"].items() if key != "setting"}
-    assert five == pytest.approx(
-        {
-            "ann_last_round_percent": 84.7,
-            "ann_mean_last_10_percent": 84.5,
-            "ann_printed_percent": 83,
-            "ann_difference_points": 1.7,
-            "snn_last_round_percent": 82.7,
-            "snn_mean_last_10_percent": 82.5,
-            "snn_printed_percent": 80,
-            "snn_difference_points": 2.7,
-            "gap_points": -2.0,
-            "gap_printed_points": -3,
-        }
-    )
-    printed = {
-        name: (line["ann_printed_percent"], line["snn_printed_percent"], line["gap_printed_points"])
-        for name, line in table.items()
-    }
-    assert printed == {
-        "10 classes": ("86", "86", "0"),
-        "7 classes": ("85", "84", "-1"),
-        "5 classes": ("83", "80", "-3"),
-        "4 classes": ("", "", ""),
-        "3 classes": ("82", "76", "-6"),
-    }
-    assert "the study’s text says 4 where its tables say 5" in words(study)
-
-
-def test_table_3_is_what_the_runs_and_the_study_say(study: Path) -> None:
-    table = rows(study, "table3-energy")
-    seven = {key: float(value) for key, value in table["7 classes"].items() if key != "setting"}
-    assert seven == pytest.approx(
-        {
-            "ann_energy_mj_per_round": 4.9228,  # 79,400 x 20,000 x 3.1 pJ
-            "ann_printed_mj_per_round": 4.9228,
-            "ann_difference_percent": 0,
-            "snn_energy_mj_per_round": 2.292,  # 1,146,000 x 20,000 x 0.1 pJ
-            "snn_printed_mj_per_round": 2.3411,
-            "snn_difference_percent": 100 * (2.292 / 2.3411 - 1),
-            "ratio_percent": 100 * 2.292 / 4.9228,
-            "ratio_printed_percent": 47.55,
-            "ratio_difference_points": 100 * 2.292 / 4.9228 - 47.55,
-        },
-        rel=1e-9,
-        abs=1e-8,  # the file has ten digits
-    )
-    assert table["4 classes"]["snn_printed_mj_per_round"] == ""
-    text = words(study)
-    assert "its numbers are microjoule" in text
-    assert "the ANN’s round costs 5.0816 mJ, and its 47.55 % become 46.06 %" in text
-
-
-def test_the_verdict_says_what_the_numbers_say(study: Path) -> None:
-    text = words(study).replace("\xa0", " ")
-    assert (
-        "With 10 classes per client the spiking network is level with the conventional one, "
-        "within chance (86.6 % against 86.8 %); with 3 classes per client it is 5.3 points behind "
-        "(76.1 % against 81.4 %). Its forward pass is modelled at 46.6 % of the ANN’s energy."
-    ) in text
-    # 86.8 85.2(+1.1) ...: only the ANN at 3 classes, 81.4 against 82, is below its printed figure.
-    assert "Of the 8 accuracies here that the founding study prints too, 7 reach or exceed" in text
-    assert "the furthest below is the ANN with 3 classes per client, by 0.6 points" in text
-    assert "One seed: these figures carry no interval" in text
-    # At 3 classes: 1.96 sqrt((0.814 x 0.186 + 0.761 x 0.239) / 10,000).
-    assert "On 10,000 test images two equally good networks come out up to 1.1 points" in text
-    assert "it does 14.4 accumulates" in text  # 1,146,000 / 79,400
-
-
-def test_several_seeds_have_students_interval(tmp_path: Path) -> None:
-    finals = {"ann": (80.0, 81.0, 82.0), "snn": (78.0, 77.0, 79.0)}
-    runs = [
-        example.run(network, 3, seed, rounds=5, final_percent=final)
-        for network, values in finals.items()
-        for seed, final in enumerate(values)
-    ]
-    directory = small(tmp_path, *runs)
-    row = rows(directory, "table1-accuracy")["3 classes"]
-    # t(0.975, 2) = 4.303; the standard deviations of 80, 81, 82 and of the gaps -2, -4, -3 are 1.
-    half = 4.303 / math.sqrt(3)
-    assert float(row["ann_last_round_percent"]) == pytest.approx(81)
-    assert float(row["ann_last_round_percent_half_width_95"]) == pytest.approx(half)
-    assert float(row["gap_points"]) == pytest.approx(-3)
-    assert float(row["gap_points_half_width_95"]) == pytest.approx(half)
-    text = words(directory)
-    assert "it is 3.0 ± 2.5 points behind" in text or "is 3.0 ± 2.5 points behind" in text
-    assert "Mean over 3 seeds" in text
-    assert "band: from the lowest seed to the highest" in text
-
-
-def test_a_gap_within_its_interval_is_level(tmp_path: Path) -> None:
-    runs = [example.run("ann", 3, seed, rounds=5, final_percent=80 + seed) for seed in (0, 1)]
-    runs += [example.run("snn", 3, seed, rounds=5, final_percent=80.5) for seed in (0, 1)]
-    assert "level with the conventional one as far as 2 seeds can tell" in words(
-        small(tmp_path, *runs)
-    )
-
-
-def test_markdown_and_latex_hold_the_same_cells(study: Path) -> None:
-    stems = sorted(path.stem for path in (study / "tables").glob("*.csv"))
-    assert len(stems) == 8
-    for stem in stems:
-        with (study / "tables" / f"{stem}.csv").open(newline="") as file:
-            lines, columns = list(csv.reader(file)), 0
-        markdown = (study / "tables" / f"{stem}.md").read_text("utf-8").splitlines()
-        grid = [re.split(r"(?<!\\)\|", line)[1:-1] for line in markdown if line.startswith("|")]
-        columns = len(grid[0])
-        assert len(grid) == len(lines) + 1  # the rule below the heading
-        assert {len(row) for row in grid} == {columns}
-        latex = (study / "tables" / f"{stem}.tex").read_text("utf-8")
-        body = latex.split(r"\hline")[1:-1]
-        for line in "".join(body).strip().splitlines():
-            cells = re.split(r"(?<!\\)&", line)
-            spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", line)]
-            assert sum(spans) + len(cells) - len(spans) == columns
-        assert latex.count("{") - latex.count(r"\{") == latex.count("}") - latex.count(r"\}")
-
-
-def test_the_page_needs_nothing_but_itself(study: Path) -> None:
-    html = (study / "report.html").read_text("utf-8")
-    assert len(html.encode()) < 3_000_000
-    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in html
-    addresses = re.findall(r"""\b(?:src|href|action|data|poster)\s*=\s*["']([^"']*)""", html)
-    assert len(addresses) > 10
-    assert [address for address in addresses if not address.startswith(("data:", "#"))] == []
-    assert re.findall(r"url\(|@import|<script", html, re.IGNORECASE) == []
-    for colour in LIGHT.values():  # charts take theirs from the page
-        assert colour not in re.sub(r"<style>.*</style>", "", html, flags=re.DOTALL)
-
-
-def test_figures_are_drawn_as_svg_and_pdf(study: Path) -> None:
-    folder = study / "figures"
-    drawn = {path.stem for path in folder.glob("*.svg")}
-    assert drawn == {path.stem for path in folder.glob("*.pdf")}
-    weights = {f"weights-{n}-{c}-classes-seed-0" for n in ("ann", "snn") for c in (10, 3)}
-    assert drawn == {"accuracy-even", "accuracy-skewed", "partition", *weights}
-    for path in folder.glob("*.svg"):
-        assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
-    for path in folder.glob("*.pdf"):
-        assert path.read_bytes().startswith(b"%PDF")
-        assert path.stat().st_size > 5_000
-
-
 def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
     runs = [example.run("ann", 3, rounds=5), example.run("snn", 3, rounds=5)]
-    first, again = small(tmp_path / "first", *runs), small(tmp_path / "again", *runs)
+    first, again = (page(tmp_path / name / "runs", runs).folder for name in ("first", "again"))
     files = sorted(path for path in first.rglob("*") if path.is_file())
     assert len(files) > 20
     for path in files:
@@ -217,115 +236,72 @@ def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
             assert path.read_bytes() == (again / path.relative_to(first)).read_bytes(), path
 
 
-HOSTILE = "<script>alert(1)<b>&amp;\"'|$_%{}\\"
-
-
 def test_what_comes_from_data_is_only_ever_text(tmp_path: Path) -> None:
     runs = [
-        example.run(network, None, rounds=3, partition={"kind": HOSTILE}, algorithm=HOSTILE)
+        example.pictured(
+            example.run(network, None, rounds=3, partition={"kind": HOSTILE}, algorithm=HOSTILE),
+            *example.IMAGE,
+        )
         | {"name": f"{network}-{HOSTILE.replace(chr(92), '')}", "model_sha256": HOSTILE}
-        | {"config": {HOSTILE: HOSTILE, "rounds": network}}
+        | {"measured": [{"sensor": HOSTILE, "unavailable": HOSTILE}]}
         for network in ("ann", "snn")
     ]
+    for run in runs:
+        run["config"] |= {HOSTILE: HOSTILE, "rounds": run["network"]}
+    runs[1]["config"]["code"] = {"kind": HOSTILE}
     data = {"name": HOSTILE, "source": HOSTILE, "sha256": {HOSTILE: HOSTILE}}
     data |= {"train_samples": 1, "test_samples": 1}  # type: ignore[dict-item]
     texts = {"name": HOSTILE, "command": HOSTILE, "created": HOSTILE}
     environment = example.ENVIRONMENT | {"cpu": HOSTILE}
-    directory = small(tmp_path, *runs, dataset=data, environment=environment, **texts)
-    html = (directory / "report.html").read_text("utf-8")
+    one = page(tmp_path / "runs", runs, dataset=data, environment=environment, **texts)
 
     class Tags(HTMLParser):
-        found: set[str]
+        names: set[str]
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            self.found.add(tag)
+            self.names.add(tag)
             assert not any(name.startswith("on") for name, _ in attrs)
 
     parser = Tags()
-    parser.found = set()
-    parser.feed(html)
-    assert not {"script", "b"} & parser.found
-    assert html.count("&lt;script&gt;alert(1)") > 10
-    for path in (directory / "figures").glob("*.svg"):
-        assert {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()} <= {
-            *("svg", "g", "path", "rect", "line", "text", "image", "defs", "clipPath")
-        }
-    markdown = (directory / "tables" / "table6-runs.md").read_text("utf-8")
-    assert re.search(r"(?<!\\)<", markdown) is None
-    latex = (directory / "tables" / "table7-models.tex").read_text("utf-8")
+    parser.names = set()
+    parser.feed(one.html)
+    assert not {"script", "b"} & parser.names
+    assert one.html.count("&lt;script&gt;alert(1)") > 10
+    for path in (one.folder / "figures").glob("*.svg"):
+        tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
+        assert tags <= SVG_TAGS
+    tables = one.folder / "tables"
+    assert re.search(r"(?<!\\)<", (tables / "table6-runs.md").read_text("utf-8")) is None
+    latex = (tables / "table7-models.tex").read_text("utf-8")
     assert r"\textless{}script\textgreater{}alert(1)" in latex
     assert r"|\$\_\%\{\}\textbackslash{}" in latex
-    with (directory / "tables" / "table7-models.csv").open(newline="") as file:
-        assert next(iter(csv.DictReader(file)))["model_sha256"] == HOSTILE
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
 
 
 def test_a_sweep_that_is_not_finished_names_what_is_missing(tmp_path: Path) -> None:
-    runs = [example.run("ann", 10, rounds=5), example.run("ann", 3, rounds=5)]
-    directory = example.write(tmp_path / "runs", [*runs, example.run("snn", 10, rounds=5)])
-    (directory / "snn-classes3-seed0").mkdir()
-    (directory / "snn-classes3-seed0" / "config.toml").touch()
-    (directory / "ann-classes10-fedavg-seed0" / "summary.json").unlink()  # then without its image
-    report.write(directory)
-    row = rows(directory, "table1-accuracy")["3 classes"]
-    assert (row["snn_last_round_percent"], row["gap_points"]) == ("", "")
-    assert "in none of these figures: snn-classes3-seed0." in words(directory)
-    assert "weights-ann-10-classes-seed-0.svg" not in {p.name for p in directory.rglob("*.svg")}
+    folder, waiting = tmp_path / "runs", tmp_path / "runs" / "snn-classes3-seed0"
+    waiting.mkdir(parents=True)
+    (waiting / "config.toml").touch()
+    one = page(folder, [example.run("ann", 10, rounds=2), example.run("ann", 3, rounds=2)])
+    assert text_of(one.html).count(waiting.name) == 2  # beside the verdict and below all runs
+    assert "Nothing to compare" in text_of(one.html)
 
 
-def test_runs_of_different_length_are_not_compared(tmp_path: Path) -> None:
-    directory = small(tmp_path, example.run("ann", 3, rounds=6), example.run("snn", 3, rounds=1))
-    table = rows(directory, "table1-accuracy")
-    assert set(table) == {"3 classes, rounds 6", "3 classes, rounds 1"}
-    assert {row["gap_points"] for row in table.values()} == {""}
-    assert "Nothing to compare" in words(directory)
-
-
-def test_a_sweep_of_the_spiking_network_is_held_against_the_one_ann(tmp_path: Path) -> None:
-    snns = []
-    for steps, final in ((25, 70.0), (50, 72.0)):
-        run = example.run("snn", 3, rounds=5, final_percent=final)
-        run["config"]["snn"]["time_steps"] = steps
-        of_steps = {"network_operations": example.operations(steps)}
-        snns.append(run | {"name": f"snn-{steps}"} | of_steps)
-    directory = small(tmp_path, example.run("ann", 3, rounds=5, final_percent=75.0), *snns)
-    gaps = {k: float(v["gap_points"]) for k, v in rows(directory, "table1-accuracy").items()}
-    assert gaps == pytest.approx({"3 classes, T = 25": -5, "3 classes, T = 50": -3})
-
-
-def test_other_algorithms_and_partitions_have_their_own_table(tmp_path: Path) -> None:
-    dirichlet = {"kind": "dirichlet", "alpha": 0.1, "min_samples": 1}
-    directory = small(
-        tmp_path,
-        example.run("ann", 3, rounds=5),
-        example.run("ann", 3, rounds=5, algorithm="fedprox"),
-        example.run("ann", None, rounds=5, partition=dirichlet, final_percent=70.0),
-        example.run("snn", None, rounds=5, partition=dirichlet, final_percent=66.0),
-    )
-    assert set(rows(directory, "table1-accuracy")) == {"3 classes"}
-    others = rows(directory, "table4-other-settings")
-    assert set(others) == {"3 classes, fedprox", "dirichlet alpha 0.1"}
-    assert float(others["dirichlet alpha 0.1"]["gap_points"]) == pytest.approx(-4)
-    assert len(rows(directory, "table6-runs")) == 4
-    assert "rounds: 5 instead of 100" in words(directory)
-    row = rows(directory, "table1-accuracy")["3 classes"]  # so it is not held against the study
-    assert (row["ann_printed_percent"], row["ann_difference_points"]) == ("82", "")
-    assert "Diamonds" not in words(directory)
-
-
-def test_a_single_run_has_a_report(tmp_path: Path) -> None:
+def test_a_single_run_has_a_report_without_the_experiments_part(tmp_path: Path) -> None:
     directory = example.write(tmp_path / "runs", [example.run("snn", 3, rounds=1)])
     home = directory / "snn-classes3-fedavg-seed0"
     assert report.write(home) == home / "report.html"
-    assert rows(home, "table1-accuracy")["3 classes"]["snn_last_round_percent"] == "76.1"
-    assert len(list((home / "figures").glob("weights-*.svg"))) == 1
+    names = {path.stem for path in (home / "tables").glob("*.csv")}
+    assert {"table1-accuracy", "table6-runs", "configuration"} <= names
+    assert not {"environment", "data-files"} & names
+    assert (home / "figures" / "weights.svg").exists()
 
 
 def test_a_large_sweep_stays_a_small_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "MOST_PANELS", 1)
+    monkeypatch.setattr("fedspike.report.rendering.page.MOST_PANELS", 1)
     crowd = {"class_counts": [[10] * 10] * 100}
-    runs = [example.run("ann", classes, rounds=3) | crowd for classes in (3, 4)]
-    text = words(small(tmp_path, *runs))
-    assert "The first 1 of 2; all are in figures/accuracy-even.svg." in text
-    assert "Only the first clients are drawn." in text
-    run = example.summaries(runs)[0]
-    assert charts.clients_drawn(run) == 40  # of 100, each with 10 classes: 400 cells
+    one = page(tmp_path / "runs", [example.run("ann", n, rounds=3) | crowd for n in (3, 4)])
+    shown = one.figures["accuracy"]
+    assert len(shown.on_page) == 1
+    assert "figures/accuracy.svg" in shown.notes[-1]
+    assert "Only the first clients are drawn" in text_of(one.html)

@@ -24,8 +24,9 @@ from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD
 from fedspike.randomness import stream
 from fedspike.records.reader import read
-from fedspike.report import verdict, write
-from fedspike.report.comparison import compare
+from fedspike.report import write
+from fedspike.report.analysis.results import Results
+from fedspike.report.figures.findings import FINDINGS
 from running import devices, events, finish, simulate
 
 SAMPLE = load("fashion-mnist-sample")
@@ -249,8 +250,8 @@ def test_the_report_says_what_was_rejected(tmp_path: Path) -> None:
     ann, snn = experiment.runs
     worst = max((ann, snn), key=lambda run: sum(run.rejected.values()))
     reasons = ", ".join(f"{count} {reason}" for reason, count in worst.rejected.items())
-    sentences = " ".join(verdict.findings(experiment, compare(experiment.runs), []))
-    assert f"most in {worst.name} ({reasons}); they touched no model." in sentences
+    sentences = " ".join(FINDINGS.data(Results(experiment, tmp_path)).paragraphs)
+    assert f"most in {worst.name} ({reasons});" in sentences
 
 
 def test_the_loss_of_all_in_all_rounds_is_refused_before_the_first() -> None:

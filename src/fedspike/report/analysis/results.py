@@ -1,0 +1,75 @@
+"""What all figures are made from: the runs of an experiment, compared, with their energy."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fedspike.energy.levels import Level
+from fedspike.records.schema import ExperimentSummary, RunSummary
+from fedspike.report.analysis.energy_view import EnergyView, energy_view
+from fedspike.report.analysis.other_prices import OtherPrices, other_prices
+from fedspike.report.analysis.settings import Comparison, Network, Setting, settings
+
+SHOWN_FIRST = "horowitz45-int8"
+
+
+@dataclass(frozen=True)
+class Results:
+    """An experiment, or a single run, and the directory that it was read from."""
+
+    experiment: ExperimentSummary
+    directory: Path
+
+    @property
+    def runs(self) -> tuple[RunSummary, ...]:
+        """All finished runs."""
+        return self.experiment.runs
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The settings, the most even data first."""
+        return settings(self.runs)
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """The spiking networks of each setting beside its conventional ones."""
+        return [comparison for setting in self.settings for comparison in setting.comparisons]
+
+    @cached_property
+    def leading(self) -> list[Comparison]:
+        """Of each setting the comparison of its most accurate spiking network, as far as it has a rival.
+
+        Where settings have a number of classes per client, these: they can be ordered by skew.
+        """
+        paired = [one for s in self.settings if (one := s.comparisons[0]).pairs()]
+        ordered = [c for c in paired if c.setting.first_run.classes_per_client is not None]
+        return ordered or paired
+
+    @cached_property
+    def networks(self) -> list[Network]:
+        """Every network once."""
+        return [network for setting in self.settings for network in setting.networks]
+
+    @property
+    def has_variants(self) -> bool:
+        """Whether a setting has several spiking networks."""
+        return any(len(setting.spiking) > 1 for setting in self.settings)
+
+    @cached_property
+    def energy(self) -> EnergyView | None:
+        """The bills of the networks; None where no conventional network has a spiking one to compare."""
+        return energy_view(self.comparisons, self.experiment.comparisons, SHOWN_FIRST)
+
+    def judged(self, level: Level) -> EnergyView | None:
+        """The bills, if there is a verdict at this level."""
+        return self.energy if self.energy and self.energy.judging(level) else None
+
+    @cached_property
+    def other_prices(self) -> OtherPrices | None:
+        """What other prices would do to the comparison that is shown; None where that cannot be said."""
+        return other_prices(self.energy) if self.energy else None
+
+    @property
+    def profile(self) -> str:
+        """The price profile that is shown first."""
+        return self.energy.profile if self.energy else SHOWN_FIRST

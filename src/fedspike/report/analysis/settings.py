@@ -1,0 +1,220 @@
+"""Sets networks side by side: runs that differ in the seed alone become one estimate.
+
+- setting: the data of each client, the algorithm, the rounds, ...: all that its networks share
+- network: the runs of one setting that are equal in all but the seed
+- comparison: a spiking network beside the conventional networks of its setting
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from fedspike.energy import pairing
+from fedspike.energy.estimate import Estimate, estimate
+from fedspike.records.schema import RunSummary
+from fedspike.report.analysis import naming
+
+Pair = tuple[RunSummary, RunSummary]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network in a setting, with its runs in the order of their seeds.
+
+    `variant` tells it from others of its kind in the setting.
+    """
+
+    runs: tuple[RunSummary, ...]
+    setting: str
+    variant: str = ""
+
+    @property
+    def is_spiking(self) -> bool:
+        """Whether it computes with spikes over time steps."""
+        return self.runs[0].time_steps is not None
+
+    @property
+    def role(self) -> str:
+        """The colour that it has everywhere."""
+        return "spiking" if self.is_spiking else "conventional"
+
+    @property
+    def key(self) -> str:
+        """Its name in the headings of CSV files; all spiking networks of one kind have the same."""
+        return self.title.lower().replace(", ", "_").replace(" ", "_")
+
+    @property
+    def title(self) -> str:
+        """Its kind in capitals; of several conventional networks of one kind with the variant."""
+        kind = self.runs[0].network.upper()
+        return f"{kind}, {self.variant}" if self.variant and not self.is_spiking else kind
+
+    @property
+    def name(self) -> str:
+        """Its name among the networks of its setting."""
+        return self.variant if self.variant and self.is_spiking else self.title
+
+    @property
+    def label(self) -> str:
+        """The setting, and the variant."""
+        return f"{self.setting}, {self.variant}" if self.variant else self.setting
+
+    @property
+    def accuracy(self) -> Estimate:
+        """After the last round, in percent."""
+        return self.estimate(lambda run: 100 * run.final_accuracy)
+
+    def estimate(self, of: Callable[[RunSummary], float]) -> Estimate:
+        """The mean over the runs of what `of` reads from each."""
+        return estimate([of(run) for run in self.runs])
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """All that networks must share to be compared, and the networks that were trained in it.
+
+    The conventional networks come first, the plainest of them in front; then the spiking ones, the most
+    accurate first.
+    """
+
+    label: str
+    networks: tuple[Network, ...]
+
+    @property
+    def first_run(self) -> RunSummary:
+        """A run of it: all have the same algorithm, and those of one seed the same partition."""
+        return self.networks[0].runs[0]
+
+    @property
+    def in_sentence(self) -> str:
+        """The setting inside a sentence, after "with"."""
+        if self.first_run.classes_per_client is None or not self.label[0].isdigit():
+            return f"“{self.label}” data"
+        partition, *others = self.label.split(",", 1)
+        return ",".join([f"{partition} per client", *others])
+
+    @property
+    def conventional(self) -> tuple[Network, ...]:
+        """The networks that do not spike."""
+        return tuple(network for network in self.networks if not network.is_spiking)
+
+    @property
+    def spiking(self) -> tuple[Network, ...]:
+        """The networks that spike."""
+        return tuple(network for network in self.networks if network.is_spiking)
+
+    @property
+    def comparisons(self) -> list["Comparison"]:
+        """One for each spiking network, or one without."""
+        return [Comparison(self, spiking) for spiking in self.spiking or (None,)]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A spiking network beside the conventional networks of its setting; either may be missing."""
+
+    setting: Setting
+    spiking: Network | None
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The conventional networks, then the spiking one."""
+        return (*self.setting.conventional, *filter(None, [self.spiking]))
+
+    @property
+    def reference(self) -> Network | None:
+        """The plainest conventional network, which the spiking one is compared with first."""
+        return next(iter(self.setting.conventional), None)
+
+    @property
+    def variant(self) -> str:
+        """What tells the spiking network from others of its setting; nothing if it has none."""
+        return self.spiking.variant if self.spiking else ""
+
+    @property
+    def label(self) -> str:
+        """The setting, and the variant."""
+        return self.spiking.label if self.spiking else self.setting.label
+
+    def pairs(self, rival: Network | None = None) -> list[Pair]:
+        """The runs of a conventional network, or of the reference, and of the spiking one, seed by seed."""
+        rival = rival or self.reference
+        by_seed = {run.seed: run for run in rival.runs} if rival else {}
+        runs = self.spiking.runs if self.spiking else ()
+        return [(by_seed[run.seed], run) for run in runs if run.seed in by_seed]
+
+    def paired(self, of: Callable[[RunSummary, RunSummary], float]) -> Estimate | None:
+        """The mean over the seeds of both of what `of` makes of (reference, spiking network).
+
+        Runs of one seed share data and initial weights, so pairing them removes that scatter.
+        """
+        pairs = self.pairs()
+        return estimate([of(*pair) for pair in pairs]) if pairs else None
+
+    def gap_points(self) -> Estimate | None:
+        """Percentage points by which the spiking network is ahead after the last round."""
+        return self.paired(lambda ann, snn: 100 * (snn.final_accuracy - ann.final_accuracy))
+
+    def synaptic_energy_percent(self) -> Estimate | None:
+        """Energy of the spiking network's synaptic operations of a round in percent of the reference's."""
+        return self.paired(
+            lambda ann, snn: 100 * snn.study_energy_mj_per_round / ann.study_energy_mj_per_round
+        )
+
+
+def settings(runs: Sequence[RunSummary]) -> list[Setting]:
+    """The settings of the runs: those with a number of classes per client, the most even first, then
+    centralised training, then the others."""
+    members: dict[str, dict[str, list[RunSummary]]] = {}
+    for run in runs:
+        networks = members.setdefault(pairing.setting(run), {})
+        networks.setdefault(pairing.variant(run), []).append(run)
+    firsts = [next(iter(networks.values()))[0] for networks in members.values()]
+    labels = naming.of_settings([pairing.shared(run) for run in firsts])
+    made = [
+        Setting(label, _networks(label, list(networks.values())))
+        for label, networks in zip(labels, members.values(), strict=True)
+    ]
+    return sorted(made, key=_order)
+
+
+def interval_note(networks: Sequence[Network]) -> str:
+    """How many seeds the figures of these networks come from, and what their intervals are."""
+    counts = sorted({len(network.runs) for network in networks})
+    if counts == [1]:
+        return "One seed: these figures have no interval."
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return (
+        f"Mean over {seeds} seeds ± half of Student’s 95 % interval; differences are taken within a seed. "
+        "A figure without ± comes from one seed, or is the same for all seeds."
+    )
+
+
+def _networks(setting: str, runs: list[list[RunSummary]]) -> tuple[Network, ...]:
+    """The networks of a setting, in order, with a variant where several are of one kind."""
+    ordered = [tuple(sorted(own, key=lambda run: run.seed)) for own in runs]
+    networks = [Network(own, setting) for own in ordered]
+    # Conventional networks are told apart within their kind, spiking ones among all that spike.
+    groups: dict[str, list[Network]] = {}
+    for network in networks:
+        groups.setdefault("" if network.is_spiking else network.title, []).append(network)
+    named = [
+        replace(network, variant=variant)
+        for group in groups.values()
+        for network, variant in zip(
+            group,
+            naming.of_networks([pairing.own(network.runs[0]) for network in group]),
+            strict=True,
+        )
+    ]
+    plainest = sorted(named, key=lambda network: len(network.runs[0].network_tables))
+    best = sorted(named, key=lambda network: -network.accuracy.mean)
+    return (
+        *(network for network in plainest if not network.is_spiking),
+        *(network for network in best if network.is_spiking),
+    )
+
+
+def _order(setting: Setting) -> tuple[bool, bool, int, str]:
+    run = setting.first_run
+    classes = run.classes_per_client
+    return classes is None, not run.centralised, -(classes or 0), setting.label

@@ -1,0 +1,97 @@
+"""How many samples of each class each client has, in every setting."""
+
+import json
+from dataclasses import dataclass
+
+import altair as alt
+
+from fedspike.report.analysis.results import Results
+from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering.axes import chart_of
+from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.tables import Caption
+
+CELL = 26  # pixels
+MOST_NUMBERED = 12  # clients or classes, beyond which a number in each cell is too small to read
+MOST_CELLS = 400  # of one partition; a fleet of thousands would be a page of many megabytes
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Samples by client and class; `most` is the highest number of all partitions."""
+
+    title: str
+    class_counts: list[list[int]]
+    most: int
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return max(map(len, self.class_counts))
+
+    @property
+    def drawn(self) -> int:
+        """The number of clients that there is room for."""
+        return min(len(self.class_counts), max(1, MOST_CELLS // self.classes))
+
+
+def partitions(results: Results) -> list[Partition]:
+    """The partitions of the first seed, each once."""
+    federated = [s for s in results.settings if not s.first_run.centralised]
+    # Settings that differ in the algorithm share a partition; the first of them gives it its name.
+    first = {json.dumps(s.first_run.class_counts): s for s in reversed(federated)}
+    if not federated:
+        return []
+    most = max(n for s in federated for counts in s.first_run.class_counts for n in counts)
+    return [
+        Partition(f"{s.label} (seed {s.first_run.seed})", s.first_run.class_counts, most)
+        for s in reversed(first.values())
+    ]
+
+
+def _draw(partitions: list[Partition]) -> Panels:
+    return Panels(charts((one.title, _chart(one)) for one in partitions), 18, len(partitions))
+
+
+def _caption(partitions: list[Partition]) -> Caption:
+    note = (
+        "Samples of each class on each client, before a round draws from them. All networks share the "
+        "partition of their seed; the partitions of all seeds are in tables/table8-partition.csv."
+    )
+    if any(one.drawn < len(one.class_counts) for one in partitions):
+        note += " Only the first clients are drawn."
+    return Caption("Data per client", note)
+
+
+def _chart(partition: Partition) -> alt.LayerChart:
+    clients, classes = partition.drawn, partition.classes
+    cells = [
+        {"client": client, "class": label, "samples": samples, "share": samples / partition.most}
+        for client, counts in enumerate(partition.class_counts[:clients])
+        for label, samples in enumerate(counts)
+        if samples
+    ]
+    numbered = max(clients, classes) <= MOST_NUMBERED
+    step = CELL if numbered else max(3, CELL * MOST_NUMBERED // max(clients, classes))
+    axis = alt.Axis(grid=False, labelAngle=0, labelOverlap=True)
+    shade = alt.Scale(domain=[0, 1], range=[0.08, 0.6])
+    base = chart_of(*cells).encode(
+        x=alt.X("class:O", title="class", scale=_whole_numbers(classes), axis=axis),
+        y=alt.Y("client:O", title="client", scale=_whole_numbers(clients), axis=axis),
+    )
+    layers = [
+        base.mark_rect(color=LIGHT["count"], stroke=LIGHT["paper"]).encode(
+            opacity=alt.Opacity("share:Q", scale=shade, legend=None)
+        )
+    ]
+    if numbered:
+        layers.append(base.mark_text(fontSize=9.5, color=LIGHT["ink"]).encode(text="samples:Q"))
+    size = {"step": step}
+    return alt.layer(*layers).properties(width=size, height=size, title=partition.title)
+
+
+def _whole_numbers(count: int) -> alt.Scale:
+    return alt.Scale(domain=list(range(count)))
+
+
+DATA_PER_CLIENT = Figure("partition", draw=_draw, caption=_caption, needs=partitions)

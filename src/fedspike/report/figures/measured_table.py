@@ -1,0 +1,49 @@
+"""Table E9: what the sensors of the simulating host read."""
+
+from fedspike.energy.estimate import Estimate
+from fedspike.records.schema import Interval, RunSummary
+from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering.tables import Caption, Column, Table, words
+
+
+def _data(runs: list[RunSummary]) -> Table:
+    joules = "J per round"
+    columns = (
+        *(words("run", "run"), words("sensor", "sensor"), words("domain", "domain")),
+        Column("joule_per_round", "all", joules, 2),
+        Column("above_idle_joule_per_round", "above idle", joules, 2),
+        Column("idle_watt", "idle, W", digits=1),
+        Column("seconds", "seconds", digits=1),
+        words("note", "", "long"),
+    )
+    rows = tuple(
+        (
+            *(run.name, one.sensor, one.domain),
+            _estimate(one.joules_per_round, one.windows),
+            _estimate(one.above_idle_joules_per_round, one.windows),
+            *(one.idle_watts, one.seconds),
+            one.note if one.unavailable is None else f"unavailable: {one.unavailable}",
+        )
+        for run in runs
+        for one in run.measured or []
+    )
+    return Table(columns, rows)
+
+
+def _estimate(read: Interval | None, windows: int | None) -> Estimate | None:
+    if read is None:
+        return None
+    return Estimate(read.mean, None if read.high is None else read.high - read.mean, windows or 1)
+
+
+MEASURED_TABLE = Figure(
+    "measured",
+    _data,
+    caption=Caption(
+        "Measured energy of the host that simulated",
+        "The energy of a computer that simulates says nothing about a chip that runs either network, "
+        "and is in no other table or chart of this page.",
+    ),
+    needs=lambda results: [run for run in results.runs if run.measured],
+    number="E9",
+)

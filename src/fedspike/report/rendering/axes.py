@@ -1,0 +1,121 @@
+"""Axes, bars and places of labels that several charts share."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from fedspike.report.rendering.drawing import LIGHT
+
+BAR_LABELS = 165  # pixels for the names of bars
+BAR_ROW, BAR_HEIGHT = 38, 12  # pixels: a row with a bar for each of two networks
+MOST_TICKS = 8
+OFFSETS = {"conventional": -7, "spiking": 7}  # pixels: a bar above or below the middle of its row
+DASH = [5, 3]
+
+
+def chart_of(*values: dict[str, Any]) -> alt.Chart:
+    """A chart of these points, not yet drawn."""
+    return alt.Chart(alt.Data(values=list(values)))
+
+
+def round_axis(rounds: int) -> alt.X:
+    """Rounds to the right, with up to six whole numbers from 0 on."""
+    steps = (step * 10**decade for decade in range(10) for step in (1, 2, 5))
+    step = next(step for step in steps if rounds <= 5 * step)
+    axis = alt.Axis(grid=False, values=list(range(0, rounds + 1, step)), format="d")
+    return alt.X(
+        "round:Q", title="round", scale=alt.Scale(domain=[0, rounds], nice=False), axis=axis
+    )
+
+
+def percent_axis(**changes: Any) -> alt.Axis:
+    """An upright axis whose title lies level, above it."""
+    title = {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": -28}
+    return alt.Axis(**{"tickCount": 5, "titleY": -9, **title, **changes})
+
+
+def accuracy_axis(field: str, low: int, high: int) -> alt.Y:
+    """Test accuracy upwards, in percent."""
+    scale = alt.Scale(domain=[low, high], nice=False)
+    return alt.Y(f"{field}:Q", title="test accuracy, %", scale=scale, axis=percent_axis())
+
+
+def logarithmic(low: float, high: float, *, grid: bool = True) -> alt.Axis:
+    """A few round numbers of a log scale."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    return alt.Axis(grid=grid, values=ticks, format=",~r", labelOverlap=True)
+
+
+def log_scale(field: str, low: float, high: float, title: str, *, grid: bool = True) -> alt.X:
+    """A quantity to the right, logarithmic."""
+    scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    return alt.X(f"{field}:Q", title=title, scale=scale, axis=logarithmic(low, high, grid=grid))
+
+
+def energy_axis(field: str, most: float) -> alt.X:
+    """Modelled energy of a round from zero on: bars are never on a log scale."""
+    scale = alt.Scale(domain=[0, most], nice=False)
+    axis = alt.Axis(tickCount=4, format=",~r")
+    return alt.X(f"{field}:Q", title="modelled mJ per round", scale=scale, axis=axis)
+
+
+def rows(field: str, names: Sequence[str]) -> alt.Y:
+    """A row for each name, from top to bottom."""
+    width = {"labelLimit": BAR_LABELS, "minExtent": BAR_LABELS, "maxExtent": BAR_LABELS}
+    axis = alt.Axis(grid=False, labelColor=LIGHT["ink"], **width)
+    return alt.Y(f"{field}:O", sort=list(names), title=None, axis=axis)
+
+
+def end_labels(
+    ends: Sequence[tuple[dict[str, Any], str, str]], x: alt.X, y: alt.Y, dx: int = 6
+) -> list[alt.Chart]:
+    """Words beside the ends of lines, moved apart where they would overlap.
+
+    `ends` has for each line its last point, the text and the colour; the field of `y` is moved.
+    """
+    field = str(y.shorthand).partition(":")[0]
+    low, high = y["scale"]["domain"]
+    is_log = y["scale"].to_dict().get("type") == "log"
+    distance = 0.08 * (math.log10(high / low) if is_log else high - low)
+    values = [float(point[field]) for point, _, _ in ends]
+    places = places_apart([math.log10(v) for v in values] if is_log else values, distance)
+    return [
+        chart_of(point | {field: 10**place if is_log else place, "text": text})
+        .mark_text(align="left", dx=dx, fontSize=12, fontWeight="bold", color=colour)
+        .encode(x=x, y=y, text="text:N")
+        for (point, text, colour), place in zip(ends, places, strict=True)
+    ]
+
+
+def places_apart(values: Sequence[float], distance: float) -> list[float]:
+    """Where to write labels of these values: as near as can be, in order, a distance apart.
+
+    >>> places_apart([1.0, 5.0, 5.5], 1.0)
+    [1.0, 4.75, 5.75]
+    """
+    order = sorted(range(len(values)), key=lambda i: -values[i])
+    blocks: list[list[int]] = []
+
+    def middle(block: list[int]) -> float:
+        return statistics.fmean(values[i] for i in block)
+
+    for i in order:
+        blocks.append([i])
+        while len(blocks) > 1:
+            upper, lower = blocks[-2:]
+            if middle(upper) - middle(lower) >= distance * (len(upper) + len(lower)) / 2:
+                break
+            blocks[-2:] = [upper + lower]
+    places = [0.0] * len(values)
+    for block in blocks:
+        for rank, i in enumerate(block):
+            places[i] = middle(block) + distance * ((len(block) - 1) / 2 - rank)
+    return places

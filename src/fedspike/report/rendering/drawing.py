@@ -1,0 +1,138 @@
+"""Draws altair charts as SVG and PDF, in colours that the page can exchange for its own.
+
+A chart is drawn in the light palette. On the page every colour becomes a CSS variable of the same
+role, so that the charts follow light, dark and print with the text; the files keep the colours.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup, escape
+
+# Blue for conventional and vermilion for spiking networks, after Okabe and Ito, "Color universal design",
+# 2008: they differ for every kind of colour vision. Darkened, or lightened, until both are readable as text.
+LIGHT = {
+    "paper": "#fffffe",
+    "ink": "#1b1f24",
+    "muted": "#5d6570",
+    "rule": "#dfe2e6",
+    "conventional": "#0067a6",
+    "spiking": "#b84500",
+    "count": "#4a5a6a",
+}
+DARK = {
+    "paper": "#14171b",
+    "ink": "#e6e8eb",
+    "muted": "#9aa3ad",
+    "rule": "#30363d",
+    "conventional": "#5cb8f0",
+    "spiking": "#f59145",
+    "count": "#a9bacb",
+}
+FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
+GAP = 32  # pixels between the panels of a file
+PAGE_REM = 60
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing, and what it is of, for readers who cannot see it."""
+
+    label: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The drawings of a figure. The page folds those after the first `shown`, as "3 more networks".
+
+    `panel_rem` is how wide a panel needs to be on the page.
+    """
+
+    panels: tuple[Panel, ...]
+    panel_rem: int
+    shown: int
+    folds: tuple[str, str] = ("more panel", "more panels")  # one, many
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Text; the form is that of an HTML element, or "headline"."""
+
+    paragraphs: tuple[str, ...]
+    form: str = "p"
+
+
+def charts(drawn: Iterable[tuple[str, alt.LayerChart]]) -> tuple[Panel, ...]:
+    """Panels of altair charts with their labels.
+
+    The first is made sure to be valid, which takes as long as to draw it; the others are like it but
+    for their data.
+    """
+    return tuple(
+        Panel(label, str(vl_convert.vegalite_to_svg(_themed(chart, validate=place == 0))))
+        for place, (label, chart) in enumerate(drawn)
+    )
+
+
+def in_one(panels: Sequence[Panel], panel_rem: int) -> str:
+    """All panels as one standalone SVG, side by side as far as the page is wide."""
+    columns = max(1, min(len(panels), PAGE_REM // panel_rem))
+    sizes = [_size(panel.svg) for panel in panels]
+    column = max(width for width, _ in sizes) + GAP
+    drawn, top = [], 0
+    for first in range(0, len(panels), columns):
+        for place, panel in enumerate(panels[first : first + columns]):
+            drawn.append(panel.svg.replace("<svg ", f'<svg x="{place * column:g}" y="{top:g}" ', 1))
+        top += max(height for _, height in sizes[first : first + columns]) + GAP
+    width, height = columns * column - GAP, top - GAP
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
+        f'viewBox="0 0 {width:g} {height:g}">\n'
+        f'<rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>\n{"".join(drawn)}\n</svg>\n'
+    )
+
+
+def to_pdf(svg: str) -> bytes:
+    """An SVG as a one-page PDF."""
+    return bytes(vl_convert.svg_to_pdf(svg))
+
+
+def for_page(panel: Panel, title: str) -> Markup:
+    """A panel as part of the page: its colours by role, its size by the page."""
+    svg = panel.svg
+    for role, colour in LIGHT.items():
+        svg = svg.replace(colour, f"var(--{role})")
+    svg = re.sub(r' width="[\d.]+" height="[\d.]+"', "", svg, count=1)
+    label = escape(f"{title}: {panel.label}")
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+
+
+def _size(svg: str) -> tuple[int, int]:
+    """Width and height of an SVG in pixels."""
+    sizes = re.search(r'<svg[^>]*? width="([\d.]+)" height="([\d.]+)"', svg)
+    assert sizes, "every panel says its size"
+    return math.ceil(float(sizes[1])), math.ceil(float(sizes[2]))
+
+
+def _themed(chart: alt.LayerChart, *, validate: bool) -> dict[str, Any]:
+    """The chart's Vega-Lite specification in the report's typography."""
+    axis = {
+        **{"labelColor": LIGHT["muted"], "titleColor": LIGHT["muted"], "gridColor": LIGHT["rule"]},
+        **{"domain": False, "ticks": False, "labelFontSize": 12, "titleFontSize": 12},
+        **{"titleFontWeight": "normal", "labelPadding": 6, "titlePadding": 8},
+    }
+    title = {"anchor": "start", "fontSize": 14, "fontWeight": 600, "color": LIGHT["ink"]}
+    specification: dict[str, Any] = chart.to_dict(validate=validate)
+    return specification | {
+        "background": LIGHT["paper"],
+        "config": {
+            **{"font": FONT, "axis": axis, "aria": False},
+            **{"title": {**title, "offset": 10}, "view": {"stroke": None}},
+        },
+    }

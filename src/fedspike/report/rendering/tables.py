@@ -1,0 +1,224 @@
+"""A table once, written four ways: for the page, as CSV, as Markdown and as LaTeX."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fedspike.energy.estimate import Estimate
+
+NO_FIGURE = "–"
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Tinted:
+    """A text in the colour of a role, so strong in percent, with a smaller text below it."""
+
+    text: str
+    role: str
+    percent: int
+    below: str = ""
+
+
+Cell = str | int | float | Estimate | Tinted | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, the unit in it, and how the cells below are written."""
+
+    key: str  # the heading in CSV, with the unit
+    label: str
+    group: str = ""  # a heading shared with its neighbours
+    digits: int = 0
+    signed: bool = False
+    form: Literal["number", "tinted", "text", "long", "code"] = (
+        "number"  # long: of more than a line
+    )
+    role: str = ""  # the colour of the shared heading
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the cells begin at the left."""
+        return self.form in ("text", "long", "code")
+
+
+def words(
+    key: str, label: str, form: Literal["text", "long", "code"] = "text", group: str = ""
+) -> Column:
+    """A column of text."""
+    return Column(key, label, group, form=form)
+
+
+class Caption:
+    """What a figure or a table shows, and what a reader must know beside it."""
+
+    def __init__(self, title: str, *notes: str) -> None:
+        self.title, self.notes = title, notes
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, and rows of as many cells."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    footnotes: tuple[str, ...] = field(default=())  # long texts that cells refer to by number
+
+    @property
+    def groups(self) -> list[tuple[str, str, int]]:
+        """The shared headings from left to right: text, role, and the number of columns below it."""
+        spans: list[tuple[str, str, int]] = []
+        for column in self.columns:
+            if spans and spans[-1][0] == column.group:
+                spans[-1] = (*spans[-1][:2], spans[-1][2] + 1)
+            else:
+                spans.append((column.group, column.role, 1))
+        return spans
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether any heading is shared."""
+        return any(column.group for column in self.columns)
+
+    @property
+    def body(self) -> list[list[str]]:
+        """The cells as they are read."""
+        return [
+            [text(cell, column) for cell, column in zip(row, self.columns, strict=True)]
+            for row in self.rows
+        ]
+
+
+def text(cell: Cell, column: Column) -> str:
+    """A cell as it is read: thousands apart, a real minus sign, a dash where there is no figure.
+
+    >>> text(79400, Column("operations", "operations"))
+    '79,400'
+    >>> text(Estimate(-5.25, 0.31, 5), Column("gap", "gap", digits=1, signed=True))
+    '−5.2 ± 0.3'
+    >>> text(None, Column("gap", "gap"))
+    '–'
+    """
+    if cell is None:
+        return NO_FIGURE
+    if isinstance(cell, Tinted):
+        return cell.text
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, Estimate):
+        mean = number(cell.mean, column.digits, signed=column.signed)
+        if not cell.half_width:  # one seed, or the same for all: a count, say
+            return mean
+        return f"{mean} ± {number(cell.half_width, column.digits)}"
+    return number(cell, column.digits, signed=column.signed)
+
+
+def number(value: int | float, digits: int, *, signed: bool = False) -> str:
+    """A number as it is read; what rounds to zero has no sign.
+
+    >>> number(-0.04, 1, signed=True), number(1234567, 0), number(2, 1, signed=True)
+    ('0.0', '1,234,567', '+2.0')
+    """
+    shown = f"{abs(value):,.{digits}f}"
+    if not re.search("[1-9]", shown) or (value > 0 and not signed):
+        return shown
+    return f"+{shown}" if value > 0 else f"{MINUS}{shown}"
+
+
+def three_digits(value: float) -> str:
+    """A number with at least three digits.
+
+    >>> three_digits(0.01234), three_digits(4.9228), three_digits(20951.4)
+    ('0.0123', '4.92', '20,951')
+    """
+    magnitude = int(f"{value:e}".partition("e")[2])
+    return "0" if value == 0 else number(value, max(0, 2 - magnitude))
+
+
+def span(values: Sequence[float], digits: int) -> str:
+    """One number, or from the lowest to the highest.
+
+    >>> span([47.44, 47.61], 1), span([47.44, 47.43], 1)
+    ('47.4 to 47.6', '47.4')
+    """
+    low, high = number(min(values), digits), number(max(values), digits)
+    return low if low == high else f"{low} to {high}"
+
+
+def to_csv(table: Table) -> str:
+    """The table with ten digits; an interval has a column of its own beside its mean."""
+    written: list[list[object]] = []
+    for column, cells in zip(table.columns, zip(*table.rows, strict=True), strict=True):
+        halves = [cell.half_width if isinstance(cell, Estimate) else None for cell in cells]
+        written.append([column.key, *map(_ten_digits, cells)])
+        if any(half is not None for half in halves):
+            written.append([f"{column.key}_half_width_95", *map(_ten_digits, halves)])
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(zip(*written, strict=True))
+    return out.getvalue()
+
+
+def to_markdown(table: Table, heading: str, notes: Sequence[str]) -> str:
+    """The table for a README or an issue, its notes below."""
+    header = [f"{c.group}: {c.label}" if c.group else c.label for c in table.columns]
+    rule = [":--" if column.is_text else "--:" for column in table.columns]
+    lines = [[_markdown(cell) for cell in header], rule]
+    lines += [[_markdown(cell) for cell in row] for row in table.body]
+    grid = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    below = "".join(f"\n{_markdown(note)}\n" for note in (*table.footnotes, *notes))
+    return f"**{_markdown(heading)}**\n\n{grid}\n{below}"
+
+
+def to_latex(table: Table, title: str, notes: Sequence[str]) -> str:
+    """The table for a paper; needs no package."""
+    alignment = "".join("l" if column.is_text else "r" for column in table.columns)
+    lines = []
+    if table.has_groups:
+        spans = [rf"\multicolumn{{{n}}}{{c}}{{{_latex(name)}}}" for name, _, n in table.groups]
+        lines.append(" & ".join(spans) + r" \\")
+    lines.append(" & ".join(_latex(column.label) for column in table.columns) + r" \\ \hline")
+    lines += [" & ".join(_latex(cell) for cell in row) + r" \\" for row in table.body]
+    below = [rf"\par\footnotesize {_latex(note)}" for note in (*table.footnotes, *notes)]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(title)}}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\hline",
+            *lines,
+            r"\hline",
+            r"\end{tabular}",
+            *below,
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+_LATEX = {
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{MINUS: "$-$", "±": r"$\pm$", "×": r"$\times$", "µ": r"$\mu$", NO_FIGURE: "--"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "\n": " "},
+}
+
+
+def _ten_digits(cell: Cell) -> object:
+    if isinstance(cell, Estimate):
+        cell = cell.mean
+    if isinstance(cell, Tinted):
+        return cell.text
+    return f"{cell:.10g}" if isinstance(cell, float) else cell
+
+
+def _latex(plain: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in plain)
+
+
+def _markdown(plain: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", plain).replace("\n", " ")
