@@ -61,8 +61,8 @@ class Plan(Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "fleet", self.fleet.as_one_client())
         if self.algorithm.needs_sgd and not self.learner.follows_the_gradient:
             raise InputError(
-                f"{self.algorithm.kind} with an optimiser that is not plain gradient descent",
-                expected="SGD, for which the algorithm's mathematics holds",
+                f"{self.algorithm.kind} with {type(getattr(self.learner, 'optimiser', self.learner)).__name__}",
+                expected="plain gradient descent, for which the algorithm's mathematics holds",
                 fix="train with SGD(learning_rate=0.1)",
             )
 
