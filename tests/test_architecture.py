@@ -344,7 +344,6 @@ OWED: dict[str, tuple[str, ...]] = {
     "says_no_kind_of_another_file": (
         "cli",
         "energy",
-        "parts",
     ),
     "leaves_devices_to_the_engine": ("cli",),
 }
