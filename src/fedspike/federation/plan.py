@@ -62,7 +62,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         if self.algorithm.needs_sgd and not self.learner.follows_the_gradient:
             steps = getattr(self.learner, "optimiser", self.learner)
             raise InputError(
-                f"{self.algorithm.kind} with {type(steps).__name__}",
+                f"{self.algorithm.kind} with the optimiser {type(steps).__name__}",
                 expected="plain gradient descent, for which the algorithm's mathematics holds",
                 fix="train with SGD(learning_rate=0.1)",
             )
