@@ -90,7 +90,7 @@ def test_the_documented_part_of_ones_own_is_used(
     assert "neuron (not counted)" not in printed
     (run,) = reader.read(Path("runs/floored")).runs
     rounds = python(f"import sys; sys.path.insert(0, '')\n{program}")
-    assert rounds.stderr == ""
+    assert rounds.returncode == 0, rounds.stderr
     assert rounds.stdout.splitlines()[-1].startswith(f"{run.final_accuracy:.1%}, ")
 
 
