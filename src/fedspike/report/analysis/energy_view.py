@@ -206,7 +206,7 @@ def turning(verdict: Verdict) -> list[str]:
 
 
 def energy_mj(
-    network: Network, profile: str, name: str, *, skips_zeros: bool = False
+    network: Network, profile: str, name: str, skips_zeros: bool = False
 ) -> Estimate | None:
     """A round's energy at a level of this name; None where a seed's bill does not say it."""
     bills = [run.bill_skip_zeros if skips_zeros else run.bill for run in network.runs]
