@@ -343,7 +343,6 @@ A_KIND = {"burst": ("Burst", Path("parts/codes/burst.py"))}
 OWED: dict[str, tuple[str, ...]] = {
     "says_no_kind_of_another_file": (
         "cli",
-        "energy",
         "parts",
     ),
     "leaves_devices_to_the_engine": ("cli",),
