@@ -16,13 +16,14 @@ from fedspike.data import FashionMNIST
 from fedspike.data.partition import Classes
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
-from fedspike.experiment.kinds import FAMILIES, Kinds, tag
+from fedspike.experiment.kinds import FAMILIES, Kinds
 from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.learning import Backpropagation
 from fedspike.networks import QANN, SNN, FullyConnected
+from fedspike.part import tag
 from fedspike.parts.losses import SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import Adam

@@ -18,12 +18,12 @@ import msgspec
 
 from fedspike.errors import InputError
 from fedspike.experiment.document import Document, Key
-from fedspike.experiment.kinds import PLAIN, Kinds, family_of, tag
+from fedspike.experiment.kinds import PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.learning import Learner
 from fedspike.networks import NETWORKS, Network
-from fedspike.part import Part, fitting
+from fedspike.part import Part, fitting, tag
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 

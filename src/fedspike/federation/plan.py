@@ -19,9 +19,10 @@ from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.federation.plain import read_plain
 from fedspike.learning import Backpropagation, Learner
-from fedspike.networks import Network
-from fedspike.own_files import used
+from fedspike.networks import Network, SizedNetwork
+from fedspike.own_files import parts_in, used
 from fedspike.part import demand_limits
+from fedspike.parts.trial import demand_sound
 from fedspike.remedies import Remedy
 
 __all__ = ["Plan"]  # what `import fedspike` gives
@@ -85,10 +86,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         counts = class_counts(self.data.y_train, self.devices().shards, self.data.classes)
         return cast(list[list[int]], counts.tolist())
 
-    def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
-        """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
+    def sized_network(self) -> SizedNetwork:
+        """The network over the data. Raises InputError where it does not fit, or a part answers wrongly."""
         data, shape = self.data, self.data.x_train.shape[1:]
-        network = self.network.over(shape, data.classes)
+        network: SizedNetwork = self.network.over(shape, data.classes)
         layers, pixels = network.architecture.layers, math.prod(shape)
         if not network.takes(pixels) or layers[-1] != data.classes:
             raise InputError(
@@ -96,6 +97,12 @@ class Plan(Struct, frozen=True, kw_only=True):
                 expected="as many inputs as pixels and as many outputs as classes",
                 fix=f"make the network for {pixels} pixels and {data.classes} classes",
             )
+        demand_sound(parts_in(self), network.time_steps)
+        return network
+
+    def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
+        """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
+        data, network = self.data, self.sized_network()
         algorithm = self.algorithm
         for remedy in self.remedies:
             algorithm = remedy.over(algorithm)
