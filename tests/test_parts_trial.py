@@ -29,7 +29,7 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ("        return {\n", "        return 7\n        return {\n", ["operations() says 7"]),
     (", place: Place)", ")", ["operations", "TypeError"]),
     (', tag="integrator"', "", ["no kind of part in it", 'tag="mine"']),
-    ('Neuron, tag="integrator"', "LIF", ["no kind of part in it"]),
+    ('tag="integrator"', 'tag="lif"', ['Integrator with the kind "lif"', 'tag="my-lif"']),
 ]
 
 
