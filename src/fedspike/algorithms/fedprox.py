@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from fedspike.algorithms.algorithm import Algorithm, Tree, added
+from fedspike.algorithms.algorithm import Algorithm, Client, Tree, added
 from fedspike.networks import Parameters
 from fedspike.rules import Mean, Rule
 
@@ -31,10 +31,7 @@ class FedProx(Algorithm, tag="fedprox"):
         del participation
         return {"model": added(server["model"], joined["update"])}
 
-    def correct(
-        self, gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
-    ) -> Parameters:
+    def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """The equation."""
-        del memory
-        anchor = received["model"]
+        anchor = client.received["model"]
         return {n: g + self.mu * (parameters[n] - anchor[n]) for n, g in gradients.items()}

@@ -68,19 +68,11 @@ def of_constant_input() -> Table:
 def conventional(layers: Mapping[str, Layer]) -> NetworkOperations:
     """A network of values. Raises InputError where the layers are no chain."""
     _demand_chain(layers, 1)
-    first, *_ = layers
-    tables = {
-        name: layer.operations(spiking=False)
-        if isinstance(layer, Pool | BatchNorm)
-        else of_values(layer)
-        for name, layer in layers.items()
-    }
-    return NetworkOperations(
-        layers={
-            name: _layer(layer, _without_inputs(tables[name]) if name == first else tables[name])
-            for name, layer in layers.items()
-        }
-    )
+    made: dict[str, LayerOperations] = {}
+    for name, layer in layers.items():
+        table = of_values(layer) if isinstance(layer, Synapses) else layer.operations(spiking=False)
+        made[name] = _layer(layer, table if made else _without_inputs(table))
+    return NetworkOperations(layers=made)
 
 
 def spiking(

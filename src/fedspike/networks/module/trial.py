@@ -9,7 +9,7 @@ from fedspike.errors import InputError, warn_once
 from fedspike.layers.shapes import Layer
 from fedspike.networks.module.adopt import without_rule
 from fedspike.networks.module.call import Call
-from fedspike.networks.module.watch import Watch, layer_of
+from fedspike.networks.module.counting import Watch, layer_of
 from fedspike.networks.sized_layers import Parameters
 
 SAMPLES = CLIENTS = 2
