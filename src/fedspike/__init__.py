@@ -10,7 +10,6 @@ it, so that `import fedspike` takes no time and brings no torch.
 
 from importlib import import_module
 from importlib.util import find_spec
-from inspect import ismodule
 from types import ModuleType
 from typing import Any
 
@@ -46,5 +45,7 @@ def __dir__() -> list[str]:
 
 def _public(module: ModuleType) -> list[str]:
     """What a room's `__all__` says, else all that its `__init__` imports, but no modules."""
-    own = [n for n, v in vars(module).items() if not (n.startswith("_") or ismodule(v))]
+    own = [
+        n for n, v in vars(module).items() if not (n.startswith("_") or isinstance(v, ModuleType))
+    ]
     return getattr(module, "__all__", own)
