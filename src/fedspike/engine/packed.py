@@ -40,9 +40,7 @@ def words(spikes: Bool[Tensor, "*place time"]) -> Int64[Tensor, "*place word"]:
 
 
 def fire(
-    currents: Float[Tensor, "client batch time neuron"],
-    present: Present,
-    neuron: Any,
+    currents: Float[Tensor, "client batch time neuron"], present: Present, neuron: Any
 ) -> tuple[Float[Tensor, "client batch time neuron"], Int64[Tensor, "client neuron"]]:
     """The LIF recurrence of `compiled.Neuron` through all time steps from rest.
 

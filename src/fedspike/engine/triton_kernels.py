@@ -66,10 +66,7 @@ def rate(
 
 
 def lif(
-    currents: Float32[Tensor, "time client batch neuron"],
-    beta: float,
-    threshold: float,
-    zero: bool,
+    currents: Float32[Tensor, "time client batch neuron"], beta: float, threshold: float, zero: bool
 ) -> Float32[Tensor, "time client batch neuron"]:
     """The LIF recurrence through all time steps from rest; resets to zero, or else by subtraction.
 

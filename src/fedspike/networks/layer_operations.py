@@ -148,12 +148,7 @@ def _asked(part: Code | Neuron | Surrogate, *place: Place) -> Table | None:
 
 
 def _layer(
-    layer: Layer,
-    trained: Table,
-    *,
-    spikes: bool = False,
-    constants: int = 0,
-    **others: int | bool,
+    layer: Layer, trained: Table, *, spikes: bool = False, constants: int = 0, **others: int | bool
 ) -> LayerOperations:
     """A layer's sizes beside its table; `constants` are the learned ones of its neurons."""
     least, most = 0, 0

@@ -44,11 +44,7 @@ def initial(
 
 
 def value(
-    constant: float,
-    name: str,
-    learned: Learned,
-    currents: Flow,
-    largest: float = math.inf,
+    constant: float, name: str, learned: Learned, currents: Flow, largest: float = math.inf
 ) -> float | Float[Tensor, "client batch neuron"]:
     """The fixed number, or what was learned under this name as every neuron that gets `currents` meets it.
 

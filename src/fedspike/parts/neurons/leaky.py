@@ -14,6 +14,7 @@ from fedspike.parts.surrogates import Atan, Surrogate
 from fedspike.parts.tensors import Flow
 
 Decay = Annotated[float, Meta(ge=0, le=1)]
+Now = Float[Tensor, "client batch neuron"]
 STATE = {"read_potential": 1, "write_potential": 1}
 
 
@@ -55,13 +56,8 @@ class Leaky(Neuron):
         return leak(currents, value(self.beta, "beta", learned, currents, largest=1.0))
 
     def step(
-        self,
-        U: Float[Tensor, "client batch neuron"],
-        R: Float[Tensor, "client batch neuron"],
-        current: Float[Tensor, "client batch neuron"],
-        beta: float | Tensor,
-        theta: float | Tensor,
-    ) -> Float[Tensor, "client batch neuron"]:
+        self, U: Now, R: Now, current: Now, beta: float | Tensor, theta: float | Tensor
+    ) -> Now:
         """U[t] from U[t-1], R[t] and I[t], as written at the top."""
         if self.reset == "subtract":
             return beta * U + current - theta * R
