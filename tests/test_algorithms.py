@@ -22,7 +22,7 @@ from fedspike.networks import ConventionalNetwork, DenseLayers, Parameters
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.randomness import stream
-from fedspike.rules import joined
+from fedspike.rules import Replies, joined
 from running import devices, simulate
 
 SAMPLE = load("fashion-mnist-sample")
@@ -174,7 +174,7 @@ def test_one_reply_stands_for_many(
             for _ in samples
         ]
         parts = [
-            rules[group].join([replies[k] for k in node], weights[node], ones[node])
+            rules[group].join(Replies([replies[k] for k in node], weights[node], ones[node]))
             for node in nodes
         ]
         ours = joined(rules[group], parts, held, hosted, like=replies[0])

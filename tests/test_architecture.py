@@ -341,10 +341,6 @@ RULES: list[tuple[Rule, str, str]] = [
 A_KIND = {"burst": ("Burst", Path("parts/codes/burst.py"))}
 
 
-# Names that two files still have.
-TWICE = {"plain.py", "watch.py"}
-
-
 def package() -> list[Source]:
     paths = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
     names = [path.with_suffix("").parts for path in paths]
@@ -381,8 +377,7 @@ def test_what_is_allowed_is_allowed() -> None:
 
 def test_no_two_files_have_one_name() -> None:
     names = [s.path.name for s in package() if s.path.name not in ("__init__.py", "__main__.py")]
-    twice = {name for name in names if names.count(name) > 1}
-    assert twice == TWICE
+    assert [name for name in names if names.count(name) > 1] == []
 
 
 def loads_torch(modules: list[str], folder: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from fedspike import part
 from fedspike.algorithms.algorithm import Algorithm as Algorithm
+from fedspike.algorithms.algorithm import Client as Client
+from fedspike.algorithms.algorithm import LocalModel as LocalModel
 from fedspike.algorithms.algorithm import Tree as Tree
 from fedspike.algorithms.algorithm import added as added
 from fedspike.algorithms.algorithm import difference as difference

@@ -290,11 +290,7 @@ def _nothing(activity: Activity) -> Activity:
 
 
 def evaluate(
-    network: SizedNetwork,
-    model: Parameters,
-    test_set: Samples,
-    seed: int,
-    round: int,
+    network: SizedNetwork, model: Parameters, test_set: Samples, seed: int, round: int
 ) -> tuple[float, Activity]:
     """Share of samples whose label has the highest score, and what was done to find out.
 

@@ -4,6 +4,7 @@ from fedspike import part
 from fedspike.rules.mean import Mean as Mean
 from fedspike.rules.median import Median as Median
 from fedspike.rules.pooled import Pooled as Pooled
+from fedspike.rules.rule import Replies as Replies
 from fedspike.rules.rule import Rule as Rule
 from fedspike.rules.rule import joined as joined
 from fedspike.rules.rule import narrowed as narrowed

@@ -47,9 +47,9 @@ class Watch(TorchFunctionMode):
 
     `weights` are the tensors that the module is run with, by name. Afterwards `layers` are those with a rule,
     in the order in which they were first run, and `rows` how often each was run; `no_rule` says why others
-    have none, and `seen` are all, with those that are not to be counted. `events` entered each layer and met
-    `met` synapses of a convolution; `graded` is whether any event was another number than 1. `bytes` is
-    the size of all results together.
+    have none, and `seen` are all, with those that are not to be counted. `counts` are [3]: the events that
+    entered each layer, the synapses of a convolution that they met, and those that were other numbers than 1.
+    `bytes` is the size of all results together.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], not_counted: Iterable[str] = ()) -> None:
@@ -60,9 +60,7 @@ class Watch(TorchFunctionMode):
         self.no_rule: dict[str, str] = {}
         self.seen: set[str] = set()
         self.rows: dict[str, int] = {}
-        self.events: dict[str, Tensor] = {}
-        self.met: dict[str, Tensor] = {}
-        self.graded: dict[str, Tensor] = {}
+        self.counts: dict[str, Tensor] = {}
         self.bytes = 0
 
     def __torch_function__(
@@ -115,16 +113,12 @@ class Watch(TorchFunctionMode):
                 return
         layer = self.layers[name]
         events = x != 0
-        _add(self.rows, name, x.numel() // layer.inputs)
-        _add(self.events, name, events.sum())
-        _add(self.graded, name, (events & (x != 1)).any())
+        met = torch.zeros((), dtype=torch.int64, device=x.device)
         if isinstance(layer, Convolution):
-            by_place = events.flatten(0, -3).sum(0)
-            _add(self.met, name, (by_place * _fan_out(layer, x.device)).sum())
-
-
-def _add(totals: dict[str, Any], name: str, number: Any) -> None:
-    totals[name] = totals[name] + number if name in totals else number
+            met = (events.flatten(0, -3).sum(0) * _fan_out(layer, x.device)).sum()
+        counts = torch.stack([events.sum(), met, (events & (x != 1)).sum()])
+        self.rows[name] = self.rows.get(name, 0) + x.numel() // layer.inputs
+        self.counts[name] = self.counts[name] + counts if name in self.counts else counts
 
 
 @cache

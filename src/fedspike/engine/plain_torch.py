@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.engine.engines import Engine, Learned
 from fedspike.networks import Batch, Forward, Parameters, SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.parts.losses import Loss
-from fedspike.parts.optimisers import Optimiser
+from fedspike.parts.optimisers import Optimiser, Step
+from fedspike.parts.tensors import PerClient
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,14 @@ class PlainEngine(Engine):
             return network.run(parameters, batch, self.operators)
 
     def learn(
-        self,
-        network: SizedNetwork,
-        loss: Loss,
-        parameters: Parameters,
-        batch: Batch,
-        statistics: Parameters | None = None,
+        self, network: SizedNetwork, loss: Loss, parameters: Parameters, batch: Batch
     ) -> Learned:
         """See `Engine`."""
-        leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
+        kept = network.statistics().keys()
+        leaves = {n: w.detach().requires_grad_() for n, w in parameters.items() if n not in kept}
         size = network.samples_in_cache if self.device.type == "cpu" else None
         if size is None:
-            forward = network.run(leaves | (statistics or {}), batch, self.operators)
+            forward = network.run(parameters | leaves, batch, self.operators)
             losses = loss(forward.scores, batch.labels, batch.present, network.time_steps)
             return Learned(forward, losses.detach(), _slopes(losses, leaves))
         forwards, shares, gradients = [], [], dict[str, Tensor]()
@@ -54,23 +50,16 @@ class PlainEngine(Engine):
             forwards.append(forward)
         return Learned(Forward.joined(forwards), torch.stack(shares).sum(0), gradients)
 
-    def step(
-        self,
-        optimiser: Optimiser,
-        parameters: Parameters,
-        gradients: Parameters,
-        memory: dict[str, Parameters],
-        number: int,
-    ) -> None:
+    def step(self, optimiser: Optimiser, step: Step) -> None:
         """See `Engine`."""
-        optimiser.step(parameters, gradients, memory, number)
+        optimiser.step(step)
 
     def bytes_per_sample(self, network: SizedNetwork) -> int:
         """See `Engine`."""
         return network.bytes_per_sample
 
 
-def _slopes(losses: Float[Tensor, " client"], leaves: Parameters) -> Parameters:
+def _slopes(losses: PerClient, leaves: Parameters) -> Parameters:
     # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
     slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
     return dict(zip(leaves, slopes, strict=True))
