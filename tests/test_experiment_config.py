@@ -74,7 +74,7 @@ BAD = [
     ("rounds = 3", 'rounds = "3"', 2, ['rounds = "3"', "a whole number >= 1"]),
     ("rounds = 3", "rounds = 99999999999999999999", 2, ["more than 64 bits"]),
     ("rounds = 3", "round = 3", 2, ["unknown key round", "did you mean rounds?"]),
-    ("rounds = 3", "time_steps = 3", 2, ["unknown key time_steps", "write it in [snn]"]),
+    ("rounds = 3", "time_steps = 3", 2, ["unknown key time_steps", "write it in [qann] or [snn]"]),
     ("rounds = 3", "centralised_baseline = 1", 2, ["centralised_baseline", "true or false"]),
     ("rounds = 3", "seed = -1", 2, ["seed = -1", "a whole number >= 0"]),
     ("rounds = 3", "fleet = 3", 2, []),  # also a table below: not TOML
@@ -108,7 +108,7 @@ BAD = [
     ("correct_rate = 0.8", "correct_rate = 1.1", 24, ["loss.correct_rate = 1.1"]),
     ("correct_rate = 0.8", "correct_rate = -0.1", 24, ["loss.correct_rate = -0.1"]),
     ("correct_rate = 0.8", "correct_rate = 0.25", 24, ["2 spikes asked for", "and 2 for"]),
-    ('["ann", "snn"]', '["ann", "rnn"]', 27, ['network = "rnn"', '"ann", "snn"']),
+    ('["ann", "snn"]', '["ann", "rnn"]', 27, ['network = "rnn"', '"ann", "qann", "snn"']),
     ('["ann", "snn"]', "[]", 27, ["sweep.network is not a list", "at least one"]),
     ('["ann", "snn"]', '"ann"', 27, ["sweep.network is not a list"]),
     ('["ann", "snn"]', '["ann", "ann"]', 27, ["holds a value twice"]),

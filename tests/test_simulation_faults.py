@@ -238,7 +238,7 @@ def test_the_report_of_such_runs_is_whole(faulty: Path) -> None:
     page = write(faulty).read_text(encoding="utf-8")
     runs = json.loads((faulty / "summary.json").read_bytes())["runs"]
     most = max(runs, key=lambda run: run["skipped_rounds"])
-    assert "In 4 of 4 runs rounds were skipped" in page
+    assert "Rounds were skipped in 4 of 4 runs" in page
     assert f"most in {most['name']}: {most['skipped_rounds']} of 5." in page
     assert "rejected replies" not in page
 

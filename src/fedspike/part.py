@@ -12,10 +12,11 @@ yours.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any, dataclass_transform, get_args
+from typing import Any, TypeVar, dataclass_transform, get_args
 
 import msgspec
 
@@ -23,6 +24,8 @@ from fedspike.errors import InputError
 from fedspike.reading import limits_in_words, written
 
 __all__ = ["Part", "abstractmethod"]
+
+P = TypeVar("P", bound="Part")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -65,6 +68,13 @@ class Part(
     def kind(self) -> str:
         """What an experiment's file calls it."""
         return str(self.__struct_config__.tag)
+
+
+def kinds(family: type[P], names: Mapping[str, Any], *, usual: type[P]) -> tuple[type[P], ...]:
+    """The kinds of a family among the names of its room, the usual one first; a kind has a tag."""
+    tagged = (one for one in names.values() if isinstance(one, type) and issubclass(one, family))
+    own = [one for one in tagged if one.__struct_config__.tag != one.__name__]
+    return (usual, *(one for one in own if one is not usual))
 
 
 def demand_limits(record: msgspec.Struct) -> None:

@@ -60,9 +60,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         if getattr(self.partition, "one_client", False):
             msgspec.structs.force_setattr(self, "fleet", self.fleet.as_one_client())
         if self.algorithm.needs_sgd and not self.learner.follows_the_gradient:
+            steps = getattr(self.learner, "optimiser", self.learner)
             raise InputError(
-                f"{self.algorithm.kind} with an optimiser that is not plain gradient descent",
-                expected="SGD, for which the algorithm's mathematics holds",
+                f"{self.algorithm.kind} with the optimiser {type(steps).__name__}",
+                expected="plain gradient descent, for which the algorithm's mathematics holds",
                 fix="train with SGD(learning_rate=0.1)",
             )
 

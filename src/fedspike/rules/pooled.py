@@ -17,7 +17,7 @@ from fedspike.rules.mean import average
 from fedspike.rules.rule import Parameters, Rule, stacked
 
 
-class Pooled(Rule, tag="pooled"):
+class Pooled(Rule):
     """Statistics of all data, from "LAYER.mean" and "LAYER.variance" of each client's.
 
     >>> import torch
