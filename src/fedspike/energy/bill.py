@@ -18,13 +18,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from fedspike.energy.counts import BYTES, BYTES_PER_WORD, MEMORY, Counts, entries
-from fedspike.energy.levels import (
-    HIGHEST_OF_ALL_IN,
-    HIGHEST_WITHOUT_RADIO,
-    Level,
-    includes,
-    lower,
-)
+from fedspike.energy.levels import HIGHEST_OF_ALL_IN, HIGHEST_WITHOUT_RADIO, Level, includes
 from fedspike.energy.profiles import NOTHING, SYNAPTIC, Profile, Radio, Range, shipped
 from fedspike.errors import InputError
 from fedspike.layers.operations import INFERENCE, NetworkOperations
@@ -161,7 +155,9 @@ def bill(
 
 def highest_level(profile: Profile, at_most: Level = HIGHEST_WITHOUT_RADIO) -> Level:
     """The highest level that a profile allows; without `at_most`, the highest that needs no radio."""
-    return lower(HIGHEST_OF_ALL_IN, at_most) if profile.scope == "all-in" else at_most
+    if profile.scope == "all-in" and includes(at_most, HIGHEST_OF_ALL_IN):
+        return HIGHEST_OF_ALL_IN
+    return at_most
 
 
 def price_of(

@@ -122,7 +122,13 @@ def balance(
             fix='ask at level "memory"',
         )
 
-    def cost(layer: LayerOperations, phase: str, per: str, memory: Footprint | None) -> Fraction:
+    def cost(operations: Operations, phase: str, memory: Footprint | None) -> Fraction:
+        parts = (
+            k * _pj(profile, phase, name, level, memory) for name, k in operations.items() if k
+        )
+        return sum(parts, Fraction(0))
+
+    def of(layer: LayerOperations, phase: str, per: str) -> Fraction:
         if phase not in layer.trained and includes(level, "compute"):
             raise InputError(
                 f"a break-even at level {level} of a layer whose phase {phase} nobody has counted",
@@ -130,31 +136,23 @@ def balance(
                 fix='ask at level "study"',
             )
         rows = layer.trained.get(phase, {})
-        return _sum(rows.get(per, {}), profile, phase, level, memory)
+        return cost(rows.get(per, {}), phase, ann if layer is dense else snn)
 
     product = dense.trained["forward"]["product"]
     reads = {name: k for name, k in product.items() if name == "read_weight"}
     products = {name: k for name, k in product.items() if name not in reads}
-    price = _sum(products, profile, "forward", level, ann)
-    price += _sum(reads, profile, "forward", level, ann) / weight_reuse
-    neuron = cost(dense, "neuron", "output", ann) - cost(spiking, "neuron", "output", snn)
-    per_event = cost(spiking, "forward", "event in", snn)
+    price = cost(products, "forward", ann) + cost(reads, "forward", ann) / weight_reuse
+    neuron = of(dense, "neuron", "output") - of(spiking, "neuron", "output")
     return Balance(
-        spike=cost(spiking, "forward", "synapse met", snn) + per_event / spiking.outputs,
-        step=cost(spiking, "neuron", "output and step", snn),
-        out=cost(spiking, "neuron", "event out", snn),
+        spike=of(spiking, "forward", "synapse met")
+        + of(spiking, "forward", "event in") / spiking.outputs,
+        step=of(spiking, "neuron", "output and step"),
+        out=of(spiking, "neuron", "event out"),
         ann=(1 - Fraction(zeros_skipped)) * price
-        + cost(dense, "forward", "input", ann) / dense.outputs
+        + of(dense, "forward", "input") / dense.outputs
         + neuron / dense.inputs,
         inputs=dense.inputs,
     )
-
-
-def _sum(
-    operations: Operations, profile: Profile, phase: str, level: Level, memory: Footprint | None
-) -> Fraction:
-    parts = (k * _pj(profile, phase, name, level, memory) for name, k in operations.items() if k)
-    return sum(parts, Fraction(0))
 
 
 def _pj(

@@ -14,9 +14,8 @@ ADDS: dict[Level, str] = {
 LEVELS: tuple[Level, ...] = tuple(ADDS)
 
 HIGHEST_OF_INFERENCE: Level = "memory"
-HIGHEST_OF_ALL_IN: Level = (
-    "compute"  # the price of a synaptic operation includes the levels after it
-)
+# The price of a synaptic operation includes the levels after it.
+HIGHEST_OF_ALL_IN: Level = "compute"
 HIGHEST_WITHOUT_RADIO: Level = "training"
 
 
@@ -36,15 +35,6 @@ def up_to(level: Level) -> tuple[Level, ...]:
     ('study', 'compute', 'memory')
     """
     return LEVELS[: LEVELS.index(level) + 1]
-
-
-def lower(one: Level, other: Level) -> Level:
-    """The lower of two levels.
-
-    >>> lower("memory", "compute")
-    'compute'
-    """
-    return other if includes(one, other) else one
 
 
 def key(level: Level, radio: str = "") -> str:

@@ -83,8 +83,10 @@ def metrics(
         activation_sparsity=_activation_sparsity(network, tested),
         effective_macs=products[False],
         effective_acs=products[True],
+        # A layer runs at each time step, or once where its current is kept.
         dense_operations=sum(
-            _runs(network, name) * layer.synapses for name, layer in synapses_of.items()
+            layer.synapses * (1 if network.layers[name].constant else network.time_steps or 1)
+            for name, layer in synapses_of.items()
         ),
     )
 
@@ -105,11 +107,6 @@ def _weight(parameters: Mapping[str, np.ndarray], name: str, layer: Synapses) ->
     return weight
 
 
-def _runs(network: NetworkOperations, name: str) -> int:
-    """How often a sample runs a layer: at each time step, or once where its current is kept."""
-    return 1 if network.layers[name].constant else network.time_steps or 1
-
-
 def _effective(
     layer: Synapses,
     network: NetworkOperations,
@@ -119,20 +116,18 @@ def _effective(
     events_by_input: Mapping[str, np.ndarray],
 ) -> int | None:
     """Products of an event and a weight that are not 0; None if nobody knows which events met which."""
-    met: int | None = tested.met(network, name)
-    if not weight.all():
-        met = None
-        if name in events_by_input:
-            events = events_by_input[name]
-            reach = weighted_fan_out(layer, weight)
-            if events.shape != reach.shape or events.sum() != tested.events_in[name]:
-                raise InputError(
-                    f"{events.sum()} events of shape {events.shape} into layer {name}",
-                    expected=f"{tested.events_in[name]} events of shape {reach.shape}",
-                    fix="count the events of the same test, for each input of the layer",
-                )
-            met = int((events * reach).sum())
-    return met
+    if weight.all():
+        return tested.met(network, name)
+    if name not in events_by_input:
+        return None
+    events, reach = events_by_input[name], weighted_fan_out(layer, weight)
+    if events.shape != reach.shape or events.sum() != tested.events_in[name]:
+        raise InputError(
+            f"{events.sum()} events of shape {events.shape} into layer {name}",
+            expected=f"{tested.events_in[name]} events of shape {reach.shape}",
+            fix="count the events of the same test, for each input of the layer",
+        )
+    return int((events * reach).sum())
 
 
 def _activation_sparsity(network: NetworkOperations, tested: Activity) -> float | None:

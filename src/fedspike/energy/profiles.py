@@ -227,10 +227,10 @@ def profile(text: str, where: str) -> Profile:
         name=file.name,
         title=file.title,
         scope=file.scope,
-        price={key: _price(file, p, f"{where}, price.{key}") for key, p in file.price.items()},
-        memory=tuple(_sized(file, entry, f"{where}, memory") for entry in file.memory),
-        dram=None if file.dram is None else _access(file, file.dram, f"{where}, dram"),
-        not_used={k: _price(file, p, f"{where}, not_used.{k}") for k, p in file.not_used.items()},
+        price=_prices(file, "price", where),
+        memory=tuple(_price(file, entry, Memory, f"{where}, memory") for entry in file.memory),
+        dram=None if file.dram is None else _price(file, file.dram, Access, f"{where}, dram"),
+        not_used=_prices(file, "not_used", where),
     )
     _consistent(made, where)
     return made
@@ -239,7 +239,7 @@ def profile(text: str, where: str) -> Profile:
 def radio(text: str, where: str) -> Radio:
     """The radio in a TOML text: prices of `uplink_bit` and `downlink_bit`, and nothing else."""
     file = _parse(text, where)
-    bits = {key: _price(file, price, f"{where}, price.{key}") for key, price in file.price.items()}
+    bits = _prices(file, "price", where)
     extra = (file.memory, file.dram, file.not_used, file.scope != "per-term")
     if bits.keys() != set(WAYS) or any(extra) or any(bit.includes for bit in bits.values()):
         raise InputError(
@@ -261,43 +261,14 @@ def _parse(text: str, where: str) -> _File:
     return _convert(reading.parse(text, where, fix=fix), _File, where)
 
 
-def _price(file: _File, values: dict[str, Any], where: str) -> Price:
-    return _checked(_convert({**file.every_price, **values}, Price, where), where)
+def _prices(file: _File, table: Literal["price", "not_used"], where: str) -> dict[str, Price]:
+    tables = file.price if table == "price" else file.not_used
+    return {k: _price(file, p, Price, f"{where}, {table}.{k}") for k, p in tables.items()}
 
 
-def _access(file: _File, values: dict[str, Any], where: str) -> Access:
-    return _checked(_convert({**file.every_price, **values}, Access, where), where)
-
-
-def _sized(file: _File, values: dict[str, Any], where: str) -> Memory:
-    return _checked(_convert({**file.every_price, **values}, Memory, where), where)
-
-
-def _convert(values: object, kind: type[S], where: str) -> S:
-    """`values` as a struct, or an InputError in the words of the file."""
-    try:
-        return msgspec.convert(values, kind)
-    except msgspec.ValidationError as error:
-        keys = [field.name for field in msgspec.structs.fields(kind)]
-        # msgspec puts the key last: "... unknown field `colour`", "... - at `$.node_nm`"
-        named = re.findall(r"`(?:\$\.)?(\w+)[^`]*`", str(error))
-        key = named[-1] if named else ""
-        fix = "correct it, or add it; what all prices share may stand once in [every_price]"
-        if key not in keys:
-            close = difflib.get_close_matches(key, keys, n=1)
-            fix = f"did you mean {close[0]}?" if close else "leave it out"
-            fix += (
-                " Energies are in pJ; 1 nJ is 1000 pJ" if close and close[0].endswith("_pj") else ""
-            )
-        raise InputError(
-            f"{where}: {error}",
-            expected=f"{key} = {KEYS[key]}" if key in keys else f"one of {', '.join(keys)}",
-            fix="correct it, or add it" if kind is _File and key in keys else fix,
-        ) from error
-
-
-def _checked(price: P, where: str) -> P:
-    """A price with one value or three, none below zero and in order."""
+def _price(file: _File, values: dict[str, Any], kind: type[P], where: str) -> P:
+    """A price with one value or three, none below zero and in order; what all share stands once."""
+    price = _convert({**file.every_price, **values}, kind, where)
     three = (price.low_pj, price.nominal_pj, price.high_pj)
     given = [pj for pj in (price.value_pj, *three) if pj is not None]
     wrong = None
@@ -314,6 +285,28 @@ def _checked(price: P, where: str) -> P:
             fix="give the energy of one operation in pJ (1 nJ is 1000 pJ)",
         )
     return price
+
+
+def _convert(values: object, kind: type[S], where: str) -> S:
+    """`values` as a struct, or an InputError in the words of the file."""
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        keys = [field.name for field in msgspec.structs.fields(kind)]
+        # msgspec puts the key last: "... unknown field `colour`", "... - at `$.node_nm`"
+        named = re.findall(r"`(?:\$\.)?(\w+)[^`]*`", str(error))
+        key = named[-1] if named else ""
+        fix = "correct it, or add it; what all prices share may stand once in [every_price]"
+        if key not in keys:
+            close = difflib.get_close_matches(key, keys, n=1)
+            fix = f"did you mean {close[0]}?" if close else "leave it out"
+            if close and close[0].endswith("_pj"):
+                fix += " Energies are in pJ; 1 nJ is 1000 pJ"
+        raise InputError(
+            f"{where}: {error}",
+            expected=f"{key} = {KEYS[key]}" if key in keys else f"one of {', '.join(keys)}",
+            fix="correct it, or add it" if kind is _File and key in keys else fix,
+        ) from error
 
 
 def _consistent(profile: Profile, where: str) -> None:

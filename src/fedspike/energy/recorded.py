@@ -113,9 +113,10 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
     for name, layer in snn.network.layers.items():
         if not layer.is_dense or layer.enters != "spikes" or layer.normalised:
             continue
-        level, even = _highest(name, profile, ann, snn)
-        if level is None or even is None:
+        found = _highest(name, profile, ann, snn)
+        if found is None:
             return []
+        level, even = found
         spikes = snn.activity.events_in[name] / (samples * layer.inputs)
         out = left[name] / (samples * layer.outputs)
         most = even.spikes(steps, spikes_out=out)
@@ -133,7 +134,7 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
 
 def _highest(
     name: str, profile: Profile, ann: Recorded, snn: Recorded
-) -> tuple[Level, Balance] | tuple[None, None]:
+) -> tuple[Level, Balance] | None:
     for level in reversed(up_to(HIGHEST_OF_INFERENCE)):
         try:
             return level, balance(
@@ -146,4 +147,4 @@ def _highest(
             )
         except InputError:
             continue  # an operation of this level has no price
-    return None, None
+    return None

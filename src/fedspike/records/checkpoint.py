@@ -19,14 +19,7 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.federation.tensor_bytes import pack, unpack
-from fedspike.files import (
-    append,
-    json_bytes,
-    settle,
-    storing,
-    write_through,
-    write_whole,
-)
+from fedspike.files import append, json_bytes, settle, storing, write_through, write_whole
 from fedspike.records.reader import decode, demand_version
 from fedspike.records.schema import Fingerprint, Manifest, RoundRecord
 
@@ -79,7 +72,8 @@ def save(
     partial = folder / f".{target.name}.partial"
     with storing(target):
         folder.mkdir(exist_ok=True)
-        _remove(folder, ".round-*.partial")
+        for left in folder.glob(".round-*.partial"):
+            shutil.rmtree(left)
         try:
             partial.mkdir()
             write_through(partial / STATE, state)
@@ -174,8 +168,3 @@ def _folders(folder: Path) -> list[Path]:
     """Complete checkpoints, the newest last."""
     complete = [path for path in folder.glob("round-*") if re.fullmatch(r"round-\d{6,}", path.name)]
     return sorted(complete, key=lambda path: int(path.name.removeprefix("round-")))
-
-
-def _remove(folder: Path, pattern: str) -> None:
-    for path in folder.glob(pattern):
-        shutil.rmtree(path)

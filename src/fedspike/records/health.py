@@ -31,9 +31,7 @@ def state(rate: float) -> str | None:
     >>> state(0.0002), state(0.12), state(0.95)
     ('dead', None, 'saturated')
     """
-    if rate < DEAD:
-        return "dead"
-    return "saturated" if rate > SATURATED else None
+    return "dead" if rate < DEAD else "saturated" if rate > SATURATED else None
 
 
 def complaint(layer: str, rate: float) -> str | None:

@@ -119,19 +119,22 @@ class EnergyView:
             if verdict.level in by_key
         }
 
+    def judged(self, rival: Rival | None = None) -> dict[str, dict[Level, Verdict]]:
+        """profile -> level -> verdict of the main comparison, where there is one."""
+        found: dict[str, dict[Level, Verdict]] = {}
+        for (profile, level), verdict in self.verdicts(rival).items():
+            if verdict.ratio is not None:
+                found.setdefault(profile, {})[level] = verdict
+        return found
+
     def judging(self, level: Level) -> list[str]:
         """The profiles with a verdict at a level against the reference; in front the one shown first."""
-        profiles = [
-            profile
-            for (profile, at), verdict in self.verdicts().items()
-            if at == level and verdict.ratio is not None
-        ]
+        profiles = [profile for profile, verdicts in self.judged().items() if level in verdicts]
         return sorted(profiles, key=lambda name: name != self.profile)
 
     def won(self, rival: Rival, level: Level) -> tuple[int, int]:
         """Under how many profiles the spiking network needs less energy, of how many with a verdict."""
-        at_level = [one for (_, at), one in self.verdicts(rival).items() if at == level]
-        judged = [one.winner for one in at_level if one.ratio is not None]
+        judged = [one[level].winner for one in self.judged(rival).values() if level in one]
         return judged.count("spiking"), len(judged)
 
     def other_settings(self) -> tuple[int, list[str]]:

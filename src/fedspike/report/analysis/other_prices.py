@@ -42,7 +42,7 @@ def other_prices(view: EnergyView) -> OtherPrices | None:
     ann, snn = map(of_run, pair)
     if ann is None or snn is None or snn.network.time_steps is None:
         return None
-    judged = {profile for (profile, _), one in view.verdicts().items() if one.ratio is not None}
+    judged = view.judged()
     profiles = [profile for name, profile in shipped().items() if name in judged]
     trained = [profile for profile in profiles if profile.scope == "per-term"]
     sides = list(zip(pair, (ann, snn), strict=True))

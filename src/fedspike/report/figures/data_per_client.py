@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from operator import itemgetter
 
 import altair as alt
 
@@ -100,10 +99,8 @@ def _table(results: Results) -> Table:
             for label, samples in enumerate(counts)
             if samples
         ),
-        words("run", "run", itemgetter(0)),
-        Column("client", "client", itemgetter(1)),
-        Column("class", "class", itemgetter(2)),
-        Column("samples", "samples", itemgetter(3)),
+        words("run"),
+        *(Column(key, key) for key in ("client", "class", "samples")),
     )
 
 

@@ -1,7 +1,5 @@
 """Real devices: what each did, sent and measured, Table D1, and where the time of a round went, Table D2."""
 
-from operator import itemgetter
-
 from fedspike.records.schema import Node, RunSummary
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
@@ -47,12 +45,13 @@ def _measured(node: Node) -> str:
 
 
 def _times(runs: list[RunSummary]) -> Table:
-    return table(
-        ((run.name, *one) for run in runs for one in run.round_seconds.items()),
-        words("run", "run", itemgetter(0)),
-        words("part", "part", lambda row: PARTS.get(row[1], row[1]), "long"),
-        Column("seconds", "seconds", itemgetter(2), digits=2),
+    rows = (
+        (run.name, PARTS.get(part, part), seconds)
+        for run in runs
+        for part, seconds in run.round_seconds.items()
     )
+    columns = words("run"), words("part", form="long"), Column("seconds", "seconds", digits=2)
+    return table(rows, *columns)
 
 
 DEVICE_WORK = Figure(

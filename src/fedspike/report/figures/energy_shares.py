@@ -14,7 +14,15 @@ from fedspike.report.analysis.settings import Network
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import BAR_HEIGHT, BAR_ROW, OFFSETS, chart_of, energy_axis, rows
 from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, charts
-from fedspike.report.rendering.tables import Caption, Column, Table, table, three_digits, words
+from fedspike.report.rendering.tables import (
+    Caption,
+    Cell,
+    Column,
+    Table,
+    table,
+    three_digits,
+    words,
+)
 
 WIDTH, NUMBER = 280, 95  # pixels; the second is for the words behind a bar of a waterfall
 PARTS_WIDTH = 260
@@ -178,23 +186,13 @@ def _chart(title: str, shares: dict[str, dict[str, float]]) -> alt.LayerChart:
 
 
 def _table(view: EnergyView) -> Table:
-    shares = {(one, kind): parts(one, kind, view.profile) for one in view.twins for kind in BY}
-
-    def column(network: Network) -> Column:
-        def mj(row: tuple[str, str]) -> float | None:
-            return shares[network, row[0]].get(row[1])
-
-        return Column(f"{network.key}_mj", network.title, mj, "mJ per round", 4)
-
-    rows = dict.fromkeys(
-        (kind, name) for kind in BY for one in view.twins for name in shares[one, kind]
-    )
-    return table(
-        rows,
-        words("by", "by", lambda row: row[0]),
-        words("part", "part", lambda row: row[1]),
-        *map(column, view.twins),
-    )
+    rows: list[tuple[Cell, ...]] = []
+    for kind in BY:
+        shares = [parts(network, kind, view.profile) for network in view.twins]
+        for name in dict.fromkeys(name for own in shares for name in own):
+            rows.append((kind, name, *(own.get(name) for own in shares)))
+    columns = (Column(f"{one.key}_mj", one.title, None, "mJ per round", 4) for one in view.twins)
+    return table(rows, words("by"), words("part"), *columns)
 
 
 def _table_caption(view: EnergyView) -> Caption:

@@ -1,43 +1,39 @@
 """Table E9: what the sensors of the simulating host read."""
 
 from fedspike.energy.estimate import Estimate
-from fedspike.records.schema import Interval, Measured, RunSummary
+from fedspike.records.schema import Interval, RunSummary
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.tables import Caption, Column, Table, table, words
 
 
 def _table(runs: list[RunSummary]) -> Table:
     per_round = "J per round"
+    rows = (
+        (
+            *(run.name, one.sensor, one.domain),
+            _joules(one.joules_per_round, one.windows),
+            _joules(one.above_idle_joules_per_round, one.windows),
+            *(one.idle_watts, one.seconds),
+            one.note if one.unavailable is None else f"unavailable: {one.unavailable}",
+        )
+        for run in runs
+        for one in run.measured or []
+    )
     return table(
-        ((run.name, one) for run in runs for one in run.measured or []),
-        words("run", None, lambda row: row[0]),
-        words("sensor", None, lambda row: row[1].sensor),
-        words("domain", None, lambda row: row[1].domain),
-        Column(
-            "joule_per_round", "all", lambda r: _joules(r[1].joules_per_round, r[1]), per_round, 2
-        ),
-        Column(
-            "above_idle_joule_per_round",
-            "above idle",
-            lambda row: _joules(row[1].above_idle_joules_per_round, row[1]),
-            per_round,
-            2,
-        ),
-        Column("idle_watt", "idle, W", lambda row: row[1].idle_watts, digits=1),
-        Column("seconds", "seconds", lambda row: row[1].seconds, digits=1),
-        words("note", "", lambda row: _note(row[1]), "long"),
+        rows,
+        *map(words, ("run", "sensor", "domain")),
+        Column("joule_per_round", "all", None, per_round, 2),
+        Column("above_idle_joule_per_round", "above idle", None, per_round, 2),
+        Column("idle_watt", "idle, W", digits=1),
+        Column("seconds", "seconds", digits=1),
+        words("note", "", form="long"),
     )
 
 
-def _joules(read: Interval | None, one: Measured) -> Estimate | None:
+def _joules(read: Interval | None, windows: int | None) -> Estimate | None:
     if read is None:
         return None
-    half = None if read.high is None else read.high - read.mean
-    return Estimate(read.mean, half, one.windows or 1)
-
-
-def _note(one: Measured) -> str:
-    return one.note if one.unavailable is None else f"unavailable: {one.unavailable}"
+    return Estimate(read.mean, None if read.high is None else read.high - read.mean, windows or 1)
 
 
 MEASURED_TABLE = Figure(

@@ -12,7 +12,6 @@ from fedspike.report.rendering.tables import Caption, Column, Table, table, thre
 
 WIDTH, ROW, BAR = 260, 24, 13  # pixels
 MOST_PRICES = 12  # of a profile, the ones that move the ratio most
-ENDS = {True: "the source", False: "half and twice"}
 OPERATIONS = {"mac": "multiply-accumulate", "ac": "accumulate"}
 
 
@@ -70,17 +69,23 @@ def _chart(profile: str, nominal: float, moved: list[Sensitivity]) -> alt.LayerC
 
 def _table(other: OtherPrices) -> Table:
     ratio = "spiking over conventional"
+    rows = (
+        (
+            *(profile, one.price, one.low_pj, one.nominal_pj, one.high_pj),
+            "the source" if one.from_source else "half and twice",
+            *(one.ratio_at_low, other.ratio[profile], one.ratio_at_high),
+        )
+        for profile, moved in other.sensitivities.items()
+        for one in moved
+    )
     return table(
-        ((profile, one) for profile, moved in other.sensitivities.items() for one in moved),
-        words("profile", None, lambda row: row[0]),
-        words("price", None, lambda row: row[1].price),
-        Column("low_pj", "low", lambda row: row[1].low_pj, "pJ", 4),
-        Column("nominal_pj", "nominal", lambda row: row[1].nominal_pj, "pJ", 4),
-        Column("high_pj", "high", lambda row: row[1].high_pj, "pJ", 4),
-        words("ends", "ends from", lambda row: ENDS[row[1].from_source]),
-        Column("ratio_at_low", "at low", lambda row: row[1].ratio_at_low, ratio, 3),
-        Column("ratio_nominal", "nominal", lambda row: other.ratio[row[0]], ratio, 3),
-        Column("ratio_at_high", "at high", lambda row: row[1].ratio_at_high, ratio, 3),
+        rows,
+        *(words("profile"), words("price")),
+        *(Column(f"{end}_pj", end, None, "pJ", 4) for end in ("low", "nominal", "high")),
+        words("ends", "ends from"),
+        Column("ratio_at_low", "at low", None, ratio, 3),
+        Column("ratio_nominal", "nominal", None, ratio, 3),
+        Column("ratio_at_high", "at high", None, ratio, 3),
     )
 
 

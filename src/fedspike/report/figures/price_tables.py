@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
-from fedspike.energy.bill import Energy
 from fedspike.energy.levels import LEVELS
 from fedspike.energy.profiles import Access, Memory, Price, Profile, radios, shipped
 from fedspike.records.schema import RunSummary
@@ -79,51 +78,39 @@ def _given(value: float | str) -> str:
 
 def _not_priced(view: EnergyView) -> Table:
     """Up to the highest level that there is a bill for."""
-    rows = [
-        (profile, network.title, *next((n, bills[n]) for n in highest_first if n in bills))
-        for highest_first in [[view.key(level) for level in reversed(LEVELS)]]
-        for network in view.twins
-        for profile, bills in network.runs[0].bill.items()
-    ]
+    rows = []
+    for network in view.twins:
+        for profile, bills in network.runs[0].bill.items():
+            level = next(name for one in reversed(LEVELS) if (name := view.key(one)) in bills)
+            terms = ", ".join(bills[level].not_priced) or "nothing"
+            rows.append((profile, network.title, level, terms))
     return table(
         sorted(rows, key=itemgetter(0)),
-        words("profile", None, itemgetter(0)),
-        words("network", None, itemgetter(1)),
-        words("level", "up to level", itemgetter(2)),
-        words(
-            "not_priced",
-            "without a price: phase.operation",
-            lambda row: ", ".join(row[3].not_priced) or "nothing",
-            "long",
-        ),
+        *(words("profile"), words("network"), words("level", "up to level")),
+        words("not_priced", "without a price: phase.operation", form="long"),
     )
 
 
 def _bills(runs: list[RunSummary]) -> Table:
-    per_round = "mJ per round"
-    return table(
+    rows = (
         (
-            (run.name, hardware, profile, level, bill)
-            for run in runs
-            for hardware, bills in (("dense", run.bill), ("zero-skipping", run.bill_skip_zeros))
-            for profile, levels in bills.items()
-            for level, bill in levels.items()
-        ),
-        words("run", None, itemgetter(0)),
-        words("hardware", None, itemgetter(1)),
-        words("profile", None, itemgetter(2)),
-        words("level", None, itemgetter(3)),
-        Column("low_mj", "low", lambda row: row[4].low_mj, per_round, 6),
-        Column("nominal_mj", "nominal", lambda row: row[4].nominal_mj, per_round, 6),
-        Column("high_mj", "high", lambda row: row[4].high_mj, per_round, 6),
-        Column("to_target_mj", "to target", lambda row: _nominal(row[4].to_target), "mJ", 6),
-        Column("run_mj", "whole run", lambda row: row[4].run.nominal_mj, "mJ", 6),
-        words("not_priced", "not priced", lambda row: ", ".join(row[4].not_priced) or None, "long"),
+            *(run.name, hardware, profile, level, one.low_mj, one.nominal_mj, one.high_mj),
+            None if one.to_target is None else one.to_target.nominal_mj,
+            *(one.run.nominal_mj, ", ".join(one.not_priced) or None),
+        )
+        for run in runs
+        for hardware, bills in (("dense", run.bill), ("zero-skipping", run.bill_skip_zeros))
+        for profile, levels in bills.items()
+        for level, one in levels.items()
     )
-
-
-def _nominal(energy: Energy | None) -> float | None:
-    return None if energy is None else energy.nominal_mj
+    return table(
+        rows,
+        *map(words, ("run", "hardware", "profile", "level")),
+        *(Column(f"{end}_mj", end, None, "mJ per round", 6) for end in ("low", "nominal", "high")),
+        Column("to_target_mj", "to target", None, "mJ", 6),
+        Column("run_mj", "whole run", None, "mJ", 6),
+        words("not_priced", "not priced", form="long"),
+    )
 
 
 PRICE_SOURCES = Figure(

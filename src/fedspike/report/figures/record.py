@@ -1,7 +1,6 @@
 """What was run, on what, and how to run it again: Tables 6 and 7, the command, the configuration, hashes."""
 
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
 
 import msgspec
 
@@ -17,41 +16,25 @@ IN_NAME = ("name", "network", "seed")  # of a run
 
 def _runs(results: Results) -> Table:
     accuracy, megabytes = "accuracy, %", "MB per round"
+    rows = (
+        (
+            *(run.name, run.algorithm, str(run.seed), run.rounds, run.time_steps),
+            *(100 * run.final_accuracy, 100 * run.final_accuracy_mean_last_10),
+            run.study_energy_mj_per_round,
+            *(run.uplink_bytes_per_round / 1e6, run.downlink_bytes_per_round / 1e6),
+            run.seconds,
+        )
+        for run in results.runs
+    )
     return table(
-        results.runs,
-        words("run", "run", lambda run: run.name),
-        words("algorithm"),
-        words("seed", "seed", lambda run: str(run.seed)),
-        Column("rounds", "rounds"),
-        Column("time_steps", "time steps"),
-        Column("last_round_percent", "last round", lambda r: 100 * r.final_accuracy, accuracy, 1),
-        Column(
-            "mean_last_10_percent",
-            "last 10",
-            lambda run: 100 * run.final_accuracy_mean_last_10,
-            accuracy,
-            1,
-        ),
-        Column(
-            "energy_mj_per_round",
-            "forward pass, mJ per round",
-            lambda run: run.study_energy_mj_per_round,
-            digits=4,
-        ),
-        Column(
-            "uplink_megabytes_per_round",
-            "up",
-            lambda run: run.uplink_bytes_per_round / 1e6,
-            megabytes,
-            2,
-        ),
-        Column(
-            "downlink_megabytes_per_round",
-            "down",
-            lambda run: run.downlink_bytes_per_round / 1e6,
-            megabytes,
-            2,
-        ),
+        rows,
+        *(words("run"), words("algorithm"), words("seed")),
+        *(Column("rounds", "rounds"), Column("time_steps", "time steps")),
+        Column("last_round_percent", "last round", None, accuracy, 1),
+        Column("mean_last_10_percent", "last 10", None, accuracy, 1),
+        Column("energy_mj_per_round", "forward pass, mJ per round", digits=4),
+        Column("uplink_megabytes_per_round", "up", None, megabytes, 2),
+        Column("downlink_megabytes_per_round", "down", None, megabytes, 2),
         Column("seconds", "seconds"),
     )
 
@@ -62,25 +45,21 @@ def _runs_caption(results: Results) -> Caption:
 
 
 def _models(results: Results) -> Table:
-    return table(
-        results.runs,
-        words("run", "run", lambda run: run.name),
-        Column("parameters", "parameters"),
-        words("model_sha256", "SHA-256 of model.safetensors", form="code"),
-    )
+    sha256 = words("model_sha256", "SHA-256 of model.safetensors", form="code")
+    rows = ((run.name, run.parameters, run.model_sha256) for run in results.runs)
+    return table(rows, words("run"), Column("parameters", "parameters"), sha256)
 
 
 def _pairs(values: Mapping[str, object]) -> Table:
     """A table of names and values."""
-    value = words("value", "value", lambda pair: _as_text(pair[1]), "code")
-    return table(values.items(), words("name", "name", itemgetter(0)), value)
+    rows = ((name, _as_text(value)) for name, value in values.items())
+    return table(rows, words("name"), words("value", form="code"))
 
 
 def _differences(runs: Sequence[RunSummary]) -> Table:
     keys = differing(runs)
-    rows = [(run.name, *(_as_text(flat(run.config).get(key)) for key in keys)) for run in runs]
-    columns = (words(key, key, itemgetter(place)) for place, key in enumerate(keys, 1))
-    return table(rows, words("run", "run", itemgetter(0)), *columns)
+    rows = ((run.name, *(_as_text(flat(run.config).get(key)) for key in keys)) for run in runs)
+    return table(rows, words("run"), *map(words, keys))
 
 
 def differing(runs: Sequence[RunSummary]) -> list[str]:

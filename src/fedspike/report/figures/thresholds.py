@@ -1,7 +1,5 @@
 """Spikes beside the thresholds below which a spiking network would be cheaper: a chart, Tables E6 and E7."""
 
-from operator import itemgetter
-
 import altair as alt
 
 from fedspike.energy.break_even import PUBLISHED
@@ -81,10 +79,8 @@ def _table(other: OtherPrices) -> Table:
         rows.append(("published", per_synapse, percent, source))
     return table(
         rows,
-        words("what", "", itemgetter(0)),
-        words("spikes", "per synapse and inference", itemgetter(1)),
-        words("rate", "per neuron and time step", itemgetter(2)),
-        words("source", None, itemgetter(3), "long"),
+        *(words("what", ""), words("spikes", "per synapse and inference")),
+        *(words("rate", "per neuron and time step"), words("source", form="long")),
     )
 
 

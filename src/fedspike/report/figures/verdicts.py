@@ -1,13 +1,10 @@
 """Which network needs less energy, by prices, level and rival: matrices of verdicts, Tables E1 and E2."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from operator import methodcaller
+from collections.abc import Iterator
 
 from fedspike.energy import pairing
 from fedspike.energy.estimate import Estimate, ends
-from fedspike.energy.levels import Level
 from fedspike.energy.verdict import Verdict
 from fedspike.report.analysis.energy_view import (
     ADDED,
@@ -21,40 +18,19 @@ from fedspike.report.analysis.energy_view import (
 from fedspike.report.analysis.naming import flat
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.tables import Caption, Column, Table, Tinted, number, table, words
+from fedspike.report.rendering.tables import (
+    Caption,
+    Cell,
+    Column,
+    Table,
+    Tinted,
+    number,
+    table,
+    words,
+)
 
 FULL_TINT_FACTOR = 20.0
 MOST_NAMED = 6
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The verdicts under a profile against a rival, by level; `ratio` is that of the first level."""
-
-    view: EnergyView
-    rival: Rival
-    profile: str
-    verdicts: dict[Level, Verdict]
-
-    @property
-    def ratio(self) -> float:
-        """Energy of the spiking network over that of the rival."""
-        return next(iter(self.verdicts.values())).ratio or 0.0
-
-    def cell(self, level: Level) -> Tinted | None:
-        """The winner and by what factor it needs less, with its interval below."""
-        if level not in self.verdicts:
-            return None
-        verdict = self.verdicts[level]
-        interval = "" if verdict.interval is None else ends(*verdict.interval)
-        side = winner(verdict, self.rival.network, self.view.spiking)
-        if side is None:
-            return Tinted("no difference", "", 0, interval)
-        factor = math.inf if verdict.factor is None else verdict.factor
-        share = min(1.0, math.log(factor) / math.log(FULL_TINT_FACTOR))
-        dagger = " †" if turning(verdict) else ""
-        text = f"{side.title} {factor_in_words(verdict.factor)}×{dagger}"
-        return Tinted(text, side.role, round(10 + 40 * share), interval)
 
 
 def _matrix(view: EnergyView) -> Table:
@@ -62,46 +38,53 @@ def _matrix(view: EnergyView) -> Table:
 
 
 def _other_matrices(view: EnergyView) -> Table:
-    rows = (row for rival in view.rivals[1:] for row in _judged(view, rival))
-    return table(rows, words("rival", "against", lambda row: row.rival.title), *_columns(view))
-
-
-def _judged(view: EnergyView, rival: Rival) -> list[Judged]:
-    """The profiles with a verdict against a rival, the kindest to the spiking network first."""
-    judged: dict[str, dict[Level, Verdict]] = {}
-    for (profile, level), verdict in view.verdicts(rival).items():
-        if verdict.ratio is not None:
-            judged.setdefault(profile, {})[level] = verdict
-    rows = [Judged(view, rival, profile, verdicts) for profile, verdicts in judged.items()]
-    return sorted(rows, key=lambda row: row.ratio)
+    rows = ((rival.title, *row) for rival in view.rivals[1:] for row in _judged(view, rival))
+    return table(rows, words("rival", "against"), *_columns(view))
 
 
 def _columns(view: EnergyView) -> Iterator[Column]:
     """The levels, after the name of the profile."""
-    yield words(
-        "profile", "prices of", lambda r: Tinted(r.profile, "", 0, profile_title(r.profile))
-    )
-    for level in view.levels:
-        yield Column(level, ADDED[level], methodcaller("cell", level), form="tinted")
+    yield words("profile", "prices of")
+    yield from (Column(level, ADDED[level], form="tinted") for level in view.levels)
+
+
+def _judged(view: EnergyView, rival: Rival) -> Iterator[tuple[Cell, ...]]:
+    """A row for each profile with a verdict against a rival, the kindest to the spiking network first."""
+    judged = view.judged(rival).items()
+    for profile, verdicts in sorted(judged, key=lambda one: next(iter(one[1].values())).ratio or 0):
+        cells = (_cell(view, rival, verdicts.get(level)) for level in view.levels)
+        yield (Tinted(profile, "", 0, profile_title(profile)), *cells)
+
+
+def _cell(view: EnergyView, rival: Rival, verdict: Verdict | None) -> Tinted | None:
+    """The winner and by what factor it needs less, with its interval below."""
+    if verdict is None:
+        return None
+    interval = "" if verdict.interval is None else ends(*verdict.interval)
+    side = winner(verdict, rival.network, view.spiking)
+    if side is None:
+        return Tinted("no difference", "", 0, interval)
+    factor = math.inf if verdict.factor is None else verdict.factor
+    share = min(1.0, math.log(factor) / math.log(FULL_TINT_FACTOR))
+    dagger = " †" if turning(verdict) else ""
+    text = f"{side.title} {factor_in_words(verdict.factor)}×{dagger}"
+    return Tinted(text, side.role, round(10 + 40 * share), interval)
 
 
 def _matrix_caption(view: EnergyView) -> Caption:
     seeds = len(view.main.pairs())
+    radio = (
+        f"; the radio is {view.radio_title}, the one with the least energy" if view.radio else ""
+    )
     notes = [
         f"Modelled energy of a round, {view.main.label}: {view.spiking.title} and dense "
         f"{view.reference.title}. Colour and name are the winner’s; the number is the factor by which it "
         f"needs less{f', below it its 95 % interval over {seeds} seeds' if seeds > 1 else ''}. "
         "Each column includes all columns to its left"
-        + (
-            f"; the radio is {view.radio_title}, the one with the least energy"
-            if view.radio
-            else ""
-        )
-        + ". A dash: the prices of the columns to the left include this one.",
+        f"{radio}. A dash: the prices of the columns to the left include this one.",
         "† The winner also did work that has no price here (Table E11), so the other network may win.",
     ]
-    judged = {profile for (profile, _), one in view.verdicts().items() if one.ratio is not None}
-    silent = dict.fromkeys(p for p, _ in view.verdicts() if p not in judged)
+    silent = dict.fromkeys(p for p, _ in view.verdicts() if p not in view.judged())
     if silent:
         notes.append(
             f"No verdict under {', '.join(silent)}: the synaptic operations of one network have no price."
@@ -136,21 +119,16 @@ def _others(view: EnergyView) -> Iterator[str]:
 
 def _scores(view: EnergyView) -> Table:
     """Under how many price tables the spiking network needs less energy than each rival."""
-
-    def score(level: Level) -> Callable[[Rival], str | None]:
-        def won(rival: Rival) -> str | None:
-            if rival.network is view.spiking:
-                return None
-            won, judged = view.won(rival, level)
-            return f"{won} of {judged}" if judged else None
-
-        return won
-
+    rows: list[tuple[Cell, ...]] = []
+    for rival in view.rivals:
+        scores = [view.won(rival, level) for level in view.levels]
+        won = (f"{won} of {judged}" if judged else None for won, judged in scores)
+        rows.append((rival.title, rival.network.accuracy, *won))
+    rows.append((view.spiking.title, view.spiking.accuracy, *(None for _ in view.levels)))
     return table(
-        [*view.rivals, Rival(view.spiking)],
-        words("network", None, lambda rival: rival.title),
-        Column("last_round_percent", "accuracy, %", lambda rival: rival.network.accuracy, digits=1),
-        *(words(f"spiking_cheaper_{one}", ADDED[one], score(one)) for one in view.levels),
+        rows,
+        *(words("network"), Column("last_round_percent", "accuracy, %", digits=1)),
+        *(words(f"spiking_cheaper_{level}", ADDED[level]) for level in view.levels),
     )
 
 
@@ -166,43 +144,28 @@ def _scores_caption(view: EnergyView) -> Caption:
 
 def _numbers(view: EnergyView) -> Table:
     """A row for each profile and level; each side's energy, and its ratio to each rival's."""
-    Place = tuple[str, Level]
-    main = view.verdicts()
-
-    def energy(side: Rival) -> Column:
-        def mj(place: Place) -> Estimate | None:
-            return energy_mj(side.network, place[0], view.key(place[1]), side.skips_zeros)
-
-        return Column(f"{side.key}_mj", side.title, mj, "mJ per round", 3)
-
-    def ratio(rival: Rival) -> Column:
-        verdicts = view.verdicts(rival)
-        return Column(
-            f"ratio_{rival.key}",
-            rival.title,
-            lambda place: _ratio(verdicts.get(place)),
-            f"{view.spiking.title} over",
-            3,
+    sides = [*view.rivals, Rival(view.spiking)]
+    judged, over = [view.verdicts(rival) for rival in view.rivals], f"{view.spiking.title} over"
+    rows = []
+    for (profile, level), verdict in view.verdicts().items():
+        name, side = view.key(level), winner(verdict, view.reference, view.spiking)
+        neither = "no verdict" if verdict.ratio is None else "no difference"
+        rows.append(
+            (
+                *(profile, ADDED[level]),
+                *(energy_mj(one.network, profile, name, one.skips_zeros) for one in sides),
+                *(_ratio(verdicts.get((profile, level))) for verdicts in judged),
+                side.title if side else neither,
+                ", ".join(turning(verdict)) or None,
+            )
         )
-
-    def needs_less(place: Place) -> str:
-        side = winner(main[place], view.reference, view.spiking)
-        neither = "no verdict" if main[place].ratio is None else "no difference"
-        return side.title if side else neither
-
     return table(
-        main,
-        words("profile", None, lambda place: place[0]),
-        words("level", None, lambda place: ADDED[place[1]]),
-        *map(energy, [*view.rivals, Rival(view.spiking)]),
-        *map(ratio, view.rivals),
-        words("winner", "needs less", needs_less),
-        words(
-            "could_turn",
-            "the winner’s work without a price",
-            lambda place: ", ".join(turning(main[place])) or None,
-            "long",
-        ),
+        rows,
+        *(words("profile"), words("level")),
+        *(Column(f"{one.key}_mj", one.title, None, "mJ per round", 3) for one in sides),
+        *(Column(f"ratio_{one.key}", one.title, None, over, 3) for one in view.rivals),
+        words("winner", "needs less"),
+        words("could_turn", "the winner’s work without a price", form="long"),
     )
 
 

@@ -93,14 +93,15 @@ class Table:
 
 
 def table(rows: Iterable[Any], *columns: Column, footnotes: Iterable[str] = ()) -> Table:
-    """A row for each of these, with what every column finds in it.
+    """A row for each of these: a tuple of its cells, or something in which every column finds its own.
 
     >>> half = Column("half", "half", lambda number: number / 2)
-    >>> table([3, 4], Column("real", "number"), half).rows
+    >>> table([3, (4, 2.0)], Column("real", "number"), half).rows
     ((3, 1.5), (4, 2.0))
     """
     find = [column.cell or attrgetter(column.key) for column in columns]
-    return Table(columns, tuple(tuple(one(row) for one in find) for row in rows), tuple(footnotes))
+    cells = (row if isinstance(row, tuple) else tuple(one(row) for one in find) for row in rows)
+    return Table(columns, tuple(cells), tuple(footnotes))
 
 
 def text(cell: Cell, column: Column) -> str:
