@@ -29,7 +29,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "report": ("errors", "reading", "layers", "energy", "records"),
 }
 # Kinds that are everyday words, too: they also name other things.
-WORDS_TOO = ("none", "count", "rate", "direct", "dense", "mean", "classes")
+WORDS_TOO = ("none", "count", "rate", "direct", "dense", "mean", "classes", "membrane")
 # Rooms whose classes with a tag are kinds of parts.
 OF_PARTS = ("data", "parts", "networks", "learning", "rules", "algorithms", "remedies")
 # Who may look at what something is: which kernels there are for it, and the oracle, which has only some.

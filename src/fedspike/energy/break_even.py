@@ -121,6 +121,12 @@ def balance(
             expected="study, compute or memory: what an inference costs",
             fix='ask at level "memory"',
         )
+    if "neuron" not in spiking.trained and includes(level, "compute"):
+        raise InputError(
+            f"a break-even at level {level} with neurons that nobody has counted",
+            expected="operations() of the neuron",
+            fix='ask at level "study"',
+        )
 
     def cost(operations: Operations, phase: str, memory: Footprint | None) -> Fraction:
         parts = (
@@ -129,12 +135,6 @@ def balance(
         return sum(parts, Fraction(0))
 
     def of(layer: LayerOperations, phase: str, per: str) -> Fraction:
-        if phase not in layer.trained and includes(level, "compute"):
-            raise InputError(
-                f"a break-even at level {level} of a layer whose phase {phase} nobody has counted",
-                expected="operations() of each part of the network",
-                fix='ask at level "study"',
-            )
         rows = layer.trained.get(phase, {})
         return cost(rows.get(per, {}), phase, ann if layer is dense else snn)
 

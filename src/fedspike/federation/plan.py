@@ -23,7 +23,7 @@ from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import Network, SizedNetwork
 from fedspike.own_files import parts_in, used
 from fedspike.part import Part, demand_limits, part_types
-from fedspike.parts.trial import demand_sound
+from fedspike.parts.soundness import demand_sound
 from fedspike.remedies import Remedy
 
 __all__ = ["Plan"]  # what `import fedspike` gives
