@@ -341,15 +341,6 @@ RULES: list[tuple[Rule, str, str]] = [
 A_KIND = {"burst": ("Burst", Path("parts/codes/burst.py"))}
 
 
-# Laws that a room does not keep yet; the list only gets shorter.
-OWED: dict[str, tuple[str, ...]] = {
-    "says_no_kind_of_another_file": (
-        "cli",
-        "energy",
-    ),
-}
-
-
 def package() -> list[Source]:
     paths = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
     names = [path.with_suffix("").parts for path in paths]
@@ -362,12 +353,9 @@ def package() -> list[Source]:
 
 @pytest.mark.parametrize("rule", dict.fromkeys(rule for rule, *_ in RULES))
 def test_the_package_keeps_the_law(rule: Rule) -> None:
-    sources, owed = package(), OWED.get(rule.__name__, ())
+    sources = package()
     assert len(sources) > 10
-    faults = {s: list(rule(s)) for s in sources}
-    assert [f"{s.path}:{fault}" for s in sources if s.room not in owed for fault in faults[s]] == []
-    for room in owed:  # a room that keeps the law leaves the list
-        assert any(faults[s] for s in sources if s.room == room), room
+    assert [f"{s.path}:{fault}" for s in sources for fault in rule(s)] == []
 
 
 @pytest.mark.parametrize(("rule", "path", "text"), RULES)

@@ -17,13 +17,11 @@ from fedspike.energy.estimate import Estimate
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.naming import flat
 from fedspike.report.analysis.results import Results
-from fedspike.report.analysis.settings import Comparison, Network, interval_note
-from fedspike.report.figures.accuracy_curves import Curves, curves, draw, in_words
-from fedspike.report.figures.accuracy_table import SETTING
+from fedspike.report.analysis.settings import Comparison, Network, interval_note, kinds, of
+from fedspike.report.figures.accuracy import SETTING, Curves, curves, draw, in_words
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.drawing import Prose
-from fedspike.report.rendering.tables import Caption, Cell, Column, Table, number
-from fedspike.report.sections.section import Part, Section
+from fedspike.report.rendering.tables import Caption, Column, Table, number, table
 
 STUDY: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 PROTOCOL: dict[str, Any] = STUDY["protocol"]
@@ -87,37 +85,41 @@ def _follows(results: Results, run: RunSummary) -> bool:
 
 def _beside(quantity: Quantity, comparisons: Comparisons) -> Table:
     """Ours, printed and their difference: of each network, and of the two together."""
-    networks = [network for comparison in comparisons for network in comparison.networks]
-    titles = {one.key: (one.title, one.role) for one in networks if printed(one)}
     columns = [SETTING]
-    for key, (title, role) in titles.items():
-        name, group = f"{key}_{quantity.name}", f"{title}, {quantity.unit}"
-        columns += _triple(name, group, quantity.digits, role)
-    columns += _triple(quantity.pair, quantity.pair_title, quantity.pair_digits)
-    rows = []
-    for comparison in comparisons:
-        cells: list[Cell] = [comparison.label]
-        by_key = {network.key: network for network in comparison.networks}
-        for key in titles:
-            network = by_key.get(key)
-            ours = quantity.ours(network) if network else None
-            cells += _cells(ours, printed(network).get(quantity.name))
-        theirs = printed(comparison.spiking).get(quantity.pair)
-        cells += _cells(quantity.paired(comparison), theirs)
-        rows.append(tuple(cells))
-    return Table(tuple(columns), tuple(rows))
+    for kind in kinds(comparisons):
+        if printed(kind):
+            columns += _triple(
+                (f"{kind.key}_{quantity.name}", f"{kind.title}, {quantity.unit}", quantity.digits),
+                of(kind, quantity.ours),
+                of(kind, lambda one: printed(one).get(quantity.name)),
+                kind.role,
+            )
+    columns += _triple(
+        (quantity.pair, quantity.pair_title, quantity.pair_digits),
+        quantity.paired,
+        lambda one: printed(one.spiking).get(quantity.pair),
+    )
+    return table(comparisons, *columns)
 
 
-def _triple(name: str, group: str, digits: int, role: str = "") -> list[Column]:
+def _triple(
+    about: tuple[str, str, int],
+    ours: Callable[[Comparison], Estimate | None],
+    theirs: Callable[[Comparison], float | None],
+    role: str = "",
+) -> list[Column]:
+    """Columns of one quantity: its key, its heading and its digits, and where its cells come from."""
+    key, group, digits = about
+
+    def difference(comparison: Comparison) -> float | None:
+        here, there = ours(comparison), theirs(comparison)
+        return None if here is None or there is None else here.mean - there
+
     return [
-        Column(name, "here", group, digits, role=role),
-        Column(f"{name}_printed", "printed", group, digits, role=role),
-        Column(f"{name}_difference", "difference", group, digits, signed=True, role=role),
+        Column(key, "here", ours, group, digits, role=role),
+        Column(f"{key}_printed", "printed", theirs, group, digits, role=role),
+        Column(f"{key}_difference", "difference", difference, group, digits, True, role=role),
     ]
-
-
-def _cells(ours: Estimate | None, theirs: float | None) -> list[Cell]:
-    return [ours, theirs, None if ours is None or theirs is None else ours.mean - theirs]
 
 
 def _accuracy_caption(comparisons: Comparisons) -> Caption:
@@ -169,28 +171,19 @@ def _summary(comparisons: Comparisons) -> Prose:
 
 
 PRINTED_ACCURACY = Figure(
-    "printed-accuracy",
-    partial(_beside, ACCURACY),
-    caption=_accuracy_caption,
-    needs=followed,
-    number="F1",
+    "printed-accuracy", partial(_beside, ACCURACY), _accuracy_caption, followed, "F1"
 )
 PRINTED_CURVES = Figure(
-    "printed-curves", _curves, draw=draw, caption=_curves_caption, needs=followed
+    "printed-curves", lambda data: draw(_curves(data)), _curves_caption, followed
 )
 PRINTED_ENERGY = Figure(
     "printed-energy",
     partial(_beside, ENERGY),
-    caption=Caption(
+    Caption(
         "Modelled energy of a round’s forward passes, beside the study’s Table 3",
         "The printed numbers are divided by 1000: the study’s “mJ” are microjoule.",
     ),
-    needs=followed,
-    number="F3",
+    followed,
+    "F3",
 )
 SUMMARY = Figure("printed-summary", _summary, needs=followed)
-FOUNDING_STUDY = Section(
-    "founding-study",
-    "Founding study",
-    (Part((PRINTED_ACCURACY, PRINTED_CURVES, PRINTED_ENERGY, SUMMARY)),),
-)

@@ -1,41 +1,34 @@
-"""What a single price does to the ratio of the two energies, the others left as they are."""
+"""What one price does to the ratio of the two energies, the others left as they are: a chart, Table E5."""
 
 import altair as alt
 
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.report.analysis.other_prices import LEVEL, OtherPrices
 from fedspike.report.analysis.results import Results
-from fedspike.report.figures.energy_levels import PRICE_TABLES
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import chart_of, log_scale, rows
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
-from fedspike.report.rendering.tables import Caption, three_digits
+from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, charts
+from fedspike.report.rendering.tables import Caption, Column, Table, table, three_digits, words
 
 WIDTH, ROW, BAR = 260, 24, 13  # pixels
 MOST_PRICES = 12  # of a profile, the ones that move the ratio most
+ENDS = {True: "the source", False: "half and twice"}
 OPERATIONS = {"mac": "multiply-accumulate", "ac": "accumulate"}
-Moved = dict[str, tuple[float, list[Sensitivity]]]
-"""profile -> ratio at nominal prices, and what each price does to it"""
 
 
-def needs(results: Results) -> OtherPrices | None:
-    """A price that changes the ratio."""
+def _moved(results: Results) -> OtherPrices | None:
+    """Where a price changes the ratio."""
     other = results.other_prices
     return other if other and any(other.sensitivities.values()) else None
 
 
-def _data(other: OtherPrices) -> Moved:
-    view = other.view
-    return {
-        profile: (other.ratio[profile], other.sensitivities[profile][:MOST_PRICES])
-        for profile in view.judging(LEVEL)
-        if other.sensitivities.get(profile)
-    }
-
-
-def _draw(data: Moved) -> Panels:
-    drawn = charts((name, _chart(name, nominal, own)) for name, (nominal, own) in data.items())
-    return Panels(drawn, 27, 1, PRICE_TABLES)
+def _draw(other: OtherPrices) -> Panels:
+    drawn = (
+        (profile, _chart(profile, other.ratio[profile], moved[:MOST_PRICES]))
+        for profile in other.view.judging(LEVEL)
+        if (moved := other.sensitivities.get(profile))
+    )
+    return Panels(charts(drawn), 27, 1, PRICE_TABLES)
 
 
 def _caption(other: OtherPrices) -> Caption:
@@ -75,4 +68,28 @@ def _chart(profile: str, nominal: float, moved: list[Sensitivity]) -> alt.LayerC
     return alt.layer(*layers).properties(width=WIDTH, height=ROW * len(moved), title=title)
 
 
-SENSITIVITY_CHART = Figure("sensitivity", _data, draw=_draw, caption=_caption, needs=needs)
+def _table(other: OtherPrices) -> Table:
+    ratio = "spiking over conventional"
+    return table(
+        ((profile, one) for profile, moved in other.sensitivities.items() for one in moved),
+        words("profile", None, lambda row: row[0]),
+        words("price", None, lambda row: row[1].price),
+        Column("low_pj", "low", lambda row: row[1].low_pj, "pJ", 4),
+        Column("nominal_pj", "nominal", lambda row: row[1].nominal_pj, "pJ", 4),
+        Column("high_pj", "high", lambda row: row[1].high_pj, "pJ", 4),
+        words("ends", "ends from", lambda row: ENDS[row[1].from_source]),
+        Column("ratio_at_low", "at low", lambda row: row[1].ratio_at_low, ratio, 3),
+        Column("ratio_nominal", "nominal", lambda row: other.ratio[row[0]], ratio, 3),
+        Column("ratio_at_high", "at high", lambda row: row[1].ratio_at_high, ratio, 3),
+    )
+
+
+SENSITIVITY_CHART = Figure("sensitivity", _draw, _caption, _moved)
+SENSITIVITY_TABLE = Figure(
+    "sensitivity",
+    _table,
+    Caption("One price changed, all others kept: ratio of the energies, with training"),
+    _moved,
+    "E5",
+    summary="All prices, changed one by one",
+)

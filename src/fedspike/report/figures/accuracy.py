@@ -1,4 +1,4 @@
-"""Test accuracy against rounds, a panel for each comparison."""
+"""The test accuracy of each network in every setting: Table 1, and curves against rounds."""
 
 import math
 import statistics
@@ -8,17 +8,46 @@ from typing import Any
 
 import altair as alt
 
+from fedspike.energy.estimate import Estimate
 from fedspike.report.analysis.results import Results
-from fedspike.report.analysis.settings import Comparison, Network
+from fedspike.report.analysis.settings import Comparison, Network, interval_note, kinds, of
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import DASH, accuracy_axis, chart_of, end_labels, round_axis
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
-from fedspike.report.rendering.tables import Caption
+from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
+from fedspike.report.rendering.tables import Caption, Column, Table, table, words
 
 WIDTH, HEIGHT = 330, 210
 SHOWN_VARIANTS = 4
 MOST_PANELS = 24
 MARK_OFFSETS = (8, 15, 22)  # pixels; side by side, because marks are often of equal height
+SETTING = words("setting", "each client holds", lambda one: one.label)
+
+
+def _table(results: Results) -> Table:
+    columns = [SETTING]
+    for kind in kinds(results.comparisons):
+        key, group, role = kind.key, f"{kind.title}, %", kind.role
+        last, mean = of(kind, lambda one: one.accuracy), of(kind, _last_10)
+        columns += [
+            Column(f"{key}_last_round_percent", "last round", last, group, 1, role=role),
+            Column(f"{key}_mean_last_10_percent", "last 10", mean, group, 1, role=role),
+        ]
+    title = "spiking − conventional, points"
+    gap = Column("gap_points", title, Comparison.gap_points, digits=1, signed=True)
+    return table(results.comparisons, *columns, gap)
+
+
+def _last_10(network: Network) -> Estimate:
+    return network.estimate(lambda run: 100 * run.final_accuracy_mean_last_10)
+
+
+def _table_caption(results: Results) -> Caption:
+    return Caption(
+        "Test accuracy of the global model",
+        "“Last 10” is the mean over the last ten rounds. The last column is the difference of the "
+        "last round, in percentage points.",
+        interval_note(results.networks),
+    )
 
 
 @dataclass(frozen=True)
@@ -35,14 +64,10 @@ class Curves:
     marks: Sequence[Sequence[tuple[str, int | float]]]
 
 
-def _data(results: Results) -> Curves:
-    return curves(results.comparisons)
-
-
 def draw(data: Curves) -> Panels:
     """The panels; of many spiking networks in a setting the page shows the most accurate."""
     drawn = [(c.label, _chart(data, place)) for place, c in enumerate(data.comparisons)]
-    return Panels(charts(drawn), 25, data.shown, ("more network", "more networks"))
+    return Panels(charts(drawn), 25, data.shown, MORE_NETWORKS)
 
 
 def _caption(results: Results) -> Caption:
@@ -128,4 +153,5 @@ def _curve(network: Network) -> list[dict[str, int | float]]:
     ]
 
 
-ACCURACY_CURVES = Figure("accuracy", _data, draw=draw, caption=_caption)
+ACCURACY_TABLE = Figure("accuracy", _table, _table_caption, number="1")
+ACCURACY_CURVES = Figure("accuracy", lambda results: draw(curves(results.comparisons)), _caption)

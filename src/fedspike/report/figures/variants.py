@@ -1,23 +1,60 @@
-"""Accuracy against the energy of a round: which networks no other beats in both."""
+"""All spiking networks of a sweep: a chart of accuracy against energy, and Table S1.
+
+The front are the networks that no other beats in both.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import altair as alt
 
+from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.levels import Level
-from fedspike.report.analysis.energy_view import ADDED, highest_level, profiles
-from fedspike.report.analysis.front import Point, front, points
+from fedspike.report.analysis.energy_view import ADDED, energy_mj, highest_level, profiles
+from fedspike.report.analysis.other_prices import of_run
 from fedspike.report.analysis.results import Results
+from fedspike.report.analysis.settings import Network, interval_note
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import accuracy_axis, chart_of, log_scale, places_apart
 from fedspike.report.rendering.drawing import LIGHT, Panels, charts
-from fedspike.report.rendering.tables import Caption, number
+from fedspike.report.rendering.tables import Caption, Column, Table, number, table, words
 
 FEWEST_POINTS = 3
 WIDTH, HEIGHT = 250, 260
 LINE, LETTER = 14, 6.6  # pixels from one name to the next; a letter of a name, in a wide font
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network: the energy of a round at nominal prices, and its accuracy after the last, in percent."""
+
+    name: str
+    is_spiking: bool
+    energy_mj: float
+    accuracy: Estimate
+
+
+def points(networks: Sequence[Network], profile: str) -> list[Point]:
+    """The networks that a profile prices, at its highest level without the radio."""
+    made = []
+    for network in networks:
+        level = highest_level(network, profile)
+        energy = energy_mj(network, profile, level) if level else None
+        if energy is not None and energy.mean > 0:
+            made.append(Point(network.name, network.is_spiking, energy.mean, network.accuracy))
+    return made
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """From the cheapest on, each point that is more accurate than all that cost no more."""
+    best: list[Point] = []
+    highest = -math.inf
+    for point in sorted(points, key=lambda point: (point.energy_mj, -point.accuracy.mean)):
+        if point.accuracy.mean > highest:
+            best.append(point)
+            highest = point.accuracy.mean
+    return best
 
 
 @dataclass(frozen=True)
@@ -110,7 +147,7 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
     places = below(float(high), [p.accuracy.mean for p in named], LINE * (high - low) / height)
     steps = chart_of(*(_row(point, True, low, high) for point in best))
     dots = chart_of(*(_row(point, point in named, low, high) for point in shown))
-    words = chart_of(
+    names = chart_of(
         *(
             _row(point, True, low, high) | {"place": place}
             for point, place in zip(named, places, strict=True)
@@ -119,7 +156,7 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
     # Room for names in whatever font the reader has, and as much in every panel.
     room = WIDTH + 10 + LETTER * max(len(f"00.0  {point.name}") for point in points)
     layers: list[alt.Chart] = [
-        words.mark_rule(color=LIGHT["rule"]).encode(
+        names.mark_rule(color=LIGHT["rule"]).encode(
             x=x, y=y, x2=alt.value(WIDTH + 6), y2=alt.Y2("place:Q")
         ),
         steps.mark_line(color=LIGHT["muted"], interpolate="step-after").encode(
@@ -133,7 +170,7 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
         dots.mark_point(filled=True, size=45).encode(
             x=x, y=y, color=colour, opacity=strength, shape=alt.Shape("shape:N", scale=None)
         ),
-        words.mark_text(align="left", fontSize=11).encode(
+        names.mark_text(align="left", fontSize=11).encode(
             x=alt.value(WIDTH + 10),
             y=alt.Y("place:Q", scale=y["scale"]),
             text="text:N",
@@ -159,4 +196,63 @@ def _row(point: Point, named: bool, low: int, high: int) -> dict[str, object]:
     }
 
 
-PARETO_CHART = Figure("pareto", draw=_draw, caption=_caption, needs=clouds)
+def _table(results: Results) -> Table:
+    energy, profile = "mJ per round", results.profile
+    settings = {one.label: one for one in results.settings if len(one.spiking) > 1}
+    best = {
+        (label, point.name)
+        for label, setting in settings.items()
+        for point in front(points(setting.networks, profile))
+    }
+
+    def at(level: Level) -> Callable[[Network], Estimate | None]:
+        return lambda network: energy_mj(network, profile, level)
+
+    return table(
+        (
+            network
+            for setting in settings.values()
+            for network in sorted(setting.networks, key=lambda one: -one.accuracy.mean)
+        ),
+        words("setting", "each client holds"),
+        words("network", None, lambda one: one.name),
+        Column("last_round_percent", "accuracy, %", lambda one: one.accuracy, digits=1),
+        Column("spikes_per_synapse", "spikes per synapse", _spikes_per_synapse, digits=2),
+        Column("forward_mj_per_round", "forward pass, Table 2", Network.study_energy_mj, energy, 3),
+        Column("study_mj_per_round", ADDED["study"], at("study"), energy, 3),
+        Column("memory_mj_per_round", "with memory", at("memory"), energy, 3),
+        words(
+            "front", "on the front", lambda one: "yes" if (one.setting, one.name) in best else None
+        ),
+    )
+
+
+def _table_caption(results: Results) -> Caption:
+    return Caption(
+        "All spiking networks, beside the conventional networks of their setting",
+        "The most accurate first, after the last round. Spikes: of an inference, mean over the "
+        "synapses that spikes reach. Energy: of all devices, after the forward pass at the nominal "
+        f"prices of {results.profile}; “with memory” includes all arithmetic. On the front: no other "
+        "network of the setting is both cheaper, with training, and more accurate.",
+        interval_note(results.networks),
+    )
+
+
+def _spikes_per_synapse(network: Network) -> Estimate | None:
+    """Of one inference, mean over the synapses and seeds; None where a summary does not tell."""
+    if not network.is_spiking:
+        return None
+    sides = [side for run in network.runs if (side := of_run(run)) is not None]
+    if len(sides) < len(network.runs):
+        return None
+    return estimate([side.events_per_synapse for side in sides])
+
+
+PARETO_CHART = Figure("pareto", _draw, _caption, clouds)
+VARIANTS_TABLE = Figure(
+    "variants",
+    _table,
+    _table_caption,
+    lambda results: results if results.has_variants else None,
+    "S1",
+)
