@@ -108,25 +108,7 @@ def balance(
     Raises InputError where an operation has no price, or no spikes enter a dense layer: nothing can be said
     then.
     """
-    if not spiking.is_dense or spiking.enters != "spikes":
-        raise InputError(
-            f"a break-even of a layer that {spiking.enters} enter, with {spiking.least_met} to "
-            f"{spiking.most_met} synapses each",
-            expected="a dense layer that spikes enter",
-            fix="compare the two bills of the network instead",
-        )
-    if not includes(HIGHEST_OF_INFERENCE, level):
-        raise InputError(
-            f"a break-even at level {level}",
-            expected="study, compute or memory: what an inference costs",
-            fix='ask at level "memory"',
-        )
-    if "neuron" not in spiking.trained and includes(level, "compute"):
-        raise InputError(
-            f"a break-even at level {level} with neurons that nobody has counted",
-            expected="operations() of the neuron",
-            fix='ask at level "study"',
-        )
+    _demand_possible(spiking, level)
 
     def cost(operations: Operations, phase: str, memory: Footprint | None) -> Fraction:
         parts = (
@@ -153,6 +135,29 @@ def balance(
         + neuron / dense.inputs,
         inputs=dense.inputs,
     )
+
+
+def _demand_possible(spiking: LayerOperations, level: Level) -> None:
+    """Raise InputError where nothing can be said of a spiking layer at a level."""
+    if not spiking.is_dense or spiking.enters != "spikes":
+        raise InputError(
+            f"a break-even of a layer that {spiking.enters} enter, with {spiking.least_met} to "
+            f"{spiking.most_met} synapses each",
+            expected="a dense layer that spikes enter",
+            fix="compare the two bills of the network instead",
+        )
+    if not includes(HIGHEST_OF_INFERENCE, level):
+        raise InputError(
+            f"a break-even at level {level}",
+            expected="study, compute or memory: what an inference costs",
+            fix='ask at level "memory"',
+        )
+    if "neuron" not in spiking.trained and includes(level, "compute"):
+        raise InputError(
+            f"a break-even at level {level} with neurons that nobody has counted",
+            expected="operations() of the neuron",
+            fix='ask at level "study"',
+        )
 
 
 def _pj(
