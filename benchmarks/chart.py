@@ -6,7 +6,7 @@ from typing import Any
 import altair
 from table import NAMES
 
-from fedspike.report.drawing import LIGHT, to_svg
+from fedspike.report.rendering.drawing import LIGHT, charts
 
 TITLES = {
     "clients": "clients in the fleet (10, then 100 a round)",
@@ -16,8 +16,9 @@ TITLES = {
     "density": "input spikes per pixel and step",
 }
 WHO = {"fedspike": "FedSpike", "spikingjelly": "SpikingJelly", "snntorch": "snnTorch"}
+COLOUR = {"SNN": "spiking", "ANN": "conventional"}
 COLOURS = altair.Scale(
-    domain=list(WHO.values()), range=[LIGHT["snn"], LIGHT["count"], LIGHT["ann"]]
+    domain=list(WHO.values()), range=[LIGHT["spiking"], LIGHT["count"], LIGHT["conventional"]]
 )
 
 
@@ -30,7 +31,8 @@ def draw(result: dict[str, Any]) -> str:
         panels = [_curve(result["growth"], axis, "seconds") for axis in TITLES]
         panels += [_curve(result["growth"], "clients", "memory")]
         rows += [altair.hconcat(*panels[:3]), altair.hconcat(*panels[3:])]
-    return to_svg(altair.vconcat(*rows).resolve_scale(color="independent"))
+    whole: Any = altair.vconcat(*rows).resolve_scale(color="independent")
+    return charts([("", whole)])[0].svg
 
 
 def _rounds(seconds: dict[str, list[float]], network: str) -> altair.Chart:
@@ -45,7 +47,7 @@ def _rounds(seconds: dict[str, list[float]], network: str) -> altair.Chart:
     who = altair.Y("who:N", sort=order, title=None, axis=altair.Axis(labelLimit=400))
     s = altair.X("s:Q", title="seconds a round: median, and every round as a dot")
     label = altair.Text("s:Q", format=".2~g")
-    ours, bound = LIGHT[network.lower()], LIGHT["rule"]
+    ours, bound = LIGHT[COLOUR[network]], LIGHT["rule"]
     kinds = altair.Scale(domain=["ours", "rival", "bound"], range=[ours, LIGHT["muted"], bound])
     colour = altair.Color("kind:N", scale=kinds, legend=None)
     title = f"{network}: a round of the founding study, training only"

@@ -284,6 +284,15 @@ def has_no_second_loop(source: Source) -> Iterator[str]:
             yield f"{node.lineno}: {name} makes a server's next state; federation/rounds.py does that"
 
 
+def names_things_by_nouns(source: Source) -> Iterator[str]:
+    """A result is named by what it is, not by how it came about."""
+    for node in ast.walk(source.tree):
+        bound = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        name = node.arg if isinstance(node, ast.arg) else ast.unparse(node) if bound else ""
+        if name in {"found", "known", "done", "seen", "said"}:
+            yield f"{getattr(node, 'lineno', 0)}: {name} does not say what it is"
+
+
 # Each rule with a file that breaks it: where it would lie and what would stand in it.
 RULES: list[tuple[Rule, str, str]] = [
     (imports_only_what_its_room_may, "parts/losses.py", "from fedspike.cli import main"),
@@ -336,6 +345,8 @@ RULES: list[tuple[Rule, str, str]] = [
     (leaves_devices_to_the_engine, "parts/neurons/lif.py", "if currents.is_cuda: pass"),
     (leaves_devices_to_the_engine, "federation/rounds.py", "if x.device.type == 'cpu': pass"),
     (leaves_devices_to_the_engine, "learning/stdp.py", "torch.cuda.synchronize()"),
+    (names_things_by_nouns, "energy/bill.py", "found = prices()"),
+    (names_things_by_nouns, "energy/bill.py", "def f(known): return [seen for seen in known]"),
     (has_no_second_loop, "deploy/server.py", "state = algorithm.aggregate(state, replies)"),
 ]
 A_KIND = {"burst": ("Burst", Path("parts/codes/burst.py"))}

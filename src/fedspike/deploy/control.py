@@ -27,23 +27,23 @@ def register(folder: FleetFolder) -> dict[str, int]:
     Flower's command line does this for one node, and takes seconds; here all are done at once.
     """
     file = folder.server / "registered.json"
-    known = read_json(file, fix=f"restore {file}") if file.exists() else {}
+    registered = read_json(file, fix=f"restore {file}") if file.exists() else {}
     keys = {path.stem: path for path in sorted((folder.server / "keys").glob("*.pub"))}
-    if known.keys() == keys.keys():
-        return known
+    if registered.keys() == keys.keys():
+        return registered
     from flwr.cli.supernode.register import try_load_public_key
     from flwr.proto.control_pb2 import RegisterNodeRequest, UnregisterNodeRequest
 
     with connected(folder) as server:
-        for name in sorted(known.keys() - keys.keys()):
-            server.UnregisterNode(UnregisterNodeRequest(node_id=known.pop(name)))
-            write_whole(file, json_bytes(known))
-        for name in sorted(keys.keys() - known.keys()):
+        for name in sorted(registered.keys() - keys.keys()):
+            server.UnregisterNode(UnregisterNodeRequest(node_id=registered.pop(name)))
+            write_whole(file, json_bytes(registered))
+        for name in sorted(keys.keys() - registered.keys()):
             key = try_load_public_key(keys[name])
             answer = server.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
-            known[name] = int(answer.node_id)
-            write_whole(file, json_bytes(known))
-    return known
+            registered[name] = int(answer.node_id)
+            write_whole(file, json_bytes(registered))
+    return registered
 
 
 @contextmanager
@@ -119,14 +119,14 @@ def state(folder: FleetFolder) -> str:
 def status(folder: FleetFolder) -> dict[str, Any]:
     """The training in Flower's word, the rounds of each run, and the nodes, which are online or not."""
     listed = ask(folder, "supernode", "list", "--verbose")["nodes"]
-    known = {str(number): name for name, number in register(folder).items()}
+    names = {str(number): name for name, number in register(folder).items()}
     return {
         "training": state(folder),
         "rounds": {
             run.name: len(_records(folder.run / run.name / "rounds.jsonl"))
             for run in folder.experiment.runs
         },
-        "nodes": {known[n["node-id"]]: n["status"] for n in listed if n["node-id"] in known},
+        "nodes": {names[n["node-id"]]: n["status"] for n in listed if n["node-id"] in names},
     }
 
 
@@ -144,22 +144,22 @@ def follow(
     """
     asked_at = time.monotonic()
     for run in experiment.runs:
-        home, done = folder.run / run.name, -1
-        while done < run.plan.rounds or not (home / "summary.json").exists():
+        home, finished = folder.run / run.name, -1
+        while finished < run.plan.rounds or not (home / "summary.json").exists():
             records = _records(home / "rounds.jsonl")
-            if done < 0 and (home / "config.toml").exists():
-                done = len(records)
-                yield Started(run.name, done)
-            for record in records[max(done, 0) :]:
+            if finished < 0 and (home / "config.toml").exists():
+                finished = len(records)
+                yield Started(run.name, finished)
+            for record in records[max(finished, 0) :]:
                 yield Trained(run.name, record)
-            done = max(done, len(records)) if done >= 0 else done
+            finished = max(finished, len(records)) if finished >= 0 else finished
             if time.monotonic() - asked_at > ASK_EVERY_S:
                 _demand_running(folder, say)
                 asked_at = time.monotonic()
             time.sleep(LOOK_EVERY_S)
         summary = reader.run(home)
         assert summary is not None  # it was there a moment ago
-        yield Finished(run.name, summary) if done >= 0 else Skipped(run.name, summary)
+        yield Finished(run.name, summary) if finished >= 0 else Skipped(run.name, summary)
     while not _stored(folder, len(experiment.runs)):
         time.sleep(LOOK_EVERY_S)
 

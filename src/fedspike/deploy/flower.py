@@ -91,7 +91,7 @@ def supernode(folder: NodeFolder, data: Path) -> tuple[list[str], dict[str, str]
 def ask(folder: FleetFolder, *words: str) -> dict[str, Any]:
     """What Flower's command line answers. Raises InputError with its words where it says no."""
     command = ["flwr", *words, SUPERLINK, "--format", "json"]
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         env=environment(folder.path / "flower"),
         capture_output=True,
@@ -99,16 +99,16 @@ def ask(folder: FleetFolder, *words: str) -> dict[str, Any]:
         timeout=120,
     )
     try:
-        found: dict[str, Any] = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(process.stdout)
     except ValueError:
-        found = {"error-message": (done.stderr or done.stdout).strip()[-500:]}
-    if done.returncode or not found.get("success", False):
+        answer = {"error-message": (process.stderr or process.stdout).strip()[-500:]}
+    if process.returncode or not answer.get("success", False):
         raise InputError(
-            f"flwr {' '.join(words)}: {found.get('error-message', 'no answer')}",
+            f"flwr {' '.join(words)}: {answer.get('error-message', 'no answer')}",
             expected="a server that runs and agrees",
             fix=f"fedspike fleet server {folder.path}",
         )
-    return found
+    return answer
 
 
 def wait_until_healthy(folder: FleetFolder, server: subprocess.Popen[bytes]) -> None:
@@ -183,7 +183,7 @@ def end(program: subprocess.Popen[bytes]) -> None:
 
 def free_port() -> int:
     """A port of this machine that nobody uses at the moment."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
     return port

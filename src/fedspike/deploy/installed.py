@@ -14,5 +14,5 @@ def demand() -> None:
             expected="flwr 1.41",
             fix=fix,
         )
-    if not (found := metadata.version("flwr")).startswith("1.41."):
-        raise InputError(f"Flower {found}", expected="flwr 1.41", fix=fix)
+    if not (present := metadata.version("flwr")).startswith("1.41."):
+        raise InputError(f"Flower {present}", expected="flwr 1.41", fix=fix)

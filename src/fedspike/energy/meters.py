@@ -127,9 +127,9 @@ class Zeus:
 
     def joules(self) -> dict[str, float]:
         """Since it was opened, but for the moments of reading."""
-        seen = self._monitor.end_window("fedspike", sync_execution=False)
+        read_out = self._monitor.end_window("fedspike", sync_execution=False)
         self._begin()
-        for domain, joules in _domains(seen).items():
+        for domain, joules in _domains(read_out).items():
             self._totals[domain] = self._totals.get(domain, 0.0) + joules
         return dict(self._totals)
 
@@ -139,10 +139,10 @@ class Zeus:
         self._monitor.begin_window("fedspike", sync_execution=False, restart=True)
 
 
-def _domains(seen: Any) -> dict[str, float]:
+def _domains(read_out: Any) -> dict[str, float]:
     """Joules by domain of a Zeus measurement; a field that is a list has its sum in another one."""
-    cards = {f"gpu {index}": float(joules) for index, joules in seen.gpu_energy.items()}
-    fields = {} if seen.soc_energy is None else vars(seen.soc_energy)
+    cards = {f"gpu {index}": float(joules) for index, joules in read_out.gpu_energy.items()}
+    fields = {} if read_out.soc_energy is None else vars(read_out.soc_energy)
     chip = {name: mj / 1000 for name, mj in fields.items() if isinstance(mj, int | float)}
     return cards | {f"soc {name.removesuffix('_mj')}": joules for name, joules in chip.items()}
 
@@ -228,16 +228,16 @@ class Meter:
             return
         with self._kept_up():
             self._rest()
-            began, done = None, 0
+            began, rounds_done = None, 0
             for number, round in enumerate(rounds):
                 yield round
-                done += 1
+                rounds_done += 1
                 if number == 0:
-                    began, done = self._read(), 0
+                    began, rounds_done = self._read(), 0
                 elif began and self.clock() - began[0] >= WINDOW_S:
                     ended = self._read()
-                    self.windows.append(_between(began, ended, done))
-                    began, done = ended, 0
+                    self.windows.append(_between(began, ended, rounds_done))
+                    began, rounds_done = ended, 0
             self._rest()
 
     def result(self) -> list[dict[str, Any]]:
@@ -335,8 +335,8 @@ def _between(began: tuple[float, Joules], ended: tuple[float, Joules], rounds: i
 
 def _interval(values: Sequence[float], wider: float = 0.0) -> dict[str, float | None]:
     """Mean and 95 % interval, which fewer than 5 values do not have."""
-    found = estimate(values)
-    if found.half_width is None or found.count < WINDOWS:
-        return {"mean": found.mean, "low": None, "high": None}
-    half = found.half_width + wider
-    return {"mean": found.mean, "low": found.mean - half, "high": found.mean + half}
+    per_window = estimate(values)
+    if per_window.half_width is None or per_window.count < WINDOWS:
+        return {"mean": per_window.mean, "low": None, "high": None}
+    half = per_window.half_width + wider
+    return {"mean": per_window.mean, "low": per_window.mean - half, "high": per_window.mean + half}

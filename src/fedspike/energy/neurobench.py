@@ -70,13 +70,13 @@ def metrics(
     connected = sum(int(np.count_nonzero(weight)) for weight in weights.values())
     products: dict[bool, float | None] = {}
     for spikes in (False, True):
-        done = [
+        counted = [
             _effective(synapses_of[name], network, name, weight, tested, events_by_input or {})
             for name, weight in weights.items()
             if (network.layers[name].enters == "spikes") == spikes
         ]
-        known = [number for number in done if number is not None]
-        products[spikes] = sum(known) / tested.samples if len(known) == len(done) else None
+        numbers = [number for number in counted if number is not None]
+        products[spikes] = sum(numbers) / tested.samples if len(numbers) == len(counted) else None
     return Metrics(
         footprint_bytes=sum(array.nbytes for array in parameters.values()),
         connection_sparsity=(synapses - connected) / synapses,

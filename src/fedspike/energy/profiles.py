@@ -194,10 +194,10 @@ def read(path: Path) -> Profile | Radio:
     )
     made: Profile | Radio
     if any(key.startswith(("uplink", "downlink")) for key in _parse(text, path.name).price):
-        made, known = radio(text, where=path.name), radios().keys()
+        made, shipped_names = radio(text, where=path.name), radios().keys()
     else:
-        made, known = profile(text, where=path.name), shipped().keys()
-    if made.name in known:
+        made, shipped_names = profile(text, where=path.name), shipped().keys()
+    if made.name in shipped_names:
         raise InputError(
             f"{path.name}: name = {made.name}",
             expected="a name of its own, that nothing has that ships",
@@ -209,15 +209,15 @@ def read(path: Path) -> Profile | Radio:
 @cache
 def shipped() -> Mapping[str, Profile]:
     """The profiles that come with the package, by name."""
-    found = [profile(text, where) for where, text in _files("profiles")]
-    return {one.name: one for one in found}
+    own = [profile(text, where) for where, text in _files("profiles")]
+    return {one.name: one for one in own}
 
 
 @cache
 def radios() -> Mapping[str, Radio]:
     """The radios that come with the package, by name."""
-    found = [radio(text, where) for where, text in _files("radios")]
-    return {one.name: one for one in found}
+    own = [radio(text, where) for where, text in _files("radios")]
+    return {one.name: one for one in own}
 
 
 def profile(text: str, where: str) -> Profile:
@@ -312,9 +312,9 @@ def _convert(values: object, kind: type[S], where: str) -> S:
 def _consistent(profile: Profile, where: str) -> None:
     """Raise where prices that are each right cannot be those of one profile."""
     operations = (*ARITHMETIC, *MEMORY)
-    known = {*operations, *(f"{phase}.{name}" for phase in PHASES for name in operations)}
+    names = {*operations, *(f"{phase}.{name}" for phase in PHASES for name in operations)}
     for key in (*profile.price, *profile.included):
-        if key not in known:
+        if key not in names:
             raise InputError(
                 f"{where}: a price of {key}",
                 expected=f"one of {', '.join(operations)}, or one of them after a phase and a dot; "

@@ -113,10 +113,10 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
     for name, layer in snn.network.layers.items():
         if not layer.is_dense or layer.enters != "spikes" or layer.normalised:
             continue
-        found = _highest(name, profile, ann, snn)
-        if found is None:
+        highest = _highest(name, profile, ann, snn)
+        if highest is None:
             return []
-        level, even = found
+        level, even = highest
         spikes = snn.activity.events_in[name] / (samples * layer.inputs)
         out = left[name] / (samples * layer.outputs)
         most = even.spikes(steps, spikes_out=out)

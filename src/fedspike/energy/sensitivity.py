@@ -56,7 +56,7 @@ def sensitivity(ann: Recorded, snn: Recorded, profile: Profile, level: Level) ->
 
     Raises what `ratio` raises.
     """
-    found = []
+    swings = []
     for name, price, changed in _movable(profile):
         given = price.pj.low < price.pj.high
         nominal = float(price.pj.nominal)
@@ -64,8 +64,8 @@ def sensitivity(ann: Recorded, snn: Recorded, profile: Profile, level: Level) ->
         if given:
             low, high = float(price.pj.low), float(price.pj.high)
         ratios = (ratio(ann, snn, changed(_at(price, pj)), level) for pj in (low, high))
-        found.append(Sensitivity(name, low, nominal, high, given, *ratios))
-    return sorted(found, key=lambda one: -one.swing)
+        swings.append(Sensitivity(name, low, nominal, high, given, *ratios))
+    return sorted(swings, key=lambda one: -one.swing)
 
 
 def _movable(profile: Profile) -> Iterator[tuple[str, Price, Callable[[Any], Profile]]]:

@@ -59,8 +59,8 @@ def _judge(profile: str, level: str, ann: Sequence[Bill], snn: Sequence[Bill]) -
     comparable = all(bill.is_comparable for bill in (*ann, *snn))
     if not comparable or any(bill.nominal_mj == 0 for bill in ann):
         return Verdict(profile=profile, level=level, seeds=len(ann), winner="no verdict")
-    found = estimate([s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)])
-    ratio, half = found.mean, found.half_width
+    of_energies = estimate([s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)])
+    ratio, half = of_energies.mean, of_energies.half_width
     low, high = (None, None) if half is None else (ratio - half, ratio + half)
     winner: Winner = "level"
     if abs(ratio - 1) > (half or 0):
@@ -70,7 +70,7 @@ def _judge(profile: str, level: str, ann: Sequence[Bill], snn: Sequence[Bill]) -
     if winner == "spiking" and low is not None and high is not None:
         # It has no upper end where the energy of the SNN may as well be nothing.
         interval = 1 / high, 1 / low if low > 0 else None
-    done = {"conventional": ann, "spiking": snn}.get(winner, ())
+    bills = {"conventional": ann, "spiking": snn}.get(winner, ())
     factors = {"conventional": ratio, "spiking": 1 / ratio if ratio else None}
     return Verdict(
         profile=profile,
@@ -82,5 +82,5 @@ def _judge(profile: str, level: str, ann: Sequence[Bill], snn: Sequence[Bill]) -
         ratio_high=high,
         factor=factors.get(winner),
         interval=interval,
-        could_flip=list(dict.fromkeys(term for bill in done for term in bill.not_priced)),
+        could_flip=list(dict.fromkeys(term for bill in bills for term in bill.not_priced)),
     )

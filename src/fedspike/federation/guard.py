@@ -167,8 +167,8 @@ def form_fault(form: Tree, tree: Any) -> Fault | None:
             if tensor.shape != wanted.shape:
                 return "wrong shape", f"{place} is {[*tensor.shape]}, not {[*wanted.shape]}"
             if tensor.dtype != wanted.dtype or tensor.layout != torch.strided or tensor.is_meta:
-                found = f"{tensor.dtype} ({tensor.layout}, {tensor.device})"
-                return "wrong type", f"{place} is {found}, not dense numbers of {wanted.dtype}"
+                actual = f"{tensor.dtype} ({tensor.layout}, {tensor.device})"
+                return "wrong type", f"{place} is {actual}, not dense numbers of {wanted.dtype}"
     return None
 
 
@@ -191,13 +191,13 @@ def number_fault(form: Tree, tree: Tree) -> Fault | None:
     return None
 
 
-def _names_fault(what: str, expected: Mapping[str, object], found: Any) -> Fault | None:
-    if not isinstance(found, Mapping):
-        return "wrong names", f"{what}: of type {type(found).__name__}, not names with tensors"
-    if found.keys() == expected.keys():
+def _names_fault(what: str, expected: Mapping[str, object], actual: Any) -> Fault | None:
+    if not isinstance(actual, Mapping):
+        return "wrong names", f"{what}: of type {type(actual).__name__}, not names with tensors"
+    if actual.keys() == expected.keys():
         return None
-    missing = [name for name in expected if name not in found]
-    extra = [_shown(name) for name in found if name not in expected]
+    missing = [name for name in expected if name not in actual]
+    extra = [_shown(name) for name in actual if name not in expected]
     words = [f"without {', '.join(missing)}"] if missing else []
     words += [f"{len(extra)} unknown, such as {extra[0]}"] if extra else []
     return "wrong names", f"{what}: {' and '.join(words)}"

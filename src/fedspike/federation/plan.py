@@ -165,12 +165,12 @@ def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
 
 def _known(family: type[Part]) -> dict[str, type[Part]]:
     """kind -> class, of all kinds of a family that this process has imported, a user's own among them."""
-    found: dict[str, type[Part]] = {}
+    kinds: dict[str, type[Part]] = {}
     for kind in family.__subclasses__():
         if kind.__struct_config__.tag != kind.__name__:
-            found[str(kind.__struct_config__.tag)] = kind
-        found |= _known(kind)
-    return found
+            kinds[str(kind.__struct_config__.tag)] = kind
+        kinds |= _known(kind)
+    return kinds
 
 
 def read_plain(values: Any, kind: Any) -> Any:
@@ -183,15 +183,15 @@ def read_plain(values: Any, kind: Any) -> Any:
     if families := part_types(kind):
         if values is None:
             return None
-        name, known = str(values.get("kind")), _known(families[0])
-        if name not in known:
+        name, kinds = str(values.get("kind")), _known(families[0])
+        if name not in kinds:
             raise InputError(
                 f"a {families[0].__name__} of kind {name}, which is not known here",
-                expected=f"one of {', '.join(sorted(known))}",
+                expected=f"one of {', '.join(sorted(kinds))}",
                 fix="install the same version of fedspike, or give this process the file with the kind",
             )
-        fields = {field.name: field.type for field in msgspec.structs.fields(known[name])}
-        return known[name](**_each(values, fields))
+        fields = {field.name: field.type for field in msgspec.structs.fields(kinds[name])}
+        return kinds[name](**_each(values, fields))
     if dataclasses.is_dataclass(kind):
         return kind(**_each(values, typing.get_type_hints(kind)))  # type: ignore[operator]
     return msgspec.convert(values, kind)

@@ -162,7 +162,7 @@ class Round:
     @property
     def samples(self) -> int:
         """Samples trained on, once for each epoch."""
-        return sum(seen.samples for seen in self.activity.values())
+        return sum(work.samples for work in self.activity.values())
 
 
 def rounds(
@@ -298,7 +298,7 @@ def evaluate(
     """
     pixels, labels = test_set
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
-    correct, done = 0, []
+    correct, batches = 0, []
     engine = engine_for(pixels.device, pixels.dtype)
     size = engine.samples_at_once(network)
     for first in range(0, len(labels), size):
@@ -309,8 +309,8 @@ def evaluate(
         batch = Batch(pixels, positions, wanted, address)
         forward = engine.forward(network, parameters, batch)
         correct += int((forward.scores.argmax(2) == wanted).sum())
-        done.append(counted(forward))
-    (activity,) = activities([len(labels)], [0], done)
+        batches.append(counted(forward))
+    (activity,) = activities([len(labels)], [0], batches)
     return correct / len(labels), activity
 
 

@@ -210,8 +210,8 @@ class BatchNorm:
 
     def tested(self) -> Table:
         """In a test, scale and shift being prepared; `time_steps` 1 stands for all steps there, too."""
-        done = {"multiply": 1, "add": 1, "read_weight": 1, "read_bias": 1}
-        return {"normalise": {"output and step": done}}
+        operations = {"multiply": 1, "add": 1, "read_weight": 1, "read_bias": 1}
+        return {"normalise": {"output and step": operations}}
 
 
 Synapses = Dense | Convolution

@@ -82,7 +82,7 @@ class Backpropagation(Learner, tag="backpropagation"):
         losses = torch.zeros(len(shown.positions), dtype=torch.float64)
         loss_of = self.loss or network.usual_loss
         engine = engine_for(shown.pixels.device, shown.pixels.dtype)
-        done: list[Counts] = []
+        counts: list[Counts] = []
 
         for step in range(max(steps)):
             k = sum(count > step for count in steps)  # the clients that are still training
@@ -105,11 +105,11 @@ class Backpropagation(Learner, tag="backpropagation"):
                 current[name].copy_(numbers)
 
             losses[:k] += loss.cpu() * present[:k, step]
-            done.append(counted(forward))
+            counts.append(counted(forward))
 
         samples = [len(positions) for positions in shown.positions]
         mean_losses = (losses / torch.tensor(samples)).tolist()
-        activities_done = activities(samples, steps, done)
+        activities_done = activities(samples, steps, counts)
         return Trained(parameters, steps, mean_losses, activities_done)
 
     def operations(self) -> Table | None:
@@ -152,10 +152,11 @@ def counted(forward: Forward) -> Counts:
     }
 
 
-def activities(samples: list[int], steps: list[int], done: list[Counts]) -> list[Activity]:
+def activities(samples: list[int], steps: list[int], by_batch: list[Counts]) -> list[Activity]:
     """What each client did; `done` has the counts of each pass, of the clients that took part in it."""
     totals = {
-        place: pad_sequence([passed[place] for passed in done]).sum(1).tolist() for place in done[0]
+        place: pad_sequence([passed[place] for passed in by_batch]).sum(1).tolist()
+        for place in by_batch[0]
     }
 
     def by_layer(field: str, client: int) -> dict[str, int]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import get_args
 
+from msgspec import structs
+
 from fedspike.errors import InputError
 from fedspike.layers.operations import (
     LayerOperations,
@@ -133,8 +135,12 @@ def spiking(
 def _parts_of(neuron: Neuron, place: Place) -> tuple[list[Table], list[str]]:
     """The tables of a neuron and, where it fires, of its surrogate, and which of them have none."""
     tables = {"neuron": _asked(neuron, place)}
-    if place.fires and isinstance(surrogate := getattr(neuron, "surrogate", None), Surrogate):
+    values = (getattr(neuron, field.name) for field in structs.fields(type(neuron)))
+    surrogate = next((value for value in values if isinstance(value, Surrogate)), None)
+    if place.fires and surrogate is not None:
         tables["surrogate"] = _asked(surrogate)
+    elif place.fires and "surrogate" not in (tables["neuron"] or {}):
+        tables["surrogate"] = None
     counted = [table for table in tables.values() if table is not None]
     return counted, [name for name, table in tables.items() if table is None]
 

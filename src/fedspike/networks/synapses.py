@@ -67,10 +67,10 @@ def convolution(
     added: list[Tensor | None] = [None] * len(rows) if bias is None else list(bias)
     if len(rows) == 1:  # as below, without the copies of taking apart and putting together
         lone = None if bias is None else bias.flatten()
-        found = F.conv2d(
+        conv = F.conv2d(
             images.flatten(0, 1), weight.flatten(0, 1), lone, layer.stride, layer.padding
         )
-        return found.flatten(1).unsqueeze(0)
+        return conv.flatten(1).unsqueeze(0)
     out = [
         F.conv2d(own, kernels, one, layer.stride, layer.padding)
         for own, kernels, one in zip(images, weight, added, strict=True)

@@ -45,7 +45,7 @@ def _node(name: str, network: NetworkOperations, rounds: Sequence[RoundRecord]) 
         clients=sorted({client for _, entry in asked for client in entry.clients}),
         rounds=len(answered),
         failed=len(asked) - len(answered),
-        samples=sum(done.samples for round in accepted for done in round.activity.values()),
+        samples=sum(work.samples for round in accepted for work in round.activity.values()),
         operations={kind: sum(layer.get(kind, 0) for layer in forward) for kind in ("mac", "ac")},
         uplink_bytes=sum(entry.uplink_bytes for _, entry in answered),
         downlink_bytes=sum(entry.downlink_bytes for _, entry in asked),

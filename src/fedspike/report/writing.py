@@ -47,8 +47,8 @@ def _shown(figures: Iterable[Figure], results: Results) -> Iterator[Shown]:
     for figure in figures:
         if needed := figure.needs(results):
             caption = figure.caption
-            said = caption if isinstance(caption, Caption) else caption(needed)
-            yield Shown(figure, figure.draw(needed), said)
+            words = caption if isinstance(caption, Caption) else caption(needed)
+            yield Shown(figure, figure.draw(needed), words)
 
 
 def files(figure: Shown) -> Iterator[tuple[str, bytes]]:

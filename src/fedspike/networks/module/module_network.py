@@ -210,12 +210,12 @@ class ModuleNetwork(SizedNetwork):
             shown = rows.reshape(*flow.shape[:-3], int(alike.sum()), samples, *self.shape)
             whole = bool(alike.all())
             theirs = parameters if whole else {n: w[alike] for n, w in parameters.items()}
-            outputs, found = self._passed(theirs, shown)
+            outputs, met = self._passed(theirs, shown)
             scores[where] = self._scores(outputs).flatten(0, 1)
             if self.read_out is not None and self.read_out.spiking:
                 events_out[alike] = (outputs.detach() != 0).sum((0, 2, 3))
-            for name in found.keys() & counts.keys():
-                counts[name][alike] = found[name] // self._times(name)
+            for name in met.keys() & counts.keys():
+                counts[name][alike] = met[name] // self._times(name)
         events = {name: own[:, 0] for name, own in counts.items()}
         met = {n: counts[n][:, 1] for n, x in layers.items() if isinstance(x, Convolution)}
         return Forward(scores, events, events_out, met)

@@ -91,9 +91,9 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
         times = watch.rows[name] / SAMPLES
         if times != steps and not (times == 1 and still and at == 0):
             no_rule[name] = f"a layer that is run {times:g} times for a sample of {steps} steps"
-    known = {*dict(call.own.module.named_modules()), *watch.seen, *no_rule}
+    rated = {*dict(call.own.module.named_modules()), *watch.seen, *no_rule}
     named = f"with not_counted = {call.not_counted}"
-    _demand(known.issuperset(call.not_counted), call, named, f"names among {sorted(known - {''})}")
+    _demand(rated.issuperset(call.not_counted), call, named, f"names among {sorted(rated - {''})}")
     left = {name: why for name, why in no_rule.items() if name not in call.not_counted}
     if left:
         names = ", ".join(f'"{name}"' for name in (*call.not_counted, *left))

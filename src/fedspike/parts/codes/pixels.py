@@ -17,9 +17,9 @@ def demand_intensities(pixels: Float[Tensor, "*shape"]) -> None:
     """Refuse pixels that are not intensities from 0 to 1. A `Dataset` has none; a caller's own may."""
     if bool(((pixels >= 0) & (pixels <= 1)).all()):  # also false for NaN
         return
-    found = f"{float(pixels.min()):g} to {float(pixels.max()):g}"
+    span = f"{float(pixels.min()):g} to {float(pixels.max()):g}"
     raise InputError(
-        f"pixels from {found}",
+        f"pixels from {span}",
         expected="intensities from 0 to 1, none of them NaN",
         fix="bytes / 255, or (pixels - pixels.min()) / (pixels.max() - pixels.min())",
     )

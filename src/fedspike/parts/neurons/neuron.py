@@ -37,7 +37,7 @@ class Neuron(Part):
     def operations(self, place: Place) -> Table | None:
         """What a neuron does, phases `neuron` and `surrogate`; None where nobody has counted it.
 
-        A surrogate's own operations are the surrogate's.
+        A surrogate in one of its fields adds its own operations to them.
         """
         del place
         return None

@@ -71,16 +71,16 @@ class BNTT(Normalisation, tag="bntt"):
         enough = samples > 1 if running else samples > 0
         by_batch = enough & (torch.is_grad_enabled() or not running)
         share = (present & by_batch).to(images.dtype) / samples
-        known = {name: _over_images(numbers) for name, numbers in running.items()}
+        expanded = {name: _over_images(numbers) for name, numbers in running.items()}
         nothing = torch.zeros_like(_over_images(gamma))
-        kept = (known.get(name, nothing) for name in STATISTICS)
-        scaled, *found = _Scaled.apply(
+        kept = (expanded.get(name, nothing) for name in STATISTICS)
+        scaled, *of_batch = _Scaled.apply(
             images, _over_images(gamma), share[None, ..., None, None], *kept, self.epsilon
         )  # type: ignore[no-untyped-call]
         after = {
-            name: _by_client(torch.lerp(known[name], new, self.momentum))
-            for name, new in zip(STATISTICS, found, strict=True)
-            if name in known
+            name: _by_client(torch.lerp(expanded[name], new, self.momentum))
+            for name, new in zip(STATISTICS, of_batch, strict=True)
+            if name in expanded
         }
         return scaled.flatten(3), after
 

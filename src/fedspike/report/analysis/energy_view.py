@@ -121,11 +121,11 @@ class EnergyView:
 
     def judged(self, rival: Rival | None = None) -> dict[str, dict[Level, Verdict]]:
         """profile -> level -> verdict of the main comparison, where there is one."""
-        found: dict[str, dict[Level, Verdict]] = {}
+        judged: dict[str, dict[Level, Verdict]] = {}
         for (profile, level), verdict in self.verdicts(rival).items():
             if verdict.ratio is not None:
-                found.setdefault(profile, {})[level] = verdict
-        return found
+                judged.setdefault(profile, {})[level] = verdict
+        return judged
 
     def judging(self, level: Level) -> list[str]:
         """The profiles with a verdict at a level against the reference; in front the one shown first."""

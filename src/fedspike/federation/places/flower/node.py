@@ -170,12 +170,12 @@ def _alive_s() -> float:
 @contextmanager
 def _measured() -> Iterator[Callable[[], dict[str, float]]]:
     """What the sensors of this machine count meanwhile, by sensor and domain."""
-    found = [sensor for sensor in sensors() if isinstance(sensor, Sensor)]
+    readable = [sensor for sensor in sensors() if isinstance(sensor, Sensor)]
 
     def counted() -> dict[str, float]:
         return {
             f"{sensor.name} {domain}": joules
-            for sensor in found
+            for sensor in readable
             for domain, joules in sensor.joules().items()
         }
 

@@ -80,7 +80,7 @@ class Flower:
         return Answers(
             hosts=hosts,
             replies=heard.replies,
-            activity={k: done for report in reports for k, done in report.activity.items()},
+            activity={k: own for report in reports for k, own in report.activity.items()},
             losses={k: loss for report in reports for k, loss in report.losses.items()},
             seconds=where_it_went(answers, heard.reports, transport_s, time.monotonic() - began),
             uplink_bytes=sum(entry.get("uplink_bytes", 0) for entry in heard.ledger),
