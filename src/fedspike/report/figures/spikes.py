@@ -191,8 +191,8 @@ SPIKE_RASTERS = Figure(
     Caption(
         "The first training image under each code",
         "A stroke is a spike. Black pixels, which do not spike under any code, are left out; the "
-        "number of spikes is the mean over all pixels. Of each code, the run whose time steps are "
-        "nearest to 10.",
+        "number of spikes is the mean over all pixels. For each code, the run with about 10 time steps "
+        "is shown.",
     ),
     rasters,
 )

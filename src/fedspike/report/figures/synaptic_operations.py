@@ -40,8 +40,8 @@ def _price_pj(network: Network) -> float:
 def _caption(results: Results) -> Caption:
     return Caption(
         "Synaptic operations of the forward pass, and their energy",
-        "Operations × price × samples = energy. The accumulates of a spiking network are the spikes "
-        "that were counted in training, each times the number of neurons that it reaches.",
+        "Operations × price × samples = energy. The accumulates of a spiking network are its "
+        "counted spikes, each multiplied by the number of neurons that it reaches.",
         interval_note(results.networks),
     )
 

@@ -78,10 +78,10 @@ def _matrix_caption(view: EnergyView) -> Caption:
     )
     notes = [
         f"Modelled energy of a round, {view.main.label}: {view.spiking.title} and dense "
-        f"{view.reference.title}. Colour and name are the winner’s; the number is the factor by which it "
-        f"needs less{f', below it its 95 % interval over {seeds} seeds' if seeds > 1 else ''}. "
+        f"{view.reference.title}. Colour and name show the winner; the number says how many times less "
+        f"energy it needs{f', with its 95 % interval over {seeds} seeds' if seeds > 1 else ''}. "
         "Each column includes all columns to its left"
-        f"{radio}. A dash: the prices of the columns to the left include this one.",
+        f"{radio}. A dash: these prices already include this column.",
         "† The winner also did work that has no price here (Table E11), so the other network may win.",
     ]
     silent = dict.fromkeys(p for p, _ in view.verdicts() if p not in view.judged())
