@@ -36,8 +36,8 @@ def _caption(other: OtherPrices) -> Caption:
         "Pale: the price at its low end; dark: at its high end. The ends are those of its source, or "
         "half and twice the price where the source gives one number. The line is the ratio at nominal "
         "prices; the dashed line is 1, where both networks cost the same. If a bar crosses the dashed "
-        "line, the winner changes. Prices that belong together (of an addition and of an accumulate) are changed one "
-        "by one.",
+        "line, the winner changes. Prices that belong together (of an addition and of an accumulate) are "
+        "changed one by one.",
     )
 
 
