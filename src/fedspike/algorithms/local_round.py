@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.trees import move, stack
+from fedspike.algorithms.trees import stack
 from fedspike.learning import Correction, Trained
 from fedspike.learning.backpropagation import first_clients
 from fedspike.networks import Parameters
@@ -53,13 +53,11 @@ def reply_form(algorithm: Algorithm, received: Tree) -> Tree:
     >>> form["update"]["output.bias"].shape, form["update"]["output.bias"].device.type
     (torch.Size([10]), 'meta')
     """
-    shapes = torch.device("meta")
-    one_client = stack([move(received, shapes)])
-    memory = stack([move(algorithm.remember(received), shapes)])
-    steps = torch.ones(1, dtype=torch.int64, device=shapes)
+    # With numbers: the first sum of tensors without them imports all of sympy, seconds in each process.
+    one_client, memory = stack([received]), stack([algorithm.remember(received)])
     trained = algorithm.begin(one_client, memory)
-    reply, _ = algorithm.answer(one_client, trained, memory, steps, 1.0)
+    reply, _ = algorithm.answer(one_client, trained, memory, torch.ones(1, dtype=torch.int64), 1.0)
     return {
-        group: {name: tensor[0] for name, tensor in tensors.items()}
+        group: {name: tensor[0].to("meta") for name, tensor in tensors.items()}
         for group, tensors in reply.items()
     }
