@@ -22,7 +22,7 @@ from fedspike.networks import ConventionalNetwork, DenseLayers, Parameters
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.randomness import stream
-from fedspike.rules import joined
+from fedspike.rules import Replies, joined
 from running import devices, simulate
 
 SAMPLE = load("fashion-mnist-sample")
@@ -113,7 +113,7 @@ def test_the_state_it_was_given_is_left_as_it_was(name: str) -> None:
 
 
 def test_scaffold_needs_sgd() -> None:
-    with pytest.raises(InputError, match="scaffold with Adam"):
+    with pytest.raises(InputError, match="scaffold with the optimiser Adam"):
         play(Scaffold(), optimiser=Adam())
 
 
@@ -174,7 +174,7 @@ def test_one_reply_stands_for_many(
             for _ in samples
         ]
         parts = [
-            rules[group].join([replies[k] for k in node], weights[node], ones[node])
+            rules[group].join(Replies([replies[k] for k in node], weights[node], ones[node]))
             for node in nodes
         ]
         ours = joined(rules[group], parts, held, hosted, like=replies[0])

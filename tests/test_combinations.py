@@ -64,9 +64,8 @@ def test_a_step_of_every_spiking_network(code: Code, architecture: str) -> None:
         models = [network.init(stream(0, "init", client=k)) for k in range(2)]
         parameters = {name: torch.stack([m[name] for m in models]) for name in models[0]}
         running = {name: s.expand(2, *s.shape) for name, s in network.statistics().items()}
-        forward, losses, gradients = engine.learn(
-            network, CrossEntropy(), parameters, batch, running
-        )
+        learned = engine.learn(network, CrossEntropy(), parameters | running, batch)
+        forward, losses, gradients = learned
         assert losses.isfinite().all(), what
         assert gradients.keys() == parameters.keys(), what
         assert all(slope.isfinite().all() for slope in gradients.values()), what

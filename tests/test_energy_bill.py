@@ -83,7 +83,7 @@ def test_one_number_is_not_enough(name: str, ratio: str) -> None:
     ann, snn = both("study", name)
     assert f"{snn.nominal_mj / ann.nominal_mj:.2f}" == ratio
     (one,) = verdicts(of(ann), of(snn))
-    assert one.winner == ("snn" if ratio.startswith("0") else "ann")
+    assert one.winner == ("spiking" if ratio.startswith("0") else "conventional")
     assert one.factor is not None
     assert one.factor > 1
 
@@ -314,7 +314,7 @@ def test_verdicts_over_seeds() -> None:
     ann = of(priced(1.0), priced(2.0), priced(4.0))
     snn = of(priced(0.4), priced(1.0), priced(2.4))
     (one,) = verdicts(ann, snn)
-    assert one.winner == "snn"
+    assert one.winner == "spiking"
     assert one.ratio == pytest.approx(0.5)
     assert one.factor == pytest.approx(2.0)
     assert one.ratio_low == pytest.approx(0.2516, abs=1e-4)
@@ -326,7 +326,7 @@ def test_verdicts_over_seeds() -> None:
     assert wide.ratio_high is not None
     assert wide.ratio_high > 1
     (other,) = verdicts(snn, ann)
-    assert other.winner == "ann"
+    assert other.winner == "conventional"
     assert other.factor == other.ratio
     assert other.interval == (other.ratio_low, other.ratio_high)
     (even,) = verdicts(of(priced(1.0)), of(priced(1.0)))
@@ -336,7 +336,7 @@ def test_verdicts_over_seeds() -> None:
 def test_an_interval_of_energies_ends_at_nothing() -> None:
     """Ratios 0.01 and 0.03: mean 0.02, half width 12.706 * 0.01 = 0.127, so the SNN's energy may be 0."""
     (one,) = verdicts(of(priced(1.0), priced(1.0)), of(priced(0.01), priced(0.03)))
-    assert one.winner == "snn"
+    assert one.winner == "spiking"
     assert one.factor == pytest.approx(50.0)
     assert one.interval is not None
     assert one.interval[0] == pytest.approx(1 / (0.02 + 0.12706), rel=1e-6)
@@ -357,10 +357,10 @@ def test_no_verdict_without_a_price_for_the_work_itself() -> None:
 def test_the_winners_missing_prices_are_said() -> None:
     ann, snn = both("compute", "jouppi7-int32")
     (one,) = verdicts(of(ann), of(snn))
-    assert (one.winner, one.could_flip) == ("snn", ["encode.draw"])
+    assert (one.winner, one.could_flip) == ("spiking", ["encode.draw"])
     ann, snn = both("compute", "horowitz45-int8")
     (one,) = verdicts(of(ann), of(snn))
-    assert (one.winner, one.could_flip) == ("ann", [])
+    assert (one.winner, one.could_flip) == ("conventional", [])
 
 
 def test_the_winner_may_depend_on_the_profile() -> None:
@@ -370,7 +370,7 @@ def test_the_winner_may_depend_on_the_profile() -> None:
     snn: Bills = {name: {"study": pair[1]} for name, pair in bills.items()}
     judged = verdicts([ann], [snn])
     assert [one.profile for one in judged] == list(names)
-    assert [one.winner for one in judged] == ["snn", "ann", "snn", "no verdict"]
+    assert [one.winner for one in judged] == ["spiking", "conventional", "spiking", "no verdict"]
     assert verdicts([ann], [{"another": {}}]) == []
 
 

@@ -48,7 +48,7 @@ def test_a_recorded_run_is_the_network_that_it_was() -> None:
     seen = Activity(20, 2, {"hidden": 224_300, "output": 21_540}, 2_800)
     assert Recorded(shape, seen) == SNN
     assert SNN.counts == count(shape, seen)
-    assert SNN.footprint == footprint(shape)
+    assert footprint(SNN.network) == footprint(shape)
     one = Activity(1, 0, {"hidden": 1, "output": 1})
     served = recorded(counted(STUDY), one, uplink_bytes=3 * 4 * 79_510).counts["aggregation"]
     assert served == {"hidden": {"mac": 3 * 78_500}, "output": {"mac": 3 * 1_010}}
@@ -67,7 +67,7 @@ def test_an_activity_that_the_network_cannot_show_is_refused(events: dict[str, i
 def test_the_ratio_is_that_of_the_two_bills() -> None:
     one = shipped()["horowitz45-int8"]
     energies = [
-        bill(side.counts, one, "training", footprint=side.footprint).nominal_mj
+        bill(side.counts, one, "training", footprint=footprint(side.network)).nominal_mj
         for side in (ANN, SNN)
     ]
     assert ratio(ANN, SNN, one, "training") == energies[1] / energies[0]

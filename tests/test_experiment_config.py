@@ -16,13 +16,14 @@ from fedspike.data import FashionMNIST
 from fedspike.data.partition import Classes
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
-from fedspike.experiment.kinds import FAMILIES, Kinds, tag
+from fedspike.experiment.kinds import FAMILIES, Kinds
 from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.learning import Backpropagation
 from fedspike.networks import QANN, SNN, FullyConnected
+from fedspike.part import tag
 from fedspike.parts.losses import SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import Adam
@@ -74,7 +75,7 @@ BAD = [
     ("rounds = 3", 'rounds = "3"', 2, ['rounds = "3"', "a whole number >= 1"]),
     ("rounds = 3", "rounds = 99999999999999999999", 2, ["more than 64 bits"]),
     ("rounds = 3", "round = 3", 2, ["unknown key round", "did you mean rounds?"]),
-    ("rounds = 3", "time_steps = 3", 2, ["unknown key time_steps", "write it in [snn]"]),
+    ("rounds = 3", "time_steps = 3", 2, ["unknown key time_steps", "write it in [qann] or [snn]"]),
     ("rounds = 3", "centralised_baseline = 1", 2, ["centralised_baseline", "true or false"]),
     ("rounds = 3", "seed = -1", 2, ["seed = -1", "a whole number >= 0"]),
     ("rounds = 3", "fleet = 3", 2, []),  # also a table below: not TOML
@@ -108,7 +109,7 @@ BAD = [
     ("correct_rate = 0.8", "correct_rate = 1.1", 24, ["loss.correct_rate = 1.1"]),
     ("correct_rate = 0.8", "correct_rate = -0.1", 24, ["loss.correct_rate = -0.1"]),
     ("correct_rate = 0.8", "correct_rate = 0.25", 24, ["2 spikes asked for", "and 2 for"]),
-    ('["ann", "snn"]', '["ann", "rnn"]', 27, ['network = "rnn"', '"ann", "snn"']),
+    ('["ann", "snn"]', '["ann", "rnn"]', 27, ['network = "rnn"', '"ann", "qann", "snn"']),
     ('["ann", "snn"]', "[]", 27, ["sweep.network is not a list", "at least one"]),
     ('["ann", "snn"]', '"ann"', 27, ["sweep.network is not a list"]),
     ('["ann", "snn"]', '["ann", "ann"]', 27, ["holds a value twice"]),

@@ -78,7 +78,7 @@ def check(comparison: dict[str, Any], by_hand: tuple[float, float]) -> None:
     mean, half = by_hand
     assert comparison["seeds"] == list(SEEDS)
     one = row(comparison)
-    assert (one["winner"], one["seeds"]) == ("snn", 5)
+    assert (one["winner"], one["seeds"]) == ("spiking", 5)
     expected = [mean, mean - half, mean + half]
     assert [one["ratio"], one["ratio_low"], one["ratio_high"]] == pytest.approx(expected, rel=1e-9)
     assert one["factor"] == pytest.approx(1 / mean, rel=1e-9)

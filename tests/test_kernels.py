@@ -23,7 +23,7 @@ from fedspike import engine
 from fedspike.engine import kernel_parts, packed
 from fedspike.engine.choice import engine_for
 from fedspike.engine.cpu import CompiledEngine
-from fedspike.engine.plain import PlainEngine
+from fedspike.engine.plain_torch import PlainEngine
 from fedspike.errors import warn_once
 from fedspike.networks import (
     SNN,
@@ -47,7 +47,7 @@ from fedspike.parts.codes import (
 )
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF
-from fedspike.parts.optimisers import Adam
+from fedspike.parts.optimisers import Adam, Step
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan
 from fedspike.randomness import stream
@@ -305,7 +305,7 @@ def test_adam_is_torchs_and_company_changes_no_bit() -> None:
         parameters = {"w": start[clients].clone()}
         memory = Adam(0.01).start(parameters)
         for number, slope in enumerate(slopes, 1):
-            ENGINE.step(Adam(0.01), parameters, {"w": slope[clients]}, memory, number)
+            ENGINE.step(Adam(0.01), Step(parameters, {"w": slope[clients]}, memory, number))
         results.append(parameters["w"])
     for slope in slopes:
         theirs.grad = slope.double()
@@ -404,7 +404,7 @@ def bits_of_a_pass(network: SizedNetwork, clients: int) -> list[torch.Tensor]:
     batch, _ = batch_of(size)
     parameters = stacked(LAYERS, batch.address.clients, scale=3)
     forward, losses, gradients = ENGINE.learn(network, network.usual_loss, parameters, batch)
-    ENGINE.step(Adam(), parameters, gradients, Adam().start(parameters), 1)
+    ENGINE.step(Adam(), Step(parameters, gradients, Adam().start(parameters), 1))
     return [forward.scores, losses, *gradients.values(), *parameters.values()]
 
 

@@ -62,7 +62,9 @@ def learn(
     batch: Batch,
     running: Parameters | None = None,
 ) -> Learned:
-    return engine_for("cpu", batch.pixels.dtype).learn(network, loss, parameters, batch, running)
+    return engine_for("cpu", batch.pixels.dtype).learn(
+        network, loss, parameters | (running or {}), batch
+    )
 
 
 def images(clients: int = 3, batch: int = 5) -> Tensor:

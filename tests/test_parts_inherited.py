@@ -7,7 +7,7 @@ import torch
 
 import parts_example
 from fedspike.engine.choice import engine_for
-from fedspike.engine.plain import PlainEngine
+from fedspike.engine.plain_torch import PlainEngine
 from fedspike.networks import SNN, Batch
 from fedspike.parts import codes, losses, neurons, read_outs
 from fedspike.randomness import stream

@@ -4,17 +4,15 @@ Among them algorithms whose orders and replies differ from client to client.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Int64
-from torch import Tensor
 
 from algorithms_example import CASES
-from fedspike.algorithms import Algorithm, FedAvg, Tree, added, difference
+from fedspike.algorithms import Algorithm, Client, FedAvg, LocalModel, Tree, added, difference
 from fedspike.data import load
 from fedspike.experiment.document import Document
 from fedspike.experiment.sweep import Experiment, Run
@@ -27,7 +25,7 @@ from fedspike.learning import Backpropagation
 from fedspike.networks import ANN, FullyConnected, Parameters
 from fedspike.parts.optimisers import SGD
 from fedspike.remedies import Clipping
-from fedspike.rules import Mean, Median, Rule
+from fedspike.rules import Mean, Median, Replies, Rule
 from fleet_in_process import dealt_out
 
 SAMPLE = load("fashion-mnist-sample")
@@ -48,20 +46,13 @@ class Personal(Algorithm, tag="test-personal"):
     def remember(self, received: Tree) -> Tree:
         return {"own": {n: w for n, w in received["model"].items() if n.startswith("output")}}
 
-    def begin(self, received: Tree, memory: Tree) -> Parameters:
-        return received["model"] | memory["own"]
+    def begin(self, client: Client) -> Parameters:
+        return client.received["model"] | client.memory["own"]
 
-    def answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
-        del steps, learning_rate
-        own = {name: trained[name] for name in memory["own"]}
-        return {"update": difference(_shared(trained), received["model"])}, {"own": own}
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
+        own = {name: trained.parameters[name] for name in client.memory["own"]}
+        shared = _shared(trained.parameters)
+        return {"update": difference(shared, client.received["model"])}, {"own": own}
 
 
 def _shared(model: Parameters) -> Parameters:
@@ -71,17 +62,11 @@ def _shared(model: Parameters) -> Parameters:
 class Overlapping(Rule, tag="test-overlapping"):
     """The mean of each row over the clients that sent it."""
 
-    def join(
-        self,
-        replies: Sequence[Parameters],
-        samples: Int64[Tensor, " reply"],
-        clients: Int64[Tensor, " reply"],
-    ) -> Parameters:
-        del samples, clients
-        widest = max(replies, key=lambda reply: len(reply["hidden.bias"]))
+    def join(self, replies: Replies) -> Parameters:
+        widest = max(replies.trees, key=lambda reply: len(reply["hidden.bias"]))
         total = {name: torch.zeros_like(t, dtype=torch.float64) for name, t in widest.items()}
         count = {name: torch.zeros(len(t), dtype=torch.float64) for name, t in widest.items()}
-        for reply in replies:
+        for reply in replies.trees:
             for name, tensor in reply.items():
                 total[name][: len(tensor)] += tensor
                 count[name][: len(tensor)] += 1
@@ -109,27 +94,19 @@ class Halves(Algorithm, tag="test-halves"):
         del participation
         return {"model": added(server["model"], joined["update"])}
 
-    def begin(self, received: Tree, memory: Tree) -> Parameters:
-        del memory
-        width = received["model"]["output.weight"].shape[2]
+    def begin(self, client: Client) -> Parameters:
+        width = client.received["model"]["output.weight"].shape[2]
         return {
             name: torch.cat([w, w.new_zeros(len(w), width - w.shape[1], *w.shape[2:])], 1)
             if name.startswith("hidden")
             else w
-            for name, w in received["model"].items()
+            for name, w in client.received["model"].items()
         }
 
-    def answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
-        del steps, learning_rate
-        sent = {n: trained[n][:, : w.shape[1]] for n, w in received["model"].items()}
-        return {"update": difference(sent, received["model"])}, memory
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
+        received = client.received["model"]
+        sent = {n: trained.parameters[n][:, : w.shape[1]] for n, w in received.items()}
+        return {"update": difference(sent, received)}, client.memory
 
 
 ALGORITHMS: dict[str, Algorithm] = {

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from fedspike.cli import main
 from fedspike.energy import profiles
 from fedspike.experiment import sweep
+from fedspike.records import reader
 from running import python
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +71,27 @@ def test_the_walk_is_true(document: str, least: int) -> None:
     done = doctest.DocTestRunner().run(walk)
     assert done.attempted > least
     assert done.failed == 0
+
+
+def test_the_documented_part_of_ones_own_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rooms = (ROOT / "docs/rooms.md").read_text(encoding="utf-8")
+    part, program = blocks("python", rooms)
+    (toml,) = blocks("toml", rooms)
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(part)
+    Path("my.toml").write_text(toml)
+    (commands,) = blocks("sh", rooms)
+    for command in commands.splitlines():
+        assert main(command.split()[1:]) == 0, command
+    printed = capsys.readouterr().out
+    assert "max(0, beta*U[t-1] + I[t] - threshold*S[t-1])" in printed  # the equation, explained
+    assert "neuron (not counted)" not in printed
+    (run,) = reader.read(Path("runs/floored")).runs
+    rounds = python(f"import sys; sys.path.insert(0, '')\n{program}")
+    assert rounds.returncode == 0, rounds.stderr
+    assert rounds.stdout.splitlines()[-1].startswith(f"{run.final_accuracy:.1%}, ")
 
 
 def test_the_documented_profile_and_radio_are_accepted() -> None:

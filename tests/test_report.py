@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from html import unescape
 from html.parser import HTMLParser
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,12 +19,11 @@ from fedspike import report
 from fedspike.energy.estimate import Estimate
 from fedspike.report import writing
 from fedspike.report.analysis.results import Results
-from fedspike.report.figures.figure import Figure
+from fedspike.report.figures.figure import Figure, Part, Section
 from fedspike.report.rendering.drawing import LIGHT, Panels, Prose
-from fedspike.report.rendering.page import Shown, ShownSection
-from fedspike.report.rendering.tables import Caption, Table, Tinted, words
+from fedspike.report.rendering.page import Shown
+from fedspike.report.rendering.tables import Caption, Table, Tinted, table, words
 from fedspike.report.sections import SECTIONS
-from fedspike.report.sections.section import Part, Section
 from running import python
 
 FIGURES = [figure for section in SECTIONS for part in section.parts for figure in part.figures]
@@ -36,7 +36,7 @@ class Page:
     """A report that was written, and what it was written from."""
 
     results: Results
-    sections: list[ShownSection]
+    sections: list[Section]
     folder: Path
 
     @property
@@ -45,16 +45,16 @@ class Page:
 
     @property
     def figures(self) -> dict[str, Shown]:
-        shown = (figure for s in self.sections for part in s.parts for figure in part.figures)
-        return {figure.stem: figure for figure in shown}
+        shown = (one for s in self.sections for part in s.parts for one in part.figures)
+        return {one.figure.stem: one for one in shown}
 
 
 def page(folder: Path, runs: list[dict[str, Any]], **changes: Any) -> Page:
     """The report of these runs; each figure is drawn once."""
     results = example.results(folder, runs, **changes)
-    drawn: list[ShownSection] = []
+    drawn: list[Section] = []
 
-    def once(results: Results) -> Iterator[ShownSection]:
+    def once(results: Results) -> Iterator[Section]:
         drawn.extend(SHOWN(results))
         yield from drawn
 
@@ -88,17 +88,13 @@ def text_of(html: str) -> str:
     return " ".join(" ".join(parser.parts).split()).replace("\xa0", " ")
 
 
-def stem(figure: Figure) -> str:
-    return f"table{figure.number}-{figure.name}" if figure.number else figure.name
-
-
 def check_table(shown: Shown, table: Table, page: Page) -> None:
     """Cells, CSV, Markdown and LaTeX say the same; the page has every cell."""
     keys = [column.key for column in table.columns]
     assert len(set(keys)) == len(keys)
     assert table.rows
     files = {
-        ending: (page.folder / "tables" / f"{shown.stem}.{ending}").read_text("utf-8")
+        ending: (page.folder / "tables" / f"{shown.figure.stem}.{ending}").read_text("utf-8")
         for ending in ("csv", "md", "tex")
     }
     lines = list(csv.DictReader(io.StringIO(files["csv"], newline="")))
@@ -122,8 +118,8 @@ def check_table(shown: Shown, table: Table, page: Page) -> None:
         cells = re.split(r"(?<!\\)&", text_line)
         spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", text_line)]
         assert sum(spans) + len(cells) - len(spans) == len(keys)
-    assert (shown.heading in text_of(page.html)) != shown.only_as_file
-    if not shown.only_as_file:
+    assert (shown.heading in text_of(page.html)) != shown.figure.only_as_file
+    if not shown.figure.only_as_file:
         on_page = unescape(page.html)
         assert f'role="region" aria-label="{shown.heading}"' in on_page
         assert all(f">{cell}<" in on_page for row in table.body for cell in row)
@@ -133,11 +129,11 @@ def check_panels(shown: Shown, panels: Panels, page: Page) -> None:
     """Panels are drawn, say what they are of, and stand in one file."""
     assert panels.panels
     assert len({panel.label for panel in panels.panels}) == len(panels.panels)
-    whole = ElementTree.parse(page.folder / "figures" / f"{shown.stem}.svg").getroot()
+    whole = ElementTree.parse(page.folder / "figures" / f"{shown.figure.stem}.svg").getroot()
     nested = [element for element in whole if element.tag.endswith("}svg")]
     assert len(nested) == len(panels.panels)
     assert {element.tag.rpartition("}")[2] for element in whole.iter()} <= SVG_TAGS
-    pdf = (page.folder / "figures" / f"{shown.stem}.pdf").read_bytes()
+    pdf = (page.folder / "figures" / f"{shown.figure.stem}.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert len(pdf) > 2_000
     for panel in shown.on_page:
@@ -147,16 +143,16 @@ def check_panels(shown: Shown, panels: Panels, page: Page) -> None:
         assert str(panel) in page.html
 
 
-@pytest.mark.parametrize("figure", FIGURES, ids=stem)
+@pytest.mark.parametrize("figure", FIGURES, ids=attrgetter("stem"))
 def test_a_figure_goes_from_what_it_needs_to_its_caption(
     figure: Figure, pages: dict[str, Page]
 ) -> None:
     having = [one for one in pages.values() if figure.needs(one.results)]
     assert having, "no example shows it"
     for one in pages.values():
-        assert (stem(figure) in one.figures) == (one in having)
+        assert (figure.stem in one.figures) == (one in having)
     for one in having[:2]:
-        shown = one.figures[stem(figure)]
+        shown = one.figures[figure.stem]
         if isinstance(shown.drawing, Prose):
             assert shown.drawing.paragraphs
             assert all(shown.drawing.paragraphs)
@@ -171,7 +167,7 @@ def test_a_figure_goes_from_what_it_needs_to_its_caption(
 
 
 def test_files_and_sections_have_names_of_their_own() -> None:
-    assert len({stem(figure) for figure in FIGURES}) == len(FIGURES)
+    assert len({figure.stem for figure in FIGURES}) == len(FIGURES)
     assert len({section.anchor for section in SECTIONS}) == len(SECTIONS)
 
 
@@ -191,7 +187,7 @@ def test_a_new_figure_is_one_record_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def seeds(results: Results) -> Table:
-        return Table((words("seed", "seed"),), tuple((str(run.seed),) for run in results.runs))
+        return table(results.runs, words("seed"))
 
     figure = Figure("seeds", seeds, caption=Caption("Seeds", "A note."), number="X1")
     never = replace(figure, name="never", needs=lambda _: None)

@@ -13,16 +13,13 @@ from fedspike.energy.sensitivity import sensitivity
 from fedspike.report.analysis import other_prices
 from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.analysis.results import Results
-from fedspike.report.figures.energy_levels import ENERGY_LEVELS, steps
-from fedspike.report.figures.headline import energy_in_words
-from fedspike.report.figures.measured_table import MEASURED_TABLE
-from fedspike.report.figures.not_priced_table import NOT_PRICED_TABLE
-from fedspike.report.figures.other_rivals import OTHER_RIVALS
-from fedspike.report.figures.price_matrix import PRICE_MATRIX
-from fedspike.report.figures.rivals_table import RIVALS_TABLE
-from fedspike.report.figures.target_table import TARGET_TABLE
-from fedspike.report.figures.thresholds_table import THRESHOLDS_TABLE
-from fedspike.report.figures.verdict_table import VERDICT_TABLE
+from fedspike.report.figures.answer import energy_in_words
+from fedspike.report.figures.energy_shares import ENERGY_LEVELS, steps
+from fedspike.report.figures.energy_spent import TARGET_TABLE
+from fedspike.report.figures.measured import MEASURED_TABLE
+from fedspike.report.figures.price_tables import NOT_PRICED_TABLE
+from fedspike.report.figures.thresholds import THRESHOLDS_TABLE
+from fedspike.report.figures.verdicts import OTHER_RIVALS, PRICE_MATRIX, RIVALS_TABLE, VERDICT_TABLE
 from fedspike.report.rendering.tables import Tinted
 from report_example import pair
 from test_report_numbers import rows
@@ -263,8 +260,8 @@ def test_a_waterfall_can_be_read_where_the_radio_is_all_but_everything(one: Resu
     words = [step.text for step in steps(view, view.spiking, "jouppi7-int8")]
     assert words[:4] == ["0.159 (<1 %)", "+0.694 (<1 %)", "+287 (<1 %)", "+0.279 (<1 %)"]
     assert words[4:] == ["+1,373,933 (>99 %)", "SNN 1,374,221"]
-    shown = {"jouppi7-int8": ENERGY_LEVELS.data(view)["jouppi7-int8"]}
-    (panel,) = ENERGY_LEVELS.draw(shown).panels  # type: ignore[union-attr]
+    panels = ENERGY_LEVELS.draw(view).panels  # type: ignore[union-attr]
+    (panel,) = (panel for panel in panels if panel.label == "jouppi7-int8")
     assert all(escape(text) in panel.svg for text in words)
 
 

@@ -19,19 +19,16 @@ from fedspike.energy.profiles import radios, shipped
 from fedspike.records.schema import RunSummary
 from fedspike.report import writing
 from fedspike.report.analysis.results import Results
-from fedspike.report.analysis.significance import difference_in_words
-from fedspike.report.figures.accuracy_table import ACCURACY_TABLE
-from fedspike.report.figures.all_bills import ALL_BILLS
+from fedspike.report.figures import founding_study
+from fedspike.report.figures.accuracy import ACCURACY_TABLE
+from fedspike.report.figures.answer import FINDINGS, HEADLINE, difference_in_words
 from fedspike.report.figures.figure import Figure
-from fedspike.report.figures.findings import FINDINGS
-from fedspike.report.figures.headline import HEADLINE
 from fedspike.report.figures.neurobench_table import NEUROBENCH_TABLE
-from fedspike.report.figures.price_sources import PRICE_SOURCES
-from fedspike.report.figures.runs_table import RUNS_TABLE
+from fedspike.report.figures.price_tables import ALL_BILLS, PRICE_SOURCES
+from fedspike.report.figures.record import RUNS_TABLE
 from fedspike.report.figures.synaptic_operations import SYNAPTIC_OPERATIONS
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import NO_FIGURE, Column, Table, number, text
-from fedspike.report.sections import founding_study
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40)
 Rows = list[dict[str, Any]]
@@ -41,7 +38,7 @@ def rows(figure: Figure, results: Results) -> Rows:
     """The cells of a table by the keys of its columns; of an estimate its mean."""
     needed = figure.needs(results)
     assert needed
-    table = figure.draw(figure.data(needed))
+    table = figure.draw(needed)
     assert isinstance(table, Table)
     keys = [column.key for column in table.columns]
     return [
@@ -54,7 +51,8 @@ def rows(figure: Figure, results: Results) -> Rows:
 
 
 def sentences(figure: Figure, results: Results) -> str:
-    prose: Prose = figure.data(figure.needs(results))
+    prose = figure.draw(figure.needs(results))
+    assert isinstance(prose, Prose)
     return " ".join(prose.paragraphs)
 
 
@@ -169,7 +167,8 @@ def test_several_seeds_have_students_interval(tmp_path: Path) -> None:
         for seed, final in enumerate(values)
     ]
     results = example.results(tmp_path / "runs", runs)
-    table: Table = ACCURACY_TABLE.data(results)
+    table = ACCURACY_TABLE.draw(results)
+    assert isinstance(table, Table)
     cells = dict(zip([column.key for column in table.columns], table.rows[0], strict=True))
     # t(0.975, 2) = 4.303; the standard deviations of 80, 81, 82 and of the gaps -2, -4, -3 are 1.
     half = 4.303 / math.sqrt(3)
@@ -262,7 +261,8 @@ def test_every_price_has_its_source_and_every_bill_is_in_the_files(tmp_path: Pat
         len(p.price) + len(p.memory) + (p.dram is not None) + len(p.not_used)
         for p in shipped().values()
     )
-    table: Table = PRICE_SOURCES.data(results.energy)
+    table = PRICE_SOURCES.draw(results.energy)
+    assert isinstance(table, Table)
     assert len(table.rows) == count + 2 * len(radios())
     sources = {price.source for p in shipped().values() for price in p.price.values()}
     assert sources <= {note.partition("] ")[2] for note in table.footnotes}
@@ -339,9 +339,9 @@ def test_no_figure_is_a_dash_and_never_a_zero() -> None:
     "room",
     [
         *("energy.estimate", "report.analysis.naming", "report.rendering.tables"),
-        *("report.rendering.axes", "report.figures.energy_levels", "report.figures.pareto"),
-        *("report.figures.price_matrix", "report.figures.spike_rasters"),
-        "report.figures.thresholds_table",
+        *("report.rendering.axes", "report.figures.energy_shares", "report.figures.variants"),
+        *("report.figures.verdicts", "report.figures.spikes"),
+        "report.figures.thresholds",
     ],
 )
 def test_the_examples_in_the_docstrings_are_true(room: str) -> None:

@@ -13,18 +13,13 @@ from hypothesis import strategies as st
 import report_example as example
 from fedspike.energy.estimate import Estimate
 from fedspike.errors import InputError
-from fedspike.report.analysis.front import Point, front, points
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import settings
-from fedspike.report.figures import pareto
-from fedspike.report.figures.accuracy_curves import ACCURACY_CURVES
-from fedspike.report.figures.findings import FINDINGS
-from fedspike.report.figures.firing_rates import FIRING_RATES
-from fedspike.report.figures.headline import HEADLINE
-from fedspike.report.figures.limits import LIMITS, VARIANTS
-from fedspike.report.figures.pareto import PARETO_CHART
-from fedspike.report.figures.spike_rasters import SPIKE_RASTERS, Raster, strokes
-from fedspike.report.figures.variants_table import VARIANTS_TABLE
+from fedspike.report.figures import variants
+from fedspike.report.figures.accuracy import curves
+from fedspike.report.figures.answer import FINDINGS, HEADLINE, LIMITS, VARIANTS
+from fedspike.report.figures.spikes import FIRING_RATES, SPIKE_RASTERS, Raster, strokes
+from fedspike.report.figures.variants import PARETO_CHART, VARIANTS_TABLE, Point, front, points
 from report_example import READ_OUTS
 from test_report_numbers import rows, sentences
 
@@ -90,7 +85,7 @@ def test_no_point_beats_one_of_the_front_and_each_other_is_beaten(
 def test_names_are_a_line_apart_and_in_the_order_of_their_points(
     values: list[float], distance: float
 ) -> None:
-    places = pareto.below(100.0, values, distance)
+    places = variants.below(100.0, values, distance)
     assert max(places) <= 100
     ordered = sorted(zip(values, places, strict=True))
     for (low, below), (high, above) in itertools.pairwise(ordered):
@@ -155,8 +150,8 @@ def test_the_answer_is_about_the_best_and_says_that_it_was_chosen(sweep: Results
     assert "the most accurate of 8 spiking networks (rate, T = 10, membrane) is 3.0" in headline
     assert "75.0 to 83.0 % with “IID” data (8 networks)" in sentences(FINDINGS, sweep)
     assert VARIANTS in sentences(LIMITS, sweep)
-    curves = ACCURACY_CURVES.data(sweep)
-    assert (len(curves.comparisons), curves.shown) == (16, 4)
+    shown = curves(sweep.comparisons)
+    assert (len(shown.comparisons), shown.shown) == (16, 4)
 
 
 @given(st.integers(1, 12), st.integers(0, 2**32 - 1))

@@ -26,7 +26,7 @@ from fedspike.randomness import stream
 from fedspike.records.reader import read
 from fedspike.report import write
 from fedspike.report.analysis.results import Results
-from fedspike.report.figures.findings import FINDINGS
+from fedspike.report.figures.answer import FINDINGS
 from running import devices, events, finish, simulate
 
 SAMPLE = load("fashion-mnist-sample")
@@ -238,7 +238,7 @@ def test_the_report_of_such_runs_is_whole(faulty: Path) -> None:
     page = write(faulty).read_text(encoding="utf-8")
     runs = json.loads((faulty / "summary.json").read_bytes())["runs"]
     most = max(runs, key=lambda run: run["skipped_rounds"])
-    assert "In 4 of 4 runs rounds were skipped" in page
+    assert "Rounds were skipped in 4 of 4 runs" in page
     assert f"most in {most['name']}: {most['skipped_rounds']} of 5." in page
     assert "rejected replies" not in page
 
@@ -250,7 +250,8 @@ def test_the_report_says_what_was_rejected(tmp_path: Path) -> None:
     ann, snn = experiment.runs
     worst = max((ann, snn), key=lambda run: sum(run.rejected.values()))
     reasons = ", ".join(f"{count} {reason}" for reason, count in worst.rejected.items())
-    sentences = " ".join(FINDINGS.data(Results(experiment, tmp_path)).paragraphs)
+    findings = FINDINGS.draw(Results(experiment, tmp_path))
+    sentences = " ".join(findings.paragraphs)  # type: ignore[union-attr]
     assert f"most in {worst.name} ({reasons});" in sentences
 
 

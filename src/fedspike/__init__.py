@@ -10,6 +10,7 @@ it, so that `import fedspike` takes no time and brings no torch.
 
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 # Where a name is looked for, in this order: the rooms that need no torch first.
@@ -31,7 +32,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"fedspike.{name}")
     for room in ROOMS:
         module = import_module(f"fedspike.{room}")
-        if name in getattr(module, "__all__", ()):
+        if name in _public(module):
             return getattr(module, name)
     raise AttributeError(f"module 'fedspike' has no attribute {name!r}")
 
@@ -39,4 +40,12 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """All public names; to list them, all rooms are imported."""
     modules = [import_module(f"fedspike.{room}") for room in ROOMS]
-    return sorted({name for module in modules for name in getattr(module, "__all__", ())})
+    return sorted({name for module in modules for name in _public(module)})
+
+
+def _public(module: ModuleType) -> list[str]:
+    """What a room's `__all__` says, else all that its `__init__` imports, but no modules."""
+    own = [
+        n for n, v in vars(module).items() if not (n.startswith("_") or isinstance(v, ModuleType))
+    ]
+    return getattr(module, "__all__", own)

@@ -19,7 +19,7 @@ from types import ModuleType
 from msgspec import Struct, structs
 
 from fedspike.errors import InputError
-from fedspike.part import Part, demand_members
+from fedspike.part import Part, demand_members, tag
 
 LOADED: dict[str, bytes] = {}  # module -> the file's content when it was run
 
@@ -48,7 +48,7 @@ def load(paths: Iterable[Path]) -> tuple[type[Part], ...]:
 def used(plan: Struct) -> tuple[OwnFile, ...]:
     """The files, beyond the package, that define the kinds of a plan's parts."""
     files: dict[str, OwnFile] = {}
-    for part in _parts(plan):
+    for part in parts_in(plan):
         module = sys.modules.get(type(part).__module__)
         path = getattr(module, "__file__", None)
         if module is None or path is None or module.__name__.partition(".")[0] == "fedspike":
@@ -132,10 +132,10 @@ def _line(error: Exception, path: Path) -> str:
 
 def _is_kind(kind: type[Part]) -> bool:
     """Whether it has a tag, and so is more than a family."""
-    return kind.__struct_config__.tag != kind.__name__
+    return tag(kind) != kind.__name__
 
 
-def _parts(record: Struct) -> Iterator[Part]:
+def parts_in(record: Struct) -> Iterator[Part]:
     """All parts in a record, and the parts in these."""
     for field in structs.fields(type(record)):
         value = getattr(record, field.name)
@@ -143,4 +143,4 @@ def _parts(record: Struct) -> Iterator[Part]:
             if isinstance(one, Part):
                 yield one
             if isinstance(one, Struct):
-                yield from _parts(one)
+                yield from parts_in(one)

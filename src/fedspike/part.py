@@ -12,10 +12,11 @@ yours.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any, dataclass_transform, get_args
+from typing import Any, TypeVar, dataclass_transform, get_args
 
 import msgspec
 
@@ -23,6 +24,8 @@ from fedspike.errors import InputError
 from fedspike.reading import limits_in_words, written
 
 __all__ = ["Part", "abstractmethod"]
+
+P = TypeVar("P", bound="Part")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
@@ -64,7 +67,14 @@ class Part(
     @property
     def kind(self) -> str:
         """What an experiment's file calls it."""
-        return str(self.__struct_config__.tag)
+        return tag(type(self))
+
+
+def kinds(family: type[P], names: Mapping[str, Any], *, usual: type[P]) -> tuple[type[P], ...]:
+    """The kinds of a family among the names of its room, the usual one first; a kind has a tag."""
+    tagged = (one for one in names.values() if isinstance(one, type) and issubclass(one, family))
+    own = [one for one in tagged if tag(one) != one.__name__]
+    return (usual, *(one for one in own if one is not usual))
 
 
 def demand_limits(record: msgspec.Struct) -> None:
@@ -77,7 +87,7 @@ def demand_limits(record: msgspec.Struct) -> None:
             raise InputError(
                 f"{type(record).__name__}: {name} = {written(value)}",
                 expected=limits_in_words(annotation),
-                fix=fix,
+                fix=f"write {value.__name__}()" if isinstance(value, type) else fix,
             ) from None
         if fitted is not value:
             msgspec.structs.force_setattr(record, name, fitted)
@@ -107,6 +117,11 @@ def part_types(annotation: Any) -> tuple[Any, ...]:
     return tuple(one for one in choices if isinstance(one, type) and issubclass(one, Part))
 
 
+def tag(kind: type[Part]) -> str:
+    """What an experiment's file calls a kind; of a family, the name of its class."""
+    return str(kind.__struct_config__.tag)
+
+
 @cache
 def demand_members(kind: type[Part]) -> None:
     """Raise InputError where a kind lacks a member that its family asks for."""
@@ -121,6 +136,12 @@ def demand_members(kind: type[Part]) -> None:
             f"{kind.__name__} has no {' and no '.join(missing)}",
             expected=f"all members of a {family.__name__}: {vars(family)[missing[0]].__doc__}",
             fix=f"write {missing[0]} in {kind.__name__}, as the kinds that ship do",
+        )
+    if same := [one for one in kind.__mro__[1:] if issubclass(one, Part) and tag(one) == tag(kind)]:
+        raise InputError(
+            f'{kind.__name__} has the kind "{tag(kind)}" of {same[-1].__name__}',
+            expected="a kind of its own, by which records and files know it",
+            fix=f'class {kind.__name__}({same[0].__name__}, tag="{kind.__name__.lower()}")',
         )
 
 

@@ -54,14 +54,14 @@ def parse(text: str, name: str, *, fix: str) -> dict[str, Any]:
 
 def depth(values: object) -> int:
     """How many tables and lists are inside each other."""
-    found, level = 0, [values]
+    levels, level = 0, [values]
     while level:
-        found += 1
+        levels += 1
         tables = [table for table in level if isinstance(table, (dict, list))]
         level = [
             v for table in tables for v in (table if isinstance(table, list) else table.values())
         ]
-    return found
+    return levels
 
 
 def numbers(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -78,17 +78,17 @@ def numbers(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
         yield key, "a number of more than 64 bits"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
     """Advice for an unknown name: the most similar known ones, else all of them.
 
     >>> nearest("clases", ["classes", "kind"])
     'did you mean classes?'
     """
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"use one of: {', '.join(known)}" if known else "remove it"
+    return f"use one of: {', '.join(names)}" if names else "remove it"
 
 
 def written(value: object) -> str:
@@ -122,5 +122,5 @@ def _bounded(words: str, limits: msgspec.Meta) -> str:
     if limits.min_length:
         words += ", not empty"
     bounds = ((">", limits.gt), (">=", limits.ge), ("<", limits.lt), ("<=", limits.le))
-    said = [f"{sign} {b:g}" for sign, b in bounds if b is not None and b < BEYOND_SAYING]
-    return " ".join([words, " and ".join(said)]).strip()
+    signs = [f"{sign} {b:g}" for sign, b in bounds if b is not None and b < BEYOND_SAYING]
+    return " ".join([words, " and ".join(signs)]).strip()

@@ -17,8 +17,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fedspike import rules
-from fedspike.algorithms import Algorithm, Tree
-from fedspike.algorithms.trees import row
+from fedspike.algorithms import Algorithm, Client, LocalModel, Tree
+from fedspike.algorithms.trees import alone, row
 from fedspike.data import Dataset
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Site
@@ -253,7 +253,9 @@ def _train_client(
                 name: p.grad for name, p in module.named_parameters() if p.grad is not None
             }
             parameters = {name: p.detach() for name, p in module.named_parameters()}
-            for name, g in site.algorithm.correct(gradients, parameters, received, memory).items():
+            for name, g in site.algorithm.correct(
+                gradients, parameters, Client(received, memory)
+            ).items():
                 module.get_parameter(name).grad = g
             optimiser.step()
             steps += 1
@@ -284,24 +286,15 @@ def _answer(
     site: Site, received: Tree, trained: Parameters, memory: Tree, steps: int
 ) -> tuple[Tree, Tree]:
     """Put the client axis on for the algorithm, and take it off again."""
-    reply, new = site.algorithm.answer(
-        _alone(received),
-        {name: w.unsqueeze(0) for name, w in trained.items()},
-        _alone(memory),
-        torch.tensor([steps]),
-        site.learner.learning_rate,
-    )
+    model = {name: w.unsqueeze(0) for name, w in trained.items()}
+    local = LocalModel(model, torch.tensor([steps]), site.learner.learning_rate)
+    reply, new = site.algorithm.answer(Client(alone(received), alone(memory)), local)
     return row(reply, 0), row(new, 0)
 
 
 def _beginning(algorithm: Algorithm, received: Tree, memory: Tree) -> Parameters:
-    start = algorithm.begin(_alone(received), _alone(memory))
+    start = algorithm.begin(Client(alone(received), alone(memory)))
     return {name: weight[0] for name, weight in start.items()}
-
-
-def _alone(tree: Tree) -> Tree:
-    """The tree of one client with a client axis."""
-    return {group: {n: t.unsqueeze(0) for n, t in ts.items()} for group, ts in tree.items()}
 
 
 def _test(

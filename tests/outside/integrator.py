@@ -3,14 +3,13 @@
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
 from msgspec import Meta
-from torch import Tensor
 
 from fedspike.layers.operations import Place, Table
 from fedspike.parts.neurons import Neuron
 from fedspike.parts.neurons.constants import NOTHING, Learned
 from fedspike.parts.surrogates import Atan, Surrogate, fire
+from fedspike.parts.tensors import Flow
 
 
 class Integrator(Neuron, tag="integrator"):
@@ -22,9 +21,7 @@ class Integrator(Neuron, tag="integrator"):
     threshold: Annotated[float, Meta(gt=0)] = 1.0
     surrogate: Surrogate = Atan()
 
-    def spikes(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def spikes(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """The equation, from U = 0."""
         del learned
         U = S = torch.zeros_like(currents[0])
@@ -35,9 +32,7 @@ class Integrator(Neuron, tag="integrator"):
             spikes.append(S)
         return torch.stack(spikes)
 
-    def membrane(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def membrane(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """The running sum."""
         del learned
         return currents.cumsum(0)

@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-from jaxtyping import Float
 from msgspec import Meta
-from torch import Tensor
 
 from fedspike.parts.read_outs import ReadOut
+from fedspike.parts.tensors import Output, Scores
 
 
 class LastSteps(ReadOut, tag="last-steps"):
@@ -14,8 +13,6 @@ class LastSteps(ReadOut, tag="last-steps"):
 
     steps: Annotated[int, Meta(ge=1, lt=2**31)] = 5
 
-    def scores(
-        self, flow: Float[Tensor, "time client batch class"]
-    ) -> Float[Tensor, "client batch class"]:
+    def scores(self, flow: Output) -> Scores:
         """Their number."""
         return flow[-self.steps :].sum(0)

@@ -3,11 +3,10 @@
 from typing import Annotated
 
 import torch
-from jaxtyping import Bool, Float, Int64
 from msgspec import Meta
-from torch import Tensor
 
 from fedspike.parts.losses import Loss
+from fedspike.parts.tensors import Labels, PerClient, Present, Scores
 
 
 class Margin(Loss, tag="margin"):
@@ -19,12 +18,8 @@ class Margin(Loss, tag="margin"):
     margin: Annotated[float, Meta(gt=0)] = 1.0
 
     def __call__(
-        self,
-        scores: Float[Tensor, "client batch class"],
-        labels: Int64[Tensor, "client batch"],
-        present: Bool[Tensor, "client batch"],
-        time_steps: int,
-    ) -> Float[Tensor, " client"]:
+        self, scores: Scores, labels: Labels, present: Present, time_steps: int
+    ) -> PerClient:
         """The equation."""
         del time_steps
         right = scores.gather(2, labels.unsqueeze(2))

@@ -7,7 +7,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from fedspike.layers.operations import Table
-from fedspike.parts.optimisers import Optimiser
+from fedspike.parts.optimisers import Optimiser, Step
 
 
 class Momentum(Optimiser, tag="momentum"):
@@ -20,19 +20,11 @@ class Momentum(Optimiser, tag="momentum"):
         """v, zero."""
         return {"v": {name: torch.zeros_like(weight) for name, weight in parameters.items()}}
 
-    def step(
-        self,
-        parameters: dict[str, Tensor],
-        gradients: dict[str, Tensor],
-        memory: dict[str, dict[str, Tensor]],
-        number: int,
-    ) -> None:
-        """Change `parameters` and `memory` in place."""
-        del number
-        for name, weight in parameters.items():
-            weight.sub_(
-                memory["v"][name].mul_(self.decay).add_(gradients[name]), alpha=self.learning_rate
-            )
+    def step(self, step: Step) -> None:
+        """The two equations."""
+        for name, weight in step.parameters.items():
+            v = step.memory["v"][name].mul_(self.decay).add_(step.gradients[name])
+            weight.sub_(v, alpha=self.learning_rate)
 
     def operations(self) -> Table:
         """The two equations."""

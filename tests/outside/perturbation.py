@@ -34,12 +34,7 @@ class Perturbation(Learner, tag="perturbation"):
     backward: ClassVar[bool] = False
 
     def learn(
-        self,
-        network: SizedNetwork,
-        start: Parameters,
-        shown: Shown,
-        correct: Correction | None = None,
-        statistics: Parameters | None = None,
+        self, network: SizedNetwork, start: Parameters, shown: Shown, correct: Correction
     ) -> Trained:
         """The equations, for all clients side by side; there is no gradient to correct."""
         del correct
@@ -47,7 +42,8 @@ class Perturbation(Learner, tag="perturbation"):
         positions = pad_sequence(shown.positions, batch_first=True, padding_value=-1)
         labels = shown.labels[positions.clamp(min=0)]
         batch = Batch(shown.pixels, positions, labels, shown.address)
-        weights = {name: weight.clone() for name, weight in start.items()}
+        kept = network.statistics().keys()
+        weights = {name: weight.clone() for name, weight in start.items() if name not in kept}
         passes, losses = [], torch.zeros(clients)
         for step in range(self.steps):
             d = {
@@ -61,7 +57,7 @@ class Perturbation(Learner, tag="perturbation"):
             passes += [ahead, behind]
             losses += (above + below) / (2 * self.steps)
         done = [self._activity(passes, client, counts[client]) for client in range(clients)]
-        return Trained(weights, statistics or {}, [self.steps] * clients, losses.tolist(), done)
+        return Trained(start | weights, [self.steps] * clients, losses.tolist(), done)
 
     def operations(self) -> Table:
         """To each parameter: twice to the side and back, and the step."""

@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-from jaxtyping import Int64
 from msgspec import Meta
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Changed
+from fedspike.algorithms import Algorithm, Changed, Client, LocalModel
 from fedspike.remedies import Remedy
 
 Tree = dict[str, dict[str, Tensor]]
@@ -25,14 +24,7 @@ class Rounded(Remedy, tag="rounded"):
 class _Rounded(Changed):
     step: float
 
-    def answer(
-        self,
-        received: Tree,
-        trained: dict[str, Tensor],
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
-        reply, memory = self.algorithm.answer(received, trained, memory, steps, learning_rate)
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
+        reply, memory = self.algorithm.answer(client, trained)
         update = {name: (u / self.step).round() * self.step for name, u in reply["update"].items()}
         return reply | {"update": update}, memory

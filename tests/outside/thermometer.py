@@ -3,12 +3,11 @@
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
 from msgspec import Meta
-from torch import Tensor
 
 from fedspike.layers.operations import Table
 from fedspike.parts.codes import Address, Code
+from fedspike.parts.tensors import Frames, Trains
 
 
 class Thermometer(Code, tag="thermometer"):
@@ -19,9 +18,7 @@ class Thermometer(Code, tag="thermometer"):
 
     gain: Annotated[float, Meta(gt=0, description="x is multiplied by it")] = 1.0
 
-    def spikes(
-        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
-    ) -> Float[Tensor, "time client batch pixel"]:
+    def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:
         """The equation."""
         del address
         steps = torch.arange(time_steps, device=pixels.device, dtype=pixels.dtype) / time_steps

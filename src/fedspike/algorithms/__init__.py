@@ -1,28 +1,19 @@
 """Federated algorithms: who sends what, and how answers become the next model; a file for each."""
 
-from fedspike.algorithms.algorithm import Algorithm, Tree, added, difference
-from fedspike.algorithms.changed import Changed
-from fedspike.algorithms.fedadam import FedAdam
-from fedspike.algorithms.fedavg import FedAvg
-from fedspike.algorithms.fedprox import FedProx
-from fedspike.algorithms.local_round import local_round, reply_form
-from fedspike.algorithms.scaffold import Scaffold
-from fedspike.algorithms.statistics import with_statistics
+from fedspike import part
+from fedspike.algorithms.algorithm import Algorithm as Algorithm
+from fedspike.algorithms.algorithm import Client as Client
+from fedspike.algorithms.algorithm import LocalModel as LocalModel
+from fedspike.algorithms.algorithm import Tree as Tree
+from fedspike.algorithms.algorithm import added as added
+from fedspike.algorithms.algorithm import difference as difference
+from fedspike.algorithms.changed import Changed as Changed
+from fedspike.algorithms.fedadam import FedAdam as FedAdam
+from fedspike.algorithms.fedavg import FedAvg as FedAvg
+from fedspike.algorithms.fedprox import FedProx as FedProx
+from fedspike.algorithms.local_round import local_round as local_round
+from fedspike.algorithms.local_round import reply_form as reply_form
+from fedspike.algorithms.scaffold import Scaffold as Scaffold
+from fedspike.algorithms.statistics import with_statistics as with_statistics
 
-ALGORITHMS: tuple[type[Algorithm], ...] = (FedAvg, FedProx, Scaffold, FedAdam)
-
-__all__ = [
-    "ALGORITHMS",
-    "Algorithm",
-    "Changed",
-    "FedAdam",
-    "FedAvg",
-    "FedProx",
-    "Scaffold",
-    "Tree",
-    "added",
-    "difference",
-    "local_round",
-    "reply_form",
-    "with_statistics",
-]
+ALGORITHMS = part.kinds(Algorithm, vars(), usual=FedAvg)

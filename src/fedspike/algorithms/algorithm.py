@@ -3,9 +3,9 @@
 A round, in the simulator, in the reference loop and on real devices alike:
 
     server             received = order(server, client)
-    each client        parameters = begin(received, memory)
-                       gradients = correct(gradients, parameters, received, memory)    before every step
-                       reply, memory = answer(received, trained, memory, steps, learning_rate)
+    each client        parameters = begin(client)                   client: received, memory
+                       gradients = correct(gradients, parameters, client)    before every step
+                       reply, memory = answer(client, trained)      trained: parameters, steps, learning_rate
     server             joined = each group of the replies by its rule in joining()
                        server = next_state(server, joined, participation)
 
@@ -14,16 +14,32 @@ axis of length 1 there, so that plain arithmetic broadcasts. On the server's sid
 """
 
 from collections.abc import Mapping
-
-from jaxtyping import Int64
-from torch import Tensor
+from dataclasses import dataclass
 
 from fedspike.networks import Parameters
 from fedspike.part import Part, abstractmethod
+from fedspike.parts.tensors import Counts
 from fedspike.rules import Rule
 
 Tree = dict[str, Parameters]
 """Named groups of parameter-like tensors, such as {"model": ..., "control": ...}."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """What the clients of a round begin with: what they received, and what they remember."""
+
+    received: Tree
+    memory: Tree
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """What came of local training, after `steps[client]` steps of a learner with this rate."""
+
+    parameters: Parameters
+    steps: Counts
+    learning_rate: float
 
 
 class Algorithm(Part):
@@ -61,29 +77,18 @@ class Algorithm(Part):
         del received
         return {}
 
-    def begin(self, received: Tree, memory: Tree) -> Parameters:
+    def begin(self, client: Client) -> Parameters:
         """The parameters, all that the network has, that the clients start from."""
-        del memory
-        return received["model"]
+        return client.received["model"]
 
-    def correct(
-        self, gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
-    ) -> Parameters:
+    def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """The gradients that the local optimiser uses."""
-        del parameters, received, memory
+        del parameters, client
         return gradients
 
-    def answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
-        """What each client sends back, and what it remembers. `steps[client]` counts local steps."""
-        del steps, learning_rate
-        return {"update": difference(trained, received["model"])}, memory
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
+        """What each client sends back, and what it remembers."""
+        return {"update": difference(trained.parameters, client.received["model"])}, client.memory
 
 
 def difference(a: Parameters, b: Parameters) -> Parameters:

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 
-from jaxtyping import Int64
-from torch import Tensor
-
-from fedspike.algorithms.algorithm import Algorithm, Tree
+from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
 from fedspike.networks import Parameters
 from fedspike.rules import Rule
 
@@ -45,23 +42,14 @@ class Changed(Algorithm):
         """As the algorithm."""
         return self.algorithm.remember(received)
 
-    def begin(self, received: Tree, memory: Tree) -> Parameters:
+    def begin(self, client: Client) -> Parameters:
         """As the algorithm."""
-        return self.algorithm.begin(received, memory)
+        return self.algorithm.begin(client)
 
-    def correct(
-        self, gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
-    ) -> Parameters:
+    def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """As the algorithm."""
-        return self.algorithm.correct(gradients, parameters, received, memory)
+        return self.algorithm.correct(gradients, parameters, client)
 
-    def answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         """As the algorithm."""
-        return self.algorithm.answer(received, trained, memory, steps, learning_rate)
+        return self.algorithm.answer(client, trained)

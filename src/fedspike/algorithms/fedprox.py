@@ -6,35 +6,21 @@ Source: Li, Sahu, Zaheer, Sanjabi, Talwalkar, Smith, "Federated Optimization in 
 MLSys 2020, Eq. 2. Here every client does its full number of local steps (no gamma-inexact solutions).
 """
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta
 
-from fedspike.algorithms.algorithm import Algorithm, Tree, added
+from fedspike.algorithms.algorithm import Client
+from fedspike.algorithms.fedavg import FedAvg
 from fedspike.networks import Parameters
-from fedspike.rules import Mean, Rule
 
 
-class FedProx(Algorithm, tag="fedprox"):
+class FedProx(FedAvg, tag="fedprox", kw_only=True):
     """FedAvg whose clients are held near the model that they received; mu = 0 is FedAvg."""
 
     mu: Annotated[float, Meta(ge=0)] = 0.01
-    rule: Rule = Mean()
 
-    def joining(self) -> Mapping[str, Rule]:
-        """The updates."""
-        return {"update": self.rule}
-
-    def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
-        """As of FedAvg."""
-        del participation
-        return {"model": added(server["model"], joined["update"])}
-
-    def correct(
-        self, gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
-    ) -> Parameters:
+    def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """The equation."""
-        del memory
-        anchor = received["model"]
+        anchor = client.received["model"]
         return {n: g + self.mu * (parameters[n] - anchor[n]) for n, g in gradients.items()}

@@ -14,11 +14,9 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-from jaxtyping import Int64
 from msgspec import Meta
-from torch import Tensor
 
-from fedspike.algorithms.algorithm import Algorithm, Tree, added, difference
+from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree, added, difference
 from fedspike.networks import Parameters
 from fedspike.rules import Mean, Rule
 
@@ -61,29 +59,20 @@ class Scaffold(Algorithm, tag="scaffold"):
         """The client's control variate, zero."""
         return {"control": _zeros(received["model"])}
 
-    def correct(
-        self, gradients: Parameters, parameters: Parameters, received: Tree, memory: Tree
-    ) -> Parameters:
+    def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """The first equation."""
         del parameters
-        c, c_k = received["control"], memory["control"]
+        c, c_k = client.received["control"], client.memory["control"]
         return {name: g + (c[name] - c_k[name]) for name, g in gradients.items()}
 
-    def answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         """The update, and how the client's control variate moved; it remembers the new one."""
-        w, c, c_k = received["model"], received["control"], memory["control"]
+        w, c, c_k = client.received["model"], client.received["control"], client.memory["control"]
         new = {}
-        for name in trained:
-            K = steps.reshape(-1, *[1] * (trained[name].dim() - 1))
-            new[name] = c_k[name] - c[name] + (w[name] - trained[name]) / (K * learning_rate)
-        reply = {"update": difference(trained, w), "control": difference(new, c_k)}
+        for name, w_k in trained.parameters.items():
+            K = trained.steps.reshape(-1, *[1] * (w_k.dim() - 1))
+            new[name] = c_k[name] - c[name] + (w[name] - w_k) / (K * trained.learning_rate)
+        reply = {"update": difference(trained.parameters, w), "control": difference(new, c_k)}
         return reply, {"control": new}
 
 

@@ -6,11 +6,11 @@ or in the clients' memories if they are local. This works with any algorithm and
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from jaxtyping import Int64
 from torch import Tensor
 
-from fedspike.algorithms.algorithm import Algorithm, Tree
+from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
 from fedspike.algorithms.changed import Changed
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.rules import Pooled, Rule
@@ -44,18 +44,11 @@ class _Beside(Changed):
         dtype = next(iter(model.values())).dtype
         return {name: numbers.to(dtype) for name, numbers in self.initial.items()}
 
-    def _answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree, Parameters]:
+    def _answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree, Parameters]:
         """The algorithm's answer, and the trained statistics."""
-        model = {name: tensor for name, tensor in trained.items() if name not in self.initial}
-        reply, memory = self.algorithm.answer(received, model, memory, steps, learning_rate)
-        return reply, memory, {name: trained[name] for name in self.initial}
+        model = {n: w for n, w in trained.parameters.items() if n not in self.initial}
+        reply, memory = self.algorithm.answer(client, replace(trained, parameters=model))
+        return reply, memory, {name: trained.parameters[name] for name in self.initial}
 
 
 class _Pooled(_Beside):
@@ -74,18 +67,11 @@ class _Pooled(_Beside):
         after = self.algorithm.next_state(server, joined, participation)
         return after | {STATISTICS: joined[STATISTICS]}
 
-    def begin(self, received: Tree, memory: Tree) -> Parameters:
-        return self.algorithm.begin(received, memory) | received[STATISTICS]
+    def begin(self, client: Client) -> Parameters:
+        return self.algorithm.begin(client) | client.received[STATISTICS]
 
-    def answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
-        reply, memory, statistics = self._answer(received, trained, memory, steps, learning_rate)
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
+        reply, memory, statistics = self._answer(client, trained)
         return reply | {STATISTICS: statistics}, memory
 
 
@@ -95,16 +81,9 @@ class _Local(_Beside):
     def remember(self, received: Tree) -> Tree:
         return self.algorithm.remember(received) | {STATISTICS: self._like(received["model"])}
 
-    def begin(self, received: Tree, memory: Tree) -> Parameters:
-        return self.algorithm.begin(received, memory) | memory[STATISTICS]
+    def begin(self, client: Client) -> Parameters:
+        return self.algorithm.begin(client) | client.memory[STATISTICS]
 
-    def answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
-        reply, memory, statistics = self._answer(received, trained, memory, steps, learning_rate)
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
+        reply, memory, statistics = self._answer(client, trained)
         return reply, memory | {STATISTICS: statistics}

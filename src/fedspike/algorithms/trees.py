@@ -1,8 +1,9 @@
 """Trees of several clients: one tensor with a client axis in the place of one for each client."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from fedspike.algorithms.algorithm import Tree
 
@@ -31,20 +32,29 @@ def together(trees: Sequence[Tree]) -> Tree:
     }
 
 
+def each(tree: Tree, change: Callable[[Tensor], Tensor]) -> Tree:
+    """The tree with every tensor changed."""
+    return {group: {n: change(t) for n, t in tensors.items()} for group, tensors in tree.items()}
+
+
 def row(tree: Tree, client: int) -> Tree:
     """One client's tree out of a stacked one, the same memory."""
-    return {
-        group: {name: tensor[client] for name, tensor in tensors.items()}
-        for group, tensors in tree.items()
-    }
+    return each(tree, lambda tensor: tensor[client])
+
+
+def first_clients(tree: Tree, k: int) -> Tree:
+    """The part of a stacked tree that belongs to the first k clients, the same memory."""
+    return each(tree, lambda tensor: tensor[:k])
+
+
+def alone(tree: Tree) -> Tree:
+    """The tree of one client with a client axis."""
+    return each(tree, lambda tensor: tensor.unsqueeze(0))
 
 
 def copied(tree: Tree) -> Tree:
     """The tree in memory of its own."""
-    return {
-        group: {name: tensor.clone() for name, tensor in tensors.items()}
-        for group, tensors in tree.items()
-    }
+    return each(tree, Tensor.clone)
 
 
 def form(tree: Tree) -> Form:
@@ -54,10 +64,7 @@ def form(tree: Tree) -> Form:
 
 def move(tree: Tree, device: torch.device) -> Tree:
     """The tree on a device."""
-    return {
-        group: {name: tensor.to(device) for name, tensor in tensors.items()}
-        for group, tensors in tree.items()
-    }
+    return each(tree, lambda tensor: tensor.to(device))
 
 
 def count_bytes(tree: Tree) -> int:

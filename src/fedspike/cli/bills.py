@@ -1,13 +1,8 @@
 """Bills of finished runs as text to read."""
 
-import io
 import statistics
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 
 from fedspike.energy.account import RunBill
 from fedspike.energy.bill import Bill
@@ -17,7 +12,6 @@ from fedspike.energy.repricing import Repriced, RepricedComparison, RepricedRun
 from fedspike.energy.verdict import Verdict
 
 WIDTH = 100
-NETWORKS = {"ann": "ANN", "qann": "quantised ANN", "snn": "SNN"}
 WHAT_IT_IS_NOT = (
     "These figures are not a measurement. They are counts of what was really computed, times prices that"
     " others published for other chips than yours, without leakage, clock, control and idle time. The"
@@ -26,7 +20,6 @@ WHAT_IT_IS_NOT = (
     " says nothing about either network on neuromorphic or any other hardware. What has no price is"
     " missing from the sums."
 )
-Pair = tuple[RepricedRun, RepricedRun]
 
 
 def text(repriced: Repriced) -> str:
@@ -86,9 +79,10 @@ def _comparison(comparison: RepricedComparison, repriced: Repriced) -> Iterator[
     """Two networks side by side, a table for each level."""
     runs = {run.name: run for run in repriced.runs}
     pairs = [(runs[rival], runs[snn]) for rival, snn in comparison.runs]
-    ann, snn = (NETWORKS.get(network, network) for network in comparison.networks)
+    ann, snn = map(str.upper, comparison.networks)
     seeds = f"{len(pairs)} seed{'s' if len(pairs) > 1 else ''}"
-    yield from _title(f"{comparison.setting}: {snn} beside {ann}, {seeds}")
+    title = f"{comparison.setting}: {snn} beside {ann}, {seeds}"
+    yield from (title, "=" * len(title), "")
     for name, side in zip((ann, snn), zip(*pairs, strict=True), strict=True):
         yield f"{name}: {_reached(side)}"
     yield ""
@@ -102,24 +96,19 @@ def _comparison(comparison: RepricedComparison, repriced: Repriced) -> Iterator[
                 winner = _winner(judged[profile, name], ann, snn)
                 rows.append([profile, *map(_energy, sides), *winner, *map(_until, sides)])
                 not_priced.add(profile, dict(zip((ann, snn), sides, strict=True)))
-        header = [
-            "",
-            f"{ann} mJ",
-            f"{snn} mJ",
-            "cheaper",
-            "by",
-            f"{ann} to {target}",
-            f"{snn} to it",
-        ]
+        until = f"{ann} to {target}", f"{snn} to it"
+        header = ["", f"{ann} mJ", f"{snn} mJ", "cheaper", "by", *until]
         yield from _level(level, header, rows, not_priced, repriced)
-    yield from _spikes(comparison, pairs)
+    phi = statistics.fmean(snn.events_per_synapse for _, snn in pairs)
+    steps = _number(phi / comparison.time_steps)
+    yield f"Spikes of the SNN: {_number(phi)} per synapse and inference, {steps} a time step"
+    yield ""
     yield from _break_even(comparison, ann)
 
 
 def _alone(run: RepricedRun, repriced: Repriced) -> Iterator[str]:
     """A run that is compared with none."""
-    yield from _title(run.name)
-    yield from (_reached([run]), "")
+    yield from (run.name, "=" * len(run.name), "", _reached([run]), "")
     not_priced = NotPriced()
     for level in repriced.levels:
         name, rows = key(level, repriced.radio), []
@@ -128,7 +117,7 @@ def _alone(run: RepricedRun, repriced: Repriced) -> Iterator[str]:
                 energies = [_number(mj) for mj in (bill.low_mj, bill.nominal_mj, bill.high_mj)]
                 energies = energies if bill.is_comparable else ["", "not priced", ""]
                 rows.append([profile, *energies, _until([bill])])
-                not_priced.add(profile, {NETWORKS.get(run.network, run.network): [bill]})
+                not_priced.add(profile, {run.network.upper(): [bill]})
         header = ["", "low mJ", "nominal", "high", f"nominal to {run.target_accuracy:.4g}"]
         yield from _level(level, header, rows, not_priced, repriced)
 
@@ -151,34 +140,20 @@ def _level(
     yield ""
 
 
-def _title(words: str) -> Iterator[str]:
-    yield from (words, "=" * len(words), "")
-
-
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> Iterator[str]:
     """Columns side by side, the first ones flush left."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="", pad_edge=False)
-    for place, title in enumerate(header):
-        table.add_column(title, justify="left" if place < names else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(file=io.StringIO(), width=10 * WIDTH, markup=False, highlight=False)
-    with console.capture() as captured:
-        console.print(Padding(table, (0, 0, 0, 2)))
-    for line in captured.get().splitlines():
-        yield line.rstrip()
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [
+            cell.ljust(width) if place < names else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        yield f"  {'  '.join(cells)}".rstrip()
 
 
 def _wrapped(words: str) -> list[str]:
     return textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
-
-
-def _spikes(comparison: RepricedComparison, pairs: Sequence[Pair]) -> Iterator[str]:
-    """Spikes per synapse, to hold beside published thresholds."""
-    phi = statistics.fmean(snn.events_per_synapse for _, snn in pairs)
-    steps = _number(phi / comparison.time_steps)
-    yield f"Spikes of the SNN: {_number(phi)} per synapse and inference, {steps} a time step"
-    yield ""
 
 
 def _published(repriced: Repriced) -> Iterator[str]:
@@ -217,12 +192,12 @@ def _evaluation(repriced: Repriced) -> Iterator[str]:
     rows = [
         [
             profile,
-            *(_energy([run.bill_evaluation[profile] for run in runs]) for runs in kinds.values()),
+            *(_energy([run.bill_evaluation[profile] for run in own]) for own in kinds.values()),
         ]
         for profile in repriced.profiles
     ]
     yield "The test after each round: inference with memory, on the server, in no figure above"
-    yield from (*_table(["", *(f"{NETWORKS.get(kind, kind)} mJ" for kind in kinds)], rows), "")
+    yield from (*_table(["", *(f"{kind.upper()} mJ" for kind in kinds)], rows), "")
 
 
 def _reached(runs: Sequence[RepricedRun]) -> str:
@@ -251,7 +226,7 @@ def _energy(bills: Sequence[Bill]) -> str:
 
 
 def _winner(verdict: Verdict, ann: str, snn: str) -> list[str]:
-    names = {"ann": ann, "snn": snn}
+    names = {"conventional": ann, "spiking": snn}
     if verdict.winner not in names:
         return [verdict.winner, ""]
     name = names[verdict.winner] + ("*" if verdict.could_flip else "")

@@ -111,17 +111,17 @@ def presets(options: Namespace) -> int:
     from fedspike.experiment import sweep
     from fedspike.reading import nearest
 
-    found = {name: path.read_text(encoding="utf-8") for name, path in sweep.presets().items()}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in sweep.presets().items()}
     if options.show is not None:
-        if options.show not in found:
+        if options.show not in texts:
             raise InputError(
                 f"--show {options.show}: no such preset",
-                expected=f"one of {', '.join(found)}",
-                fix=nearest(options.show, found),
+                expected=f"one of {', '.join(texts)}",
+                fix=nearest(options.show, texts),
             )
-        sys.stdout.write(found[options.show])
+        sys.stdout.write(texts[options.show])
         return 0
-    about = {name: _first_sentence(text) for name, text in found.items()}
+    about = {name: _first_sentence(text) for name, text in texts.items()}
     if options.json:
         print_json(about)
     else:
@@ -163,12 +163,12 @@ def doctor(options: Namespace) -> int:
     """Say what this machine offers and what is missing."""
     from fedspike.cli.doctor import examine
 
-    found = examine()
+    answers = examine()
     if options.json:
-        print_json(found)
+        print_json(answers)
     else:
-        width = max(map(len, found)) + 2
-        lines = [f"{name.replace('_', ' '):{width}}{value}" for name, value in found.items()]
+        width = max(map(len, answers)) + 2
+        lines = [f"{name.replace('_', ' '):{width}}{value}" for name, value in answers.items()]
         sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

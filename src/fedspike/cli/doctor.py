@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from fedspike import engine
 from fedspike.data import fashion_mnist
 from fedspike.records.environment import energy_sensors, environment
 
@@ -19,14 +20,12 @@ def examine() -> dict[str, Any]:
     """Everything worth asking when something does not work; nothing is fetched or changed."""
     import torch
 
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    gpus = ", ".join(engine.gpus())
     browsers = [path for name in BROWSERS if (path := shutil.which(name))]
     return {
         **msgspec.structs.asdict(environment()),
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
-        "gpu": f"{', '.join(gpus)} (fedspike run --device cuda)"
-        if gpus
-        else "none (none is needed)",
+        "gpu": f"{gpus} (fedspike run --device cuda)" if gpus else "none (none is needed)",
         **{f"energy_{name}": state for name, state in energy_sensors().items()},
         "fashion_mnist": _fashion_mnist(),
         "cache_folder": _cache_folder(),

@@ -101,13 +101,13 @@ def status(options: Namespace) -> int:
     from fedspike.deploy import control
 
     folder = _folder(options.folder)
-    found = control.status(folder)
+    status = control.status(folder)
     if options.json:
-        print_json(found)
+        print_json(status)
         return 0
-    lines = [f"training: {found['training'] or 'not started'}"]
-    lines += [f"{name}: {rounds} rounds" for name, rounds in found["rounds"].items()]
-    lines += [f"{name}: {state}" for name, state in found["nodes"].items()]
+    lines = [f"training: {status['training'] or 'not started'}"]
+    lines += [f"{name}: {rounds} rounds" for name, rounds in status["rounds"].items()]
+    lines += [f"{name}: {state}" for name, state in status["nodes"].items()]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

@@ -51,8 +51,8 @@ def _block(title: str, prices: Iterator[tuple[str, dict[str, Any]]], width: int)
     ]
     for (name, price), energy, origin in zip(rows, energies, origins, strict=True):
         own = [part for part, usual in zip(origin, shared, strict=True) if part != usual]
-        said = ", ".join([*own, *([price["note"]] if price["note"] else [])])
-        lines.append(f"  {name:{first}}  {energy:>{second}}  {said}".rstrip())
+        notes = ", ".join([*own, *([price["note"]] if price["note"] else [])])
+        lines.append(f"  {name:{first}}  {energy:>{second}}  {notes}".rstrip())
     lines += [f"  [{number}] {source}" for source, number in sources.items()]
     wrapped = [
         textwrap.fill(line, width, subsequent_indent=" " * 6, break_on_hyphens=False)

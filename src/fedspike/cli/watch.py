@@ -36,7 +36,7 @@ class Watch:
             disable=not self.console.is_terminal,
         )
         self.task = self.progress.add_task("", total=self.total)
-        self.said = float("-inf")
+        self.last_line = float("-inf")
         self.complained: set[tuple[str, str]] = set()  # run, and layer or what else was wrong
 
     def __enter__(self) -> "Watch":
@@ -62,11 +62,11 @@ class Watch:
             case Skipped(summary=summary):
                 self.left[name] = 0
                 self.say(f"{name}: finished before, accuracy {summary.final_accuracy:.1%}")
-            case Started(rounds_done=done):
-                self.left[name] = self.rounds[name] - done
+            case Started(rounds_done=rounds):
+                self.left[name] = self.rounds[name] - rounds
                 self.rates.begin(self.networks[name])
-                if done:
-                    self.say(f"{name}: goes on after round {done}")
+                if rounds:
+                    self.say(f"{name}: goes on after round {rounds}")
             case Trained(record=record):
                 self.left[name] -= 1
                 self.rates.count()
@@ -97,10 +97,10 @@ class Watch:
         text = f"{left} left | {run} round {number}: {words}"
         self.progress.update(self.task, description=text)
         now = time.monotonic()
-        if not self.console.is_terminal and (number == 1 or now - self.said >= LINE_SECONDS):
-            self.said = now
-            done = self.total - sum(self.left.values())
-            self.say(f"{done}/{self.total} rounds, {text}")
+        if not self.console.is_terminal and (number == 1 or now - self.last_line >= LINE_SECONDS):
+            self.last_line = now
+            finished = self.total - sum(self.left.values())
+            self.say(f"{finished}/{self.total} rounds, {text}")
 
 
 class Rates:
@@ -123,11 +123,11 @@ class Rates:
 
     def left(self, rounds: Sequence[tuple[str, int]]) -> str:
         """The time that so many rounds of each network need, or what is known of it so far."""
-        known = [(n, *self.measured[network]) for network, n in rounds if network in self.measured]
-        seconds = math.fsum(n * spent / done for n, done, spent in known)
-        if len(known) == len(rounds):
+        timed = [(n, *self.measured[network]) for network, n in rounds if network in self.measured]
+        seconds = math.fsum(n * spent / rounds_timed for n, rounds_timed, spent in timed)
+        if len(timed) == len(rounds):
             return clock(seconds)
-        return f"over {clock(seconds)}" if known else "unknown time"
+        return f"over {clock(seconds)}" if timed else "unknown time"
 
 
 def describe(record: RoundRecord) -> str:

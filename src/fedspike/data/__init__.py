@@ -1,24 +1,14 @@
 """Samples in memory, checked; nothing here but the partitions knows about clients."""
 
-from fedspike.data.arrays import from_arrays
-from fedspike.data.checking import Facts, Split, check
-from fedspike.data.dataset import Dataset
-from fedspike.data.fashion_mnist import FashionMNIST, FashionMNISTSample
-from fedspike.data.loading import SOURCES, load
-from fedspike.data.npz import NPZ, load_own
-from fedspike.data.source import Source
-
-__all__ = [
-    "NPZ",
-    "SOURCES",
-    "Dataset",
-    "Facts",
-    "FashionMNIST",
-    "FashionMNISTSample",
-    "Source",
-    "Split",
-    "check",
-    "from_arrays",
-    "load",
-    "load_own",
-]
+from fedspike.data.arrays import from_arrays as from_arrays
+from fedspike.data.checking import Facts as Facts
+from fedspike.data.checking import Split as Split
+from fedspike.data.checking import check as check
+from fedspike.data.dataset import Dataset as Dataset
+from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
+from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
+from fedspike.data.loading import SOURCES as SOURCES
+from fedspike.data.loading import load as load
+from fedspike.data.npz import NPZ as NPZ
+from fedspike.data.npz import load_own as load_own
+from fedspike.data.source import Source as Source

@@ -81,9 +81,11 @@ def _demand_intensities(what: str, images: np.ndarray) -> None:
     lowest, highest = images.min(), images.max()
     if not (lowest >= 0 and highest <= 1):  # also true for NaN, which min and max hand on
         broken = int(np.count_nonzero(~np.isfinite(images)))
-        found = f"{broken} pixels that are NaN or infinite" if broken else f"{lowest} to {highest}"
+        content = (
+            f"{broken} pixels that are NaN or infinite" if broken else f"{lowest} to {highest}"
+        )
         raise InputError(
-            f"{what} holds {found}",
+            f"{what} holds {content}",
             expected="intensities from 0 to 1",
             fix="scale the pixels to [0, 1], or save them as uint8, 0 to 255",
         )

@@ -31,14 +31,14 @@ def from_web(url: str, folder: Path, say: Callable[[str], None], wait_seconds: f
         ):
             total = answer.length  # None where the server does not say
             of_total = f" of {total / 1e6:.0f}" if total else ""
-            received, said = 0, 0
+            received, last = 0, 0
             while block := answer.read(1 << 16):
                 file.write(block)
                 received += len(block)
                 if received > LARGEST_BYTES:
                     raise OSError(f"{url} is larger than {LARGEST_BYTES / 1e6:.0f} MB")
-                if received - said >= STEP_BYTES:
-                    said = received
+                if received - last >= STEP_BYTES:
+                    last = received
                     say(f"  {name}: {received / 1e6:.0f}{of_total} MB")
     except urllib.error.HTTPError as error:
         with error:  # it holds the connection open
@@ -78,7 +78,7 @@ def from_debian(package: str, folder: Path, say: Callable[[str], None]) -> None:
 def _run(*command: str, folder: Path) -> None:
     shown = " ".join(command)
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=folder,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
@@ -91,6 +91,6 @@ def _run(*command: str, folder: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise OSError(f"{shown} took longer than {APT_SECONDS} s") from error
-    if done.returncode != 0:
-        complaint = done.stderr.strip().splitlines() or ["no message"]
+    if process.returncode != 0:
+        complaint = process.stderr.strip().splitlines() or ["no message"]
         raise OSError(f"{shown} failed: {complaint[-1]}")

@@ -119,14 +119,14 @@ def load(
     for step, dataset in steps:
         say(f"Fashion-MNIST: {step}")
         try:
-            found = dataset()
+            data_set = dataset()
         except (InputError, OSError) as error:
             reason = error.passed if isinstance(error, InputError) else str(error)
             say(f"  no: {reason}")
             failures.append(f"\n    {step}: {reason}")
         else:
             say("  found, every SHA-256 as expected")
-            return found
+            return data_set
     raise InputError(
         f"Fashion-MNIST is nowhere to be had:{''.join(failures)}",
         expected=f"the files {', '.join(f'{name}.gz' for name in sha256)}, unchanged",
@@ -199,9 +199,9 @@ def _array(
     path = _file(folder, name)
     content = idx.content(path)
     array = idx.array(content, dimensions, path)
-    if (found := hashlib.sha256(content).hexdigest()) != sha256[name]:
+    if (digest := hashlib.sha256(content).hexdigest()) != sha256[name]:
         raise InputError(
-            f"{path}: its content has SHA-256 {found}",
+            f"{path}: its content has SHA-256 {digest}",
             expected=f"{sha256[name]}, Zalando's file decompressed",
             fix="delete the file and fetch it again",
         )

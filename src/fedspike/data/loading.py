@@ -5,13 +5,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from fedspike import part
 from fedspike.data.dataset import Dataset, ignore
-from fedspike.data.fashion_mnist import FashionMNIST, FashionMNISTSample
-from fedspike.data.npz import NPZ
+from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
+from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
+from fedspike.data.npz import NPZ as NPZ
 from fedspike.data.source import Source
 from fedspike.errors import InputError
 
-SOURCES: tuple[type[Source], ...] = (FashionMNIST, FashionMNISTSample, NPZ)
+SOURCES = part.kinds(Source, vars(), usual=FashionMNIST)
 
 
 def source(name_or_path: str, data_dir: Path | None = None) -> Source:

@@ -6,15 +6,15 @@ apart (`bill_evaluation`), at level "memory", as what an inference costs.
 """
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
-from fedspike.energy.bill import Bill, Energy, Millijoule, bill, highest_level
+from fedspike.energy.bill import Bill, Energy, Millijoule, highest_level
 from fedspike.energy.counts import Counts, aggregation, count, entries, merge
 from fedspike.energy.description import Count, RunDescription
 from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, key, up_to
@@ -26,6 +26,7 @@ from fedspike.layers.operations import NetworkOperations
 
 WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+WITHOUT_PARTS: dict[str, Any] = {"terms": {}, "included": []}  # as bills are stored
 
 
 class RoundCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -192,39 +193,33 @@ def bills(
 
 def bill_by(whole: Work, profiles: Sequence[Profile]) -> BillBy:
     """Nominal millijoule of a mean round by phase and by layer."""
-    counts, sizes = whole.training(), whole.trained.footprint
-    del counts["exchange"]
-    layers = dict.fromkeys(layer for _, layer, _, _ in entries(counts))
+    counts = {phase: of for phase, of in whole.training().items() if phase != "exchange"}
 
-    def millijoule(part: Counts, profile: Profile) -> float:
-        level = highest_level(profile)
-        return bill(part, profile, level, footprint=sizes, rounds=whole.rounds).nominal_mj
-
-    by_phase = {phase: {phase: layers} for phase, layers in counts.items()}
-    by_layer = {layer: _of(layer, counts) for layer in layers}
-    phase, layer = (
-        {
-            one.name: {name: millijoule(part, one) for name, part in parts.items()}
-            for one in profiles
+    def millijoule(parts: Mapping[str, Counts]) -> dict[str, dict[str, Millijoule]]:
+        return {
+            profile.name: {
+                name: whole.trained.bill(
+                    part, profile, highest_level(profile), rounds=whole.rounds
+                ).nominal_mj
+                for name, part in parts.items()
+            }
+            for profile in profiles
         }
-        for parts in (by_phase, by_layer)
+
+    layers = dict.fromkeys(layer for _, layer, _, _ in entries(counts))
+    return BillBy(
+        phase=millijoule({phase: {phase: of} for phase, of in counts.items()}),
+        layer=millijoule({layer: _of(layer, counts) for layer in layers}),
     )
-    return BillBy(phase=phase, layer=layer)
 
 
 def evaluation(whole: Work, profiles: Iterable[Profile]) -> dict[str, Bill]:
     """profile -> bill of a mean round's test, as what an inference costs."""
-    counts, sizes = whole.evaluation(), whole.tested.footprint
-    made = {}
+    counts, made = whole.evaluation(), {}
     for profile in profiles:
         level = highest_level(profile, HIGHEST_OF_INFERENCE)
-        cost = bill(
-            *(counts, profile, level),
-            footprint=sizes,
-            rounds=whole.rounds,
-            not_counted=whole.tested.network.not_counted,
-        )
-        made[profile.name] = Bill(**_ends(cost), not_priced=cost.not_priced)
+        cost = whole.tested.bill(counts, profile, level, rounds=whole.rounds)
+        made[profile.name] = replace(cost, **WITHOUT_PARTS)
     return made
 
 
@@ -246,42 +241,24 @@ def _bill(
     radio: Radio | None = None,
 ) -> RunBill:
     def cost(part: Counts, rounds: int = 1) -> Bill:
-        return bill(
-            *(part, profile, level),
-            footprint=whole.trained.footprint,
-            radio=radio,
-            rounds=rounds,
-            not_counted=whole.trained.network.not_counted,
-        )
+        return whole.trained.bill(part, profile, level, radio, rounds)
 
-    mean = cost(counts, whole.rounds)
     return RunBill(
-        **_ends(mean),
-        not_priced=mean.not_priced,
-        to_target=None if first is None else Energy(**_ends(cost(first))),
-        run=Energy(**_ends(cost(counts))),
+        **asdict(cost(counts, whole.rounds)) | WITHOUT_PARTS,
+        to_target=None if first is None else cost(first).energy,
+        run=cost(counts).energy,
     )
-
-
-def _ends(energy: Energy) -> dict[str, Any]:
-    return {"low_mj": energy.low_mj, "nominal_mj": energy.nominal_mj, "high_mj": energy.high_mj}
 
 
 def _plus(one: RunBill, other: RunBill) -> RunBill:
     """The bill of what both are bills of, in the same rounds."""
-    to_target = None
-    if one.to_target is not None and other.to_target is not None:
-        to_target = _total(one.to_target, other.to_target)
+    first, second = one.to_target, other.to_target
     return RunBill(
-        **_ends(_total(one, other)),
+        **asdict(one + other),
         not_priced=list(dict.fromkeys(one.not_priced + other.not_priced)),
-        to_target=to_target,
-        run=_total(one.run, other.run),
+        to_target=None if first is None or second is None else first + second,
+        run=one.run + other.run,
     )
-
-
-def _total(one: Energy, other: Energy) -> Energy:
-    return Energy(**{end: mj + _ends(other)[end] for end, mj in _ends(one).items()})
 
 
 def _sent(counts: Counts) -> Counts:

@@ -15,14 +15,9 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
-from fedspike.energy.counts import (
-    BYTES,
-    BYTES_PER_WORD,
-    MEMORY,
-    Counts,
-    entries,
-)
+from fedspike.energy.counts import BYTES, BYTES_PER_WORD, MEMORY, Counts, entries
 from fedspike.energy.levels import (
     HIGHEST_OF_ALL_IN,
     HIGHEST_WITHOUT_RADIO,
@@ -79,6 +74,13 @@ class Energy(Struct, frozen=True, kw_only=True):
     nominal_mj: Millijoule
     high_mj: Millijoule
 
+    def __add__(self, other: "Energy") -> "Energy":
+        return Energy(
+            low_mj=self.low_mj + other.low_mj,
+            nominal_mj=self.nominal_mj + other.nominal_mj,
+            high_mj=self.high_mj + other.high_mj,
+        )
+
 
 class Bill(Energy, frozen=True, kw_only=True, omit_defaults=True):
     """Modelled energy and its parts. A key of `terms`, `not_priced` and `included` is `phase.operation`.
@@ -90,6 +92,11 @@ class Bill(Energy, frozen=True, kw_only=True, omit_defaults=True):
     not_priced: list[str]
     included: list[str] = []
     terms: dict[str, Energy] = {}
+
+    @property
+    def energy(self) -> Energy:
+        """The energy alone."""
+        return Energy(low_mj=self.low_mj, nominal_mj=self.nominal_mj, high_mj=self.high_mj)
 
     @property
     def is_comparable(self) -> bool:
@@ -144,11 +151,8 @@ def bill(
     for part in not_counted:
         if includes(level, "training" if part in OF_TRAINING else "compute"):
             unpriced[UNCOUNTED.format(part)] = None
-    whole = _millijoule(sum(terms.values(), NOTHING), rounds)
     return Bill(
-        low_mj=whole.low_mj,
-        nominal_mj=whole.nominal_mj,
-        high_mj=whole.high_mj,
+        **asdict(_millijoule(sum(terms.values(), NOTHING), rounds)),
         not_priced=list(unpriced),
         included=list(included),
         terms={term: _millijoule(energy, rounds) for term, energy in terms.items()},
@@ -216,9 +220,8 @@ def study_energy_mj(operations: Mapping[str, int]) -> float:
 
 def _millijoule(energy: Range, rounds: int) -> Energy:
     """From exact picojoule of all rounds to the nearest float of one."""
-    pj = (energy.low, energy.nominal, energy.high)
-    low, nominal, high = (float(Fraction(each, PICOJOULES_IN_A_MILLIJOULE * rounds)) for each in pj)
-    return Energy(low_mj=low, nominal_mj=nominal, high_mj=high)
+    one = energy * Fraction(1, PICOJOULES_IN_A_MILLIJOULE * rounds)
+    return Energy(low_mj=float(one.low), nominal_mj=float(one.nominal), high_mj=float(one.high))
 
 
 def _refuse_to_pay_twice(profile: Profile, level: Level) -> None:

@@ -123,7 +123,14 @@ def balance(
         )
 
     def cost(layer: LayerOperations, phase: str, per: str, memory: Footprint | None) -> Fraction:
-        return _sum(layer.trained[phase].get(per, {}), profile, phase, level, memory)
+        if phase not in layer.trained and includes(level, "compute"):
+            raise InputError(
+                f"a break-even at level {level} of a layer whose phase {phase} nobody has counted",
+                expected="operations() of each part of the network",
+                fix='ask at level "study"',
+            )
+        rows = layer.trained.get(phase, {})
+        return _sum(rows.get(per, {}), profile, phase, level, memory)
 
     product = dense.trained["forward"]["product"]
     reads = {name: k for name, k in product.items() if name == "read_weight"}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fedspike.energy.bill import Footprint, footprint
+from fedspike.energy.bill import Bill, bill, footprint
 from fedspike.energy.break_even import Balance, balance
 from fedspike.energy.counts import (
     BYTES_PER_WORD,
@@ -14,7 +14,7 @@ from fedspike.energy.counts import (
     words_sent,
 )
 from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, up_to
-from fedspike.energy.profiles import Profile
+from fedspike.energy.profiles import Profile, Radio
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
@@ -34,10 +34,22 @@ class Recorded:
         trained = count(self.network, self.activity)
         return merge([trained, aggregation(self.network, self.models)]) if self.models else trained
 
-    @property
-    def footprint(self) -> Footprint:
-        """The sizes of the network's memories."""
-        return footprint(self.network)
+    def bill(
+        self,
+        counts: Counts,
+        profile: Profile,
+        level: Level,
+        radio: Radio | None = None,
+        rounds: int = 1,
+    ) -> Bill:
+        """What these counts of the network cost, the mean of so many rounds."""
+        return bill(
+            *(counts, profile, level),
+            footprint=footprint(self.network),
+            radio=radio,
+            rounds=rounds,
+            not_counted=self.network.not_counted,
+        )
 
     @property
     def events_per_synapse(self) -> float:
@@ -129,8 +141,8 @@ def _highest(
                 snn.network.layers[name],
                 profile,
                 level,
-                ann=ann.footprint,
-                snn=snn.footprint,
+                ann=footprint(ann.network),
+                snn=footprint(snn.network),
             )
         except InputError:
             continue  # an operation of this level has no price

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
-from fedspike.energy.bill import bill
 from fedspike.energy.levels import Level
-from fedspike.energy.profiles import Access, P, Price, Profile
+from fedspike.energy.profiles import Memory, Price, Profile
 from fedspike.energy.recorded import Recorded
 
 FACTOR = 2  # either way, where a source gives one number
@@ -43,10 +43,7 @@ def ratio(ann: Recorded, snn: Recorded, profile: Profile, level: Level) -> float
     Raises ZeroDivisionError where the profile prices nothing that the ANN did, and InputError where
     it does not allow the level.
     """
-    ann_mj, snn_mj = (
-        bill(side.counts, profile, level, footprint=side.footprint).nominal_mj
-        for side in (ann, snn)
-    )
+    ann_mj, snn_mj = (s.bill(s.counts, profile, level).nominal_mj for s in (ann, snn))
     return snn_mj / ann_mj
 
 
@@ -60,40 +57,34 @@ def sensitivity(ann: Recorded, snn: Recorded, profile: Profile, level: Level) ->
     Raises what `ratio` raises.
     """
     found = []
-    for name, price, at in _movable(profile):
+    for name, price, changed in _movable(profile):
         given = price.pj.low < price.pj.high
         nominal = float(price.pj.nominal)
         low, high = nominal / FACTOR, nominal * FACTOR
         if given:
             low, high = float(price.pj.low), float(price.pj.high)
-        ratios = (ratio(ann, snn, at(pj), level) for pj in (low, high))
+        ratios = (ratio(ann, snn, changed(_at(price, pj)), level) for pj in (low, high))
         found.append(Sensitivity(name, low, nominal, high, given, *ratios))
     return sorted(found, key=lambda one: -one.swing)
 
 
-def _movable(profile: Profile) -> Iterator[tuple[str, Price, Callable[[float], Profile]]]:
-    """Every price of a profile with its name, and the profile that has another energy there."""
+def _movable(profile: Profile) -> Iterator[tuple[str, Price, Callable[[Any], Profile]]]:
+    """Every price of a profile with its name, and the profile that has another one there."""
+
+    def with_price(key: str, price: Price) -> Profile:
+        return replace(profile, price={**profile.price, key: price})
+
+    def with_memory(place: int, memory: Memory) -> Profile:
+        before, after = profile.memory[:place], profile.memory[place + 1 :]
+        return replace(profile, memory=(*before, memory, *after))
+
     for key, price in profile.price.items():
-        yield key, price, partial(_with_price, profile, key)
+        yield key, price, partial(with_price, key)
     for place, memory in enumerate(profile.memory):
-        yield f"memory of {memory.bytes:,} bytes", memory, partial(_with_memory, profile, place)
+        yield f"memory of {memory.bytes:,} bytes", memory, partial(with_memory, place)
     if profile.dram is not None:
-        yield "dram", profile.dram, partial(_with_dram, profile, profile.dram)
+        yield "dram", profile.dram, lambda dram: replace(profile, dram=dram)
 
 
-def _with_price(profile: Profile, key: str, pj: float) -> Profile:
-    return replace(profile, price={**profile.price, key: _at(profile.price[key], pj)})
-
-
-def _with_memory(profile: Profile, place: int, pj: float) -> Profile:
-    moved = list(profile.memory)
-    moved[place] = _at(moved[place], pj)
-    return replace(profile, memory=tuple(moved))
-
-
-def _with_dram(profile: Profile, dram: Access, pj: float) -> Profile:
-    return replace(profile, dram=_at(dram, pj))
-
-
-def _at(price: P, pj: float) -> P:
+def _at(price: Price, pj: float) -> Price:
     return replace(price, value_pj=pj, low_pj=None, nominal_pj=None, high_pj=None)

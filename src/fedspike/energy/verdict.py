@@ -1,6 +1,6 @@
 """Which network needs less energy: two bills side by side, for every price profile and level."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -8,7 +8,7 @@ from msgspec import Struct
 from fedspike.energy.bill import Bill, Bills
 from fedspike.energy.estimate import estimate
 
-Winner = Literal["ann", "snn", "level", "no verdict"]
+Winner = Literal["conventional", "spiking", "level", "no verdict"]
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -59,36 +59,28 @@ def _judge(profile: str, level: str, ann: Sequence[Bill], snn: Sequence[Bill]) -
     comparable = all(bill.is_comparable for bill in (*ann, *snn))
     if not comparable or any(bill.nominal_mj == 0 for bill in ann):
         return Verdict(profile=profile, level=level, seeds=len(ann), winner="no verdict")
-    ratio = estimate([s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)])
-    mean, half = ratio.mean, ratio.half_width
+    found = estimate([s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)])
+    ratio, half = found.mean, found.half_width
+    low, high = (None, None) if half is None else (ratio - half, ratio + half)
     winner: Winner = "level"
-    if abs(mean - 1) > (half or 0):
-        winner = "ann" if mean > 1 else "snn"
-    ends = None if half is None else (mean - half, mean + half)
-    winners: Mapping[Winner, Sequence[Bill]] = {"ann": ann, "snn": snn}
-    not_priced = [term for bill in winners.get(winner, ()) for term in bill.not_priced]
+    if abs(ratio - 1) > (half or 0):
+        winner = "conventional" if ratio > 1 else "spiking"
+    interval: tuple[float, float | None] | None
+    interval = None if low is None or high is None else (max(low, 0.0), high)
+    if winner == "spiking" and low is not None and high is not None:
+        # It has no upper end where the energy of the SNN may as well be nothing.
+        interval = 1 / high, 1 / low if low > 0 else None
+    done = {"conventional": ann, "spiking": snn}.get(winner, ())
+    factors = {"conventional": ratio, "spiking": 1 / ratio if ratio else None}
     return Verdict(
         profile=profile,
         level=level,
         seeds=len(ann),
         winner=winner,
-        ratio=mean,
-        ratio_low=ends and ends[0],
-        ratio_high=ends and ends[1],
-        factor=_factor(winner, mean),
-        interval=ends and _interval(winner, *ends),
-        could_flip=list(dict.fromkeys(not_priced)),
+        ratio=ratio,
+        ratio_low=low,
+        ratio_high=high,
+        factor=factors.get(winner),
+        interval=interval,
+        could_flip=list(dict.fromkeys(term for bill in done for term in bill.not_priced)),
     )
-
-
-def _factor(winner: Winner, ratio: float) -> float | None:
-    if winner == "ann":
-        return ratio
-    return 1 / ratio if winner == "snn" and ratio else None
-
-
-def _interval(winner: Winner, low: float, high: float) -> tuple[float, float | None]:
-    """It has no upper end where the energy of the winning SNN may as well be nothing."""
-    if winner != "snn":
-        return max(low, 0.0), high
-    return 1 / high, 1 / low if low > 0 else None

@@ -39,6 +39,12 @@ except ImportError as error:
 ACTIVE = not WHY_NOT
 
 
+def gpus() -> list[str]:
+    """The names of the GPUs of this machine that torch can use."""
+    cuda = importlib.import_module("torch").cuda  # takes a while
+    return [cuda.get_device_name(index) for index in range(cuda.device_count())]
+
+
 def engine(device: str = "cpu") -> str:
     """What computes on a device, in words.
 

@@ -5,8 +5,8 @@ import torch
 from fedspike import engine
 from fedspike.engine.cpu import CompiledEngine
 from fedspike.engine.engines import Engine
-from fedspike.engine.gpu import Triton
-from fedspike.engine.plain import PlainEngine
+from fedspike.engine.gpu import TRITON
+from fedspike.engine.plain_torch import PlainEngine
 from fedspike.engine.triton_kernels import AVAILABLE
 from fedspike.errors import warn_once
 
@@ -22,5 +22,5 @@ def engine_for(device: torch.device | str, dtype: torch.dtype) -> Engine:
             return CompiledEngine()
         warn_once(f"plain torch computes, several times slower: {dtype} is not float32")
     if device.type == "cuda" and AVAILABLE:
-        return PlainEngine(device, Triton())
+        return PlainEngine(device, TRITON)
     return PlainEngine(device)

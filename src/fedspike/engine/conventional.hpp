@@ -2,7 +2,6 @@
 #pragma once
 #include "affine.hpp"
 #include "learning.hpp"
-#include "loss.hpp"
 
 namespace fedspike {
 namespace {
@@ -14,29 +13,6 @@ struct Conventional {
     const Loss &loss;
     float *scores;
     Samples samples{batch, layers};
-
-    struct Client {
-        const Layers &layers;
-        std::vector<Columns> forward;
-        std::vector<Rows> back;  // not needed for the first layer
-
-        explicit Client(const Conventional &p) : layers(p.layers) {
-            int64_t inputs = p.batch.inputs;
-            for (const Layer &layer : layers) {
-                forward.emplace_back(inputs, layer.outputs);
-                back.emplace_back(forward.size() == 1 || p.loss.kind == Loss::none ? 0 : inputs, layer.outputs);
-                inputs = layer.outputs;
-            }
-        }
-
-        void fill(int64_t k) {
-            for (size_t l = 0; l < layers.size(); ++l) {
-                const float *weight = layers[l].weight + k * forward[l].inputs * layers[l].outputs;
-                forward[l].fill(weight, layers[l].bias + k * layers[l].outputs);
-                if (back[l].inputs) back[l].fill(weight);
-            }
-        }
-    };
 
     // Of every layer the values that entered it, those that left it, and dL/d of the latter before the ReLU.
     struct Trace {

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 import torch
-from jaxtyping import Bool, Float, Int64
-from torch import Tensor
 
-from fedspike.engine import compiled, kernel_parts, packed, passes
+from fedspike import engine
+from fedspike.engine import compiled, kernel_parts, packed
 from fedspike.engine.engines import Engine, Learned
-from fedspike.engine.plain import PlainEngine
+from fedspike.engine.kernel_parts import Wanted
+from fedspike.engine.packed import array
+from fedspike.engine.plain_torch import PlainEngine
 from fedspike.errors import warn_once
 from fedspike.networks import (
     Batch,
@@ -25,58 +26,41 @@ from fedspike.networks import (
     SpikingNetwork,
 )
 from fedspike.networks.batch import count
-from fedspike.networks.operators import PLAIN
+from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import Learned as Constants
 from fedspike.parts.neurons import Neuron
-from fedspike.parts.optimisers import Adam, Optimiser
+from fedspike.parts.optimisers import Adam, Optimiser, Step
+from fedspike.parts.tensors import Flow, Frames, Present, Trains
 
 InOnePass = SpikingNetwork | ConventionalNetwork
 
 
-class Kernels:
-    """The operators of which there are kernels; see `networks.operators.Operators`."""
-
-    def encoded(
-        self,
-        code: Code,
-        x: Float[Tensor, "client batch *time pixel"],
-        address: Address,
-        time_steps: int,
-    ) -> Float[Tensor, "time client batch pixel"]:
-        """Of still images, the codes without randomness and the rate code."""
-        if x.dim() == 3 and kernel_parts.has_spikes(code):
-            return kernel_parts.packed_spikes(code, x, address, time_steps).dense()
-        return PLAIN.encoded(code, x, address, time_steps)
-
-    def fired(
-        self,
-        neuron: Neuron,
-        currents: Float[Tensor, "time client batch neuron"],
-        constants: Constants,
-        present: Bool[Tensor, "client batch"],
-    ) -> tuple[Float[Tensor, "time client batch neuron"], Int64[Tensor, "client neuron"] | None]:
-        """Neurons of fixed constants, with their spikes counted."""
-        fixed = kernel_parts.constants(neuron)
-        if fixed is None:
-            return PLAIN.fired(neuron, currents, constants, present)
-        in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
-        spikes, counts = packed.fire(in_order, present, compiled.Neuron(*fixed))
-        return spikes.movedim(2, 0), counts
-
-    def averaged(
-        self, images: Float[Tensor, "image row column"], size: int
-    ) -> Float[Tensor, "image _row _column"]:
-        """All."""
-        return packed.average(images, size)
-
-    def time_axis(self, neuron: Neuron) -> int:
-        """Behind the samples, where `packed.fire` has it."""
-        return 1 if kernel_parts.constants(neuron) is None else 2
+def _encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains:
+    """Of still images, the codes without randomness and the rate code."""
+    if x.dim() == 3 and kernel_parts.has_spikes(code):
+        return kernel_parts.packed_spikes(code, x, address, time_steps).dense()
+    return PLAIN.encoded(code, x, address, time_steps)
 
 
-_OPERATORS = PlainEngine(torch.device("cpu"), Kernels())
+def _fired(neuron: Neuron, currents: Flow, constants: Constants, present: Present) -> Fired:
+    """Of neurons with fixed constants, with their spikes counted."""
+    fixed = kernel_parts.constants(neuron)
+    if fixed is None:
+        return PLAIN.fired(neuron, currents, constants, present)
+    in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
+    spikes, counts = packed.fire(in_order, present, compiled.Neuron(*fixed))
+    return spikes.movedim(2, 0), counts
+
+
+def _time_axis(neuron: Neuron) -> int:
+    """Behind the samples, where `packed.fire` has it."""
+    return 1 if kernel_parts.constants(neuron) is None else 2
+
+
+_KERNELS = Operators(_encoded, _fired, packed.average, _time_axis)
+_OPERATORS = PlainEngine(torch.device("cpu"), _KERNELS)
 
 
 @dataclass(frozen=True)
@@ -92,36 +76,26 @@ class CompiledEngine(Engine):
         return _OPERATORS.forward(network, parameters, batch)
 
     def learn(
-        self,
-        network: SizedNetwork,
-        loss: Loss,
-        parameters: Parameters,
-        batch: Batch,
-        statistics: Parameters | None = None,
+        self, network: SizedNetwork, loss: Loss, parameters: Parameters, batch: Batch
     ) -> Learned:
         """See `Engine`."""
         classes, steps = network.architecture.layers[-1], network.time_steps
-        wanted = kernel_parts.wanted(loss, batch.labels, classes, steps)
+        wanted = kernel_parts.wanted(loss, classes, steps)
         if wanted is not None and _passes(network, batch):
             return _passed(network, parameters, batch, wanted)
-        return _OPERATORS.learn(network, loss, parameters, batch, statistics)
+        return _OPERATORS.learn(network, loss, parameters, batch)
 
-    def step(
-        self,
-        optimiser: Optimiser,
-        parameters: Parameters,
-        gradients: Parameters,
-        memory: dict[str, Parameters],
-        number: int,
-    ) -> None:
+    def step(self, optimiser: Optimiser, step: Step) -> None:
         """See `Engine`; of Adam there is a kernel."""
         if type(optimiser) is not Adam:
-            optimiser.step(parameters, gradients, memory, number)
+            optimiser.step(step)
             return
         constants = (optimiser.learning_rate, optimiser.beta1, optimiser.beta2, optimiser.epsilon)
-        for name, weight in parameters.items():
-            moments = memory["m"][name], memory["v"][name]
-            passes.adam(weight, gradients[name], moments, number, constants)
+        threads = torch.get_num_threads()
+        for name, weight in step.parameters.items():
+            m, v = (step.memory[moment][name].numpy() for moment in ("m", "v"))
+            g = array(step.gradients[name])
+            engine.kernels.adam(g, constants, step.number, weight.numpy(), m, v, threads)
 
     def bytes_per_sample(self, network: SizedNetwork) -> int:
         """See `Engine`."""
@@ -155,31 +129,38 @@ def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
 
 
 def _passed(
-    network: InOnePass,
-    parameters: Parameters,
-    batch: Batch,
-    wanted: passes.Wanted | None = None,
+    network: InOnePass, parameters: Parameters, batch: Batch, wanted: Wanted | None = None
 ) -> Learned:
     """A network in one pass and, if something is `wanted`, losses and gradients too."""
-    assert isinstance(network.architecture, DenseLayers)  # see `_has_pass`
-    layers = network.architecture.stacked(parameters)
+    names, (clients, rows) = network.architecture.names, batch.positions.shape
+    scores = torch.empty(clients, rows, network.architecture.layers[-1])
+    events_in = torch.empty(len(names), clients, dtype=torch.int64)
+    losses = torch.empty(clients, dtype=torch.float64)
+    gradients = {n: torch.empty(w.shape) for n, w in parameters.items()} if wanted else {}
+    tensors = [parameters, gradients] if wanted else [parameters]
+    taken = compiled.Pass(
+        array(batch.pixels),
+        array(batch.positions),
+        [
+            compiled.Weights(
+                *(array(t[f"{n}.{part}"]) for t in tensors for part in ("weight", "bias"))
+            )
+            for n in names
+        ],
+        wanted and compiled.Wanted(wanted[0], array(batch.labels), losses.numpy(), *wanted[1:]),
+        scores.numpy(),
+        events_in.numpy(),
+    )
+    threads = torch.get_num_threads()
     if isinstance(network, SpikingNetwork):
-        neuron = kernel_parts.constants(network.neuron)
-        assert neuron is not None
-        passed = passes.spiking(
-            batch.pixels,
-            batch.positions,
-            layers,
-            kernel_parts.encoding(network.code, batch.address, network.time_steps),
-            compiled.Neuron(*neuron),
-            integrates=not network.read_out.spiking,
-            wanted=wanted,
-        )
+        code = kernel_parts.encoding(network.code, batch.address, network.time_steps)
+        constants, spiking = kernel_parts.constants(network.neuron), network.read_out.spiking
+        assert constants is not None  # see `_has_pass`
+        engine.kernels.spiking(taken, code, compiled.Neuron(*constants), not spiking, threads)
         # Spike counts are the scores, and all of them together the spikes that left the last layer.
-        events_out = count(passed.scores.sum(2), batch.present) * network.read_out.spiking
+        events_out = count(scores.sum(2), batch.present) * spiking
     else:
-        passed = passes.conventional(batch.pixels, batch.positions, layers, wanted)
-        events_out = torch.zeros(len(batch.positions), dtype=torch.int64)
-    events_in = dict(zip(network.architecture.names, passed.events, strict=True))
-    forward = Forward(passed.scores, events_in, events_out)
-    return Learned(forward, passed.losses, network.architecture.named(passed.gradients))
+        engine.kernels.conventional(taken, threads)
+        events_out = torch.zeros(clients, dtype=torch.int64)
+    forward = Forward(scores, dict(zip(names, events_in, strict=True)), events_out)
+    return Learned(forward, losses, gradients)

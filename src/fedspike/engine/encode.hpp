@@ -1,10 +1,140 @@
-// One sample after the other to trains of spikes, by whichever code has some.
+// One sample after the other to trains of spikes: by the rate code, whose addressed random numbers are compared with
+// the pixels 64 time steps at a time, or by a code without randomness, where the train of every level of a pixel
+// stands in a table.
 #pragma once
-#include "lookup.hpp"
-#include "rate.hpp"
+#include <cmath>
+#include <vector>
+
+#include "kernels.hpp"
+#include "vectors.hpp"
 
 namespace fedspike {
 namespace {
+
+// Philox 4x64-10 (Salmon et al., SC 2011), as numpy.random.Philox, for 8 counters side by side.
+struct Counters {
+    Words c0, c1, c2, c3;
+};
+
+// high:low of the 128-bit products with a constant, from products of halves
+inline void multiply(Words a, uint64_t constant, Words &high, Words &low) {
+    const Words zero = {}, mask = zero + 0xFFFFFFFFu;
+    const Words c_low = zero + constant, c_high = zero + (constant >> 32), a_high = a >> 32;
+    const Words bottom = low_products(a, c_low);
+    const Words left = low_products(a_high, c_low) + (bottom >> 32);
+    const Words right = low_products(a, c_high) + (left & mask);
+    high = low_products(a_high, c_high) + (left >> 32) + (right >> 32);
+    low = (right << 32) | (bottom & mask);
+}
+
+inline Counters philox(Counters x, const uint64_t key[2]) {
+    uint64_t k0 = key[0], k1 = key[1];
+#pragma GCC unroll 10
+    for (int i = 0; i < 10; ++i) {
+        Words high0, low0, high1, low1;
+        multiply(x.c0, 0xD2E7470EE14C6C93u, high0, low0);
+        multiply(x.c2, 0xCA5A826395121157u, high1, low1);
+        x = {high1 ^ x.c1 ^ k0, low1, high0 ^ x.c3 ^ k1, low0};
+        k0 += 0x9E3779B97F4A7C15u;
+        k1 += 0xBB67AE8584CAA73Bu;
+    }
+    return x;
+}
+
+// Pixels whose comparison with 64 random numbers, from the highest bit down, is not decided at every step.
+struct Open {
+    std::vector<uint64_t> pixel, limit, undecided, less;
+    explicit Open(int64_t pixels)
+        : pixel(pixels + WORD_LANES), limit(pixels + WORD_LANES), undecided(pixels + WORD_LANES),
+          less(pixels + WORD_LANES) {}
+};
+
+inline Words words_at(const std::vector<uint64_t> &list, int64_t k) {
+    Words words;
+    std::memcpy(&words, &list[k], sizeof words);
+    return words;
+}
+
+// Spikes of one sample in the 64 steps of one word: less or equal to the limit, which is not 0. A random number
+// is spread over 16 words, of which 8 decide 255 of 256 numbers; few pixels need all. Half of them are in the dark
+// and need none.
+void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at, const uint64_t key[2], Open &open,
+               uint64_t *trains) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < s.neurons; ++i) {
+        trains[i * s.words() + word] = 0;
+        open.pixel[count] = i;
+        open.limit[count] = limits[i];
+        open.undecided[count] = s.all_steps(word);
+        open.less[count] = 0;
+        count += limits[i] != 0;
+    }
+    for (int pass = 0; pass < 2; ++pass) {
+        int64_t left = 0;
+        for (int64_t k = 0; k < count; k += WORD_LANES) {
+            const Words pixel = words_at(open.pixel, k), limit = words_at(open.limit, k);
+            Words undecided = words_at(open.undecided, k), less = words_at(open.less, k);
+#pragma GCC unroll 2
+            for (int block = 2 * pass; block < 2 * pass + 2; ++block) {
+                at.c0 = (pixel + (uint64_t)(word * s.neurons)) * 4 + (uint64_t)(block + 1);
+                const Counters random = philox(at, key);
+                const Words *words[4] = {&random.c0, &random.c1, &random.c2, &random.c3};
+#pragma GCC unroll 4
+                for (int j = 0; j < 4; ++j) {
+                    const Words bit = -(limit >> (15 - 4 * block - j) & 1);
+                    const Words decided = undecided & (*words[j] ^ bit);
+                    less |= decided & bit;
+                    undecided ^= decided;
+                }
+            }
+            for (int64_t lane = 0; lane < std::min<int64_t>(WORD_LANES, count - k); ++lane) {
+                trains[pixel[lane] * s.words() + word] = less[lane] | (pass ? undecided[lane] : 0);
+                open.pixel[left] = pixel[lane];
+                open.limit[left] = limit[lane];
+                open.undecided[left] = undecided[lane];
+                open.less[left] = less[lane];
+                left += undecided[lane] != 0;
+            }
+        }
+        count = left;
+    }
+}
+
+// Room to encode one sample after the other.
+struct Draw {
+    Open open;
+    std::vector<uint16_t> limits;
+    explicit Draw(int64_t pixels) : open(pixels), limits(pixels) {}
+
+    void operator()(const Shape &s, const float *image, const uint64_t key[2], uint64_t round, uint64_t client,
+              uint64_t sample, uint64_t *trains) {
+        const Words zero = {};
+        for (int64_t i = 0; i < s.neurons; ++i) {
+            const float q = std::nearbyint(65536.0f * image[i]) - 1.0f;
+            limits[i] = static_cast<uint16_t>(std::min(std::max(q, 0.0f), 65535.0f));
+        }
+        for (int64_t word = 0; word < s.words(); ++word)
+            rate_word(s, word, limits.data(), {zero, zero + sample, zero + client, zero + round}, key, open, trains);
+    }
+};
+
+// floor(65535 x + 1/2). In double, where 65535 x is exact; pixels outside 0 to 1 get the nearer end, NaN gets 0.
+inline int32_t level_of(float pixel) {
+    const double x = std::min(1.0, std::max(0.0, (double)pixel));
+    return (int32_t)((LEVELS - 1) * x + 0.5);
+}
+
+// Room to look one sample after the other up.
+struct Lookup {
+    std::vector<int32_t> levels;
+    explicit Lookup(int64_t pixels) : levels(pixels) {}
+
+    void operator()(const Shape &s, const float *image, const uint64_t *table, uint64_t *trains) {
+        for (int64_t i = 0; i < s.neurons; ++i) levels[i] = level_of(image[i]);
+        for (int64_t i = 0; i < s.neurons; ++i)
+            for (int64_t word = 0; word < s.words(); ++word) *trains++ = table[levels[i] * s.words() + word];
+    }
+};
 
 // Room to encode one sample after the other.
 struct Encoder {

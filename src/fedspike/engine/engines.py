@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from fedspike.networks import Batch, ConvolutionalLayers, Forward, Parameters, SizedNetwork
 from fedspike.parts.losses import Loss
-from fedspike.parts.optimisers import Optimiser
+from fedspike.parts.optimisers import Optimiser, Step
+from fedspike.parts.tensors import PerClient
 
 # Clients are computed side by side as long as a step of theirs together stays under this size: about 30
 # clients of the founding study.
@@ -26,7 +25,7 @@ class Learned(NamedTuple):
     """What a minibatch taught: its forward pass, every client's mean loss, and the gradients."""
 
     forward: Forward
-    losses: Float[Tensor, " client"]
+    losses: PerClient
     gradients: Parameters
 
 
@@ -41,25 +40,16 @@ class Engine(ABC):
 
     @abstractmethod
     def learn(
-        self,
-        network: SizedNetwork,
-        loss: Loss,
-        parameters: Parameters,
-        batch: Batch,
-        statistics: Parameters | None = None,
+        self, network: SizedNetwork, loss: Loss, parameters: Parameters, batch: Batch
     ) -> Learned:
-        """Forward pass, mean loss and gradients of one minibatch of every client."""
+        """Forward pass, mean loss and gradients of one minibatch of every client.
+
+        Of running statistics, which are among the parameters, there are no gradients.
+        """
 
     @abstractmethod
-    def step(
-        self,
-        optimiser: Optimiser,
-        parameters: Parameters,
-        gradients: Parameters,
-        memory: dict[str, Parameters],
-        number: int,
-    ) -> None:
-        """Step number `number` of an optimiser, from 1, in place."""
+    def step(self, optimiser: Optimiser, step: Step) -> None:
+        """A step of an optimiser, in place."""
 
     @abstractmethod
     def bytes_per_sample(self, network: SizedNetwork) -> int:

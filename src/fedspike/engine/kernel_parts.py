@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.engine import compiled, passes
-from fedspike.engine.packed import PackedSpikes, encoded, words
+from fedspike import engine
+from fedspike.engine import compiled
+from fedspike.engine.packed import PackedSpikes, array, words
 from fedspike.parts.codes import Address, Code, Delta, Direct, Rate, Tabulated
 from fedspike.parts.codes.tabulated import table
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
@@ -21,6 +22,10 @@ from fedspike.randomness import key
 
 _tables: dict[tuple[Tabulated, int], Tensor] = {}
 _TABLES_KEPT = 8
+
+
+Wanted = tuple[str, float, float, float]
+"""What is learned: "cross entropy", or "squares" of the distances from these scores, and the sum's factor."""
 
 
 class Constants(NamedTuple):
@@ -68,8 +73,14 @@ def packed_spikes(
     address: Address,
     time_steps: int,
 ) -> PackedSpikes:
-    """A code's spikes from a compiled kernel, as bits; of float32 pixels that are intensities."""
-    return encoded(pixels, encoding(code, address, time_steps), time_steps)
+    """A code's spikes from a compiled kernel, as bits; of float32 pixels.
+
+    A pixel outside [0, 1] is read as the nearer end, NaN as 0.
+    """
+    trains = torch.empty(*pixels.shape, -(-time_steps // 64), dtype=torch.int64)
+    taken = encoding(code, address, time_steps)
+    engine.kernels.encode(array(pixels), taken, trains.numpy(), torch.get_num_threads())
+    return PackedSpikes(trains, time_steps)
 
 
 def bits(code: Tabulated, time_steps: int) -> Int64[Tensor, "level word"]:
@@ -95,12 +106,11 @@ def has_read_out(read_out: ReadOut) -> bool:
     return type(read_out) in (SpikeCount, MeanMembrane)
 
 
-def wanted(loss: Loss, labels: Tensor, classes: int, time_steps: int) -> passes.Wanted | None:
+def wanted(loss: Loss, classes: int, time_steps: int) -> Wanted | None:
     """What a loss wants of scores, as the compiled passes take it; None of a loss that they do not have."""
     if type(loss) is CrossEntropy:
-        return passes.Wanted("cross entropy", labels)
+        return "cross entropy", 0.0, 0.0, 0.0
     if type(loss) is SpikeCountMSE:
         correct, incorrect = loss.targets(time_steps)
-        factor = 1 / (classes * time_steps)
-        return passes.Wanted("squares", labels, float(correct), float(incorrect), factor)
+        return "squares", float(correct), float(incorrect), 1 / (classes * time_steps)
     return None

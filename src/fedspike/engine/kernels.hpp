@@ -10,7 +10,7 @@
 
 namespace fedspike {
 
-constexpr int64_t LEVELS = 65536;  // that a pixel has in a table, see lookup.hpp
+constexpr int64_t LEVELS = 65536;  // that a pixel has in a table, see encode.hpp
 
 struct Shape {
     int64_t clients, samples, steps, neurons;

@@ -1,17 +1,63 @@
 // How clients, their samples and the threads are brought together; what a network computes is in spiking.hpp and
 // conventional.hpp. A program P says, for blocks of P::BLOCK samples:
 //
-//   Client(p), fill(k)                      the weights of client k, laid out to be computed with
 //   Trace(p)                                what a block leaves behind for the gradients
 //   pass(first, count, client, trace)       samples to scores and, to learn, back to what the trace holds
 //   add(first, count, trace, sums, i, n)    the block's share of the gradients, inputs number i of n of every layer
 #pragma once
+#include <cmath>
+
 #include <omp.h>
 
 #include "linear.hpp"
 
 namespace fedspike {
 namespace {
+
+// The weights of one client after the other, laid out to be computed with.
+struct Client {
+    const Layers &layers;
+    std::vector<Columns> forward;
+    std::vector<Rows> back;  // not needed for the first layer
+
+    template <typename P>
+    explicit Client(const P &p) : layers(p.layers) {
+        int64_t inputs = p.batch.inputs;
+        for (const Layer &layer : layers) {
+            forward.emplace_back(inputs, layer.outputs);
+            back.emplace_back(forward.size() == 1 || p.loss.kind == Loss::none ? 0 : inputs, layer.outputs);
+            inputs = layer.outputs;
+        }
+    }
+
+    void fill(int64_t k) {
+        for (size_t l = 0; l < layers.size(); ++l) {
+            const float *weight = layers[l].weight + k * forward[l].inputs * layers[l].outputs;
+            forward[l].fill(weight, layers[l].bias + k * layers[l].outputs);
+            if (back[l].inputs) back[l].fill(weight);
+        }
+    }
+};
+
+// Writes dL/dscore, where the client's loss is the mean over `present` samples; returns the sample's own loss.
+inline float slopes_of(const Loss &loss, int64_t label, int64_t classes, int64_t present, const float *score,
+                       float *slope) {
+    const float share = 1.0f / present;
+    if (loss.kind == Loss::squares) {
+        float sum = 0;
+        for (int64_t c = 0; c < classes; ++c) {
+            const float distance = score[c] - (c == label ? loss.correct : loss.incorrect);
+            sum += distance * distance;
+            slope[c] = 2 * loss.per_square * share * distance;
+        }
+        return loss.per_square * sum;
+    }
+    const float largest = *std::max_element(score, score + classes);
+    float sum = 0;
+    for (int64_t c = 0; c < classes; ++c) sum += slope[c] = std::exp(score[c] - largest);
+    for (int64_t c = 0; c < classes; ++c) slope[c] = share * (slope[c] / sum - (c == label));
+    return std::log(sum) - (score[label] - largest);
+}
 
 inline std::vector<Gradient> gradients_of(int64_t inputs, const Layers &layers) {
     std::vector<Gradient> sums;
@@ -35,7 +81,7 @@ void infer(P &p) {
     const int64_t blocks = (p.batch.samples + P::BLOCK - 1) / P::BLOCK;
 #pragma omp parallel
     {
-        typename P::Client client(p);
+        Client client(p);
         typename P::Trace trace(p);
         int64_t filled = -1;
 #pragma omp for schedule(dynamic)
@@ -53,7 +99,7 @@ template <typename P>
 void learn_apart(P &p, int64_t clients) {
 #pragma omp parallel
     {
-        typename P::Client client(p);
+        Client client(p);
         typename P::Trace trace(p);
         std::vector<Gradient> sums = gradients_of(p.batch.inputs, p.layers);
 #pragma omp for schedule(dynamic)
@@ -74,7 +120,7 @@ void learn_apart(P &p, int64_t clients) {
 // All threads share a client: first its samples, then its inputs. The sums are the same.
 template <typename P>
 void learn_together(P &p, int64_t k) {
-    typename P::Client client(p);
+    Client client(p);
     client.fill(k);
     const int64_t start = k * p.batch.samples, blocks = (p.batch.samples + P::BLOCK - 1) / P::BLOCK;
     const int64_t parts = omp_get_max_threads();

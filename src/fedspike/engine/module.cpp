@@ -304,11 +304,8 @@ NB_MODULE(_kernels, module) {
              "kind"_a, "time_steps"_a, "round"_a, "clients"_a, "first_samples"_a,
              "key"_a = std::array<uint64_t, 2>{}, "table"_a = nb::none(), "step_weights"_a = nb::none());
     nb::class_<Weights>(module, "Weights")
-        .def("__init__",
-             [](Weights *self, Array<const float, 3> weight, Array<const float, 2> bias,
-                std::optional<Array<float, 3>> into_weight, std::optional<Array<float, 2>> into_bias) {
-                 new (self) Weights{weight, bias, into_weight, into_bias};
-             },
+        .def(nb::init<Array<const float, 3>, Array<const float, 2>, std::optional<Array<float, 3>>,
+                      std::optional<Array<float, 2>>>(),
              "weight"_a, "bias"_a, "into_weight"_a = nb::none(), "into_bias"_a = nb::none());
     nb::class_<Wanted>(module, "Wanted")
         .def("__init__",

@@ -1,8 +1,7 @@
 """Spikes as bits, and the event-driven operators on them.
 
-Each is equal to a plain-torch function: `encoded` to the `spikes` of a code, `fire` to `LIF.spikes`, and
-`average` to a pool; the last two have gradients. Inside this room the axes are [client, batch, time, neuron],
-the order in which the kernels walk through memory.
+Each is equal to a plain-torch function, `fire` to `LIF.spikes` and `average` to a pool, gradients included.
+Inside this room the axes are [client, batch, time, neuron], in which order the kernels walk through memory.
 """
 
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fedspike import engine
+from fedspike.parts.tensors import Flow, Present
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,10 @@ class PackedSpikes:
     trains: Int64[Tensor, "client batch neuron word"]
     steps: int
 
-    def dense(self) -> Float[Tensor, "time client batch neuron"]:
+    def dense(self) -> Flow:
         """The same spikes as 0.0 and 1.0."""
         bits = np.unpackbits(self.trains.numpy().view(np.uint8), axis=3, bitorder="little")
         return torch.from_numpy(bits[..., : self.steps].astype(np.float32)).movedim(3, 0)
-
-
-def encoded(pixels: Float[Tensor, "client batch pixel"], encoding: Any, steps: int) -> PackedSpikes:
-    """The trains of a code; a pixel outside [0, 1] is read as the nearer end, NaN as 0."""
-    trains = torch.empty(*pixels.shape, -(-steps // 64), dtype=torch.int64)
-    engine.kernels.encode(array(pixels), encoding, trains.numpy(), torch.get_num_threads())
-    return PackedSpikes(trains, steps)
 
 
 def words(spikes: Bool[Tensor, "*place time"]) -> Int64[Tensor, "*place word"]:
@@ -47,9 +40,7 @@ def words(spikes: Bool[Tensor, "*place time"]) -> Int64[Tensor, "*place word"]:
 
 
 def fire(
-    currents: Float[Tensor, "client batch time neuron"],
-    present: Bool[Tensor, "client batch"],
-    neuron: Any,
+    currents: Float[Tensor, "client batch time neuron"], present: Present, neuron: Any
 ) -> tuple[Float[Tensor, "client batch time neuron"], Int64[Tensor, "client neuron"]]:
     """The LIF recurrence of `compiled.Neuron` through all time steps from rest.
 

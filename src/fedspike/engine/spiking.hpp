@@ -5,7 +5,6 @@
 #include "encode.hpp"
 #include "learning.hpp"
 #include "lif.hpp"
-#include "loss.hpp"
 
 namespace fedspike {
 namespace {
@@ -33,27 +32,6 @@ struct Spiking {
     int64_t inputs(size_t l) const { return l ? layers[l - 1].outputs : batch.inputs; }
     Shape in(size_t l) const { return {batch.clients, batch.samples, code.steps, inputs(l)}; }
     const float *step_weights(size_t l) const { return l ? nullptr : code.step_weights; }
-
-    struct Client {
-        const Spiking &p;
-        std::vector<Columns> forward;
-        std::vector<Rows> back;  // not needed for the first layer
-
-        explicit Client(const Spiking &p) : p(p) {
-            for (size_t l = 0; l < p.layers.size(); ++l) {
-                forward.emplace_back(p.inputs(l), p.layers[l].outputs);
-                back.emplace_back(l && p.learns() ? p.inputs(l) : 0, p.layers[l].outputs);
-            }
-        }
-
-        void fill(int64_t k) {
-            for (size_t l = 0; l < p.layers.size(); ++l) {
-                const float *weight = p.layers[l].weight + k * p.inputs(l) * p.layers[l].outputs;
-                forward[l].fill(weight, p.layers[l].bias + k * p.layers[l].outputs);
-                if (back[l].inputs) back[l].fill(weight);
-            }
-        }
-    };
 
     // What a sample leaves for the gradients: the spikes that entered each layer, and dL/dI.
     struct Trace {

@@ -22,6 +22,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from fedspike.parts.tensors import Trains
+
 triton: Any = None
 tl: Any = None
 WHY_NOT = ""
@@ -50,7 +52,7 @@ def rate(
     clients: tuple[int, ...],
     first_samples: tuple[int, ...],
     time_steps: int,
-) -> Float[Tensor, "time client batch pixel"]:
+) -> Trains:
     """The rate code's spikes for the address given by `key`, `round`, `clients` and `first_samples`.
 
     0.0 and 1.0 in the type of `pixels`, client first in memory.
@@ -64,10 +66,7 @@ def rate(
 
 
 def lif(
-    currents: Float32[Tensor, "time client batch neuron"],
-    beta: float,
-    threshold: float,
-    zero: bool,
+    currents: Float32[Tensor, "time client batch neuron"], beta: float, threshold: float, zero: bool
 ) -> Float32[Tensor, "time client batch neuron"]:
     """The LIF recurrence through all time steps from rest; resets to zero, or else by subtraction.
 

@@ -161,12 +161,12 @@ def line_of(text: str, key: Sequence[str]) -> int | None:
     lines, start = text.split("\n"), 1
     for end in range(1, len(lines) + 1):
         try:
-            found: Any = tomllib.loads("\n".join(lines[:end]))
+            value: Any = tomllib.loads("\n".join(lines[:end]))
         except (ValueError, RecursionError):
             continue  # in the middle of a value of several lines
         for part in key:
-            found = found.get(part) if isinstance(found, dict) else None
-        if found is not None:
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
             return start
         start = end + 1
     return None
@@ -178,11 +178,11 @@ def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, object]:
     >>> leaves({"rounds": 5, "neuron": {"beta": 0.9}})
     {'rounds': 5, 'neuron.beta': 0.9}
     """
-    found: dict[str, object] = {}
+    flat: dict[str, object] = {}
     for name, value in table.items():
         inner = isinstance(value, dict)
-        found |= leaves(value, f"{prefix}{name}.") if inner else {prefix + name: value}
-    return found
+        flat |= leaves(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return flat
 
 
 def set_by(name: str, value: object) -> dict[str, object]:

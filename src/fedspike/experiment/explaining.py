@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct, structs
 
 from fedspike.errors import InputError
-from fedspike.experiment.kinds import PLAIN, Kinds, family_of, tag
+from fedspike.experiment.kinds import PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.networks import Network
-from fedspike.part import Part
+from fedspike.part import Part, tag
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 

@@ -13,7 +13,7 @@ from fedspike.data.partition import PARTITIONS, Partition
 from fedspike.errors import InputError
 from fedspike.learning import LEARNERS, Learner
 from fedspike.networks import ARCHITECTURES, NETWORKS, Architecture, Network
-from fedspike.part import Part, part_types
+from fedspike.part import Part, part_types, tag
 from fedspike.parts.codes import CODES, Code
 from fedspike.parts.losses import LOSSES, Loss
 from fedspike.parts.neurons import NEURONS, Neuron
@@ -51,11 +51,6 @@ ROOTS: dict[str, type[Part]] = {
 }
 
 
-def tag(kind: type[Part]) -> str:
-    """What an experiment's file calls a kind."""
-    return str(kind.__struct_config__.tag)
-
-
 def family_of(annotation: Any) -> type[Part] | None:
     """The family of a field that holds a part; None of a plain field."""
     families = [family for family in part_types(annotation) if family in FAMILIES]
@@ -75,7 +70,7 @@ class Kinds:
                 raise InputError(
                     f'{kind.__name__} with the kind "{tag(kind)}"',
                     expected=f"a name that no {family.__name__} has yet",
-                    fix=f'class {kind.__name__}({family.__name__}, tag="my-{tag(kind)}")',
+                    fix=f'class {kind.__name__}({kind.__mro__[1].__name__}, tag="my-{tag(kind)}")',
                 )
 
     def of(self, family: type[Part]) -> dict[str, type[Part]]:

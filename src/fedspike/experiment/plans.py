@@ -18,12 +18,12 @@ import msgspec
 
 from fedspike.errors import InputError
 from fedspike.experiment.document import Document, Key
-from fedspike.experiment.kinds import PLAIN, Kinds, family_of, tag
+from fedspike.experiment.kinds import PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.learning import Learner
 from fedspike.networks import NETWORKS, Network
-from fedspike.part import Part, fitting
+from fedspike.part import Part, fitting, tag
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 
@@ -67,8 +67,8 @@ def network_tables(plan: Plan) -> list[str]:
 
 def _tables(name: str, part: Part) -> Iterator[tuple[str, dict[str, Any]]]:
     """The table of a part, and those of the parts in it."""
-    said = {key: v for key, v in _said(part).items() if key not in NOT_SAID.get(name, ())}
-    yield name, {"kind": part.kind, **said}
+    plain = {key: v for key, v in _said(part).items() if key not in NOT_SAID.get(name, ())}
+    yield name, {"kind": part.kind, **plain}
     for field, inner in _parts(part):
         yield from _tables(field, inner)
 
@@ -181,18 +181,18 @@ class _Reader:
         kinds, table = self.kinds.of(self.kinds.tables[name]), {}
         if name in self.values:
             table = self._table((name,))
-        said = table.get("kind", next(iter(kinds)) if usual is None else usual.kind)
-        if not isinstance(said, str) or said not in kinds:
+        kind = table.get("kind", next(iter(kinds)) if usual is None else usual.kind)
+        if not isinstance(kind, str) or kind not in kinds:
             raise self.document.error(
                 (name, "kind"),
-                f"{name}.kind = {written(said)}",
+                f"{name}.kind = {written(kind)}",
                 expected=f"one of {', '.join(map(written, kinds))}",
-                fix=nearest(str(said), kinds),
+                fix=nearest(str(kind), kinds),
             )
         if name in self.values:
-            like = usual is not None and usual.kind == said
-            self._own(kinds[said], (name,), (_said(usual) if usual and like else {}) | table)
-        return kinds[said]
+            like = usual is not None and usual.kind == kind
+            self._own(kinds[kind], (name,), (_said(usual) if usual and like else {}) | table)
+        return kinds[kind]
 
     def _own(
         self, kind: type[msgspec.Struct], key: Key, table: Mapping[str, Any]
@@ -252,16 +252,16 @@ class _Reader:
                 fix='write [[remedies]] and below it a line such as kind = "clipping"',
             )
         for table in tables:
-            said = table.get("kind")
-            if said not in kinds:
+            kind = table.get("kind")
+            if kind not in kinds:
                 raise self.document.error(
                     ("remedies",),
-                    f"remedies.kind = {written(said)}",
+                    f"remedies.kind = {written(kind)}",
                     expected=f"one of {', '.join(map(written, kinds))}",
-                    fix=nearest(str(said), kinds),
+                    fix=nearest(str(kind), kinds),
                 )
             yield self._made(
-                kinds[said], self._own(kinds[said], ("remedies",), table), ("remedies",)
+                kinds[kind], self._own(kinds[kind], ("remedies",), table), ("remedies",)
             )
 
     def _made(self, kind: Any, fields: Mapping[str, Any], key: Key) -> Any:
@@ -283,8 +283,8 @@ class _Reader:
         for name in re.findall(r"\b(\w+) = ", passed):
             if key and name in own:
                 return (*key, name)
-            if said := [table for table in tables if name in self.values[table]]:
-                return (said[0], name)
+            if owners := [table for table in tables if name in self.values[table]]:
+                return (owners[0], name)
             for network, other in self.networks.items():
                 if name in [field.name for field in msgspec.structs.fields(other)]:
                     return (network, name)
@@ -312,10 +312,10 @@ class _Reader:
             )
         return value
 
-    def _demand_known(self, table: Mapping[str, Any], known: Any, key: Key) -> None:
+    def _demand_known(self, table: Mapping[str, Any], allowed: Any, key: Key) -> None:
         """Raise at the first key that its table does not have."""
         for name in table:
-            if name not in known:
+            if name not in allowed:
                 place = f"[{'.'.join(key)}]" if key else "the top level"
                 if key and key[0] in self.kinds.tables:
                     usual = next(iter(self.kinds.of(self.kinds.tables[key[0]])))
@@ -323,8 +323,8 @@ class _Reader:
                 raise self.document.error(
                     (*key, name),
                     f"unknown key {'.'.join((*key, name))}",
-                    expected=f"in {place}: {', '.join(sorted(known))}",
-                    fix=self._home_of(name, key) or nearest(name, known),
+                    expected=f"in {place}: {', '.join(sorted(allowed))}",
+                    fix=self._home_of(name, key) or nearest(name, allowed),
                 )
 
     def _home_of(self, name: str, key: Key) -> str | None:
@@ -340,7 +340,10 @@ class _Reader:
                 if name in self.kinds.tables:
                     return f"write [{name}] as a table of its own"
                 return f"write it in [{table}], as {table}.{name}"
-        for network, kind in self.networks.items():
-            if name in kind.__struct_fields__ and key != (network,):
-                return f"write it in [{network}], as {network}.{name}"
+        owners = [
+            network for network, kind in self.networks.items() if name in kind.__struct_fields__
+        ]
+        if owners and key[:1] not in [(owner,) for owner in owners]:
+            tables = " or ".join(f"[{owner}]" for owner in owners)
+            return f"write it in {tables}, as {owners[-1]}.{name}"
         return None

@@ -103,6 +103,7 @@ def perform(
     plans = {run.name: _with(run.plan, dataset, training.held) for run in experiment.runs}
     for plan in plans.values():
         demand_devices(plan, experiment.source)
+        plan.sized_network()
     with claimed(folder):
         homes = {run.name: folder / run.name for run in experiment.runs}
         for run in experiment.runs:
@@ -190,7 +191,7 @@ def _train(
 
     model = pack(state.tested)
     write_whole(home / "model.safetensors", model)
-    network = plan.network.over(dataset.x_train.shape[1:], dataset.classes)
+    network = plan.sized_network()
     summary = writer.of_run(
         description(run, network, dataset, plan.class_counts()),
         records,

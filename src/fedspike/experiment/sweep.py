@@ -197,14 +197,14 @@ def _keys(
             fix='write for example together = [{ code.kind = "phase", neuron.threshold = 0.5 }]',
         )
     keys = document.set_by(name, value)
-    known = [name for name in kinds.top if name not in NOT_SWEPT]
+    tops = [name for name in kinds.top if name not in NOT_SWEPT]
     for key in keys:
-        if key.split(".")[0] not in known:
+        if key.split(".")[0] not in tops:
             raise source.error(
                 place,
                 f"unknown key {key} in [sweep]",
-                expected=f"a dotted key that begins with one of {', '.join(sorted(known))}",
-                fix=nearest(key.split(".")[0], known),
+                expected=f"a dotted key that begins with one of {', '.join(sorted(tops))}",
+                fix=nearest(key.split(".")[0], tops),
             )
         if key in swept:
             raise source.error(
@@ -274,14 +274,14 @@ def _demand_numbers(source: Document, value: object, key: document.Key = ()) -> 
 
 def _distinct(source: Document, runs: Sequence[Run]) -> None:
     """Raise where two different runs would share a folder, or a folder's name is too long."""
-    seen: set[str] = set()
+    names: set[str] = set()
     for name in (run.name for run in runs):
-        if name in seen or len(name) > LONGEST_NAME:
-            what = "two runs" if name in seen else "a run"
+        if name in names or len(name) > LONGEST_NAME:
+            what = "two runs" if name in names else "a run"
             raise source.error(
                 ("sweep",),
                 f"the sweep gives {what} the name {name[:LONGEST_NAME]}",
                 expected=f"runs with different names of at most {LONGEST_NAME} characters",
                 fix="sweep other keys, or run the experiments one by one",
             )
-        seen.add(name)
+        names.add(name)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Tree, local_round
+from fedspike.algorithms import Algorithm, Client, Tree, local_round
 from fedspike.algorithms.trees import copied, form, move, row, stack, together
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
 from fedspike.federation.devices import Devices
 from fedspike.layers.activity import Activity
-from fedspike.learning import Correction, Learner, Shown, Trained
-from fedspike.networks import Parameters, SizedNetwork
+from fedspike.learning import Learner, Shown, Trained
+from fedspike.networks import SizedNetwork
 from fedspike.parts.codes import Address
 
 Samples = tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
@@ -67,14 +67,10 @@ def train_cohort(
     before = {k: memories.get(k) or site.algorithm.remember(received[k]) for k in cohort}
 
     def trained_part(part: list[int]) -> tuple[Tree, Tree, Trained]:
-        return local_round(
-            site.algorithm,
-            move(together([received[k] for k in part]), device),
-            move(stack([before[k] for k in part]), device),
-            len(part),
-            _learning(site, part, round),
-            site.learner.learning_rate,
-        )
+        trees = together([received[k] for k in part]), stack([before[k] for k in part])
+        client = Client(*(move(tree, device) for tree in trees))
+        shown = _shown(site, part, round)
+        return local_round(site.algorithm, site.learner, site.network, client, shown)
 
     work = Work()
     forms = {k: (form(received[k]), form(before[k])) for k in cohort}
@@ -95,25 +91,12 @@ def train_cohort(
     return work
 
 
-def _learning(
-    site: Site, part: list[int], round: int
-) -> Callable[[Parameters, Correction], Trained]:
-    """The learner with what these clients are shown in a round."""
+def _shown(site: Site, part: list[int], round: int) -> Shown:
+    """What these clients are shown in a round."""
     epochs = site.learner.epochs
     positions = [torch.from_numpy(site.devices.shown(site.seed, round, k, epochs)) for k in part]
     address = Address(site.seed, "encode", round, tuple(part), (0,) * len(part))
-    beside = site.network.statistics().keys()
-
-    def learn(start: Parameters, correct: Correction) -> Trained:
-        return site.learner.learn(
-            site.network,
-            {name: tensor for name, tensor in start.items() if name not in beside},
-            Shown(*site.samples, positions, address),
-            correct,
-            {name: start[name] for name in beside},
-        )
-
-    return learn
+    return Shown(*site.samples, positions, address)
 
 
 def _parts(

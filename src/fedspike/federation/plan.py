@@ -1,7 +1,9 @@
 """A plan: all that decides a training, from Python or from a file."""
 
+import dataclasses
 import hashlib
 import math
+import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, cast
 
@@ -17,11 +19,11 @@ from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
-from fedspike.federation.plain import read_plain
 from fedspike.learning import Backpropagation, Learner
-from fedspike.networks import Network
-from fedspike.own_files import used
-from fedspike.part import demand_limits
+from fedspike.networks import Network, SizedNetwork
+from fedspike.own_files import parts_in, used
+from fedspike.part import Part, demand_limits, part_types
+from fedspike.parts.trial import demand_sound
 from fedspike.remedies import Remedy
 
 __all__ = ["Plan"]  # what `import fedspike` gives
@@ -60,9 +62,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         if getattr(self.partition, "one_client", False):
             msgspec.structs.force_setattr(self, "fleet", self.fleet.as_one_client())
         if self.algorithm.needs_sgd and not self.learner.follows_the_gradient:
+            steps = getattr(self.learner, "optimiser", self.learner)
             raise InputError(
-                f"{self.algorithm.kind} with an optimiser that is not plain gradient descent",
-                expected="SGD, for which the algorithm's mathematics holds",
+                f"{self.algorithm.kind} with the optimiser {type(steps).__name__}",
+                expected="plain gradient descent, for which the algorithm's mathematics holds",
                 fix="train with SGD(learning_rate=0.1)",
             )
 
@@ -84,10 +87,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         counts = class_counts(self.data.y_train, self.devices().shards, self.data.classes)
         return cast(list[list[int]], counts.tolist())
 
-    def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
-        """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
+    def sized_network(self) -> SizedNetwork:
+        """The network over the data. Raises InputError where it does not fit, or a part answers wrongly."""
         data, shape = self.data, self.data.x_train.shape[1:]
-        network = self.network.over(shape, data.classes)
+        network: SizedNetwork = self.network.over(shape, data.classes)
         layers, pixels = network.architecture.layers, math.prod(shape)
         if not network.takes(pixels) or layers[-1] != data.classes:
             raise InputError(
@@ -95,6 +98,12 @@ class Plan(Struct, frozen=True, kw_only=True):
                 expected="as many inputs as pixels and as many outputs as classes",
                 fix=f"make the network for {pixels} pixels and {data.classes} classes",
             )
+        demand_sound(parts_in(self), network.time_steps)
+        return network
+
+    def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
+        """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
+        data, network = self.data, self.sized_network()
         algorithm = self.algorithm
         for remedy in self.remedies:
             algorithm = remedy.over(algorithm)
@@ -152,6 +161,44 @@ def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
             fix="copy the files that the server was given with --use to this device's folder own",
         )
     return plan
+
+
+def _known(family: type[Part]) -> dict[str, type[Part]]:
+    """kind -> class, of all kinds of a family that this process has imported, a user's own among them."""
+    found: dict[str, type[Part]] = {}
+    for kind in family.__subclasses__():
+        if kind.__struct_config__.tag != kind.__name__:
+            found[str(kind.__struct_config__.tag)] = kind
+        found |= _known(kind)
+    return found
+
+
+def read_plain(values: Any, kind: Any) -> Any:
+    """What msgspec made plain, as the kind that it was. Raises InputError for a kind that nobody knows here.
+
+    >>> from fedspike.parts.losses import Loss, SpikeCountMSE
+    >>> read_plain(msgspec.to_builtins(SpikeCountMSE(0.7)), Loss)
+    SpikeCountMSE(correct_rate=0.7, incorrect_rate=0.2)
+    """
+    if families := part_types(kind):
+        if values is None:
+            return None
+        name, known = str(values.get("kind")), _known(families[0])
+        if name not in known:
+            raise InputError(
+                f"a {families[0].__name__} of kind {name}, which is not known here",
+                expected=f"one of {', '.join(sorted(known))}",
+                fix="install the same version of fedspike, or give this process the file with the kind",
+            )
+        fields = {field.name: field.type for field in msgspec.structs.fields(known[name])}
+        return known[name](**_each(values, fields))
+    if dataclasses.is_dataclass(kind):
+        return kind(**_each(values, typing.get_type_hints(kind)))  # type: ignore[operator]
+    return msgspec.convert(values, kind)
+
+
+def _each(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: read_plain(values[name], kind) for name, kind in fields.items() if name in values}
 
 
 def print_of(values: Mapping[str, Any]) -> str:

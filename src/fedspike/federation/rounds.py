@@ -20,7 +20,7 @@ from torch import Tensor
 from fedspike.algorithms import Algorithm, Tree, reply_form, trees
 from fedspike.energy.bill import Bill, bill, footprint
 from fedspike.energy.counts import count, synaptic
-from fedspike.energy.levels import Level
+from fedspike.energy.levels import LEVELS, Level
 from fedspike.energy.profiles import shipped
 from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
@@ -35,6 +35,7 @@ from fedspike.learning.backpropagation import activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
+from fedspike.reading import nearest
 
 __all__ = ["Round", "State", "rounds"]  # what `import fedspike` gives
 
@@ -131,11 +132,18 @@ class Round:
         Raises InputError for an unknown profile, and where a layer of the network is not counted.
         """
         prices = shipped()
-        if profile not in prices or not self.network.layers:
+        for name, names in ((profile, [*prices]), (level, LEVELS)):
+            if name not in names:
+                raise InputError(
+                    f'a bill under "{profile}" at level "{level}"',
+                    expected=f"one of {', '.join(names)}",
+                    fix=nearest(name, names),
+                )
+        if not self.network.layers:
             raise InputError(
-                f'a bill under "{profile}" of a network of {len(self.network.layers)} counted layers',
-                expected=f"a network all of which is counted, and one of {', '.join(prices)}",
-                fix="fedspike energy profiles lists the prices",
+                "a bill of a network of which no layer is counted",
+                expected="layers that are counted",
+                fix="see docs/own-networks.md for what is counted",
             )
         trained = reduce(operator.add, self.activity.values(), _nothing(self.tested))
         return bill(
@@ -282,11 +290,7 @@ def _nothing(activity: Activity) -> Activity:
 
 
 def evaluate(
-    network: SizedNetwork,
-    model: Parameters,
-    test_set: Samples,
-    seed: int,
-    round: int,
+    network: SizedNetwork, model: Parameters, test_set: Samples, seed: int, round: int
 ) -> tuple[float, Activity]:
     """Share of samples whose label has the highest score, and what was done to find out.
 

@@ -9,7 +9,7 @@ is made again without the part. docs/energy.md has the tables of all parts that 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -19,6 +19,8 @@ Operations = dict[str, int]
 """How often each kind of operation was done, e.g. {"mac": 79400, "ac": 0}."""
 Table = Mapping[str, Mapping[str, Operations]]
 """phase -> per what (`PER`) -> operation -> how many."""
+
+Times = Annotated[int, msgspec.Meta(ge=0)]
 
 BETWEEN = ("pool", "normalise")  # phases that only networks with such layers have
 INFERENCE = ("encode", "forward", *BETWEEN, "neuron")
@@ -134,7 +136,7 @@ pool, normalise, neuron, backward_weights, backward_inputs, surrogate or optimis
     """
     phases = (*INFERENCE, *TRAINING)
     try:
-        tables = msgspec.convert(table, dict[str, dict[str, dict[str, int | bool]]])
+        tables = msgspec.convert(table, dict[str, dict[str, dict[str, Times | bool]]])
     except msgspec.ValidationError:
         passed = f"{table}"
     else:

@@ -1,8 +1,10 @@
 """From a start and a device's samples to a trained model: a file for each learner."""
 
-from fedspike.learning.backpropagation import Backpropagation
-from fedspike.learning.learner import Correction, Learner, Shown, Trained
+from fedspike import part
+from fedspike.learning.backpropagation import Backpropagation as Backpropagation
+from fedspike.learning.learner import Correction as Correction
+from fedspike.learning.learner import Learner as Learner
+from fedspike.learning.learner import Shown as Shown
+from fedspike.learning.learner import Trained as Trained
 
-LEARNERS: tuple[type[Learner], ...] = (Backpropagation,)
-
-__all__ = ["LEARNERS", "Backpropagation", "Correction", "Learner", "Shown", "Trained"]
+LEARNERS = part.kinds(Learner, vars(), usual=Backpropagation)

@@ -21,7 +21,7 @@ from fedspike.layers.operations import Table
 from fedspike.learning.learner import Correction, Learner, Shown, Trained
 from fedspike.networks import Batch, Forward, Network, Parameters, SizedNetwork
 from fedspike.parts.losses import Loss
-from fedspike.parts.optimisers import Adam, Optimiser
+from fedspike.parts.optimisers import Adam, Optimiser, Step
 
 Counts = dict[tuple[str, str], Int64[Tensor, " _client"]]
 """(field of `Activity`, layer) -> what every client did of it; what leaves the last layer is of no layer."""
@@ -65,12 +65,7 @@ class Backpropagation(Learner, tag="backpropagation"):
         return self.optimiser.plain
 
     def learn(
-        self,
-        network: SizedNetwork,
-        start: Parameters,
-        shown: Shown,
-        correct: Correction | None = None,
-        statistics: Parameters | None = None,
+        self, network: SizedNetwork, start: Parameters, shown: Shown, correct: Correction
     ) -> Trained:
         """Step by step; a finished client's weights are not touched any more."""
         schedules = [self.batches(len(own)) for own in shown.positions]
@@ -82,8 +77,8 @@ class Backpropagation(Learner, tag="backpropagation"):
         positions = positions.to(shown.pixels.device)
         wanted = shown.labels[positions.clamp(min=0)]
         parameters = {name: weight.clone() for name, weight in start.items()}
-        running = {name: numbers.clone() for name, numbers in (statistics or {}).items()}
-        memory = self.optimiser.start(parameters)
+        learned = parameters.keys() - network.statistics().keys()
+        memory = self.optimiser.start({n: w for n, w in parameters.items() if n in learned})
         losses = torch.zeros(len(shown.positions), dtype=torch.float64)
         loss_of = self.loss or network.usual_loss
         engine = engine_for(shown.pixels.device, shown.pixels.dtype)
@@ -97,14 +92,17 @@ class Backpropagation(Learner, tag="backpropagation"):
             )
             batch = Batch(shown.pixels, positions[:k, step], wanted[:k, step], here)
             current = {name: weight[:k] for name, weight in parameters.items()}
-            beside = {name: numbers[:k] for name, numbers in running.items()}
-            forward, loss, gradients = engine.learn(network, loss_of, current, batch, beside)
-            if correct is not None:
-                gradients = correct(gradients, current, k)
-            memories = first_clients(memory, k)
-            engine.step(self.optimiser, current, gradients, memories, step + 1)
+            forward, loss, gradients = engine.learn(network, loss_of, current, batch)
+            own = {name: current[name] for name in gradients}
+            corrected = correct(gradients, own, k)
+            remembered = {
+                group: {name: numbers[:k] for name, numbers in tensors.items()}
+                for group, tensors in memory.items()
+            }
+            now = Step(own, corrected, remembered, step + 1)
+            engine.step(self.optimiser, now)
             for name, numbers in forward.statistics.items():
-                running[name][:k] = numbers
+                current[name].copy_(numbers)
 
             losses[:k] += loss.cpu() * present[:k, step]
             done.append(counted(forward))
@@ -112,7 +110,7 @@ class Backpropagation(Learner, tag="backpropagation"):
         samples = [len(positions) for positions in shown.positions]
         mean_losses = (losses / torch.tensor(samples)).tolist()
         activities_done = activities(samples, steps, done)
-        return Trained(parameters, running, steps, mean_losses, activities_done)
+        return Trained(parameters, steps, mean_losses, activities_done)
 
     def operations(self) -> Table | None:
         """The optimiser's."""
@@ -173,14 +171,6 @@ def activities(samples: list[int], steps: list[int], done: list[Counts]) -> list
         )
         for client in range(len(samples))
     ]
-
-
-def first_clients(trees: dict[str, Parameters], k: int) -> dict[str, Parameters]:
-    """The part of stacked tensors that belongs to the first k clients, as views."""
-    return {
-        group: {name: stacked[:k] for name, stacked in parameters.items()}
-        for group, parameters in trees.items()
-    }
 
 
 def _stack_batches(

@@ -36,8 +36,7 @@ class Shown:
 class Trained:
     """What a cohort's local training produced; every list has an entry per client."""
 
-    parameters: Parameters
-    statistics: Parameters
+    parameters: Parameters  # and running statistics
     steps: list[int]
     losses: list[float]
     activities: list[Activity]
@@ -70,17 +69,12 @@ class Learner(Part):
 
     @abstractmethod
     def learn(
-        self,
-        network: SizedNetwork,
-        start: Parameters,
-        shown: Shown,
-        correct: Correction | None = None,
-        statistics: Parameters | None = None,
+        self, network: SizedNetwork, start: Parameters, shown: Shown, correct: Correction
     ) -> Trained:
         """Train every client from `start` on its own samples; all tensors have a leading client axis.
 
-        `correct` may change gradients before they are used (FedProx, SCAFFOLD). `statistics` are a
-        normalised network's running ones, which are no parameters.
+        A normalised network's running statistics come with `start`, but are no parameters. `correct` may
+        change gradients before they are used (FedProx, SCAFFOLD).
         """
 
     def rows(self, shown: int) -> int:

@@ -8,50 +8,28 @@ the SNN's spike counts.
 Every tensor of a network carries the clients as an axis: client k's samples meet client k's weights.
 """
 
-from fedspike.networks.architecture import (
-    ARCHITECTURES,
-    Architecture,
-    Convolutional,
-    FullyConnected,
-)
-from fedspike.networks.batch import Batch, Forward
-from fedspike.networks.conventional import ANN, QANN, ConventionalNetwork, Quantiser
-from fedspike.networks.convolutional_layers import (
-    Conv,
-    ConvolutionalLayers,
-    Dense,
-    Pool,
-)
-from fedspike.networks.dense_layers import DenseLayers
-from fedspike.networks.module import ModuleNetwork
-from fedspike.networks.network import Network, SizedNetwork
-from fedspike.networks.sized_layers import Layers, Parameters
-from fedspike.networks.spiking import SNN, SpikingNetwork
+from fedspike import part
+from fedspike.networks.architecture import Architecture as Architecture
+from fedspike.networks.architecture import Convolutional as Convolutional
+from fedspike.networks.architecture import FullyConnected as FullyConnected
+from fedspike.networks.batch import Batch as Batch
+from fedspike.networks.batch import Forward as Forward
+from fedspike.networks.conventional import ANN as ANN
+from fedspike.networks.conventional import QANN as QANN
+from fedspike.networks.conventional import ConventionalNetwork as ConventionalNetwork
+from fedspike.networks.conventional import Quantiser as Quantiser
+from fedspike.networks.convolutional_layers import Conv as Conv
+from fedspike.networks.convolutional_layers import ConvolutionalLayers as ConvolutionalLayers
+from fedspike.networks.convolutional_layers import Dense as Dense
+from fedspike.networks.convolutional_layers import Pool as Pool
+from fedspike.networks.dense_layers import DenseLayers as DenseLayers
+from fedspike.networks.module import ModuleNetwork as ModuleNetwork
+from fedspike.networks.network import Network as Network
+from fedspike.networks.network import SizedNetwork as SizedNetwork
+from fedspike.networks.sized_layers import Layers as Layers
+from fedspike.networks.sized_layers import Parameters as Parameters
+from fedspike.networks.spiking import SNN as SNN
+from fedspike.networks.spiking import SpikingNetwork as SpikingNetwork
 
-NETWORKS: tuple[type[Network], ...] = (ANN, SNN, QANN)
-
-__all__ = [
-    "ANN",
-    "ARCHITECTURES",
-    "NETWORKS",
-    "QANN",
-    "SNN",
-    "Architecture",
-    "Batch",
-    "Conv",
-    "ConventionalNetwork",
-    "Convolutional",
-    "ConvolutionalLayers",
-    "Dense",
-    "DenseLayers",
-    "Forward",
-    "FullyConnected",
-    "Layers",
-    "ModuleNetwork",
-    "Network",
-    "Parameters",
-    "Pool",
-    "Quantiser",
-    "SizedNetwork",
-    "SpikingNetwork",
-]
+ARCHITECTURES = part.kinds(Architecture, vars(), usual=FullyConnected)
+NETWORKS = part.kinds(Network, vars(), usual=ANN)

@@ -71,6 +71,3 @@ class Convolutional(Architecture, tag="convolutional"):
         return ConvolutionalLayers(
             (channels, rows, columns), (*stages, *map(Dense, self.hidden)), classes
         )
-
-
-ARCHITECTURES: tuple[type[Architecture], ...] = (FullyConnected, Convolutional)

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
-from jaxtyping import Bool, Float, Int64, Real
+from jaxtyping import Float, Int64, Real
 from torch import Tensor
 
 from fedspike.layers.shapes import Convolution, Layer, fan_out
 from fedspike.networks.sized_layers import Parameters
 from fedspike.parts.codes import Address
+from fedspike.parts.tensors import Counts, Labels, Present, Scores
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,12 @@ class Batch:
     """
 
     pixels: Float[Tensor, "image pixel"]
-    positions: Int64[Tensor, "client batch"]
-    labels: Int64[Tensor, "client batch"]
+    positions: Labels
+    labels: Labels
     address: Address
 
     @property
-    def present(self) -> Bool[Tensor, "client batch"]:
+    def present(self) -> Present:
         """Where the batch is not padded."""
         return self.positions >= 0
 
@@ -48,8 +49,8 @@ class Batch:
         cls,
         x: Float[Tensor, "client batch pixel"],
         address: Address,
-        labels: Int64[Tensor, "client batch"] | None = None,
-        present: Bool[Tensor, "client batch"] | None = None,
+        labels: Labels | None = None,
+        present: Present | None = None,
     ) -> "Batch":
         """The batch that consists of these images."""
         positions = torch.arange(x.shape[0] * x.shape[1], device=x.device).view(x.shape[:2])
@@ -69,19 +70,19 @@ class Forward:
     the events into a convolution met. `statistics` are a normalised network's running ones after the pass.
     """
 
-    scores: Float[Tensor, "client batch class"]
-    events_in: dict[str, Int64[Tensor, " client"]]
-    events_out: Int64[Tensor, " client"]
-    synapses_met: dict[str, Int64[Tensor, " client"]] = field(default_factory=dict)
+    scores: Scores
+    events_in: dict[str, Counts]
+    events_out: Counts
+    synapses_met: dict[str, Counts] = field(default_factory=dict)
     statistics: Parameters = field(default_factory=dict)
 
     @classmethod
     def counted(
         cls,
-        scores: Float[Tensor, "client batch class"],
+        scores: Scores,
         layers: Mapping[str, Layer],
         entered: dict[str, Int64[Tensor, "client _input"]],
-        events_out: Int64[Tensor, " client"],
+        events_out: Counts,
         statistics: Parameters | None = None,
     ) -> "Forward":
         """Of a pass in which events `entered` each input of each layer."""
@@ -108,9 +109,7 @@ class Forward:
         )
 
 
-def count(
-    per_sample: Real[Tensor, "client batch"], present: Bool[Tensor, "client batch"] | None
-) -> Int64[Tensor, " client"]:
+def count(per_sample: Real[Tensor, "client batch"], present: Present | None) -> Counts:
     """Events per client, of the samples present."""
     present_ones = per_sample if present is None else per_sample * present
     return present_ones.sum(1, dtype=torch.int64)

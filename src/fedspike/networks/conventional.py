@@ -3,7 +3,7 @@
 x -> ReLU(W x + b) -> ... -> W x + b        scores = values of the last layer
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,16 +16,14 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
-from fedspike.layers.shapes import Layer
 from fedspike.networks.architecture import Architecture, FullyConnected
 from fedspike.networks.batch import Batch, Forward, entered
 from fedspike.networks.dense_layers import DenseLayers
 from fedspike.networks.layer_operations import conventional
-from fedspike.networks.network import Network
+from fedspike.networks.network import Network, SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.sized_layers import Layers, Parameters
 from fedspike.networks.synapses import through
-from fedspike.parts.losses import CrossEntropy
 
 MOST_BITS = 16
 
@@ -106,43 +104,19 @@ class Quantiser:
 
 
 @dataclass(frozen=True)
-class ConventionalNetwork:
+class ConventionalNetwork(SizedNetwork):
     """A conventional network that runs; with a quantiser inputs and hidden values have few levels."""
 
     architecture: Layers
     quantiser: Quantiser | None = None
 
-    time_steps = 1
-    code = None
-    read_out = None
-    pools_statistics = False
-    usual_loss = CrossEntropy()
-
     def init(self, generator: np.random.Generator) -> Parameters:
         """Initial weights and biases; see `Layers.init`."""
         return self.architecture.init(generator)
 
-    def statistics(self) -> Parameters:
-        """None are kept."""
-        return {}
-
-    @property
-    def described(self) -> Mapping[str, Layer]:
-        """The layers from input to output."""
-        return self.architecture.described
-
-    @property
-    def spiked(self) -> list[str]:
-        """No layer: values enter all of them."""
-        return []
-
     def operations(self) -> NetworkOperations:
         """What a device does for it; quantising a value is in the write of it."""
         return conventional(self.described)
-
-    def takes(self, pixels: int) -> bool:
-        """Whether samples of so many numbers fit."""
-        return pixels == self.architecture.layers[0]
 
     @property
     def samples_in_cache(self) -> int | None:

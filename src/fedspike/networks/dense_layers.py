@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from torch import Tensor
-
 from fedspike.errors import InputError
 from fedspike.layers.shapes import Dense, Pool, Synapses
-from fedspike.networks.sized_layers import Layers, Parameters
+from fedspike.networks.sized_layers import Layers
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,3 @@ class DenseLayers(Layers):
         inner = ("hidden",) if hidden == 1 else tuple(f"hidden{i + 1}" for i in range(hidden))
         layers = [Dense(*size) for size in pairwise(self.sizes)]
         return dict(zip((*inner, "output"), layers, strict=True))
-
-    def stacked(self, parameters: Parameters) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of every layer, first to last."""
-        return [(parameters[f"{name}.weight"], parameters[f"{name}.bias"]) for name in self.names]
-
-    def named(self, layers: list[tuple[Tensor, Tensor]]) -> Parameters:
-        """The parameters whose `stacked` layers these are; {} of none."""
-        parameters: Parameters = {}
-        for name, (weight, bias) in zip(self.names, layers, strict=False):  # none, or all
-            parameters |= {f"{name}.weight": weight, f"{name}.bias": bias}
-        return parameters

@@ -68,19 +68,11 @@ def of_constant_input() -> Table:
 def conventional(layers: Mapping[str, Layer]) -> NetworkOperations:
     """A network of values. Raises InputError where the layers are no chain."""
     _demand_chain(layers, 1)
-    first, *_ = layers
-    tables = {
-        name: layer.operations(spiking=False)
-        if isinstance(layer, Pool | BatchNorm)
-        else of_values(layer)
-        for name, layer in layers.items()
-    }
-    return NetworkOperations(
-        layers={
-            name: _layer(layer, _without_inputs(tables[name]) if name == first else tables[name])
-            for name, layer in layers.items()
-        }
-    )
+    made: dict[str, LayerOperations] = {}
+    for name, layer in layers.items():
+        table = of_values(layer) if isinstance(layer, Synapses) else layer.operations(spiking=False)
+        made[name] = _layer(layer, table if made else _without_inputs(table))
+    return NetworkOperations(layers=made)
 
 
 def spiking(
@@ -156,12 +148,7 @@ def _asked(part: Code | Neuron | Surrogate, *place: Place) -> Table | None:
 
 
 def _layer(
-    layer: Layer,
-    trained: Table,
-    *,
-    spikes: bool = False,
-    constants: int = 0,
-    **others: int | bool,
+    layer: Layer, trained: Table, *, spikes: bool = False, constants: int = 0, **others: int | bool
 ) -> LayerOperations:
     """A layer's sizes beside its table; `constants` are the learned ones of its neurons."""
     least, most = 0, 0

@@ -1,5 +1,6 @@
 """What a network is, as an experiment describes it and as it runs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -10,15 +11,19 @@ from fedspike.layers.shapes import Layer
 from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.sized_layers import Parameters
-from fedspike.part import Part, abstractmethod
+from fedspike.part import Part
 from fedspike.parts.codes import Code
-from fedspike.parts.losses import CrossEntropy, Loss
+from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.read_outs import ReadOut
 
 
 @runtime_checkable
 class Sized(Protocol):
     """The layers of a network that runs, from input to output."""
+
+    @property
+    def described(self) -> Mapping[str, Layer]:
+        """Their shapes."""
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -33,65 +38,78 @@ class Sized(Protocol):
         """Learned numbers of weights and biases."""
 
 
-@runtime_checkable
-class SizedNetwork(Protocol):
+class SizedNetwork(ABC):
     """A network whose sizes are known, so that it runs. Nobody asks for its type.
 
-    A conventional network has one time step, no code and no read-out.
+    What a kind does not write is as of a conventional one: one time step, no code, read-out or statistics.
     """
 
-    @property
-    def architecture(self) -> Sized:
-        """Its layers."""
+    architecture: Sized
 
     @property
     def described(self) -> Mapping[str, Layer]:
         """The shapes of its layers from input to output, normalisations among them."""
+        return self.architecture.described
 
     @property
     def time_steps(self) -> int:
         """T."""
+        return 1
 
     @property
     def code(self) -> Code | None:
         """What makes spikes of samples, if it is spiking."""
+        return None
 
     @property
     def read_out(self) -> ReadOut | None:
         """What makes scores of what a spiking network answers."""
+        return None
 
     @property
     def usual_loss(self) -> Loss:
         """The loss that it is trained with unless another one is chosen."""
+        return usual_loss(self.read_out)
 
     @property
     def spiked(self) -> list[str]:
-        """The layers that spikes enter."""
+        """The layers that spikes enter: not the first under the direct code, and none behind an average."""
+        return [name for name, x in self.operations().layers.items() if x.enters == "spikes"]
 
     @property
     def pools_statistics(self) -> bool:
         """Whether the server pools the clients' running statistics; else they never leave their client."""
+        return False
 
     @property
+    @abstractmethod
     def bytes_per_sample(self) -> int:
         """Memory of a training step in plain torch, about."""
 
     @property
     def samples_in_cache(self) -> int | None:
         """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
+        return None
 
+    @abstractmethod
     def init(self, generator: np.random.Generator) -> Parameters:
         """Parameters before any training, float32, no client axis."""
 
     def statistics(self) -> Parameters:
         """Running statistics before any training; {} without a normalisation."""
+        return {}
 
     def takes(self, pixels: int) -> bool:
-        """Whether samples of so many numbers fit."""
+        """Whether samples of so many numbers fit: one per input or, where they move, T frames of these."""
+        inputs = self.architecture.layers[0]
+        moves = self.code is not None and self.code.moving
+        return pixels == inputs or (moves and pixels == inputs * self.time_steps)
 
+    @abstractmethod
     def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
         """From pixels to scores, with the running statistics among the parameters if there are any."""
 
+    @abstractmethod
     def operations(self) -> NetworkOperations:
         """What a device does for it; raises InputError where that cannot be counted."""
 
@@ -108,7 +126,7 @@ class Network(Part):
     @property
     def usual_loss(self) -> Loss:
         """The loss that it is trained with unless another one is chosen."""
-        return CrossEntropy()
+        return usual_loss(None)
 
     def demand_loss(self, loss: Loss) -> None:
         """Raise InputError where a loss is not meant for its scores."""
@@ -117,3 +135,8 @@ class Network(Part):
     @abstractmethod
     def over(self, shape: tuple[int, ...], classes: int) -> SizedNetwork:
         """The network for samples of this shape; raises InputError where they do not fit."""
+
+
+def usual_loss(read_out: ReadOut | None) -> Loss:
+    """Of spike counts the founding study's, of other scores cross-entropy."""
+    return SpikeCountMSE() if read_out is not None and read_out.counts else CrossEntropy()

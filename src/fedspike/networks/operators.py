@@ -4,84 +4,53 @@ A network's forward pass takes them as an argument. `PLAIN` is plain torch: what
 spikes and counts to the bit, gradients to rounding. Axes are [time, client, batch, neuron].
 """
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.neurons import Learned, Neuron
+from fedspike.parts.tensors import Flow, Frames, Present, Trains
+
+Fired = tuple[Flow, Int64[Tensor, "client neuron"] | None]
+"""Spikes and, where they were counted on the way, those of each neuron over the samples present."""
+Images = Float[Tensor, "image row column"]
 
 
-@runtime_checkable
-class Operators(Protocol):
-    """What a network is computed with."""
-
-    def encoded(
-        self,
-        code: Code,
-        x: Float[Tensor, "client batch *time pixel"],
-        address: Address,
-        time_steps: int,
-    ) -> Float[Tensor, "time client batch pixel"]:
-        """The code's spikes, or what else it lets in."""
-
-    def fired(
-        self,
-        neuron: Neuron,
-        currents: Float[Tensor, "time client batch neuron"],
-        constants: Learned,
-        present: Bool[Tensor, "client batch"],
-    ) -> tuple[Float[Tensor, "time client batch neuron"], Int64[Tensor, "client neuron"] | None]:
-        """The neurons' spikes and, where they were counted on the way, those of the samples present."""
-
-    def averaged(
-        self, images: Float[Tensor, "image row column"], size: int
-    ) -> Float[Tensor, "image _row _column"]:
-        """The mean of windows of size x size, which neither overlap nor leave anything over."""
-
-    def time_axis(self, neuron: Neuron) -> int:
-        """Where `fired` wants time among a client's rows: 1 before the samples, 2 behind them."""
+def encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains:
+    """The code's spikes, or what else it lets in."""
+    return code.spikes(x, address, time_steps)
 
 
-class PlainTorch:
-    """Every operation as its part has it."""
-
-    def encoded(
-        self,
-        code: Code,
-        x: Float[Tensor, "client batch *time pixel"],
-        address: Address,
-        time_steps: int,
-    ) -> Float[Tensor, "time client batch pixel"]:
-        """See `Operators`."""
-        return code.spikes(x, address, time_steps)
-
-    def fired(
-        self,
-        neuron: Neuron,
-        currents: Float[Tensor, "time client batch neuron"],
-        constants: Learned,
-        present: Bool[Tensor, "client batch"],
-    ) -> tuple[Float[Tensor, "time client batch neuron"], None]:
-        """See `Operators`."""
-        del present
-        return neuron.spikes(currents, constants), None
-
-    def averaged(
-        self, images: Float[Tensor, "image row column"], size: int
-    ) -> Float[Tensor, "image _row _column"]:
-        """See `Operators`."""
-        return _Average.apply(images, size)  # type: ignore[no-any-return,no-untyped-call]
-
-    def time_axis(self, neuron: Neuron) -> int:
-        """See `Operators`."""
-        del neuron
-        return 1
+def fired(neuron: Neuron, currents: Flow, constants: Learned, present: Present) -> Fired:
+    """The neurons' spikes, not counted."""
+    del present
+    return neuron.spikes(currents, constants), None
 
 
-PLAIN = PlainTorch()
+def averaged(images: Images, size: int) -> Float[Tensor, "image _row _column"]:
+    """The mean of windows of size x size, which neither overlap nor leave anything over."""
+    return _Average.apply(images, size)  # type: ignore[no-any-return,no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Operators:
+    """What a network is computed with: plain torch, but for what an engine puts in its place.
+
+    `time_axis` is where `fired` wants time among a client's rows: 1 before the samples, 2 behind them.
+    """
+
+    encoded: Callable[[Code, Frames, Address, int], Trains] = encoded
+    fired: Callable[[Neuron, Flow, Learned, Present], Fired] = fired
+    averaged: Callable[[Images, int], Tensor] = averaged
+    time_axis: Callable[[Neuron], int] = lambda _: 1
+
+
+PLAIN = Operators()
 
 
 class _Average(torch.autograd.Function):
@@ -105,6 +74,6 @@ class _Average(torch.autograd.Function):
         return into_images, None
 
 
-def _places(images: Float[Tensor, "image row column"], k: int) -> list[Tensor]:
+def _places(images: Images, k: int) -> list[Tensor]:
     """Of each place in a window of k x k, the values of all windows; they are views."""
     return [images[..., i::k, j::k] for i in range(k) for j in range(k)]

@@ -11,7 +11,6 @@ from typing import Annotated, ClassVar
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
 from msgspec import Meta
 from torch import Tensor
 
@@ -20,15 +19,16 @@ from fedspike.layers.shapes import BatchNorm, Layer, Pool
 from fedspike.networks.architecture import Architecture, FullyConnected
 from fedspike.networks.batch import Batch, Forward, count, entered
 from fedspike.networks.layer_operations import spiking
-from fedspike.networks.network import Network
-from fedspike.networks.operators import PLAIN, Operators
+from fedspike.networks.network import Network, SizedNetwork, usual_loss
+from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.networks.sized_layers import Layers, Parameters
 from fedspike.networks.synapses import through
 from fedspike.parts.codes import Code, Rate
-from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF, Neuron
 from fedspike.parts.normalisations import STATISTICS, Normalisation, Unnormalised
 from fedspike.parts.read_outs import ReadOut, SpikeCount
+from fedspike.parts.tensors import Flow, Present, Trains
 
 
 class SNN(Network, tag="snn"):
@@ -54,8 +54,8 @@ class SNN(Network, tag="snn"):
 
     @property
     def usual_loss(self) -> Loss:
-        """Of spike counts the founding study's, of other scores cross-entropy."""
-        return SpikeCountMSE() if self.read_out.counts else CrossEntropy()
+        """By the read-out."""
+        return usual_loss(self.read_out)
 
     def demand_loss(self, loss: Loss) -> None:
         """Raise InputError where a loss is not meant for its scores."""
@@ -67,7 +67,7 @@ class SNN(Network, tag="snn"):
 
 
 @dataclass(frozen=True)
-class SpikingNetwork:
+class SpikingNetwork(SizedNetwork):
     """A spiking network that runs: the layers that `snn` has over some samples."""
 
     architecture: Layers
@@ -92,11 +92,6 @@ class SpikingNetwork:
     def read_out(self) -> ReadOut:
         """What makes scores of what the output layer answers."""
         return self.snn.read_out
-
-    @property
-    def usual_loss(self) -> Loss:
-        """The description's."""
-        return self.snn.usual_loss
 
     @property
     def pools_statistics(self) -> bool:
@@ -147,22 +142,11 @@ class SpikingNetwork:
         return spiking(self.described, self.time_steps, self.code, self.neuron, self.read_out)
 
     @property
-    def spiked(self) -> list[str]:
-        """The layers that spikes enter: not the first under the direct code, and none behind an average."""
-        layers = self.operations().layers
-        return [name for name, layer in layers.items() if layer.enters == "spikes"]
-
-    @property
     def samples_in_cache(self) -> int | None:
         """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
         if self._norms():
             return None  # a normalisation needs the whole batch
         return self.architecture.samples_in_cache(self.time_steps)
-
-    def takes(self, pixels: int) -> bool:
-        """Whether samples of so many numbers fit: one per input or, where they move, T frames of these."""
-        inputs = self.architecture.layers[0]
-        return pixels == inputs or (self.code.moving and pixels == inputs * self.time_steps)
 
     @property
     def bytes_per_sample(self) -> int:
@@ -180,8 +164,8 @@ class SpikingNetwork:
     def forward(
         self,
         parameters: Parameters,
-        spikes: Float[Tensor, "time client batch pixel"],
-        present: Bool[Tensor, "client batch"] | None = None,
+        spikes: Trains,
+        present: Present | None = None,
         operators: Operators = PLAIN,
     ) -> Forward:
         """From what the code gave to scores.
@@ -207,10 +191,13 @@ class SpikingNetwork:
             rows = through(layer, name, parameters, rows, operators)
             flow, fired = rows.reshape(*by_time.shape[:3], -1).movedim(at, 0), None
             if name in self.architecture.names:  # a layer of neurons, not a pool
-                currents = flow.expand(len(spikes), -1, -1, -1)
-                currents, after = self._normalised(name, currents, parameters, present)
-                flow, fired = self._neurons(name, currents, parameters, present, operators)
-                statistics |= after
+                own, currents = _own(name, parameters), flow.expand(len(spikes), -1, -1, -1)
+                if "gamma" in own:
+                    running = {n: own[n] for n in STATISTICS if n in own}
+                    normalised = self.snn.normalisation.normalised
+                    currents, after = normalised(currents, own["gamma"], running, present)
+                    statistics |= {f"{name}.{n}": numbers for n, numbers in after.items()}
+                flow, fired = self._neurons(name, currents, own, present, operators)
         left = count(flow.detach().sum(3).long().sum(0), present) * self.read_out.spiking
         scores = self.read_out.scores(flow)
         return Forward.counted(scores, self.architecture.described, by_input, left, statistics)
@@ -224,37 +211,12 @@ class SpikingNetwork:
     def _fires(self, layer: str) -> bool:
         return layer != self.architecture.names[-1] or self.read_out.spiking
 
-    def _normalised(
-        self,
-        layer: str,
-        currents: Float[Tensor, "time client batch neuron"],
-        parameters: Parameters,
-        present: Bool[Tensor, "client batch"],
-    ) -> tuple[Float[Tensor, "time client batch neuron"], Parameters]:
-        """What the neurons of a layer get, and its running statistics after a normalisation."""
-        if f"{layer}.gamma" not in parameters:
-            return currents, {}
-        own = _own(layer, parameters)
-        running = {name: own[name] for name in STATISTICS if name in own}
-        currents, after = self.snn.normalisation.normalised(
-            currents, own["gamma"], running, present
-        )
-        return currents, {f"{layer}.{name}": numbers for name, numbers in after.items()}
-
     def _neurons(
-        self,
-        layer: str,
-        currents: Float[Tensor, "time client batch neuron"],
-        parameters: Parameters,
-        present: Bool[Tensor, "client batch"],
-        operators: Operators,
-    ) -> tuple[Float[Tensor, "time client batch neuron"], Int64[Tensor, "client neuron"] | None]:
+        self, layer: str, currents: Flow, own: Parameters, present: Present, operators: Operators
+    ) -> Fired:
         """Their spikes, counted if that comes with them; to a read-out that wants these, membranes."""
-        constants = {
-            name: tensor
-            for name, tensor in _own(layer, parameters).items()
-            if name not in ("weight", "bias", "gamma", *STATISTICS)
-        }
+        others = ("weight", "bias", "gamma", *STATISTICS)
+        constants = {name: tensor for name, tensor in own.items() if name not in others}
         if self._fires(layer):
             return operators.fired(self.neuron, currents, constants, present)
         return self.neuron.membrane(currents, constants), None

@@ -11,14 +11,14 @@ from fedspike.layers.shapes import Convolution, Dense, Pool
 from fedspike.networks.operators import Operators
 from fedspike.networks.sized_layers import Parameters
 
+Layer = Dense | Convolution | Pool
+Rows = Float[Tensor, "client row input"]
+Made = Float[Tensor, "client row output"]
+
 
 def through(
-    layer: Dense | Convolution | Pool,
-    name: str,
-    parameters: Parameters,
-    rows: Float[Tensor, "client row input"],
-    operators: Operators,
-) -> Float[Tensor, "client row output"]:
+    layer: Layer, name: str, parameters: Parameters, rows: Rows, operators: Operators
+) -> Made:
     """What comes out of a layer; an image in a row is channel by channel, and each of these row by row."""
     if isinstance(layer, Pool):
         return pool(layer, rows, operators)
@@ -31,8 +31,8 @@ def through(
 def linear(
     weight: Float[Tensor, "client output input"],
     bias: Float[Tensor, "client output"] | None,
-    rows: Float[Tensor, "client row input"],
-) -> Float[Tensor, "client row output"]:
+    rows: Rows,
+) -> Made:
     """The product with the weight, plus the bias if there is one."""
     return _Linear.apply(rows, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
 
@@ -60,8 +60,8 @@ def convolution(
     layer: Convolution,
     weight: Float[Tensor, "client out in kernel kernel"],
     bias: Float[Tensor, "client out"] | None,
-    rows: Float[Tensor, "client row input"],
-) -> Float[Tensor, "client row output"]:
+    rows: Rows,
+) -> Made:
     """Every client's images with its own kernels, one client after the other: oneDNN has no better way."""
     images = rows.reshape(*rows.shape[:2], layer.in_channels, layer.height, layer.width)
     added: list[Tensor | None] = [None] * len(rows) if bias is None else list(bias)
@@ -78,9 +78,7 @@ def convolution(
     return torch.stack(out).flatten(2)
 
 
-def pool(
-    layer: Pool, rows: Float[Tensor, "client row input"], operators: Operators
-) -> Float[Tensor, "client row output"]:
+def pool(layer: Pool, rows: Rows, operators: Operators) -> Made:
     """Windows of all images; the gradient of a maximum goes to the first of several that share it."""
     images = rows.reshape(-1, layer.height, layer.width)  # of all channels
     if layer.kind == "max":

@@ -99,7 +99,7 @@ class Interval(Record, frozen=True, kw_only=True):
     high: float | None
 
 
-class Measured(Record, frozen=True, kw_only=True):
+class Measured(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What a sensor of the simulating host read, or why it read nothing."""
 
     sensor: str

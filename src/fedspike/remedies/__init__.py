@@ -1,8 +1,7 @@
 """Remedies: an algorithm to an algorithm, against one ill; a file for each."""
 
-from fedspike.remedies.clipping import Clipping
-from fedspike.remedies.remedy import Remedy
+from fedspike import part
+from fedspike.remedies.clipping import Clipping as Clipping
+from fedspike.remedies.remedy import Remedy as Remedy
 
-REMEDIES: tuple[type[Remedy], ...] = (Clipping,)
-
-__all__ = ["REMEDIES", "Clipping", "Remedy"]
+REMEDIES = part.kinds(Remedy, vars(), usual=Clipping)

@@ -9,11 +9,9 @@ Source: McMahan, Ramage, Talwar, Zhang, "Learning Differentially Private Recurre
 from typing import Annotated
 
 import torch
-from jaxtyping import Int64
 from msgspec import Meta
-from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Changed, Tree
+from fedspike.algorithms import Algorithm, Changed, Client, LocalModel, Tree
 from fedspike.errors import InputError
 from fedspike.networks import Parameters
 from fedspike.remedies.remedy import Remedy
@@ -40,15 +38,8 @@ class Clipping(Remedy, tag="clipping"):
 class _Clipped(Changed):
     norm: Positive
 
-    def answer(
-        self,
-        received: Tree,
-        trained: Parameters,
-        memory: Tree,
-        steps: Int64[Tensor, " client"],
-        learning_rate: float,
-    ) -> tuple[Tree, Tree]:
-        reply, memory = self.algorithm.answer(received, trained, memory, steps, learning_rate)
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
+        reply, memory = self.algorithm.answer(client, trained)
         return reply | {"update": clipped(reply["update"], self.norm)}, memory
 
 

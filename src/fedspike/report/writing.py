@@ -1,15 +1,16 @@
 """Makes the report of a directory: reads the runs, asks every figure, writes the page and the files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fedspike.errors import InputError
 from fedspike.records.reader import read
 from fedspike.report.analysis.results import Results
-from fedspike.report.figures.figure import Figure
+from fedspike.report.figures.figure import Figure, Section
 from fedspike.report.rendering import tables
 from fedspike.report.rendering.drawing import Panels, in_one, to_pdf
-from fedspike.report.rendering.page import Shown, ShownPart, ShownSection, render
+from fedspike.report.rendering.page import Shown, render
 from fedspike.report.rendering.tables import Caption, Table
 from fedspike.report.sections import SECTIONS
 
@@ -33,42 +34,34 @@ def write(directory: Path) -> Path:
     return page
 
 
-def shown(results: Results) -> Iterator[ShownSection]:
+def shown(results: Results) -> Iterator[Section]:
     """The sections, parts and figures that have what they need."""
     for section in SECTIONS:
-        parts = []
-        for part in section.parts:
-            figures = [show for one in part.figures if (show := shown_figure(one, results))]
-            if figures:
-                parts.append(ShownPart(part.heading, part.introduction, figures))
-        if parts:
-            yield ShownSection(section.anchor, section.heading, parts)
+        parts = (replace(p, figures=tuple(_shown(p.figures, results))) for p in section.parts)
+        if having := tuple(part for part in parts if part.figures):
+            yield replace(section, parts=having)
 
 
-def shown_figure(figure: Figure, results: Results) -> Shown | None:
-    """The drawing of a figure and the words beside it; None where the runs have not what it needs."""
-    needed = figure.needs(results)
-    if not needed:
-        return None
-    drawing = figure.draw(figure.data(needed))
-    caption = figure.caption if isinstance(figure.caption, Caption) else figure.caption(needed)
-    about = figure.name, figure.number, figure.summary, figure.only_as_file
-    return Shown(*about, drawing, caption)
+def _shown(figures: Iterable[Figure], results: Results) -> Iterator[Shown]:
+    """The drawings of figures and the words beside them, where the runs have what they need."""
+    for figure in figures:
+        if needed := figure.needs(results):
+            caption = figure.caption
+            said = caption if isinstance(caption, Caption) else caption(needed)
+            yield Shown(figure, figure.draw(needed), said)
 
 
 def files(figure: Shown) -> Iterator[tuple[str, bytes]]:
     """A figure as files, each with its place below the directory; texts are on the page alone."""
-    if isinstance(figure.drawing, Table):
-        notes = figure.caption.notes
-        yield f"tables/{figure.stem}.csv", tables.to_csv(figure.drawing).encode()
-        markdown = tables.to_markdown(figure.drawing, figure.heading, notes)
-        yield f"tables/{figure.stem}.md", markdown.encode()
-        latex = tables.to_latex(figure.drawing, figure.caption.title, notes)
-        yield f"tables/{figure.stem}.tex", latex.encode()
-    if isinstance(figure.drawing, Panels):
-        svg = in_one(figure.drawing.panels, figure.drawing.panel_rem)
-        yield f"figures/{figure.stem}.svg", svg.encode()
-        yield f"figures/{figure.stem}.pdf", to_pdf(svg)
+    drawing, stem, notes = figure.drawing, figure.figure.stem, figure.caption.notes
+    if isinstance(drawing, Table):
+        yield f"tables/{stem}.csv", tables.to_csv(drawing).encode()
+        yield f"tables/{stem}.md", tables.to_markdown(drawing, figure.heading, notes).encode()
+        yield f"tables/{stem}.tex", tables.to_latex(drawing, figure.caption.title, notes).encode()
+    if isinstance(drawing, Panels):
+        svg = in_one(drawing.panels, drawing.panel_rem)
+        yield f"figures/{stem}.svg", svg.encode()
+        yield f"figures/{stem}.pdf", to_pdf(svg)
 
 
 def _replace(path: Path, content: bytes) -> None:

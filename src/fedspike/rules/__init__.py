@@ -1,10 +1,12 @@
 """Answers of many clients to one: a file for each rule."""
 
-from fedspike.rules.mean import Mean
-from fedspike.rules.median import Median
-from fedspike.rules.pooled import Pooled
-from fedspike.rules.rule import Rule, joined, narrowed
+from fedspike import part
+from fedspike.rules.mean import Mean as Mean
+from fedspike.rules.median import Median as Median
+from fedspike.rules.pooled import Pooled as Pooled
+from fedspike.rules.rule import Replies as Replies
+from fedspike.rules.rule import Rule as Rule
+from fedspike.rules.rule import joined as joined
+from fedspike.rules.rule import narrowed as narrowed
 
-RULES: tuple[type[Rule], ...] = (Mean, Median)
-
-__all__ = ["RULES", "Mean", "Median", "Pooled", "Rule", "joined", "narrowed"]
+RULES = part.kinds(Rule, vars(), usual=Mean)

@@ -6,14 +6,13 @@ Source: McMahan, Moore, Ramage, Hampson, Agueera y Arcas, "Communication-Efficie
 from Decentralized Data", AISTATS 2017, Algorithm 1.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.rules.rule import Parameters, Rule, stacked
+from fedspike.rules.rule import Parameters, Replies, Rule
 
 
 class Mean(Rule, tag="mean"):
@@ -23,15 +22,10 @@ class Mean(Rule, tag="mean"):
 
     partial: ClassVar[bool] = True
 
-    def join(
-        self,
-        replies: Sequence[Parameters],
-        samples: Int64[Tensor, " reply"],
-        clients: Int64[Tensor, " reply"],
-    ) -> Parameters:
+    def join(self, replies: Replies) -> Parameters:
         """Summed in float64, so that the order of the clients does not show in float32; see `narrowed`."""
-        weights = samples if self.by == "samples" else clients
-        return {name: average(stacked(replies, name), weights) for name in replies[0]}
+        weights = replies.samples if self.by == "samples" else replies.clients
+        return {name: average(replies.stacked(name), weights) for name in replies.trees[0]}
 
 
 def average(

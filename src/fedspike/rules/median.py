@@ -6,28 +6,17 @@ Source: Yin, Chen, Ramchandran, Bartlett, "Byzantine-Robust Distributed Learning
 Rates", ICML 2018, Definition 1. As there, all clients count alike.
 """
 
-from collections.abc import Sequence
-
-from jaxtyping import Int64
-from torch import Tensor
-
-from fedspike.rules.rule import Parameters, Rule, stacked
+from fedspike.rules.rule import Parameters, Replies, Rule
 
 
 class Median(Rule, tag="median"):
     """The median of each number over the clients: fewer than half cannot move it beyond the others."""
 
-    def join(
-        self,
-        replies: Sequence[Parameters],
-        samples: Int64[Tensor, " reply"],
-        clients: Int64[Tensor, " reply"],
-    ) -> Parameters:
+    def join(self, replies: Replies) -> Parameters:
         """The equation."""
-        del samples, clients
         middle = {}
-        for name in replies[0]:
-            in_order = stacked(replies, name).sort(0).values
+        for name in replies.trees[0]:
+            in_order = replies.stacked(name).sort(0).values
             low, high = (len(in_order) - 1) // 2, len(in_order) // 2
             middle[name] = (in_order[low] + in_order[high]) / 2
         return middle

@@ -7,17 +7,13 @@ This is exact, where an average of variances would miss how far the clients' mea
 familiar sum of (n_k / n) (var_k + mu_k^2) less mu^2, without the cancellation.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from jaxtyping import Int64
-from torch import Tensor
-
 from fedspike.rules.mean import average
-from fedspike.rules.rule import Parameters, Rule, stacked
+from fedspike.rules.rule import Parameters, Replies, Rule
 
 
-class Pooled(Rule, tag="pooled"):
+class Pooled(Rule):
     """Statistics of all data, from "LAYER.mean" and "LAYER.variance" of each client's.
 
     >>> import torch
@@ -29,18 +25,13 @@ class Pooled(Rule, tag="pooled"):
 
     partial: ClassVar[bool] = True
 
-    def join(
-        self,
-        replies: Sequence[Parameters],
-        samples: Int64[Tensor, " reply"],
-        clients: Int64[Tensor, " reply"],
-    ) -> Parameters:
+    def join(self, replies: Replies) -> Parameters:
         """The equations."""
-        del clients
-        pooled = {name: average(stacked(replies, name), samples) for name in replies[0]}
+        first, samples = replies.trees[0], replies.samples
+        pooled = {name: average(replies.stacked(name), samples) for name in first}
         for name in pooled:
             if name.endswith(".variance"):
                 mean = name.removesuffix("variance") + "mean"
-                between = (stacked(replies, mean) - pooled[mean]).square()
+                between = (replies.stacked(mean) - pooled[mean]).square()
                 pooled[name] = pooled[name] + average(between, samples)
         return pooled

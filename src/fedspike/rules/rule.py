@@ -1,6 +1,7 @@
 """What a rule is: the answers of many clients to one."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -13,6 +14,27 @@ from fedspike.part import Part, abstractmethod
 Parameters = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Replies:
+    """What is joined: `trees[i]` is of `clients[i]` clients with `samples[i]` samples in all."""
+
+    trees: Sequence[Parameters]
+    samples: Int64[Tensor, " reply"]
+    clients: Int64[Tensor, " reply"]
+
+    def stacked(self, name: str) -> Float[Tensor, "reply *shape"]:
+        """What all sent under a name, float64. Raises InputError where it differs in its form."""
+        tensors = [tree.get(name) for tree in self.trees]
+        shapes = {None if tensor is None else tuple(tensor.shape) for tensor in tensors}
+        if len(shapes) > 1:
+            raise InputError(
+                f"replies with {name} of the shapes {', '.join(sorted(map(str, shapes)))}",
+                expected="one shape, from every client",
+                fix="join them with a rule that takes different ones",
+            )
+        return torch.stack([tensor for tensor in tensors if tensor is not None]).double()
+
+
 class Rule(Part):
     """How the tensors that clients send in one group become one.
 
@@ -23,16 +45,8 @@ class Rule(Part):
     partial: ClassVar[bool] = False
 
     @abstractmethod
-    def join(
-        self,
-        replies: Sequence[Parameters],
-        samples: Int64[Tensor, " reply"],
-        clients: Int64[Tensor, " reply"],
-    ) -> Parameters:
-        """One of all, float64. `replies[i]` is of `clients[i]` clients with `samples[i]` samples in all.
-
-        Each reply stands for one client where the rule is not `partial`.
-        """
+    def join(self, replies: Replies) -> Parameters:
+        """One of all, float64; each reply stands for one client where the rule is not `partial`."""
 
 
 def joined(
@@ -50,21 +64,8 @@ def joined(
     """
     like = like or replies[0]
     clients = torch.ones_like(samples) if clients is None else clients
-    wide = rule.join(replies, samples, clients)
+    wide = rule.join(Replies(replies, samples, clients))
     return {name: narrowed(tensor, like[name].dtype) for name, tensor in wide.items()}
-
-
-def stacked(replies: Sequence[Parameters], name: str) -> Float[Tensor, "reply *shape"]:
-    """What all sent under a name, float64. Raises InputError where it differs in its form."""
-    tensors = [reply.get(name) for reply in replies]
-    shapes = {None if tensor is None else tuple(tensor.shape) for tensor in tensors}
-    if len(shapes) > 1:
-        raise InputError(
-            f"replies with {name} of the shapes {', '.join(sorted(map(str, shapes)))}",
-            expected="one shape, from every client",
-            fix="join them with a rule that takes different ones",
-        )
-    return torch.stack([tensor for tensor in tensors if tensor is not None]).double()
 
 
 def narrowed(wide: Float[Tensor, "*shape"], dtype: torch.dtype) -> Float[Tensor, "*shape"]:

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from fedspike.errors import InputError
-from fedspike.networks.module.watch import layer_of
+from fedspike.networks.module.counting import layer_of
 from fedspike.networks.sized_layers import Parameters
 
 

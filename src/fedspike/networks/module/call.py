@@ -9,21 +9,13 @@ from torch import Tensor
 from torch.func import functional_call
 
 from fedspike.networks.module.adopt import Adopted
-from fedspike.networks.module.watch import Watch
+from fedspike.networks.module.counting import Watch
 from fedspike.networks.sized_layers import Parameters
 
 Counts = Mapping[str, Tensor]
-"""layer -> a number or, of all clients, [client]."""
-
-
-@dataclass(frozen=True)
-class Passed:
-    """What came out of the module, and the counts of `Watch`; of all clients, these are the first axis."""
-
-    outputs: Tensor
-    events: Counts
-    met: Counts
-    graded: Counts
+"""layer -> the counts of `Watch`, [3] or, of all clients, [client, 3]."""
+Passed = tuple[Tensor, Counts]
+"""What came out of the module, and the counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +53,8 @@ class Call:
     def at_once(self, learned: Parameters, flow: Tensor) -> Passed:
         """For all clients together; RuntimeError where torch.vmap refuses the module."""
         axes = (0, int(self.timed))
-        passed = torch.vmap(self._one, in_dims=axes, randomness="error")(learned, flow)
-        return self._with_clients(*passed)
+        outputs, counts = torch.vmap(self._one, in_dims=axes, randomness="error")(learned, flow)
+        return outputs.movedim(0, int(self.timed)), counts
 
     def in_turn(self, learned: Parameters, flow: Tensor) -> Passed:
         """For one client after the other."""
@@ -70,8 +62,8 @@ class Call:
             self._one({name: weight[k] for name, weight in learned.items()}, now)
             for k, now in enumerate(flow.unbind(int(self.timed)))
         ]
-        outputs, *counts = zip(*alone, strict=True)
-        return self._with_clients(torch.stack(outputs), *(_stacked(each) for each in counts))
+        outputs, counts = zip(*alone, strict=True)
+        return torch.stack(outputs, int(self.timed)), _stacked(counts)
 
     @property
     def _returns_state(self) -> bool:
@@ -80,14 +72,11 @@ class Call:
     def _taken(self, answer: Tensor | Sequence[Tensor]) -> Tensor:
         return answer if isinstance(answer, Tensor) else answer[self.taken]
 
-    def _one(self, learned: Parameters, flow: Tensor) -> tuple[Tensor, Counts, Counts, Counts]:
+    def _one(self, learned: Parameters, flow: Tensor) -> Passed:
         tensors = self.own.tensors(learned)
         with self.watch(tensors) as watch:
             outputs = self.outputs(tensors, flow)
-        return outputs, watch.events, watch.met, watch.graded
-
-    def _with_clients(self, outputs: Tensor, events: Counts, met: Counts, graded: Counts) -> Passed:
-        return Passed(outputs.movedim(0, int(self.timed)), events, met, graded)
+        return outputs, watch.counts
 
 
 def _stacked(counts: Sequence[Counts]) -> Counts:

@@ -37,13 +37,17 @@ from fedspike.networks.layer_operations import conventional, spiking
 from fedspike.networks.module.adopt import adopted
 from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
+from fedspike.networks.network import SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.sized_layers import Parameters
 from fedspike.parts.codes import Address, Code
-from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF, Neuron
 from fedspike.parts.read_outs import ReadOut, SpikeCount
+from fedspike.parts.tensors import Scores
 from fedspike.randomness import stream
+
+COUNT = SpikeCount()
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class ModuleArchitecture:
 
 
 @dataclass(frozen=True, eq=False)
-class ModuleNetwork:
+class ModuleNetwork(SizedNetwork):
     """A module that takes samples of `shape`, a number per pixel, and tells `classes` apart.
 
     With a `code` it is spiking over `time_steps`, and `read_out` makes the scores of what comes out; the bill
@@ -81,13 +85,10 @@ class ModuleNetwork:
     classes: int
     code: Code | None = None
     time_steps: int = 1
-    read_out: ReadOut | None = field(default_factory=SpikeCount)
+    read_out: ReadOut | None = COUNT
     stepped: bool = False
     not_counted: tuple[str, ...] = ()
     neuron: Neuron = field(default_factory=LIF)
-
-    pools_statistics = False
-    samples_in_cache = None
 
     def __post_init__(self) -> None:
         stepless = self.stepped and self.code is None
@@ -128,17 +129,12 @@ class ModuleNetwork:
             still=self._still,
         )
 
-    @property
-    def architecture(self) -> ModuleArchitecture:
+    @cached_property
+    def architecture(self) -> ModuleArchitecture:  # type: ignore[override]
         """The layers that are counted."""
         learned = sum(weight.numel() for weight in self.call.own.learned.values())
         ends = (math.prod(self.shape), self.classes)
         return ModuleArchitecture(self.trial.layers, ends, learned)
-
-    @property
-    def described(self) -> dict[str, Layer]:
-        """The layers that are counted."""
-        return self.trial.layers
 
     @cached_property
     def spiked(self) -> list[str]:
@@ -160,13 +156,6 @@ class ModuleNetwork:
             for name, weight in self.call.own.learned.items()
         }
 
-    def takes(self, pixels: int) -> bool:
-        """Whether samples of so many numbers fit: of `shape` or, where they move, T frames of it."""
-        inputs, code = math.prod(self.shape), self.code
-        if code is not None and code.moving and pixels == inputs * self.time_steps:
-            return True
-        return pixels == inputs
-
     @property
     def bytes_per_sample(self) -> int:
         """Memory of a training step, about: all results of the module, and their gradients."""
@@ -182,18 +171,9 @@ class ModuleNetwork:
             )
         return self
 
-    @property
-    def usual_loss(self) -> Loss:
-        """Of spike counts the founding study's, of other scores cross-entropy."""
-        return SpikeCountMSE() if self.read_out and self.read_out.counts else CrossEntropy()
-
     def demand_loss(self, loss: Loss) -> None:
         """Raise InputError where a loss is not meant for its scores."""
         loss.demand_scores(self.read_out, self.time_steps)
-
-    def statistics(self) -> Parameters:
-        """None are kept."""
-        return {}
 
     def operations(self) -> NetworkOperations:
         """What a device does for it: a chain of layers or, where some are not counted, no layer at all.
@@ -221,8 +201,7 @@ class ModuleNetwork:
         sizes = present.sum(1)
         scores = flow.new_zeros(*present.shape, self.classes)
         layers = self.trial.layers
-        events = {name: torch.zeros_like(sizes) for name in layers}
-        met = {n: torch.zeros_like(sizes) for n, x in layers.items() if isinstance(x, Convolution)}
+        counts = {name: sizes.new_zeros(len(sizes), 3) for name in layers}
         events_out = torch.zeros_like(sizes)
         for samples in sorted(set(sizes.tolist()) - {0}):
             alike = sizes == samples
@@ -231,20 +210,18 @@ class ModuleNetwork:
             shown = rows.reshape(*flow.shape[:-3], int(alike.sum()), samples, *self.shape)
             whole = bool(alike.all())
             theirs = parameters if whole else {n: w[alike] for n, w in parameters.items()}
-            passed = self._passed(theirs, shown)
-            scores[where] = self._scores(passed.outputs).flatten(0, 1)
+            outputs, found = self._passed(theirs, shown)
+            scores[where] = self._scores(outputs).flatten(0, 1)
             if self.read_out is not None and self.read_out.spiking:
-                events_out[alike] = (passed.outputs.detach() != 0).sum((0, 2, 3))
-            for totals, found in ((events, passed.events), (met, passed.met)):
-                for name in found.keys() & totals.keys():
-                    totals[name][alike] = found[name] // self._times(name)
+                events_out[alike] = (outputs.detach() != 0).sum((0, 2, 3))
+            for name in found.keys() & counts.keys():
+                counts[name][alike] = found[name] // self._times(name)
+        events = {name: own[:, 0] for name, own in counts.items()}
+        met = {n: counts[n][:, 1] for n, x in layers.items() if isinstance(x, Convolution)}
         return Forward(scores, events, events_out, met)
 
     def _flow(
-        self,
-        x: Float[Tensor, "client batch pixel"],
-        address: Address,
-        operators: Operators = PLAIN,
+        self, x: Float[Tensor, "client batch pixel"], address: Address, operators: Operators = PLAIN
     ) -> Float[Tensor, "*time client batch pixel"]:
         """What enters the module, its samples flat; a code's weights of the steps are in it."""
         if self.code is None:
@@ -259,18 +236,18 @@ class ModuleNetwork:
     def _passed(self, parameters: Parameters, shown: Tensor) -> Passed:
         """Run the module; InputError where a count would call something a spike that is none."""
         run = self.call.at_once if self.trial.vectorised else self.call.in_turn
-        passed = run(parameters, shown)
+        outputs, counts = run(parameters, shown)
         weighted = self.code is not None and self.code.step_weights(self.time_steps) is not None
         for name in self.spiked[int(weighted) :]:
-            if name in passed.graded and bool(passed.graded[name].any()):
+            if name in counts and bool(counts[name][:, 2].any()):
                 raise InputError(
                     f"layer {name}: numbers other than 0 and 1 enter it",
                     expected="spikes, of which each costs an accumulate, behind all but an average",
                     fix=f'not_counted=("{name}",) trains it without a bill',
                 )
-        return passed
+        return outputs, counts
 
-    def _scores(self, outputs: Tensor) -> Float[Tensor, "client batch class"]:
+    def _scores(self, outputs: Tensor) -> Scores:
         return outputs if self.read_out is None else self.read_out.scores(outputs)
 
     def _times(self, name: str) -> int:

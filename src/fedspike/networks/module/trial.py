@@ -9,7 +9,7 @@ from fedspike.errors import InputError, warn_once
 from fedspike.layers.shapes import Layer
 from fedspike.networks.module.adopt import without_rule
 from fedspike.networks.module.call import Call
-from fedspike.networks.module.watch import Watch, layer_of
+from fedspike.networks.module.counting import Watch, layer_of
 from fedspike.networks.sized_layers import Parameters
 
 SAMPLES = CLIENTS = 2
@@ -53,29 +53,19 @@ def tried(call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool) 
             f"a module for that input{', one time step a call' * call.stepped}",
         ) from error
     wanted = (*one.shape[: int(call.timed) + 1], classes)
-    if not isinstance(outputs, Tensor) or outputs.shape != wanted:
-        raise _unfit(
-            call, f"that makes {_described(outputs)} of {_described(one)}", f"a tensor of {wanted}"
-        )
+    made = f"that makes {_described(outputs)} of {_described(one)}"
+    fits = isinstance(outputs, Tensor) and outputs.shape == wanted
+    _demand(fits, call, made, f"a tensor of {wanted}")
     for name, was in kept.items():
-        if not torch.equal(was, tensors[name]):
-            raise _unfit(
-                call,
-                f"whose layer {layer_of(name)} changes its buffer {name}",
-                "buffers that stay as they came: they are not learned, and no client sends them",
-            )
-    if not torch.equal(outputs, again) or not torch.equal(chance, torch.get_rng_state()):
-        raise _unfit(
-            call,
-            "whose answer depends on chance or on what it was shown before",
-            "the same answer to the same input",
-        )
-    if spikes and not bool(((outputs == 0) | (outputs == 1)).all()):
-        raise _unfit(
-            call,
-            "that answers with other numbers than 0 and 1",
-            "spikes, or a read-out of membranes",
-        )
+        changes = f"whose layer {layer_of(name)} changes its buffer {name}"
+        stay = "buffers that stay as they came: they are not learned, and no client sends them"
+        _demand(torch.equal(was, tensors[name]), call, changes, stay)
+    same = torch.equal(outputs, again) and torch.equal(chance, torch.get_rng_state())
+    forgets = "whose answer depends on chance or on what it was shown before"
+    _demand(same, call, forgets, "the same answer to the same input")
+    fires = not spikes or bool(((outputs == 0) | (outputs == 1)).all())
+    others = "that answers with other numbers than 0 and 1"
+    _demand(fires, call, others, "spikes, or a read-out of membranes")
     _demand_reached(call, outputs, learned)
     repeats = _demand_rules(call, watch, len(one) if call.timed else 1, still)
     size = watch.bytes // SAMPLES
@@ -89,12 +79,9 @@ def _demand_reached(call: Call, outputs: Tensor, learned: Parameters) -> None:
     if outputs.requires_grad:
         slopes = torch.autograd.grad(outputs.sum(), weights, allow_unused=True)
     unused = [name for name, slope in zip(learned, slopes, strict=True) if slope is None]
-    if unused:
-        raise _unfit(
-            call,
-            f"whose answer does not depend on {', '.join(unused)} in a way that has a gradient",
-            "nothing that cannot learn: remove it, or freeze it with requires_grad_(False)",
-        )
+    idle = f"whose answer does not depend on {', '.join(unused)} in a way that has a gradient"
+    fix = "nothing that cannot learn: remove it, or freeze it with requires_grad_(False)"
+    _demand(not unused, call, idle, fix)
 
 
 def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
@@ -105,13 +92,8 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
         if times != steps and not (times == 1 and still and at == 0):
             no_rule[name] = f"a layer that is run {times:g} times for a sample of {steps} steps"
     known = {*dict(call.own.module.named_modules()), *watch.seen, *no_rule}
-    for name in call.not_counted:
-        if name not in known:
-            raise _unfit(
-                call,
-                f"with not_counted = {call.not_counted}",
-                f"names among {sorted(known - {''})}",
-            )
+    named = f"with not_counted = {call.not_counted}"
+    _demand(known.issuperset(call.not_counted), call, named, f"names among {sorted(known - {''})}")
     left = {name: why for name, why in no_rule.items() if name not in call.not_counted}
     if left:
         names = ", ".join(f'"{name}"' for name in (*call.not_counted, *left))
@@ -138,6 +120,11 @@ def _vectorises(call: Call, flow: Tensor) -> bool:
 
 def _described(values: object) -> str:
     return str(list(values.shape)) if isinstance(values, Tensor) else f"a {type(values).__name__}"
+
+
+def _demand(right: bool, call: Call, what: str, expected: str) -> None:
+    if not right:
+        raise _unfit(call, what, expected)
 
 
 def _unfit(call: Call, what: str, expected: str) -> InputError:

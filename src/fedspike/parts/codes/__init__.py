@@ -1,28 +1,15 @@
 """Pixels to spikes: a file for each code; docs/codes.md says which is what, and when to use it."""
 
-from fedspike.parts.codes.address import Address
-from fedspike.parts.codes.burst import Burst
-from fedspike.parts.codes.code import Code
-from fedspike.parts.codes.delta import Delta
-from fedspike.parts.codes.direct import Direct
-from fedspike.parts.codes.latency import Latency
-from fedspike.parts.codes.phase import Phase
-from fedspike.parts.codes.raster import raster
-from fedspike.parts.codes.rate import Rate
-from fedspike.parts.codes.tabulated import Tabulated
+from fedspike import part
+from fedspike.parts.codes.address import Address as Address
+from fedspike.parts.codes.burst import Burst as Burst
+from fedspike.parts.codes.code import Code as Code
+from fedspike.parts.codes.delta import Delta as Delta
+from fedspike.parts.codes.direct import Direct as Direct
+from fedspike.parts.codes.latency import Latency as Latency
+from fedspike.parts.codes.phase import Phase as Phase
+from fedspike.parts.codes.raster import raster as raster
+from fedspike.parts.codes.rate import Rate as Rate
+from fedspike.parts.codes.tabulated import Tabulated as Tabulated
 
-CODES: tuple[type[Code], ...] = (Rate, Latency, Phase, Burst, Delta, Direct)
-
-__all__ = [
-    "CODES",
-    "Address",
-    "Burst",
-    "Code",
-    "Delta",
-    "Direct",
-    "Latency",
-    "Phase",
-    "Rate",
-    "Tabulated",
-    "raster",
-]
+CODES = part.kinds(Code, vars(), usual=Rate)

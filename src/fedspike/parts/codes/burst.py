@@ -3,14 +3,13 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64
 from msgspec import Meta
 from msgspec.structs import replace
 
 from fedspike.errors import InputError
 from fedspike.layers.operations import Table
 from fedspike.parts.codes.code import encoder
-from fedspike.parts.codes.tabulated import Tabulated
+from fedspike.parts.codes.tabulated import ByStep, Intensities, Tabulated
 
 USUAL_SPIKES = 5
 
@@ -61,9 +60,7 @@ class Burst(Tabulated, tag="burst"):
         """Is it now that this pixel spikes? A comparison at each step."""
         return encoder(compare=1)
 
-    def trains(
-        self, x: Float64[np.ndarray, " value"], time_steps: int
-    ) -> Bool[np.ndarray, "value time"]:
+    def trains(self, x: Intensities, time_steps: int) -> ByStep:
         """The equation: whether a pixel of intensity x spikes at step t."""
         longest, most_spikes = time_steps, self.fitted(time_steps).most_spikes
         assert most_spikes != "auto"  # it is fitted
@@ -74,7 +71,7 @@ class Burst(Tabulated, tag="burst"):
         return spikes
 
 
-def _ceil(values: Float64[np.ndarray, " value"]) -> Float64[np.ndarray, " value"]:
+def _ceil(values: Intensities) -> Intensities:
     """The next whole number; rounded first, because 51 x (1/51) must stay 1 and not become 2."""
     whole: np.ndarray = np.ceil(values.round(9))
     return whole

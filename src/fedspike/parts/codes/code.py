@@ -2,12 +2,10 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
 from fedspike.layers.operations import Table
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes.address import Address
+from fedspike.parts.tensors import Frames, Trains
 
 
 class Code(Part):
@@ -22,9 +20,7 @@ class Code(Part):
     moving: ClassVar[bool] = False
 
     @abstractmethod
-    def spikes(
-        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
-    ) -> Float[Tensor, "time client batch pixel"]:
+    def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:
         """The spikes of one batch, 0.0 and 1.0 in the type of `pixels`: [time, client, batch, pixel]."""
 
     def fitted(self, time_steps: int) -> "Code":

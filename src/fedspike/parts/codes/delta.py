@@ -2,9 +2,8 @@
 
 from typing import Annotated, ClassVar
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float
 from msgspec import Meta
 from torch import Tensor
 
@@ -13,7 +12,8 @@ from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import encoder
 from fedspike.parts.codes.pixels import HIGHEST, levels
-from fedspike.parts.codes.tabulated import Tabulated
+from fedspike.parts.codes.tabulated import ByStep, Intensities, Tabulated
+from fedspike.parts.tensors import Frames, Trains
 
 
 class Delta(Tabulated, tag="delta"):
@@ -42,12 +42,7 @@ class Delta(Tabulated, tag="delta"):
 
     moving: ClassVar[bool] = True
 
-    def spikes(
-        self,
-        pixels: Float[Tensor, "client batch *time pixel"],
-        address: Address,
-        time_steps: int,
-    ) -> Float[Tensor, "time client batch pixel"]:
+    def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:
         """The spikes of one batch, still or moving, as 0.0 and 1.0 in the type of `pixels`.
 
         Raises InputError where a pixel is not in [0, 1] or the frames are not T.
@@ -60,9 +55,7 @@ class Delta(Tabulated, tag="delta"):
         """A difference and a comparison at each step."""
         return encoder(add=1, compare=1)
 
-    def trains(
-        self, x: Float64[np.ndarray, " value"], time_steps: int
-    ) -> Bool[np.ndarray, "value time"]:
+    def trains(self, x: Intensities, time_steps: int) -> ByStep:
         """The equation for a still pixel."""
         frames = torch.from_numpy(x).expand(1, 1, time_steps, len(x))
         return self._rises(frames, time_steps)[0, 0].T.numpy()

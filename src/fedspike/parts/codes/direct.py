@@ -2,13 +2,11 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
 from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import Code
 from fedspike.parts.codes.pixels import demand_intensities
+from fedspike.parts.tensors import Frames, Trains
 
 
 class Direct(Code, tag="direct"):
@@ -38,9 +36,7 @@ class Direct(Code, tag="direct"):
         """Nothing is encoded; what its product costs is the first layer's."""
         return {}
 
-    def spikes(
-        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
-    ) -> Float[Tensor, "time client batch pixel"]:
+    def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:
         """The pixels themselves, at every step, in memory once; of `address` nothing is needed.
 
         Raises InputError where a pixel is not in [0, 1].

@@ -3,13 +3,13 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 from msgspec import Meta
 
 from fedspike.errors import InputError
 from fedspike.layers.operations import Table
 from fedspike.parts.codes.code import encoder
-from fedspike.parts.codes.tabulated import Tabulated
+from fedspike.parts.codes.tabulated import ByStep, Intensities, Tabulated
 
 _EPSILON = 1e-7  # snnTorch's: a pixel just above the threshold is taken to be this far above
 
@@ -56,9 +56,7 @@ class Latency(Tabulated, tag="latency"):
         """Is it now that this pixel spikes? A comparison at each step."""
         return encoder(compare=1)
 
-    def trains(
-        self, x: Float64[np.ndarray, " value"], time_steps: int
-    ) -> Bool[np.ndarray, "value time"]:
+    def trains(self, x: Intensities, time_steps: int) -> ByStep:
         """The equation: whether a pixel of intensity x spikes at step t."""
         self.fitted(time_steps)
         last = time_steps - 1

@@ -3,14 +3,13 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64
 from msgspec import Meta
 from msgspec.structs import replace
 
 from fedspike.errors import InputError
 from fedspike.layers.operations import Table
 from fedspike.parts.codes.code import encoder
-from fedspike.parts.codes.tabulated import Tabulated
+from fedspike.parts.codes.tabulated import ByStep, Intensities, Tabulated
 
 USUAL_DIGITS = 8  # a byte's
 
@@ -76,9 +75,7 @@ class Phase(Tabulated, tag="phase"):
         assert digits != "auto"  # it is fitted
         return digits
 
-    def trains(
-        self, x: Float64[np.ndarray, " value"], time_steps: int
-    ) -> Bool[np.ndarray, "value time"]:
+    def trains(self, x: Intensities, time_steps: int) -> ByStep:
         """The equation: whether a pixel of intensity x spikes at step t."""
         digits = self._digits(time_steps)
         v = (x * (2**digits - 1)).round().astype(np.int64)

@@ -6,13 +6,13 @@ from itertools import product
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt64
-from torch import Tensor
+from jaxtyping import UInt64
 
 from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import Code, encoder
 from fedspike.parts.codes.pixels import demand_intensities
+from fedspike.parts.tensors import Frames, Trains
 from fedspike.randomness import words
 
 _threads = ThreadPoolExecutor(
@@ -47,9 +47,7 @@ class Rate(Code, tag="rate"):
         """A random number is drawn and compared at each step."""
         return encoder(draw=1, compare=1)
 
-    def spikes(
-        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
-    ) -> Float[Tensor, "time client batch pixel"]:
+    def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:
         """Draw the spikes of one batch, as 0.0 and 1.0 in the type of `pixels`.
 
         Raises InputError where a pixel is not in [0, 1].

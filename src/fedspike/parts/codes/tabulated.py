@@ -8,14 +8,18 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from fedspike.part import abstractmethod
 from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import Code
 from fedspike.parts.codes.pixels import HIGHEST, levels
+from fedspike.parts.tensors import Frames, Trains
 
+Intensities = Float64[np.ndarray, " value"]
+ByStep = Bool[np.ndarray, "value time"]
+"""Whether a pixel of each intensity spikes at each step."""
 TABLES_KEPT = 8  # in memory, of up to 64 KB for each time step
 
 
@@ -23,14 +27,10 @@ class Tabulated(Code):
     """A code that knows the train of every pixel; two that are equal have the same trains."""
 
     @abstractmethod
-    def trains(
-        self, x: Float64[np.ndarray, " value"], time_steps: int
-    ) -> Bool[np.ndarray, "value time"]:
+    def trains(self, x: Intensities, time_steps: int) -> ByStep:
         """The equation: whether a pixel of intensity x spikes at step t, [value, time]."""
 
-    def spikes(
-        self, pixels: Float[Tensor, "client batch *time pixel"], address: Address, time_steps: int
-    ) -> Float[Tensor, "time client batch pixel"]:
+    def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:
         """The spikes of one batch, as 0.0 and 1.0 in the type of `pixels`; of `address` nothing is needed.
 
         Raises InputError where a pixel is not in [0, 1].

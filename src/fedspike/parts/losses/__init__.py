@@ -1,9 +1,8 @@
 """Losses: a file for each."""
 
-from fedspike.parts.losses.cross_entropy import CrossEntropy
-from fedspike.parts.losses.loss import Loss
-from fedspike.parts.losses.spike_count_mse import SpikeCountMSE
+from fedspike import part
+from fedspike.parts.losses.cross_entropy import CrossEntropy as CrossEntropy
+from fedspike.parts.losses.loss import Loss as Loss
+from fedspike.parts.losses.spike_count_mse import SpikeCountMSE as SpikeCountMSE
 
-LOSSES: tuple[type[Loss], ...] = (SpikeCountMSE, CrossEntropy)
-
-__all__ = ["LOSSES", "CrossEntropy", "Loss", "SpikeCountMSE"]
+LOSSES = part.kinds(Loss, vars(), usual=SpikeCountMSE)

@@ -1,10 +1,9 @@
 """Softmax cross-entropy."""
 
 import torch.nn.functional
-from jaxtyping import Bool, Float, Int64
-from torch import Tensor
 
 from fedspike.parts.losses.loss import Loss, mean
+from fedspike.parts.tensors import Labels, PerClient, Present, Scores
 
 
 class CrossEntropy(Loss, tag="cross-entropy"):
@@ -19,12 +18,8 @@ class CrossEntropy(Loss, tag="cross-entropy"):
     """
 
     def __call__(
-        self,
-        scores: Float[Tensor, "client batch class"],
-        labels: Int64[Tensor, "client batch"],
-        present: Bool[Tensor, "client batch"],
-        time_steps: int,
-    ) -> Float[Tensor, " client"]:
+        self, scores: Scores, labels: Labels, present: Present, time_steps: int
+    ) -> PerClient:
         """Mean over the samples present: -log softmax(scores)[label]."""
         del time_steps
         per_sample = torch.nn.functional.cross_entropy(

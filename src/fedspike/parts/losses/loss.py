@@ -2,11 +2,12 @@
 
 from typing import ClassVar
 
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.read_outs import ReadOut
+from fedspike.parts.tensors import Labels, PerClient, Present, Scores
 
 
 class Loss(Part):
@@ -16,21 +17,15 @@ class Loss(Part):
 
     @abstractmethod
     def __call__(
-        self,
-        scores: Float[Tensor, "client batch class"],
-        labels: Int64[Tensor, "client batch"],
-        present: Bool[Tensor, "client batch"],
-        time_steps: int,
-    ) -> Float[Tensor, " client"]:
+        self, scores: Scores, labels: Labels, present: Present, time_steps: int
+    ) -> PerClient:
         """The mean loss of each client over its samples present, [client]; `time_steps` is 1 without time."""
 
     def demand_scores(self, read_out: ReadOut | None, time_steps: int) -> None:
         """Raise InputError where it is not meant for these scores; without a read-out, a network's values."""
 
 
-def mean(
-    per_sample: Float[Tensor, "client batch"], present: Bool[Tensor, "client batch"]
-) -> Float[Tensor, " client"]:
+def mean(per_sample: Float[Tensor, "client batch"], present: Present) -> PerClient:
     """Of every client, over its samples present; 0 if there are none."""
     # A running sum adds in order, so that padding at the end of a batch changes no bit.
     return (per_sample * present).cumsum(1)[:, -1] / present.sum(1).clamp(min=1)

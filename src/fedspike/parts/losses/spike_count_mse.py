@@ -3,13 +3,12 @@
 from typing import Annotated, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int64
 from msgspec import Meta
-from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.parts.losses.loss import Loss, mean
 from fedspike.parts.read_outs import ReadOut
+from fedspike.parts.tensors import Labels, PerClient, Present, Scores
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -29,12 +28,8 @@ class SpikeCountMSE(Loss, tag="spike-count"):
     needs_spikes: ClassVar[bool] = True
 
     def __call__(
-        self,
-        scores: Float[Tensor, "client batch class"],
-        labels: Int64[Tensor, "client batch"],
-        present: Bool[Tensor, "client batch"],
-        time_steps: int,
-    ) -> Float[Tensor, " client"]:
+        self, scores: Scores, labels: Labels, present: Present, time_steps: int
+    ) -> PerClient:
         """Mean over the samples present; `scores` are spike counts."""
         correct, incorrect = self.targets(time_steps)
         wanted = torch.full_like(scores, incorrect).scatter_(2, labels.unsqueeze(2), correct)

@@ -17,14 +17,13 @@ neither currents are scaled by 1 - beta nor the surrogate by 1/theta; and the au
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
 from msgspec import Meta
-from torch import Tensor
 
 from fedspike.layers.operations import Place, Table, joined
 from fedspike.parts.neurons.constants import NOTHING, Learned, Learning, value
-from fedspike.parts.neurons.leaky import STATE, Decay, Leaky, leak
+from fedspike.parts.neurons.leaky import STATE, Decay, Leaky
 from fedspike.parts.surrogates import fire
+from fedspike.parts.tensors import Flow
 
 
 class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
@@ -66,9 +65,7 @@ class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
         }
         return joined([(super().operations(place), 1), (rise, 1)])
 
-    def spikes(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def spikes(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """Run membranes and thresholds through all time steps from rest; spikes are 0.0 and 1.0.
 
         >>> tiring = AdaptiveLIF(adaptation=4.0, rho=0.8, beta=1.0)
@@ -87,9 +84,3 @@ class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
             S = fire(U - theta, self.surrogate)
             spikes.append(S)
         return torch.stack(spikes)
-
-    def membrane(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
-        """The membranes of neurons that only leak and add: they never fire, so they have no threshold."""
-        return leak(currents, value(self.beta, "beta", learned, currents, largest=1.0))

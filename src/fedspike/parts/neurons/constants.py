@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fedspike.parts.tensors import Flow
+
 Learning = Literal["no", "per-layer", "per-neuron"]
 """Whether a constant is learned: one for the layer, or one for each neuron."""
 Learned = Mapping[str, Float[Tensor, "client _one_or_neuron"]]
@@ -42,11 +44,7 @@ def initial(
 
 
 def value(
-    constant: float,
-    name: str,
-    learned: Learned,
-    currents: Float[Tensor, "time client batch neuron"],
-    largest: float = math.inf,
+    constant: float, name: str, learned: Learned, currents: Flow, largest: float = math.inf
 ) -> float | Float[Tensor, "client batch neuron"]:
     """The fixed number, or what was learned under this name as every neuron that gets `currents` meets it.
 

@@ -10,7 +10,6 @@ both neurons do as `Leaky`, so that alpha = 0 is the LIF neuron whatever the res
 
 from typing import Annotated
 
-from jaxtyping import Float
 from msgspec import Meta
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from fedspike.layers.operations import Place, Table, joined
 from fedspike.parts.neurons.constants import NOTHING, Learned, Learning, value
 from fedspike.parts.neurons.leaky import STATE, Decay, leak
 from fedspike.parts.neurons.lif import LIF
+from fedspike.parts.tensors import Flow
 
 
 class CurrentBasedLIF(LIF, tag="current-based", kw_only=True):
@@ -46,9 +46,7 @@ class CurrentBasedLIF(LIF, tag="current-based", kw_only=True):
         }
         return joined([(super().operations(place), 1), (current, 1)])
 
-    def spikes(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def spikes(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """Run synapses and membranes through all time steps from rest; spikes are 0.0 and 1.0.
 
         >>> import torch
@@ -58,9 +56,7 @@ class CurrentBasedLIF(LIF, tag="current-based", kw_only=True):
         """
         return super().spikes(self._through_synapses(currents, learned), learned)
 
-    def membrane(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def membrane(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """The membranes of neurons that only leak and add: they never fire, so they are never reset."""
         return super().membrane(self._through_synapses(currents, learned), learned)
 

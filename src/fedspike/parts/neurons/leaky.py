@@ -8,11 +8,13 @@ from msgspec import Meta
 from torch import Tensor
 
 from fedspike.layers.operations import Place, Table
-from fedspike.parts.neurons.constants import Learned, Learning, initial, value
+from fedspike.parts.neurons.constants import NOTHING, Learned, Learning, initial, value
 from fedspike.parts.neurons.neuron import Neuron
 from fedspike.parts.surrogates import Atan, Surrogate
+from fedspike.parts.tensors import Flow
 
 Decay = Annotated[float, Meta(ge=0, le=1)]
+Now = Float[Tensor, "client batch neuron"]
 STATE = {"read_potential": 1, "write_potential": 1}
 
 
@@ -44,21 +46,18 @@ class Leaky(Neuron):
         """The parameters that a layer gets for what is learned: [1] or [neuron] each."""
         return initial(self.learning(spiking), neurons)
 
-    def constants(
-        self, learned: Learned, currents: Float[Tensor, "time client batch neuron"]
-    ) -> tuple[float | Tensor, float | Tensor]:
+    def constants(self, learned: Learned, currents: Flow) -> tuple[float | Tensor, float | Tensor]:
         """Beta and theta, numbers or [client, batch, neuron]."""
         beta = value(self.beta, "beta", learned, currents, largest=1.0)
         return beta, value(self.threshold, "threshold", learned, currents)
 
+    def membrane(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
+        """The membranes of neurons that only leak and add: they never fire, so they are never reset."""
+        return leak(currents, value(self.beta, "beta", learned, currents, largest=1.0))
+
     def step(
-        self,
-        U: Float[Tensor, "client batch neuron"],
-        R: Float[Tensor, "client batch neuron"],
-        current: Float[Tensor, "client batch neuron"],
-        beta: float | Tensor,
-        theta: float | Tensor,
-    ) -> Float[Tensor, "client batch neuron"]:
+        self, U: Now, R: Now, current: Now, beta: float | Tensor, theta: float | Tensor
+    ) -> Now:
         """U[t] from U[t-1], R[t] and I[t], as written at the top."""
         if self.reset == "subtract":
             return beta * U + current - theta * R
@@ -106,9 +105,7 @@ class Leaky(Neuron):
         }
 
 
-def leak(
-    currents: Float[Tensor, "time client batch neuron"], decay: float | Tensor
-) -> Float[Tensor, "time client batch neuron"]:
+def leak(currents: Flow, decay: float | Tensor) -> Flow:
     """U[t] = decay*U[t-1] + I[t], from U = 0.
 
     >>> leak(torch.ones(4, 1, 1, 1), decay=0.5).flatten().tolist()

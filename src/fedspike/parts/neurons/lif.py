@@ -24,12 +24,12 @@ subtraction.
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from fedspike.parts.neurons.constants import NOTHING, Learned, value
-from fedspike.parts.neurons.leaky import Leaky, leak
+from fedspike.parts.neurons.constants import NOTHING, Learned
+from fedspike.parts.neurons.leaky import Leaky
 from fedspike.parts.surrogates import fire
+from fedspike.parts.tensors import Flow
 
 
 class LIF(Leaky, tag="lif"):
@@ -38,9 +38,7 @@ class LIF(Leaky, tag="lif"):
     R[t] = S[t-1],  U[t] = beta*U[t-1] + I[t] - threshold*R[t],  S[t] = 1 where U[t] > threshold
     """
 
-    def spikes(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def spikes(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """Run the membranes through all time steps from rest (U = 0); spikes are 0.0 and 1.0.
 
         >>> LIF(beta=0.5).spikes(torch.full((5, 1, 1, 1), 0.9)).flatten().tolist()
@@ -51,15 +49,7 @@ class LIF(Leaky, tag="lif"):
             return self._unrolled(currents, beta, theta)
         return _Scan.apply(currents, beta, theta, self)  # type: ignore[no-any-return,no-untyped-call]
 
-    def membrane(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
-        """The membranes of neurons that only leak and add: they never fire, so they are never reset."""
-        return leak(currents, value(self.beta, "beta", learned, currents, largest=1.0))
-
-    def _unrolled(
-        self, currents: Tensor, beta: float | Tensor, theta: float | Tensor
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def _unrolled(self, currents: Tensor, beta: float | Tensor, theta: float | Tensor) -> Flow:
         """Step by step under autograd, which finds the gradients of beta and theta too."""
         U = S = torch.zeros_like(currents[0])
         spikes = []

@@ -1,11 +1,11 @@
 """What a neuron is: currents through all time steps to spikes, or to membranes."""
 
-from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.layers.operations import Place, Table
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.neurons.constants import NOTHING, Learned
+from fedspike.parts.tensors import Flow
 
 
 class Neuron(Part):
@@ -22,15 +22,11 @@ class Neuron(Part):
         return {}
 
     @abstractmethod
-    def spikes(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def spikes(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """Run the neurons through all time steps from rest: [time, client, batch, neuron], 0.0 and 1.0."""
 
     @abstractmethod
-    def membrane(
-        self, currents: Float[Tensor, "time client batch neuron"], learned: Learned = NOTHING
-    ) -> Float[Tensor, "time client batch neuron"]:
+    def membrane(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """The membranes of neurons that only leak and add: [time, client, batch, neuron]."""
 
     def words(self, place: Place) -> int:

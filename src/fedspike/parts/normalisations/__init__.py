@@ -1,9 +1,9 @@
 """Normalisations: a file for each."""
 
-from fedspike.parts.normalisations.bntt import BNTT, STATISTICS
-from fedspike.parts.normalisations.normalisation import Normalisation
-from fedspike.parts.normalisations.unnormalised import Unnormalised
+from fedspike import part
+from fedspike.parts.normalisations.bntt import BNTT as BNTT
+from fedspike.parts.normalisations.bntt import STATISTICS as STATISTICS
+from fedspike.parts.normalisations.normalisation import Normalisation as Normalisation
+from fedspike.parts.normalisations.unnormalised import Unnormalised as Unnormalised
 
-NORMALISATIONS: tuple[type[Normalisation], ...] = (Unnormalised, BNTT)
-
-__all__ = ["BNTT", "NORMALISATIONS", "STATISTICS", "Normalisation", "Unnormalised"]
+NORMALISATIONS = part.kinds(Normalisation, vars(), usual=Unnormalised)

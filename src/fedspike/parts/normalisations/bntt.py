@@ -19,12 +19,13 @@ n/(n-1) times that, so that variances can be pooled exactly; theirs has no rule 
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from msgspec import Meta
 from torch import Tensor
 
 from fedspike.layers.shapes import BatchNorm, Convolution, Dense
-from fedspike.parts.normalisations.normalisation import Normalisation, Parameters
+from fedspike.parts.normalisations.normalisation import ByTime, Normalisation, Parameters
+from fedspike.parts.tensors import Flow, Present
 
 STATISTICS = MEAN, VARIANCE = "mean", "variance"
 """A layer's running statistics are named `hidden.mean` and `hidden.variance`, [time, channel] each."""
@@ -56,12 +57,8 @@ class BNTT(Normalisation, tag="bntt"):
         return BatchNorm(channels, places, time_steps, shift=False, pooled=self.pools_statistics)
 
     def normalised(
-        self,
-        currents: Float[Tensor, "time client batch neuron"],
-        gamma: Float[Tensor, "client time channel"],
-        running: Parameters,
-        present: Bool[Tensor, "client batch"] | None = None,
-    ) -> tuple[Float[Tensor, "time client batch neuron"], Parameters]:
+        self, currents: Flow, gamma: ByTime, running: Parameters, present: Present | None = None
+    ) -> tuple[Flow, Parameters]:
         """The equation at the top, and the running statistics after it; neurons come channel by channel.
 
         `running` are "mean" and "variance", [client, time, channel], or nothing. A pass with gradients takes
@@ -133,13 +130,9 @@ def _total(
     return (images.mean(4, keepdim=True) * share).cumsum(2)[:, :, -1:]
 
 
-def _over_images(
-    numbers: Float[Tensor, "client time channel"],
-) -> Float[Tensor, "time client 1 channel 1"]:
+def _over_images(numbers: ByTime) -> Float[Tensor, "time client 1 channel 1"]:
     return numbers.movedim(1, 0)[:, :, None, :, None]
 
 
-def _by_client(
-    numbers: Float[Tensor, "time client 1 channel 1"],
-) -> Float[Tensor, "client time channel"]:
+def _by_client(numbers: Float[Tensor, "time client 1 channel 1"]) -> ByTime:
     return numbers[:, :, 0, :, 0].movedim(1, 0)

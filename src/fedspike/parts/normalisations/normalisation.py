@@ -2,13 +2,15 @@
 
 from typing import ClassVar
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.layers.shapes import BatchNorm, Convolution, Dense
 from fedspike.part import Part, abstractmethod
+from fedspike.parts.tensors import Flow, Present
 
 Parameters = dict[str, Tensor]
+ByTime = Float[Tensor, "client time channel"]
 
 
 class Normalisation(Part):
@@ -31,10 +33,6 @@ class Normalisation(Part):
 
     @abstractmethod
     def normalised(
-        self,
-        currents: Float[Tensor, "time client batch neuron"],
-        gamma: Float[Tensor, "client time channel"],
-        running: Parameters,
-        present: Bool[Tensor, "client batch"] | None = None,
-    ) -> tuple[Float[Tensor, "time client batch neuron"], Parameters]:
+        self, currents: Flow, gamma: ByTime, running: Parameters, present: Present | None = None
+    ) -> tuple[Flow, Parameters]:
         """Normalised currents, and the running statistics after them."""

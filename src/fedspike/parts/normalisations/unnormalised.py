@@ -1,10 +1,8 @@
 """No normalisation."""
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-
 from fedspike.layers.shapes import BatchNorm, Convolution, Dense
-from fedspike.parts.normalisations.normalisation import Normalisation, Parameters
+from fedspike.parts.normalisations.normalisation import ByTime, Normalisation, Parameters
+from fedspike.parts.tensors import Flow, Present
 
 
 class Unnormalised(Normalisation, tag="none"):
@@ -16,12 +14,8 @@ class Unnormalised(Normalisation, tag="none"):
         return None
 
     def normalised(
-        self,
-        currents: Float[Tensor, "time client batch neuron"],
-        gamma: Float[Tensor, "client time channel"],
-        running: Parameters,
-        present: Bool[Tensor, "client batch"] | None = None,
-    ) -> tuple[Float[Tensor, "time client batch neuron"], Parameters]:
+        self, currents: Flow, gamma: ByTime, running: Parameters, present: Present | None = None
+    ) -> tuple[Flow, Parameters]:
         """The currents themselves."""
         del gamma, present
         return currents, running

@@ -1,9 +1,9 @@
 """Optimisers: a file for each."""
 
-from fedspike.parts.optimisers.adam import Adam
-from fedspike.parts.optimisers.optimiser import Optimiser
-from fedspike.parts.optimisers.sgd import SGD
+from fedspike import part
+from fedspike.parts.optimisers.adam import Adam as Adam
+from fedspike.parts.optimisers.optimiser import Optimiser as Optimiser
+from fedspike.parts.optimisers.optimiser import Step as Step
+from fedspike.parts.optimisers.sgd import SGD as SGD
 
-OPTIMISERS: tuple[type[Optimiser], ...] = (Adam, SGD)
-
-__all__ = ["OPTIMISERS", "SGD", "Adam", "Optimiser"]
+OPTIMISERS = part.kinds(Optimiser, vars(), usual=Adam)

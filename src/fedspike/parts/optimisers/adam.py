@@ -6,7 +6,13 @@ import torch
 from msgspec import Meta
 
 from fedspike.layers.operations import Table
-from fedspike.parts.optimisers.optimiser import LearningRate, Optimiser, Parameters, at_each_step
+from fedspike.parts.optimisers.optimiser import (
+    LearningRate,
+    Optimiser,
+    Parameters,
+    Step,
+    at_each_step,
+)
 
 Decay = Annotated[float, Meta(ge=0, lt=1)]
 
@@ -32,20 +38,14 @@ class Adam(Optimiser, tag="adam"):
             for moment in ("m", "v")
         }
 
-    def step(
-        self,
-        parameters: Parameters,
-        gradients: Parameters,
-        memory: dict[str, Parameters],
-        number: int,
-    ) -> None:
-        """Change `parameters` and `memory` in place."""
-        for name, weight in parameters.items():
-            g, m, v = gradients[name], memory["m"][name], memory["v"][name]
+    def step(self, step: Step) -> None:
+        """The equations."""
+        for name, weight in step.parameters.items():
+            g, m, v = step.gradients[name], step.memory["m"][name], step.memory["v"][name]
             m.mul_(self.beta1).add_(g, alpha=1 - self.beta1)
             v.mul_(self.beta2).addcmul_(g, g, value=1 - self.beta2)
-            scale = (v / (1 - self.beta2**number)).sqrt_().add_(self.epsilon)
-            weight.addcdiv_(m, scale, value=-self.learning_rate / (1 - self.beta1**number))
+            scale = (v / (1 - self.beta2**step.number)).sqrt_().add_(self.epsilon)
+            weight.addcdiv_(m, scale, value=-self.learning_rate / (1 - self.beta1**step.number))
 
     def operations(self) -> Table:
         """The equations, a division being a multiply."""

@@ -1,5 +1,6 @@
 """What an optimiser is: gradients to new parameters, in place."""
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -10,6 +11,16 @@ from fedspike.part import Part, abstractmethod
 
 Parameters = dict[str, Tensor]
 LearningRate = Annotated[float, Meta(gt=0)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of an optimiser: `parameters` and `memory` are changed in place; `number` counts from 1."""
+
+    parameters: Parameters
+    gradients: Parameters
+    memory: dict[str, Parameters]
+    number: int
 
 
 class Optimiser(Part):
@@ -28,14 +39,8 @@ class Optimiser(Part):
         return {}
 
     @abstractmethod
-    def step(
-        self,
-        parameters: Parameters,
-        gradients: Parameters,
-        memory: dict[str, Parameters],
-        number: int,
-    ) -> None:
-        """Change `parameters` and `memory` in place; `number` counts the steps from 1."""
+    def step(self, step: Step) -> None:
+        """Change its `parameters` and `memory` in place."""
 
     def operations(self) -> Table | None:
         """What a step does to each parameter, phase `optimiser`; None where nobody has counted it."""

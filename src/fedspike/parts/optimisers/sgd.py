@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from fedspike.layers.operations import Table
-from fedspike.parts.optimisers.optimiser import LearningRate, Optimiser, Parameters, at_each_step
+from fedspike.parts.optimisers.optimiser import LearningRate, Optimiser, Step, at_each_step
 
 
 class SGD(Optimiser, tag="sgd"):
@@ -13,17 +13,10 @@ class SGD(Optimiser, tag="sgd"):
 
     plain: ClassVar[bool] = True
 
-    def step(
-        self,
-        parameters: Parameters,
-        gradients: Parameters,
-        memory: dict[str, Parameters],
-        number: int,
-    ) -> None:
-        """Change `parameters` in place."""
-        del memory, number
-        for name, weight in parameters.items():
-            weight.sub_(gradients[name], alpha=self.learning_rate)
+    def step(self, step: Step) -> None:
+        """The equation."""
+        for name, weight in step.parameters.items():
+            weight.sub_(step.gradients[name], alpha=self.learning_rate)
 
     def operations(self) -> Table:
         """The equation."""

@@ -1,10 +1,9 @@
 """The first spike decides."""
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from fedspike.parts.read_outs.read_out import ReadOut
+from fedspike.parts.tensors import Output, Scores
 
 
 class FirstSpike(ReadOut, tag="first-spike"):
@@ -26,9 +25,7 @@ class FirstSpike(ReadOut, tag="first-spike"):
     [[[-1.0, -2.0, -0.0]]]
     """
 
-    def scores(
-        self, spikes: Float[Tensor, "time client batch class"]
-    ) -> Float[Tensor, "client batch class"]:
+    def scores(self, spikes: Output) -> Scores:
         """Of the output layer's spikes."""
         silent_up_to = torch.cumprod(1 - spikes, dim=0)
         return -silent_up_to.sum(0)

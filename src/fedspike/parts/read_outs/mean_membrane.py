@@ -2,10 +2,8 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
 from fedspike.parts.read_outs.read_out import ReadOut
+from fedspike.parts.tensors import Output, Scores
 
 
 class MeanMembrane(ReadOut, tag="membrane"):
@@ -19,8 +17,6 @@ class MeanMembrane(ReadOut, tag="membrane"):
 
     spiking: ClassVar[bool] = False
 
-    def scores(
-        self, membranes: Float[Tensor, "time client batch class"]
-    ) -> Float[Tensor, "client batch class"]:
+    def scores(self, membranes: Output) -> Scores:
         """Of the output layer's membranes."""
         return membranes.mean(0)

@@ -11,10 +11,8 @@ The class with the highest score is the answer.
 
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
 from fedspike.part import Part, abstractmethod
+from fedspike.parts.tensors import Output, Scores
 
 
 class ReadOut(Part):
@@ -27,7 +25,5 @@ class ReadOut(Part):
     counts: ClassVar[bool] = False
 
     @abstractmethod
-    def scores(
-        self, flow: Float[Tensor, "time client batch class"]
-    ) -> Float[Tensor, "client batch class"]:
+    def scores(self, flow: Output) -> Scores:
         """Scores of the output layer's spikes or membranes: [client, batch, class]."""

@@ -2,10 +2,8 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
 from fedspike.parts.read_outs.read_out import ReadOut
+from fedspike.parts.tensors import Output, Scores
 
 
 class SpikeCount(ReadOut, tag="count"):
@@ -16,8 +14,6 @@ class SpikeCount(ReadOut, tag="count"):
 
     counts: ClassVar[bool] = True
 
-    def scores(
-        self, spikes: Float[Tensor, "time client batch class"]
-    ) -> Float[Tensor, "client batch class"]:
+    def scores(self, spikes: Output) -> Scores:
         """Of the output layer's spikes."""
         return spikes.sum(0)

@@ -1,11 +1,11 @@
 """Surrogate derivatives: a file for each."""
 
-from fedspike.parts.surrogates.atan import Atan
-from fedspike.parts.surrogates.fast_sigmoid import FastSigmoid
-from fedspike.parts.surrogates.sigmoid import Sigmoid
-from fedspike.parts.surrogates.surrogate import Surrogate, fire
-from fedspike.parts.surrogates.triangular import Triangular
+from fedspike import part
+from fedspike.parts.surrogates.atan import Atan as Atan
+from fedspike.parts.surrogates.fast_sigmoid import FastSigmoid as FastSigmoid
+from fedspike.parts.surrogates.sigmoid import Sigmoid as Sigmoid
+from fedspike.parts.surrogates.surrogate import Surrogate as Surrogate
+from fedspike.parts.surrogates.surrogate import fire as fire
+from fedspike.parts.surrogates.triangular import Triangular as Triangular
 
-SURROGATES: tuple[type[Surrogate], ...] = (Atan, FastSigmoid, Sigmoid, Triangular)
-
-__all__ = ["SURROGATES", "Atan", "FastSigmoid", "Sigmoid", "Surrogate", "Triangular", "fire"]
+SURROGATES = part.kinds(Surrogate, vars(), usual=Atan)

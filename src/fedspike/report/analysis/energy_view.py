@@ -25,7 +25,6 @@ ADDED: dict[str, str] = {
 }
 # Both networks do the same of these, so a price for them cannot turn the verdict.
 ALIKE = ("optimiser", "aggregation", "exchange")
-NO_WINNER = "level"
 
 
 @dataclass(frozen=True)
@@ -131,14 +130,9 @@ class EnergyView:
 
     def won(self, rival: Rival, level: Level) -> tuple[int, int]:
         """Under how many profiles the spiking network needs less energy, of how many with a verdict."""
-        judged = [
-            verdict
-            for (_, at), verdict in self.verdicts(rival).items()
-            if at == level and verdict.ratio is not None
-        ]
-        return sum(winner(one, rival.network, self.spiking) == self.spiking for one in judged), len(
-            judged
-        )
+        at_level = [one for (_, at), one in self.verdicts(rival).items() if at == level]
+        judged = [one.winner for one in at_level if one.ratio is not None]
+        return judged.count("spiking"), len(judged)
 
     def other_settings(self) -> tuple[int, list[str]]:
         """The number of other settings, and the cells in which one has another winner than the main one."""
@@ -148,18 +142,15 @@ class EnergyView:
             if key not in first or comparison.variant == self.main.variant:
                 first[key] = comparison
         others = [one for one in first.values() if one.setting is not self.main.setting]
-        here = {place: _spiking_wins(one) for place, one in self.verdicts().items()}
+        here = self.verdicts()
         differing = []
         for comparison in others:
             for (profile, level), one in self.verdicts(None, comparison).items():
-                wins = _spiking_wins(one)
-                if (profile, level) in here and wins != here[profile, level]:
+                if one.winner != here.get((profile, level), one).winner:
                     side = winner(one, comparison.reference, comparison.spiking)
                     name = side.title if side else "no winner" if one.ratio else "no verdict"
-                    cell = (
-                        f"{name} with {comparison.setting.label} under {profile} ({ADDED[level]})"
-                    )
-                    differing.append(cell)
+                    cell = f"{name} with {comparison.setting.label} under {profile}"
+                    differing.append(f"{cell} ({ADDED[level]})")
         return len(others), differing
 
 
@@ -192,8 +183,7 @@ def winner(
     verdict: Verdict, conventional: Network | None, spiking: Network | None
 ) -> Network | None:
     """The network that needs less energy; None where there is no verdict, or where neither does."""
-    wins = _spiking_wins(verdict)
-    return None if wins is None else spiking if wins else conventional
+    return {"conventional": conventional, "spiking": spiking}.get(verdict.winner)
 
 
 def turning(verdict: Verdict) -> list[str]:
@@ -206,7 +196,7 @@ def turning(verdict: Verdict) -> list[str]:
 
 
 def energy_mj(
-    network: Network, profile: str, name: str, *, skips_zeros: bool = False
+    network: Network, profile: str, name: str, skips_zeros: bool = False
 ) -> Estimate | None:
     """A round's energy at a level of this name; None where a seed's bill does not say it."""
     bills = [run.bill_skip_zeros if skips_zeros else run.bill for run in network.runs]
@@ -242,10 +232,3 @@ def parts(network: Network, kind: str, profile: str) -> dict[str, float]:
 def profiles(networks: Sequence[Network]) -> Iterator[str]:
     """The profiles that there are bills of."""
     yield from dict.fromkeys(name for one in networks for run in one.runs for name in run.bill)
-
-
-def _spiking_wins(verdict: Verdict) -> bool | None:
-    """Whether the spiking network needs less energy; None where neither does, or where nothing is judged."""
-    if verdict.ratio is None or verdict.winner == NO_WINNER:
-        return None
-    return verdict.ratio < 1

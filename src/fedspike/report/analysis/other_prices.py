@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedspike.energy import sensitivity as energy_sensitivity
-from fedspike.energy.bill import bill
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
 from fedspike.energy.profiles import shipped
 from fedspike.energy.recorded import Recorded, Standing, recorded, standings
@@ -74,5 +73,5 @@ def _agrees(run: RunSummary, side: Recorded, profile: str) -> bool:
     stored = run.bill.get(profile, {}).get(LEVEL)
     if stored is None:
         return False
-    again = bill(side.counts, shipped()[profile], LEVEL, footprint=side.footprint).nominal_mj
+    again = side.bill(side.counts, shipped()[profile], LEVEL).nominal_mj
     return math.isclose(again / len(run.accuracy), stored.nominal_mj, rel_tol=TOLERANCE)

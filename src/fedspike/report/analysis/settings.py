@@ -7,6 +7,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fedspike.energy import pairing
 from fedspike.energy.estimate import Estimate, estimate
@@ -62,6 +63,10 @@ class Network:
     def accuracy(self) -> Estimate:
         """After the last round, in percent."""
         return self.estimate(lambda run: 100 * run.final_accuracy)
+
+    def study_energy_mj(self) -> Estimate:
+        """Of the synaptic operations of a round, by the founding study's rule."""
+        return self.estimate(lambda run: run.study_energy_mj_per_round)
 
     def estimate(self, of: Callable[[RunSummary], float]) -> Estimate:
         """The mean over the runs of what `of` reads from each."""
@@ -175,6 +180,18 @@ def settings(runs: Sequence[RunSummary]) -> list[Setting]:
         for label, networks in zip(labels, members.values(), strict=True)
     ]
     return sorted(made, key=_order)
+
+
+def kinds(comparisons: Sequence[Comparison]) -> list[Network]:
+    """A network of each kind, in the order in which they come."""
+    return list({one.key: one for c in comparisons for one in c.networks}.values())
+
+
+def of(kind: Network, value: Callable[[Network], Any]) -> Callable[[Comparison], Any]:
+    """Finds a value of the network of this kind in a comparison; None where it has none."""
+    return lambda comparison: next(
+        (value(one) for one in comparison.networks if one.key == kind.key), None
+    )
 
 
 def interval_note(networks: Sequence[Network]) -> str:

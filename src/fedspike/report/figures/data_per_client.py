@@ -1,7 +1,8 @@
-"""How many samples of each class each client has, in every setting."""
+"""How many samples of each class each client has: a chart for every setting, and Table 8 of every run."""
 
 import json
 from dataclasses import dataclass
+from operator import itemgetter
 
 import altair as alt
 
@@ -9,7 +10,7 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import chart_of
 from fedspike.report.rendering.drawing import LIGHT, Panels, charts
-from fedspike.report.rendering.tables import Caption
+from fedspike.report.rendering.tables import Caption, Column, Table, table, words
 
 CELL = 26  # pixels
 MOST_NUMBERED = 12  # clients or classes, beyond which a number in each cell is too small to read
@@ -47,10 +48,6 @@ def partitions(results: Results) -> list[Partition]:
         Partition(f"{s.label} (seed {s.first_run.seed})", s.first_run.class_counts, most)
         for s in reversed(first.values())
     ]
-
-
-def _draw(partitions: list[Partition]) -> Panels:
-    return Panels(charts((one.title, _chart(one)) for one in partitions), 18, len(partitions))
 
 
 def _caption(partitions: list[Partition]) -> Caption:
@@ -94,4 +91,32 @@ def _whole_numbers(count: int) -> alt.Scale:
     return alt.Scale(domain=list(range(count)))
 
 
-DATA_PER_CLIENT = Figure("partition", draw=_draw, caption=_caption, needs=partitions)
+def _table(results: Results) -> Table:
+    return table(
+        (
+            (run.name, client, label, samples)
+            for run in results.runs
+            for client, counts in enumerate(run.class_counts)
+            for label, samples in enumerate(counts)
+            if samples
+        ),
+        words("run", "run", itemgetter(0)),
+        Column("client", "client", itemgetter(1)),
+        Column("class", "class", itemgetter(2)),
+        Column("samples", "samples", itemgetter(3)),
+    )
+
+
+DATA_PER_CLIENT = Figure(
+    "partition",
+    lambda all: Panels(charts((one.title, _chart(one)) for one in all), 18, len(all)),
+    _caption,
+    partitions,
+)
+SAMPLES_PER_CLIENT = Figure(
+    "partition",
+    _table,
+    Caption("Data per client: samples of each class on each client"),
+    number="8",
+    only_as_file=True,
+)

@@ -37,6 +37,9 @@ DARK = {
 FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
 GAP = 32  # pixels between the panels of a file
 PAGE_REM = 60
+# What panels are that the page folds: one, many.
+MORE_NETWORKS = ("more network", "more networks")
+PRICE_TABLES = ("more price table", "more price tables")
 
 
 @dataclass(frozen=True)

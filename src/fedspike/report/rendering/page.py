@@ -8,6 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from fedspike.records.schema import ExperimentSummary
+from fedspike.report.figures.figure import Figure, Section
 from fedspike.report.rendering.drawing import DARK, LIGHT, Panels, Prose, for_page
 from fedspike.report.rendering.tables import Caption, Table
 
@@ -19,10 +20,7 @@ MOST_PANELS = 24  # of a figure on the page, whatever the size of the sweep
 class Shown:
     """A figure as the runs have it."""
 
-    name: str
-    number: str
-    summary: str
-    only_as_file: bool
+    figure: Figure
     drawing: Table | Panels | Prose
     caption: Caption
 
@@ -32,15 +30,10 @@ class Shown:
         return type(self.drawing).__name__.lower()
 
     @property
-    def stem(self) -> str:
-        """The name of its files."""
-        return f"table{self.number}-{self.name}" if self.number else self.name
-
-    @property
     def heading(self) -> str:
         """Number and title of a table."""
-        title = self.caption.title
-        return f"Table {self.number}. {title}" if self.number else title
+        number = self.figure.number
+        return f"Table {number}. {self.caption.title}" if number else self.caption.title
 
     @property
     def on_page(self) -> tuple[Markup, ...]:
@@ -62,30 +55,12 @@ class Shown:
         """What a reader must know beside it."""
         notes = self.caption.notes
         if isinstance(self.drawing, Panels) and len(self.drawing.panels) > MOST_PANELS:
-            whole = len(self.drawing.panels)
-            notes += (f"The first {MOST_PANELS} of {whole}; all are in figures/{self.stem}.svg.",)
+            whole, file = len(self.drawing.panels), f"figures/{self.figure.stem}.svg"
+            notes += (f"The first {MOST_PANELS} of {whole}; all are in {file}.",)
         return notes
 
 
-@dataclass(frozen=True)
-class ShownPart:
-    """Figures below one another."""
-
-    heading: str
-    introduction: str
-    figures: Sequence[Shown]
-
-
-@dataclass(frozen=True)
-class ShownSection:
-    """A section that has something to show."""
-
-    anchor: str
-    heading: str
-    parts: Sequence[ShownPart]
-
-
-def render(experiment: ExperimentSummary, sections: Sequence[ShownSection]) -> str:
+def render(experiment: ExperimentSummary, sections: Sequence[Section]) -> str:
     """The page as HTML. The templates escape whatever data put into them."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),

@@ -3,9 +3,11 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Literal
 
 from fedspike.energy.estimate import Estimate
 
@@ -28,16 +30,15 @@ Cell = str | int | float | Estimate | Tinted | None
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, the unit in it, and how the cells below are written."""
+    """A heading, the unit in it, and how the cells below are found and written."""
 
     key: str  # the heading in CSV, with the unit
     label: str
+    cell: Callable[[Any], Cell] | None = None  # of what a row is about; else what is so named there
     group: str = ""  # a heading shared with its neighbours
     digits: int = 0
     signed: bool = False
-    form: Literal["number", "tinted", "text", "long", "code"] = (
-        "number"  # long: of more than a line
-    )
+    form: Literal["number", "tinted", "text", "long", "code"] = "number"  # long: more than a line
     role: str = ""  # the colour of the shared heading
 
     @property
@@ -47,10 +48,13 @@ class Column:
 
 
 def words(
-    key: str, label: str, form: Literal["text", "long", "code"] = "text", group: str = ""
+    key: str,
+    label: str | None = None,
+    cell: Callable[[Any], Cell] | None = None,
+    form: Literal["text", "long", "code"] = "text",
 ) -> Column:
     """A column of text."""
-    return Column(key, label, group, form=form)
+    return Column(key, key if label is None else label, cell, form=form)
 
 
 class Caption:
@@ -66,18 +70,13 @@ class Table:
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    footnotes: tuple[str, ...] = field(default=())  # long texts that cells refer to by number
+    footnotes: tuple[str, ...] = ()  # long texts that cells refer to by number
 
     @property
     def groups(self) -> list[tuple[str, str, int]]:
         """The shared headings from left to right: text, role, and the number of columns below it."""
-        spans: list[tuple[str, str, int]] = []
-        for column in self.columns:
-            if spans and spans[-1][0] == column.group:
-                spans[-1] = (*spans[-1][:2], spans[-1][2] + 1)
-            else:
-                spans.append((column.group, column.role, 1))
-        return spans
+        spans = groupby(self.columns, key=lambda column: (column.group, column.role))
+        return [(*heading, len(list(below))) for heading, below in spans]
 
     @property
     def has_groups(self) -> bool:
@@ -93,6 +92,17 @@ class Table:
         ]
 
 
+def table(rows: Iterable[Any], *columns: Column, footnotes: Iterable[str] = ()) -> Table:
+    """A row for each of these, with what every column finds in it.
+
+    >>> half = Column("half", "half", lambda number: number / 2)
+    >>> table([3, 4], Column("real", "number"), half).rows
+    ((3, 1.5), (4, 2.0))
+    """
+    find = [column.cell or attrgetter(column.key) for column in columns]
+    return Table(columns, tuple(tuple(one(row) for one in find) for row in rows), tuple(footnotes))
+
+
 def text(cell: Cell, column: Column) -> str:
     """A cell as it is read: thousands apart, a real minus sign, a dash where there is no figure.
 
@@ -105,10 +115,8 @@ def text(cell: Cell, column: Column) -> str:
     """
     if cell is None:
         return NO_FIGURE
-    if isinstance(cell, Tinted):
-        return cell.text
-    if isinstance(cell, str):
-        return cell
+    if isinstance(cell, Tinted | str):
+        return cell if isinstance(cell, str) else cell.text
     if isinstance(cell, Estimate):
         mean = number(cell.mean, column.digits, signed=column.signed)
         if not cell.half_width:  # one seed, or the same for all: a count, say

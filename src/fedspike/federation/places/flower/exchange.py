@@ -20,24 +20,13 @@ class Answer:
     error: str = ""
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """The answers in the order of their coming.
-
-    In all it took `seconds`; of these `transport_seconds` to hand out the messages and fetch the last answer.
-    """
-
-    answers: list[Answer]
-    seconds: float
-    transport_seconds: float
-
-
 def exchange(
     grid: Grid, contents: Mapping[int, RecordDict], kind: str, round: int, deadline_s: float
-) -> Exchange:
+) -> tuple[list[Answer], float]:
     """Send each node its message and wait for all answers, or until the deadline; who is late is left out.
 
-    A node that is gone is given up by Flower after two missed heartbeats, a minute.
+    The answers come in the order of their coming, with the seconds that it took to hand out the messages and
+    fetch the last answer. A node that is gone is given up by Flower after two missed heartbeats, a minute.
     """
     began = time.monotonic()
     messages = [
@@ -46,8 +35,7 @@ def exchange(
     ]
     sent = dict(zip(grid.push_messages(messages), contents, strict=True))
     handed_out, fetched = time.monotonic() - began, 0.0
-    answers = []
-    passed = 0.0
+    answers, passed = list[Answer](), 0.0
     while sent and passed < deadline_s:
         asked_at = time.monotonic()
         replies = list(grid.pull_messages(list(sent)))
@@ -60,4 +48,4 @@ def exchange(
             fetched = time.monotonic() - asked_at
         elif sent:
             time.sleep(POLL_S)
-    return Exchange(answers, time.monotonic() - began, handed_out + fetched)
+    return answers, handed_out + fetched

@@ -36,6 +36,7 @@ from fedspike.federation.places.flower.messages import (
     unpack,
 )
 from fedspike.federation.plan import from_plain, print_of
+from fedspike.rules import Replies
 
 app = ClientApp()
 
@@ -112,7 +113,7 @@ def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int,
     for group, rule in algorithm.joining().items():
         tensors = {client: reply[group] for client, reply in replies.items()}
         if rule.partial:
-            tree[group] = rule.join([*tensors.values()], weights, torch.ones_like(weights))
+            tree[group] = rule.join(Replies([*tensors.values()], weights, torch.ones_like(weights)))
         else:
             tree |= {f"{client}/{group}": own for client, own in tensors.items()}
     return copied(tree)

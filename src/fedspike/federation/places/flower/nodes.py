@@ -60,7 +60,8 @@ class Nodes:
         questions = {node: pack(Question(self.classes)) for node in new}
         if not questions:
             return
-        for answer in exchange(self.grid, questions, MessageType.QUERY, 0, ANSWER_WITHIN_S).answers:
+        answers, _ = exchange(self.grid, questions, MessageType.QUERY, 0, ANSWER_WITHIN_S)
+        for answer in answers:
             self.names[answer.node] = f"node {answer.node}"
             try:
                 if answer.content is None:

@@ -1,17 +1,53 @@
 """The server's side: an order to the nodes that host its clients, and their answers."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from flwr.app import MessageType
 
 from fedspike.algorithms.trees import count_bytes
-from fedspike.federation.order import Answers, Order
-from fedspike.federation.places.flower.answers import Heard, hear
-from fedspike.federation.places.flower.exchange import Exchange, exchange
-from fedspike.federation.places.flower.messages import Task, for_all, pack
+from fedspike.errors import InputError
+from fedspike.federation.order import Answers, Order, Reply
+from fedspike.federation.places.flower.exchange import Answer, exchange
+from fedspike.federation.places.flower.messages import Report, Task, for_all, pack, tree_of, unpack
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.plan import plain
+
+
+@dataclass
+class Heard:
+    """The answers of a round, as far as they can be read; what may touch the model is for the guard.
+
+    `reports` are those of the nodes whose answers could be read, `replies` what the guard is to judge, and
+    `ledger` has an entry for each node: bytes, seconds, joules, or what went wrong.
+    """
+
+    reports: dict[int, Report] = field(default_factory=dict)
+    replies: list[Reply] = field(default_factory=list)
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self, order: Order, clients: Sequence[int], answer: Answer) -> dict[str, Any]:
+        """Put an answer where it belongs; what the ledger says of it."""
+        if answer.content is None:
+            return {"error": answer.error}
+        try:
+            report, tree = unpack(answer.content, Report), tree_of(answer.content)
+            _demand_sound(report, clients, order)
+        except InputError as error:
+            # A reply without tensors, which the guard then rejects.
+            claimed = {client: order.samples[client] for client in clients}
+            self.replies.append(Reply(answer.node, order.round, claimed, None, answer.seconds))
+            return {"error": error.passed}
+        self.reports[answer.node] = report
+        claimed = dict(report.samples)
+        self.replies.append(Reply(answer.node, report.round, claimed, tree, answer.seconds))
+        return {
+            "uplink_bytes": count_bytes(tree),
+            "seconds": {**report.seconds, "answered": answer.seconds},
+            "joules": dict(report.joules),
+        }
 
 
 @dataclass(frozen=True)
@@ -27,18 +63,26 @@ class Flower:
         hosts = self.nodes.hosting(order.samples)
         trees = {n: for_all({k: order.received[k] for k in ks}) for n, ks in hosts.items()}
         tasks = {node: pack(self._task(order, ks), trees[node]) for node, ks in hosts.items()}
-        exchanged = exchange(
+        answers, transport_s = exchange(
             self.nodes.grid, tasks, MessageType.TRAIN, order.round, self.deadline_s
         )
         sizes = {node: count_bytes(tree) for node, tree in trees.items()}
-        heard = hear(order, hosts, exchanged.answers, self.nodes.names, sizes)
+        heard, by_node = Heard(), {answer.node: answer for answer in answers}
+        for node, clients in hosts.items():
+            answer = by_node.get(node, Answer(node, 0.0, None, "no answer before the deadline"))
+            entry = {
+                "node": self.nodes.names[node],
+                "clients": clients,
+                "downlink_bytes": sizes[node],
+            }
+            heard.ledger.append(entry | heard.read(order, clients, answer))
         reports = heard.reports.values()
         return Answers(
             hosts=hosts,
             replies=heard.replies,
             activity={k: done for report in reports for k, done in report.activity.items()},
             losses={k: loss for report in reports for k, loss in report.losses.items()},
-            seconds=where_it_went(exchanged, heard, time.monotonic() - began),
+            seconds=where_it_went(answers, heard.reports, transport_s, time.monotonic() - began),
             uplink_bytes=sum(entry.get("uplink_bytes", 0) for entry in heard.ledger),
             downlink_bytes=sum(sizes.values()),
             nodes=tuple(heard.ledger),
@@ -50,18 +94,41 @@ class Flower:
         return Task(plain(order.plan), self.nodes.classes, order.round, tuple(clients), remembered)
 
 
-def where_it_went(exchanged: Exchange, heard: Heard, seconds: float) -> dict[str, float]:
+def where_it_went(
+    answers: list[Answer], reports: dict[int, Report], transport_s: float, seconds: float
+) -> dict[str, float]:
     """The seconds until the last answer, as the node that answered last spent them.
 
     "starting" is a new process on the node that imports torch, "transport" our handing out and fetching, and
     "waiting" all else: Flower asks for work and answers only every so often, and carries them.
     """
     spent = {"training": 0.0, "starting": 0.0}
-    if heard.reports:
-        last = [answer for answer in exchanged.answers if answer.node in heard.reports][-1]
-        told = heard.reports[last.node].seconds
+    if reports:
+        last = [answer for answer in answers if answer.node in reports][-1]
+        told = reports[last.node].seconds
         spent["training"] = min(told.get("training", 0.0), last.seconds)
         spent["starting"] = min(told.get("starting", 0.0), last.seconds - spent["training"])
-    spent["transport"] = exchanged.transport_seconds
+    spent["transport"] = transport_s
     spent["waiting"] = max(0.0, seconds - sum(spent.values()))
     return spent
+
+
+def _demand_sound(report: Report, clients: Sequence[int], order: Order) -> None:
+    """Raise where a report is not about what was asked, or its counts are of another network."""
+    layers = set(order.site.network.architecture.names)
+    for client, activity in report.activity.items():
+        counts = [activity.samples, activity.steps, activity.events_out]
+        counts += [*activity.events_in.values(), *activity.synapses_met.values()]
+        if min(counts) < 0 or not layers <= activity.events_in.keys():
+            raise InputError(
+                f"counts of client {client} that are negative or of other layers",
+                expected=f"counts of the layers {', '.join(sorted(layers))}",
+                fix="install the same version of fedspike on all nodes",
+            )
+    told = (report.samples.keys(), report.activity.keys(), report.losses.keys())
+    if any(those != told[0] for those in told) or not told[0] <= set(clients):
+        raise InputError(
+            f"an answer for clients {sorted(told[0])}",
+            expected=f"one for those that were asked, {sorted(clients)}",
+            fix="install the same version of fedspike on all nodes",
+        )

@@ -1,0 +1,65 @@
+"""Plain torch with autograd: the oracle, and what computes where there are no kernels."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedspike.engine.engines import Engine, Learned
+from fedspike.networks import Batch, Forward, Parameters, SizedNetwork
+from fedspike.networks.operators import PLAIN, Operators
+from fedspike.parts.losses import Loss
+from fedspike.parts.optimisers import Optimiser, Step
+from fedspike.parts.tensors import PerClient
+
+
+@dataclass(frozen=True)
+class PlainEngine(Engine):
+    """Every part as it is written, but for the `operators` that have a kernel."""
+
+    device: torch.device
+    operators: Operators = PLAIN
+
+    def forward(self, network: SizedNetwork, parameters: Parameters, batch: Batch) -> Forward:
+        """See `Engine`."""
+        with torch.no_grad():
+            return network.run(parameters, batch, self.operators)
+
+    def learn(
+        self, network: SizedNetwork, loss: Loss, parameters: Parameters, batch: Batch
+    ) -> Learned:
+        """See `Engine`."""
+        kept = network.statistics().keys()
+        leaves = {n: w.detach().requires_grad_() for n, w in parameters.items() if n not in kept}
+        size = network.samples_in_cache if self.device.type == "cpu" else None
+        if size is None:
+            forward = network.run(parameters | leaves, batch, self.operators)
+            losses = loss(forward.scores, batch.labels, batch.present, network.time_steps)
+            return Learned(forward, losses.detach(), _slopes(losses, leaves))
+        forwards, shares, gradients = [], [], dict[str, Tensor]()
+        for part in batch.parts(size):
+            forward = network.run(leaves, part, self.operators)
+            samples = part.present.sum(1).to(forward.scores.dtype)
+            own = loss(forward.scores, part.labels, part.present, network.time_steps)
+            losses = own * samples / batch.present.sum(1)
+            slopes = _slopes(losses, leaves)
+            gradients = (
+                {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
+            )
+            shares.append(losses.detach())
+            forwards.append(forward)
+        return Learned(Forward.joined(forwards), torch.stack(shares).sum(0), gradients)
+
+    def step(self, optimiser: Optimiser, step: Step) -> None:
+        """See `Engine`."""
+        optimiser.step(step)
+
+    def bytes_per_sample(self, network: SizedNetwork) -> int:
+        """See `Engine`."""
+        return network.bytes_per_sample
+
+
+def _slopes(losses: PerClient, leaves: Parameters) -> Parameters:
+    # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
+    slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
+    return dict(zip(leaves, slopes, strict=True))

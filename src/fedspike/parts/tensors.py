@@ -1,0 +1,19 @@
+"""The tensors that go from part to part, by what they hold; every client has a place of its own in each."""
+
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+Frames = Float[Tensor, "client batch *time pixel"]
+"""Samples, still or as a frame for each time step."""
+Trains = Float[Tensor, "time client batch pixel"]
+"""What a code lets in: spikes, 0.0 and 1.0, or numbers."""
+Flow = Float[Tensor, "time client batch neuron"]
+"""Currents into neurons, their membranes, their spikes."""
+Output = Float[Tensor, "time client batch class"]
+"""Spikes or membranes of the last layer."""
+Scores = Float[Tensor, "client batch class"]
+Labels = Int64[Tensor, "client batch"]
+Present = Bool[Tensor, "client batch"]
+"""Where a batch is not padded."""
+PerClient = Float[Tensor, " client"]
+Counts = Int64[Tensor, " client"]

@@ -1,0 +1,156 @@
+"""Parts of a user's own are tried on a few numbers before anything is trained.
+
+A wrong answer is then an InputError that names the part and the line, not a traceback from the middle of a
+training. The parts that ship have their own tests.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedspike.errors import InputError
+from fedspike.layers.operations import Place, demand_table
+from fedspike.part import Part
+from fedspike.parts.codes import Address, Code
+from fedspike.parts.losses import Loss
+from fedspike.parts.neurons import Neuron
+from fedspike.parts.read_outs import ReadOut
+from fedspike.parts.surrogates import Surrogate
+
+TIME, CLIENTS, BATCH, SIZE = 6, 2, 3, 4
+
+
+def demand_sound(parts: Iterable[Part], time_steps: int) -> None:
+    """Raise InputError where a part that does not ship answers what its family does not.
+
+    `time_steps` are those of the network, 1 without time.
+    """
+    for part in parts:
+        if type(part).__module__.partition(".")[0] != "fedspike":
+            for family, trial in TRIALS.items():
+                if isinstance(part, family):
+                    trial(part, time_steps)
+            if hasattr(part, "operations"):
+                place = (Place(),) if isinstance(part, Neuron) else ()
+                demand_table(_asked(part, "operations", *place) or {}, _name(part))
+
+
+def _code(code: Any, time_steps: int) -> None:
+    pixels = torch.linspace(0, 1, CLIENTS * BATCH * SIZE).reshape(CLIENTS, BATCH, SIZE)
+    address = Address(seed=0, purpose="encode", round=1, clients=(0, 1), first_samples=(0, 0))
+    shape = (time_steps, CLIENTS, BATCH, SIZE)
+    spikes = _tensor(code, "spikes", shape, pixels, address, time_steps)
+    if code.binary:
+        _demand_spikes(code, spikes)
+
+
+def _neuron(neuron: Any, time_steps: int) -> None:
+    del time_steps
+    currents = torch.linspace(-1, 4, TIME * CLIENTS * BATCH * SIZE)
+    currents = currents.reshape(TIME, CLIENTS, BATCH, SIZE).requires_grad_()
+    for member, fires in (("spikes", True), ("membrane", False)):
+        constants = _asked(neuron, "initial", SIZE, fires)
+        learned = {name: start.expand(CLIENTS, -1) for name, start in constants.items()}
+        flow = _tensor(neuron, member, tuple(currents.shape), currents, learned)
+        if fires:
+            _demand_spikes(neuron, flow)
+        if not flow.requires_grad:
+            raise InputError(
+                f"{_name(neuron)}.{member} gives numbers without a gradient",
+                expected="the currents' gradient, through a surrogate where a neuron fires",
+                fix="compute with torch from the currents, and spikes with "
+                "fedspike.parts.surrogates.fire(U - threshold, surrogate)",
+            )
+
+
+def _surrogate(surrogate: Any, time_steps: int) -> None:
+    del time_steps
+    _tensor(surrogate, "derivative", (5,), torch.linspace(-2, 2, 5))
+
+
+def _read_out(read_out: Any, time_steps: int) -> None:
+    flow = torch.linspace(0, 1, time_steps * CLIENTS * BATCH * SIZE).round()
+    flow = flow.reshape(time_steps, CLIENTS, BATCH, SIZE)
+    _tensor(read_out, "scores", (CLIENTS, BATCH, SIZE), flow)
+
+
+def _loss(loss: Any, time_steps: int) -> None:
+    scores = torch.linspace(0, time_steps, CLIENTS * BATCH * SIZE).reshape(CLIENTS, BATCH, SIZE)
+    labels = torch.arange(CLIENTS * BATCH).reshape(CLIENTS, BATCH) % SIZE
+    present = torch.ones(CLIENTS, BATCH, dtype=torch.bool)
+    _tensor(loss, "__call__", (CLIENTS,), scores.requires_grad_(), labels, present, time_steps)
+
+
+TRIALS: dict[type[Part], Callable[[Any, int], None]] = {
+    Code: _code,
+    Neuron: _neuron,
+    Surrogate: _surrogate,
+    ReadOut: _read_out,
+    Loss: _loss,
+}
+
+
+def _tensor(part: Part, member: str, shape: tuple[int, ...], *arguments: Any) -> Tensor:
+    """What a member answers, which must be finite numbers of this shape."""
+    answer = _asked(part, member, *arguments)
+    wrong = f"a {type(answer).__name__}"
+    if isinstance(answer, Tensor):
+        wrong = ""
+        if tuple(answer.shape) != shape or answer.dtype != torch.float32:
+            wrong = f"{answer.dtype} of shape {list(answer.shape)}"
+        elif not answer.isfinite().all():
+            wrong = "numbers that are not finite"
+    if wrong:
+        raise InputError(
+            f"{_name(part)}.{member} gives {wrong}",
+            expected=f"finite numbers, torch.float32 of shape {list(shape)}; {_documented(part, member)}",
+            fix=f"correct {member} in {_file(part)}",
+        )
+    tensor: Tensor = answer
+    return tensor
+
+
+def _demand_spikes(part: Part, spikes: Tensor) -> None:
+    if not ((spikes == 0) | (spikes == 1)).all():
+        raise InputError(
+            f"{_name(part)}.spikes gives {spikes.min():g} to {spikes.max():g}",
+            expected="spikes, which are 0.0 or 1.0",
+            fix=f"correct spikes in {_file(part)}",
+        )
+
+
+def _asked(part: Part, member: str, *arguments: Any) -> Any:
+    """The answer of a member; its own exceptions are InputErrors with the line that raised them."""
+    try:
+        return getattr(part, member)(*arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == _file(part)]
+        place = f"{_file(part)}, line {lines[-1]}" if lines else _file(part)
+        raise InputError(
+            f"{_name(part)}.{member}: {type(error).__name__}: {error}",
+            expected=_documented(part, member),
+            fix=f"correct {place}",
+        ) from error
+
+
+def _name(part: Part) -> str:
+    return type(part).__name__
+
+
+def _file(part: Part) -> str:
+    return str(getattr(sys.modules[type(part).__module__], "__file__", "the class"))
+
+
+def _documented(part: Part, member: str) -> str:
+    """What the family says of a member: the docstring that ships."""
+    for kind in type(part).__mro__:
+        if kind.__module__.startswith("fedspike.") and member in vars(kind):
+            return " ".join((vars(kind)[member].__doc__ or "").split())
+    return "an answer"

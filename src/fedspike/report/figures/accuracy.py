@@ -1,0 +1,157 @@
+"""The test accuracy of each network in every setting: Table 1, and curves against rounds."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from fedspike.energy.estimate import Estimate
+from fedspike.report.analysis.results import Results
+from fedspike.report.analysis.settings import Comparison, Network, interval_note, kinds, of
+from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering.axes import DASH, accuracy_axis, chart_of, end_labels, round_axis
+from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
+from fedspike.report.rendering.tables import Caption, Column, Table, table, words
+
+WIDTH, HEIGHT = 330, 210
+SHOWN_VARIANTS = 4
+MOST_PANELS = 24
+MARK_OFFSETS = (8, 15, 22)  # pixels; side by side, because marks are often of equal height
+SETTING = words("setting", "each client holds", lambda one: one.label)
+
+
+def _table(results: Results) -> Table:
+    columns = [SETTING]
+    for kind in kinds(results.comparisons):
+        key, group, role = kind.key, f"{kind.title}, %", kind.role
+        last, mean = of(kind, lambda one: one.accuracy), of(kind, _last_10)
+        columns += [
+            Column(f"{key}_last_round_percent", "last round", last, group, 1, role=role),
+            Column(f"{key}_mean_last_10_percent", "last 10", mean, group, 1, role=role),
+        ]
+    title = "spiking − conventional, points"
+    gap = Column("gap_points", title, Comparison.gap_points, digits=1, signed=True)
+    return table(results.comparisons, *columns, gap)
+
+
+def _last_10(network: Network) -> Estimate:
+    return network.estimate(lambda run: 100 * run.final_accuracy_mean_last_10)
+
+
+def _table_caption(results: Results) -> Caption:
+    return Caption(
+        "Test accuracy of the global model",
+        "“Last 10” is the mean over the last ten rounds. The last column is the difference of the "
+        "last round, in percentage points.",
+        interval_note(results.networks),
+    )
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Comparisons, the ends of the common accuracy axis in percent, and marks right of the curves.
+
+    `marks` has for each comparison (role, percent).
+    """
+
+    comparisons: Sequence[Comparison]
+    low: int
+    high: int
+    shown: int
+    marks: Sequence[Sequence[tuple[str, int | float]]]
+
+
+def draw(data: Curves) -> Panels:
+    """The panels; of many spiking networks in a setting the page shows the most accurate."""
+    drawn = [(c.label, _chart(data, place)) for place, c in enumerate(data.comparisons)]
+    return Panels(charts(drawn), 25, data.shown, MORE_NETWORKS)
+
+
+def _caption(results: Results) -> Caption:
+    return Caption("Test accuracy against rounds", in_words(curves(results.comparisons)))
+
+
+def curves(
+    comparisons: Sequence[Comparison], marks: Sequence[Sequence[tuple[str, int | float]]] = ()
+) -> Curves:
+    """The curves, with an axis from below all but the first tenth of the rounds to the best accuracy.
+
+    The first rounds would take up most of it. Of many runs the worst twentieth, which may have learned
+    nothing, is left out in the same way.
+    """
+    runs = [run for comparison in comparisons for one in comparison.networks for run in one.runs]
+    settled = [min(run.accuracy[len(run.accuracy) // 10 :]) for run in runs]
+    best = [100 * max(run.accuracy) for run in runs] + [p for own in marks for _, p in own]
+    low = min(10 * math.floor(10 * sorted(settled)[len(settled) // 20]), 90)
+    high = max(10 * math.ceil(max(best) / 10), low + 10)
+    shown = SHOWN_VARIANTS if any(c.variant for c in comparisons) else MOST_PANELS
+    return Curves(comparisons, low, high, shown, marks or [()] * len(comparisons))
+
+
+def in_words(curves: Curves) -> str:
+    """What the lines of the curves are."""
+    networks = [network for comparison in curves.comparisons for network in comparison.networks]
+    counts = sorted({len(network.runs) for network in networks})
+    seeds = f"{counts[-1]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    text = "Each line is one seed."
+    if counts != [1]:
+        text = f"Line: mean over {seeds} seeds; band: from the lowest seed to the highest."
+    others = {one.title for c in curves.comparisons for one in c.setting.conventional[1:]}
+    if others:
+        text += f" Dashed: {', '.join(sorted(others))}."
+    if curves.low > 0:
+        text += f" The axis begins at {curves.low} %; rounds below it are not drawn."
+    return text
+
+
+def dashes(network: Network, networks: Sequence[Network]) -> Any:
+    """The dashes of a network's line: conventional networks after the first have some."""
+    plain = next((one for one in networks if one.role == network.role), None)
+    return alt.Undefined if network is plain else DASH
+
+
+def _chart(curves: Curves, place: int) -> alt.LayerChart:
+    comparison = curves.comparisons[place]
+    networks = comparison.networks
+    rounds = max(len(run.accuracy) for network in networks for run in network.runs)
+    x, y = round_axis(rounds), accuracy_axis("mean", curves.low, curves.high)
+    layers: list[alt.Chart] = []
+    ends = []
+    for network in networks:
+        points = _curve(network)
+        base = chart_of(*(p for p in points if p["low"] >= curves.low)).encode(x=x)
+        colour = LIGHT[network.role]
+        if len(network.runs) > 1:
+            band = base.mark_area(color=colour, opacity=0.2)
+            layers.append(band.encode(y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q"))
+        dash = dashes(network, networks)
+        line = base.mark_line(color=colour, strokeWidth=1.8, point=rounds == 1, strokeDash=dash)
+        layers.append(line.encode(y=y))
+        last = {"round": rounds, "mean": max(points[-1]["mean"], curves.low)}
+        ends.append((last, f"{network.title} {points[-1]['mean']:.1f}", colour))
+    for (role, percent), offset in zip(curves.marks[place], MARK_OFFSETS, strict=False):
+        mark = chart_of({"round": rounds, "mean": percent}).encode(x=x, y=y)
+        layers.append(mark.mark_point(shape="diamond", size=30, color=LIGHT[role], xOffset=offset))
+    layers += end_labels(ends, x, y, dx=28 if curves.marks[place] else 8)
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=comparison.label)
+
+
+def _curve(network: Network) -> list[dict[str, int | float]]:
+    """Round by round, in percent: the mean over the seeds, the lowest and the highest."""
+    rounds = zip(*(run.accuracy for run in network.runs), strict=True)
+    return [
+        {
+            "round": number,
+            "mean": 100 * statistics.fmean(values),
+            "low": 100 * min(values),
+            "high": 100 * max(values),
+        }
+        for number, values in enumerate(rounds, 1)
+    ]
+
+
+ACCURACY_TABLE = Figure("accuracy", _table, _table_caption, number="1")
+ACCURACY_CURVES = Figure("accuracy", lambda results: draw(curves(results.comparisons)), _caption)

@@ -1,0 +1,246 @@
+"""Which network needs less energy, by prices, level and rival: matrices of verdicts, Tables E1 and E2."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import methodcaller
+
+from fedspike.energy import pairing
+from fedspike.energy.estimate import Estimate, ends
+from fedspike.energy.levels import Level
+from fedspike.energy.verdict import Verdict
+from fedspike.report.analysis.energy_view import (
+    ADDED,
+    EnergyView,
+    Rival,
+    energy_mj,
+    profile_title,
+    turning,
+    winner,
+)
+from fedspike.report.analysis.naming import flat
+from fedspike.report.analysis.results import Results
+from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering.tables import Caption, Column, Table, Tinted, number, table, words
+
+FULL_TINT_FACTOR = 20.0
+MOST_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdicts under a profile against a rival, by level; `ratio` is that of the first level."""
+
+    view: EnergyView
+    rival: Rival
+    profile: str
+    verdicts: dict[Level, Verdict]
+
+    @property
+    def ratio(self) -> float:
+        """Energy of the spiking network over that of the rival."""
+        return next(iter(self.verdicts.values())).ratio or 0.0
+
+    def cell(self, level: Level) -> Tinted | None:
+        """The winner and by what factor it needs less, with its interval below."""
+        if level not in self.verdicts:
+            return None
+        verdict = self.verdicts[level]
+        interval = "" if verdict.interval is None else ends(*verdict.interval)
+        side = winner(verdict, self.rival.network, self.view.spiking)
+        if side is None:
+            return Tinted("no difference", "", 0, interval)
+        factor = math.inf if verdict.factor is None else verdict.factor
+        share = min(1.0, math.log(factor) / math.log(FULL_TINT_FACTOR))
+        dagger = " †" if turning(verdict) else ""
+        text = f"{side.title} {factor_in_words(verdict.factor)}×{dagger}"
+        return Tinted(text, side.role, round(10 + 40 * share), interval)
+
+
+def _matrix(view: EnergyView) -> Table:
+    return table(_judged(view, view.rivals[0]), *_columns(view))
+
+
+def _other_matrices(view: EnergyView) -> Table:
+    rows = (row for rival in view.rivals[1:] for row in _judged(view, rival))
+    return table(rows, words("rival", "against", lambda row: row.rival.title), *_columns(view))
+
+
+def _judged(view: EnergyView, rival: Rival) -> list[Judged]:
+    """The profiles with a verdict against a rival, the kindest to the spiking network first."""
+    judged: dict[str, dict[Level, Verdict]] = {}
+    for (profile, level), verdict in view.verdicts(rival).items():
+        if verdict.ratio is not None:
+            judged.setdefault(profile, {})[level] = verdict
+    rows = [Judged(view, rival, profile, verdicts) for profile, verdicts in judged.items()]
+    return sorted(rows, key=lambda row: row.ratio)
+
+
+def _columns(view: EnergyView) -> Iterator[Column]:
+    """The levels, after the name of the profile."""
+    yield words(
+        "profile", "prices of", lambda r: Tinted(r.profile, "", 0, profile_title(r.profile))
+    )
+    for level in view.levels:
+        yield Column(level, ADDED[level], methodcaller("cell", level), form="tinted")
+
+
+def _matrix_caption(view: EnergyView) -> Caption:
+    seeds = len(view.main.pairs())
+    notes = [
+        f"Modelled energy of a round, {view.main.label}: {view.spiking.title} and dense "
+        f"{view.reference.title}. Colour and name are the winner’s; the number is the factor by which it "
+        f"needs less{f', below it its 95 % interval over {seeds} seeds' if seeds > 1 else ''}. "
+        "Each column includes all columns to its left"
+        + (
+            f"; the radio is {view.radio_title}, the one with the least energy"
+            if view.radio
+            else ""
+        )
+        + ". A dash: the prices of the columns to the left include this one.",
+        "† The winner also did work that has no price here (Table E11), so the other network may win.",
+    ]
+    judged = {profile for (profile, _), one in view.verdicts().items() if one.ratio is not None}
+    silent = dict.fromkeys(p for p, _ in view.verdicts() if p not in judged)
+    if silent:
+        notes.append(
+            f"No verdict under {', '.join(silent)}: the synaptic operations of one network have no price."
+        )
+    return Caption(
+        "Which network needs less energy, by price table and level", *notes, *_others(view)
+    )
+
+
+def factor_in_words(factor: float | None) -> str:
+    """A factor with about three digits; infinite, None, where the other side costs nothing.
+
+    >>> factor_in_words(1.0011), factor_in_words(1.0213), factor_in_words(20.95), factor_in_words(None)
+    ('1.001', '1.02', '20.9', '∞')
+    """
+    if factor is None:
+        return "∞"
+    return number(factor, 3 if factor < 1.01 else 2 if factor < 10 else 1 if factor < 100 else 0)
+
+
+def _others(view: EnergyView) -> Iterator[str]:
+    """Whether the other settings have the same winners."""
+    settings, differing = view.other_settings()
+    more = len(differing) - MOST_NAMED
+    if differing:
+        named = ", ".join(differing[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        yield f"The other settings have another winner in {len(differing)} cells: {named}."
+    elif settings:
+        others = "other setting has" if settings == 1 else f"{settings} other settings have"
+        yield f"The {others} the same winner in every cell."
+
+
+def _scores(view: EnergyView) -> Table:
+    """Under how many price tables the spiking network needs less energy than each rival."""
+
+    def score(level: Level) -> Callable[[Rival], str | None]:
+        def won(rival: Rival) -> str | None:
+            if rival.network is view.spiking:
+                return None
+            won, judged = view.won(rival, level)
+            return f"{won} of {judged}" if judged else None
+
+        return won
+
+    return table(
+        [*view.rivals, Rival(view.spiking)],
+        words("network", None, lambda rival: rival.title),
+        Column("last_round_percent", "accuracy, %", lambda rival: rival.network.accuracy, digits=1),
+        *(words(f"spiking_cheaper_{one}", ADDED[one], score(one)) for one in view.levels),
+    )
+
+
+def _scores_caption(view: EnergyView) -> Caption:
+    notes = ["“3 of 9”: under three of the nine price tables that price both networks."]
+    for network in view.main.setting.conventional:
+        settings = flat(pairing.own(network.runs[0]))
+        own = ", ".join(f"{key} = {value}" for key, value in settings.items() if "." in key)
+        notes += [f"{network.title}: {own}."] if own else []
+    title = "Price tables under which the spiking network needs less energy"
+    return Caption(title, *notes)
+
+
+def _numbers(view: EnergyView) -> Table:
+    """A row for each profile and level; each side's energy, and its ratio to each rival's."""
+    Place = tuple[str, Level]
+    main = view.verdicts()
+
+    def energy(side: Rival) -> Column:
+        def mj(place: Place) -> Estimate | None:
+            return energy_mj(side.network, place[0], view.key(place[1]), side.skips_zeros)
+
+        return Column(f"{side.key}_mj", side.title, mj, "mJ per round", 3)
+
+    def ratio(rival: Rival) -> Column:
+        verdicts = view.verdicts(rival)
+        return Column(
+            f"ratio_{rival.key}",
+            rival.title,
+            lambda place: _ratio(verdicts.get(place)),
+            f"{view.spiking.title} over",
+            3,
+        )
+
+    def needs_less(place: Place) -> str:
+        side = winner(main[place], view.reference, view.spiking)
+        neither = "no verdict" if main[place].ratio is None else "no difference"
+        return side.title if side else neither
+
+    return table(
+        main,
+        words("profile", None, lambda place: place[0]),
+        words("level", None, lambda place: ADDED[place[1]]),
+        *map(energy, [*view.rivals, Rival(view.spiking)]),
+        *map(ratio, view.rivals),
+        words("winner", "needs less", needs_less),
+        words(
+            "could_turn",
+            "the winner’s work without a price",
+            lambda place: ", ".join(turning(main[place])) or None,
+            "long",
+        ),
+    )
+
+
+def _numbers_caption(view: EnergyView) -> Caption:
+    return Caption(
+        f"Modelled energy of a round under every profile, {view.main.label}",
+        "Each level includes the levels above it. Nominal prices; the ends of the price ranges are in "
+        "tables/tableE12-bills.csv, with all runs and radios. Ratios are taken within a seed.",
+    )
+
+
+def _ratio(verdict: Verdict | None) -> Estimate | None:
+    if verdict is None or verdict.ratio is None:
+        return None
+    high = verdict.ratio_high
+    return Estimate(verdict.ratio, None if high is None else high - verdict.ratio, verdict.seeds)
+
+
+def _energy(results: Results) -> EnergyView | None:
+    return results.energy
+
+
+PRICE_MATRIX = Figure(
+    "price-matrix", _matrix, _matrix_caption, lambda results: results.judged("study")
+)
+OTHER_RIVALS = Figure(
+    "other-rivals",
+    _other_matrices,
+    Caption("Which network needs less energy, against other rivals"),
+    lambda results: results.energy if results.energy and len(results.energy.rivals) > 1 else None,
+    summary="Verdicts against the other conventional networks, and on hardware that skips zeros",
+)
+RIVALS_TABLE = Figure("baselines", _scores, _scores_caption, _energy, "E1")
+VERDICT_TABLE = Figure(
+    "verdict",
+    _numbers,
+    _numbers_caption,
+    _energy,
+    "E2",
+    summary="All numbers of this setting: millijoule, ratios, what has no price",
+)

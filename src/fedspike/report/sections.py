@@ -1,0 +1,112 @@
+"""The sections of the report in their order; a new figure is one line in one of them."""
+
+from fedspike.report.figures import (
+    accuracy,
+    answer,
+    data_per_client,
+    device_work,
+    energy_shares,
+    energy_spent,
+    founding_study,
+    measured,
+    neurobench_table,
+    one_price,
+    price_tables,
+    record,
+    spikes,
+    synaptic_operations,
+    thresholds,
+    variants,
+    verdicts,
+    weights,
+)
+from fedspike.report.figures.figure import Figure, Part, Section
+
+FORWARD_PASS = (
+    "The first level counts the synaptic operations of one forward pass. A conventional network does one "
+    "multiply-accumulate for each connection; a spiking network does one accumulate for each connection "
+    "that a spike crosses, at each time step. The next levels add the arithmetic of neurons and encoder, "
+    "memory, training and the radio."
+)
+
+ON_DEVICES = (
+    "These runs were trained on real devices, or on nodes that stand for them, through Flower."
+)
+FILES = (
+    "The folder of each run contains its whole configuration, config.toml. The tables of this page are "
+    "stored beside it as CSV, Markdown and LaTeX in tables/, the figures as SVG and PDF in figures/."
+)
+VERDICT = (
+    Part((answer.HEADLINE, verdicts.PRICE_MATRIX, answer.FINDINGS)),
+    Part((answer.LIMITS,), "What this does not say"),
+)
+BILL = (
+    Part((synaptic_operations.SYNAPTIC_OPERATIONS,), introduction=FORWARD_PASS),
+    Part(
+        (verdicts.RIVALS_TABLE, verdicts.OTHER_RIVALS, verdicts.VERDICT_TABLE),
+        "Conventional rivals",
+    ),
+    Part(
+        (energy_shares.ENERGY_LEVELS, energy_shares.ENERGY_PARTS, energy_shares.PARTS_TABLE),
+        "Where the energy goes",
+    ),
+    Part((energy_spent.ACCURACY_ENERGY, energy_spent.TARGET_TABLE), "Energy for an accuracy"),
+    Part(
+        (
+            *(one_price.SENSITIVITY_CHART, one_price.SENSITIVITY_TABLE),
+            *(thresholds.SPIKE_THRESHOLDS, thresholds.THRESHOLDS_TABLE),
+            thresholds.BREAK_EVEN_TABLE,
+        ),
+        "What the verdict depends on",
+    ),
+    Part((neurobench_table.NEUROBENCH_TABLE,), "Other metrics"),
+    Part((measured.MEASURED_TABLE,), "Measured energy of the simulation"),
+    Part(
+        (price_tables.PRICE_SOURCES, price_tables.NOT_PRICED_TABLE, price_tables.ALL_BILLS),
+        "Prices and their sources",
+    ),
+)
+REPRODUCE = (
+    Part((record.COMMAND,)),
+    Part(
+        (
+            *(record.DATA_FILES, record.CONFIGURATION, record.CONFIGURATION_DIFFERENCES),
+            *(record.MODELS_TABLE, record.VERSIONS),
+        ),
+        introduction=FILES,
+    ),
+)
+
+
+def _of(anchor: str, heading: str, *figures: Figure, introduction: str = "") -> Section:
+    """A section of one part."""
+    return Section(anchor, heading, (Part(figures, introduction=introduction),))
+
+
+SECTIONS: tuple[Section, ...] = (
+    Section("verdict", "Verdict", VERDICT),
+    _of("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
+    _of("accuracy", "Accuracy", accuracy.ACCURACY_TABLE, accuracy.ACCURACY_CURVES),
+    Section("bill", "Energy bill", BILL),
+    _of(
+        *("founding-study", "Founding study", founding_study.PRINTED_ACCURACY),
+        *(founding_study.PRINTED_CURVES, founding_study.PRINTED_ENERGY, founding_study.SUMMARY),
+    ),
+    _of("spiking", "Spikes", spikes.SPIKE_RASTERS, spikes.FIRING_RATES),
+    _of("weights", "Weights", weights.WEIGHT_IMAGES, weights.SHARPNESS_TABLE),
+    _of(
+        "partition",
+        "Data per client",
+        data_per_client.DATA_PER_CLIENT,
+        data_per_client.SAMPLES_PER_CLIENT,
+    ),
+    _of(
+        "real-devices",
+        "Devices",
+        device_work.DEVICE_WORK,
+        device_work.ROUND_TIME,
+        introduction=ON_DEVICES,
+    ),
+    _of("runs", "All runs", record.RUNS_TABLE),
+    Section("reproduce", "Reproduce", REPRODUCE),
+)
