@@ -7,13 +7,15 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what tests start compiles the package once
 
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
-install_import_hook("fedspike", "beartype.beartype")
+from checking import check
+
+check("fedspike")
 
 # A machine that is busy with something else must not fail a test; what is drawn stays reproducible.
 settings.register_profile("fedspike", deadline=None, derandomize=True)

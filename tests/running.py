@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from fedspike import data
 from fedspike.cli import main
+from fedspike.data import Dataset
 from fedspike.experiment import document, sweep
 from fedspike.experiment.run import Training, load, perform
 from fedspike.federation.devices import Devices, Fleet, Given
@@ -44,6 +47,12 @@ def finish(toml: str, folder: Path) -> Path:
     for _ in events(sweep.expand(document.parse(toml, "tiny.toml")), folder):
         pass
     return folder
+
+
+def sample(tested: int) -> Dataset:
+    """The sample of Fashion-MNIST with so few of its images to test on."""
+    whole = data.load("fashion-mnist-sample")
+    return replace(whole, x_test=whole.x_test[:tested], y_test=whole.y_test[:tested])
 
 
 def devices(shards: Sequence[np.ndarray], **settings: Any) -> Devices:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from algorithms_example import CASES, Case
-from fedspike.data import load
 from fedspike.energy.counts import count
 from fedspike.engine.choice import engine_for
 from fedspike.learning import Backpropagation
@@ -31,9 +30,9 @@ from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
 from parts_example import CODES, NEURONS, NORMALISATIONS, READ_OUTS, name
-from running import devices, simulate
+from running import devices, sample, simulate
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = sample(tested=37)
 ARCHITECTURES: dict[str, Architecture] = {
     "dense": FullyConnected(hidden=(7,)),
     "maxima": Convolutional(features=(4, "pool"), hidden=(7,), pool="max"),

@@ -10,7 +10,7 @@ import torch
 
 from algorithms_example import CASES
 from fedspike.algorithms import Algorithm
-from fedspike.data import Dataset, load
+from fedspike.data import Dataset
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Devices
 from fedspike.federation.rounds import Round, rounds
@@ -28,9 +28,9 @@ from fedspike.networks import (
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.reference import federated_learning
-from running import devices, plan_for
+from running import devices, plan_for, sample
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = sample(tested=101)
 SMALL = DenseLayers((784, 12, 10))
 DEEP = DenseLayers((784, 10, 8, 10))
 MAXIMA = ConvolutionalLayers((1, 28, 28), (Conv(3, stride=2), Pool("max"), Conv(4), Dense(8)), 10)

@@ -17,7 +17,6 @@ from snntorch import utils
 from torch import Tensor, nn
 
 from fedspike.algorithms import Algorithm, FedAvg, Scaffold
-from fedspike.data import load
 from fedspike.energy.counts import count
 from fedspike.errors import InputError, warn_once
 from fedspike.federation.devices import Devices
@@ -41,10 +40,9 @@ from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD, Adam, Optimiser
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane
 from fedspike.randomness import stream
-from running import devices, simulate
+from running import devices, sample, simulate
 
-FULL = load("fashion-mnist-sample")
-SAMPLE = replace(FULL, x_test=FULL.x_test[:60], y_test=FULL.y_test[:60])
+SAMPLE = sample(tested=60)
 SMALL = DenseLayers((784, 12, 10))
 STEPS, BETA = 4, torch.tensor(0.9, dtype=torch.float64)
 UNEQUAL = devices(tuple(np.arange(n) + 7 * n for n in (50, 33, 16, 7, 1)))

@@ -23,9 +23,9 @@ from fedspike.parts.codes import Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import Adam
-from running import devices, simulate
+from running import devices, sample, simulate
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE, FEW = load("fashion-mnist-sample"), sample(tested=37)
 SPIKING = SpikingNetwork(DenseLayers((784, 20, 10)), SNN(10, neuron=LIF(), code=Rate()))
 NETWORKS: dict[str, SizedNetwork] = {
     "snn": SPIKING,
@@ -76,7 +76,7 @@ def test_neither_threads_nor_parts_change_a_bit(
         for threads, block in ((1, 2**40), (2, 2**40), (4, 2**40), (2, 1), (4, 1), (2, 2**20)):
             torch.set_num_threads(threads)
             monkeypatch.setattr("fedspike.engine.engines.BLOCK_BYTES", block)
-            results.append(play(network, fleet)[-1])
+            results.append(play(network, fleet, dataset=FEW)[-1])
     finally:
         torch.set_num_threads(before)
     first, *others = results
