@@ -134,7 +134,7 @@ BAD = [
     ('"lif"', '"lif"\nlearn_beta = "yes"', 11, ['"no" or "per-layer" or "per-neuron"']),
     ('"lif"', '"lif"\n[surrogate]\nkind = "step"', 12, ['surrogate.kind = "step"', '"atan"']),
     ("time_steps = 5", "beta = 0.9", 4, ["unknown key snn.beta", "[neuron], as neuron.beta"]),
-    ('"count"', '"spikes"', 6, ['read_out.kind = "spikes"', '"membrane", "first-spike"']),
+    ('"count"', '"spikes"', 6, ['read_out.kind = "spikes"', '"first-spike", "membrane"']),
     ('"count"', '"membrane"', 12, ["SpikeCountMSE of MeanMembrane", "CrossEntropy"]),
     ('"count"', '"first-spike"', 12, ["SpikeCountMSE of FirstSpike"]),
     ('"spike-count"', '"cross-entropy"\ncorrect_rate = 1', 13, ["unknown key loss.correct_rate"]),

@@ -96,8 +96,13 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def pj(self) -> Range:
         """The energy of one operation."""
         given = (self.low_pj, self.nominal_pj, self.high_pj)
-        # As they are printed: in binary fractions 3.1 pJ would not be 3.1 pJ.
-        return Range(*(Fraction(str(self.value_pj if pj is None else pj)) for pj in given))
+        return Range(*(_as_printed(self.value_pj if pj is None else pj) for pj in given))
+
+
+@cache
+def _as_printed(pj: float | None) -> Fraction:
+    """In binary fractions 3.1 pJ would not be 3.1 pJ."""
+    return Fraction(str(pj))
 
 
 P = TypeVar("P", bound=Price)
