@@ -340,7 +340,7 @@ def test_no_figure_is_a_dash_and_never_a_zero() -> None:
     [
         *("energy.estimate", "report.analysis.naming", "report.rendering.tables"),
         *("report.rendering.axes", "report.figures.energy_shares", "report.figures.variants"),
-        *("report.figures.verdicts", "report.figures.spikes"),
+        *("report.figures.verdicts", "report.figures.spike_rasters"),
         "report.figures.thresholds",
     ],
 )

@@ -18,7 +18,8 @@ from fedspike.report.analysis.settings import settings
 from fedspike.report.figures import variants
 from fedspike.report.figures.accuracy import curves
 from fedspike.report.figures.answer import FINDINGS, HEADLINE, LIMITS, VARIANTS
-from fedspike.report.figures.spikes import FIRING_RATES, SPIKE_RASTERS, Raster, strokes
+from fedspike.report.figures.firing_rates import FIRING_RATES
+from fedspike.report.figures.spike_rasters import SPIKE_RASTERS, Raster, strokes
 from fedspike.report.figures.variants import PARETO_CHART, VARIANTS_TABLE, Point, front, points
 from report_example import READ_OUTS
 from test_report_numbers import rows, sentences
