@@ -19,7 +19,7 @@ from types import ModuleType
 from msgspec import Struct, structs
 
 from fedspike.errors import InputError
-from fedspike.part import Part, demand_members, tag
+from fedspike.part import Part, demand_members, is_kind
 
 LOADED: dict[str, bytes] = {}  # module -> the file's content when it was run
 
@@ -49,13 +49,21 @@ def used(plan: Struct) -> tuple[OwnFile, ...]:
     """The files, beyond the package, that define the kinds of a plan's parts."""
     files: dict[str, OwnFile] = {}
     for part in parts_in(plan):
-        module = sys.modules.get(type(part).__module__)
-        path = getattr(module, "__file__", None)
-        if module is None or path is None or module.__name__.partition(".")[0] == "fedspike":
-            continue
-        content = LOADED.get(module.__name__) or Path(path).read_bytes()
-        files[module.__name__] = OwnFile(Path(path).name, content)
+        path, module = file_of(part), type(part).__module__
+        if is_own(part) and path is not None:
+            files[module] = OwnFile(path.name, LOADED.get(module) or path.read_bytes())
     return tuple(files.values())
+
+
+def is_own(part: Part) -> bool:
+    """Whether its kind does not ship with the package."""
+    return type(part).__module__.partition(".")[0] != "fedspike"
+
+
+def file_of(part: Part) -> Path | None:
+    """The file that defines its kind; None of a kind that was typed at a prompt."""
+    path = getattr(sys.modules.get(type(part).__module__), "__file__", None)
+    return None if path is None else Path(path)
 
 
 def _load(path: Path) -> list[type[Part]]:
@@ -68,7 +76,7 @@ def _load(path: Path) -> list[type[Part]]:
     kinds = [
         value
         for value in vars(_module(path, content)).values()
-        if isinstance(value, type) and issubclass(value, Part) and _is_kind(value)
+        if isinstance(value, type) and issubclass(value, Part) and is_kind(value)
     ]
     own = [kind for kind in kinds if LOADED.get(kind.__module__) == content]
     if not own:
@@ -97,7 +105,7 @@ def _module(path: Path, content: bytes) -> ModuleType:
     except Exception as error:  # whatever a user's file raises
         del sys.modules[name], LOADED[name]
         raise InputError(
-            f"--use {path}{_line(error, path)}: {type(error).__name__}: {error}",
+            f"--use {path}{line_in(path, error)}: {type(error).__name__}: {error}",
             expected="a file of Python that can be run",
             fix=f"correct it; `python {path}` shows the whole traceback",
         ) from error
@@ -121,18 +129,13 @@ class _Loader(ExecutionLoader):
         return decode_source(self.content)
 
 
-def _line(error: Exception, path: Path) -> str:
-    """The last line of the file that the error went through."""
+def line_in(path: Path, error: Exception) -> str:
+    """The last line of the file that the error went through, as ", line 3"; nothing if there is none."""
     if isinstance(error, SyntaxError):
         return f", line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return f", line {lines[-1]}" if lines else ""
-
-
-def _is_kind(kind: type[Part]) -> bool:
-    """Whether it has a tag, and so is more than a family."""
-    return tag(kind) != kind.__name__
 
 
 def parts_in(record: Struct) -> Iterator[Part]:

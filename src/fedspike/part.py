@@ -73,7 +73,7 @@ class Part(
 def kinds(family: type[P], names: Mapping[str, Any], *, usual: type[P]) -> tuple[type[P], ...]:
     """The kinds of a family among the names of its room, the usual one first; a kind has a tag."""
     tagged = (one for one in names.values() if isinstance(one, type) and issubclass(one, family))
-    own = [one for one in tagged if tag(one) != one.__name__]
+    own = [one for one in tagged if is_kind(one)]
     return (usual, *(one for one in own if one is not usual))
 
 
@@ -120,6 +120,11 @@ def part_types(annotation: Any) -> tuple[Any, ...]:
 def tag(kind: type[Part]) -> str:
     """What an experiment's file calls a kind; of a family, the name of its class."""
     return str(kind.__struct_config__.tag)
+
+
+def is_kind(kind: type[Part]) -> bool:
+    """Whether it has a tag, and so is more than a family."""
+    return tag(kind) != kind.__name__
 
 
 @cache

@@ -78,8 +78,8 @@ def numbers(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
         yield key, "a number of more than 64 bits"
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Advice for an unknown name: the most similar known ones, else all of them.
+def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
+    """Advice for an unknown name: the most similar known ones; `otherwise`, or else all of them.
 
     >>> nearest("clases", ["classes", "kind"])
     'did you mean classes?'
@@ -88,6 +88,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
+    if otherwise is not None:
+        return otherwise
     return f"use one of: {', '.join(names)}" if names else "remove it"
 
 

@@ -21,24 +21,23 @@ def source(name_or_path: str, data_dir: Path | None = None) -> Source:
 
     `data_dir` is the folder with the files of Fashion-MNIST.
     """
-    named = {kind.__struct_config__.tag: kind for kind in SOURCES if kind is not NPZ}
+    named = {part.tag(kind): kind for kind in SOURCES if kind is not NPZ}
     if data_dir is not None:
         if named.get(name_or_path) is FashionMNIST:
             return FashionMNIST(str(data_dir))
         raise InputError(
             f"data_dir = {data_dir} together with the data set {name_or_path}",
-            expected=f"data_dir only with {FashionMNIST.__struct_config__.tag}",
+            expected=f"data_dir only with {part.tag(FashionMNIST)}",
             fix="leave data_dir out",
         )
     if name_or_path in named:
         return named[name_or_path]()
     if name_or_path.endswith(".npz") or os.sep in name_or_path:
         return NPZ(name_or_path)
-    names = [str(name) for name in named]
-    nearest = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name_or_path, named, n=1, cutoff=0.5)
     raise InputError(
         f"data set {name_or_path!r}",
-        expected=f"{', '.join(names)}, or the path of an .npz file",
+        expected=f"{', '.join(named)}, or the path of an .npz file",
         fix=f"did you mean {nearest[0]}?" if nearest else "choose one of these",
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fedspike.energy import profiles
+from fedspike.energy.levels import LEVELS, Level
 from fedspike.energy.profiles import Profile, Radio
 from fedspike.errors import InputError
 from fedspike.reading import nearest
@@ -42,6 +43,16 @@ def radio(name_or_file: str) -> Radio:
             fix=f"give it as a profile: --profile {name_or_file}",
         )
     return named
+
+
+def level(name: str, origin: str = "level") -> Level:
+    """The level of this name, which stood at the `origin`; InputError with the nearest one for others."""
+    for one in LEVELS:
+        if one == name:
+            return one
+    raise InputError(
+        f"{origin} {name}", expected=f"one of {', '.join(LEVELS)}", fix=nearest(name, LEVELS)
+    )
 
 
 def described(names_or_files: Sequence[str] = ()) -> dict[str, list[dict[str, Any]]]:

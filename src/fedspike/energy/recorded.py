@@ -1,8 +1,9 @@
 """A finished run as it was recorded: enough to count and to price it again without training."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from fedspike.energy.bill import Bill, bill, footprint
+from fedspike.energy.bill import Bill, Footprint, bill, footprint
 from fedspike.energy.break_even import Balance, balance
 from fedspike.energy.counts import (
     BYTES_PER_WORD,
@@ -34,6 +35,11 @@ class Recorded:
         trained = count(self.network, self.activity)
         return merge([trained, aggregation(self.network, self.models)]) if self.models else trained
 
+    @cached_property
+    def footprint(self) -> Footprint:
+        """The sizes of the network's memories."""
+        return footprint(self.network)
+
     def bill(
         self,
         counts: Counts,
@@ -45,7 +51,7 @@ class Recorded:
         """What these counts of the network cost, the mean of so many rounds."""
         return bill(
             *(counts, profile, level),
-            footprint=footprint(self.network),
+            footprint=self.footprint,
             radio=radio,
             rounds=rounds,
             not_counted=self.network.not_counted,
@@ -142,8 +148,8 @@ def _highest(
                 snn.network.layers[name],
                 profile,
                 level,
-                ann=footprint(ann.network),
-                snn=footprint(snn.network),
+                ann=ann.footprint,
+                snn=snn.footprint,
             )
         except InputError:
             continue  # an operation of this level has no price

@@ -26,7 +26,6 @@ from fedspike.energy.profiles import Profile, Radio, shipped
 from fedspike.energy.recorded import Standing, standings
 from fedspike.energy.verdict import verdicts
 from fedspike.errors import InputError
-from fedspike.reading import nearest
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,7 @@ def prices(profile_names: Sequence[str], level: str | None, radio: str) -> Price
 
     Raises InputError, with the nearest name, at one that is unknown.
     """
-    levels = tuple(one for one in LEVELS if level in (None, one))
-    if level is not None and not levels:
-        raise InputError(
-            f"--level {level}", expected=f"one of {', '.join(LEVELS)}", fix=nearest(level, LEVELS)
-        )
+    levels = LEVELS if level is None else (pricing.level(level, "--level"),)
     profiles = [pricing.profile(name) for name in profile_names] or list(shipped().values())
     return Prices(tuple(profiles), levels, pricing.radio(radio), bool(profile_names))
 

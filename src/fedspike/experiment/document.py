@@ -68,6 +68,10 @@ class Document:
         """The error for one key, which names the line or the option where it was written."""
         return InputError(f"{self.where(key)}: {passed}", expected=expected, fix=fix)
 
+    def placed(self, key: Key, error: InputError) -> InputError:
+        """An error that does not know where its value was written, as the error for a key."""
+        return self.error(key, error.passed, expected=error.expected, fix=error.fix)
+
     def where(self, key: Key) -> str:
         """The option or the file and line that set `key`, else the nearest table that holds it."""
         for length in range(len(key), 0, -1):

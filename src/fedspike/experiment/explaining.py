@@ -3,7 +3,6 @@
 `explained` answers `fedspike explain`, `filled` writes the tables of keys in docs/configuration.md.
 """
 
-import difflib
 import inspect
 import re
 import sys
@@ -19,7 +18,7 @@ from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.networks import Network
 from fedspike.part import Part, tag
-from fedspike.reading import limits_in_words, written
+from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 
 BLOCK = re.compile(r"(<!-- keys of (\S+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -84,11 +83,10 @@ def explained(name: str, kinds: Kinds) -> list[Explained]:
             if name in (kind, part.__name__):
                 answers.append(of_kind(table, part))
     if not answers:
-        close = difflib.get_close_matches(name, names)
         raise InputError(
             f"{name}: no kind of part and no table of an experiment's file",
             expected="a kind such as burst, or a table such as code",
-            fix=f"{f'did you mean {close[0]}? ' if close else ''}`fedspike explain` alone lists the tables; "
+            fix=f"{nearest(name, names, otherwise='correct the name;')} `fedspike explain` alone lists the tables; "
             "a kind of your own needs its file, --use FILE",
         )
     return answers

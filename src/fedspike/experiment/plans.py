@@ -249,7 +249,7 @@ class _Reader:
                 ("remedies",),
                 f"remedies = {written(tables)}",
                 expected="a list of tables, each with its kind",
-                fix='write [[remedies]] and below it a line such as kind = "clipping"',
+                fix=f"write [[remedies]] and below it a line such as kind = {written(next(iter(kinds)))}",
             )
         for table in tables:
             kind = table.get("kind")
@@ -269,12 +269,8 @@ class _Reader:
         try:
             return kind(**fields)
         except InputError as error:
-            raise self.document.error(
-                self._blamed(error.passed, kind, key),
-                error.passed,
-                expected=error.expected,
-                fix=error.fix,
-            ) from error
+            key = self._blamed(error.passed, kind, key)
+            raise self.document.placed(key, error) from error
 
     def _blamed(self, passed: str, kind: Any, key: Key) -> Key:
         """The key that an error speaks of: of the table itself, of a table that says it, or the network's."""

@@ -62,9 +62,7 @@ def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
         data: Dataset = experiment.runs[0].plan.loaded(say).data
     except InputError as error:
         key = _blamed("data", experiment.runs[0].plan.data, error)
-        raise experiment.source.error(
-            key, error.passed, expected=error.expected, fix=error.fix
-        ) from error
+        raise experiment.source.placed(key, error) from error
     return data
 
 
@@ -129,7 +127,7 @@ def demand_devices(plan: Plan, source: Document) -> None:
         key = _blamed("partition", plan.partition, error)
         if plan.fleet.clients > len(plan.data.y_train):
             key = ("fleet", "clients")
-        raise source.error(key, error.passed, expected=error.expected, fix=error.fix) from error
+        raise source.placed(key, error) from error
     if not any(devices.present(plan.seed, round) for round in range(1, plan.rounds + 1)):
         raise source.error(
             ("fleet", "dropout"),

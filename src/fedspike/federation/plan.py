@@ -22,7 +22,7 @@ from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import Network, SizedNetwork
 from fedspike.own_files import parts_in, used
-from fedspike.part import Part, demand_limits, part_types
+from fedspike.part import Part, demand_limits, is_kind, part_types, tag
 from fedspike.parts.soundness import demand_sound
 from fedspike.remedies import Remedy
 
@@ -167,8 +167,8 @@ def _known(family: type[Part]) -> dict[str, type[Part]]:
     """kind -> class, of all kinds of a family that this process has imported, a user's own among them."""
     kinds: dict[str, type[Part]] = {}
     for kind in family.__subclasses__():
-        if kind.__struct_config__.tag != kind.__name__:
-            kinds[str(kind.__struct_config__.tag)] = kind
+        if is_kind(kind):
+            kinds[tag(kind)] = kind
         kinds |= _known(kind)
     return kinds
 

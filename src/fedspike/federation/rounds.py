@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, reply_form, trees
-from fedspike.energy.bill import Bill, bill, footprint
-from fedspike.energy.counts import count, synaptic
-from fedspike.energy.levels import LEVELS, Level
-from fedspike.energy.profiles import shipped
+from fedspike.energy import pricing
+from fedspike.energy.bill import Bill
+from fedspike.energy.counts import synaptic
+from fedspike.energy.levels import Level
+from fedspike.energy.recorded import Recorded
 from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Samples, Site, samples
@@ -35,7 +36,6 @@ from fedspike.learning.backpropagation import activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
-from fedspike.reading import nearest
 
 __all__ = ["Round", "State", "rounds"]  # what `import fedspike` gives
 
@@ -127,18 +127,12 @@ class Round:
     nodes: tuple[dict[str, Any], ...] = ()
 
     def bill(self, profile: str, level: Level = "memory") -> Bill:
-        """Modelled energy of the round's training, over all clients, at the prices of a shipped profile.
+        """Modelled energy of the round's training, over all clients.
 
-        Raises InputError for an unknown profile, and where a layer of the network is not counted.
+        The profile is one that ships, or a TOML file of your own. Raises InputError for an unknown profile or
+        level, and where no layer of the network is counted.
         """
-        prices = shipped()
-        for name, names in ((profile, [*prices]), (level, LEVELS)):
-            if name not in names:
-                raise InputError(
-                    f'a bill under "{profile}" at level "{level}"',
-                    expected=f"one of {', '.join(names)}",
-                    fix=nearest(name, names),
-                )
+        prices, up_to = pricing.profile(profile), pricing.level(level)
         if not self.network.layers:
             raise InputError(
                 "a bill of a network of which no layer is counted",
@@ -146,13 +140,8 @@ class Round:
                 fix="see docs/own-networks.md for what is counted",
             )
         trained = reduce(operator.add, self.activity.values(), _nothing(self.tested))
-        return bill(
-            count(self.network, trained),
-            prices[profile],
-            level,
-            footprint=footprint(self.network),
-            not_counted=self.network.not_counted,
-        )
+        recorded = Recorded(self.network, trained)
+        return recorded.bill(recorded.counts, prices, up_to)
 
     @property
     def clients(self) -> tuple[int, ...]:

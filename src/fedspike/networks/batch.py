@@ -11,7 +11,7 @@ from torch import Tensor
 from fedspike.layers.shapes import Convolution, Layer, fan_out
 from fedspike.networks.sized_layers import Parameters
 from fedspike.parts.codes import Address
-from fedspike.parts.tensors import Counts, Labels, Present, Scores
+from fedspike.parts.tensors import Counts, Labels, Positions, Present, Scores
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Batch:
     """
 
     pixels: Float[Tensor, "image pixel"]
-    positions: Labels
+    positions: Positions
     labels: Labels
     address: Address
 

@@ -4,8 +4,6 @@ A wrong answer is then an InputError that names the part and the line, not a tra
 training. The parts that ship have their own tests.
 """
 
-import sys
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.layers.operations import Place, demand_table
+from fedspike.own_files import file_of, is_own, line_in
 from fedspike.part import Part
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import Loss
@@ -30,7 +29,7 @@ def demand_sound(parts: Iterable[Part], time_steps: int) -> None:
     `time_steps` are those of the network, 1 without time.
     """
     for part in parts:
-        if type(part).__module__.partition(".")[0] != "fedspike":
+        if is_own(part):
             for family, trial in TRIALS.items():
                 if isinstance(part, family):
                     trial(part, time_steps)
@@ -108,7 +107,7 @@ def _tensor(part: Part, member: str, shape: tuple[int, ...], *arguments: Any) ->
         raise InputError(
             f"{_name(part)}.{member} gives {wrong}",
             expected=f"finite numbers, torch.float32 of shape {list(shape)}; {_documented(part, member)}",
-            fix=f"correct {member} in {_file(part)}",
+            fix=f"correct {member} in {_where(part)}",
         )
     tensor: Tensor = answer
     return tensor
@@ -119,7 +118,7 @@ def _demand_spikes(part: Part, spikes: Tensor) -> None:
         raise InputError(
             f"{_name(part)}.spikes gives {spikes.min():g} to {spikes.max():g}",
             expected="spikes, which are 0.0 or 1.0",
-            fix=f"correct spikes in {_file(part)}",
+            fix=f"correct spikes in {_where(part)}",
         )
 
 
@@ -130,9 +129,8 @@ def _asked(part: Part, member: str, *arguments: Any) -> Any:
     except InputError:
         raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if frame.filename == _file(part)]
-        place = f"{_file(part)}, line {lines[-1]}" if lines else _file(part)
+        path = file_of(part)
+        place = _where(part) + ("" if path is None else line_in(path, error))
         raise InputError(
             f"{_name(part)}.{member}: {type(error).__name__}: {error}",
             expected=_documented(part, member),
@@ -144,8 +142,8 @@ def _name(part: Part) -> str:
     return type(part).__name__
 
 
-def _file(part: Part) -> str:
-    return str(getattr(sys.modules[type(part).__module__], "__file__", "the class"))
+def _where(part: Part) -> str:
+    return str(file_of(part) or "the class")
 
 
 def _documented(part: Part, member: str) -> str:

@@ -13,6 +13,8 @@ Output = Float[Tensor, "time client batch class"]
 """Spikes or membranes of the last layer."""
 Scores = Float[Tensor, "client batch class"]
 Labels = Int64[Tensor, "client batch"]
+Positions = Int64[Tensor, "client batch"]
+"""Which samples of a data set a batch is made of; -1 where it is padded."""
 Present = Bool[Tensor, "client batch"]
 """Where a batch is not padded."""
 PerClient = Float[Tensor, " client"]

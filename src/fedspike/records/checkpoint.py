@@ -127,7 +127,7 @@ def _sealed(manifest: Manifest) -> bytes:
 def _manifest(path: Path, fix: str) -> Manifest:
     """The manifest, which must be, to the byte, what we would write for its content."""
     content = _content(path, fix)
-    demand_version(content, path, fix)
+    demand_version(content, path, damaged=fix, other=fix)
     manifest = decode(content, Manifest, path, fix)
     if _sealed(manifest) != content:
         raise InputError(

@@ -13,6 +13,7 @@ from fedspike.reading import nearest
 from fedspike.records.schema import VERSION, ExperimentSummary, RoundRecord, RunSummary
 
 T = TypeVar("T")
+ANOTHER_VERSION = "run the experiment again in a new folder, or use the fedspike that wrote it"
 RUN_AGAIN = "start the experiment's command again: it writes the summary anew"
 
 
@@ -51,8 +52,7 @@ def run(home: Path) -> RunSummary | None:
         return None
     text = _text(path, "the summary.json of a finished run")
     fix = f"delete {path}, and start the command again: it finishes the run from its checkpoint"
-    decode(text, _Header, path, fix)
-    demand_version(text, path)
+    demand_version(text, path, damaged=fix)
     return decode(text, RunSummary, path, fix)
 
 
@@ -91,15 +91,16 @@ def decode_rounds(lines: bytes, path: Path) -> list[RoundRecord]:
         ) from error
 
 
-def demand_version(text: bytes, path: Path, fix: str = "") -> _Header:
-    """Raise where a JSON text was written under another schema; `path` is only named in the error."""
-    header = decode(text, _Header, path, fix or RUN_AGAIN)
+def demand_version(
+    text: bytes, path: Path, *, damaged: str = RUN_AGAIN, other: str = ANOTHER_VERSION
+) -> _Header:
+    """Raise where a JSON text is damaged or was written under another schema, with the fix for each."""
+    header = decode(text, _Header, path, damaged)
     if header.schema != VERSION:
         raise InputError(
             f"{path}: schema version {header.schema!r}, from another version of fedspike",
             expected=f"schema version {VERSION}, the only one that this fedspike reads",
-            fix=fix
-            or "run the experiment again in a new folder, or use the fedspike that wrote it",
+            fix=other,
         )
     return header
 

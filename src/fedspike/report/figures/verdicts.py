@@ -84,7 +84,8 @@ def _matrix_caption(view: EnergyView) -> Caption:
         f"{radio}. A dash: these prices already include this column.",
         "† The winner also did work that has no price here (Table E11), so the other network may win.",
     ]
-    silent = dict.fromkeys(p for p, _ in view.verdicts() if p not in view.judged())
+    judged = view.judged()
+    silent = dict.fromkeys(profile for profile, _ in view.verdicts() if profile not in judged)
     if silent:
         notes.append(
             f"No verdict under {', '.join(silent)}: the synaptic operations of one network have no price."
