@@ -86,8 +86,8 @@ def explained(name: str, kinds: Kinds) -> list[Explained]:
         raise InputError(
             f"{name}: no kind of part and no table of an experiment's file",
             expected="a kind such as burst, or a table such as code",
-            fix=f"{nearest(name, names, otherwise='correct the name;')} `fedspike explain` alone lists the tables; "
-            "a kind of your own needs its file, --use FILE",
+            fix=f"{nearest(name, names, otherwise='correct the name;')} `fedspike explain` alone lists the "
+            "tables; a kind of your own needs its file, --use FILE",
         )
     return answers
 
