@@ -187,7 +187,7 @@ class _Reader:
                 (name, "kind"),
                 f"{name}.kind = {written(kind)}",
                 expected=f"one of {', '.join(map(written, kinds))}",
-                fix=f"{nearest(str(kind), kinds)}; a kind of your own needs its file, --use FILE",
+                fix=f"{nearest(str(kind), kinds)} (a kind of your own needs its file, --use FILE)",
             )
         if name in self.values:
             like = usual is not None and usual.kind == kind
