@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test agreement killed fleet sanitize bench lint types clean
+.PHONY: help study test agreement killed fleet fuzz sanitize bench lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ killed: $(VENV)/.test ## minutes: kill -9 at 20 random moments of a run, which m
 
 fleet: $(VENV)/.test ## minutes: server and nodes on loopback, beside the simulator; kills, refusals; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests/test_fleet.py
+
+fuzz: $(VENV)/.test ## minutes: 100,000 spoilt inputs for each reader of files, messages and configuration
+	FEDSPIKE_FUZZ=100000 $(VENV)/bin/pytest -m fuzz --dist load tests
 
 sanitize: $(VENV)/.test ## minutes: the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(PIP_INSTALL) -q cmake nanobind
