@@ -1,14 +1,26 @@
 """The random numbers of the rate code; test_parts_codes.py has the laws of all codes."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
+from fedspike import engine
+from fedspike.engine import kernel_parts
 from fedspike.parts.codes import Address, Rate
 from fedspike.randomness import words
+
+Encode = Callable[[Tensor, Address, int], Tensor]
+
+
+def compiled_spikes(pixels: Tensor, address: Address, time_steps: int) -> Tensor:
+    if not engine.ACTIVE:
+        pytest.skip(engine.WHY_NOT)
+    return kernel_parts.packed_spikes(Rate(), pixels, address, time_steps).dense()
 
 
 def address(*clients: int, first: int = 0, round: int = 1) -> Address:
@@ -30,6 +42,15 @@ def test_the_mean_is_the_pixel() -> None:
     assert bool(((mean - x[0, 0]).abs() <= error).all())
 
 
+@pytest.mark.parametrize("encode", [Rate().spikes, compiled_spikes], ids=["numpy", "compiled"])
+def test_the_darkest_pixels_spike_as_rarely_as_they_should(encode: Encode) -> None:
+    """Of 2^22 draws 64 k at probability k / 2^16, within 5 standard errors; none below half of 1 / 2^16."""
+    for k in (0.49, 1, 2, 3):
+        spikes = encode(torch.full((1, 8, 4096), k / 2**16), address(0), 128).sum()
+        expected = 64 * round(k)
+        assert abs(float(spikes) - expected) <= 5 * math.sqrt(expected)
+
+
 def test_time_steps_and_pixels_are_independent() -> None:
     """Correlation of two fair coins over n draws has a standard error of 1/sqrt(n)."""
     spikes = Rate().spikes(torch.full((1, 200, 2), 0.5), address(0), 100)[:, 0] - 0.5
@@ -42,15 +63,15 @@ def test_time_steps_and_pixels_are_independent() -> None:
 def test_each_number_by_the_documented_rule(time_steps: int) -> None:
     """The slow way: put every random number together bit by bit, then compare."""
     x = torch.rand(1, 1, 7)
-    x[0, 0, :2] = torch.tensor([0.0, 1.0])
+    x[0, 0, :3] = torch.tensor([0.0, 1.0, 2.0**-16])
     spikes = Rate().spikes(x, address(3, first=5), time_steps)
     raw = words(0, "encode", 1, 3, 5, 16 * 7 * 3).tolist()
     for t in range(time_steps):
         for i in range(7):
-            q = max(round(65536 * float(x[0, 0, i])) - 1, 0)
+            limit = round(65536 * float(x[0, 0, i]))
             here = raw[16 * (t // 64 * 7 + i) :][:16]
             r = sum((word >> t % 64 & 1) << (15 - j) for j, word in enumerate(here))
-            assert spikes[t, 0, 0, i] == (q > 0 and r <= q)
+            assert spikes[t, 0, 0, i] == (r < limit)
 
 
 @given(first=st.integers(0, 4), length=st.integers(1, 4))

@@ -40,6 +40,20 @@ def test_the_derivative_is_the_slope_of_the_smooth_function(kind: Any, k: float)
     torch.testing.assert_close(surrogate.derivative(x), slope, rtol=1e-6, atol=2e-6 * k)
 
 
+FAR = torch.arange(-192, 193) / 64  # k x is exact in float32, too
+EXACT = {Sigmoid: lambda k, x: k / (2 + 2 * torch.cosh(k * x))}  # float64 cancels in no other one
+
+
+@each_kind
+def test_float32_keeps_its_digits_far_from_the_threshold(kind: Any) -> None:
+    for k in (1.0, 25.0):
+        surrogate, x = kind(k), FAR.double()
+        exact = EXACT[kind](k, x) if kind in EXACT else surrogate.derivative(x)
+        derivative = surrogate.derivative(FAR)
+        torch.testing.assert_close(derivative.double(), exact, rtol=2e-6, atol=0)
+        torch.testing.assert_close(derivative, derivative.flip(0), rtol=2e-6, atol=0)
+
+
 @pytest.mark.parametrize("surrogate", [Atan(), Sigmoid(), Triangular()])
 def test_the_smooth_function_goes_from_0_to_1_as_the_step_does(surrogate: Surrogate) -> None:
     x = torch.linspace(-1e5, 1e5, 2001, dtype=torch.float64)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.rules import RULES, Mean, Median, Pooled, Rule, joined
+from fedspike.rules import RULES, Mean, Median, Pooled, Rule, joined, narrowed
 
 ALL = [*(kind() for kind in RULES), Mean(by="clients"), Pooled()]
 rules = pytest.mark.parametrize("rule", ALL, ids=str)
@@ -43,6 +43,28 @@ def test_the_order_of_clients_does_not_matter(
     order = random.Random(seed).sample(range(len(replies)), len(replies))
     ours = joined(rule, [replies[k] for k in order], samples[order])
     torch.testing.assert_close(ours, joined(rule, replies, samples), rtol=2e-7, atol=1e-12)
+
+
+def in_turn(terms: Tensor) -> Tensor:
+    """One after the other."""
+    return torch.stack([*terms]).cumsum(0)[-1]
+
+
+@pytest.mark.parametrize("least", [0, -(2**20)], ids=["one sign", "both signs"])
+def test_means_between_two_float32_numbers_do_not_hang_on_the_order(least: int) -> None:
+    """As `narrowed` promises, where the sizes added are at most 2^8 / n of the sum."""
+    clients, numbers = 10, 200_000
+    parts = torch.randint(least, 2**20, (clients, numbers)).double() / 2**25
+    middles = (torch.randint(2**20, 2**22, (numbers,)).double() + 0.5) / 2**22
+    parts[-1] += clients * middles - parts.sum(0)
+    terms = parts.float().double() / clients
+    sums = [in_turn(terms), in_turn(terms.flip(0)), in_turn(terms[:5]) + in_turn(terms[5:])]
+    promised = terms.abs().sum(0) <= 2**8 / clients * sums[0].abs()
+    assert promised.sum() > numbers / 2
+    assert any(not torch.equal(wide.float(), sums[0].float()) for wide in sums)
+    for wide in sums:
+        ours, first = narrowed(wide, torch.float32), narrowed(sums[0], torch.float32)
+        assert torch.equal(ours[promised], first[promised])
 
 
 @rules

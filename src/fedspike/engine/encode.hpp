@@ -55,10 +55,10 @@ inline Words words_at(const std::vector<uint64_t> &list, int64_t k) {
     return words;
 }
 
-// Spikes of one sample in the 64 steps of one word: less or equal to the limit, which is not 0. A random number
+// Spikes of one sample in the 64 steps of one word: less or equal to the limit, which of the dark is -1. A random number
 // is spread over 16 words, of which 8 decide 255 of 256 numbers; few pixels need all. Half of them are in the dark
 // and need none.
-void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at, const uint64_t key[2], Open &open,
+void rate_word(const Shape &s, int64_t word, const int32_t *limits, Counters at, const uint64_t key[2], Open &open,
                uint64_t *trains) {
     int64_t count = 0;
     for (int64_t i = 0; i < s.neurons; ++i) {
@@ -67,7 +67,7 @@ void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at
         open.limit[count] = limits[i];
         open.undecided[count] = s.all_steps(word);
         open.less[count] = 0;
-        count += limits[i] != 0;
+        count += limits[i] >= 0;
     }
     for (int pass = 0; pass < 2; ++pass) {
         int64_t left = 0;
@@ -103,7 +103,7 @@ void rate_word(const Shape &s, int64_t word, const uint16_t *limits, Counters at
 // Room to encode one sample after the other.
 struct Draw {
     Open open;
-    std::vector<uint16_t> limits;
+    std::vector<int32_t> limits;
     explicit Draw(int64_t pixels) : open(pixels), limits(pixels) {}
 
     void operator()(const Shape &s, const float *image, const uint64_t key[2], uint64_t round, uint64_t client,
@@ -111,7 +111,7 @@ struct Draw {
         const Words zero = {};
         for (int64_t i = 0; i < s.neurons; ++i) {
             const float q = std::nearbyint(65536.0f * image[i]) - 1.0f;
-            limits[i] = static_cast<uint16_t>(std::min(std::max(q, 0.0f), 65535.0f));
+            limits[i] = (int32_t)std::min(std::max(-1.0f, q), 65535.0f);  // of NaN -1
         }
         for (int64_t word = 0; word < s.words(); ++word)
             rate_word(s, word, limits.data(), {zero, zero + sample, zero + client, zero + round}, key, open, trains);

@@ -138,10 +138,10 @@ def _philox(block, sample, client, round, k0, k1):
 @_jit
 @no_type_check
 def _train(q, block, sample, client, round, k0, k1):
-    """64 comparisons r <= q at once, the highest bits first; none holds where q is 0."""
+    """64 comparisons r <= q at once, the highest bits first; none holds where q is -1."""
     none = tl.zeros(q.shape, tl.uint64)
     every = none + 0xFFFFFFFFFFFFFFFF
-    less, undecided = none, tl.where(q > 0, every, none)
+    less, undecided = none, tl.where(q >= 0, every, none)
     for part in tl.static_range(4):
         words = _philox(block + part, sample, client, round, k0, k1)
         for j in tl.static_range(4):
@@ -162,8 +162,8 @@ def _rate_kernel(places, steps, pixels, addresses, spikes, size, BLOCK: tl.const
     # Numbers near 2^52 have no fraction: adding it rounds to the nearest integer, half to even.
     x = tl.load(pixels + k * places + place, mask=exists, other=0.0).to(tl.float64)
     q = (x * 65536.0 + 4503599627370496.0) - 4503599627370496.0 - 1.0
-    q = tl.minimum(tl.maximum(q, 0.0), 65535.0).to(tl.int32)
-    bright = tl.max(q, 0) > 0
+    q = tl.minimum(tl.maximum(q, -1.0), 65535.0).to(tl.int32)
+    bright = tl.max(q, 0) >= 0
     into = spikes + start
     for group in range(tl.cdiv(steps, 64)):
         train = tl.zeros([BLOCK], tl.uint64)

@@ -83,7 +83,21 @@ inline Words low_products(Words a, Words b) {
     return product;
 }
 
-// factor * a + b; in one rounding where the machine can, which is everywhere but on x86 before AVX2
+// factor * a + b in one rounding, for x86 before AVX2, which has no instruction for it. The product is exact in double,
+// and a sum that is rounded to odd may be rounded once more (Boldo, Melquiond, "Emulation of FMA and Correctly Rounded
+// Sums: Proved Algorithms Using Rounding to Odd", IEEE Transactions on Computers 57, 2008).
+inline float fused(float factor, float a, float b) {
+    const double product = (double)factor * a, sum = product + b, rest = sum - product;
+    const double error = (product - (sum - rest)) + (b - rest);
+    int64_t bits;
+    std::memcpy(&bits, &sum, sizeof bits);
+    if ((error < 0 || error > 0) && bits % 2 == 0) bits += (error > 0) == (sum > 0) ? 1 : -1;
+    double odd;
+    std::memcpy(&odd, &bits, sizeof odd);
+    return (float)odd;
+}
+
+// factor * a + b in one rounding
 inline Vec multiply_add(float factor, Vec a, Vec b) {
 #if defined(__AVX512F__)
     return (Vec)_mm512_fmadd_ps(_mm512_set1_ps(factor), (__m512)a, (__m512)b);
@@ -101,7 +115,8 @@ inline Vec multiply_add(float factor, Vec a, Vec b) {
     for (int i = 0; i < LANES; ++i) b[i] = __builtin_fmaf(factor, a[i], b[i]);
     return b;
 #else
-    return factor * a + b;
+    for (int i = 0; i < LANES; ++i) b[i] = fused(factor, a[i], b[i]);
+    return b;
 #endif
 }
 

@@ -23,7 +23,7 @@ class Mean(Rule, tag="mean"):
     partial: ClassVar[bool] = True
 
     def join(self, replies: Replies) -> Parameters:
-        """Summed in float64, so that the order of the clients does not show in float32; see `narrowed`."""
+        """Summed in float64, so that the order of the clients seldom shows in float32; see `narrowed`."""
         weights = replies.samples if self.by == "samples" else replies.clients
         return {name: average(replies.stacked(name), weights) for name in replies.trees[0]}
 

@@ -26,7 +26,7 @@ class Rate(Code, tag="rate"):
 
     Every pixel is the probability of a spike, drawn anew at each of T time steps.
 
-        q = max(round(2^16 x) - 1, 0),    s[t] = 1 if q > 0 and r[t] <= q else 0,    r[t] uniform on 0..2^16-1
+        s[t] = 1 if r[t] < round(2^16 x) else 0,    r[t] uniform on 0..2^16-1
 
     so s ~ Bernoulli(round(2^16 x) / 2^16): right to 1.6e-5, a zero pixel never spikes and a pixel at 1
     always does. 64 numbers r are compared at once, from the highest bit down, so each group g of 64 steps
@@ -55,8 +55,7 @@ class Rate(Code, tag="rate"):
         demand_intensities(pixels)
         clients, batch, size = pixels.shape
         groups = -(-time_steps // 64)
-        q = (pixels.cpu().double() * 65536).round_().sub_(1).clamp_(0, 65535).numpy()
-        q = q.astype(np.uint64)
+        limits = (pixels.cpu().double() * 65536).round_().numpy().astype(np.uint64)
         # Client first in memory, because the matrix products want every client's block in one piece.
         # NumPy asks the system for huge pages, which makes this large block 4 times faster to fill.
         shape = (clients, time_steps, batch, size)
@@ -77,7 +76,7 @@ class Rate(Code, tag="rate"):
                 ).reshape(groups, size, 16)
                 for b in range(first, last)
             ]
-            trains = _at_most(np.stack(random, axis=1), q[position, first:last])
+            trains = _below(np.stack(random, axis=1), limits[position, first:last])
             steps = np.unpackbits(
                 trains.view(np.uint8).reshape(*trains.shape, 8), axis=3, bitorder="little"
             )
@@ -88,12 +87,12 @@ class Rate(Code, tag="rate"):
         return torch.from_numpy(spikes).to(pixels.device).movedim(0, 1)
 
 
-def _at_most(
-    words: UInt64[np.ndarray, "group sample pixel 16"], q: UInt64[np.ndarray, "sample pixel"]
+def _below(
+    words: UInt64[np.ndarray, "group sample pixel 16"], limits: UInt64[np.ndarray, "sample pixel"]
 ) -> UInt64[np.ndarray, "group sample pixel"]:
-    """64 comparisons r <= q at once, the highest bits first; none holds where q is 0."""
+    """64 comparisons r < limit at once, as r <= q = limit - 1, the highest bits first; none holds at 0."""
     less = np.zeros(words.shape[:3], np.uint64)
-    undecided = np.where(q > 0, ~less, 0)
+    undecided, q = np.where(limits > 0, ~less, 0), limits - np.uint64(1)
     for j, word in enumerate(np.ascontiguousarray(np.moveaxis(words, 3, 0))):
         bit = -(q >> np.uint64(15 - j) & np.uint64(1))  # all ones, or all zeros
         decided = undecided & (word ^ bit)

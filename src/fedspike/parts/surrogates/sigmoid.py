@@ -14,11 +14,12 @@ from fedspike.parts.surrogates.surrogate import Surrogate, at_each_step
 class Sigmoid(Surrogate, tag="sigmoid"):
     """The logistic function.
 
-        derivative    k s(kx) (1 - s(kx))
+        derivative    k s(kx) s(-kx)
         smooth        s(kx) = 1 / (1 + exp(-kx))        with k = `slope`
 
     Source: snnTorch 1.0.0 `surrogate.sigmoid`, which writes the derivative as k exp(-kx) / (exp(-kx) + 1)^2:
-    the same, but not a number in float32 below kx = -88, where it is 0 here.
+    the same, but not a number in float32 below kx = -88, where it is 0 here. k s(kx) (1 - s(kx)) would be the
+    same, too, but for rounding: 1 - s(kx) has no digit left above kx = 17.
 
     >>> Sigmoid(slope=4.0).derivative(torch.tensor([0.0, 100.0])).tolist()
     [1.0, 0.0]
@@ -32,5 +33,5 @@ class Sigmoid(Surrogate, tag="sigmoid"):
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """In place of H'(x)."""
-        s = torch.sigmoid(self.slope * x)
-        return self.slope * s * (1 - s)
+        kx = self.slope * x
+        return self.slope * torch.sigmoid(kx) * torch.sigmoid(-kx)
