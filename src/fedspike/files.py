@@ -1,9 +1,9 @@
 """Files that are there whole or not at all, whatever happens while they are written."""
 
 import errno
-import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,15 @@ from typing import Any
 import msgspec
 
 from fedspike.errors import InputError
+
+try:
+    import fcntl
+except ImportError as error:
+    raise InputError(
+        "this is Windows",
+        expected="Linux or macOS, which can lock a folder and read it while it changes",
+        fix="run FedSpike in WSL (https://learn.microsoft.com/windows/wsl/install)",
+    ) from error
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -94,6 +103,24 @@ def append(path: Path, line: bytes) -> None:
         except BaseException:
             file.truncate(before)
             raise
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """The content of a file that a person named.
+
+    Raises OSError where it has more than `most` bytes, and for pipes and devices, which might never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file but a folder, a pipe or a device")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise OSError(errno.EFBIG, f"it has more than {most} bytes")
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def json_bytes(value: object, indent: int | None = 1) -> bytes:

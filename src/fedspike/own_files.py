@@ -4,6 +4,7 @@ Naming a file runs it, as Python does with any file. An experiment's file cannot
 alone runs no code.
 """
 
+import codecs
 import hashlib
 import importlib.util
 import sys
@@ -19,8 +20,11 @@ from types import ModuleType
 from msgspec import Struct, structs
 
 from fedspike.errors import InputError
+from fedspike.files import content_of
 from fedspike.part import Part, demand_members, is_kind
+from fedspike.reading import decoded
 
+MOST_BYTES = 2**20  # people write less
 LOADED: dict[str, bytes] = {}  # module -> the file's content when it was run
 
 
@@ -68,7 +72,7 @@ def file_of(part: Part) -> Path | None:
 
 def _load(path: Path) -> list[type[Part]]:
     try:
-        content = path.read_bytes()
+        content = content_of(path, MOST_BYTES)
     except OSError as error:
         raise InputError(
             f"--use {path}: {error.strerror}", expected="a file of Python", fix="check the path"
@@ -102,7 +106,8 @@ def _module(path: Path, content: bytes) -> ModuleType:
     sys.modules[name], LOADED[name] = module, content
     try:
         loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises
+    # Whatever a user's file raises, and sys.exit, which would end us in silence.
+    except (Exception, SystemExit) as error:
         del sys.modules[name], LOADED[name]
         raise InputError(
             f"--use {path}{line_in(path, error)}: {type(error).__name__}: {error}",
@@ -124,15 +129,16 @@ class _Loader(ExecutionLoader):
         return str(self.path)
 
     def get_source(self, fullname: str) -> str:
-        """The text of the file."""
+        """The text of the file; Python itself knows no UTF-16."""
         del fullname
-        return decode_source(self.content)
+        marked = self.content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return decoded(self.content) if marked else decode_source(self.content)
 
 
-def line_in(path: Path, error: Exception) -> str:
+def line_in(path: Path, error: BaseException) -> str:
     """The last line of the file that the error went through, as ", line 3"; nothing if there is none."""
     if isinstance(error, SyntaxError):
-        return f", line {error.lineno}"
+        return f", line {error.lineno}" if error.lineno else ""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return f", line {lines[-1]}" if lines else ""

@@ -1,5 +1,6 @@
 """What a person wrote in TOML: its values, what a key may hold, or one error that says what is wrong."""
 
+import codecs
 import difflib
 import math
 import tomllib
@@ -12,8 +13,16 @@ from typing import Any
 import msgspec
 
 from fedspike.errors import InputError
+from fedspike.files import content_of
 
 LONGEST = 20_000  # characters; what people write is shorter
+MOST_BYTES = 4 * LONGEST + 4  # in the longest encoding, behind a byte-order mark
+MARKS = {  # the longer ones first, for they begin like others
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 DEEPEST = 8  # tables and lists inside each other
 WORDS = {
     int: "a whole number",
@@ -28,9 +37,34 @@ BEYOND_SAYING = 2**31 - 1  # bounds from here on only keep out what no machine c
 def read(file: Path, name: str, *, expected: str, fix: str) -> str:
     """The text of a file; `name` is what errors call it. Raises InputError where it cannot be read."""
     try:
-        return file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name}: cannot be read ({error})", expected=expected, fix=fix) from error
+        content = content_of(file, MOST_BYTES)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(
+            f"{name}: cannot be read ({reason})", expected=expected, fix=fix
+        ) from error
+    try:
+        return decoded(content)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{name}, line {line}: is not {error.encoding.upper()}",
+            expected="a text in UTF-8, or in UTF-16 with a byte-order mark",
+            fix="save it as UTF-8 in an editor",
+        ) from error
+
+
+def decoded(content: bytes) -> str:
+    """A text in UTF-8 or, where a byte-order mark says so, UTF-16 or 32, as Windows' shells write it.
+
+    Line ends become newlines. Raises UnicodeDecodeError.
+
+    >>> decoded("rounds = 5\\r\\nseed = 1".encode("utf-16"))
+    'rounds = 5\\nseed = 1'
+    """
+    marked = (encoding for mark, encoding in MARKS.items() if content.startswith(mark))
+    text = content.decode(next(marked, "utf-8-sig"))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse(text: str, name: str, *, fix: str) -> dict[str, Any]:

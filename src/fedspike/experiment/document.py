@@ -1,8 +1,9 @@
 """A TOML file and the options that override it, which remembers where every key was written."""
 
 import copy
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from fedspike.errors import InputError
 
 Key = tuple[str, ...]
 PRESETS = Path(__file__).parent / "presets"
+# Texts in quotes, comments, and what opens, closes or ends a statement; whatever is between.
+TOKENS = re.compile(
+    r'"""(?:\\.|[^\\])*?"{3,5}|\'{3}.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|[][{}\n]|[^]["\'#{}\n]+',
+    re.DOTALL,
+)
 TOGETHER = "together"  # the list of a sweep whose values are tables that set several keys at once
 
 
@@ -154,26 +160,38 @@ def parse_option(text: str) -> tuple[Key, object]:
 
 
 def line_of(text: str, key: Sequence[str]) -> int | None:
-    """The line where `key` is set: the first prefix of the text that holds it ends there.
+    """The line where the first statement begins that sets `key`.
 
-    tomllib tells no positions, but a file cut after any whole statement is TOML again, so the
-    statement that brings the key is found by asking after each line.
+    tomllib tells no positions, but it reads a statement alone, behind the header of its table.
 
     >>> line_of("rounds = 3\\n[snn]\\nbeta = 0.9\\n", ("snn", "beta"))
     3
     """
-    lines, start = text.split("\n"), 1
-    for end in range(1, len(lines) + 1):
-        try:
-            value: Any = tomllib.loads("\n".join(lines[:end]))
-        except (ValueError, RecursionError):
-            continue  # in the middle of a value of several lines
+    header = ""
+    for line, statement in _statements(text):
+        if statement.startswith("["):
+            header, statement = statement, ""
+        value: Any = tomllib.loads(header + statement)
         for part in key:
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None:
-            return start
-        start = end + 1
+            return line
     return None
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """The statements of a TOML text, each with the line where it begins, without blank lines and comments."""
+    line, depth, statement, begins = 1, 0, "", 1
+    for token in TOKENS.findall(f"{text}\n"):
+        depth += (token in "[{") - (token in "]}")
+        if token == "\n" and not depth:
+            if statement:
+                yield begins, f"{statement}\n"
+            statement = ""
+        elif not token.startswith("#"):
+            begins = begins if statement else line
+            statement += token if statement else token.lstrip()
+        line += token.count("\n")
 
 
 def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, object]:
