@@ -16,6 +16,7 @@ from fedspike.engine.kernel_parts import Wanted
 from fedspike.engine.packed import array
 from fedspike.engine.plain_torch import PlainEngine
 from fedspike.errors import warn_once
+from fedspike.layers.shapes import BatchNorm
 from fedspike.networks import (
     Batch,
     ConventionalNetwork,
@@ -109,7 +110,7 @@ def _has_pass(network: SizedNetwork) -> TypeGuard[InOnePass]:
     return (
         isinstance(network, SpikingNetwork)
         and isinstance(network.architecture, DenseLayers)
-        and not network.statistics()
+        and not any(isinstance(layer, BatchNorm) for layer in network.described.values())
         and kernel_parts.has_code(network.code)
         and kernel_parts.has_read_out(network.read_out)
         and kernel_parts.constants(network.neuron) is not None

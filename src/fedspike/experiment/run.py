@@ -20,6 +20,7 @@ from fedspike.experiment.describing import data_sha256, description
 from fedspike.experiment.document import Document, Key
 from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Experiment, Run
+from fedspike.federation import room
 from fedspike.federation.devices import Held
 from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan
@@ -51,6 +52,7 @@ class Training:
 
 
 SIMULATED = Training()
+MOST_LOOKED_AT = 10_000  # rounds, for one in which anybody trains
 
 
 def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
@@ -101,7 +103,7 @@ def perform(
     plans = {run.name: _with(run.plan, dataset, training.held) for run in experiment.runs}
     for plan in plans.values():
         demand_devices(plan, experiment.source)
-        plan.sized_network()
+        _demand_room(plan, experiment.source)
     with claimed(folder):
         homes = {run.name: folder / run.name for run in experiment.runs}
         for run in experiment.runs:
@@ -128,13 +130,25 @@ def demand_devices(plan: Plan, source: Document) -> None:
         if plan.fleet.clients > len(plan.data.y_train):
             key = ("fleet", "clients")
         raise source.placed(key, error) from error
-    if not any(devices.present(plan.seed, round) for round in range(1, plan.rounds + 1)):
+    looked_at = min(plan.rounds, MOST_LOOKED_AT)
+    if not any(devices.present(plan.seed, round) for round in range(1, looked_at + 1)):
         raise source.error(
             ("fleet", "dropout"),
-            f"fleet.dropout = {plan.fleet.dropout}: all clients of all {plan.rounds} rounds drop out",
+            f"fleet.dropout = {plan.fleet.dropout}: all clients of the first {looked_at} rounds drop out",
             expected="a client, at least, that trains in a round, at least",
             fix="lower fleet.dropout, or do more rounds",
         )
+
+
+def _demand_room(plan: Plan, source: Document) -> None:
+    """Raise InputError, naming the key in `source`, where data or memory do not suit the plan."""
+    clients = plan.devices().cohort_size
+    try:
+        needs = room.training(plan, plan.sized_network(), clients)
+        room.demand([*needs, room.records(plan.rounds, clients)])
+    except InputError as error:
+        key, _, _ = error.passed.partition(" = ")
+        raise source.placed(tuple(key.split(".")), error) from error
 
 
 def _blamed(table: str, part: object, error: InputError) -> Key:

@@ -17,6 +17,7 @@ from fedspike.data import Dataset
 from fedspike.data.dataset import ignore
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
+from fedspike.federation import room
 from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.learning import Backpropagation, Learner
@@ -88,7 +89,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         return cast(list[list[int]], counts.tolist())
 
     def sized_network(self) -> SizedNetwork:
-        """The network over the data. Raises InputError where it does not fit, or a part answers wrongly."""
+        """The network over the data. Raises InputError where it does not fit, or a part answers wrongly.
+
+        Nor may it need more memory than this machine has.
+        """
         data, shape = self.data, self.data.x_train.shape[1:]
         network: SizedNetwork = self.network.over(shape, data.classes)
         layers, pixels = network.architecture.layers, math.prod(shape)
@@ -98,6 +102,7 @@ class Plan(Struct, frozen=True, kw_only=True):
                 expected="as many inputs as pixels and as many outputs as classes",
                 fix=f"make the network for {pixels} pixels and {data.classes} classes",
             )
+        room.demand(room.training(self, network))
         demand_sound(parts_in(self), network.time_steps)
         return network
 

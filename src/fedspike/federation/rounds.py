@@ -25,6 +25,7 @@ from fedspike.energy.levels import Level
 from fedspike.energy.recorded import Recorded
 from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
+from fedspike.federation import room
 from fedspike.federation.cohort import Samples, Site, samples
 from fedspike.federation.guard import Rejection, Verdict, joined, judge
 from fedspike.federation.order import Answers, Order, Place
@@ -166,11 +167,13 @@ def rounds(
 
     Clients are trained at the `place`, by default in this process. There, and to test the model, torch
     computes on `device`; the server and its states stay on the CPU. Accuracy is a fraction of all test
-    images. Raises InputError, before any work, if the plan's parts do not fit together.
+    images. Raises InputError, before any work, if the plan's parts do not fit together,
+    or need more memory than this machine has.
     """
     place, plan = place or Here(), plan.loaded()
     site = plan.site(device, dtype)
     network, algorithm = site.network, site.algorithm
+    room.demand(room.training(plan, network, site.devices.cohort_size))
     test_set = samples(plan.data.x_test, plan.data.y_test, dtype, device)
     if state is None:
         model = network.init(stream(plan.seed, "init"))

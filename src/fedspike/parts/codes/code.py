@@ -18,6 +18,7 @@ class Code(Part):
 
     binary: ClassVar[bool] = True
     moving: ClassVar[bool] = False
+    bytes_per_step: ClassVar[int] = 0  # of a table that it keeps
 
     @abstractmethod
     def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:

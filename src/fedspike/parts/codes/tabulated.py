@@ -26,6 +26,8 @@ TABLES_KEPT = 8  # in memory, of up to 64 KB for each time step
 class Tabulated(Code):
     """A code that knows the train of every pixel; two that are equal have the same trains."""
 
+    bytes_per_step = HIGHEST + 1
+
     @abstractmethod
     def trains(self, x: Intensities, time_steps: int) -> ByStep:
         """The equation: whether a pixel of intensity x spikes at step t, [value, time]."""

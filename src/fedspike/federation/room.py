@@ -1,0 +1,103 @@
+"""What a plan needs of memory at the least, and what this machine has: what cannot end is not begun."""
+
+import os
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from msgspec import structs
+
+from fedspike.engine.choice import engine_for
+from fedspike.errors import InputError
+from fedspike.networks import SizedNetwork
+from fedspike.part import Part
+
+CGROUP = Path("/sys/fs/cgroup")
+LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a container, versions 2 and 1
+BYTES_PER_STEP = 500  # of an optimiser's step: what is counted of it until the round ends
+BYTES_PER_RECORD, BYTES_PER_CLIENT = (
+    500,
+    200,
+)  # of a round's record, which is kept until the run ends
+
+
+class Need(NamedTuple):
+    """Memory that hangs most on one key of an experiment's file."""
+
+    key: str
+    asked: object
+    bytes: int
+
+
+def training(plan: Any, network: SizedNetwork, clients: int = 1) -> list[Need]:
+    """What a round of so many clients needs, each need a lower bound, so that nothing that works is refused.
+
+    `plan` is a `Plan` with its data.
+    """
+    learner, fleet = plan.learner, plan.fleet
+    held = max(1, len(plan.data.y_train) // fleet.clients)
+    shown = held if fleet.samples_per_round == "all" else min(held, fleet.samples_per_round)
+    rows = learner.rows(shown * learner.epochs)
+    model = 4 * sum(layer.parameters for layer in network.described.values())
+    in_cache = engine_for("cpu", torch.float32).bytes_per_sample(network) == 0
+    at_once = 1 if in_cache else min(rows, network.samples_in_cache or rows)
+    step = at_once * network.bytes_per_sample
+    steps = network.time_steps
+    table = 0 if network.code is None else network.code.bytes_per_step * steps
+    needs = [
+        # The server's, a client's, gradients, and a sum of them at least.
+        Need(*_sizes(plan.network), 4 * model),
+        Need("fleet.clients_per_round", clients, clients * model),
+        Need(
+            "learner.epochs",
+            learner.epochs,
+            learner.epochs * (16 * shown + shown * BYTES_PER_STEP // rows),
+        ),
+    ]
+    if steps > rows or table > step:
+        return [*needs, Need(f"{plan.network.kind}.time_steps", steps, step + table)]
+    return [*needs, Need("learner.batch_size", rows, step + table)]
+
+
+def records(rounds: int, clients: int) -> Need:
+    """What a run remembers of its rounds."""
+    return Need("rounds", rounds, rounds * (BYTES_PER_RECORD + BYTES_PER_CLIENT * clients))
+
+
+def demand(needs: Sequence[Need]) -> None:
+    """Raise InputError, which begins with a key, where all needs together are more than the machine has."""
+    needed, most = sum(need.bytes for need in needs), bytes_here()
+    if needed > most:
+        key, asked, _ = max(needs, key=lambda need: need.bytes)
+        raise InputError(
+            f"{key} = {asked}: the training needs {needed / 1e9:,.0f} GB of memory at least",
+            expected=f"at most the {most / 1e9:.0f} GB that this machine has",
+            fix=f"lower {key}",
+        )
+
+
+def _sizes(network: Any) -> tuple[str, object]:
+    """The key of the largest layer, and what it says."""
+    architecture = getattr(network, "architecture", None)
+    if not isinstance(architecture, Part):
+        return "network", network
+    fields = structs.asdict(architecture)
+    lists = {
+        name: [n for n in value if isinstance(n, int)]
+        for name, value in fields.items()
+        if isinstance(value, tuple)
+    }
+    largest = max(lists, key=lambda name: max(lists[name], default=0))
+    return f"architecture.{largest}", list(fields[largest])
+
+
+def bytes_here() -> int:
+    """Memory that this process can have: the machine's, its container's, or what its shell allows."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in LIMITS:
+        text = (CGROUP / name).read_text() if (CGROUP / name).is_file() else ""
+        limits += [int(text)] if text.strip().isdigit() else []
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return min([*limits, *([] if allowed == resource.RLIM_INFINITY else [allowed])])

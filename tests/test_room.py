@@ -1,0 +1,109 @@
+"""Sizes that no machine has are refused before any work, with the key to lower; what works is not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+import fedspike as fs
+from fedspike.cli import main
+from fedspike.data import Dataset
+from fedspike.errors import InputError
+from fedspike.experiment import sweep
+from fedspike.federation import room
+from fedspike.federation.plan import Plan
+
+GB = 2**30
+BEYOND: dict[str, tuple[str, ...]] = {
+    "snn.time_steps": ("snn.time_steps=1000000", "code.kind=latency", "network=snn"),
+    "architecture.hidden": ("architecture.hidden=[200000000]",),
+    "learner.epochs": ("learner.epochs=2147483647",),
+    "rounds": ("rounds=2147483647",),
+    "fleet.clients": ("fleet.clients=2147483647",),
+}
+OTHERS = (
+    ("snn.time_steps=2147483647", "network=snn"),
+    ("snn.time_steps=2147483647", "network=snn", "normalisation.kind=bntt", "neuron.kind=lif"),
+    ("snn.time_steps=1000000", "code.kind=phase", "network=snn"),
+    ("architecture.hidden=[2147483647, 2147483647]",),
+    ("architecture.kind=convolutional", "architecture.features=[2147483647, 2147483647]"),
+    ("fleet.dropout=0.9999999999999", "rounds=10000000"),
+)
+
+
+def fashion(samples: int = 60_000) -> Dataset:
+    """Images as large as Fashion-MNIST's, all black."""
+    x, y = np.zeros((samples, 28, 28), np.float32), np.arange(samples) % 10
+    return Dataset("black", x, y, x[:100], y[:100], 10, "nowhere", {})
+
+
+@pytest.mark.parametrize("key", BEYOND)
+def test_a_size_beyond_any_machine_is_refused_with_its_key(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for setting in BEYOND[key] for word in ("--set", setting)]
+    assert main(["run", "quickstart", "--output", str(tmp_path / "run"), *words]) == 2
+    said = capsys.readouterr().err.partition("fedspike: ")[2]
+    assert said.startswith(f"--set {BEYOND[key][0]}: {key} = ") or key == "fleet.clients"
+    assert f"lower {key}" in said or "lower clients" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("settings", OTHERS)
+def test_other_sizes_beyond_any_machine(
+    settings: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert main(["run", "quickstart", "--output", str(tmp_path / "run"), *words]) == 2
+    assert settings[0].partition("=")[0].partition(".")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preset", sweep.presets())
+def test_no_preset_is_refused_on_a_small_machine(
+    preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "bytes_here", lambda: 2 * GB)
+    data = fashion()
+    for run in sweep.read(preset).runs:
+        plan = replace(run.plan, data=data)
+        needs = room.training(plan, plan.sized_network(), plan.fleet.cohort_size)
+        room.demand([*needs, room.records(plan.rounds, plan.fleet.cohort_size)])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fleet": fs.Fleet(clients=10_000)},
+        {"network": fs.SNN(time_steps=50, architecture=fs.Convolutional()), "rounds": 1000},
+        {"network": fs.SNN(time_steps=1000), "learner": fs.Backpropagation(epochs=100)},
+        {"network": fs.ANN(architecture=fs.FullyConnected((4096, 4096)))},
+    ],
+)
+def test_what_works_is_not_refused(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "bytes_here", lambda: 8 * GB)
+    plan = Plan(**({"network": fs.ANN(), "data": fashion()} | settings))
+    needs = room.training(plan, plan.sized_network(), plan.fleet.cohort_size)
+    room.demand([*needs, room.records(plan.rounds, plan.fleet.cohort_size)])
+
+
+def test_the_library_refuses_what_a_cohort_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "bytes_here", lambda: GB)
+    plan = Plan(network=fs.ANN(), data=fashion(6000), fleet=fs.Fleet(clients=6000))
+    with pytest.raises(
+        InputError, match=r"^fleet\.clients_per_round = 6000: the training needs 2 GB"
+    ):
+        next(fs.rounds(plan))
+    small = replace(plan, fleet=fs.Fleet(clients=6000, clients_per_round=1))
+    assert next(fs.rounds(small)).number == 1
+
+
+def test_a_container_has_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = room.bytes_here()
+    assert machine > GB
+    monkeypatch.setattr(room, "CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert room.bytes_here() >= machine
+    (tmp_path / "memory.max").write_text(f"{GB}\n")
+    assert room.bytes_here() == GB
