@@ -14,14 +14,13 @@ yours.
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cache
-from math import isfinite
 from numbers import Integral, Real
 from typing import Any, TypeVar, dataclass_transform, get_args
 
 import msgspec
 
 from fedspike.errors import InputError
-from fedspike.reading import limits_in_words, written
+from fedspike.reading import beyond_computing, limits_in_words, written
 
 __all__ = ["Part", "abstractmethod"]
 
@@ -86,7 +85,7 @@ def demand_limits(record: msgspec.Struct) -> None:
         except msgspec.ValidationError:
             raise InputError(
                 f"{type(record).__name__}: {name} = {written(value)}",
-                expected=limits_in_words(annotation),
+                expected=limits_in_words(annotation, value),
                 fix=f"write {value.__name__}()" if isinstance(value, type) else fix,
             ) from None
         if fitted is not value:
@@ -94,7 +93,7 @@ def demand_limits(record: msgspec.Struct) -> None:
 
 
 def fitting(value: Any, annotation: Any) -> Any:
-    """The value as a field of this type has it; nan and infinity are no numbers.
+    """The value as a field of this type has it; nan and infinity are no numbers, nor is 1e308.
 
     Raises msgspec.ValidationError where the field cannot hold it.
     """
@@ -106,9 +105,10 @@ def fitting(value: Any, annotation: Any) -> Any:
         raise msgspec.ValidationError("another part")
     if not isinstance(value, bool) and isinstance(value, Real):  # NumPy's numbers, too
         value = int(value) if isinstance(value, Integral) else float(value)
-    if isinstance(value, float) and not isfinite(value):
-        raise msgspec.ValidationError("no number")
-    return msgspec.convert(value, annotation)
+    fitted = msgspec.convert(value, annotation)
+    if isinstance(fitted, float) and beyond_computing(fitted):
+        raise msgspec.ValidationError("not a number that can be computed with")
+    return fitted
 
 
 def part_types(annotation: Any) -> tuple[Any, ...]:

@@ -31,6 +31,7 @@ WORDS = {
     str: "text in quotes",
     type(None): "nothing",
 }
+SMALLEST, LARGEST = 1e-15, 1e9  # their squares and products are numbers in single precision, too
 BEYOND_SAYING = 2**31 - 1  # bounds from here on only keep out what no machine could do
 
 
@@ -134,12 +135,19 @@ def written(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def limits_in_words(kind: Any) -> str:
-    """What a key of this type may hold.
+def beyond_computing(value: object) -> bool:
+    """Whether it is so large, or so close to 0, that sums with it may be no numbers."""
+    return isinstance(value, float) and value != 0 and not SMALLEST <= abs(value) <= LARGEST
+
+
+def limits_in_words(kind: Any, instead: object = None) -> str:
+    """What a key of this type may hold, `instead` of something else.
 
     >>> limits_in_words(typing.Annotated[int, msgspec.Meta(ge=1)] | typing.Literal["all"])
     'a whole number >= 1 or "all"'
     """
+    if beyond_computing(instead):
+        return f"{limits_in_words(kind)}, of a size from {SMALLEST:g} to {LARGEST:g}"
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return _bounded(limits_in_words(arguments[0]), arguments[1])

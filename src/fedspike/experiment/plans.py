@@ -230,7 +230,7 @@ class _Reader:
             raise self.document.error(
                 place,
                 f"{name} = {written(value)}",
-                expected=limits_in_words(field.type),
+                expected=limits_in_words(field.type, value),
                 fix=f"correct {name}"
                 if default is None
                 else f"set {name} = {written(default)}, the default",

@@ -14,7 +14,7 @@ from fedspike.parts.optimisers.optimiser import (
     at_each_step,
 )
 
-Decay = Annotated[float, Meta(ge=0, lt=1)]
+Decay = Annotated[float, Meta(ge=0, le=0.999999)]  # nearer to 1 it is 1 in single precision
 
 
 class Adam(Optimiser, tag="adam"):
