@@ -322,7 +322,7 @@ def test_progress_shows_what_users_wrote_as_it_is(
     (plain,) = example.summaries([example.run("snn", rounds=1)])
     before = replace(plain, final_accuracy=0.25)
     end = replace(plain, final_accuracy=0.5, seconds=200.0)
-    with watch.Watch(experiment.rounds, experiment.networks) as shown:
+    with watch.Watch(experiment.rounds, experiment.variants) as shown:
         shown.say("reading [red]own[/red].npz")
         shown.show(Skipped(ann.name, before))
         shown.show(Started(snn.name, 0))
@@ -347,9 +347,9 @@ def test_progress_shows_what_users_wrote_as_it_is(
     assert "after 1 rounds, of which 3 were skipped, 8 replies rejected, 3 min 20 s\n" in err
 
 
-def test_the_time_left_counts_every_network_at_its_own_rate() -> None:
+def test_the_time_left_counts_every_variant_at_its_own_rate() -> None:
     rates = watch.Rates()
-    rates.measured = {"ann": (10, 5.0), "snn": (2, 60.0)}
+    rates.measured = {"ann": [2.5, 0.5, 0.5], "snn": [30.0]}
     assert rates.left([("ann", 20), ("snn", 4)]) == "2 min 10 s"
     del rates.measured["snn"]
     assert rates.left([("ann", 20), ("snn", 4)]) == "over 10 s"

@@ -40,7 +40,7 @@ def run(options: Namespace) -> int:
     training = Training(device=options.device, measure=options.measure)
     with (
         on_stop(partial(leave, last_words=resume)),
-        Watch(experiment.rounds, experiment.networks) as watch,
+        Watch(experiment.rounds, experiment.variants) as watch,
     ):
         for event in perform(experiment, dataset, folder, _reproduce(options), training):
             watch.show(event)

@@ -168,7 +168,7 @@ def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
     stopping = (
         nullcontext() if last_words is None else on_stop(partial(leave, last_words=last_words))
     )
-    with stopping, Watch(experiment.rounds, experiment.networks) as watch:
+    with stopping, Watch(experiment.rounds, experiment.variants) as watch:
         for event in control.follow(folder, experiment, watch.say):
             watch.show(event)
     say(f"The report: {write_report(folder.run)}")

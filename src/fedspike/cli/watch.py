@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from types import TracebackType
 
 from rich.console import Console
@@ -19,12 +20,12 @@ LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal
 class Watch:
     """Shows the events of an experiment on stderr; a context manager, for the bar must be closed.
 
-    `rounds` and `networks` are by the name of a run: how many rounds it has, and the kind of its network.
-    What users write is shown as it is, never as markup.
+    `rounds` and `variants` are by the name of a run: how many rounds it has, and what is the same where runs
+    take as long. What users write is shown as it is, never as markup.
     """
 
-    def __init__(self, rounds: Mapping[str, int], networks: Mapping[str, str]) -> None:
-        self.rounds, self.networks = rounds, networks
+    def __init__(self, rounds: Mapping[str, int], variants: Mapping[str, str]) -> None:
+        self.rounds, self.variants = rounds, variants
         self.left, self.rates = dict(self.rounds), Rates()
         self.total = sum(self.left.values())
         self.console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
@@ -63,13 +64,12 @@ class Watch:
                 self.left[name] = 0
                 self.say(f"{name}: finished before, accuracy {summary.final_accuracy:.1%}")
             case Started(rounds_done=rounds):
-                self.left[name] = self.rounds[name] - rounds
-                self.rates.begin(self.networks[name])
-                if rounds:
+                if rounds > self.rounds[name] - self.left[name]:  # what is not from this process
                     self.say(f"{name}: goes on after round {rounds}")
+                self.left[name] = self.rounds[name] - rounds
             case Trained(record=record):
                 self.left[name] -= 1
-                self.rates.count()
+                self.rates.count(self.variants[name])
                 self._round(name, record.round, describe(record))
                 self._complain(name, record)
             case Finished(summary=summary):
@@ -79,6 +79,7 @@ class Watch:
                 if rejected := sum(summary.rejected.values()):
                     words.append(f"{rejected} replies rejected")
                 self.say(f"{name}: {', '.join([*words, clock(summary.seconds)])}")
+        self.rates.begin()
         self.progress.update(self.task, completed=self.total - sum(self.left.values()))
 
     def _complain(self, run: str, record: RoundRecord) -> None:
@@ -93,7 +94,7 @@ class Watch:
                 self.say(f"{run} round {record.round}: {complaint}")
 
     def _round(self, run: str, number: int, words: str) -> None:
-        left = self.rates.left([(self.networks[name], n) for name, n in self.left.items() if n])
+        left = self.rates.left([(self.variants[name], n) for name, n in self.left.items() if n])
         text = f"{left} left | {run} round {number}: {words}"
         self.progress.update(self.task, description=text)
         now = time.monotonic()
@@ -104,27 +105,27 @@ class Watch:
 
 
 class Rates:
-    """How long a round takes, for each kind of network, as measured so far."""
+    """How long a round takes, for each variant of a run, as measured so far."""
 
     def __init__(self) -> None:
-        self.measured: dict[str, tuple[int, float]] = {}
-        self.network, self.since = "", time.monotonic()
+        self.measured: dict[str, list[float]] = {}
+        self.since = time.monotonic()
 
-    def begin(self, network: str) -> None:
-        """Rounds of this network follow."""
-        self.network, self.since = network, time.monotonic()
+    def begin(self) -> None:
+        """A round begins, of whichever run."""
+        self.since = time.monotonic()
 
-    def count(self) -> None:
-        """A round is over."""
-        now = time.monotonic()
-        rounds, seconds = self.measured.get(self.network, (0, 0.0))
-        self.measured[self.network] = (rounds + 1, seconds + now - self.since)
-        self.since = now
+    def count(self, variant: str) -> None:
+        """A round of this variant is over."""
+        self.measured.setdefault(variant, []).append(time.monotonic() - self.since)
 
     def left(self, rounds: Sequence[tuple[str, int]]) -> str:
-        """The time that so many rounds of each network need, or what is known of it so far."""
-        timed = [(n, *self.measured[network]) for network, n in rounds if network in self.measured]
-        seconds = math.fsum(n * spent / rounds_timed for n, rounds_timed, spent in timed)
+        """The time that so many rounds of each variant need, or what is known of it so far.
+
+        First rounds take longer than the others and count only where there is no other.
+        """
+        timed = [(n, self.measured[one]) for one, n in rounds if one in self.measured]
+        seconds = math.fsum(n * mean(spent[1:] or spent) for n, spent in timed)
         if len(timed) == len(rounds):
             return clock(seconds)
         return f"over {clock(seconds)}" if timed else "unknown time"

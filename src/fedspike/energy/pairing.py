@@ -51,7 +51,12 @@ def setting(run: RunDescription) -> str:
 
 def variant(run: RunDescription) -> str:
     """What all runs of one network in one setting have alike, as text: they differ in the seed alone."""
-    return json.dumps(_without(run.config, NOT_A_DIFFERENCE), sort_keys=True)
+    return variant_of(run.config)
+
+
+def variant_of(config: dict[str, Any]) -> str:
+    """The same, of a configuration."""
+    return json.dumps(_without(config, NOT_A_DIFFERENCE), sort_keys=True)
 
 
 def pairs(runs: Sequence[R]) -> Iterator[list[tuple[R, R]]]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +112,8 @@ def perform(
             _demand_same_settings(run, homes[run.name], dataset)
         summaries = {name: reader.run(home) for name, home in homes.items()}
         finished = {name: summary for name, summary in summaries.items() if summary is not None}
+        for run in _one_of_each(experiment, finished, training):
+            yield from _one_round(run, plans[run.name], homes[run.name], training)
         for run in experiment.runs:
             if run.name in finished:
                 yield Skipped(run.name, finished[run.name])
@@ -215,6 +218,31 @@ def _train(
     )
     write_whole(home / "summary.json", json_bytes(summary))
     return summary
+
+
+def _one_of_each(
+    experiment: Experiment, finished: Container[str], training: Training
+) -> Iterable[Run]:
+    """A run of each variant to begin with, so that whoever watches soon knows how long all will take.
+
+    None where there is one variant, where devices would have to change their work, and where a sensor
+    measures a run in one piece.
+    """
+    unlike: dict[str, Run] = {}
+    for run in experiment.runs:
+        if run.name not in finished:
+            unlike.setdefault(run.variant, run)
+    in_pieces = training.place is None and not training.measure
+    return unlike.values() if in_pieces and len(unlike) > 1 else ()
+
+
+def _one_round(run: Run, plan: Plan, home: Path, training: Training) -> Iterator[Event]:
+    """A round of a run, which goes on from there when its turn comes."""
+    with closing(_train(run, plan, home, training)) as events:
+        for event in events:
+            yield event
+            if isinstance(event, Trained):
+                return
 
 
 def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from fedspike.algorithms import ALGORITHMS
 from fedspike.data.partition import Centralised
+from fedspike.energy.pairing import variant_of
 from fedspike.errors import InputError
 from fedspike.experiment import document
 from fedspike.experiment.document import Document
@@ -44,6 +45,11 @@ class Run:
         values = {k: v for k, v in toml_of(self.plan).items() if k not in NO_RESULT}
         return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
 
+    @property
+    def variant(self) -> str:
+        """What runs share that differ in the seed alone, as text."""
+        return variant_of(toml_of(self.plan))
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -60,9 +66,9 @@ class Experiment:
         return {run.name: run.plan.rounds for run in self.runs}
 
     @property
-    def networks(self) -> dict[str, str]:
-        """The kind of each run's network, by the run's name."""
-        return {run.name: run.plan.network.kind for run in self.runs}
+    def variants(self) -> dict[str, str]:
+        """What each run shares with those that differ in the seed alone, by its name."""
+        return {run.name: run.variant for run in self.runs}
 
 
 def read(
