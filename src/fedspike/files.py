@@ -123,6 +123,14 @@ def content_of(path: Path, most: int) -> bytes:
         os.close(descriptor)
 
 
+def home() -> Path:
+    """The user's home; for whoever has none, as Debian calls it, one that nobody can make or enter."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
+
+
 def json_bytes(value: object, indent: int | None = 1) -> bytes:
     """A record as JSON, always the same for the same value. Raises ValueError at nan, which JSON lacks."""
     plain = msgspec.to_builtins(value, str_keys=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli import commands, explain, fleet
+from fedspike.cli import commands, explain, fleet, streams
 from fedspike.cli.stopping import Stopped, on_stop, unwind
 from fedspike.errors import InputError
 
@@ -27,13 +27,13 @@ RUN = "RUN"  # the action of `fedspike energy` that has no name
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for wrong input, 130 or 143 when stopped.
 
-    What is wrong with the input is said on stderr, without a traceback; an error of ours keeps it.
+    It is 2, too, where standard output takes no more, and 141 where its reader has gone. What is wrong with
+    the input is said on stderr, without a traceback; an error of ours keeps it.
     """
-    options = parser().parse_args(_run_named(sys.argv[1:] if arguments is None else arguments))
+    streams.prepare()
     try:
         with on_stop(unwind):
-            code: int = options.command(options)
-            sys.stdout.flush()
+            return _answer(sys.argv[1:] if arguments is None else arguments)
     except InputError as error:
         sys.stderr.write(f"fedspike: {error}\n")
         return WRONG_INPUT
@@ -41,10 +41,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("\nStopped.\n")
         return stop.exit_code
     except BrokenPipeError:
-        # Whoever read our output has gone; keep Python from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.silence()  # whoever read our output has gone
         return 128 + signal.SIGPIPE
-    return code
+    except streams.Unwritable as error:
+        streams.silence()
+        sys.stderr.write(
+            f"fedspike: standard output: {error.strerror}\n  expected: a stream that can be written to\n"
+            "  fix: free some space, or send the output elsewhere; what was trained is stored\n"
+        )
+        return WRONG_INPUT
+
+
+def _answer(arguments: Sequence[str]) -> int:
+    """The exit code of a command, when all that it says is written."""
+    try:
+        _demand_surroundings(arguments)
+        options = parser().parse_args(_run_named(arguments))
+        code: int = options.command(options)
+        return code
+    finally:
+        sys.stdout.flush()
+
+
+def _demand_surroundings(arguments: Sequence[str]) -> None:
+    """Raise InputError where no command can work: without a folder to be in, or with names in no alphabet."""
+    try:
+        here = [str(Path.cwd())]
+    except OSError as error:
+        raise InputError(
+            f"the current folder cannot be found ({error.strerror})",
+            expected="a folder that is there",
+            fix="change to one: cd ~",
+        ) from error
+    try:
+        Path.home()
+    except RuntimeError:  # in which the mere import of altair ends
+        os.environ["HOME"] = "/nonexistent"  # as Debian calls it
+    if arguments[:1] != ["fleet"]:
+        here = []  # only Flower has to write the name of the folder down
+    for name in (*here, *arguments):
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise InputError(
+                f"the name {name} is not UTF-8",
+                expected="names that can be stored in records and read on other machines",
+                fix="rename the file or folder, for example with convmv",
+            )
 
 
 def _run_named(arguments: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -31,7 +31,8 @@ def leave(number: int, last_words: str) -> NoReturn:
     threads that draw input spikes then wait for it, and Python for them, for ever. That was seen.
     """
     text = (SHOW_CURSOR if sys.stderr.isatty() else "") + last_words
-    os.write(2, text.encode())  # not sys.stderr, which may be in the middle of a write
+    with suppress(OSError):  # not sys.stderr, which may be in the middle of a write
+        os.write(2, text.encode())
     os._exit(128 + number)
 
 

@@ -23,6 +23,7 @@ from fedspike.data import download, idx
 from fedspike.data.dataset import Dataset, ignore, intensities
 from fedspike.data.source import Source
 from fedspike.errors import InputError
+from fedspike.files import home
 
 NAME = "fashion-mnist"
 SAMPLE = "fashion-mnist-sample"
@@ -139,7 +140,7 @@ def cache_folder() -> Path:
     """Where fetched files are kept: $FEDSPIKE_CACHE, else the user's cache as XDG defines it."""
     if chosen := os.environ.get("FEDSPIKE_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedspike"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "fedspike"
 
 
 def system_data_folders() -> list[Path]:

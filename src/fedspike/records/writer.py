@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from fedspike.energy.description import RunDescription
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.pairing import compared
 from fedspike.federation.rounds import Round
+from fedspike.files import home
 from fedspike.networks import SizedNetwork
 from fedspike.parts import codes
 from fedspike.records import health, ledger, schema
@@ -134,7 +134,7 @@ def of_experiment(
         environment=environment,
         dataset=schema.Dataset(
             name=dataset.name,
-            source=dataset.source.replace(str(Path.home()), "~"),
+            source=_to_read_anywhere(dataset.source),
             sha256=dict(dataset.sha256),
             train_samples=len(dataset.y_train),
             test_samples=len(dataset.y_test),
@@ -142,6 +142,11 @@ def of_experiment(
         runs=without_pictures,
         comparisons=compared(without_pictures),
     )
+
+
+def _to_read_anywhere(source: str) -> str:
+    """Without the name of this machine's user, and in letters that records can have."""
+    return source.replace(f"{home()}/", "~/").encode(errors="backslashreplace").decode()
 
 
 def _rates(rounds: Sequence[RoundRecord]) -> dict[str, list[float | None]]:
