@@ -58,8 +58,8 @@ def spoilt(document: Any, random: Random, changes: int = 3) -> Any:
         if what == 0:
             del inside[key]
         elif what == 1:
-            inside[key] = random.choice(places)[0]
-            inside[key] = copy.deepcopy(inside[key]) if inside[key] is not document else []
+            other = random.choice(places)[0]
+            inside[key] = copy.deepcopy(other) if other is not document else []
         elif what == 2 and isinstance(inside, dict):
             inside[random.choice(["", "kind", "x", str(key) + "s"])] = inside.pop(key)
         elif what == 3 and isinstance(inside, list):

@@ -130,7 +130,7 @@ class _Reader:
 
     def _network(self) -> Part:
         name = self.values.get("network", next(iter(self.networks)))
-        if name not in self.networks:
+        if not isinstance(name, str) or name not in self.networks:
             raise self.document.error(
                 ("network",),
                 f"network = {written(name)}",
@@ -253,7 +253,7 @@ class _Reader:
             )
         for table in tables:
             kind = table.get("kind")
-            if kind not in kinds:
+            if not isinstance(kind, str) or kind not in kinds:
                 raise self.document.error(
                     ("remedies",),
                     f"remedies.kind = {written(kind)}",
