@@ -114,6 +114,7 @@ def run(
         "round_seconds": {},
         "nodes": [],
         "measured": None,
+        "unfit": [],
         "activity": NOTHING,
         "tested": NOTHING,
         "counts": {},

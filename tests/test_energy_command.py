@@ -10,6 +10,9 @@ import pytest
 from fedspike.cli import main
 from fedspike.energy import repricing
 from fedspike.records import reader
+from fedspike.report.analysis.results import Results
+from fedspike.report.figures.answer import HEADLINE
+from fedspike.report.rendering.drawing import Prose
 from running import asked, finish, python
 
 TINY = """\
@@ -276,3 +279,30 @@ def test_nothing_needs_torch(finished: Path) -> None:
     )
     answer = python(code)
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ("[neuron]\nthreshold = 1000.0\n", "layer hidden is dead: 0.00% of its neurons spike"),
+        ("[optimiser]\nlearning_rate = 1e-9\n", "naming the most frequent class would do as well"),
+    ],
+    ids=["dead", "untrained"],
+)
+def test_a_network_that_does_not_work_gets_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: str, reason: str
+) -> None:
+    """Its spikes may be cheap; nobody would use it."""
+    folder = finish(TINY + changes, tmp_path / "broken")
+    (stored,) = reader.read(folder).comparisons
+    assert {one.winner for one in stored.verdicts + stored.verdicts_skip_zeros} == {"no verdict"}
+    assert any(reason in one for one in stored.unfit)
+    assert main(["energy", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "no verdict, for a network does not work: " in told
+    assert "Break-even" not in told
+    headline = HEADLINE.draw(Results(reader.read(folder), folder))
+    assert isinstance(headline, Prose)
+    (text,) = headline.paragraphs
+    assert "No verdict on energy, because a network does not work: " in text
+    assert "needs less energy" not in text

@@ -83,6 +83,8 @@ def _comparison(comparison: RepricedComparison, repriced: Repriced) -> Iterator[
     seeds = f"{len(pairs)} seed{'s' if len(pairs) > 1 else ''}"
     title = f"{comparison.setting}: {snn} beside {ann}, {seeds}"
     yield from (title, "=" * len(title), "")
+    for reason in comparison.unfit:
+        yield from _wrapped(f"no verdict, for a network does not work: {reason}")
     for name, side in zip((ann, snn), zip(*pairs, strict=True), strict=True):
         yield f"{name}: {_reached(side)}"
     yield ""

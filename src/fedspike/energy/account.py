@@ -60,10 +60,12 @@ class BillBy(Struct, frozen=True, kw_only=True):
 class Account(RunDescription, frozen=True, kw_only=True):
     """A run, what it did and what that costs, under all profiles and radios that ship.
 
+    `unfit` says why its energy is not to be compared with another run's: its network does not work.
     `activity` and `counts` are sums over all rounds. `bill_skip_zeros` is the bill on hardware that leaves
     out products with zero; a spiking network has none, because its hardware waits for spikes.
     """
 
+    unfit: list[str]
     activity: Activity
     tested: Activity
     counts: Counts
@@ -135,9 +137,13 @@ def until(
 
 
 def account(
-    run: RunDescription, rounds: Sequence[RoundCounts], neurobench: Metrics, target: float
+    run: RunDescription,
+    rounds: Sequence[RoundCounts],
+    neurobench: Metrics,
+    target: float,
+    unfit: Sequence[str] = (),
 ) -> Account:
-    """The account of a finished run, with NeuroBench's metrics of its model."""
+    """The account of a finished run, with NeuroBench's metrics of its model, and why it is `unfit`, if so."""
     network = run.network_operations
     whole, number = work(network, rounds), rounds_to(rounds, target)
     reached = until(rounds, number, network)
@@ -147,6 +153,7 @@ def account(
         skipping = bills(whole, reached, profiles, skip_zeros=True)
     return Account(
         **asdict(run),
+        unfit=list(unfit),
         activity=whole.trained.activity,
         tested=whole.tested.activity,
         counts=merge([whole.training(), _as_one_phase("evaluation", whole.evaluation())]),

@@ -23,13 +23,15 @@ class EnergyComparison(Struct, frozen=True, kw_only=True):
     """A spiking network beside a conventional one in one setting, and who needs less energy.
 
     `networks` and each pair of `runs` name the conventional one first. `verdicts_skip_zeros` are those on
-    the conventional network's bill on hardware that leaves out products with zero.
+    the conventional network's bill on hardware that leaves out products with zero. `unfit` names the runs
+    whose network does not work, and why: of them there is no verdict.
     """
 
     setting: str
     networks: tuple[str, str]
     seeds: list[int]
     runs: list[tuple[str, str]]
+    unfit: list[str]
     verdicts: list[Verdict]
     verdicts_skip_zeros: list[Verdict]
 
@@ -79,15 +81,22 @@ def compared(runs: Sequence[Account]) -> list[EnergyComparison]:
     return [
         comparison(
             both,
-            verdicts([rival.bill for rival, _ in both], [snn.bill for _, snn in both]),
-            verdicts([rival.bill_skip_zeros for rival, _ in both], [snn.bill for _, snn in both]),
+            verdicts([ann.bill for ann, _ in both], snn, fit=fit),
+            verdicts([ann.bill_skip_zeros for ann, _ in both], snn, fit=fit),
         )
         for both in pairs(runs)
+        for snn, fit in [([snn.bill for _, snn in both], not unfit(both))]
     ]
 
 
+def unfit(both: Sequence[tuple[Account, Account]]) -> list[str]:
+    """Which of these runs there can be no verdict on, and why."""
+    runs = {run.name: run for pair in both for run in pair}
+    return [f"{name}: {'; '.join(run.unfit)}" for name, run in runs.items() if run.unfit]
+
+
 def comparison(
-    both: Sequence[tuple[RunDescription, RunDescription]],
+    both: Sequence[tuple[Account, Account]],
     dense: list[Verdict],
     skip_zeros: list[Verdict],
 ) -> EnergyComparison:
@@ -98,6 +107,7 @@ def comparison(
         networks=(rival.network, snn.network),
         seeds=[snn.seed for _, snn in both],
         runs=[(rival.name, snn.name) for rival, snn in both],
+        unfit=unfit(both),
         verdicts=dense,
         verdicts_skip_zeros=skip_zeros,
     )

@@ -21,7 +21,7 @@ from fedspike.energy.account import (
 from fedspike.energy.bill import Bill
 from fedspike.energy.break_even import PUBLISHED, Published
 from fedspike.energy.levels import LEVELS, Level, level_of_key
-from fedspike.energy.pairing import EnergyComparison, comparison, pairs
+from fedspike.energy.pairing import EnergyComparison, comparison, pairs, unfit
 from fedspike.energy.profiles import Profile, Radio, shipped
 from fedspike.energy.recorded import Standing, standings
 from fedspike.energy.verdict import verdicts
@@ -186,6 +186,7 @@ def _comparisons(
         judged = verdicts(
             [repriced[one.name].bill for one, _ in both],
             [repriced[one.name].bill for _, one in both],
+            fit=not unfit(both),
         )
         trained = works[ann.name].trained, works[snn.name].trained
         yield RepricedComparison(
@@ -193,7 +194,7 @@ def _comparisons(
             time_steps=snn.time_steps or 1,
             break_even=[
                 standing
-                for profile in with_prices.profiles
+                for profile in (() if unfit(both) else with_prices.profiles)
                 for standing in standings(*trained, profile)
             ],
         )

@@ -17,7 +17,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     `level` is its name in the bills, such as "training" or "communication:lte". `ratio` is the mean over the
     seeds of SNN energy / ANN energy at nominal prices, with the ends of its 95 % interval, which one seed
     does not have. The winner is "level" if the interval reaches 1 (for one seed: if the energies are equal),
-    and "no verdict" if one of the two did synaptic operations that have no price.
+    and "no verdict" if one of the two did synaptic operations that have no price, or does not work.
 
     `factor` is by how much the winner is cheaper, `interval` its 95 % interval (without a winner, that of the
     ratio). None stands for what is not there: no winner, one seed; and, as JSON has no infinity, for a
@@ -37,14 +37,14 @@ class Verdict(Struct, frozen=True, kw_only=True):
     could_flip: list[str] = []
 
 
-def verdicts(ann: Sequence[Bills], snn: Sequence[Bills]) -> list[Verdict]:
-    """The verdict for every profile and level that all these bills have.
+def verdicts(ann: Sequence[Bills], snn: Sequence[Bills], *, fit: bool = True) -> list[Verdict]:
+    """The verdict for every profile and level that all these bills have; "no verdict" unless all are `fit`.
 
     Bills of one seed stand at the same place: they share data and initial weights, so their ratio has less
     scatter than a ratio of means.
     """
     return [
-        _judge(profile, level, _of(profile, level, ann), _of(profile, level, snn))
+        _judge(profile, level, _of(profile, level, ann), _of(profile, level, snn), fit)
         for profile, levels in ann[0].items()
         for level in levels
         if all(level in bills.get(profile, {}) for bills in (*ann, *snn))
@@ -55,8 +55,10 @@ def _of(profile: str, level: str, bills: Sequence[Bills]) -> list[Bill]:
     return [one[profile][level] for one in bills]
 
 
-def _judge(profile: str, level: str, ann: Sequence[Bill], snn: Sequence[Bill]) -> Verdict:
-    comparable = all(bill.is_comparable for bill in (*ann, *snn))
+def _judge(
+    profile: str, level: str, ann: Sequence[Bill], snn: Sequence[Bill], fit: bool
+) -> Verdict:
+    comparable = fit and all(bill.is_comparable for bill in (*ann, *snn))
     if not comparable or any(bill.nominal_mj == 0 for bill in ann):
         return Verdict(profile=profile, level=level, seeds=len(ann), winner="no verdict")
     of_energies = estimate([s.nominal_mj / a.nominal_mj for a, s in zip(ann, snn, strict=True)])

@@ -1,4 +1,4 @@
-"""Whether the spiking layers of a run still tell anything: dead and saturated layers.
+"""Whether a trained network works: dead and saturated layers, and whether it beats a constant answer.
 
 A firing rate is the share of a layer's neurons that spike at a time step, on average over the samples that a
 round trained on. A layer that hardly ever fires passes nothing on and, through the surrogate's tail, hardly
@@ -6,11 +6,13 @@ learns; one that nearly always fires does not tell its inputs apart. The limits 
 networks that learn, rates lie between 0.01 and 0.5.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from fedspike.records.schema import RateLimit
 
 DEAD, SATURATED = 0.001, 0.9
+NORMAL_975 = 1.96  # 97.5 % quantile of the standard normal distribution
 
 CURES = {
     "dead": "lower neuron.threshold or raise neuron.beta, so that inputs add up; give more time steps or a "
@@ -41,9 +43,40 @@ def complaint(layer: str, rate: float) -> str | None:
     True
     """
     wrong = state(rate)
-    if wrong is None:
-        return None
-    return f"layer {layer} is {wrong}: {rate:.2%} of its neurons spike at a step. Usual fix: {CURES[wrong]}"
+    return None if wrong is None else f"{_finding(layer, rate, wrong)}. Usual fix: {CURES[wrong]}"
+
+
+def _finding(layer: str, rate: float, wrong: str) -> str:
+    return f"layer {layer} is {wrong}: {rate:.2%} of its neurons spike at a step"
+
+
+def unfit(
+    accuracy: float, tested: Sequence[int], rates: Mapping[str, Sequence[float | None]]
+) -> list[str]:
+    """Why the energy of a run is not to be compared with another's: its network does not work.
+
+    That is so where one that always names the most frequent class could have its accuracy by chance, with a
+    probability above 2.5 %, or where a layer was dead or saturated in the last round with training. `tested`
+    are the test samples of each class.
+
+    >>> unfit(0.17, [100] * 6, {"output": [0.2, 0.0]})
+    ['accuracy 17.0% on 600 test samples: naming the most frequent class would do as well (16.7%)', \
+'layer output is dead: 0.00% of its neurons spike at a step']
+    >>> unfit(0.62, [100] * 6, {"output": [0.0, 0.2]})
+    []
+    """
+    samples, reasons = sum(tested), []
+    share = max(tested) / samples
+    if accuracy <= share + NORMAL_975 * math.sqrt(share * (1 - share) / samples):
+        reasons.append(
+            f"accuracy {accuracy:.1%} on {samples} test samples: naming the most frequent class would do as "
+            f"well ({share:.1%})"
+        )
+    last = {layer: [r for r in by_round if r is not None][-1:] for layer, by_round in rates.items()}
+    for layer, rate in ((layer, rate) for layer, of_last in last.items() for rate in of_last):
+        if wrong := state(rate):
+            reasons.append(_finding(layer, rate, wrong))
+    return reasons
 
 
 def ill(rates: Mapping[str, Sequence[float | None]]) -> dict[str, dict[str, int]]:

@@ -81,9 +81,11 @@ def of_run(
         description.network_operations,
         description.config["target_accuracy"],
     )
+    tested = np.bincount(dataset.y_test, minlength=dataset.classes).tolist()
+    unfit = health.unfit(accuracy[-1], tested, rates)
     neurobench = metrics(model, network.described, operations_of_network, rounds[-1].tested)
     return RunSummary(
-        **msgspec.structs.asdict(account(description, rounds, neurobench, target)),
+        **msgspec.structs.asdict(account(description, rounds, neurobench, target, unfit)),
         layers=list(network.architecture.layers),
         parameters=sum(weights.size for weights in model.values()),
         rounds=count,

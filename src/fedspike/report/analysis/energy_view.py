@@ -18,7 +18,7 @@ from fedspike.energy.levels import (
 from fedspike.energy.pairing import EnergyComparison
 from fedspike.energy.profiles import radios, shipped
 from fedspike.energy.verdict import Verdict
-from fedspike.report.analysis.settings import Comparison, Network
+from fedspike.report.analysis.settings import Comparison, Network, Pair
 
 ADDED: dict[str, str] = {
     level: f"+ {added}" if place else added for place, (level, added) in enumerate(ADDS.items())
@@ -102,22 +102,30 @@ class EnergyView:
         """The name of a level in a run's bills."""
         return key(level, self.radio)
 
+    @property
+    def unfit(self) -> list[str]:
+        """Why there is no verdict on the main comparison: which network does not work."""
+        return [reason for one in self._stored(self.main.pairs()) for reason in one.unfit]
+
     def verdicts(
         self, rival: Rival | None = None, comparison: Comparison | None = None
     ) -> dict[tuple[str, Level], Verdict]:
         """(profile, level) -> verdict of a comparison, or the main one, against a rival or its reference."""
         comparison = comparison or self.main
         pairs = comparison.pairs(rival.network if rival else None)
-        names = {(ann.name, snn.name) for ann, snn in pairs}
         skips_zeros = rival is not None and rival.skips_zeros
         by_key = {self.key(level): level for level in self.levels}
         return {
             (verdict.profile, by_key[verdict.level]): verdict
-            for one in self.stored
-            if set(one.runs) == names
+            for one in self._stored(pairs)
             for verdict in (one.verdicts_skip_zeros if skips_zeros else one.verdicts)
             if verdict.level in by_key
         }
+
+    def _stored(self, pairs: Sequence[Pair]) -> Iterator[EnergyComparison]:
+        """What is stored of these runs side by side."""
+        names = {(ann.name, snn.name) for ann, snn in pairs}
+        yield from (one for one in self.stored if set(one.runs) == names)
 
     def judged(self, rival: Rival | None = None) -> dict[str, dict[Level, Verdict]]:
         """profile -> level -> verdict of the main comparison, where there is one."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from fedspike.energy.levels import Level
+from fedspike.records.health import NORMAL_975
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.analysis.results import Results
@@ -13,7 +14,6 @@ from fedspike.report.figures.weights import sharpness_of
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import number, span
 
-NORMAL_975 = 1.96  # 97.5 % quantile of the standard normal distribution
 COUNTING: dict[Level, str] = {
     "study": "counting synaptic operations alone",
     "compute": "with all arithmetic",
@@ -60,6 +60,8 @@ def energy_in_words(view: EnergyView, leading: Sequence[Comparison]) -> str:
         if judged:
             tables = " price tables" if not parts else ""
             parts.append(f"under {won} of {judged}{tables} {counting}")
+    if view.unfit:
+        return f"No verdict on energy, because a network does not work: {'; '.join(view.unfit)}."
     if not parts:
         return "No price table prices both networks, so none says which needs less energy."
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
@@ -110,6 +112,7 @@ def _findings(results: Results) -> Prose:
     sentences = (
         *_accuracies(results),
         *_sharpness(results),
+        *_unfit(results.runs),
         *_ill_layers(results.runs),
         *_rejected(results.runs),
         interval_note(results.networks),
@@ -153,6 +156,12 @@ def _sharpness(results: Results) -> Iterator[str]:
             f"From {even.setting.in_sentence} to {skewed.setting.in_sentence} the sharpness of the weight "
             f"images changes {' and '.join(parts)}; white noise is 1."
         )
+
+
+def _unfit(runs: Sequence[RunSummary]) -> Iterator[str]:
+    """The networks that do not work."""
+    if unfit := [f"{run.name} ({'; '.join(run.unfit)})" for run in runs if run.unfit]:
+        yield f"These networks do not work, so nothing is said of who needs less energy: {', '.join(unfit)}."
 
 
 def _ill_layers(runs: Sequence[RunSummary]) -> Iterator[str]:
