@@ -585,7 +585,12 @@ def test_own_data_that_are_no_images_have_no_weight_images(tmp_path: Path) -> No
 
 
 def test_training_that_diverges_is_told_and_stored(tmp_path: Path) -> None:
-    options = ["network=ann", "optimiser.kind=sgd", "optimiser.learning_rate=1e30"]
+    options = [
+        "network=ann",
+        "optimiser.kind=sgd",
+        "optimiser.learning_rate=1e9",
+        "architecture.hidden=[6, 6, 6, 6, 6, 6, 6, 6]",
+    ]
     summary = perform_all(tmp_path, *options)
     [run] = summary["runs"]
     assert run["training_loss"] == [None] * 3
