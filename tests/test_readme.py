@@ -17,6 +17,7 @@ from running import python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OF_USERS = {"mine.py"}
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
 
@@ -54,6 +55,26 @@ def test_links_lead_to_files(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
     here = [link for link in links if "://" not in link]
     assert [link for link in here if not (document.parent / link).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [path for path in DOCUMENTS if path.name != "CHANGELOG.md"],  # it tells of what was
+    ids=lambda path: path.name,
+)
+def test_code_that_is_named_is_there(document: Path) -> None:
+    """Files, and methods of classes."""
+    named = set(re.findall(r"`([^`\n]+)`", document.read_text(encoding="utf-8")))
+    folders = ("src", "tests", "tools", "benchmarks")
+    sources = [path for folder in folders for path in ROOT.glob(f"{folder}/**/*.[pch]*")]
+    sources = [path for path in sources if path.suffix in (".py", ".hpp", ".cpp")]
+    files = {f"/{path.relative_to(ROOT)}" for path in sources}
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    for name in named - OF_USERS:
+        if re.fullmatch(r"[\w/]+\.(py|hpp|cpp)", name):
+            assert any(file.endswith(f"/{name}") for file in files), name
+        elif (parts := re.fullmatch(r"([A-Z]\w+)\.(\w+)", name)) and f"class {parts[1]}" in code:
+            assert f"def {parts[2]}" in code, name
 
 
 @pytest.mark.parametrize(
