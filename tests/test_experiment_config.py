@@ -75,7 +75,12 @@ BAD = [
     ("rounds = 3", 'rounds = "3"', 2, ['rounds = "3"', "a whole number >= 1"]),
     ("rounds = 3", "rounds = 99999999999999999999", 2, ["more than 64 bits"]),
     ("rounds = 3", "round = 3", 2, ["unknown key round", "did you mean rounds?"]),
-    ("rounds = 3", "time_steps = 3", 2, ["unknown key time_steps", "write it in [qann] or [snn]"]),
+    (
+        "rounds = 3",
+        "time_steps = 3",
+        2,
+        ["unknown key time_steps", "write it as qann.time_steps or snn.time_steps"],
+    ),
     ("rounds = 3", "centralised_baseline = 1", 2, ["centralised_baseline", "true or false"]),
     ("rounds = 3", "seed = -1", 2, ["seed = -1", "a whole number >= 0"]),
     ("rounds = 3", "fleet = 3", 2, []),  # also a table below: not TOML

@@ -133,7 +133,7 @@ BAD = [
     ('"lif"', '"alif"', 10, ['neuron.kind = "alif"', "did you mean lif?"]),
     ('"lif"', '"lif"\nlearn_beta = "yes"', 11, ['"no" or "per-layer" or "per-neuron"']),
     ('"lif"', '"lif"\n[surrogate]\nkind = "step"', 12, ['surrogate.kind = "step"', '"atan"']),
-    ("time_steps = 5", "beta = 0.9", 4, ["unknown key snn.beta", "[neuron], as neuron.beta"]),
+    ("time_steps = 5", "beta = 0.9", 4, ["unknown key snn.beta", "write it as neuron.beta"]),
     ('"count"', '"spikes"', 6, ['read_out.kind = "spikes"', '"first-spike", "membrane"']),
     ('"count"', '"membrane"', 12, ["SpikeCountMSE of MeanMembrane", "CrossEntropy"]),
     ('"count"', '"first-spike"', 12, ["SpikeCountMSE of FirstSpike"]),

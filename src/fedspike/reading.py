@@ -120,7 +120,7 @@ def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> st
     'did you mean classes?'
     """
     names = sorted(names)
-    close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.65)
     if close:
         return f"did you mean {' or '.join(close)}?"
     if otherwise is not None:

@@ -5,12 +5,14 @@ it needs when it is called.
 """
 
 import argparse
+import difflib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fedspike.cli import commands, explain, fleet, streams
 from fedspike.cli.stopping import Stopped, on_stop, unwind
@@ -56,7 +58,9 @@ def _answer(arguments: Sequence[str]) -> int:
     """The exit code of a command, when all that it says is written."""
     try:
         _demand_surroundings(arguments)
-        options = parser().parse_args(_run_named(arguments))
+        options, unknown = parser().parse_known_args(_run_named(arguments))
+        if unknown:
+            raise _unknown(unknown[0], options.parser)
         code: int = options.command(options)
         return code
     finally:
@@ -91,9 +95,39 @@ def _demand_surroundings(arguments: Sequence[str]) -> None:
 def _run_named(arguments: Sequence[str]) -> list[str]:
     """`energy FOLDER` as `energy RUN FOLDER`: an argument parser has no action without a name."""
     first, *rest = [*arguments, ""]
-    if first == "energy" and rest[0] not in ("profiles", "-h", "--help", ""):
+    like_profiles = difflib.get_close_matches(rest[0], ["profiles"]) and not Path(rest[0]).exists()
+    if first == "energy" and rest[0] not in ("-h", "--help", "") and not like_profiles:
         return ["energy", RUN, *arguments[1:]]
     return list(arguments)
+
+
+def _unknown(word: str, command: argparse.ArgumentParser) -> InputError:
+    """The error for a word that a command does not take, with the nearest of its options."""
+    from fedspike.reading import nearest
+
+    options = re.findall(r"(?<![\w-])--[a-z-]+", command.format_usage())
+    return InputError(
+        f"{command.prog}: {word} is not known",
+        expected=f"arguments and options as in: {' '.join(command.format_usage().split()[1:])}",
+        fix=nearest(word.partition("=")[0], options, f"leave it out, or see {command.prog} --help"),
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says which command was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the nearest command, or as argparse does."""
+        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            from fedspike.reading import nearest
+
+            names = [name for name in re.findall(r"[\w-]+", found[2]) if name != RUN]
+            raise InputError(
+                f"{self.prog} {found[1]}: no such command",
+                expected=f"one of {', '.join(names)}",
+                fix=nearest(found[1], names),
+            )
+        super().error(message)
 
 
 class Version(argparse.Action):
@@ -109,7 +143,7 @@ class Version(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    top = argparse.ArgumentParser(prog="fedspike", description=DESCRIPTION)
+    top = _Parser(prog="fedspike", description=DESCRIPTION)
     top.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     commands_of = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -283,7 +317,7 @@ def _energy(commands_of: Any) -> None:
 
 def _command(group: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:
     made: argparse.ArgumentParser = group.add_parser(name, help=text, description=text)
-    made.set_defaults(command=command)
+    made.set_defaults(command=command, parser=made)
     return made
 
 

@@ -85,7 +85,7 @@ class Kinds:
         families: tuple[type[Part], ...] = (Network, *ROOTS.values())
         for family in families:
             for kind in self.of(family).values():
-                tables |= dict(self._inside(kind))
+                tables |= dict(self.inside(kind))
         return tables
 
     @property
@@ -93,10 +93,11 @@ class Kinds:
         """All keys at the top of a file that describe a plan."""
         return (*PLAIN, "network", "fleet", "remedies", *self.of(Network), *self.tables)
 
-    def _inside(self, kind: type[Part]) -> Iterator[tuple[str, type[Part]]]:
+    def inside(self, kind: type[Part]) -> Iterator[tuple[str, type[Part]]]:
+        """The tables of the parts in a kind, and in these, and the family of each."""
         for field in msgspec.structs.fields(kind):
             family = family_of(field.type)
             if family is not None:
                 yield field.name, family
                 for inner in self.of(family).values():
-                    yield from self._inside(inner)
+                    yield from self.inside(inner)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from fedspike.errors import InputError
+from fedspike.experiment import advice
 from fedspike.experiment.document import Document, Key
 from fedspike.experiment.kinds import PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
@@ -135,7 +136,9 @@ class _Reader:
                 ("network",),
                 f"network = {written(name)}",
                 expected=f"one of {', '.join(map(written, self.networks))}",
-                fix=nearest(str(name), self.networks),
+                fix=nearest(str(name), self.networks)
+                if isinstance(name, str)
+                else f"write network = {written(next(iter(self.networks)))} above all tables",
             )
         kind = self.networks[name]
         # Twins share what they have in common, such as the time steps.
@@ -256,9 +259,13 @@ class _Reader:
             if not isinstance(kind, str) or kind not in kinds:
                 raise self.document.error(
                     ("remedies",),
-                    f"remedies.kind = {written(kind)}",
+                    "remedies.kind is missing"
+                    if kind is None
+                    else f"remedies.kind = {written(kind)}",
                     expected=f"one of {', '.join(map(written, kinds))}",
-                    fix=nearest(str(kind), kinds),
+                    fix=f"add kind = {written(next(iter(kinds)))}"
+                    if kind is None
+                    else nearest(str(kind), kinds),
                 )
             yield self._made(
                 kinds[kind], self._own(kinds[kind], ("remedies",), table), ("remedies",)
@@ -304,7 +311,10 @@ class _Reader:
                 key,
                 f"{key[0]} = {written(value)}",
                 expected=f"a table [{key[0]}]",
-                fix=f"write [{key[0]}] on a line of its own and its keys below",
+                # A dotted key is right in a file, in a sweep and after --set.
+                fix=f"write {key[0]}.kind in the place of {key[0]}"
+                if isinstance(value, str) and key[0] in self.kinds.tables
+                else f"write [{key[0]}] on a line of its own and its keys below",
             )
         return value
 
@@ -320,26 +330,5 @@ class _Reader:
                     (*key, name),
                     f"unknown key {'.'.join((*key, name))}",
                     expected=f"in {place}: {', '.join(sorted(allowed))}",
-                    fix=self._home_of(name, key) or nearest(name, allowed),
+                    fix=advice.for_key(self.kinds, name, key, tuple(allowed)),
                 )
-
-    def _home_of(self, name: str, key: Key) -> str | None:
-        """Advice for a key that another table has, or another kind of its table."""
-        if key and key[0] in self.kinds.tables:
-            kinds = self.kinds.of(self.kinds.tables[key[0]]).values()
-            owners = [tag(kind) for kind in kinds if name in kind.__struct_fields__]
-            if owners and name not in self.kinds.tables:
-                names = " or ".join(map(written, owners))
-                return f"set {key[0]}.kind = {names}, which has it, or remove {name}"
-        for table, family in self.kinds.tables.items():
-            if any(name in kind.__struct_fields__ for kind in self.kinds.of(family).values()):
-                if name in self.kinds.tables:
-                    return f"write [{name}] as a table of its own"
-                return f"write it in [{table}], as {table}.{name}"
-        owners = [
-            network for network, kind in self.networks.items() if name in kind.__struct_fields__
-        ]
-        if owners and key[:1] not in [(owner,) for owner in owners]:
-            tables = " or ".join(f"[{owner}]" for owner in owners)
-            return f"write it in {tables}, as {owners[-1]}.{name}"
-        return None

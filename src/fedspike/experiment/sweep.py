@@ -14,6 +14,7 @@ from fedspike.data.partition import Centralised
 from fedspike.energy.pairing import variant_of
 from fedspike.errors import InputError
 from fedspike.experiment import document
+from fedspike.experiment.advice import home_of
 from fedspike.experiment.document import Document
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.plans import plan_of, toml_of
@@ -210,7 +211,7 @@ def _keys(
                 place,
                 f"unknown key {key} in [sweep]",
                 expected=f"a dotted key that begins with one of {', '.join(sorted(tops))}",
-                fix=nearest(key.split(".")[0], tops),
+                fix=home_of(kinds, key, "") or nearest(key.split(".")[0], tops),
             )
         if key in swept:
             raise source.error(

@@ -24,6 +24,7 @@ from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import Network, SizedNetwork
 from fedspike.own_files import parts_in, used
 from fedspike.part import Part, demand_limits, is_kind, part_types, tag
+from fedspike.parts.optimisers import SGD
 from fedspike.parts.soundness import demand_sound
 from fedspike.remedies import Remedy
 
@@ -67,7 +68,7 @@ class Plan(Struct, frozen=True, kw_only=True):
             raise InputError(
                 f"{self.algorithm.kind} with the optimiser {type(steps).__name__}",
                 expected="plain gradient descent, for which the algorithm's mathematics holds",
-                fix="train with SGD(learning_rate=0.1)",
+                fix=f'train with SGD(learning_rate=0.1); in a file, optimiser.kind = "{tag(SGD)}"',
             )
 
     def loaded(self, say: Callable[[str], None] = ignore) -> "Plan":
