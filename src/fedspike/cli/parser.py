@@ -118,14 +118,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with the nearest command, or as argparse does."""
-        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+        if choice := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
             from fedspike.reading import nearest
 
-            names = [name for name in re.findall(r"[\w-]+", found[2]) if name != RUN]
+            names = [name for name in re.findall(r"[\w-]+", choice[2]) if name != RUN]
             raise InputError(
-                f"{self.prog} {found[1]}: no such command",
+                f"{self.prog} {choice[1]}: no such command",
                 expected=f"one of {', '.join(names)}",
-                fix=nearest(found[1], names),
+                fix=nearest(choice[1], names),
             )
         super().error(message)
 
