@@ -354,7 +354,7 @@ def test_layers_that_do_not_fit_are_refused(layers: Any, steps: int | None, word
         lambda: Convolution(1, 1, kernel=3, height=4, width=4, padding=3),
         lambda: Convolution(1, 1, kernel=3, height=4, width=4, stride=0),
         lambda: Convolution(0, 1, kernel=3, height=4, width=4),
-        lambda: Pool("max", 1, 5, 4),
+        lambda: Pool("max", 1, 5, 4, size=6),
         lambda: Pool("average", 1, 4, 4, size=0),
     ],
 )

@@ -96,7 +96,7 @@ def test_images_of_any_channels_and_nothing_else() -> None:
         with pytest.raises(InputError, match="convolutions over samples of shape"):
             layers_of(text, flat_or_last)
     odd = '[architecture]\nkind = "convolutional"\nfeatures = [2, "pool", 2, "pool", 2, "pool"]'
-    with pytest.raises(InputError, match="size=2"):
+    with pytest.raises(InputError, match="2 x 2 over 7 x 7 values"):
         layers_of(odd)
 
 

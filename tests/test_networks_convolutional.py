@@ -34,6 +34,8 @@ from fedspike.networks import (
     SpikingNetwork,
 )
 from fedspike.networks import Dense as Hidden
+from fedspike.networks.operators import PLAIN
+from fedspike.networks.synapses import pool
 from fedspike.parts.codes import Address, Code, Direct, Rate
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF
@@ -302,7 +304,7 @@ def test_the_default_for_both_sizes_of_image() -> None:
         ((1, 28, 28), (Hidden(4), Conv(4)), "no Conv or Pool behind a Dense"),
         ((1, 28, 28), (Conv(4), Hidden(4), Pool()), "no Conv or Pool behind a Dense"),
         ((1, 28, 28), (Conv(4, kernel=40),), "a kernel no larger than the padded image"),
-        ((1, 7, 7), (Conv(4), Pool()), "leave no row or column over"),
+        ((1, 7, 7), (Conv(4), Pool()), "the last of which fill no window"),
         ((0, 28, 28), (Conv(4),), "an image, neurons and classes of at least 1"),
         ((1, 28, 28), (Conv(4), Hidden(0)), "neurons and classes of at least 1"),
         ((1, 28, 28), (Conv(0),), "channels, kernel and stride of at least 1"),
@@ -350,3 +352,21 @@ def test_neither_parts_of_clients_nor_threads_change_a_bit(
         assert (first.training_loss, first.activity) == (other.training_loss, other.activity)
         one, two = first.state.tensors(), other.state.tensors()
         assert all(torch.equal(one[path], two[path]) for path in one)
+
+
+@pytest.mark.parametrize("kind", ["average", "max"])
+def test_a_pool_that_cuts_is_torch_s(kind: Literal["average", "max"]) -> None:
+    layer = CountedPool(kind, 2, 7, 5)
+    rows = torch.rand(1, 3, 70).requires_grad_()
+    made = pool(layer, rows, PLAIN)
+    torchs = {"average": nn.AvgPool2d(2), "max": nn.MaxPool2d(2)}
+    images = rows.detach().reshape(3, 2, 7, 5).requires_grad_()
+    theirs = torchs[kind](images)
+    torch.testing.assert_close(made, theirs.reshape(1, 3, -1), rtol=0, atol=1e-7)
+    weights = torch.rand_like(made)
+    (ours,) = torch.autograd.grad((made * weights).sum(), rows)
+    (expected,) = torch.autograd.grad((theirs.reshape(1, 3, -1) * weights).sum(), images)
+    torch.testing.assert_close(ours.reshape(3, 2, 7, 5), expected, rtol=0, atol=1e-7)
+    assert (layer.inputs, layer.outputs) == (70, made.shape[2])
+    joined = {"average": "add", "max": "compare"}[kind]
+    assert layer.operations(spiking=False)["pool"]["output"][joined] == 3

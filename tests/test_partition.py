@@ -343,7 +343,7 @@ TEN = balanced(10, 10)
         (lambda: IID()(TEN.reshape(10, 10)), ["(10, 10)", "one-dimensional", "argmax"]),
         (lambda: IID()(TEN.astype(np.float32)), ["float32", "whole numbers"]),
         (lambda: IID()(TEN > 4), ["type bool", "whole numbers"]),
-        (lambda: Centralised()(TEN, clients=10), ["clients = 10", "one client", "IID()"]),
+        (lambda: Centralised()(TEN, clients=10), ["clients = 10", "one client", "partition IID"]),
         (lambda: Classes(0), ["classes = 0", ">= 1"]),
         (lambda: Classes(11)(TEN), ["11", "10 classes", "set classes = 10 or less"]),
         (lambda: Classes(4)(np.array([0, 5, 7] * 9)), ["3 classes", "set classes = 3"]),
@@ -362,7 +362,7 @@ TEN = balanced(10, 10)
         (lambda: Dirichlet(0.0), ["alpha = 0.0", "> 0"]),
         (lambda: Dirichlet(-1.0), ["alpha = -1.0", "> 0"]),
         (lambda: Dirichlet(math.nan), ["alpha = nan", "> 0"]),
-        (lambda: Dirichlet(math.inf), ["alpha = inf", "<= 1e+09", "IID()"]),
+        (lambda: Dirichlet(math.inf), ["alpha = inf", "<= 1e+09", "partition IID"]),
         (lambda: Dirichlet(1.0, min_samples=0), ["min_samples = 0", ">= 1"]),
         (
             lambda: Dirichlet(1.0, min_samples=11)(TEN),

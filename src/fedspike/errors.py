@@ -1,6 +1,7 @@
 """The one error a user's mistake ends in. Everything else is our defect and keeps its traceback."""
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 
 __all__ = ["InputError"]
@@ -9,7 +10,9 @@ __all__ = ["InputError"]
 class InputError(ValueError):
     """What was passed cannot be used; the message says why and what to do about it.
 
-    The command line prints the message without a traceback and exits with code 2.
+    The command line prints the message without a traceback and exits with code 2. `keys` are the fields of a
+    part that are at fault, or what a file calls the part, the first the most: whoever read the part from a
+    file knows where each was written, and says so.
 
     >>> raise InputError("rounds = 0", expected="a whole number >= 1", fix="set rounds = 100")
     Traceback (most recent call last):
@@ -18,9 +21,9 @@ class InputError(ValueError):
       fix: set rounds = 100
     """
 
-    def __init__(self, passed: str, *, expected: str, fix: str) -> None:
+    def __init__(self, passed: str, *, expected: str, fix: str, keys: Sequence[str] = ()) -> None:
         super().__init__(f"{passed}\n  expected: {expected}\n  fix: {fix}")
-        self.passed, self.expected, self.fix = passed, expected, fix
+        self.passed, self.expected, self.fix, self.keys = passed, expected, fix, tuple(keys)
 
 
 @cache

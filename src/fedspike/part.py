@@ -87,6 +87,7 @@ def demand_limits(record: msgspec.Struct) -> None:
                 f"{type(record).__name__}: {name} = {written(value)}",
                 expected=limits_in_words(annotation, value),
                 fix=f"write {value.__name__}()" if isinstance(value, type) else fix,
+                keys=(name,),
             ) from None
         if fitted is not value:
             msgspec.structs.force_setattr(record, name, fitted)

@@ -3,7 +3,7 @@
 import copy
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -74,20 +74,45 @@ class Document:
         """The error for one key, which names the line or the option where it was written."""
         return InputError(f"{self.where(key)}: {passed}", expected=expected, fix=fix)
 
-    def placed(self, key: Key, error: InputError) -> InputError:
-        """An error that does not know where its value was written, as the error for a key."""
-        return self.error(key, error.passed, expected=error.expected, fix=error.fix)
+    def placed(
+        self, error: InputError, tables: Mapping[str, Iterable[str]], usual: Key
+    ) -> InputError:
+        """A part's error with the place of the key at fault: of its `keys`, the first that was written.
+
+        `tables` has the fields of each table, the likeliest table first. The `usual` key is blamed where the
+        error names none of them.
+        """
+        keys: list[Key] = [
+            (table, name) for name in error.keys for table in tables if name in tables[table]
+        ]
+        keys += [
+            (name, "kind") if name in tables else tuple(name.split(".")) for name in error.keys
+        ]
+        written = self._written()
+        key = next(iter([*(key for key in keys if ".".join(key) in written), *keys]), usual)
+        passed = error.passed if key[-1] in error.passed else f"{'.'.join(key)}: {error.passed}"
+        return self.error(key, passed, expected=error.expected, fix=error.fix)
+
+    def _written(self) -> set[str]:
+        """The dotted keys that the file, its sweep or an option sets."""
+        return set(leaves(self.values)).union(*self._swept().values())
+
+    def _swept(self) -> dict[str, set[str]]:
+        """The keys that each list of the sweep sets, sound or not."""
+        swept = self.values.get("sweep", {})
+        lists = leaves(swept if isinstance(swept, dict) else {})
+        return {
+            name: {key for value in _listed(values) for key in set_by(name, value)}
+            for name, values in lists.items()
+        }
 
     def where(self, key: Key) -> str:
         """The option or the file and line that set `key`, else the nearest table that holds it."""
         for length in range(len(key), 0, -1):
             if key[:length] in self.options:
                 return self.options[key[:length]]
-        swept = self.values.get("sweep", {})
-        for name, values in leaves(swept if isinstance(swept, dict) else {}).items():
-            listed = values if isinstance(values, list) else [values]
-            keys = {swept_key for value in listed for swept_key in set_by(name, value)}
-            if any(_starts_with(key, tuple(swept_key.split("."))) for swept_key in keys):
+        for name, swept in self._swept().items():
+            if any(_starts_with(key, tuple(swept_key.split("."))) for swept_key in swept):
                 parts = tuple(name.split("."))
                 if ("sweep", *parts) in self.options:
                     return self.options["sweep", *parts]
@@ -214,6 +239,10 @@ def set_by(name: str, value: object) -> dict[str, object]:
     ({'seed': 3}, {'code.kind': 'phase', 'neuron.beta': 1.0})
     """
     return leaves(value) if name == TOGETHER and isinstance(value, dict) else {name: value}
+
+
+def _listed(values: object) -> list[Any]:
+    return values if isinstance(values, list) else [values]
 
 
 def _agreeing(tables: list[Any], key: Key, value: object) -> list[Any]:

@@ -10,7 +10,6 @@ A part is a table with its kind and its plain fields; a part inside it is a tabl
 All tables are checked, also those that this plan's network does not have.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.learning import Learner
 from fedspike.networks import NETWORKS, Network
-from fedspike.part import Part, fitting, tag
+from fedspike.part import Part, fitting
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 
@@ -56,6 +55,19 @@ def toml_of(plan: Plan) -> dict[str, Any]:
     if plan.remedies:
         values["remedies"] = [{"kind": one.kind, **_said(one)} for one in plan.remedies]
     return values
+
+
+def placed(error: InputError, plan: Plan, source: Document, name: str) -> InputError:
+    """An error of a plan's data, partition or network with the key in `source` that it comes from.
+
+    What is wrong with data is wrong in the file or folder that is named, unless the error knows better.
+    """
+    tables = {table: values for table, values in toml_of(plan).items() if isinstance(values, dict)}
+    usual = (name,) if name == "network" else (name, "kind")
+    if name == "data" and not error.keys:
+        plain = _said(plan.data) if isinstance(plan.data, Part) else {}
+        usual = next(((name, key) for key, value in plain.items() if isinstance(value, str)), usual)
+    return source.placed(error, tables, usual)
 
 
 def network_tables(plan: Plan) -> list[str]:
@@ -276,33 +288,15 @@ class _Reader:
         try:
             return kind(**fields)
         except InputError as error:
-            key = self._blamed(error.passed, kind, key)
-            raise self.document.placed(key, error) from error
+            own = {key[0]: kind.__struct_fields__} if key else {}
+            usual = (*key, "kind") if key else ("network",)
+            raise self.document.placed(error, own | self._tables(), usual) from error
 
-    def _blamed(self, passed: str, kind: Any, key: Key) -> Key:
-        """The key that an error speaks of: of the table itself, of a table that says it, or the network's."""
-        own = [field.name for field in msgspec.structs.fields(kind)]
-        tables = [name for name, table in self.values.items() if isinstance(table, dict)]
-        for name in re.findall(r"\b(\w+) = ", passed):
-            if key and name in own:
-                return (*key, name)
-            if owners := [table for table in tables if name in self.values[table]]:
-                return (owners[0], name)
-            for network, other in self.networks.items():
-                if name in [field.name for field in msgspec.structs.fields(other)]:
-                    return (network, name)
-        if key:
-            return (*key, "kind")
-        words = re.findall(r"[\w-]+", passed)
-        named = ((t, "kind") for word in words for t in tables if word in self._called(t))
-        return next(named, ("network",))
-
-    def _called(self, table: str) -> tuple[str, ...]:
-        """What errors call the kind of a table: by its tag, or by its class."""
-        if table not in self.kinds.tables:
-            return ()
-        kind = self._kind_of(table, None)
-        return tag(kind), kind.__name__
+    def _tables(self) -> dict[str, tuple[str, ...]]:
+        """The fields of all tables of the file, those of the kinds that it says."""
+        networks = {name: kind.__struct_fields__ for name, kind in self.networks.items()}
+        parts = {name: self._kind_of(name, None).__struct_fields__ for name in self.kinds.tables}
+        return {**networks, "fleet": Fleet.__struct_fields__, **parts}
 
     def _table(self, key: Key) -> dict[str, Any]:
         value = self.values[key[0]]

@@ -1,7 +1,6 @@
 """Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
 
 import hashlib
-import re
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from msgspec import structs
 from msgspec.structs import replace
 
 from fedspike.data import Dataset
@@ -18,8 +16,8 @@ from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
 from fedspike.experiment import document, kept_files
 from fedspike.experiment.describing import data_sha256, description
-from fedspike.experiment.document import Document, Key
-from fedspike.experiment.plans import toml_of
+from fedspike.experiment.document import Document
+from fedspike.experiment.plans import placed, toml_of
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation import room
 from fedspike.federation.devices import Held
@@ -29,7 +27,6 @@ from fedspike.federation.rounds import State, rounds
 from fedspike.federation.tensor_bytes import pack
 from fedspike.files import claimed, json_bytes, storing, write_whole
 from fedspike.own_files import used
-from fedspike.part import Part
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
@@ -64,8 +61,7 @@ def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
     try:
         data: Dataset = experiment.runs[0].plan.loaded(say).data
     except InputError as error:
-        key = _blamed("data", experiment.runs[0].plan.data, error)
-        raise experiment.source.placed(key, error) from error
+        raise placed(error, experiment.runs[0].plan, experiment.source, "data") from error
     return data
 
 
@@ -129,10 +125,7 @@ def demand_devices(plan: Plan, source: Document) -> None:
     try:
         devices = plan.devices()
     except InputError as error:
-        key = _blamed("partition", plan.partition, error)
-        if plan.fleet.clients > len(plan.data.y_train):
-            key = ("fleet", "clients")
-        raise source.placed(key, error) from error
+        raise placed(error, plan, source, "partition") from error
     looked_at = min(plan.rounds, MOST_LOOKED_AT)
     if not any(devices.present(plan.seed, round) for round in range(1, looked_at + 1)):
         raise source.error(
@@ -150,19 +143,7 @@ def _demand_room(plan: Plan, source: Document) -> None:
         needs = room.training(plan, plan.sized_network(), clients)
         room.demand([*needs, room.records(plan.rounds, clients)])
     except InputError as error:
-        key, _, _ = error.passed.partition(" = ")
-        raise source.placed(tuple(key.split(".")), error) from error
-
-
-def _blamed(table: str, part: object, error: InputError) -> Key:
-    """The key of a part that an error of its own speaks of, by its name or its value; else its kind."""
-    for field in structs.fields(type(part)) if isinstance(part, Part) else ():
-        value = getattr(part, field.name)
-        if (isinstance(value, str) and value in error.passed) or re.search(
-            rf"\b{field.name}\b", f"{error.passed} {error.fix}"
-        ):
-            return (table, field.name)
-    return (table, "kind")
+        raise placed(error, plan, source, "network") from error
 
 
 def _with(plan: Plan, dataset: Dataset, held: Held | None) -> Plan:

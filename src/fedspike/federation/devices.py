@@ -47,6 +47,7 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
                 f"clients_per_round = {self.clients_per_round}, clients = {self.clients}",
                 expected=f"at most {self.clients} clients in a round",
                 fix='set clients_per_round = "all", or raise clients',
+                keys=("clients_per_round", "clients"),
             )
 
     @property

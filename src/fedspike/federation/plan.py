@@ -66,9 +66,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         if self.algorithm.needs_sgd and not self.learner.follows_the_gradient:
             steps = getattr(self.learner, "optimiser", self.learner)
             raise InputError(
-                f"{self.algorithm.kind} with the optimiser {type(steps).__name__}",
+                f"{self.algorithm.kind} with the optimiser {getattr(steps, 'kind', steps)}",
                 expected="plain gradient descent, for which the algorithm's mathematics holds",
-                fix=f'train with SGD(learning_rate=0.1); in a file, optimiser.kind = "{tag(SGD)}"',
+                fix=f'set optimiser.kind = "{tag(SGD)}"; in Python, train with SGD',
+                keys=("algorithm", "optimiser"),
             )
 
     def loaded(self, say: Callable[[str], None] = ignore) -> "Plan":

@@ -75,6 +75,7 @@ def demand(needs: Sequence[Need]) -> None:
             f"{key} = {asked}: the training needs {needed / 1e9:,.0f} GB of memory at least",
             expected=f"at most the {most / 1e9:.0f} GB that this machine has",
             fix=f"lower {key}",
+            keys=(key,),
         )
 
 

@@ -95,7 +95,11 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Pool:
-    """The average or the maximum of windows of size x size that do not overlap and cover the image."""
+    """The average or the maximum of windows of size x size that do not overlap.
+
+    Rows and columns that fill no window are left out, as torch does. An event that enters there is read like
+    any other, and comes to nothing.
+    """
 
     kind: Literal["average", "max"]
     channels: int
@@ -104,13 +108,13 @@ class Pool:
     size: int = 2
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.height, self.width, self.size) < 1 or (
-            self.height % self.size or self.width % self.size
-        ):
+        if min(self.channels, self.size) < 1 or min(self.height, self.width) < self.size:
             raise InputError(
-                f"{self}",
-                expected="windows that do not overlap and leave no row or column over",
-                fix="choose a size that divides height and width, or pad before",
+                f"a pool of {self.size} x {self.size} over {self.height} x {self.width} values in "
+                f"{self.channels} channels",
+                expected="windows of 1 x 1 at least, and no larger than the image",
+                fix="pool less often, or larger images",
+                keys=("features",),
             )
 
     parameters = 0
@@ -123,7 +127,13 @@ class Pool:
     @property
     def outputs(self) -> int:
         """Values after it."""
-        return self.inputs // self.size**2
+        rows, columns = self.out_size
+        return self.channels * rows * columns
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """Rows and columns after it."""
+        return self.height // self.size, self.width // self.size
 
     def operations(self, *, spiking: bool) -> Table:
         """A window's values are added or compared; spikes one by one, as they come.
@@ -137,6 +147,9 @@ class Pool:
                 "event in": {join: 1, "read_input": 1},
                 "event out": {**after, "write_output": 1},
             }
+        elif self.outputs * self.size**2 != self.inputs:  # values in no window are not read
+            window = {join: self.size**2 - 1, "read_input": self.size**2}
+            pool = {"output": {**window, **after, "write_output": 1}}
         else:  # a window of k values is joined in k - 1 steps
             pool = {
                 "input": {join: 1, "read_input": 1},

@@ -54,6 +54,10 @@ class Convolutional(Architecture, tag="convolutional"):
     )
     hidden: Annotated[tuple[Count, ...], Meta(max_length=100)] = (128,)
     pool: Literal["average", "max"] = "average"
+    uneven: Annotated[
+        Literal["refuse", "cut"],
+        Meta(description="rows and columns that fill no window of a pool; cut: they are left out"),
+    ] = "refuse"
 
     def over(self, shape: tuple[int, ...], classes: int) -> ConvolutionalLayers:
         """The layers over images; raises InputError where the samples are none, or a stage does not fit."""
@@ -64,8 +68,9 @@ class Convolutional(Architecture, tag="convolutional"):
                 expected="images [row, column] or, channels first, [channel, row, column]",
                 fix="reshape the data, as with x.transpose(0, 3, 1, 2), "
                 'or set architecture.kind = "dense"',
+                keys=("architecture",),
             )
-        pool = Pool(self.pool)
+        pool = Pool(self.pool, cuts=self.uneven == "cut")
         stages = [pool if stage == "pool" else Conv(int(stage)) for stage in self.features]
         channels, rows, columns = image
         return ConvolutionalLayers(

@@ -78,6 +78,7 @@ class QANN(Network, tag="qann"):
                 f"QANN: time_steps = {steps}, as many levels as their spike counts",
                 expected=f"at most {MOST_BITS} bits",
                 fix=f"set bits = {MOST_BITS}, or fewer time steps",
+                keys=("time_steps", "bits"),
             )
         msgspec.structs.force_setattr(self, "bits", bits)
         msgspec.structs.force_setattr(self, "time_steps", None)

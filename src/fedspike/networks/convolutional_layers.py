@@ -34,16 +34,28 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """The average or the maximum of windows of size x size; of spikes a maximum is one, an average is not."""
+    """The average or the maximum of windows of size x size; of spikes a maximum is one, an average is not.
+
+    Rows and columns that fill no window are refused, or `cuts` leaves them out.
+    """
 
     kind: Literal["average", "max"] = "average"
     size: int = 2
+    cuts: bool = False
 
     def over(self, image: Shape) -> tuple[counted.Pool, Shape]:
         """The layer over such an image, and the shape of what comes out."""
         channels, height, width = image
         layer = counted.Pool(self.kind, channels, height, width, self.size)
-        return layer, (channels, height // self.size, width // self.size)
+        if (height % self.size or width % self.size) and not self.cuts:
+            raise InputError(
+                f"a pool of {self.size} x {self.size} over {height} x {width} values, the last of which fill "
+                "no window",
+                expected=f"rows and columns that {self.size} divides",
+                fix='pool less often, or leave them out: uneven = "cut" (cuts = True of a Pool)',
+                keys=("features",),
+            )
+        return layer, (channels, *layer.out_size)
 
 
 @dataclass(frozen=True)
@@ -80,11 +92,14 @@ class ConvolutionalLayers(Layers):
         flat = [kind for kind in kinds if kind is Dense]
         counts = (*self.image, self.classes, *(s.neurons for s in self.stages if type(s) is Dense))
         if min(counts) < 1 or kinds[len(kinds) - len(flat) :] != flat or kinds[:1] == [Pool]:
+            stages = ", ".join(kind.__name__ for kind in kinds)
             raise InputError(
-                f"{self}",
+                f"stages {stages} over an image of {' x '.join(map(str, self.image))}, for {self.classes} "
+                "classes",
                 expected="an image, neurons and classes of at least 1, first a Conv (or Dense) and no "
                 "Conv or Pool behind a Dense",
-                fix="Convolutional().over((28, 28), classes=10) is one for Fashion-MNIST",
+                fix='begin with a convolution, as in features = [16, "pool"]',
+                keys=("features",),
             )
         _ = self.described  # raises where a stage does not fit over what comes out before it
 

@@ -81,6 +81,9 @@ def convolution(
 def pool(layer: Pool, rows: Rows, operators: Operators) -> Made:
     """Windows of all images; the gradient of a maximum goes to the first of several that share it."""
     images = rows.reshape(-1, layer.height, layer.width)  # of all channels
+    whole_rows, whole_columns = (size * layer.size for size in layer.out_size)
+    if (whole_rows, whole_columns) != (layer.height, layer.width):
+        images = images[:, :whole_rows, :whole_columns]
     if layer.kind == "max":
         pooled = F.max_pool2d(images, layer.size)
     else:

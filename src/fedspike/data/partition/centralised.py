@@ -18,8 +18,9 @@ class Centralised(Partition, tag="centralised"):
         demand_samples(labels, clients)
         if clients != 1:
             raise InputError(
-                f"Centralised() with clients = {clients}",
+                f"a centralised partition with clients = {clients}",
                 expected="one client, which holds everything",
-                fix="set clients = 1, or use IID() for equal parts",
+                fix="set clients = 1, or take the partition IID for equal parts",
+                keys=("clients",),
             )
         return [np.arange(labels.size)]

@@ -55,12 +55,13 @@ class Classes(Partition, tag="classes"):
         return deal(groups, _equal_shares(holds, sizes), generator)
 
     def _check_feasible(self, values: np.ndarray, sizes: np.ndarray, clients: int) -> None:
-        call = f"Classes({self.classes}) with clients = {clients}"
+        call = f"classes = {self.classes} with clients = {clients}"
         if self.classes > len(values):
             raise InputError(
                 f"{call} on labels of {len(values)} classes",
                 expected="at most as many classes per client as occur in the labels",
                 fix=f"set classes = {len(values)} or less",
+                keys=("classes",),
             )
         if clients * self.classes < len(values):
             raise InputError(
@@ -68,6 +69,7 @@ class Classes(Partition, tag="classes"):
                 expected=f"clients * classes >= {len(values)}",
                 fix=f"raise classes to {math.ceil(len(values) / clients)} "
                 f"or clients to {math.ceil(len(values) / self.classes)}",
+                keys=("classes", "clients"),
             )
         # Not the holders of this seed but the most of any seed: a sweep must not fail half-way.
         holders = math.ceil(clients * self.classes / len(values))
@@ -77,6 +79,7 @@ class Classes(Partition, tag="classes"):
                 f"for {holders} clients",
                 expected="at least one sample of each of its classes on every client",
                 fix="lower clients or classes, or add samples of that class",
+                keys=("clients", "classes"),
             )
 
 

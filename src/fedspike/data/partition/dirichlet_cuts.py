@@ -13,7 +13,9 @@ from fedspike.randomness import stream
 # Up to 1e9: by then the proportions of 10 clients agree to 4 digits.
 Concentration = Annotated[
     float,
-    Meta(gt=0, le=1e9, extra={"fix": "0.1 is a strong skew, 100 almost none; or use IID()"}),
+    Meta(
+        gt=0, le=1e9, extra={"fix": "0.1 is a strong skew, 100 almost none; or the partition IID"}
+    ),
 ]
 DIRICHLET_ATTEMPTS = 1000
 
@@ -29,6 +31,7 @@ def dirichlet_cuts(
             call,
             expected="clients * min_samples <= samples",
             fix=f"lower min_samples to {samples // clients} or less",
+            keys=("min_samples", "clients"),
         )
     for attempt in range(DIRICHLET_ATTEMPTS):
         generator = stream(seed, "partition", round=attempt)  # a redraw has an address of its own
@@ -43,4 +46,5 @@ def dirichlet_cuts(
         f"{call}: in {DIRICHLET_ATTEMPTS} draws some client always had fewer",
         expected="a skew that leaves every client min_samples",
         fix="raise alpha, lower min_samples, or lower clients",
+        keys=("alpha", "min_samples", "clients"),
     )

@@ -20,4 +20,5 @@ class OnDevices(Partition, tag="devices"):
             "partition.kind = devices: the data lie on the devices",
             expected="a partition of the data set, where devices are simulated",
             fix='set partition.kind = "iid", or train on them: fedspike fleet init --own-data',
+            keys=("partition",),
         )

@@ -90,11 +90,15 @@ def demand_samples(labels: np.ndarray, clients: int) -> None:
     demand_labels(labels)
     if clients < 1:
         raise InputError(
-            f"clients = {clients}", expected="a whole number >= 1", fix="set clients = 1 or more"
+            f"clients = {clients}",
+            expected="a whole number >= 1",
+            fix="set clients = 1 or more",
+            keys=("clients",),
         )
     if clients > labels.size:
         raise InputError(
             f"clients = {clients} with {labels.size} samples: some client would be empty",
             expected="at most as many clients as samples",
             fix=f"lower clients to {labels.size}" if labels.size else "pass some samples",
+            keys=("clients",),
         )

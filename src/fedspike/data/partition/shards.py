@@ -27,10 +27,11 @@ class Shards(Partition, tag="shards"):
         count = clients * self.shards_per_client
         if count > labels.size:
             raise InputError(
-                f"Shards({self.shards_per_client}) with clients = {clients}: "
+                f"shards_per_client = {self.shards_per_client} with clients = {clients}: "
                 f"{count} shards of {labels.size} samples",
                 expected="at least one sample per shard",
                 fix=f"lower shards_per_client to {labels.size // clients} or less",
+                keys=("shards_per_client", "clients"),
             )
         shards = np.array_split(np.argsort(labels, kind="stable"), count)
         deal = stream(seed, "partition").permutation(count).reshape(clients, -1)

@@ -49,10 +49,11 @@ class Burst(Tabulated, tag="burst"):
         least = 1 + (self.most_spikes - 1) * self.shortest_interval
         if time_steps < least:
             raise InputError(
-                f"Burst: time_steps = {time_steps}",
+                f"Burst: time_steps = {time_steps}, most_spikes = {self.most_spikes}",
                 expected=f"at least {least}, or the brightest pixel loses some of its "
                 f"{self.most_spikes} spikes, {self.shortest_interval} steps apart",
                 fix=f"time_steps = {least}, or a shorter burst: most_spikes = {fitting}",
+                keys=("time_steps", "most_spikes"),
             )
         return self
 

@@ -69,6 +69,7 @@ class Delta(Tabulated, tag="delta"):
                 f"Delta: {frames.shape[2]} frames, time_steps = {time_steps}",
                 expected="as many frames as time steps",
                 fix=f"time_steps = {frames.shape[2]}, or leave frames out or repeat them",
+                keys=("time_steps",),
             )
         x, theta = levels(frames), levels(torch.tensor(self.threshold, dtype=torch.float64))
         return x.diff(dim=2, prepend=torch.zeros_like(x[:, :, :1])) >= theta

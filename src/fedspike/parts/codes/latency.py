@@ -49,6 +49,7 @@ class Latency(Tabulated, tag="latency"):
                 f"Latency: time_steps = {time_steps}",
                 expected="at least 2: in a single step all pixels would spike alike",
                 fix="10 steps tell 10 intensities apart",
+                keys=("time_steps", "code"),
             )
         return self
 

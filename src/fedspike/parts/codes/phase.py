@@ -49,6 +49,7 @@ class Phase(Tabulated, tag="phase"):
                 expected=f"at least one period; the last {self.period - time_steps} of a "
                 f"pixel's {self.period} binary digits would be lost",
                 fix=f"time_steps = {self.period}, or fewer digits: period = {time_steps}",
+                keys=("time_steps", "period"),
             )
         return self
 

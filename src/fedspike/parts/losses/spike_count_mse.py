@@ -56,6 +56,7 @@ class SpikeCountMSE(Loss, tag="spike-count"):
                 f"{type(self).__name__} of {scores}",
                 expected="spike counts, which are what it has targets for",
                 fix=f"take CrossEntropy as the loss, or {network}",
+                keys=("loss", "read_out"),
             )
         correct, incorrect = self.targets(time_steps)
         if correct <= incorrect:
@@ -65,4 +66,5 @@ class SpikeCountMSE(Loss, tag="spike-count"):
                 f" time_steps = {time_steps})",
                 expected="more spikes, in whole spikes, for the right class",
                 fix="set correct_rate = 0.8, incorrect_rate = 0.2 and at least 2 time steps",
+                keys=("correct_rate", "incorrect_rate", "time_steps"),
             )

@@ -1,0 +1,110 @@
+"""Whatever the library refuses reaches a file's user with file, line and key, and with no code of ours."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fedspike.errors import InputError
+from fedspike.experiment import document, sweep
+from fedspike.experiment.kinds import FAMILIES, Kinds, family_of
+from fedspike.federation.devices import Fleet
+from fedspike.part import Part, tag
+from running import events
+
+CODE = re.compile(
+    r"\b[A-Z]\w*\(|\w+=\w|object at 0x|<class"
+)  # a call, or how Python shows an object
+WRONG = ("-7", "1e300", "true", '"no such word"', '[["a"]]', "{ a = 1 }")
+KINDS = Kinds()
+TABLES: list[tuple[str, type[msgspec.Struct]]] = [
+    ("fleet", Fleet),
+    *((table, kind) for table, family in KINDS.tables.items() for kind in FAMILIES[family]),
+]
+
+
+def keys_of(kind: type[msgspec.Struct]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(kind) if not family_of(field.type)]
+
+
+@pytest.mark.parametrize(("table", "kind"), TABLES, ids=lambda one: getattr(one, "__name__", one))
+def test_every_key_s_wrong_values_are_placed(table: str, kind: type[msgspec.Struct]) -> None:
+    said = f'kind = "{tag(kind)}"' if issubclass(kind, Part) else ""
+    refused = dict.fromkeys(keys_of(kind), 0)
+    for key in refused:
+        for wrong in WRONG:
+            text = f'name = "mine"\n[{table}]\n{said}\n{key} = {wrong}\n'
+            try:
+                sweep.expand(document.parse(text, "mine.toml"))
+            except InputError as error:
+                message = str(error)
+                assert message.startswith("mine.toml, line "), message
+                assert re.search(rf"\b{table}\.\w+\b", message), message
+                assert not CODE.search(message), message
+                refused[key] += 1
+    assert all(times >= 3 for times in refused.values()), refused
+
+
+FILE = """\
+name = "mine"
+network = "snn"
+rounds = 1
+
+[data]
+kind = "fashion-mnist-sample"
+
+[fleet]
+clients = 10
+samples_per_round = 1
+"""
+# What stands at the end of FILE, and what the error begins with, behind the file; lines begin with 12.
+UNFIT = [
+    (
+        '[architecture]\nkind = "convolutional"\nfeatures = [2, "pool", "pool", "pool"]',
+        r'14: architecture\.features: a pool of 2 x 2 over 7 x 7 values(.|\n)*uneven = "cut"',
+    ),
+    (
+        '[architecture]\nkind = "convolutional"\nuneven = "cut"\n'
+        'features = [2, "pool", "pool", "pool", "pool", "pool"]',
+        r"15: architecture\.features: a pool of 2 x 2 over 1 x 1 values in 2 channels",
+    ),
+    (
+        '[architecture]\nkind = "convolutional"\nfeatures = ["pool", 2]',
+        r"14: architecture\.features: stages Pool, Conv, Dense over",
+    ),
+    ('[partition]\nkind = "classes"\nclasses = 11', r"14: classes = 11 with clients = 10"),
+    ('[partition]\nkind = "shards"\nshards_per_client = 999', r"14: shards_per_client = 999 with"),
+    ('[partition]\nkind = "dirichlet"\nalpha = 0.1\nmin_samples = 201', r"15: .*min_samples = 201"),
+    ('[partition]\nkind = "quantity"\nalpha = 1e-6', r"14: alpha = 1e-06"),
+    ('[partition]\nkind = "devices"', "13: partition.kind = devices"),
+    ("[snn]\ntime_steps = 1\n[code]\nkind = 'latency'", "13: Latency: time_steps = 1"),
+    ("[code]\nkind = 'phase'\nperiod = 9\n[snn]\ntime_steps = 8", "16: Phase: time_steps = 8"),
+    ("[loss]\ncorrect_rate = 0.1", r"13: 5 spikes asked .*correct_rate = 0.1"),
+    ("[read_out]\nkind = 'membrane'\n[loss]\nkind = 'spike-count'", "13|15"),
+    ("[algorithm]\nkind = 'scaffold'", r"13: algorithm\.kind: scaffold with the optimiser adam"),
+]
+
+
+@pytest.mark.parametrize(("more", "message"), UNFIT)
+def test_what_does_not_go_together_is_placed(more: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^mine.toml, line ({message})") as caught:
+        next(events(sweep.expand(document.parse(f"{FILE}\n{more}\n", "mine.toml")), tmp_path))
+    assert not CODE.search(str(caught.value))
+
+
+def test_clients_are_blamed_where_only_they_are_written(tmp_path: Path) -> None:
+    text = (
+        FILE.replace("clients = 10", "clients = 1") + '[partition]\nkind = "classes"\nclasses = 3\n'
+    )
+    with pytest.raises(InputError, match=r"^mine.toml, line 13: classes = 3 with clients = 1"):
+        next(events(sweep.expand(document.parse(text, "mine.toml")), tmp_path))
+    text = text.replace("clients = 1", "clients = 2001").replace("classes = 3", "classes = 10")
+    with pytest.raises(InputError, match=r"^mine.toml, line 9: clients = 2001"):
+        next(events(sweep.expand(document.parse(text, "mine.toml")), tmp_path))
+
+
+def test_errors_without_a_key_name_the_file_of_the_data(tmp_path: Path) -> None:
+    text = FILE.replace('"fashion-mnist-sample"', f'"npz"\npath = "{tmp_path / "none.npz"}"')
+    with pytest.raises(InputError, match=r"^mine.toml, line 7: .*none\.npz"):
+        next(events(sweep.expand(document.parse(text, "mine.toml")), tmp_path))
