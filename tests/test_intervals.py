@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fedspike import report
 from fedspike.cli import main
-from fedspike.energy.estimate import ends
+from fedspike.cli.bills import _reached
+from fedspike.energy import repricing
+from fedspike.energy.estimate import Estimate, ends
 from fedspike.energy.pairing import compared
 from fedspike.records import reader
+from fedspike.report.rendering.tables import Column, text
 from running import asked, finish
 
 SEEDS = range(5)
@@ -129,3 +134,27 @@ def test_a_profile_that_one_run_has_no_bill_of_is_left_out(finished: Path) -> No
     (comparison,) = compared([*runs[:3], replace(runs[3], bill=fewer), *runs[4:]])
     assert {one.profile for one in comparison.verdicts} == runs[0].bill.keys() - {"jouppi7-int8"}
     assert {one.seeds for one in comparison.verdicts} == {5}
+
+
+@given(
+    mean=st.floats(-1e6, 1e6),
+    half=st.floats(1e-5, 1e6),
+    digits=st.integers(0, 4),
+    signed=st.booleans(),
+)
+def test_an_interval_is_never_written_as_zero(
+    mean: float, half: float, digits: int, signed: bool
+) -> None:
+    column = Column("energy", "energy", digits=digits, signed=signed)
+    written, _, shown = text(Estimate(mean, half, 5), column).partition(" ± ")
+    assert float(shown.replace(",", "")) > 0
+    assert len(shown.partition(".")[2]) == len(written.partition(".")[2])
+    assert float(shown.replace(",", "")) == pytest.approx(half, rel=0.5, abs=10.0**-digits)
+
+
+def test_a_bill_shows_small_intervals(finished: Path) -> None:
+    prices = repricing.prices(["horowitz45-int8"], None, "bluetooth-le")
+    repriced = repricing.reprice(reader.with_rounds(finished), prices)
+    alike = zip(repriced.runs, (0.5, 0.5001, 0.5, 0.5001, 0.5), strict=False)
+    runs = [replace(run, final_accuracy=accuracy) for run, accuracy in alike]
+    assert _reached(runs).startswith("accuracy 50.004% ± 0.007% after 2 rounds")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fedspike.energy.account import RunBill
 from fedspike.energy.bill import Bill
-from fedspike.energy.estimate import ends, estimate
+from fedspike.energy.estimate import decimals, ends, estimate
 from fedspike.energy.levels import ADDS, Level, key, up_to
 from fedspike.energy.repricing import Repriced, RepricedComparison, RepricedRun
 from fedspike.energy.verdict import Verdict
@@ -204,8 +204,11 @@ def _evaluation(repriced: Repriced) -> Iterator[str]:
 
 def _reached(runs: Sequence[RepricedRun]) -> str:
     accuracy = estimate([run.final_accuracy for run in runs])
-    half = "" if accuracy.half_width is None else f" ± {accuracy.half_width:.1%}"
-    words = f"accuracy {accuracy.mean:.1%}{half} after {runs[0].rounds} rounds"
+    half, digits = "", 1
+    if accuracy.half_width:
+        digits = decimals(100 * accuracy.half_width, digits)
+        half = f" ± {accuracy.half_width:.{digits}%}"
+    words = f"accuracy {accuracy.mean:.{digits}%}{half} after {runs[0].rounds} rounds"
     target = f"{runs[0].target_accuracy:.4g}"
     reached = [run.rounds_to_target for run in runs if run.rounds_to_target is not None]
     if not reached:

@@ -95,8 +95,10 @@ def _demand_surroundings(arguments: Sequence[str]) -> None:
 def _run_named(arguments: Sequence[str]) -> list[str]:
     """`energy FOLDER` as `energy RUN FOLDER`: an argument parser has no action without a name."""
     first, *rest = [*arguments, ""]
-    like_profiles = difflib.get_close_matches(rest[0], ["profiles"]) and not Path(rest[0]).exists()
-    if first == "energy" and rest[0] not in ("-h", "--help", "") and not like_profiles:
+    folder = rest[0].startswith("--") or Path(rest[0]).exists()
+    mistyped = not folder and difflib.get_close_matches(rest[0], ["profiles"])
+    profiles = rest[0] == "profiles" or mistyped
+    if first == "energy" and rest[0] not in ("-h", "--help", "") and not profiles:
         return ["energy", RUN, *arguments[1:]]
     return list(arguments)
 

@@ -38,6 +38,15 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, t * statistics.stdev(values) / math.sqrt(count), count)
 
 
+def decimals(half_width: float, usual: int) -> int:
+    """Digits behind the point with which half an interval is no zero: the usual ones, or as many as it takes.
+
+    >>> decimals(0.31, 1), decimals(0.004, 1), decimals(0.000031, 4)
+    (1, 3, 5)
+    """
+    return max(usual, -math.floor(math.log10(half_width)))
+
+
 def ends(low: float, high: float | None) -> str:
     """An interval of positive numbers as text: three digits, or four where three show no difference.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from fedspike.energy.levels import Level
 from fedspike.records.health import NORMAL_975
@@ -12,7 +13,7 @@ from fedspike.report.analysis.settings import Comparison, interval_note
 from fedspike.report.figures.figure import Figure
 from fedspike.report.figures.weights import sharpness_of
 from fedspike.report.rendering.drawing import Prose
-from fedspike.report.rendering.tables import number, span
+from fedspike.report.rendering.tables import interval, number, span
 
 COUNTING: dict[Level, str] = {
     "study": "counting synaptic operations alone",
@@ -98,10 +99,9 @@ def difference_in_words(results: Results, comparison: Comparison) -> str:
     accuracies = " against ".join(
         f"{number(network.accuracy.mean, 1)} %" for network in (spiking, reference)
     )
-    size = number(abs(gap.mean), 1)
+    size = interval(replace(gap, mean=abs(gap.mean)), 1)
     limit = chance_points(results, comparison) if gap.half_width is None else gap.half_width
     if gap.half_width is not None:
-        size += f" ± {number(gap.half_width, 1)}"
         accuracies += f"; {gap.count} seeds, difference {size} points"
     if abs(gap.mean) <= limit:
         return f"is not significantly different from the conventional network ({accuracies})"
@@ -135,8 +135,7 @@ def _accuracies(results: Results) -> Iterator[str]:
         gaps = []
         for comparison in results.leading:
             if gap := comparison.gap_points():
-                half = "" if gap.half_width is None else f" ± {number(gap.half_width, 1)}"
-                gaps.append(f"{number(gap.mean, 1, signed=True)}{half} ({comparison.label})")
+                gaps.append(f"{interval(gap, 1, signed=True)} ({comparison.label})")
         yield f"Accuracy of the spiking minus the conventional network, in points: {', '.join(gaps)}."
 
 

@@ -9,10 +9,11 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal
 
-from fedspike.energy.estimate import Estimate
+from fedspike.energy.estimate import Estimate, decimals
 
 NO_FIGURE = "–"
 MINUS = "−"
+ROUNDING = 1e-12  # by which means of equal numbers may differ
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,22 @@ def text(cell: Cell, column: Column) -> str:
     if isinstance(cell, Tinted | str):
         return cell if isinstance(cell, str) else cell.text
     if isinstance(cell, Estimate):
-        mean = number(cell.mean, column.digits, signed=column.signed)
-        if not cell.half_width:  # one seed, or the same for all: a count, say
-            return mean
-        return f"{mean} ± {number(cell.half_width, column.digits)}"
+        return interval(cell, column.digits, signed=column.signed)
     return number(cell, column.digits, signed=column.signed)
+
+
+def interval(estimate: Estimate, digits: int, *, signed: bool = False) -> str:
+    """A mean and half of its interval, with enough digits that the half is no zero.
+
+    >>> interval(Estimate(0.00071, 0.00003, 5), 4), interval(Estimate(3.0, 0.0, 5), 1)
+    ('0.00071 ± 0.00003', '3.0')
+    """
+    half = estimate.half_width
+    # One seed, or the same for all: a count, say.
+    if not half or half < ROUNDING * abs(estimate.mean):
+        return number(estimate.mean, digits, signed=signed)
+    digits = decimals(half, digits)
+    return f"{number(estimate.mean, digits, signed=signed)} ± {number(half, digits)}"
 
 
 def number(value: int | float, digits: int, *, signed: bool = False) -> str:
@@ -161,7 +173,8 @@ def span(values: Sequence[float], digits: int) -> str:
 def to_csv(table: Table) -> str:
     """The table with ten digits; an interval has a column of its own beside its mean."""
     written: list[list[object]] = []
-    for column, cells in zip(table.columns, zip(*table.rows, strict=True), strict=True):
+    by_column = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
+    for column, cells in zip(table.columns, by_column, strict=True):
         halves = [cell.half_width if isinstance(cell, Estimate) else None for cell in cells]
         written.append([column.key, *map(_ten_digits, cells)])
         if any(half is not None for half in halves):
