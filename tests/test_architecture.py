@@ -5,6 +5,7 @@ violation. Every rule is shown twice: the package keeps it, and a small bad file
 """
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ FLOORS = (
 ONLY: dict[str, tuple[str, ...]] = {
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": tuple(room for room in FLOORS[: FLOORS.index("reference")] if room != "engine"),
-    "report": ("errors", "reading", "layers", "energy", "records"),
+    "report": ("errors", "files", "reading", "layers", "energy", "records"),
 }
 # Kinds that are everyday words, too: they also name other things.
 WORDS_TOO = ("none", "count", "rate", "direct", "dense", "mean", "classes", "membrane")
@@ -63,6 +64,21 @@ UNPICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "m
 CARRIES_RANDOMNESS = {
     *("numpy.random.seed", "numpy.random.default_rng", "numpy.random.RandomState"),
     *("torch.manual_seed", "torch.random.manual_seed", "torch.seed"),
+}
+# Beside files.py only the cache of downloads, which is the user's own, and nobody else's files are in it.
+WRITERS = {Path("files.py"), Path("data/download.py"), Path("data/fashion_mnist.py")}
+WRITES = {
+    *(
+        f"os.{name}"
+        for name in ("open", "mkdir", "makedirs", "rename", "replace", "remove", "link")
+    ),
+    *(f"shutil.{name}" for name in ("rmtree", "move", "copy", "copy2", "copyfile", "copytree")),
+    *(f"numpy.{name}" for name in ("save", "savez", "savetxt")),
+    *("os.chmod", "os.unlink", "os.rmdir", "os.symlink", "torch.save"),
+}
+WRITES_A_PATH = {
+    *("write_text", "write_bytes", "mkdir", "unlink", "rmdir", "touch", "chmod", "rename"),
+    *("symlink_to", "hardlink_to", "save_file"),
 }
 FILE_LINES, FUNCTION_LINES, MOST_PARAMETERS = 400, 60, 8
 
@@ -165,6 +181,22 @@ def does_not_print(source: Source) -> Iterator[str]:
     for node, name in calls(source):
         if name in {"print", "rich.print"} and source.room != "cli":
             yield f"{node.lineno}: only cli prints"
+
+
+def leaves_writing_to_its_room(source: Source) -> Iterator[str]:
+    """What is written, renamed or removed goes through files.py, which follows no link on the way."""
+    if source.path in WRITERS:
+        return
+    for node, name in calls(source):
+        *owner, last = name.split(".")
+        modes = [ast.unparse(one) for one in (*node.args, *(k.value for k in node.keywords))]
+        if (
+            (name in WRITES and not (node.args and ast.unparse(node.args[0]) == "os.devnull"))
+            or (owner and last in WRITES_A_PATH)
+            or (owner and last == "replace" and len(node.args) == 1 and not node.keywords)
+            or (last == "open" and any(re.fullmatch(r"'[rbt]*[wax+][bt+]*'", m) for m in modes))
+        ):
+            yield f"{node.lineno}: {name} may write through a link; files.py does not"
 
 
 def leaves_randomness_to_its_room(source: Source) -> Iterator[str]:
@@ -320,6 +352,13 @@ RULES: list[tuple[Rule, str, str]] = [
     (reads_data_without_running_it, "cli.py", "np.load('x', allow_pickle=True)"),
     (does_not_print, "training.py", "print('epoch 1')"),
     (does_not_print, "training.py", "from rich import print as say\nsay('epoch 1')"),
+    (leaves_writing_to_its_room, "report/page.py", "path.write_text('x')"),
+    (leaves_writing_to_its_room, "report/page.py", "(folder / 'x').open('ab')"),
+    (leaves_writing_to_its_room, "report/page.py", "open('x', mode='w')"),
+    (leaves_writing_to_its_room, "report/page.py", "part.replace(path)"),
+    (leaves_writing_to_its_room, "report/page.py", "from shutil import rmtree\nrmtree('x')"),
+    (leaves_writing_to_its_room, "report/page.py", "import numpy as np\nnp.savez('x', a)"),
+    (leaves_writing_to_its_room, "deploy/folder.py", "home.mkdir(parents=True)"),
     (leaves_randomness_to_its_room, "fleet.py", "import numpy as np\nnp.random.default_rng(0)"),
     (leaves_randomness_to_its_room, "fleet.py", "import torch\ntorch.manual_seed(0)"),
     (leaves_randomness_to_its_room, "fleet.py", "from random import shuffle"),

@@ -45,7 +45,7 @@ def store(run: Path, rounds: int) -> None:
 
 
 def save(run: Path, round: int, tensors: dict[str, Tensor], rounds: bytes = b"") -> None:
-    checkpoint.save(run / "checkpoint", round, tensors, checkpoint.fingerprint(rounds), ABOUT)
+    checkpoint.save(run / "checkpoint", round, tensors, checkpoint.fingerprint(rounds), ABOUT, run)
 
 
 def newest(run: Path) -> checkpoint.Checkpoint | None:
@@ -307,8 +307,8 @@ def test_stopped_at_any_step_the_old_checkpoint_or_the_new_one_is_there(
         store(run, rounds=2)
         (run / "rounds.jsonl").write_bytes(ROUNDS[2])
         with monkeypatch.context() as patch:
-            for owner, name in ((os, "fsync"), (Path, "mkdir"), (Path, "rename"), (Path, "open")):
-                patch.setattr(owner, name, stops.wrap(getattr(owner, name)))
+            for name in ("fsync", "mkdir", "rename", "fdopen"):
+                patch.setattr(os, name, stops.wrap(getattr(os, name)))
             try:
                 save(run, 3, state(3), ROUNDS[2])
                 done = True
@@ -320,8 +320,8 @@ def test_stopped_at_any_step_the_old_checkpoint_or_the_new_one_is_there(
         reached.append(found.round)
         if done:
             break
-    # Two folders are made, two files opened and flushed, a folder flushed and renamed; then it is 3.
-    assert reached == [2] * 8 + [3] * 2
+    # Folders are made, two files opened and flushed, a folder flushed and renamed; then it is 3.
+    assert reached == [2] * 11 + [3] * 4
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
@@ -339,17 +339,17 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
-    stored.write_whole(path, b"old")
+    stored.write_whole(path, b"old", tmp_path)
     with no_file_beyond(1000), pytest.raises(InputError, match="cannot be written"):
-        stored.write_whole(path, b"x" * 1001)
+        stored.write_whole(path, b"x" * 1001, tmp_path)
     assert files(tmp_path) == {"summary.json": b"old"}
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "rounds.jsonl"
-    stored.append(path, b"x" * 600)
+    stored.append(path, b"x" * 600, tmp_path)
     with no_file_beyond(1000), pytest.raises(InputError, match="cannot be written"):
-        stored.append(path, b"y" * 600)
+        stored.append(path, b"y" * 600, tmp_path)
     assert path.read_bytes() == b"x" * 600
 
 

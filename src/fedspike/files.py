@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,11 @@ except ImportError as error:
     ) from error
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_OURS = (
+    errno.ELOOP,
+    errno.ENOTDIR,
+)  # a link, or a file, where a folder or a file of ours should be
+FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
 @contextmanager
@@ -34,6 +41,9 @@ def storing(path: Path) -> Iterator[None]:
         if error.errno in FULL:
             expected = "free space on the disk; what was written before is whole"
             fix = "free some space and give the same command again: it goes on where it stopped"
+        elif error.errno in NOT_OURS:
+            expected = "folders and files, and below the output folder no link to somewhere else"
+            fix = "remove the link or file that is in the way, or name another folder with --output"
         else:
             expected = "a folder that can be made and written to"
             fix = "name another folder with --output, or change its permissions"
@@ -43,14 +53,11 @@ def storing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Make the folder and keep other runs out of it; the system lets go when the process ends."""
-    with storing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with opened(folder, folder) as descriptor:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise InputError(
                 f"{folder} is in use by another fedspike",
@@ -58,44 +65,92 @@ def claimed(folder: Path) -> Iterator[None]:
                 fix="wait for the other one, or name another folder with --output",
             ) from error
         yield
-    finally:
-        os.close(descriptor)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old content or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with storing(path):
+@contextmanager
+def opened(folder: Path, root: Path, mode: int = 0o777) -> Iterator[int]:
+    """A descriptor of a folder, which is made where it is not there.
+
+    The `root`, which a person named, may be a link or lie behind one. Below it nothing may: somebody else's
+    run directory must not lead out of itself. Raises InputError where something does.
+    """
+    with storing(folder):
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(root, FOLDER)
         try:
-            write_through(temporary, content)
-            temporary.replace(path)
+            for name in folder.relative_to(root).parts:
+                with suppress(FileExistsError):
+                    os.mkdir(name, mode, dir_fd=descriptor)
+                inner = os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = inner
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            os.close(descriptor)
             raise
-        settle(path.parent)
-
-
-def write_through(path: Path, content: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def settle(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def append(path: Path, line: bytes) -> None:
+def make_folder(folder: Path, root: Path, mode: int = 0o777) -> None:
+    """Make a folder below `root`, unless it is there. Raises InputError where something else is."""
+    with opened(folder, root, mode):
+        return
+
+
+def write_whole(path: Path, content: bytes, root: Path, mode: int = 0o666) -> None:
+    """Write a file below `root` so that a crash leaves the old content or the new one, never a part.
+
+    A link in its place is replaced, not followed.
+    """
+    temporary = f".{path.name}.partial"
+    with opened(path.parent, root) as folder, storing(path):
+        try:
+            _write_through(temporary, content, folder, mode)
+            os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        os.fsync(folder)
+
+
+def write_folder(path: Path, contents: Mapping[str, bytes], root: Path) -> None:
+    """Write a folder of files below `root` so that it is there with all of them, or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with opened(path.parent, root) as parent, storing(path):
+        try:
+            _remove(partial.name, parent)
+            with opened(partial, root) as folder:
+                for name, content in contents.items():
+                    _write_through(name, content, folder)
+                os.fsync(folder)
+            os.rename(partial.name, path.name, src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            with suppress(OSError):
+                _remove(partial.name, parent)
+            raise
+        os.fsync(parent)
+
+
+def remove(path: Path, root: Path) -> None:
+    """Remove a file, a folder with all that is in it, or a link, of which the target stays."""
+    with opened(path.parent, root) as folder, storing(path):
+        _remove(path.name, folder)
+
+
+def appending(path: Path, root: Path) -> FileIO:
+    """A file below `root`, to append to."""
+    with opened(path.parent, root) as folder, storing(path):
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        return FileIO(os.open(path.name, flags, 0o666, dir_fd=folder), "ab")
+
+
+def append(path: Path, line: bytes, root: Path) -> None:
     """Append a line; if that fails, what was there before stays and no part of the line."""
-    with storing(path), path.open("ab", buffering=0) as file:
-        before, left = file.tell(), line
+    with appending(path, root) as file, storing(path):
+        before, left = os.fstat(file.fileno()).st_size, line
         try:
             while left:  # a disk that runs full takes a part first and complains then
                 left = left[file.write(left) :]
@@ -103,6 +158,25 @@ def append(path: Path, line: bytes) -> None:
         except BaseException:
             file.truncate(before)
             raise
+
+
+def _write_through(name: str, content: bytes, folder: int, mode: int = 0o666) -> None:
+    """Write a new file and wait until it is on the disk; what has its name is removed, never followed."""
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(name, flags, mode, dir_fd=folder), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove(name: str, folder: int) -> None:
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, dir_fd=folder)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
 def content_of(path: Path, most: int) -> bytes:

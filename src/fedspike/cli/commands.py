@@ -189,11 +189,9 @@ def say(text: str) -> None:
 
 def write_report(folder: Path) -> Path:
     """Write the page of finished runs; where it is."""
-    from fedspike.files import storing
     from fedspike.report import write
 
-    with storing(folder):
-        page: Path = write(folder)
+    page: Path = write(folder)
     return page
 
 

@@ -127,6 +127,7 @@ def local(options: Namespace) -> int:
     _demand()
     from fedspike.deploy import control, flower
     from fedspike.deploy.folder import FleetFolder, NodeFolder
+    from fedspike.files import appending
 
     path = options.output or Path("runs") / "fleet"
     folder = FleetFolder(path)
@@ -135,11 +136,10 @@ def local(options: Namespace) -> int:
     homes = sorted((path / "nodes").iterdir())
     threads = str(max(1, (os.cpu_count() or 1) // len(homes)))
     logs = path / "logs"
-    logs.mkdir(exist_ok=True)
     say(f"{QUIET}\nWhat server and nodes say is in {logs}.")
     with ExitStack() as stack:
         opened = {
-            name: (logs / f"{name}.log").open("ab") for name in ("server", *map(_name, homes))
+            name: appending(logs / f"{name}.log", path) for name in ("server", *map(_name, homes))
         }
         for log in opened.values():
             stack.enter_context(log)

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedspike.files import write_whole
+
 VALID_DAYS = 397
 AUTHORITY, SERVER, KEY = "ca.crt", "server.crt", "server.key"
 NODE_KEY = "node.key"
@@ -56,8 +58,8 @@ def write_server(folder: Path, hosts: Sequence[str]) -> None:
         .sign(authority_key, hashes.SHA384())
     )
     pem = serialization.Encoding.PEM
-    (folder / AUTHORITY).write_bytes(root.public_bytes(pem))
-    (folder / SERVER).write_bytes(server.public_bytes(pem))
+    write_whole(folder / AUTHORITY, root.public_bytes(pem), folder)
+    write_whole(folder / SERVER, server.public_bytes(pem), folder)
     form = serialization.PrivateFormat.PKCS8
     _write_secret(folder / KEY, key.private_bytes(pem, form, serialization.NoEncryption()))
 
@@ -104,6 +106,4 @@ def _host(host: str) -> x509.GeneralName:
 
 def _write_secret(path: Path, content: bytes) -> None:
     """Nobody else on the machine may read it, at no moment."""
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_bytes(content)
+    write_whole(path, content, path.parent, mode=0o600)

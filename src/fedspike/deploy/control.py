@@ -1,6 +1,5 @@
 """What is asked of a running server: which nodes may come, and to train; and how the training goes."""
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from fedspike.deploy.flower import ask
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
-from fedspike.files import json_bytes, read_json, write_whole
+from fedspike.files import claimed, json_bytes, read_json, write_whole
 from fedspike.records import reader
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
@@ -37,12 +36,12 @@ def register(folder: FleetFolder) -> dict[str, int]:
     with connected(folder) as server:
         for name in sorted(registered.keys() - keys.keys()):
             server.UnregisterNode(UnregisterNodeRequest(node_id=registered.pop(name)))
-            write_whole(file, json_bytes(registered))
+            write_whole(file, json_bytes(registered), folder.path)
         for name in sorted(keys.keys() - registered.keys()):
             key = try_load_public_key(keys[name])
             answer = server.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
             registered[name] = int(answer.node_id)
-            write_whole(file, json_bytes(registered))
+            write_whole(file, json_bytes(registered), folder.path)
     return registered
 
 
@@ -72,14 +71,14 @@ def connected(folder: FleetFolder) -> Iterator[Any]:
 
 def submit(folder: FleetFolder) -> None:
     """Start the training, or what is left of it; one that still runs is left alone."""
-    with _one_at_a_time(folder):
+    with claimed(folder.server, wait=True):  # two that start at once would start two
         if state(folder) in ("", ENDED):
             _start(folder)
 
 
 def resume(folder: FleetFolder) -> bool:
     """After a restart of the server: go on with a training that was going on. Whether there was one."""
-    with _one_at_a_time(folder):
+    with claimed(folder.server, wait=True):  # two that start at once would start two
         if run_id(folder) is None or is_done(folder):
             return False
         if state(folder) != ENDED:
@@ -90,15 +89,7 @@ def resume(folder: FleetFolder) -> bool:
 
 def _start(folder: FleetFolder) -> None:
     answer = ask(folder, "run", str(folder.path / "app"))
-    write_whole(_run_file(folder), json_bytes({"run-id": int(answer["run-id"])}))
-
-
-@contextmanager
-def _one_at_a_time(folder: FleetFolder) -> Iterator[None]:
-    """Two that start a training at once would start two."""
-    with (folder.server / "starting").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    write_whole(_run_file(folder), json_bytes({"run-id": int(answer["run-id"])}), folder.path)
 
 
 def run_id(folder: FleetFolder) -> int | None:

@@ -30,7 +30,7 @@ from fedspike.experiment.kept_files import keep, kept
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.run import demand_devices
 from fedspike.experiment.sweep import Experiment
-from fedspike.files import storing
+from fedspike.files import make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SUPERLINK = "fleet"  # what Flower's command line calls our server
@@ -172,44 +172,41 @@ def write(
         raise InputError(f"{path} is not empty", expected="a new folder", fix="name another folder")
     folder, names = FleetFolder(path), list(dict.fromkeys([*hosts, *LOOPBACK]))
     server = FleetSettings(names[0], port)
-    with storing(path):
-        _write_server(folder, server, names)
-        _write_toml(path / "fedspike.toml", _whole(experiment))
-        files = {file.name: file for run in experiment.runs for file in own_files.used(run.plan)}
-        keep(files.values(), path)
-        for number, own in enumerate(share.hosted(clients, nodes)):
-            node = NodeSettings(f"node-{number}", own[0], server.address)
-            home = _write_node(folder, node)
-            keep(files.values(), home)
-            if deal_out:
-                share.write(home / "data", dataset, devices, own)
+    _write_server(folder, server, names)
+    _write_toml(path / "fedspike.toml", _whole(experiment), path)
+    files = {file.name: file for run in experiment.runs for file in own_files.used(run.plan)}
+    keep(files.values(), path, path)
+    for number, own in enumerate(share.hosted(clients, nodes)):
+        node = NodeSettings(f"node-{number}", own[0], server.address)
+        home = _write_node(folder, node)
+        keep(files.values(), home, path)
+        if deal_out:
+            share.write(home / "data", dataset, devices, own)
     return folder
 
 
 def _write_server(folder: FleetFolder, server: FleetSettings, names: Sequence[str]) -> None:
-    for part in (folder.server / "keys", folder.path / "app", folder.path / "flower"):
-        part.mkdir(parents=True)
-    folder.server.chmod(0o700)
+    make_folder(folder.server, folder.path, mode=0o700)
     certificates.write_server(folder.server, names)
-    _write_toml(folder.path / "fleet.toml", msgspec.to_builtins(server))
-    (folder.path / "app" / "pyproject.toml").write_text(APP_TOML)
-    (folder.path / "app" / "app.py").write_text(APP)
+    _write_toml(folder.path / "fleet.toml", msgspec.to_builtins(server), folder.path)
+    for name, text in (("pyproject.toml", APP_TOML), ("app.py", APP)):
+        write_whole(folder.path / "app" / name, text.encode(), folder.path)
     link = {
         "address": f"127.0.0.1:{server.port}",
         "root-certificates": str((folder.server / certificates.AUTHORITY).resolve()),
     }
     flower: dict[str, object] = {"superlink": {"default": SUPERLINK, SUPERLINK: link}}
-    _write_toml(folder.path / "flower" / "config.toml", flower)
+    _write_toml(folder.path / "flower" / "config.toml", flower, folder.path)
 
 
 def _write_node(folder: FleetFolder, node: NodeSettings) -> Path:
     home = folder.path / "nodes" / node.node
-    home.mkdir(parents=True, mode=0o700)
+    make_folder(home, folder.path, mode=0o700)
     public = certificates.write_node_key(home)
-    (folder.server / "keys" / f"{node.node}.pub").write_bytes(public)
+    write_whole(folder.server / "keys" / f"{node.node}.pub", public, folder.path)
     authority = (folder.server / certificates.AUTHORITY).read_bytes()
-    (home / certificates.AUTHORITY).write_bytes(authority)
-    _write_toml(home / "node.toml", msgspec.to_builtins(node))
+    write_whole(home / certificates.AUTHORITY, authority, folder.path)
+    _write_toml(home / "node.toml", msgspec.to_builtins(node), folder.path)
     return home
 
 
@@ -241,8 +238,8 @@ def _whole(experiment: Experiment) -> dict[str, object]:
     return {**values, **({"data": data} if data else {})}
 
 
-def _write_toml(path: Path, values: dict[str, object]) -> None:
-    path.write_text(tomli_w.dumps(values), encoding="utf-8")
+def _write_toml(path: Path, values: dict[str, object], root: Path) -> None:
+    write_whole(path, tomli_w.dumps(values).encode(), root)
 
 
 def _read(file: Path, kind: type[S], *, fix: str) -> S:

@@ -1,12 +1,14 @@
 """A data set dealt out to nodes, a file for each client: to try a fleet, or to outgrow one machine."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from fedspike.data import Dataset
 from fedspike.federation.devices import Devices
+from fedspike.files import write_whole
 
 
 def hosted(clients: int, nodes: int) -> list[range]:
@@ -20,8 +22,8 @@ def hosted(clients: int, nodes: int) -> list[range]:
 
 def write(folder: Path, dataset: Dataset, devices: Devices, clients: Sequence[int]) -> None:
     """The training samples of these clients, in the order in which the simulator has them."""
-    folder.mkdir(parents=True, exist_ok=True)
     for client in clients:
         shard = devices.shards[client]
-        path = folder / f"client-{client}.npz"
-        np.savez_compressed(path, x_train=dataset.x_train[shard], y_train=dataset.y_train[shard])
+        file = BytesIO()
+        np.savez_compressed(file, x_train=dataset.x_train[shard], y_train=dataset.y_train[shard])
+        write_whole(folder / f"client-{client}.npz", file.getvalue(), folder.parent)

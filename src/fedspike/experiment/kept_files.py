@@ -4,18 +4,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedspike.errors import InputError
-from fedspike.files import storing, write_whole
+from fedspike.files import write_whole
 from fedspike.own_files import OwnFile
 
 FOLDER = "own"
 
 
-def keep(files: Iterable[OwnFile], home: Path) -> None:
-    """Store the files in a folder. Raises InputError where they cannot be written."""
+def keep(files: Iterable[OwnFile], home: Path, root: Path) -> None:
+    """Store the files in a folder below `root`. Raises InputError where they cannot be written."""
     for file in files:
-        with storing(home / FOLDER):
-            (home / FOLDER).mkdir(exist_ok=True)
-        write_whole(home / FOLDER / file.name, file.content)
+        write_whole(home / FOLDER / file.name, file.content, root)
 
 
 def kept(home: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import State, rounds
 from fedspike.federation.tensor_bytes import pack
-from fedspike.files import claimed, json_bytes, storing, write_whole
+from fedspike.files import claimed, json_bytes, write_whole
 from fedspike.own_files import used
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
@@ -165,12 +165,11 @@ def _train(
     }
     stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
     state = State.from_tensors(stored.round, stored.tensors) if stored else None
-    with storing(home):
-        home.mkdir(exist_ok=True)
-    kept_files.keep(own, home)
-    write_whole(home / "config.toml", tomli_w.dumps(toml_of(run.plan)).encode())
-    write_whole(home / "environment.json", json_bytes(environment(training.device)))
-    journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"")
+    root = home.parent  # the folder that somebody named: no link below it is followed
+    kept_files.keep(own, home, root)
+    write_whole(home / "config.toml", tomli_w.dumps(toml_of(run.plan)).encode(), root)
+    write_whole(home / "environment.json", json_bytes(environment(training.device)), root)
+    journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"", root)
     records = reader.decode_rounds(stored.rounds, journal.path) if stored else []
     yield Started(run.name, stored.round if stored else 0)
 
@@ -180,13 +179,13 @@ def _train(
         journal.append(record)
         records.append(record)
         checkpoint.save(
-            home / "checkpoint", round.number, state.tensors(), journal.fingerprint, about
+            home / "checkpoint", round.number, state.tensors(), journal.fingerprint, about, root
         )
         yield Trained(run.name, record)
     assert state is not None  # there is at least one round, done now or before
 
     model = pack(state.tested)
-    write_whole(home / "model.safetensors", model)
+    write_whole(home / "model.safetensors", model, root)
     network = plan.sized_network()
     summary = writer.of_run(
         description(run, network, dataset, plan.class_counts()),
@@ -197,7 +196,7 @@ def _train(
         model_sha256=hashlib.sha256(model).hexdigest(),
         measured=meter.result() if meter else None,
     )
-    write_whole(home / "summary.json", json_bytes(summary))
+    write_whole(home / "summary.json", json_bytes(summary), root)
     return summary
 
 
@@ -274,4 +273,4 @@ def _store(
         old = reader.read(folder)
         if replace(summary, created=old.created, missing=old.missing) == old:
             return
-    write_whole(path, json_bytes(summary))
+    write_whole(path, json_bytes(summary), folder)

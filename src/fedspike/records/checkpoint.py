@@ -10,7 +10,6 @@ safetensors alone would load a flipped bit silently; hence the hashes, checked a
 
 import hashlib
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.federation.tensor_bytes import pack, unpack
-from fedspike.files import append, json_bytes, settle, storing, write_through, write_whole
+from fedspike.files import append, json_bytes, remove, write_folder, write_whole
 from fedspike.records.reader import decode, demand_version
 from fedspike.records.schema import Fingerprint, Manifest, RoundRecord
 
@@ -39,15 +38,16 @@ class Checkpoint:
 class Journal:
     """`rounds.jsonl` of a run that is going on. It grows by a line a round and is hashed once as it grows."""
 
-    def __init__(self, path: Path, content: bytes) -> None:
+    def __init__(self, path: Path, content: bytes, root: Path) -> None:
         """Begin with this content, without the line of a round that has no checkpoint."""
-        self.path, self._bytes, self._sha256 = path, len(content), hashlib.sha256(content)
-        write_whole(path, content)
+        self.path, self._root = path, root
+        self._bytes, self._sha256 = len(content), hashlib.sha256(content)
+        write_whole(path, content, root)
 
     def append(self, record: RoundRecord) -> None:
         """Store the record of one more round."""
         line = json_bytes(record, indent=None)
-        append(self.path, line)
+        append(self.path, line, self._root)
         self._bytes += len(line)
         self._sha256.update(line)
 
@@ -58,9 +58,14 @@ class Journal:
 
 
 def save(
-    folder: Path, round: int, tensors: dict[str, Tensor], rounds: Fingerprint, about: dict[str, str]
+    folder: Path,
+    round: int,
+    tensors: dict[str, Tensor],
+    rounds: Fingerprint,
+    about: dict[str, str],
+    root: Path,
 ) -> None:
-    """Store the state after `round`, whose records so far are `rounds`.
+    """Store the state after `round`, whose records so far are `rounds`, in a folder below `root`.
 
     `about` is what must be the same when the run goes on: `newest` compares it.
 
@@ -68,24 +73,11 @@ def save(
     """
     state = pack(tensors)
     manifest = _sealed(Manifest(round=round, about=about, state=fingerprint(state), rounds=rounds))
-    target = folder / f"round-{round:06d}"
-    partial = folder / f".{target.name}.partial"
-    with storing(target):
-        folder.mkdir(exist_ok=True)
-        for left in folder.glob(".round-*.partial"):
-            shutil.rmtree(left)
-        try:
-            partial.mkdir()
-            write_through(partial / STATE, state)
-            write_through(partial / MANIFEST, manifest)
-            settle(partial)
-            partial.rename(target)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        settle(folder)
-        for old in _folders(folder)[:-KEPT]:
-            shutil.rmtree(old)
+    for left in folder.glob(".round-*.partial"):
+        remove(left, root)
+    write_folder(folder / f"round-{round:06d}", {STATE: state, MANIFEST: manifest}, root)
+    for old in _folders(folder)[:-KEPT]:
+        remove(old, root)
 
 
 def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from fedspike.errors import InputError
+from fedspike.files import write_whole
 from fedspike.records.reader import read
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure, Section
@@ -29,8 +29,8 @@ def write(directory: Path) -> Path:
         for part in section.parts:
             for figure in part.figures:
                 for path, content in files(figure):
-                    _replace(directory / path, content)
-    _replace(page, render(results.experiment, sections).encode("utf-8"))
+                    write_whole(directory / path, content, directory)
+    write_whole(page, render(results.experiment, sections).encode("utf-8"), directory)
     return page
 
 
@@ -62,22 +62,3 @@ def files(figure: Shown) -> Iterator[tuple[str, bytes]]:
         svg = in_one(drawing.panels, drawing.panel_rem)
         yield f"figures/{stem}.svg", svg.encode()
         yield f"figures/{stem}.pdf", to_pdf(svg)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put a file in place in one step, so that nobody ever sees half of it."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror})",
-            expected="a folder that can be written to, on a disk with room",
-            fix="make room or change the folder's permissions, or copy it and report on the copy",
-        ) from error

@@ -14,7 +14,7 @@ from fedspike.algorithms import Tree
 from fedspike.errors import InputError
 from fedspike.federation.rounds import State
 from fedspike.federation.tensor_bytes import pack, unpack
-from fedspike.files import write_whole
+from fedspike.files import remove, write_whole
 
 
 def read(folder: Path, client: int, round: int) -> Tree:
@@ -37,11 +37,10 @@ def read(folder: Path, client: int, round: int) -> Tree:
 
 def write(folder: Path, client: int, round: int, tree: Tree, before: int) -> None:
     """Keep what the client remembers after a round, and after `before`; forget everything else."""
-    home = folder / f"client-{client}"
-    home.mkdir(parents=True, exist_ok=True)
+    home, root = folder / f"client-{client}", folder.parents[1]  # the node's own folder
     content = pack(State(round, {}, {client: tree}).tensors())
     name = f"{round:06d}.{hashlib.sha256(content).hexdigest()}.safetensors"
-    write_whole(home / name, content)
+    write_whole(home / name, content, root)
     for path in home.glob("*.safetensors"):
         if path.name != name and not path.name.startswith(f"{before:06d}."):
-            path.unlink()
+            remove(path, root)

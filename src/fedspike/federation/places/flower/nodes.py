@@ -52,7 +52,8 @@ class Nodes:
             self.meet()
         if not self.counts:
             self.counts = {k: self._held[k] for k in range(clients)}
-            write_whole(self.file, json_bytes({str(k): list(n) for k, n in self.counts.items()}))
+            counts = {str(k): list(n) for k, n in self.counts.items()}
+            write_whole(self.file, json_bytes(counts), self.file.parent)
 
     def meet(self) -> None:
         """Ask the nodes that were not asked yet."""
