@@ -90,7 +90,7 @@ def test_no_link_in_a_run_directory_leads_out_of_it(
     assert names >= {".report.html.partial", ".round-000003.partial", "round-000001"}
     victim = outside(tmp_path)
     before = files(victim)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no disk is lost here
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # no disk is lost here
     for link in of_run:
         folder = tmp_path / "runs"
         name = link.rpartition("/")[2]
