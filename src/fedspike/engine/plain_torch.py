@@ -10,6 +10,7 @@ from fedspike.networks import Batch, Forward, Parameters, SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.parts.losses import Loss
 from fedspike.parts.optimisers import Optimiser, Step
+from fedspike.parts.sums import total
 from fedspike.parts.tensors import PerClient
 
 
@@ -48,7 +49,7 @@ class PlainEngine(Engine):
             )
             shares.append(losses.detach())
             forwards.append(forward)
-        return Learned(Forward.joined(forwards), torch.stack(shares).sum(0), gradients)
+        return Learned(Forward.joined(forwards), total(torch.stack(shares), 0), gradients)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:
         """See `Engine`."""
@@ -60,6 +61,6 @@ class PlainEngine(Engine):
 
 
 def _slopes(losses: PerClient, leaves: Parameters) -> Parameters:
-    # No client's loss depends on another's weights, so the gradient of the sum is everybody's own.
-    slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
+    # No client's loss depends on another's weights, so the gradient of their sum is everybody's own.
+    slopes = torch.autograd.grad(losses, list(leaves.values()), torch.ones_like(losses))
     return dict(zip(leaves, slopes, strict=True))

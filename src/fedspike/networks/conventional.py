@@ -18,7 +18,6 @@ from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
 from fedspike.networks.architecture import Architecture, FullyConnected
 from fedspike.networks.batch import Batch, Forward, entered
-from fedspike.networks.dense_layers import DenseLayers
 from fedspike.networks.layer_operations import conventional
 from fedspike.networks.network import Network, SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
@@ -139,18 +138,14 @@ class ConventionalNetwork(SizedNetwork):
         if self.quantiser is not None:
             flow, activation = self.quantiser(flow, ceiling=1.0), self.quantiser
         clients, shown, by_input = len(flow), present.to(flow.dtype), {}
-        if clients == 1 and isinstance(self.architecture, DenseLayers):
-            # A lone matrix product is cut among the threads, and its sums with it; of two, each has one.
-            flow = flow.expand(2, *flow.shape[1:])
-            parameters = {name: w.expand(2, *w.shape[1:]) for name, w in parameters.items()}
         inner = self.architecture.names[:-1]
         for name, layer in self.architecture.described.items():
-            by_input[name] = entered(flow[:clients], shown)
+            by_input[name] = entered(flow, shown)
             flow = through(layer, name, parameters, flow, operators)
             if name in inner:
                 flow = activation(flow)
         none_left = torch.zeros(clients, dtype=torch.int64, device=flow.device)
-        return Forward.counted(flow[:clients], self.described, by_input, none_left)
+        return Forward.counted(flow, self.described, by_input, none_left)
 
 
 class _Quantise(torch.autograd.Function):

@@ -28,6 +28,7 @@ from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF, Neuron
 from fedspike.parts.normalisations import STATISTICS, Normalisation, Unnormalised
 from fedspike.parts.read_outs import ReadOut, SpikeCount
+from fedspike.parts.sums import repeated
 from fedspike.parts.tensors import Flow, Present, Trains
 
 
@@ -191,7 +192,7 @@ class SpikingNetwork(SizedNetwork):
             rows = through(layer, name, parameters, rows, operators)
             flow, fired = rows.reshape(*by_time.shape[:3], -1).movedim(at, 0), None
             if name in self.architecture.names:  # a layer of neurons, not a pool
-                own, currents = _own(name, parameters), flow.expand(len(spikes), -1, -1, -1)
+                own, currents = _own(name, parameters), repeated(flow, len(spikes))
                 if "gamma" in own:
                     running = {n: own[n] for n in STATISTICS if n in own}
                     normalised = self.snn.normalisation.normalised

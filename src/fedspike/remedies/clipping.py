@@ -14,6 +14,7 @@ from msgspec import Meta
 from fedspike.algorithms import Algorithm, Changed, Client, LocalModel, Tree
 from fedspike.errors import InputError
 from fedspike.networks import Parameters
+from fedspike.parts.sums import total
 from fedspike.remedies.remedy import Remedy
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -51,8 +52,8 @@ def clipped(update: Parameters, norm: float) -> Parameters:
     tensor([[0.6000, 0.8000],
             [0.3000, 0.4000]])
     """
-    squares = [tensor.flatten(1).square().sum(1) for tensor in update.values()]
-    length = torch.stack(squares).sum(0).sqrt()
+    squares = [total(tensor.flatten(1).square(), 1) for tensor in update.values()]
+    length = total(torch.stack(squares), 0).sqrt()
     # A number through a tensor would be its reciprocal times the number, and not 1 where nothing is clipped.
     factor = torch.full_like(length, norm) / length.clamp(min=norm)
     return {n: t * factor.reshape(-1, *[1] * (t.dim() - 1)) for n, t in update.items()}

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.read_outs import ReadOut
+from fedspike.parts.sums import total
 from fedspike.parts.tensors import Labels, PerClient, Present, Scores
 
 
@@ -27,5 +28,4 @@ class Loss(Part):
 
 def mean(per_sample: Float[Tensor, "client batch"], present: Present) -> PerClient:
     """Of every client, over its samples present; 0 if there are none."""
-    # A running sum adds in order, so that padding at the end of a batch changes no bit.
-    return (per_sample * present).cumsum(1)[:, -1] / present.sum(1).clamp(min=1)
+    return total(per_sample * present, 1) / present.sum(1).clamp(min=1)

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fedspike.parts.sums import total
 from fedspike.parts.tensors import Flow
 
 Learning = Literal["no", "per-layer", "per-neuron"]
@@ -71,8 +72,7 @@ class _Kept(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (beyond,) = ctx.saved_tensors
-        # A running sum adds in order, so that padding at the end of a batch changes no bit.
-        gradient = gradients[0].cumsum(1)[:, -1]
+        gradient = total(gradients[0], 1)
         if beyond.shape[1] == 1:
-            gradient = gradient.sum(1, keepdim=True)
+            gradient = total(gradient, 1).unsqueeze(1)
         return gradient * (beyond * gradient >= 0), None, None, None

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from fedspike.layers.shapes import BatchNorm, Convolution, Dense
 from fedspike.parts.normalisations.normalisation import ByTime, Normalisation, Parameters
+from fedspike.parts.sums import total
 from fedspike.parts.tensors import Flow, Present
 
 STATISTICS = MEAN, VARIANCE = "mean", "variance"
@@ -102,7 +103,7 @@ class _Scaled(torch.autograd.Function):
         var: Tensor,
         epsilon: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        by_batch = share.sum(2, keepdim=True) > 0
+        by_batch = (share > 0).any(2, keepdim=True)
         mu = torch.where(by_batch, _total(images, share), mu)
         standard = images - mu
         var = torch.where(by_batch, _total(standard.square(), share), var)
@@ -127,7 +128,7 @@ def _total(
     share: Tensor | float = 1.0,
 ) -> Float[Tensor, "time client 1 channel 1"]:
     """The sum over samples, each by its share, of the means over places."""
-    return (images.mean(4, keepdim=True) * share).cumsum(2)[:, :, -1:]
+    return total(images.mean(4, keepdim=True) * share, 2).unsqueeze(2)
 
 
 def _over_images(numbers: ByTime) -> Float[Tensor, "time client 1 channel 1"]:

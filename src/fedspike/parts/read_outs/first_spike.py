@@ -1,6 +1,9 @@
 """The first spike decides."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from fedspike.parts.read_outs.read_out import ReadOut
 from fedspike.parts.tensors import Output, Scores
@@ -27,5 +30,24 @@ class FirstSpike(ReadOut, tag="first-spike"):
 
     def scores(self, spikes: Output) -> Scores:
         """Of the output layer's spikes."""
-        silent_up_to = torch.cumprod(1 - spikes, dim=0)
-        return -silent_up_to.sum(0)
+        return _Scored.apply(spikes)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Scored(torch.autograd.Function):
+    """Scores and their gradient are whole numbers of steps, so no sum of them is rounded."""
+
+    @staticmethod
+    def forward(ctx: Any, spikes: Tensor) -> Tensor:
+        so_far = spikes.cumsum(0)
+        before = (so_far == 0).sum(0)
+        ctx.save_for_backward(spikes, so_far, before)
+        return -before.to(spikes.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Of a silent step the silent ones from it on; of the first spike the steps until the second one."""
+        spikes, so_far, before = ctx.saved_tensors
+        t = torch.arange(len(spikes), device=spikes.device).view(-1, 1, 1, 1)
+        once = so_far == 1
+        steps: Tensor = (before - t).clamp(min=0) + spikes * once * once.sum(0)
+        return gradients[0] * steps

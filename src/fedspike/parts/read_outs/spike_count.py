@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from fedspike.parts.read_outs.read_out import ReadOut
+from fedspike.parts.sums import total
 from fedspike.parts.tensors import Output, Scores
 
 
@@ -16,4 +17,4 @@ class SpikeCount(ReadOut, tag="count"):
 
     def scores(self, spikes: Output) -> Scores:
         """Of the output layer's spikes."""
-        return spikes.sum(0)
+        return total(spikes, 0)

@@ -1,5 +1,6 @@
 """The logistic function."""
 
+import math
 from typing import Annotated
 
 import torch
@@ -17,12 +18,13 @@ class Sigmoid(Surrogate, tag="sigmoid"):
         derivative    k s(kx) s(-kx)
         smooth        s(kx) = 1 / (1 + exp(-kx))        with k = `slope`
 
-    Source: snnTorch 1.0.0 `surrogate.sigmoid`, which writes the derivative as k exp(-kx) / (exp(-kx) + 1)^2:
-    the same, but not a number in float32 below kx = -88, where it is 0 here. k s(kx) (1 - s(kx)) would be the
-    same, too, but for rounding: 1 - s(kx) has no digit left above kx = 17.
+    Source: snnTorch 1.0.0 `surrogate.sigmoid`, which writes the derivative as k z / (z + 1)^2, z = exp(-kx).
+    Here z = exp(-k|x|), which is the same, but a number also below kx = -88; beyond |kx| = 87 in float32 it
+    stays at the smallest number with all its digits, 1e-38. k s(kx) (1 - s(kx)) has no digit left above
+    kx = 17, and torch's own sigmoid rounds by a number's place in its tensor (see `parts/sums.py`).
 
-    >>> Sigmoid(slope=4.0).derivative(torch.tensor([0.0, 100.0])).tolist()
-    [1.0, 0.0]
+    >>> Sigmoid(slope=4.0).derivative(torch.tensor([0.0, 0.5]))
+    tensor([1.0000, 0.4200])
     """
 
     slope: Annotated[float, Meta(gt=0)] = 25.0
@@ -33,5 +35,6 @@ class Sigmoid(Surrogate, tag="sigmoid"):
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """In place of H'(x)."""
-        kx = self.slope * x
-        return self.slope * torch.sigmoid(kx) * torch.sigmoid(-kx)
+        lowest = math.log(torch.finfo(x.dtype).tiny)  # below it numbers lose digits, and are slow
+        z = x.abs().mul_(-self.slope).clamp_(min=lowest).exp_()
+        return z.mul(self.slope).div_(z.add_(1).square_())
