@@ -104,7 +104,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         ("run study --seeds 0,a", ["--seeds 0,a", "--seeds 0,1,2"]),
         ("run study --threads 0", ["--threads 0", "from 1 to"]),
         ("run study --threads many", ["--threads many"]),
-        ("run study --device abacus", ["--device abacus", "leave it out"]),
+        ("run study --device abacus", ["--device abacus", "one of: cpu, cuda, mps\n"]),
         ("run study --device cuda:99", ["--device cuda:99", "torch says"]),
         ("run quickstart --data-dir nowhere", ["--data-dir nowhere"]),
         ("run quickstart --output {file}/runs", ["{file}/runs", "cannot be written"]),
@@ -177,7 +177,10 @@ def test_presets_are_listed_and_can_be_copied(
         assert main(["presets", "--show", name]) == 0
         copy = tmp_path / "my.toml"
         copy.write_text(capsys.readouterr().out)
-        assert sweep.read(str(copy)).runs == sweep.read(name).runs
+        copied, shipped = sweep.read(str(copy)), sweep.read(name)
+        assert copied.name == f"my-{name}"  # not into the folder of the preset's own runs
+        alike = zip(copied.runs, shipped.runs, strict=True)
+        assert all(mine.settings_sha256 == theirs.settings_sha256 for mine, theirs in alike)
 
 
 def test_a_data_set_is_checked_and_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -385,6 +385,13 @@ def test_a_round_of_every_variant_comes_first_so_that_the_time_left_is_known(
     assert trained == [ann, snn, ann, ann1, ann1, snn, snn1, snn1]
 
 
+def test_another_experiment_in_the_same_folder_is_refused(finished: Path) -> None:
+    before = outcome(finished)
+    with pytest.raises(InputError, match="holds the experiment tiny, and this one is other"):
+        perform_all(finished, "name=other", "rounds=1")
+    assert outcome(finished) == before
+
+
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     perform_all(tmp_path, "rounds=1")
     before = outcome(tmp_path)

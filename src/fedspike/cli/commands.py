@@ -15,6 +15,7 @@ from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
 
 MOST_THREADS = 1024
+DEVICES = ("cpu", "cuda", "mps")  # of the twenty that torch would name
 
 
 def run(options: Namespace) -> int:
@@ -119,7 +120,9 @@ def presets(options: Namespace) -> int:
                 expected=f"one of {', '.join(texts)}",
                 fix=nearest(options.show, texts),
             )
-        sys.stdout.write(texts[options.show])
+        # Under another name, for results go to runs/NAME, where those of the preset may be.
+        named, own = f'name = "{options.show}"', f'name = "my-{options.show}"'
+        sys.stdout.write(texts[options.show].replace(named, own, 1))
         return 0
     about = {name: _first_sentence(text) for name, text in texts.items()}
     if options.json:
@@ -231,10 +234,12 @@ def _prepare_torch(threads: str | None, device: str) -> None:
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
+        has_name = device.partition(":")[0] in DEVICES
+        reason = f"torch says: {error}" if has_name else f"or use one of: {', '.join(DEVICES)}"
         raise InputError(
             f"--device {device}",
             expected="a device that this torch can compute on",
-            fix=f"leave it out for the CPU; torch says: {str(error).splitlines()[0]}",
+            fix=f"leave it out for the CPU; {reason.splitlines()[0]}",
         ) from error
 
 

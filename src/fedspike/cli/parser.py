@@ -95,8 +95,8 @@ def _demand_surroundings(arguments: Sequence[str]) -> None:
 def _run_named(arguments: Sequence[str]) -> list[str]:
     """`energy FOLDER` as `energy RUN FOLDER`: an argument parser has no action without a name."""
     first, *rest = [*arguments, ""]
-    folder = rest[0].startswith("--") or Path(rest[0]).exists()
-    mistyped = not folder and difflib.get_close_matches(rest[0], ["profiles"])
+    is_folder = rest[0].startswith("--") or Path(rest[0]).exists()
+    mistyped = not is_folder and difflib.get_close_matches(rest[0], ["profiles"])
     profiles = rest[0] == "profiles" or mistyped
     if first == "energy" and rest[0] not in ("-h", "--help", "") and not profiles:
         return ["energy", RUN, *arguments[1:]]

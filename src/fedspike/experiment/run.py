@@ -102,6 +102,7 @@ def perform(
         demand_devices(plan, experiment.source)
         _demand_room(plan, experiment.source)
     with claimed(folder):
+        _demand_same_experiment(experiment, folder)
         homes = {run.name: folder / run.name for run in experiment.runs}
         for run in experiment.runs:
             kept_files.demand_same(used(run.plan), homes[run.name])
@@ -223,6 +224,16 @@ def _one_round(run: Run, plan: Plan, home: Path, training: Training) -> Iterator
             yield event
             if isinstance(event, Trained):
                 return
+
+
+def _demand_same_experiment(experiment: Experiment, folder: Path) -> None:
+    """Raise where the folder holds the summary of another experiment, which this one's would replace."""
+    if (folder / "summary.json").exists() and (name := reader.read(folder).name) != experiment.name:
+        raise InputError(
+            f"{folder} holds the experiment {name}, and this one is {experiment.name}",
+            expected="a new folder, or one with runs of the same experiment",
+            fix=f"name another folder with --output, or delete {folder}",
+        )
 
 
 def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
