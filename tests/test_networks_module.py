@@ -627,9 +627,9 @@ def test_a_neuron_without_a_rule_is_named() -> None:
 
 def test_layers_that_are_not_in_line_are_named() -> None:
     module = nn.Sequential(
-        *(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 10))
+        *(nn.Conv2d(1, 2, 3), nn.ZeroPad2d(1), nn.Flatten(), nn.Linear(1568, 10))
     )
-    with pytest.raises(InputError, match="layer 3 has 2 inputs behind 1352 outputs"):
+    with pytest.raises(InputError, match="layer 3 has 1568 inputs behind 1352 outputs"):
         ModuleNetwork(module, (1, 28, 28), 10)
 
 

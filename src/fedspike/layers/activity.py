@@ -61,7 +61,7 @@ class Activity:
             return {}
         left = self.left(network)
         return {
-            name: left[name] / (possible * layer.outputs)
+            name: left[name] / (possible * (layer.neurons or layer.outputs))
             for name, layer in network.layers.items()
             if layer.fires
         }

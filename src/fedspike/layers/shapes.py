@@ -98,7 +98,8 @@ class Pool:
     """The average or the maximum of windows of size x size that do not overlap.
 
     Rows and columns that fill no window are left out, as torch does. An event that enters there is read like
-    any other, and comes to nothing.
+    any other, and comes to nothing. A pool of `currents` is between the synapses of a spiking layer and their
+    neurons, of which there are then as many as values after it; no event enters it.
     """
 
     kind: Literal["average", "max"]
@@ -106,6 +107,7 @@ class Pool:
     height: int
     width: int
     size: int = 2
+    currents: bool = False
 
     def __post_init__(self) -> None:
         if min(self.channels, self.size) < 1 or min(self.height, self.width) < self.size:
@@ -138,12 +140,18 @@ class Pool:
     def operations(self, *, spiking: bool) -> Table:
         """A window's values are added or compared; spikes one by one, as they come.
 
+        Of `currents` a window is read, and cleared for the next step, at every step.
         The gradient of an average is shared out, that of a maximum goes where it came from.
         """
         average, backward = self.kind == "average", "output and step" if spiking else "output"
         join, after = ("add", {"multiply": 1}) if average else ("compare", {})
-        if spiking:
-            pool: dict[str, Operations] = {
+        pool: dict[str, Operations]
+        if self.currents:
+            cells = self.size**2
+            gathered = {join: cells - 1, **after, "read_potential": cells, "write_potential": cells}
+            pool = {"output and step": gathered}
+        elif spiking:
+            pool = {
                 "event in": {join: 1, "read_input": 1},
                 "event out": {**after, "write_output": 1},
             }
@@ -231,6 +239,11 @@ Synapses = Dense | Convolution
 """Layers with weights; behind each of them there are neurons."""
 
 Layer = Synapses | Pool | BatchNorm
+
+
+def is_entered(layer: object) -> bool:
+    """Whether events enter a layer: none enter what stands between synapses and their neurons."""
+    return not (isinstance(layer, BatchNorm) or (isinstance(layer, Pool) and layer.currents))
 
 
 def fan_out(layer: Convolution) -> Int64[np.ndarray, "height width"]:

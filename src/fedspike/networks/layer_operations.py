@@ -23,7 +23,7 @@ from fedspike.layers.operations import (
     demand_table,
     joined,
 )
-from fedspike.layers.shapes import BatchNorm, Dense, Layer, Pool, Synapses, fan_out
+from fedspike.layers.shapes import BatchNorm, Dense, Layer, Pool, Synapses, fan_out, is_entered
 from fedspike.parts.codes import Code
 from fedspike.parts.neurons import LIF, Neuron
 from fedspike.parts.read_outs import ReadOut, SpikeCount
@@ -87,32 +87,39 @@ def spiking(
     """A network of spikes over so many time steps. Raises InputError where the layers are no chain."""
     _demand_chain(layers, time_steps)
     neuron, read_out = neuron or LIF(), read_out or SpikeCount()
-    names = [name for name, layer in layers.items() if not isinstance(layer, BatchNorm)]
+    names = [name for name, layer in layers.items() if is_entered(layer)]
     first, last = names[0], names[-1]
     coded = _asked(code)
     on_first = {phase: rows for phase, rows in (coded or {}).items() if phase != "encode"}
     not_counted = {} if coded is not None else {"code": None}
     normalised = {a for a, b in pairwise(layers) if isinstance(layers[b], BatchNorm)}
+    pooled = _pools_of_currents(layers)
+    of_neurons: dict[str, tuple[list[Table], int]] = {}  # what is done behind a pool of currents
     made: dict[str, LayerOperations] = {}
     before: Layer | None = None
     for name, layer in layers.items():
         if isinstance(layer, Pool | BatchNorm):
-            made[name] = _layer(layer, layer.operations(spiking=True), spikes=_is_spike(before))
-            before = layer if isinstance(layer, Pool) else before
+            tables, keeps = of_neurons.get(name, ([], 0))
+            table = joined((each, 1) for each in (layer.operations(spiking=True), *tables))
+            made[name] = _layer(layer, table, spikes=_is_spike(before), keeps=keeps)
+            before = layer if isinstance(layer, Pool) and is_entered(layer) else before
             continue
         constant = name == first and not code.binary
         spikes = not constant and _is_spike(before)
-        place = Place(
-            fires=name != last or read_out.spiking,
-            added=layer.bias or name in normalised,
-            bias=layer.bias,
-        )
+        added = layer.bias or name in normalised or name in pooled
+        place = Place(fires=name != last or read_out.spiking, added=added, bias=layer.bias)
         synapses = of_constant_input() if constant else of_events("ac" if spikes else "mac")
         parts, missing = _parts_of(neuron, place)
         not_counted |= dict.fromkeys(missing)
-        tables = [synapses, *parts, *([on_first] if name == first else [])]
-        table = joined((each, 1) for each in tables)
+        behind = [*parts, *([on_first] if name == first else [])]
         gathers = int(name == first and code.step_weights(time_steps) is not None)
+        neurons, keeps = layer.outputs, layer.outputs * (neuron.words(place) + gathers)
+        if name in pooled:
+            pool, neurons = pooled[name]
+            behind, at_pool = _parted(behind, layer.bias)
+            of_neurons[pool] = (at_pool, neurons * (neuron.words(place) + gathers))
+            keeps = layer.outputs  # the currents that its synapses gather in a step
+        table = joined((each, 1) for each in (synapses, *behind))
         made[name] = _layer(
             layer,
             _without_inputs(table) if name == first else table,
@@ -120,16 +127,39 @@ def spiking(
             constant=constant,
             fires=place.fires,
             normalised=name in normalised,
-            keeps=layer.outputs * (neuron.words(place) + gathers),
-            constants=sum(
-                constant.numel() for constant in neuron.initial(layer.outputs, place.fires).values()
-            ),
+            neurons=neurons if name in pooled else None,
+            keeps=keeps,
+            constants=sum(c.numel() for c in neuron.initial(neurons, place.fires).values()),
         )
         before = layer
     encode = {"encode": dict(coded["encode"])} if coded and "encode" in coded else {}
     return NetworkOperations(
         layers=made, time_steps=time_steps, encoder=encode, not_counted=tuple(not_counted)
     )
+
+
+def _pools_of_currents(layers: Mapping[str, Layer]) -> dict[str, tuple[str, int]]:
+    """The layers with weights whose currents are pooled: by which pool last, and how many are left."""
+    pooled, weighted = {}, ""
+    for name, layer in layers.items():
+        weighted = name if isinstance(layer, Synapses) else weighted
+        if isinstance(layer, Pool) and layer.currents:
+            pooled[weighted] = (name, layer.outputs)
+    return pooled
+
+
+def _parted(tables: list[Table], bias: bool) -> tuple[list[Table], list[Table]]:
+    """Of neurons behind a pool: what they do when they fire, which their layer counts, and all the rest."""
+
+    def rows(table: Table, fires: bool) -> Table:
+        return {
+            phase: {per: row for per, row in rows.items() if (per == "event out") == fires}
+            for phase, rows in table.items()
+        }
+
+    rest = [rows(table, fires=False) for table in tables]
+    firing = [rows(table, fires=True) for table in tables]
+    return firing, [*rest, {"neuron": {"output and step": {"add": int(bias)}}}]
 
 
 def _parts_of(neuron: Neuron, place: Place) -> tuple[list[Table], list[str]]:
@@ -154,7 +184,12 @@ def _asked(part: Code | Neuron | Surrogate, *place: Place) -> Table | None:
 
 
 def _layer(
-    layer: Layer, trained: Table, *, spikes: bool = False, constants: int = 0, **others: int | bool
+    layer: Layer,
+    trained: Table,
+    *,
+    spikes: bool = False,
+    constants: int = 0,
+    **others: int | bool | None,
 ) -> LayerOperations:
     """A layer's sizes beside its table; `constants` are the learned ones of its neurons."""
     least, most = 0, 0
@@ -163,7 +198,6 @@ def _layer(
     elif not isinstance(layer, Pool | BatchNorm):
         met = fan_out(layer)
         least, most = int(met.min()), int(met.max())
-    normalisation = isinstance(layer, BatchNorm)
     groups = layer.groups if isinstance(layer, BatchNorm) else 0
     parameters = layer.parameters + constants
     return LayerOperations(
@@ -174,8 +208,8 @@ def _layer(
         groups=groups,
         least_met=least,
         most_met=most,
-        enters="nothing" if normalisation else ("spikes" if spikes else "values"),
-        stores=2 * groups if normalisation else parameters,
+        enters="nothing" if not is_entered(layer) else ("spikes" if spikes else "values"),
+        stores=2 * groups if isinstance(layer, BatchNorm) else parameters,
         sends=2 * groups if isinstance(layer, BatchNorm) and layer.pooled else 0,
         trained=joined([(trained, 1)]),
         tested=joined([(layer.tested(), 1)]) if isinstance(layer, BatchNorm) else {},
@@ -199,7 +233,7 @@ def _demand_chain(layers: Mapping[str, Layer], time_steps: int) -> None:
     for name, layer in layers.items():
         _demand_fits(name, layer, before, time_steps)
         before = layer
-    entered = [layer for layer in layers.values() if not isinstance(layer, BatchNorm)]
+    entered = [layer for layer in layers.values() if is_entered(layer)]
     if not entered or not all(isinstance(layer, Synapses) for layer in (entered[0], entered[-1])):
         raise InputError(
             f"layers {', '.join(layers) or 'none'}",

@@ -48,7 +48,7 @@ class Call:
     def watch(self, tensors: Parameters) -> Watch:
         """A watch over the parameters among these tensors."""
         names = (*self.own.learned, *self.own.frozen)
-        return Watch({name: tensors[name] for name in names}, self.not_counted)
+        return Watch({name: tensors[name] for name in names}, self.not_counted, spiking=self.timed)
 
     def at_once(self, learned: Parameters, flow: Tensor) -> Passed:
         """For all clients together; RuntimeError where torch.vmap refuses the module."""

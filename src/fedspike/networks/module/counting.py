@@ -6,8 +6,9 @@ off again. Where a parameter goes into anything else there is no rule, and its l
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -25,11 +26,26 @@ _POOLED = {
     functional.avg_pool2d: ("input", "kernel_size", "stride", "padding", "ceil_mode"),
     functional.max_pool2d: ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode"),
 }
+_ADAPTIVE: dict[Any, Literal["average", "max"]] = {
+    functional.adaptive_avg_pool2d: "average",
+    functional.adaptive_max_pool2d: "max",
+}
+_OTHER_POOLS = {
+    *(functional.lp_pool2d, functional.fractional_max_pool2d, functional.max_pool2d_with_indices),
+    *(functional.max_pool1d, functional.avg_pool1d, functional.max_pool3d, functional.avg_pool3d),
+}
 # Products of values with values: they cost, but no layer's weight is in them to be known by.
 _PRODUCTS = {
     *(torch.matmul, torch.mm, torch.bmm, torch.baddbmm, torch.einsum),
     *(Tensor.matmul, Tensor.mm, Tensor.bmm, Tensor.__matmul__),
     functional.scaled_dot_product_attention,
+}
+
+
+# What hands values on as they are, in another shape.
+_SHAPES = {
+    *("reshape", "view", "flatten", "unflatten", "unsqueeze", "squeeze", "contiguous", "movedim"),
+    *("permute", "transpose", "select", "__getitem__", "dropout", "dropout2d", "batch_norm"),
 }
 
 
@@ -52,8 +68,16 @@ class Watch(TorchFunctionMode):
     `bytes` is the size of all results together.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], not_counted: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        not_counted: Iterable[str] = (),
+        *,
+        spiking: bool = False,
+    ) -> None:
         super().__init__()
+        self.spiking = spiking
+        self.place = ["input"]  # the layer with weights that was run last, and each pool since
         self.weights, self.not_counted = weights, frozenset(not_counted)
         self.names = {id(tensor): name for name, tensor in weights.items()}
         self.layers: dict[str, Layer] = {}
@@ -78,7 +102,14 @@ class Watch(TorchFunctionMode):
         if made:  # not a shape, a type, a device
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in made)
             self._see(func, args, kwargs)
+            self._mark(func, made[0], (*_flat(args), *_flat(list(kwargs.values()))))
         return result
+
+    def _mark(self, func: Callable[..., Any], made: Tensor, values: tuple[Any, ...]) -> None:
+        """Remember of what a layer makes that no neuron has had it yet."""
+        handed_on = func in _POOLED or func in _ADAPTIVE or getattr(func, "__name__", "") in _SHAPES
+        if func in _WEIGHED or (handed_on and getattr(values[0], "is_current", False)):
+            made.is_current = True  # type: ignore[attr-defined]
 
     def _see(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         values = (*_flat(args), *_flat(list(kwargs.values())))
@@ -87,11 +118,17 @@ class Watch(TorchFunctionMode):
         if func in _WEIGHED:
             given = dict(zip(_WEIGHED[func], args, strict=False)) | kwargs
             if id(given["weight"]) in self.names and len(owners) == 1:
+                self.place = [*owners]
                 return self._enter(owners.pop(), func, given)
-        if func in _POOLED:
-            given = dict(zip(_POOLED[func], args, strict=False)) | kwargs
-            last = [name for name, layer in self.layers.items() if not isinstance(layer, Pool)][-1:]
-            return self._enter(".".join([*last, "pool"]), func, given)
+        if func in _OTHER_POOLS:
+            name = f"{self.place[0]}.{func.__name__}"
+            self.seen.add(name)
+            self.no_rule.setdefault(name, "a pool of another kind")
+        if func in _POOLED or func in _ADAPTIVE:
+            names = _POOLED.get(func, ("input", "output_size"))
+            given = dict(zip(names, args, strict=False)) | kwargs
+            self.place.append("pool" if len(self.place) == 1 else f"pool{len(self.place)}")
+            return self._enter(f"{self.place[0]}.{self.place[-1]}", func, given)
         called = getattr(func, "__name__", str(func))
         for name in used:
             self.no_rule.setdefault(layer_of(name), f"{called} of its {name.rpartition('.')[2]}")
@@ -107,7 +144,10 @@ class Watch(TorchFunctionMode):
         x = given["input"].detach()
         if name not in self.layers:
             try:
-                self.layers[name] = _layer(func, given)
+                layer = _layer(func, given)
+                if isinstance(layer, Pool) and self.spiking:
+                    layer = replace(layer, currents=getattr(given["input"], "is_current", False))
+                self.layers[name] = layer
             except InputError as error:
                 self.no_rule[name] = str(error.passed)
                 return
@@ -139,8 +179,15 @@ def _layer(func: Callable[..., Any], given: dict[str, Any]) -> Layer:
         outputs, inputs = given["weight"].shape
         return Dense(inputs, outputs, given.get("bias") is not None)
     *_, channels, height, width = given["input"].shape
+    if func in _ADAPTIVE:
+        after = _alike(given, "output_size")
+        if height != width or height % after:
+            raise _unknown("windows of different sizes")
+        return Pool(_ADAPTIVE[func], channels, height, width, height // after)
     if func in _POOLED:
         size = _alike(given, "kernel_size")
+        if given.get("ceil_mode") and (height % size or width % size):
+            raise _unknown("windows that reach over the edge")
         if given.get("stride") is not None and _alike(given, "stride") != size:
             raise _unknown("windows that overlap or leave gaps")
         if _alike(given, "padding", 0) != 0 or _alike(given, "dilation", 1) != 1:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
-from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses
+from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses, is_entered
 from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.layer_operations import conventional, spiking
 from fedspike.networks.module.adopt import adopted
@@ -139,7 +139,7 @@ class ModuleNetwork(SizedNetwork):
     @cached_property
     def spiked(self) -> list[str]:
         """Those that spikes enter: not the first under the direct code, and none behind an average."""
-        layers = list(self.trial.layers.items())
+        layers = [one for one in self.trial.layers.items() if is_entered(one[1])]
         averaged = {
             name
             for (_, before), (name, _) in pairwise(layers)
@@ -200,7 +200,7 @@ class ModuleNetwork(SizedNetwork):
         flow, present = self._flow(batch.x, batch.address, operators), batch.present
         sizes = present.sum(1)
         scores = flow.new_zeros(*present.shape, self.classes)
-        layers = self.trial.layers
+        layers = {name: layer for name, layer in self.trial.layers.items() if is_entered(layer)}
         counts = {name: sizes.new_zeros(len(sizes), 3) for name in layers}
         events_out = torch.zeros_like(sizes)
         for samples in sorted(set(sizes.tolist()) - {0}):
@@ -238,7 +238,7 @@ class ModuleNetwork(SizedNetwork):
         run = self.call.at_once if self.trial.vectorised else self.call.in_turn
         outputs, counts = run(parameters, shown)
         weighted = self.code is not None and self.code.step_weights(self.time_steps) is not None
-        for name in self.spiked[int(weighted) :]:
+        for name in () if self.not_counted else self.spiked[int(weighted) :]:
             if name in counts and bool(counts[name][:, 2].any()):
                 raise InputError(
                     f"layer {name}: numbers other than 0 and 1 enter it",
