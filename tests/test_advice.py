@@ -140,7 +140,7 @@ def test_a_key_in_the_wrong_place_is_sent_to_where_it_is_accepted(table: str) ->
         ({"sweep": {"seeds": [5]}}, "did you mean seed?", {"sweep": {"seed": [5]}}),
         (
             {"algorithm": {"kind": "scaffold"}, "optimiser": {}},
-            'in a file, optimiser.kind = "sgd"',
+            'set optimiser.kind = "sgd"',
             {"algorithm": {"kind": "scaffold"}, "optimiser": {"kind": "sgd"}},
         ),
         ({"snn": {"code": "phase"}}, "write [code] as a table of", {"code": {"kind": "phase"}}),

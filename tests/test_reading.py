@@ -125,7 +125,9 @@ def test_an_own_file_that_is_none_is_said(content: bytes, words: str, tmp_path: 
     assert "None" not in str(caught.value)
 
 
-@pytest.mark.parametrize("command", ["doctor", "run quickstart", "energy profiles"])
+@pytest.mark.parametrize(
+    "command", ["doctor", "run quickstart", "energy profiles", "fleet status x"]
+)
 def test_windows_is_told_where_it_works(command: str) -> None:
     main = f"from fedspike.cli import main; sys.exit(main({command.split()}))"
     said = python(f"import sys; sys.modules['fcntl'] = None; {main}")
