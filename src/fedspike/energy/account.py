@@ -21,6 +21,7 @@ from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, key, up_to
 from fedspike.energy.neurobench import Metrics
 from fedspike.energy.profiles import Profile, Radio, radios, shipped
 from fedspike.energy.recorded import Recorded, recorded
+from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 
@@ -111,7 +112,13 @@ class Work:
 
 
 def work(network: NetworkOperations, rounds: Sequence[RoundCounts]) -> Work:
-    """The sum of these rounds of a network."""
+    """The sum of these rounds of a network. Raises InputError where nobody trained in them."""
+    if not any(round.activity for round in rounds):
+        raise InputError(
+            f"{len(rounds)} rounds in which nobody trained",
+            expected="a client that trained, at least",
+            fix="restore the run's folder, or run the experiment again in a new one",
+        )
     uplink_bytes = sum(round.uplink_bytes for round in rounds)
     trained = _sum(activity for round in rounds for activity in round.activity.values())
     return Work(

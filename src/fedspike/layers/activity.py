@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 from fedspike.layers.operations import NetworkOperations
+
+Seen = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 @dataclass(frozen=True)
@@ -17,11 +22,11 @@ class Activity:
     For the first layer under the direct code both are of the samples' pixels that are not 0, counted once.
     """
 
-    samples: int
-    steps: int
-    events_in: Mapping[str, int]
-    events_out: int = 0
-    synapses_met: Mapping[str, int] = field(default_factory=dict)
+    samples: Seen
+    steps: Seen
+    events_in: Mapping[str, Seen]
+    events_out: Seen = 0
+    synapses_met: Mapping[str, Seen] = field(default_factory=dict)
 
     def __add__(self, other: "Activity") -> "Activity":
         return Activity(

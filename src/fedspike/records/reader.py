@@ -1,6 +1,8 @@
 """Reads a run directory: summaries, the records of rounds, and the pictures in a summary. Needs no torch."""
 
+import operator
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from fedspike.errors import InputError
+from fedspike.layers.activity import Activity
 from fedspike.reading import nearest
 from fedspike.records.schema import VERSION, ExperimentSummary, RoundRecord, RunSummary
 
@@ -72,18 +75,58 @@ def rounds(home: Path) -> list[RoundRecord]:
 def with_rounds(directory: Path) -> list[tuple[RunSummary, list[RoundRecord]]]:
     """The finished runs in a directory, an experiment's or a run's, and their rounds.
 
-    Raises what `read` and `rounds` raise.
+    Raises what `read` and `rounds` raise, and InputError where they do not belong together.
     """
     experiment = read(directory)
     alone = (directory / "rounds.jsonl").exists()
-    return [(run, rounds(directory if alone else directory / run.name)) for run in experiment.runs]
+    both = []
+    for run in experiment.runs:
+        home = directory if alone else directory / run.name
+        records = rounds(home)
+        demand_rounds_of(run, records, home / "rounds.jsonl")
+        both.append((run, records))
+    return both
+
+
+def demand_rounds_of(summary: RunSummary, records: Sequence[RoundRecord], path: Path) -> None:
+    """Raise InputError where a run's summary was made from other records than these."""
+    trained = [activity for record in records for activity in record.activity.values()]
+    count = len(records)
+    pairs = {
+        "rounds": (count, summary.rounds),
+        "accuracy": ([record.accuracy for record in records], summary.accuracy),
+        "training loss": ([record.training_loss for record in records], summary.training_loss),
+        "activity": (_sum(trained), summary.activity),
+        "tests": (_sum([record.tested for record in records]), summary.tested),
+        "uplink": (
+            sum(record.uplink_bytes for record in records),
+            round(summary.uplink_bytes_per_round * count),
+        ),
+        "downlink": (
+            sum(record.downlink_bytes for record in records),
+            round(summary.downlink_bytes_per_round * count),
+        ),
+    }
+    if differing := [name for name, (here, there) in pairs.items() if here != there]:
+        raise InputError(
+            f"{path}: not the records of the run's summary, which has other {', '.join(differing)}",
+            expected="the records as fedspike wrote them",
+            fix=f"restore the file, or delete {path.parent} and run it again",
+        )
+
+
+def _sum(activities: Sequence[Activity]) -> Activity | None:
+    return reduce(operator.add, activities) if activities else None
 
 
 def decode_rounds(lines: bytes, path: Path) -> list[RoundRecord]:
     """The records in the lines of a file; `path` is only named in the error."""
     try:
-        return msgspec.json.Decoder(RoundRecord).decode_lines(lines)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        records = msgspec.json.Decoder(RoundRecord).decode_lines(lines)
+        if [record.round for record in records] != list(range(1, len(records) + 1)):
+            raise ValueError("the rounds are not 1, 2, 3, ... in their order")
+        return records
+    except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
         raise InputError(
             f"{path}: cannot be read ({error})",
             expected="a JSON object for each round, as fedspike wrote them",
