@@ -528,6 +528,17 @@ class Remembering(Values):
         return super().forward(x) * self.count
 
 
+class Company(Values):
+    """Subtracts the mean over the batch, normalises by it, or has softmax over it."""
+
+    def __init__(self, way: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.way = way
+
+    def forward(self, x: Tensor) -> Any:
+        return self.way(super().forward(x))
+
+
 class Counting(Values):
     def __init__(self) -> None:
         super().__init__()
@@ -638,6 +649,13 @@ UNFIT: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], str]] = {
     "noise": (Noisy, {}, "depends on chance"),
     "a draw": (Drawing, {}, "depends on chance"),
     "memory": (Remembering, {}, "what it was shown before"),
+    "mean": (lambda: Company(lambda x: x - x.mean(0)), {}, "depends on the others in its batch"),
+    "softmax": (lambda: Company(lambda x: x.softmax(0)), {}, "depends on the others in its batch"),
+    "functional norm": (
+        lambda: Company(lambda x: nn.functional.batch_norm(x, None, None, training=True)),
+        {},
+        "depends on the others in its batch|more than 1 value per channel",
+    ),
     "counter": (Counting, {}, "layer module changes its buffer calls"),
     "unused": (Unused, {}, "does not depend on spare.weight, spare.bias"),
     "nothing to learn": (lambda: Values().requires_grad_(False), {}, "requires a gradient"),

@@ -105,3 +105,18 @@ def test_what_inherits_from_a_shipped_part_is_computed_by_its_own_equation(
         )
         values.append(float(learned[0].losses))
     assert values[0] != values[1]
+
+
+class Stepped(neurons.LIF, tag="doubled-step"):
+    """A step of its own, whose gradient is not that of the one that ships."""
+
+    def step(self, U: Any, R: Any, current: Any, beta: Any, theta: Any) -> Any:
+        return super().step(U, R, 2 * current, beta, theta)
+
+
+def test_a_step_of_ones_own_has_its_own_gradient() -> None:
+    currents = torch.full((1, 1, 1, 3), 0.3, requires_grad=True)
+    (own,) = torch.autograd.grad(Stepped().spikes(currents).sum(), currents)
+    twice = (2 * currents.detach()).requires_grad_()
+    (shipped,) = torch.autograd.grad(neurons.LIF().spikes(twice).sum(), twice)
+    torch.testing.assert_close(own, 2 * shipped)

@@ -45,7 +45,9 @@ class LIF(Leaky, tag="lif"):
         [0.0, 1.0, 0.0, 1.0, 0.0]
         """
         beta, theta = self.constants(learned, currents)
-        if isinstance(beta, Tensor) or isinstance(theta, Tensor):
+        # The adjoint of `_Scan` is that of the step that ships; a kind of your own may have another.
+        own_step = type(self).step is not Leaky.step
+        if own_step or isinstance(beta, Tensor) or isinstance(theta, Tensor):
             return self._unrolled(currents, beta, theta)
         return _Scan.apply(currents, beta, theta, self)  # type: ignore[no-any-return,no-untyped-call]
 
