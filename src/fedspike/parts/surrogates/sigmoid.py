@@ -19,8 +19,8 @@ class Sigmoid(Surrogate, tag="sigmoid"):
         smooth        s(kx) = 1 / (1 + exp(-kx))        with k = `slope`
 
     Source: snnTorch 1.0.0 `surrogate.sigmoid`, which writes the derivative as k z / (z + 1)^2, z = exp(-kx).
-    Here z = exp(-k|x|), which is the same, but a number also below kx = -88; beyond |kx| = 87 in float32 it
-    stays at the smallest number with all its digits, 1e-38. k s(kx) (1 - s(kx)) has no digit left above
+    Here z = exp(-k|x|), which is the same, but a number also below kx = -88; beyond |kx| = 86 in float32,
+    where numbers lose their digits, it is 0. k s(kx) (1 - s(kx)) has no digit left above
     kx = 17, and torch's own sigmoid rounds by a number's place in its tensor (see `parts/sums.py`).
 
     >>> Sigmoid(slope=4.0).derivative(torch.tensor([0.0, 0.5]))
@@ -35,6 +35,7 @@ class Sigmoid(Surrogate, tag="sigmoid"):
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """In place of H'(x)."""
-        lowest = math.log(torch.finfo(x.dtype).tiny)  # below it numbers lose digits, and are slow
-        z = x.abs().mul_(-self.slope).clamp_(min=lowest).exp_()
+        least = 2 * torch.finfo(x.dtype).tiny  # smaller ones have lost digits, and are slow
+        z = x.abs().mul_(-self.slope).clamp_(min=math.log(least)).exp_()
+        z = torch.threshold_(z, 2 * least, 0.0)
         return z.mul(self.slope).div_(z.add_(1).square_())
