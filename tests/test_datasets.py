@@ -22,10 +22,13 @@ from dataset_example import refusal
 from fedspike.data import check, from_arrays, load
 from fedspike.errors import InputError
 
+GREY = "sample height width"
+
 
 def own(**changes: np.ndarray) -> dict[str, np.ndarray]:
     """Sound arrays, with some of them changed."""
     images = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
+    images[-1, -1, -1] = 255
     labels = np.array([0, 1, 2, 0, 1, 2])
     return {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels} | changes
 
@@ -38,7 +41,11 @@ def save(path: Path, **changes: np.ndarray) -> str:
 def test_own_data_as_bytes_or_as_intensities_is_the_same(tmp_path: Path) -> None:
     images = own()["x_train"]
     as_bytes = load(save(tmp_path / "bytes.npz", y_train=np.array([0, 1, 2, 0, 1, 2], np.uint8)))
-    as_floats = load(save(tmp_path / "floats.npz", x_train=images / 255))
+    as_floats = load(
+        save(
+            tmp_path / "floats.npz", x_train=images / 255, x_test=images / 255, axes=np.array(GREY)
+        )
+    )
     assert as_bytes.name == "bytes"
     assert as_bytes.classes == 3
     assert as_bytes.x_train.dtype == np.float32
@@ -63,9 +70,9 @@ def with_pixel(value: float) -> np.ndarray:
     [
         ({"x_train": with_pixel(np.nan)}, "x_train holds 1 pixels that are NaN or infinite"),
         ({"x_test": with_pixel(np.inf)}, "x_test holds 1 pixels"),
-        ({"x_train": with_pixel(1e300)}, "x_train holds 1 pixels"),
-        ({"x_train": with_pixel(-0.1)}, "x_train holds -0.1"),
-        ({"x_test": FLOATS * 255}, "x_test holds 127.5 to 127.5"),
+        ({"x_train": with_pixel(1e300)}, "x_train holds float64 from 0.5 to 1e+300"),
+        ({"x_train": with_pixel(-0.1)}, "range = [-0.1, 0.5] into [data]"),
+        ({"x_test": FLOATS * 255}, "x_test holds float64 from 127.5"),
         ({"x_train": own()["x_train"].astype(np.int32)}, "x_train holds int32"),
         ({"x_train": FLOATS.astype(np.complex64)}, "x_train holds complex64"),
         ({"x_train": FLOATS[:5]}, "y_train has shape (6,), x_train has 5 images"),
@@ -74,7 +81,10 @@ def with_pixel(value: float) -> np.ndarray:
         ({"x_train": FLOATS[:, 0, 0]}, "x_train is empty or has no axis"),
         ({"x_train": np.array(0.5)}, "x_train is empty or has no axis"),
         ({"x_test": np.full((6, 3, 3), 0.5)}, "(3, 3) in x_test"),
-        ({"y_train": np.array([[0], [1], [2], [0], [1], [2]])}, "y_train has shape (6, 1)"),
+        (
+            {"y_train": np.array([[0], [1], [2], [0], [1], [2]])},
+            "y_train holds int64 of shape (6, 1)",
+        ),
         ({"y_train": np.array([0, 1, 2, 0, 1, -1])}, "y_train holds labels from -1"),
         ({"y_test": np.array([0, 1, 2, 0, 1, 3])}, "y_test holds labels from 0 to 3"),
         ({"y_train": np.array([1, 2, 3, 1, 2, 3])}, "no image is of class 0"),
@@ -86,7 +96,8 @@ def with_pixel(value: float) -> np.ndarray:
 def test_unsound_own_data_is_refused(
     tmp_path: Path, changes: dict[str, np.ndarray], complaint: str
 ) -> None:
-    path = save(tmp_path / "own.npz", **changes)
+    floats = {"x_train": FLOATS, "x_test": FLOATS, "axes": np.array(GREY)}
+    path = save(tmp_path / "own.npz", **floats | changes)
     with refusal(path, complaint, "fix:"):
         load(path)
 
@@ -165,7 +176,7 @@ def test_a_single_saved_array_is_not_a_data_set(tmp_path: Path) -> None:
         ("", ("''", "fashion-mnist, fashion-mnist-sample")),
         ("no/such/file.npz", ("no/such/file.npz: No such file",)),
         ("absent.npz", ("absent.npz: No such file",)),
-        ("/", ("/: Is a directory",)),
+        ("/", ("/: it is no file but a folder",)),
     ],
 )
 def test_unknown_names_and_paths_are_explained(name: str, words: tuple[str, ...]) -> None:
@@ -180,7 +191,9 @@ def test_a_folder_goes_only_with_fashion_mnist(tmp_path: Path) -> None:
 
 def test_the_check_counts_and_fits_into_json(tmp_path: Path) -> None:
     labels = np.array([0, 1, 1, 1, 2, 2])
-    facts = check(save(tmp_path / "own.npz", y_train=labels, x_test=FLOATS / 255))
+    x = np.arange(24.0).reshape(6, 2, 2) / 255
+    said = {"axes": np.array(GREY), "x_train": x, "x_test": FLOATS / 255}
+    facts = check(save(tmp_path / "own.npz", y_train=labels, **said))
     assert facts.train.samples == 6
     assert facts.train.samples_per_class == (1, 3, 2)
     assert facts.train.mean_pixel == pytest.approx(np.arange(24).mean() / 255, rel=1e-7)
@@ -188,7 +201,10 @@ def test_the_check_counts_and_fits_into_json(tmp_path: Path) -> None:
     assert facts.image_shape == (2, 2)
     assert facts.remarks == (
         "train: classes are not equally frequent, from 1 images (class 0) to 3 (class 1)",
-        "test: the brightest pixel is 0.002; divided by 255 twice?",
+        "train: no value reaches more than 0.09 of the greatest there can be; "
+        "is the range right, or was it divided twice?",
+        "test: no value reaches more than 0.002 of the greatest there can be; "
+        "is the range right, or was it divided twice?",
     )
     assert json.loads(json.dumps(dataclasses.asdict(facts)))["test"]["samples"] == 6
     assert check("fashion-mnist-sample").remarks == ()
@@ -196,7 +212,11 @@ def test_the_check_counts_and_fits_into_json(tmp_path: Path) -> None:
 
 def test_the_check_refuses_what_load_refuses(tmp_path: Path) -> None:
     with refusal("NaN"):
-        check(save(tmp_path / "own.npz", x_train=with_pixel(np.nan)))
+        check(
+            save(
+                tmp_path / "own.npz", x_train=with_pixel(np.nan), x_test=FLOATS, axes=np.array(GREY)
+            )
+        )
 
 
 def test_data_sets_need_no_torch() -> None:
@@ -215,7 +235,7 @@ def test_examples_in_docstrings_run(name: str) -> None:
 
 
 def test_arrays_in_memory_are_a_data_set_like_a_file(tmp_path: Path) -> None:
-    images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+    images = np.arange(224, 256, dtype=np.uint8).reshape(2, 4, 4)
     arrays: dict[str, Any] = {
         "x_train": images,
         "y_train": np.array([1, 0]),

@@ -66,8 +66,9 @@ def test_neither_company_nor_type_changes_a_sample(code: Code, steps: int, x: to
 @pytest.mark.parametrize("wrong", [-0.001, 1.001, math.nan, math.inf])
 def test_what_is_no_intensity_is_refused(code: Code, steps: int, wrong: float) -> None:
     x = torch.full((2, 3, 5), 0.5)
-    x[1, 2, 3] = wrong
-    with pytest.raises(InputError, match="intensities from 0 to 1"):
+    x[1, 2, 3] = wrong - code.signed * (wrong < 0)  # -0.001 is a signed pixel
+    lowest = -1 if code.signed else 0
+    with pytest.raises(InputError, match=f"intensities from {lowest} to 1"):
         code.spikes(x, HERE, steps)
 
 

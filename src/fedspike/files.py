@@ -186,10 +186,12 @@ def content_of(path: Path, most: int) -> bytes:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is no file but a folder, a pipe or a device")
         with open(descriptor, "rb", closefd=False) as file:
-            content = file.read(most + 1)
+            # Python reserves as much as it is told to read; files of the system say that they are empty.
+            content = file.read(min(most, max(status.st_size, 2**20)) + 1)
         if len(content) > most:
             raise OSError(errno.EFBIG, f"it has more than {most} bytes")
         return content

@@ -4,9 +4,11 @@ from fedspike.data.arrays import from_arrays as from_arrays
 from fedspike.data.checking import Facts as Facts
 from fedspike.data.checking import Split as Split
 from fedspike.data.checking import check as check
+from fedspike.data.checking import remarks as remarks
 from fedspike.data.dataset import Dataset as Dataset
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
+from fedspike.data.layout import Layout as Layout
 from fedspike.data.loading import SOURCES as SOURCES
 from fedspike.data.loading import load as load
 from fedspike.data.npz import NPZ as NPZ

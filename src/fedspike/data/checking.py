@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fedspike.data.dataset import ignore
+from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.loading import load
+
+DARK = 0.25  # what uses less than two bits less of its range than it could is worth a look
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,7 @@ def check(
     (50, 50, 50, 50, 50, 50, 50, 50, 50, 50)
     """
     dataset = load(name_or_path, data_dir=data_dir, say=say)
-    train = _split(dataset.x_train, dataset.y_train, dataset.classes)
-    test = _split(dataset.x_test, dataset.y_test, dataset.classes)
+    train, test = _splits(dataset)
     return Facts(
         name=dataset.name,
         source=dataset.source,
@@ -57,8 +58,19 @@ def check(
         image_shape=dataset.x_train.shape[1:],
         train=train,
         test=test,
-        remarks=(*_remarks("train", train), *_remarks("test", test)),
+        remarks=remarks(dataset),
     )
+
+
+def remarks(dataset: Dataset) -> tuple[str, ...]:
+    """What is not wrong with a data set but worth knowing, wherever it is read."""
+    train, test = _splits(dataset)
+    return (*_remarks("train", train), *_remarks("test", test))
+
+
+def _splits(dataset: Dataset) -> tuple[Split, Split]:
+    train = _split(dataset.x_train, dataset.y_train, dataset.classes)
+    return train, _split(dataset.x_test, dataset.y_test, dataset.classes)
 
 
 def _split(images: np.ndarray, labels: np.ndarray, classes: int) -> Split:
@@ -72,17 +84,18 @@ def _split(images: np.ndarray, labels: np.ndarray, classes: int) -> Split:
 
 
 def _remarks(name: str, split: Split) -> list[str]:
-    remarks = []
+    notes = []
     fewest, most = min(split.samples_per_class), max(split.samples_per_class)
     if fewest < most:
         rarest = split.samples_per_class.index(fewest)
         commonest = split.samples_per_class.index(most)
-        remarks.append(
+        notes.append(
             f"{name}: classes are not equally frequent, from {fewest} images (class {rarest}) "
             f"to {most} (class {commonest})"
         )
-    if split.highest_pixel * 255 < 1.5:
-        remarks.append(
-            f"{name}: the brightest pixel is {split.highest_pixel:.2g}; divided by 255 twice?"
+    if max(split.highest_pixel, -split.lowest_pixel) < DARK:
+        notes.append(
+            f"{name}: no value reaches more than {split.highest_pixel:.2g} of the greatest there can be; "
+            "is the range right, or was it divided twice?"
         )
-    return remarks
+    return notes

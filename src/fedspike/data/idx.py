@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fedspike.errors import InputError
+from fedspike.files import content_of
 
 LARGEST_BYTES = 2**30  # a file that claims to unpack to more than this is not one of ours
 FETCH_AGAIN = "delete the file and fetch it again"
@@ -26,10 +27,10 @@ FETCH_AGAIN = "delete the file and fetch it again"
 def content(path: Path) -> bytes:
     """The bytes of a file, decompressed if it is gzipped. Raises InputError if that fails."""
     try:
-        raw = path.read_bytes()
-    except OSError as error:
+        raw = content_of(path, LARGEST_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise InputError(
-            f"{path}: {error.strerror}",
+            f"{path}: {getattr(error, 'strerror', None) or error}",
             expected="an IDX file that can be read",
             fix="check the path and its permissions",
         ) from error

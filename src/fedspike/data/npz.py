@@ -2,12 +2,11 @@
 
 >>> np.savez("own.npz", x_train=x, y_train=y, x_test=a, y_test=b)  # doctest: +SKIP
 
-The samples of a single device have no test set beside them: there x_train and y_train will do.
+The samples of a single device have no test set beside them: there x_train and y_train will do. `axes`,
+`range` and `signed` can lie in the file, too, as arrays of these names.
 """
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -16,75 +15,63 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from msgspec import Meta
 
-from fedspike.data.arrays import checked, images, labels
+from fedspike.data.archive import read
+from fedspike.data.arrays import checked, labels
 from fedspike.data.dataset import Dataset, ignore
+from fedspike.data.layout import UNSAID, Axes, Bounds, Layout, Signed
 from fedspike.data.source import Source
-from fedspike.errors import InputError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 OWN = ("x_train", "y_train")
+OF_THE_FLEET = (
+    "y_train = np.searchsorted(CLASSES, y_train)  # CLASSES: all names of the fleet, sorted, "
+    "the same on every device"
+)
 
 
 class NPZ(Source, tag="npz"):
-    """A file of your own with the arrays x_train, y_train, x_test and y_test, as numpy.savez writes it."""
+    """A file of your own with the arrays x_train, y_train, x_test and y_test, as numpy.savez writes it.
+
+    Nothing about x is guessed. Without `axes` it is read where it is [sample, feature], or grey images of
+    bytes [sample, height, width] whose brightest is 255; without `range` where it holds bytes whose brightest
+    is 255, truth values, or floats from 0 to 1. All else is asked for. A value v of `range` = [a, b] becomes
+    (v - a) / (b - a), or, with `signed` = true, v / max(|a|, |b|), which an ANN and the direct code take.
+    The three may lie in the file, too: np.savez(..., axes="sample feature", range=[0, 16]).
+    """
 
     path: Annotated[str, Meta(min_length=1, description="the file")]
+    axes: Axes | None = None
+    range: Bounds | None = None
+    signed: Signed = False
+
+    def check(self) -> None:
+        """Raise InputError for axes and ranges that are none."""
+        _ = self._layout
+
+    @property
+    def _layout(self) -> Layout:
+        return Layout(self.axes, self.range, self.signed)
 
     def load(self, say: Callable[[str], None] = ignore) -> Dataset:
         """The data set in the file."""
         del say
-        return load(Path(self.path))
+        return load(Path(self.path), self._layout)
 
 
-def load(path: Path) -> Dataset:
+def load(path: Path, layout: Layout = UNSAID) -> Dataset:
     """The data set in a .npz file, or an InputError that names the file and the array.
 
-    Images are uint8 from 0 to 255 or floats from 0 to 1, [sample, ...]; labels are whole numbers
-    0, 1, 2, ... [sample], and every class has at least one training image.
+    Labels are whole numbers 0, 1, 2, ... [sample], and every class has at least one training image.
     """
-    raw = _bytes(path)
+    raw, arrays, statements = read(path, ARRAYS)
+    layout = layout.also(statements, str(path))
     sha256 = {path.name: hashlib.sha256(raw).hexdigest()}
-    return checked(_arrays(raw, path, ARRAYS), path.stem, source=str(path), sha256=sha256)
+    return checked(arrays, layout, path.stem, source=str(path), sha256=sha256)
 
 
-def load_own(path: Path) -> tuple[Float32[np.ndarray, "..."], Int64[np.ndarray, "..."]]:
-    """One device's images and labels, as `load` reads those of training; InputError as there."""
-    arrays = _arrays(_bytes(path), path, OWN)
-    x = images(arrays["x_train"], f"{path}: x_train")
-    return x, labels(arrays["y_train"], f"{path}: y_train")
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}",
-            expected="a .npz file that can be read",
-            fix="check the path and its permissions",
-        ) from error
-
-
-def _arrays(raw: bytes, path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(io.BytesIO(raw)):
-        raise InputError(
-            f"{path}: is not an .npz file, or only part of one",
-            expected="a file that numpy.savez or numpy.savez_compressed wrote",
-            fix=f"save it with numpy.savez(path, {', '.join(f'{name}=...' for name in names)})",
-        )
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in names if name in archive}
-    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds on damaged files
-        raise InputError(
-            f"{path}: {error}",
-            expected="an undamaged .npz file of plain numbers (Python objects are never unpickled)",
-            fix="save it again with numpy.savez, from arrays of numbers",
-        ) from error
-    if absent := [name for name in names if name not in arrays]:
-        raise InputError(
-            f"{path}: lacks {', '.join(absent)}",
-            expected=f"the arrays {', '.join(names)}",
-            fix="save the missing arrays under these names too",
-        )
-    return arrays
+def load_own(path: Path) -> tuple[Float32[np.ndarray, "..."], Int64[np.ndarray, "..."], bool]:
+    """One device's images and labels, as `load` reads those of training, and whether they are signed."""
+    _, arrays, statements = read(path, OWN)
+    x, layout = f"{path}: x_train", UNSAID.also(statements, str(path))
+    y = labels(arrays["y_train"], f"{path}: y_train", renumber=OF_THE_FLEET)
+    return layout.images(arrays["x_train"], x), y, layout.signed

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fedspike.data import Dataset
+from fedspike.data.layout import axes_of
 from fedspike.federation.devices import Devices
 from fedspike.files import write_whole
 
@@ -24,6 +26,8 @@ def write(folder: Path, dataset: Dataset, devices: Devices, clients: Sequence[in
     """The training samples of these clients, in the order in which the simulator has them."""
     for client in clients:
         shard = devices.shards[client]
-        file = BytesIO()
-        np.savez_compressed(file, x_train=dataset.x_train[shard], y_train=dataset.y_train[shard])
+        file, x, y = BytesIO(), dataset.x_train[shard], dataset.y_train[shard]
+        layout: dict[str, Any] = {"signed": dataset.signed, "range": (-int(dataset.signed), 1)}
+        layout["axes"] = axes_of(x.shape[1:])
+        np.savez_compressed(file, x_train=x, y_train=y, **layout)
         write_whole(folder / f"client-{client}.npz", file.getvalue(), folder.parent)

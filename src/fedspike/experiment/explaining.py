@@ -6,6 +6,7 @@
 import inspect
 import re
 import sys
+import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -212,7 +213,11 @@ def _limits(annotation: Any) -> str:
 
 def _meaning(annotation: Any) -> str:
     """What its `Meta(description=...)` says."""
+    choices = (annotation, *typing.get_args(annotation))  # of "such a text, or None", too
     limits = [
-        one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, msgspec.Meta)
+        one
+        for choice in choices
+        for one in getattr(choice, "__metadata__", ())
+        if isinstance(one, msgspec.Meta)
     ]
     return next((one.description for one in limits if one.description), "")

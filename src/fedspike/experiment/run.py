@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 from msgspec.structs import replace
 
-from fedspike.data import Dataset
+from fedspike.data import Dataset, remarks
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
 from fedspike.experiment import document, kept_files
@@ -62,6 +62,8 @@ def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
         data: Dataset = experiment.runs[0].plan.loaded(say).data
     except InputError as error:
         raise placed(error, experiment.runs[0].plan, experiment.source, "data") from error
+    for remark in remarks(data):
+        say(f"worth knowing: {remark}")
     return data
 
 

@@ -104,6 +104,13 @@ class Plan(Struct, frozen=True, kw_only=True):
                 expected="as many inputs as pixels and as many outputs as classes",
                 fix=f"make the network for {pixels} pixels and {data.classes} classes",
             )
+        if data.signed and not network.signed:
+            reader = self.network if network.code is None else network.code
+            raise InputError(
+                f"{reader.kind} over signed data",
+                expected="an ANN or the direct code, which read negative numbers",
+                fix='leave signed out: then the range becomes 0 to 1; or set code.kind = "direct"',
+            )
         room.demand(room.training(self, network))
         demand_sound(parts_in(self), network.time_steps)
         return network

@@ -62,11 +62,11 @@ class Convolutional(Architecture, tag="convolutional"):
     def over(self, shape: tuple[int, ...], classes: int) -> ConvolutionalLayers:
         """The layers over images; raises InputError where the samples are none, or a stage does not fit."""
         image = (1, *shape) if len(shape) == 2 else shape
-        if len(image) != 3 or image[2] < image[0]:
+        if len(image) != 3:
             raise InputError(
                 f"convolutions over samples of shape {shape}",
                 expected="images [row, column] or, channels first, [channel, row, column]",
-                fix="reshape the data, as with x.transpose(0, 3, 1, 2), "
+                fix='say which axis is which, as with data.axes = "sample height width channel", '
                 'or set architecture.kind = "dense"',
                 keys=("architecture",),
             )

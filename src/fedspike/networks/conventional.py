@@ -110,6 +110,11 @@ class ConventionalNetwork(SizedNetwork):
     architecture: Layers
     quantiser: Quantiser | None = None
 
+    @property
+    def signed(self) -> bool:
+        """A quantiser clips what is below 0."""
+        return self.quantiser is None
+
     def init(self, generator: np.random.Generator) -> Parameters:
         """Initial weights and biases; see `Layers.init`."""
         return self.architecture.init(generator)

@@ -99,6 +99,11 @@ class SizedNetwork(ABC):
         """Running statistics before any training; {} without a normalisation."""
         return {}
 
+    @property
+    def signed(self) -> bool:
+        """Whether samples may also hold negative numbers, from -1 on."""
+        return self.code is None or self.code.signed
+
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit: one per input or, where they move, T frames of these."""
         inputs = self.architecture.layers[0]

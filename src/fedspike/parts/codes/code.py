@@ -13,11 +13,12 @@ class Code(Part):
 
     So every engine, every order of work and every resumed run sees the same spikes. `binary` says whether
     these are spikes, or else numbers that are the same at each step; `moving`, whether a sample may also be T
-    frames.
+    frames; `signed`, whether pixels may also be negative, from -1 on.
     """
 
     binary: ClassVar[bool] = True
     moving: ClassVar[bool] = False
+    signed: ClassVar[bool] = False
     bytes_per_step: ClassVar[int] = 0  # of a table that it keeps
 
     @abstractmethod

@@ -31,6 +31,7 @@ class Direct(Code, tag="direct"):
     """
 
     binary: ClassVar[bool] = False
+    signed: ClassVar[bool] = True
 
     def operations(self) -> Table:
         """Nothing is encoded; what its product costs is the first layer's."""
@@ -39,8 +40,8 @@ class Direct(Code, tag="direct"):
     def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:
         """The pixels themselves, at every step, in memory once; of `address` nothing is needed.
 
-        Raises InputError where a pixel is not in [0, 1].
+        Raises InputError where a pixel is not in [-1, 1].
         """
         del address
-        demand_intensities(pixels)
+        demand_intensities(pixels, darkest=-1)
         return pixels.expand(time_steps, *pixels.shape)

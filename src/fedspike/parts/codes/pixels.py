@@ -13,14 +13,14 @@ from fedspike.errors import InputError
 HIGHEST = 65535
 
 
-def demand_intensities(pixels: Float[Tensor, "*shape"]) -> None:
-    """Refuse pixels that are not intensities from 0 to 1. A `Dataset` has none; a caller's own may."""
-    if bool(((pixels >= 0) & (pixels <= 1)).all()):  # also false for NaN
+def demand_intensities(pixels: Float[Tensor, "*shape"], darkest: int = 0) -> None:
+    """Refuse pixels that are not intensities from 0, or signed ones from -1, to 1; a caller's own may be."""
+    if bool(((pixels >= darkest) & (pixels <= 1)).all()):  # also false for NaN
         return
     span = f"{float(pixels.min()):g} to {float(pixels.max()):g}"
     raise InputError(
         f"pixels from {span}",
-        expected="intensities from 0 to 1, none of them NaN",
+        expected=f"intensities from {darkest} to 1, none of them NaN",
         fix="bytes / 255, or (pixels - pixels.min()) / (pixels.max() - pixels.min())",
     )
 

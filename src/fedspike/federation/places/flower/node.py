@@ -4,6 +4,7 @@ A node is one device, or a machine that hosts many clients and trains them side 
 one reply that stands for all of theirs. Each message meets a new process, so what is kept is on the disk.
 """
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from flwr.clientapp import ClientApp
 
 from fedspike.algorithms import Algorithm, Tree
 from fedspike.algorithms.trees import copied
-from fedspike.data import Dataset, load_own
+from fedspike.data import Dataset, load_own, remarks
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
 from fedspike.federation.cohort import train_cohort
@@ -132,21 +133,24 @@ def read(context: Context, classes: int) -> Hosted:
             expected="an .npz file, or a folder with one for each client: client-0.npz, client-1.npz",
             fix="name the device's own file with --data",
         )
-    images, labels, shards, first = [], [], {}, 0
+    images, labels, shards, first, signs = [], [], {}, 0, set()
     for file in files:
-        x, y = load_own(file)
+        x, y, signed = load_own(file)
+        signs.add(signed)
         images.append(x)
         labels.append(y)
         shards[_client(file, context)] = np.arange(first, first + len(y))
         first += len(y)
-    if len({x.shape[1:] for x in images}) > 1:
+    if len({x.shape[1:] for x in images}) > 1 or len(signs) > 1:
         raise InputError(
-            f"{path}: images of different shapes",
-            expected="one shape for all clients",
+            f"{path}: images of different shapes, or signed and not",
+            expected="one shape and one kind of numbers for all clients",
             fix="prepare all of them the same way",
         )
     x, y = np.concatenate(images), np.concatenate(labels)
-    data = Dataset("own", x, y, x[:1], y[:1], classes, source=str(path), sha256={})
+    data = Dataset("own", x, y, x[:1], y[:1], classes, source=str(path), sha256={}, signed=signed)
+    for remark in remarks(data):
+        logging.getLogger("flwr").warning("worth knowing: %s", remark)
     return Hosted(data, shards)
 
 
