@@ -304,7 +304,8 @@ def test_devices_with_data_of_their_own(tmp_path: Path) -> None:
     contexts = {}
     for client, shard in enumerate(shards):
         file = tmp_path / f"mine-{client}.npz"
-        np.savez(file, x_train=dataset.x_train[shard], y_train=dataset.y_train[shard])
+        x, y = dataset.x_train[shard], dataset.y_train[shard]
+        np.savez(file, x_train=x, y_train=y, axes="sample height width")
         config: dict[str, bool | float | int | str] = {"node": f"node-{client}", "client": client}
         config |= {"home": str(tmp_path / f"home-{client}"), "data": str(file)}
         contexts[client + 1] = Context(1, client + 1, config, RecordDict(), {})
