@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from fedspike.data.advice import kind_of, mending
+from fedspike.data.mending import kind_of, mending
 from fedspike.errors import InputError
 from fedspike.files import content_of
 
