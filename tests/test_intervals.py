@@ -24,14 +24,18 @@ from running import asked, finish
 SEEDS = range(5)
 TINY = """\
 name = "seeds"
-rounds = 2
+rounds = 3
 [data]
 kind = "fashion-mnist-sample"
 [fleet]
 clients = 3
-samples_per_round = 10
+samples_per_round = 200
 [architecture]
-hidden = [6]
+hidden = [20]
+[learner]
+batch_size = 10
+[optimiser]
+learning_rate = 0.01
 [snn]
 time_steps = 4
 [sweep]
@@ -157,4 +161,4 @@ def test_a_bill_shows_small_intervals(finished: Path) -> None:
     repriced = repricing.reprice(reader.with_rounds(finished), prices)
     alike = zip(repriced.runs, (0.5, 0.5001, 0.5, 0.5001, 0.5), strict=False)
     runs = [replace(run, final_accuracy=accuracy) for run, accuracy in alike]
-    assert _reached(runs).startswith("accuracy 50.004% ± 0.007% after 2 rounds")
+    assert _reached(runs).startswith("accuracy 50.004% ± 0.007% after 3 rounds")
