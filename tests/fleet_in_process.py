@@ -82,7 +82,7 @@ def on_the_fleet(
 ) -> Any:
     """The same as `events`, on nodes."""
     dataset = load(experiment, lambda _: None)
-    nodes = Nodes(grid, folder / "clients.json", dataset.classes, dataset.x_train.shape[1:])
+    nodes = Nodes(grid, folder, dataset.classes, dataset.x_train.shape[1:])
     nodes.wait_for(experiment.runs[0].plan.fleet.clients, say=lambda _: None)
     training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
     return perform(experiment, dataset, folder / "run", "-", training)

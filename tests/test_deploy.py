@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 from cryptography import x509
-from flwr.app import Array, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from flwr.app.error import Error
+from safetensors.torch import load as load_tensors
 from safetensors.torch import load_file
 
 from algorithms_example import CASES
@@ -23,6 +24,7 @@ from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.experiment.run import load
+from fedspike.federation import tensor_bytes
 from fedspike.federation.devices import Given
 from fedspike.federation.places.flower import memory, messages
 from fedspike.federation.places.flower.messages import Report
@@ -197,18 +199,22 @@ def test_below_the_quorum_the_model_stays(tmp_path: Path) -> None:
 
 
 def nan(message: Message) -> None:
-    record = message.content.array_records["tensors/update"]
-    record["output.bias"] = Array(np.full(10, np.nan, record["output.bias"].numpy().dtype))
+    change_tensors(message, lambda bias: bias.fill_(torch.nan))
 
 
 def one_number(message: Message) -> None:
-    record = message.content.array_records["tensors/update"]
-    record["output.bias"] = Array(np.ones(1, np.float32))
+    change_tensors(message, lambda _: torch.ones(1))
+
+
+def change_tensors(message: Message, how: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    record = message.content.config_records[messages.RECORD]
+    tensors = load_tensors(record[messages.TENSORS])
+    name = "update/output.bias"
+    record[messages.TENSORS] = tensor_bytes.pack(tensors | {name: how(tensors[name])})
 
 
 def pickled(message: Message) -> None:
-    record = message.content.array_records["tensors/update"]
-    record["output.bias"].data = pickle.dumps(print)
+    message.content.config_records[messages.RECORD][messages.TENSORS] = pickle.dumps(print)
 
 
 def no_report(message: Message) -> None:
@@ -234,7 +240,8 @@ def replayed(message: Message) -> None:
 def change(message: Message, how: Callable[[Report], dict[str, Any]]) -> None:
     report = messages.unpack(message.content, Report)
     changed = msgspec.structs.replace(report, **how(report))
-    message.content[messages.RECORD] = messages.pack(changed)[messages.RECORD]
+    record = message.content.config_records[messages.RECORD]
+    record[messages.MESSAGE] = msgspec.msgpack.encode(changed)
 
 
 @pytest.fixture(scope="module")

@@ -131,9 +131,7 @@ def plan_of(algorithm: Algorithm) -> Plan:
 
 def on_nodes(plan: Plan, folder: Path, nodes: int, state: State | None = None) -> Iterator[Round]:
     experiment = Experiment(plan.name, (Run(plan.name, plan),), Document("the plan", "", {}))
-    fleet = Nodes(
-        dealt_out(experiment, folder, nodes), folder / "clients.json", 10, SAMPLE.x_train.shape[1:]
-    )
+    fleet = Nodes(dealt_out(experiment, folder, nodes), folder, 10, SAMPLE.x_train.shape[1:])
     fleet.wait_for(plan.fleet.clients, say=lambda _: None)
     return rounds(plan, Flower(fleet, 60.0), state)
 

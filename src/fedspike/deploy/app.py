@@ -12,6 +12,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedspike import own_files
+from fedspike.deploy import control
 from fedspike.deploy.flower import FOLDER, OWN_FILES
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
@@ -42,7 +43,8 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     """Do what is left of the folder's experiment."""
     experiment, deadline_s = folder.experiment, folder.settings.deadline_s
     dataset = load(experiment, say)
-    nodes = Nodes(grid, folder.server / "clients.json", dataset.classes, dataset.x_test.shape[1:])
+    names = {number: name for name, number in control.registered(folder).items()}
+    nodes = Nodes(grid, folder.server, dataset.classes, dataset.x_test.shape[1:], names)
     nodes.wait_for(experiment.runs[0].plan.fleet.clients, say)
     training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
     for event in perform(experiment, dataset, folder.run, "fedspike fleet run", training):

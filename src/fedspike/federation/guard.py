@@ -6,9 +6,9 @@ nothing: the next model is, bit for bit, the one that would be had the sender be
 
     order -> who was asked, in which round, for what      replies -> judge -> joined -> algorithm.next_state
 
-Checks, in this order: sender, round, deadline, weight, first of its sender, names, shapes, types, numbers. A
-number is refused beyond the square root of its type's largest, about 1.8e19 in float32: servers square
-updates (FedAdam, pooled variances), and what overflows there is as bad as an infinity that was sent. A guard
+Checks, in this order: sender, what its place found, round, deadline, weight, first of its sender, names, shapes,
+types, numbers. A number is refused beyond the square root of its type's largest, about 1.8e19 in float32: servers
+square updates (FedAdam, pooled variances), and what overflows there is as bad as an infinity that was sent. A guard
 knows nothing of lies in plausible numbers; that is for a robust rule.
 """
 
@@ -27,6 +27,7 @@ from fedspike.networks import Parameters
 
 Reason = Literal[
     "not asked",
+    "not readable",
     "wrong round",
     "too late",
     "wrong weight",
@@ -120,6 +121,8 @@ def claim_fault(order: Order, answers: Answers, reply: Reply) -> Fault | None:
     hosted, samples = answers.hosts.get(reply.sender), reply.samples
     if hosted is None:
         return "not asked", f"sender {reply.sender} has no part in round {order.round}"
+    if reply.fault:
+        return reply.fault
     if type(reply.round) is not int or reply.round != order.round:
         return "wrong round", f"an answer to round {_shown(reply.round)}, not to {order.round}"
     if not reply.seconds <= answers.deadline_s:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from fedspike.algorithms import Tree
 from fedspike.federation.cohort import Site
@@ -40,7 +40,7 @@ class Reply:
     `samples[client]` are the samples that each of the sender's clients trained on: whole numbers, from 1 to
     what was declared; a node leaves out a client that did not train. The `tree` of one client is its reply.
     That of many has one group in float64 for all, or where the rule joins only what was kept apart, a group
-    for each client: "3/update".
+    for each client: "3/update". A `fault` is what the place found wrong with it.
     """
 
     sender: int
@@ -48,6 +48,7 @@ class Reply:
     samples: Any
     tree: Any
     seconds: float = 0.0
+    fault: tuple[Literal["not readable", "not finite"], str] | None = None
 
 
 @dataclass(frozen=True)

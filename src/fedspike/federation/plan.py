@@ -152,25 +152,36 @@ def plain(plan: Plan) -> dict[str, Any]:
 def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
     """The plan of plain values, on a device's own data.
 
-    Raises InputError where a kind is not known here, or is from another file than the server's.
+    Raises InputError where the values are none of a plan, a kind is not known here, or is from another file
+    than the server's.
     """
-    fleet = values["fleet"]
-    plan = Plan(
-        network=read_plain(values["network"], Network),
-        data=data,
-        partition=partition,
-        fleet=Fleet(samples_per_round=fleet["samples_per_round"]),
-        learner=read_plain(values["learner"], Learner),
-        algorithm=read_plain(values["algorithm"], Algorithm),
-        remedies=tuple(read_plain(remedy, Remedy) for remedy in values["remedies"]),
-        rounds=values["rounds"],
-        seed=values["seed"],
-        name=values["name"],
-    )
-    here = {file.name: file.sha256 for file in used(replace(plan, data=None, partition=None))}
-    if here != values["own_files"]:
+    try:
+        fleet = values["fleet"]
+        plan = Plan(
+            network=read_plain(values["network"], Network),
+            data=data,
+            partition=partition,
+            fleet=Fleet(samples_per_round=fleet["samples_per_round"]),
+            learner=read_plain(values["learner"], Learner),
+            algorithm=read_plain(values["algorithm"], Algorithm),
+            remedies=tuple(read_plain(remedy, Remedy) for remedy in values["remedies"]),
+            rounds=values["rounds"],
+            seed=values["seed"],
+            name=values["name"],
+        )
+        own_files = dict(values["own_files"])
+    except InputError:
+        raise
+    except Exception as error:  # of whatever type: these values came over the network
         raise InputError(
-            f"parts from {here or 'no file'}, where the server's are from {values['own_files']}",
+            f"an order that is no plan: {type(error).__name__}: {error}",
+            expected="what the server's fedspike makes of a plan",
+            fix="install the same version of fedspike on the server and on all nodes",
+        ) from error
+    here = {file.name: file.sha256 for file in used(replace(plan, data=None, partition=None))}
+    if here != own_files:
+        raise InputError(
+            f"parts from {here or 'no file'}, where the server's are from {own_files}",
             expected="the same files with parts on the server and on all devices",
             fix="copy the files that the server was given with --use to this device's folder own",
         )

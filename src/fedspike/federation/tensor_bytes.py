@@ -21,7 +21,7 @@ def pack(tensors: Mapping[str, Tensor]) -> bytes:
     return packed
 
 
-def unpack(content: bytes, path: Path, fix: str) -> dict[str, Tensor]:
+def unpack(content: bytes, path: Path | str, fix: str) -> dict[str, Tensor]:
     """The tensors of a safetensors file; `path` is only named in the error."""
     try:
         tensors: dict[str, Tensor] = tensors_from_bytes(content)

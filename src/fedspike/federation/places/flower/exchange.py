@@ -1,13 +1,20 @@
-"""Messages to nodes and their answers, with the time that each took."""
+"""Messages to nodes and their answers, with the time that each took.
+
+An answer that cannot be taken out of Flower's hands is its node's fault and nobody else's: it becomes an
+answer that says so.
+"""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from fedspike.errors import InputError
+
 POLL_S = 0.1  # how often the SuperLink is asked for answers
+LONGEST = 500  # characters of an error
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,57 @@ class Answer:
     error: str = ""
 
 
+@dataclass
+class Post:
+    """Messages on their way: who was asked, by the number of the message, and when."""
+
+    grid: Grid
+    waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def send(
+        self, contents: Mapping[int, RecordDict], kind: str, round: int, within_s: float
+    ) -> None:
+        """Give each node its message; Flower forgets it after `within_s`."""
+        now = time.monotonic()
+        messages = [
+            Message(content, node, kind, ttl=within_s, group_id=str(round))
+            for node, content in contents.items()
+        ]
+        for number, node in zip(self.grid.push_messages(messages), contents, strict=True):
+            self.waiting[number] = node, now
+
+    @property
+    def asked(self) -> set[int]:
+        """The nodes that have not answered yet."""
+        return {node for node, _ in self.waiting.values()}
+
+    def fetch(self) -> list[Answer]:
+        """The answers that are there now."""
+        if not self.waiting:
+            return []
+        answers, replies = list[Answer](), list[Message]()
+        try:
+            replies += self.grid.pull_messages(list(self.waiting))
+        except Exception:  # of one of them, and nobody says of which
+            for number in list(self.waiting):
+                try:
+                    replies += self.grid.pull_messages([number])
+                except Exception as error:
+                    reason = f"an answer that cannot be read: {type(error).__name__}: {error}"
+                    answers.append(self._answer(number, None, reason))
+        for reply in replies:
+            if (
+                number := reply.metadata.reply_to_message_id
+            ) in self.waiting:  # and not a second one
+                reason = (reply.error.reason or "an error") if reply.has_error() else ""
+                answers.append(self._answer(number, None if reason else reply.content, reason))
+        return answers
+
+    def _answer(self, number: str, content: RecordDict | None, error: str) -> Answer:
+        node, since = self.waiting.pop(number)
+        return Answer(node, time.monotonic() - since, content, shown(error))
+
+
 def exchange(
     grid: Grid, contents: Mapping[int, RecordDict], kind: str, round: int, deadline_s: float
 ) -> tuple[list[Answer], float]:
@@ -28,24 +86,29 @@ def exchange(
     The answers come in the order of their coming, with the seconds that it took to hand out the messages and
     fetch the last answer. A node that is gone is given up by Flower after two missed heartbeats, a minute.
     """
-    began = time.monotonic()
-    messages = [
-        Message(content, node, kind, ttl=deadline_s, group_id=str(round))
-        for node, content in contents.items()
-    ]
-    sent = dict(zip(grid.push_messages(messages), contents, strict=True))
+    began, post = time.monotonic(), Post(grid)
+    post.send(contents, kind, round, deadline_s)
     handed_out, fetched = time.monotonic() - began, 0.0
-    answers, passed = list[Answer](), 0.0
-    while sent and passed < deadline_s:
+    answers = list[Answer]()
+    while post.waiting and time.monotonic() - began < deadline_s:
         asked_at = time.monotonic()
-        replies = list(grid.pull_messages(list(sent)))
-        passed = time.monotonic() - began
-        for reply in replies:
-            node = sent.pop(reply.metadata.reply_to_message_id)
-            error = (reply.error.reason or "an error") if reply.has_error() else ""
-            answers.append(Answer(node, passed, None if error else reply.content, error))
-        if replies:
+        if arrived := post.fetch():
+            answers += arrived
             fetched = time.monotonic() - asked_at
-        elif sent:
+        elif post.waiting:
             time.sleep(POLL_S)
     return answers, handed_out + fetched
+
+
+def shown(foreign: str) -> str:
+    """The words of somebody else as a line to show: without what moves a cursor, and not without end."""
+    text = "".join(c if c.isprintable() else " " for c in foreign[: LONGEST + 1])
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong with a node, and what to do about it, as a line to show."""
+    if not isinstance(error, InputError):
+        return shown(f"{type(error).__name__}: {error}")
+    fix = f" (usual fix: {error.fix})" if error.fix else ""
+    return shown(f"{error.passed}; expected {error.expected}{fix}")

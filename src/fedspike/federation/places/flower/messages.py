@@ -1,26 +1,35 @@
-"""What server and nodes say to each other: tensors as Flower's records, and one typed record beside them.
+"""What server and nodes say to each other: one typed record, and tensors as the bytes of safetensors.
 
-    server -> node   query: Question              node -> server: Holding
-    server -> node   train: Task and a tree       node -> server: Report and a tree
+    server -> node   query: Question              node -> server: Holding, or a Refusal
+    server -> node   train: Task and a tree       node -> server: Report and a tree, or a Refusal
 
-The typed record travels as MessagePack, which has names for nan and infinity.
+The typed record travels as MessagePack, which has names for nan and infinity. Nothing that comes in is used
+before its type, its range and its size were looked at.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, RecordDict
 from msgspec import Meta
 
 from fedspike.algorithms import Tree
 from fedspike.errors import InputError
+from fedspike.federation import tensor_bytes
 from fedspike.layers.activity import Activity
 
-GROUP = "tensors/"  # before the name of a tree's group
-RECORD, BYTES = "record", "bytes"
+RECORD, MESSAGE, TENSORS = "fedspike", "message", "tensors"
+MOST_BYTES = 2**26  # of a typed record: a node with 100,000 clients and 10 layers needs a third
+BESIDE_NUMBERS = 2**16  # bytes, for each client, of the names and shapes of its tensors
+LONGEST = 2000  # characters of a sentence
+SAME_VERSION = "install the same version of fedspike on the server and on all nodes"
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Sentence = Annotated[str, Meta(max_length=LONGEST)]
+# Of a round. Nan is in no range.
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Joules = Annotated[float, Meta(ge=0, le=1e15)]
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="message"):
@@ -30,14 +39,14 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 class Question(Message, frozen=True, tag="question"):
     """Which clients do you host?"""
 
-    classes: Number
+    classes: Annotated[int, Meta(ge=1, lt=2**31)]
 
 
 class Holding(Message, frozen=True, tag="holding"):
     """The clients of a node: how many samples each has of every class, and how the node is called."""
 
-    node: str
-    shape: tuple[Number, ...]  # of an image
+    node: Name
+    shape: Annotated[tuple[Number, ...], Meta(max_length=8)]  # of an image
     class_counts: dict[Number, tuple[Number, ...]]  # client -> samples of each class
 
 
@@ -49,9 +58,9 @@ class Task(Message, frozen=True, tag="task"):
     """
 
     plan: dict[str, Any]  # of `federation.plan.plain`
-    classes: Number
-    round: Number
-    clients: tuple[Number, ...]
+    classes: Annotated[int, Meta(ge=1, lt=2**31)]
+    round: Annotated[int, Meta(ge=1, lt=2**31)]
+    clients: Annotated[tuple[Number, ...], Meta(min_length=1)]
     remembered: dict[Number, Number]  # client -> that round
 
 
@@ -67,8 +76,30 @@ class Report(Message, frozen=True, tag="report"):
     samples: dict[Number, Number]
     activity: dict[Number, Activity]
     losses: dict[Number, float]
-    seconds: dict[str, float]
-    joules: dict[str, float]
+    seconds: Annotated[dict[Name, Seconds], Meta(max_length=20)]
+    joules: Annotated[dict[Name, Joules], Meta(max_length=100)]
+
+
+class Refusal(Message, frozen=True, tag="refusal"):
+    """Why a node did not do what it was asked: the words of an InputError."""
+
+    passed: Sentence
+    expected: Sentence
+    fix: Sentence
+
+    @classmethod
+    def of(cls, error: Exception) -> "Refusal":
+        """The refusal that says what went wrong on the node."""
+        if isinstance(error, InputError):
+            words = (error.passed, error.expected, error.fix)
+        else:
+            passed = f"{type(error).__name__}: {error}"
+            words = (passed, "a node without defects", "see what the node said, and tell us")
+        return cls(*(text[:LONGEST] for text in words))
+
+
+class Refused(InputError):
+    """A node said in words why it did not do what it was asked."""
 
 
 M = TypeVar("M", bound=Message)
@@ -78,14 +109,14 @@ def pack(message: Message, tree: Tree | None = None) -> RecordDict:
     """A message and its tensors as the content of a Flower message.
 
     >>> content = pack(Question(classes=10), {"model": {"bias": torch.zeros(2)}})
-    >>> unpack(content, Question), tree_of(content)
+    >>> unpack(content, Question), tree_of(content, most_bytes=1000)
     (Question(classes=10), {'model': {'bias': tensor([0., 0.])}})
     """
-    records = RecordDict({RECORD: ConfigRecord({BYTES: msgspec.msgpack.encode(message)})})
-    for group, tensors in (tree or {}).items():
-        arrays = {name: Array(tensor.numpy()) for name, tensor in tensors.items()}
-        records[GROUP + group] = ArrayRecord(arrays)
-    return records
+    record = {MESSAGE: msgspec.msgpack.encode(message)}
+    if tree is not None:
+        flat = {f"{group}/{name}": t for group, own in tree.items() for name, t in own.items()}
+        record[TENSORS] = tensor_bytes.pack(flat)
+    return RecordDict({RECORD: ConfigRecord(record)})
 
 
 def for_all(received: Mapping[int, Tree]) -> Tree:
@@ -113,32 +144,44 @@ def for_one(tree: Tree, client: int) -> Tree:
 
 
 def unpack(content: RecordDict, kind: type[M]) -> M:
-    """The typed record. Raises InputError where there is none of this kind."""
+    """The typed record. Raises Refused where the node refuses, InputError where there is none of this kind."""
     try:
-        encoded = content.config_records[RECORD][BYTES]
-        if not isinstance(encoded, bytes):
-            raise TypeError(f"{type(encoded).__name__} in the place of bytes")
-        return msgspec.msgpack.decode(encoded, type=kind)
-    except (KeyError, TypeError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        encoded = _bytes(content, MESSAGE)
+        if len(encoded) > MOST_BYTES:
+            raise ValueError(f"{len(encoded)} bytes are too many")
+        message: M | Refusal = msgspec.msgpack.decode(encoded, type=kind | Refusal)
+    except (KeyError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError(
-            f"an answer that is no {kind.__name__}: {error}",
-            expected="server and nodes with the same version of fedspike",
-            fix="install the same version on all of them",
+            f"a message that is no {kind.__name__}: {error}"[:LONGEST],
+            expected=f"a {kind.__name__}",
+            fix=SAME_VERSION,
         ) from error
+    if isinstance(message, Refusal):
+        raise Refused(message.passed, expected=message.expected, fix=message.fix)
+    return message
 
 
-def tree_of(content: RecordDict) -> Tree:
-    """The tensors. Raises InputError where an array cannot be read; nothing is ever unpickled."""
+def tree_of(content: RecordDict, most_bytes: int) -> Tree:
+    """The tensors. Raises InputError where they cannot be read, or take more bytes than there may be."""
+    tree: Tree = {}
     try:
-        return {
-            key.removeprefix(GROUP): {
-                name: torch.from_numpy(array.numpy()) for name, array in record.items()
-            }
-            for key, record in content.array_records.items()
-        }
-    except (TypeError, ValueError, EOFError) as error:
+        packed = _bytes(content, TENSORS)
+    except (KeyError, TypeError) as error:
         raise InputError(
-            f"an array that cannot be read: {error}",
-            expected="numpy arrays of plain numbers",
-            fix="install the same version of fedspike on all nodes",
+            f"a message without tensors: {error}", expected="tensors", fix=SAME_VERSION
         ) from error
+    if len(packed) > most_bytes:
+        raise InputError(
+            f"tensors of {len(packed)} bytes", expected=f"at most {most_bytes}", fix=SAME_VERSION
+        )
+    for path, tensor in tensor_bytes.unpack(packed, "a message's tensors", SAME_VERSION).items():
+        group, _, name = path.rpartition("/")
+        tree.setdefault(group, {})[name] = tensor
+    return tree
+
+
+def _bytes(content: RecordDict, key: str) -> bytes:
+    value = content.config_records[RECORD][key]
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} in the place of bytes")
+    return value

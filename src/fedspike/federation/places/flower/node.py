@@ -5,11 +5,9 @@ one reply that stands for all of theirs. Each message meets a new process, so wh
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +17,19 @@ from flwr.app import Message as Envelope
 from flwr.clientapp import ClientApp
 
 from fedspike.algorithms import Algorithm, Tree
-from fedspike.algorithms.trees import copied
-from fedspike.data import Dataset, load_own, remarks
+from fedspike.algorithms.trees import copied, count_bytes
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
-from fedspike.federation.cohort import train_cohort
-from fedspike.federation.devices import Given
+from fedspike.federation.cohort import Site, train_cohort
+from fedspike.federation.guard import form_fault
 from fedspike.federation.places.flower import memory
+from fedspike.federation.places.flower.hosted import Hosted, read
 from fedspike.federation.places.flower.messages import (
+    BESIDE_NUMBERS,
+    SAME_VERSION,
     Holding,
     Question,
+    Refusal,
     Report,
     Task,
     for_one,
@@ -37,62 +38,59 @@ from fedspike.federation.places.flower.messages import (
     unpack,
 )
 from fedspike.federation.plan import from_plain, print_of
+from fedspike.randomness import stream
 from fedspike.rules import Replies
 
 app = ClientApp()
 
 
-@dataclass(frozen=True)
-class Hosted:
-    """The clients that live on a node, with their samples."""
-
-    data: Dataset
-    shards: dict[int, np.ndarray]  # client -> its positions in `data`
-
-    @property
-    def partition(self) -> Given:
-        """Each client's own positions. Clients elsewhere have a place in it, and are never asked for."""
-        elsewhere = np.zeros(1, np.int64)
-        return Given(tuple(self.shards.get(k, elsewhere) for k in range(max(self.shards) + 1)))
-
-
 @app.query()
 def declare(envelope: Envelope, context: Context) -> Envelope:
     """Say which clients live here and how many samples of each class they have."""
-    question = unpack(envelope.content, Question)
-    hosted = read(context, question.classes)
-    counts = {
-        client: tuple(np.bincount(hosted.data.y_train[shard], minlength=question.classes).tolist())
-        for client, shard in hosted.shards.items()
-    }
-    name = str(context.node_config["node"])
-    holding = Holding(name, hosted.data.x_train.shape[1:], counts)
-    return Envelope(pack(holding), reply_to=envelope)
+
+    def holding() -> RecordDict:
+        question = unpack(envelope.content, Question)
+        hosted = read(*_data(context), question.classes)
+        labels, classes = hosted.data.y_train, question.classes
+        counts = {
+            client: tuple(np.bincount(labels[shard], minlength=classes).tolist())
+            for client, shard in hosted.shards.items()
+        }
+        name = str(context.node_config["node"])
+        return pack(Holding(name, hosted.data.x_train.shape[1:], counts))
+
+    return Envelope(answered(holding), reply_to=envelope)
 
 
 @app.train()
 def train(envelope: Envelope, context: Context) -> Envelope:
     """Train the clients that are asked for and answer for them."""
-    task = unpack(envelope.content, Task)
-    folder = Path(str(context.node_config["home"])) / "memory"
-    content = perform(task, tree_of(envelope.content), read(context, task.classes), folder)
-    return Envelope(content, reply_to=envelope)
+
+    def report() -> RecordDict:
+        task = unpack(envelope.content, Task)
+        folder = Path(str(context.node_config["home"])) / "memory"
+        return perform(task, envelope.content, read(*_data(context), task.classes), folder)
+
+    return Envelope(answered(report), reply_to=envelope)
 
 
-def perform(task: Task, received: Tree, hosted: Hosted, folder: Path) -> RecordDict:
+def answered(do: Callable[[], RecordDict]) -> RecordDict:
+    """What a node answers: what came of it, or in words why nothing did, which it says here, too."""
+    try:
+        return do()
+    except Exception as error:
+        ours = not isinstance(error, InputError)
+        logging.getLogger("flwr").error("fedspike: %s", error, exc_info=ours)
+        return pack(Refusal.of(error))
+
+
+def perform(task: Task, content: RecordDict, hosted: Hosted, folder: Path) -> RecordDict:
     """What `train` does; memories lie in `folder`. Raises InputError where the task is none for this node."""
-    if absent := sorted(set(task.clients) - hosted.shards.keys()):
-        raise InputError(
-            f"a task for client {absent[0]}",
-            expected=f"one of the clients that live here, {sorted(hosted.shards)}",
-            fix="start the training again; nodes are asked at its start which clients they host",
-        )
     starting = _alive_s()
-    plan = from_plain(task.plan, hosted.data, hosted.partition)
-    site, folder = plan.site(), folder / print_of(task.plan)
+    site, orders = prepared(task, content, hosted)
+    folder = folder / print_of(task.plan)
     memories = {k: memory.read(folder, k, round) for k, round in task.remembered.items()}
-    cohort = site.devices.in_order(task.clients)
-    orders = {client: for_one(received, client) for client in cohort}
+    cohort = list(orders)
     with _measured() as joules:
         began = time.perf_counter()
         work = train_cohort(site, cohort, orders, memories, task.round)
@@ -102,6 +100,34 @@ def perform(task: Task, received: Tree, hosted: Hosted, folder: Path) -> RecordD
     samples = {client: site.devices.samples(client) for client in cohort}
     report = Report(task.round, samples, work.activity, work.losses, seconds, joules())
     return pack(report, one_reply(site.algorithm, work.replies, samples))
+
+
+def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dict[int, Tree]]:
+    """All that training takes, and what each client receives, held against what its network needs.
+
+    Raises InputError where the task is none for this node.
+    """
+    strangers = {*task.clients, *task.remembered} - hosted.shards.keys()
+    if strangers or len(set(task.clients)) < len(task.clients):
+        raise InputError(
+            f"a task for the clients {list(task.clients)}",
+            expected=f"each once, and of those that live here, {sorted(hosted.shards)}",
+            fix="start the training again; nodes are asked at its start which clients they host",
+        )
+    site = from_plain(task.plan, hosted.data, hosted.partition).site()
+    server = site.algorithm.start(site.network.init(stream(site.seed, "init")))
+    cohort = site.devices.in_order(task.clients)
+    forms = {client: site.algorithm.order(server, client) for client in cohort}
+    received = tree_of(content, sum(count_bytes(form) + BESIDE_NUMBERS for form in forms.values()))
+    orders = {client: for_one(received, client) for client in cohort}
+    for client, tree in orders.items():
+        if fault := form_fault(forms[client], tree):
+            raise InputError(
+                f"an order for client {client} with {fault[0]}: {fault[1]}",
+                expected="what the plan's algorithm sends its clients",
+                fix=SAME_VERSION,
+            )
+    return site, orders
 
 
 def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int, int]) -> Tree:
@@ -118,46 +144,6 @@ def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int,
         else:
             tree |= {f"{client}/{group}": own for client, own in tensors.items()}
     return copied(tree)
-
-
-def read(context: Context, classes: int) -> Hosted:
-    """The samples of a node's clients, from the file or folder that it was started with.
-
-    Raises InputError where they are not sound.
-    """
-    path = Path(str(context.node_config["data"]))
-    files = sorted(path.glob("client-*.npz")) if path.is_dir() else [path]
-    if not files:
-        raise InputError(
-            f"{path}: no client-*.npz in it",
-            expected="an .npz file, or a folder with one for each client: client-0.npz, client-1.npz",
-            fix="name the device's own file with --data",
-        )
-    images, labels, shards, first, signs = [], [], {}, 0, set()
-    for file in files:
-        x, y, signed = load_own(file)
-        signs.add(signed)
-        images.append(x)
-        labels.append(y)
-        shards[_client(file, context)] = np.arange(first, first + len(y))
-        first += len(y)
-    if len({x.shape[1:] for x in images}) > 1 or len(signs) > 1:
-        raise InputError(
-            f"{path}: images of different shapes, or signed and not",
-            expected="one shape and one kind of numbers for all clients",
-            fix="prepare all of them the same way",
-        )
-    x, y = np.concatenate(images), np.concatenate(labels)
-    data = Dataset("own", x, y, x[:1], y[:1], classes, source=str(path), sha256={}, signed=signed)
-    for remark in remarks(data):
-        logging.getLogger("flwr").warning("worth knowing: %s", remark)
-    return Hosted(data, shards)
-
-
-def _client(file: Path, context: Context) -> int:
-    """The number in the file's name, or else the node's."""
-    named = re.fullmatch(r"client-(\d{1,9})\.npz", file.name)
-    return int(named[1] if named else context.node_config["client"])
 
 
 def _alive_s() -> float:
@@ -185,3 +171,8 @@ def _measured() -> Iterator[Callable[[], dict[str, float]]]:
 
     before = counted()
     yield lambda: {name: joules - before[name] for name, joules in counted().items()}
+
+
+def _data(context: Context) -> tuple[Path, int]:
+    """Where this node's samples are, and whose they are where that is one file."""
+    return Path(str(context.node_config["data"])), int(context.node_config["client"])

@@ -1,7 +1,7 @@
 """Who is out there: the nodes of a fleet, the clients that each hosts, and how much these hold."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,72 +11,102 @@ from flwr.serverapp import Grid
 
 from fedspike.errors import InputError
 from fedspike.federation.devices import Held
-from fedspike.federation.places.flower.exchange import POLL_S, exchange
-from fedspike.federation.places.flower.messages import Holding, Question, pack, unpack
+from fedspike.federation.places.flower.exchange import POLL_S, Answer, Post, in_words
+from fedspike.federation.places.flower.messages import (
+    SAME_VERSION,
+    Holding,
+    Question,
+    pack,
+    unpack,
+)
 from fedspike.files import json_bytes, read_json, write_whole
 
 ANSWER_WITHIN_S = 120.0
+AGAIN_AFTER_S = 5.0  # a refused node is asked again; to answer costs it some seconds
+MOST_SAMPLES = 2**31  # of a client
 
 
 class Nodes:
-    """The nodes that are connected, each asked once what it holds.
+    """The nodes that are connected, each asked what it holds until it has a part in the training.
 
-    How much every client holds is settled when they are first complete, and kept in `file`: a training that
-    goes on after a break has the same clients, whoever of them is there.
+    How much every client holds is settled when they are first complete, and kept in `folder`: a training that
+    goes on after a break has the same clients, whoever of them is there. Who does not take part, and why, is
+    kept there, too, for those who look on.
     """
 
-    def __init__(self, grid: Grid, file: Path, classes: int, shape: tuple[int, ...]) -> None:
-        self.grid, self.file, self.classes, self.shape = grid, file, classes, shape
-        self.names: dict[int, str] = {}  # node -> how it is called
-        self.refused: dict[str, str] = {}  # what is called so -> why it does not take part
+    CLIENTS, ABSENT = "clients.json", "absent.json"
+
+    def __init__(
+        self,
+        grid: Grid,
+        folder: Path,
+        classes: int,
+        shape: tuple[int, ...],
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        self.grid, self.folder, self.classes, self.shape = grid, folder, classes, shape
+        self.registered = names or {}
+        self.names: dict[int, str] = {}  # node that takes part -> how it is called
+        self.refused: dict[int, str] = {}  # node that does not -> why
         self.hosts: dict[int, int] = {}  # client -> node
         self.counts: dict[int, tuple[int, ...]] = {}  # client -> samples of each class
         self._held: dict[int, tuple[int, ...]] = {}
+        self._questions = Post(grid)
+        self._asked_at: dict[int, float] = {}
 
-    def wait_for(self, clients: int, say: Any) -> None:
+    def wait_for(self, clients: int, say: Callable[[str], None]) -> None:
         """Meet nodes until every client 0, 1, ... has its own, or was known before."""
-        if self.file.exists():
-            fix = f"delete {self.file.parent} to start again"
-            stored = read_json(self.file, fix=fix)
-            self.counts = msgspec.convert(
-                {int(client): counts for client, counts in stored.items()},
-                dict[int, tuple[int, ...]],
-            )
+        file = self.folder / self.CLIENTS
+        if file.exists():
+            self.counts = _counts(file)
         self.meet()
-        told: list[int] = []
+        told: object = None
         while missing := [k for k in range(clients) if k not in (self.counts or self._held)]:
-            if missing != told:
+            if (missing, self.refused) != told:
                 say(f"waiting for the nodes of clients {', '.join(map(str, missing))}")
-                told = missing
+                for node, reason in self.refused.items():
+                    say(f"{self.name(node)} does not take part: {reason}")
+                told = missing, dict(self.refused)
+                self._publish(missing)
             time.sleep(POLL_S)
             self.meet()
         if not self.counts:
             self.counts = {k: self._held[k] for k in range(clients)}
             counts = {str(k): list(n) for k, n in self.counts.items()}
-            write_whole(self.file, json_bytes(counts), self.file.parent)
+            write_whole(file, json_bytes(counts), self.folder)
+        self._publish([])
 
     def meet(self) -> None:
-        """Ask the nodes that were not asked yet."""
-        new = [node for node in self.grid.get_node_ids() if node not in self.names]
-        questions = {node: pack(Question(self.classes)) for node in new}
-        if not questions:
-            return
-        answers, _ = exchange(self.grid, questions, MessageType.QUERY, 0, ANSWER_WITHIN_S)
-        for answer in answers:
-            self.names[answer.node] = f"node {answer.node}"
-            try:
-                if answer.content is None:
-                    raise InputError(answer.error, expected="", fix="")
-                holding = unpack(answer.content, Holding)
-                self._welcome(answer.node, holding)
-            except InputError as error:
-                self.refused[self.names[answer.node]] = error.passed
+        """Ask the nodes that have no part yet; wait for those who never answered, but not for ever.
+
+        Who was refused is asked again, and may have been mended; its answer is heard when it is there.
+        """
+        online, now = set(self.grid.get_node_ids()), time.monotonic()
+        for node in self.refused.keys() - online:
+            del self.refused[node]
+        fresh = online - self.names.keys() - self._asked_at.keys()
+        again = {node for node in self.refused if now - self._asked_at[node] > AGAIN_AFTER_S}
+        to_ask = sorted((fresh | again) - self._questions.asked)
+        questions = {node: pack(Question(self.classes)) for node in to_ask}
+        if questions:
+            self._questions.send(questions, MessageType.QUERY, 0, ANSWER_WITHIN_S)
+            self._asked_at |= dict.fromkeys(questions, now)
+        while True:
+            for answer in self._questions.fetch():
+                self._hear(answer)
+            if not fresh & self._questions.asked:
+                break
+            if time.monotonic() - now > ANSWER_WITHIN_S:
+                for node in fresh & self._questions.asked:
+                    self.refused[node] = f"no answer within {ANSWER_WITHIN_S:.0f} s"
+                break
+            time.sleep(POLL_S)
 
     def hosting(self, clients: Iterable[int]) -> dict[int, list[int]]:
         """node that is there -> those of the clients that it hosts, both in the order of the clients."""
+        self.meet()
+        self._publish([])
         online = set(self.grid.get_node_ids())
-        if online - self.names.keys():
-            self.meet()
         hosting: dict[int, list[int]] = {}
         for client in clients:
             if (node := self.hosts.get(client)) in online:
@@ -88,21 +118,76 @@ class Nodes:
         """How many samples of each class every client holds."""
         return Held(tuple(self.counts[client] for client in range(len(self.counts))))
 
+    def name(self, node: int) -> str:
+        """How a node is called: by the key that it came with, or as it says."""
+        return self.registered.get(node) or self.names.get(node) or f"node {node}"
+
+    def absent(self) -> list[dict[str, Any]]:
+        """The entries of a round's ledger for the nodes that are there and take no part."""
+        return [
+            {"node": self.name(node), "clients": [], "downlink_bytes": 0, "error": reason}
+            for node, reason in sorted(self.refused.items())
+        ]
+
+    def _publish(self, missing: list[int]) -> None:
+        """Tell who looks on which nodes take no part, and why, and which clients are waited for."""
+        file = self.folder / self.ABSENT
+        refused = {self.name(node): reason for node, reason in sorted(self.refused.items())}
+        content = json_bytes({"waiting_for": missing, "refused": refused})
+        if not file.exists() or file.read_bytes() != content:
+            write_whole(file, content, self.folder)
+
+    def _hear(self, answer: Answer) -> None:
+        """Give a node its part in the training, or none."""
+        if answer.content is None:
+            self.refused[answer.node] = answer.error
+            return
+        try:
+            self._welcome(answer.node, unpack(answer.content, Holding))
+        except Exception as error:  # whatever a node answers, it is the node that did it
+            self.refused[answer.node] = in_words(error)
+        else:
+            self.refused.pop(answer.node, None)
+
     def _welcome(self, node: int, holding: Holding) -> None:
-        self.names[node] = holding.node
         if holding.shape != self.shape:
             raise InputError(
-                f"{holding.node} has images of shape {holding.shape}",
+                f"images of shape {holding.shape}",
                 expected=f"those of the server's test set, {self.shape}",
                 fix="prepare the images on all nodes the same way",
             )
+        if not holding.class_counts:
+            raise InputError("no clients", expected="one at least", fix=SAME_VERSION)
+        online = set(self.grid.get_node_ids())
         for client, counts in holding.class_counts.items():
-            if len(counts) != self.classes or sum(counts) == 0:
+            if len(counts) != self.classes or not 0 < sum(counts) < MOST_SAMPLES:
                 raise InputError(
-                    f"{holding.node} says {counts} of client {client}",
+                    f"{counts[:20]} samples of client {client}",
                     expected=f"numbers of samples of {self.classes} classes, not all 0",
-                    fix="install the same version of fedspike on it",
+                    fix=SAME_VERSION,
                 )
-        for client, counts in holding.class_counts.items():
-            self.hosts[client] = node
-            self._held[client] = counts
+            host = self.hosts.get(client, node)
+            if host != node and host in online:
+                raise InputError(
+                    f"samples of client {client}, which lives on {self.name(host)}",
+                    expected="each client on one node",
+                    fix=f"rename the client's file on this node, or stop {self.name(host)}",
+                )
+        self.names[node] = holding.node
+        self.hosts |= dict.fromkeys(holding.class_counts, node)
+        self._held |= holding.class_counts
+
+
+def _counts(file: Path) -> dict[int, tuple[int, ...]]:
+    """What was settled before. Raises InputError where the file is damaged."""
+    fix = f"restore it, or delete {file.parent} to start again"
+    stored = read_json(file, fix=fix)
+    try:
+        counts = msgspec.convert(stored, dict[int, tuple[int, ...]], strict=False)
+        if sorted(counts) != list(range(len(counts))):
+            raise ValueError("clients without a number")
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InputError(
+            f"{file}: {error}", expected="the file as fedspike wrote it", fix=fix
+        ) from error
+    return counts

@@ -8,10 +8,18 @@ from typing import Any
 from flwr.app import MessageType
 
 from fedspike.algorithms.trees import count_bytes
-from fedspike.errors import InputError
 from fedspike.federation.order import Answers, Order, Reply
-from fedspike.federation.places.flower.exchange import Answer, exchange
-from fedspike.federation.places.flower.messages import Report, Task, for_all, pack, tree_of, unpack
+from fedspike.federation.places.flower.claims import NotFinite, demand_plausible, most_bytes
+from fedspike.federation.places.flower.exchange import Answer, exchange, in_words
+from fedspike.federation.places.flower.messages import (
+    Refused,
+    Report,
+    Task,
+    for_all,
+    pack,
+    tree_of,
+    unpack,
+)
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.plan import plain
 
@@ -24,22 +32,30 @@ class Heard:
     `ledger` has an entry for each node: bytes, seconds, joules, or what went wrong.
     """
 
+    order: Order
     reports: dict[int, Report] = field(default_factory=dict)
     replies: list[Reply] = field(default_factory=list)
     ledger: list[dict[str, Any]] = field(default_factory=list)
 
-    def read(self, order: Order, clients: Sequence[int], answer: Answer) -> dict[str, Any]:
-        """Put an answer where it belongs; what the ledger says of it."""
+    def read(self, clients: Sequence[int], answer: Answer) -> dict[str, Any]:
+        """Put an answer where it belongs; what the ledger says of it. Whatever it is, nothing is raised."""
+        order = self.order
         if answer.content is None:
             return {"error": answer.error}
         try:
-            report, tree = unpack(answer.content, Report), tree_of(answer.content)
-            _demand_sound(report, clients, order)
-        except InputError as error:
-            # A reply without tensors, which the guard then rejects.
+            report = unpack(answer.content, Report)
+            demand_plausible(report, clients, order)
+            tree = tree_of(answer.content, most_bytes(order, clients))
+        except Refused as refusal:
+            return {"error": in_words(refusal)}
+        except Exception as error:  # whatever a node sends, it is the node that did it
+            words = in_words(error)
             claimed = {client: order.samples[client] for client in clients}
-            self.replies.append(Reply(answer.node, order.round, claimed, None, answer.seconds))
-            return {"error": error.passed}
+            fault = "not finite" if isinstance(error, NotFinite) else "not readable", words
+            self.replies.append(
+                Reply(answer.node, order.round, claimed, None, answer.seconds, fault)
+            )
+            return {"error": words}
         self.reports[answer.node] = report
         claimed = dict(report.samples)
         self.replies.append(Reply(answer.node, report.round, claimed, tree, answer.seconds))
@@ -67,15 +83,15 @@ class Flower:
             self.nodes.grid, tasks, MessageType.TRAIN, order.round, self.deadline_s
         )
         sizes = {node: count_bytes(tree) for node, tree in trees.items()}
-        heard, by_node = Heard(), {answer.node: answer for answer in answers}
+        heard, by_node = Heard(order), {answer.node: answer for answer in answers}
         for node, clients in hosts.items():
             answer = by_node.get(node, Answer(node, 0.0, None, "no answer before the deadline"))
             entry = {
-                "node": self.nodes.names[node],
+                "node": self.nodes.name(node),
                 "clients": clients,
                 "downlink_bytes": sizes[node],
             }
-            heard.ledger.append(entry | heard.read(order, clients, answer))
+            heard.ledger.append(entry | heard.read(clients, answer))
         reports = heard.reports.values()
         return Answers(
             hosts=hosts,
@@ -85,7 +101,7 @@ class Flower:
             seconds=where_it_went(answers, heard.reports, transport_s, time.monotonic() - began),
             uplink_bytes=sum(entry.get("uplink_bytes", 0) for entry in heard.ledger),
             downlink_bytes=sum(sizes.values()),
-            nodes=tuple(heard.ledger),
+            nodes=(*heard.ledger, *self.nodes.absent()),
             deadline_s=self.deadline_s,
         )
 
@@ -111,24 +127,3 @@ def where_it_went(
     spent["transport"] = transport_s
     spent["waiting"] = max(0.0, seconds - sum(spent.values()))
     return spent
-
-
-def _demand_sound(report: Report, clients: Sequence[int], order: Order) -> None:
-    """Raise where a report is not about what was asked, or its counts are of another network."""
-    layers = set(order.site.network.architecture.names)
-    for client, activity in report.activity.items():
-        counts = [activity.samples, activity.steps, activity.events_out]
-        counts += [*activity.events_in.values(), *activity.synapses_met.values()]
-        if min(counts) < 0 or not layers <= activity.events_in.keys():
-            raise InputError(
-                f"counts of client {client} that are negative or of other layers",
-                expected=f"counts of the layers {', '.join(sorted(layers))}",
-                fix="install the same version of fedspike on all nodes",
-            )
-    told = (report.samples.keys(), report.activity.keys(), report.losses.keys())
-    if any(those != told[0] for those in told) or not told[0] <= set(clients):
-        raise InputError(
-            f"an answer for clients {sorted(told[0])}",
-            expected=f"one for those that were asked, {sorted(clients)}",
-            fix="install the same version of fedspike on all nodes",
-        )

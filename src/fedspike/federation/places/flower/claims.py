@@ -1,0 +1,79 @@
+"""What a node says that it did, held against what it was asked and what its network can do.
+
+Counts of a round are added up, priced and stored; one that no network can reach would spoil them for good. A
+node that lies within the bounds is believed, as in guard.py.
+"""
+
+from collections.abc import Sequence
+
+from fedspike.algorithms.trees import count_bytes
+from fedspike.errors import InputError
+from fedspike.federation.order import Order
+from fedspike.federation.places.flower.messages import BESIDE_NUMBERS, SAME_VERSION, Report
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+
+MOST_LOSS = 1e30  # sums of a round's losses stay finite
+
+
+class NotFinite(InputError):
+    """A loss that is not finite, or as good as that: the training diverged."""
+
+
+def most_bytes(order: Order, clients: Sequence[int]) -> int:
+    """The bytes of an answer for these clients at most: twice the numbers, since sums are in float64."""
+    return sum(2 * count_bytes(order.forms[client]) + BESIDE_NUMBERS for client in clients)
+
+
+def demand_plausible(report: Report, clients: Sequence[int], order: Order) -> None:
+    """Raise InputError where a report is not about what was asked, or says what cannot have been."""
+    told = report.samples.keys()
+    if not told <= set(clients) or not told == report.activity.keys() == report.losses.keys():
+        raise InputError(
+            f"an answer for the clients {sorted(told)}",
+            expected=f"one for those that were asked, {sorted(clients)}, or some of them",
+            fix=SAME_VERSION,
+        )
+    if "training" not in report.seconds:
+        raise InputError(
+            "an answer without seconds", expected="those of training", fix=SAME_VERSION
+        )
+    network, epochs = order.site.network.operations(), order.site.learner.epochs
+    for client, activity in report.activity.items():
+        shown = min(report.samples[client], order.samples[client]) * epochs
+        if fault := _impossible(activity, network, shown):
+            raise InputError(
+                f"{fault} of client {client}",
+                expected="counts that its network and its samples can have",
+                fix=SAME_VERSION,
+            )
+    for client, loss in report.losses.items():
+        if not abs(loss) <= MOST_LOSS:
+            raise NotFinite(
+                f"a loss of {loss} of client {client}",
+                expected=f"a loss up to {MOST_LOSS:g}",
+                fix="lower the learning rate",
+            )
+
+
+def _impossible(activity: Activity, network: NetworkOperations, shown: int) -> str:
+    """What a client that was shown so many samples cannot have done; empty if nothing is wrong."""
+    if activity.samples != shown or not 1 <= activity.steps <= shown:
+        return f"{activity.samples} samples in {activity.steps} steps"
+    entered, layers = network.entered, network.layers
+    if activity.events_in.keys() != set(entered) or not activity.synapses_met.keys() <= set(
+        entered
+    ):
+        return "counts of other layers"
+    times = shown * (network.time_steps or 1)
+    for name, events in activity.events_in.items():
+        if not 0 <= events <= times * layers[name].inputs:
+            return f"{events} events in {name}"
+    for name, met in activity.synapses_met.items():
+        events, layer = activity.events_in[name], layers[name]
+        if not events * layer.least_met <= met <= events * layer.most_met:
+            return f"{met} synapses met in {name}"
+    if not 0 <= activity.events_out <= times * layers[entered[-1]].outputs:
+        return f"{activity.events_out} events out"
+    rates = activity.firing_rates(network)
+    return "" if all(0 <= rate <= 1 for rate in rates.values()) else f"firing rates {rates}"

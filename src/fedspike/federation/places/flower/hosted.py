@@ -1,0 +1,103 @@
+"""The clients that live on a node, and their samples: read from a file or a folder, and refused if they are bad."""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedspike.data import Dataset, load_own, remarks
+from fedspike.errors import InputError
+from fedspike.federation.devices import Given
+
+FILE = re.compile(r"client-(0|[1-9]\d{0,8})\.npz")
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """The clients that live on a node, with their samples."""
+
+    data: Dataset
+    shards: dict[int, np.ndarray]  # client -> its positions in `data`
+
+    @property
+    def partition(self) -> Given:
+        """Each client's own positions. Clients elsewhere have a place in it, and are never asked for."""
+        elsewhere = np.zeros(1, np.int64)
+        return Given(tuple(self.shards.get(k, elsewhere) for k in range(max(self.shards) + 1)))
+
+
+def read(path: Path, client: int, classes: int) -> Hosted:
+    """The samples in a file, which are this client's, or in a folder with a file for each client.
+
+    Raises InputError where a file is not sound, or it is not clear whose it is.
+    """
+    parts: list[Dataset] = []
+    shards: dict[int, np.ndarray] = {}
+    first = 0
+    for owner, file in _files(path, client).items():
+        x, y, signed = load_own(file)
+        part = _dataset(x, y, classes, file, signed)
+        if parts and _kind(part) != _kind(parts[0]):
+            raise InputError(
+                f"{file}: images of {_kind(part)}, where those of {parts[0].source} are of {_kind(parts[0])}",
+                expected="one shape and one kind of numbers for all clients",
+                fix="prepare all of them the same way",
+            )
+        parts.append(part)
+        shards[owner] = np.arange(first, first + len(part.y_train))
+        first += len(part.y_train)
+    data = parts[0]
+    if len(parts) > 1:
+        x, y = (
+            np.concatenate([getattr(p, name) for p in parts]) for name in ("x_train", "y_train")
+        )
+        data = _dataset(x, y, classes, path, data.signed)
+    for remark in remarks(data):
+        logging.getLogger("flwr").warning("worth knowing: %s", remark)
+    return Hosted(data, shards)
+
+
+def _dataset(x: np.ndarray, y: np.ndarray, classes: int, path: Path, signed: bool) -> Dataset:
+    """The device's own samples. Raises InputError where they are not sound."""
+    return Dataset("own", x, y, x[:1], y[:1], classes, source=str(path), sha256={}, signed=signed)
+
+
+def _kind(data: Dataset) -> str:
+    return f"shape {data.x_train.shape[1:]}{', signed' if data.signed else ''}"
+
+
+def demand(path: Path, client: int, classes: int, shape: tuple[int, ...]) -> Hosted:
+    """As `read`; raises InputError, too, where the images are not of the shape of the server's."""
+    hosted = read(path, client, classes)
+    if (own := hosted.data.x_train.shape[1:]) != shape:
+        raise InputError(
+            f"{path}: images of shape {own}",
+            expected=f"those of the server's test set, {shape}",
+            fix="prepare the images on all devices as those of the server",
+        )
+    return hosted
+
+
+def _files(path: Path, client: int) -> dict[int, Path]:
+    """Client -> its file."""
+    try:
+        if not path.is_dir():
+            return {client: path}
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".npz")
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}",
+            expected="a file or a folder that can be read",
+            fix="check the path and its permissions",
+        ) from error
+    named = {file: FILE.fullmatch(file.name) for file in files}
+    if not files or not all(named.values()):
+        strange = [file.name for file, name in named.items() if not name]
+        raise InputError(
+            f"{path}: {', '.join(strange[:3])} in it" if strange else f"{path}: no .npz file in it",
+            expected="a file for each client: client-0.npz, client-1.npz, ..., and no other .npz",
+            fix="rename or remove what is none of them, or name the device's own file with --data",
+        )
+    return {int(name[1]): file for file, name in named.items() if name}
