@@ -13,29 +13,34 @@ import numpy as np
 import pytest
 import torch
 from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app.error import Error
 
 from fedspike.algorithms import Scaffold
+from fedspike.cli.watch import refusals
 from fedspike.data import Dataset
 from fedspike.errors import InputError
+from fedspike.experiment.document import Document
+from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation import tensor_bytes
 from fedspike.federation.devices import Fleet
 from fedspike.federation.guard import judge
 from fedspike.federation.order import Answers, Order
 from fedspike.federation.places.flower import messages
-from fedspike.federation.places.flower.exchange import Answer
-from fedspike.federation.places.flower.hosted import Hosted
-from fedspike.federation.places.flower.messages import Holding, Task
+from fedspike.federation.places.flower.exchange import Answer, Post
+from fedspike.federation.places.flower.hosted import ABSENT, Hosted
+from fedspike.federation.places.flower.messages import Holding, Question, Task
 from fedspike.federation.places.flower.node import perform, prepared
 from fedspike.federation.places.flower.nodes import Nodes
-from fedspike.federation.places.flower.server import Heard, where_it_went
+from fedspike.federation.places.flower.server import Flower, Heard, where_it_went
 from fedspike.federation.plan import Plan, plain
-from fedspike.federation.rounds import State, order_for
+from fedspike.federation.rounds import State, order_for, rounds
 from fedspike.learning import Backpropagation
 from fedspike.networks import ANN, SNN, FullyConnected, Network
 from fedspike.parts.optimisers import SGD
 from fedspike.randomness import stream
+from fedspike.records import writer
 from fedspike.records.schema import NodeRound
-from fleet_in_process import InProcess
+from fleet_in_process import InProcess, dealt_out
 from fuzzing import spoilt, spoilt_bytes, withstands
 
 HIDDEN, CLIENTS = 4, (0, 1)
@@ -69,7 +74,7 @@ def asked(plan: Plan, folder: Path) -> tuple[Order, Hosted, Task, RecordDict, Re
 
 def spoil(content: RecordDict, random: Random) -> RecordDict:
     """A message with another record, other values, other bytes or other tensors."""
-    record = dict(content.config_records[messages.RECORD])
+    record: dict[str, Any] = dict(content.config_records[messages.RECORD])
     what = random.choice(
         [0, 0, 0, 3, 3, 5, 6, 7] if messages.TENSORS in record else [0, 0, 3, 6, 7]
     )
@@ -205,3 +210,133 @@ def test_any_holding_is_its_nodes_own(tmp_path: Path) -> None:
 
     read(honest)
     withstands(read, lambda random: spoil(honest, random))
+
+
+def toy(network: Network) -> Experiment:
+    return Experiment("toy", (Run("toy", plan_of(network)),), Document("the plan", "", {}))
+
+
+class Overheard:
+    """Nodes, with the last order that they got."""
+
+    def __init__(self, place: Flower) -> None:
+        self.place = place
+        self.order: Order
+
+    def work(self, order: Order) -> Answers:
+        self.order = order
+        return self.place.work(order)
+
+
+def test_spoilt_answers_leave_the_model_of_a_run_without_their_node(tmp_path: Path) -> None:
+    """To the bit, and the other nodes' rounds go on; each spoilt answer is in its round's record."""
+    experiment, random = toy(ANN(FullyConnected((HIDDEN,)))), Random(0)
+    plan = experiment.runs[0].plan
+    grid = dealt_out(experiment, tmp_path, nodes=3)
+    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes.wait_for(plan.fleet.clients, lambda _: None)
+    place = Overheard(Flower(nodes, 60.0))
+
+    def silent(node: int, message: Message) -> Message:
+        return gone(message) if node == 2 else message
+
+    def unreadable(node: int, message: Message) -> Message:
+        while node == 2 and message.metadata.message_type == "train":
+            content = spoil(message.content, random)
+            if "error" in Heard(place.order).read([1], Answer(2, 1.0, content)):
+                message.content = content
+                break
+        return message
+
+    grid.meddle = silent
+    *_, last = rounds(plan, place)
+    expected = last.state.model
+    grid.meddle = unreadable
+    for _ in range(20):
+        happened = list(rounds(plan, place))
+        assert {r.rejections[0].reason for r in happened} <= {"not readable", "not finite"}
+        model = happened[-1].state.model
+        assert all(torch.equal(model[name], expected[name]) for name in expected)
+        record = writer.round_record(happened[0])
+        assert record.nodes[1].error
+        assert "node-2: " in " ".join(refusals(record))
+
+
+def gone(message: Message) -> Message:
+    return Message(Error(code=5, reason="Node Unavailable"), reply_to=message)
+
+
+def test_a_refused_node_is_named_and_takes_part_when_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong labels and two files for a client at the start, and data that are spoilt in between."""
+    experiment = toy(ANN(FullyConnected((HIDDEN,))))
+    (run,) = experiment.runs
+    grid = dealt_out(experiment, tmp_path, nodes=3)
+    monkeypatch.setattr("fedspike.federation.places.flower.nodes.AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr("fedspike.federation.places.flower.nodes.POLL_S", 0.0)
+    file = tmp_path / "node-2" / "data" / "client-1.npz"
+    good = file.read_bytes()
+    np.savez(file, x_train=PIXELS[:2], y_train=np.array([0, 7]))
+    second = tmp_path / "node-3" / "data" / "client-02.npz"
+    second.write_bytes(good)
+    told: list[str] = []
+
+    def say(text: str) -> None:
+        told.append(text)
+        if "node 3 takes" in text or "node 3 does" in text:
+            published = json.loads((tmp_path / ABSENT).read_bytes())
+            assert published["waiting_for"] == [1, 2]
+            assert "labels from 0 to 7" in published["refused"]["node 2"]
+            file.write_bytes(good)
+            second.unlink()
+
+    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes.wait_for(run.plan.fleet.clients, say)
+    assert any("node 2" in text and "labels from 0 to 7" in text for text in told)
+    assert any("node 3" in text and "client-02.npz" in text for text in told)
+    assert nodes.absent() == []
+    happening = rounds(run.plan, Flower(nodes, 60.0))
+    file.write_bytes(b"")
+    first = next(happening)
+    assert (first.missing, first.rejections) == ((1,), ())
+    assert "client-1.npz" in first.nodes[1]["error"]
+    file.write_bytes(good)
+    assert next(happening).missing == ()
+
+
+def test_a_client_that_lives_on_two_nodes_stays_where_it_was(tmp_path: Path) -> None:
+    grid = dealt_out(toy(ANN(FullyConnected((HIDDEN,)))), tmp_path, nodes=3)
+    copy = (tmp_path / "node-1" / "data" / "client-0.npz").read_bytes()
+    (tmp_path / "node-3" / "data" / "client-0.npz").write_bytes(copy)
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), {3: "node-c"})
+    nodes.meet()
+    assert nodes.hosts == {0: 1, 1: 2}
+    (entry,) = nodes.absent()
+    assert entry["node"] == "node-c"
+    assert "client 0, which lives on" in entry["error"]
+
+
+def test_an_answer_that_flower_cannot_read_is_its_nodes_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do answers to nothing, and second ones, disturb the others."""
+    experiment = toy(ANN(FullyConnected((HIDDEN,))))
+    grid = dealt_out(experiment, tmp_path, nodes=3)
+    pull = grid.pull_messages
+
+    def damaged(message_ids: Any) -> list[Message]:
+        if any(number.startswith("2-") for number in message_ids):
+            raise MemoryError("an array of terabytes")
+        replies = list(pull(message_ids))
+        return replies * 2
+
+    monkeypatch.setattr(grid, "pull_messages", damaged)
+    post = Post(grid)
+    post.send({node: messages.pack(Question(3)) for node in (1, 2, 3)}, "query", 0, 60.0)
+    answers = {answer.node: answer for answer in post.fetch()}
+    assert sorted(answers) == [1, 2, 3]
+    assert "terabytes" in answers[2].error
+    assert answers[1].content
+    assert answers[3].content
+    assert not post.waiting

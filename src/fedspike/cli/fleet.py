@@ -5,17 +5,18 @@
 """
 
 import os
-import subprocess
+import shlex
 import sys
 import time
 from argparse import Namespace
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fedspike.cli.commands import kinds_of, print_json, say, write_report
-from fedspike.cli.stopping import leave, on_stop
+from fedspike.cli.stopping import Stopped, leave, on_stop
 from fedspike.errors import InputError
 
 QUIET = "Flower's telemetry and update checks are off; nothing leaves these machines but what they train."
@@ -50,7 +51,13 @@ def server(options: Namespace) -> int:
         if control.resume(folder):
             say("The training that was going on goes on.")
         say(f"The server listens on port {folder.settings.port}: {nodes}")
-        return program.wait()
+        if code := program.wait():
+            raise InputError(
+                f"Flower's server ended with exit code {code}",
+                expected="one that serves until it is stopped",
+                fix=f"see what it said above; then fedspike fleet server {folder.path}",
+            )
+        return 0
 
 
 def node(options: Namespace) -> int:
@@ -107,7 +114,11 @@ def status(options: Namespace) -> int:
         return 0
     lines = [f"training: {status['training'] or 'not started'}"]
     lines += [f"{name}: {rounds} rounds" for name, rounds in status["rounds"].items()]
-    lines += [f"{name}: {state}" for name, state in status["nodes"].items()]
+    for name, state in status["nodes"].items():
+        reason = status["refused"].get(name)
+        lines.append(f"{name}: {state}, takes no part: {reason}" if reason else f"{name}: {state}")
+    if status["waiting_for"]:
+        lines.append(f"waiting for clients {', '.join(map(str, status['waiting_for']))}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
@@ -134,10 +145,16 @@ def local(options: Namespace) -> int:
     if not (path / "fleet.toml").exists():
         folder = _made(options, path, options.nodes, [], flower.free_port())
     homes = sorted((path / "nodes").iterdir())
+    if len(homes) != options.nodes:
+        raise InputError(
+            f"{options.nodes} nodes, where {path} has {len(homes)}",
+            expected="the nodes that the folder was made for",
+            fix="name another folder with --output",
+        )
     threads = str(max(1, (os.cpu_count() or 1) // len(homes)))
     logs = path / "logs"
     say(f"{QUIET}\nWhat server and nodes say is in {logs}.")
-    with ExitStack() as stack:
+    with _last_words(_resume_local(options, path)), ExitStack() as stack:
         opened = {
             name: appending(logs / f"{name}.log", path) for name in ("server", *map(_name, homes))
         }
@@ -177,6 +194,26 @@ def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
 
         print_json(json.loads((folder.run / "summary.json").read_bytes()))
     return 0
+
+
+def _resume_local(options: Namespace, path: Path) -> str:
+    """What is said when `local` is stopped."""
+    words = ["fedspike", "fleet", "local", str(options.nodes), options.experiment]
+    words += ["--output", str(path)]
+    return (
+        f" {path} holds every finished round; server and nodes ended.\n"
+        f"To go on:\n\n  {shlex.join(words)}\n"
+    )
+
+
+@contextmanager
+def _last_words(text: str) -> Iterator[None]:
+    """Whoever is stopped here ends with these words."""
+    try:
+        yield
+    except Stopped as stop:
+        stop.last_words = text
+        raise
 
 
 def _made(options: Namespace, path: Path, nodes: int, hosts: list[str], port: int) -> Any:
@@ -219,7 +256,15 @@ def _flwr(options: Namespace, word: str) -> int:
         )
     command = ["flwr", word, str(number), SUPERLINK]
     command += ["--show"] if word == "log" else []
-    return subprocess.run(command, env=flower.environment(folder.path / "flower")).returncode
+    with flower.started(command, flower.environment(folder.tell_flower())) as program:
+        code = program.wait()
+    if code:
+        raise InputError(
+            f"flwr {word} ended with exit code {code}",
+            expected="a server that runs and agrees",
+            fix=f"fedspike fleet server {folder.path}",
+        )
+    return 0
 
 
 def _demand() -> None:

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"fedspike: {error}\n")
         return WRONG_INPUT
     except Stopped as stop:
-        sys.stderr.write("\nStopped.\n")
+        sys.stderr.write(f"\nStopped.{stop.last_words}\n")
         return stop.exit_code
     except BrokenPipeError:
         streams.silence()  # whoever read our output has gone

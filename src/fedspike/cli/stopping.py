@@ -12,10 +12,11 @@ SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM."""
+    """Ctrl-C or SIGTERM; `last_words` say what was kept, and how to go on."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
+        self.last_words = ""
         self.exit_code = 128 + signal  # as shells count
 
 

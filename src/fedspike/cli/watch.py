@@ -146,8 +146,11 @@ def describe(record: RoundRecord) -> str:
 
 
 def refusals(record: RoundRecord) -> dict[str, str]:
-    """What the guard refused in a round: a sentence for each reason, and one if the round was skipped."""
+    """What went wrong in a round: a sentence for each node and each reason, and one if it was skipped."""
     sentences: dict[str, str] = {}
+    for node in record.nodes:
+        if node.error is not None:
+            sentences[f"{node.node}: {node.error}"] = f"{node.node}: {node.error}"
     for reply in record.rejected:
         sentence = f"rejected client {reply.sender}: {reply.reason} ({reply.detail})"
         fix = ". Usual fix: lower the learning rate" if reply.reason in DIVERGED else ""

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedspike.errors import InputError
 from fedspike.files import write_whole
 
 VALID_DAYS = 397
@@ -75,6 +77,33 @@ def write_node_key(folder: Path) -> bytes:
     _write_secret(folder / NODE_KEY, secret)
     ssh = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return key.public_key().public_bytes(*ssh) + b"\n"
+
+
+def demand_node_key(file: Path, fix: str) -> None:
+    """Raise InputError where a file is no private key of a node."""
+    try:
+        key: object = serialization.load_ssh_private_key(file.read_bytes(), None)
+    except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
+        raise InputError(f"{file}: {error}", expected="the node's private key", fix=fix) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise InputError(f"{file}: another kind of key", expected="one of P-384", fix=fix)
+
+
+def demand_valid(file: Path, fix: str) -> None:
+    """Raise InputError where a certificate is damaged, has expired, or is not yet valid by this clock."""
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: {error}", expected="a certificate", fix=fix) from error
+    now = datetime.datetime.now(datetime.UTC)
+    since, until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not since <= now <= until:
+        word = "has expired" if now > until else "is not valid yet"
+        raise InputError(
+            f"{file} {word}: it is valid from {since:%Y-%m-%d} to {until:%Y-%m-%d}",
+            expected=f"a certificate for today; this machine's clock says {now:%Y-%m-%d %H:%M} UTC",
+            fix=f"set the clock if it is wrong; else {fix}",
+        )
 
 
 def _certificate(

@@ -6,18 +6,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fedspike.deploy.certificates import AUTHORITY
-from fedspike.deploy.flower import ask
+from fedspike.deploy.flower import ask, directly
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
-from fedspike.files import claimed, json_bytes, read_json, write_whole
+from fedspike.federation.places.flower.hosted import ABSENT
+from fedspike.files import claimed, json_bytes, read_json, remove, write_whole
 from fedspike.records import reader
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
 
 LOOK_EVERY_S, ASK_EVERY_S = 0.2, 5.0
 ENDED = "finished"
+REGISTERED = "registered.json"
+UPDATE = "install the Flower that fedspike asks for: pip install 'fedspike[fleet]'"
+
+
+class Listed(msgspec.Struct, frozen=True, rename="kebab"):
+    """A run or a node, of which Flower tells more."""
+
+    status: str = ""
+    node_id: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True, rename="kebab"):
+    """What is read of Flower's answers."""
+
+    run_id: int | str = 0
+    runs: list[Listed] = []
+    nodes: list[Listed] = []
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """Nodes that are there and take no part, with why, and the clients that a training waits for."""
+
+    refused: dict[str, str] = {}
+    waiting_for: list[int] = []
 
 
 def register(folder: FleetFolder) -> dict[str, int]:
@@ -25,24 +52,50 @@ def register(folder: FleetFolder) -> dict[str, int]:
 
     Flower's command line does this for one node, and takes seconds; here all are done at once.
     """
-    file = folder.server / "registered.json"
-    registered = read_json(file, fix=f"restore {file}") if file.exists() else {}
+    file, nodes = folder.server / REGISTERED, registered(folder)
     keys = {path.stem: path for path in sorted((folder.server / "keys").glob("*.pub"))}
-    if registered.keys() == keys.keys():
-        return registered
+    if nodes.keys() == keys.keys():
+        return nodes
     from flwr.cli.supernode.register import try_load_public_key
     from flwr.proto.control_pb2 import RegisterNodeRequest, UnregisterNodeRequest
 
     with connected(folder) as server:
-        for name in sorted(registered.keys() - keys.keys()):
-            server.UnregisterNode(UnregisterNodeRequest(node_id=registered.pop(name)))
-            write_whole(file, json_bytes(registered), folder.path)
-        for name in sorted(keys.keys() - registered.keys()):
-            key = try_load_public_key(keys[name])
+        for name in sorted(nodes.keys() - keys.keys()):
+            server.UnregisterNode(UnregisterNodeRequest(node_id=nodes.pop(name)))
+            write_whole(file, json_bytes(nodes), folder.path)
+        for name in sorted(keys.keys() - nodes.keys()):
+            try:
+                key = try_load_public_key(keys[name])
+            except Exception as error:  # Flower's command line ends programs with some
+                raise InputError(
+                    f"{keys[name]}: {error}",
+                    expected="a node's public key, as fedspike fleet init wrote it",
+                    fix="restore it, or delete it to keep the node out",
+                ) from error
             answer = server.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
-            registered[name] = int(answer.node_id)
-            write_whole(file, json_bytes(registered), folder.path)
-    return registered
+            nodes[name] = int(answer.node_id)
+            write_whole(file, json_bytes(nodes), folder.path)
+    return nodes
+
+
+def registered(folder: FleetFolder) -> dict[str, int]:
+    """The nodes that were let in: node -> its number in Flower."""
+    file = folder.server / REGISTERED
+    if not file.exists():
+        return {}
+    fix = f"delete {folder.server / 'flower.db'} and {file}, and start the server again"
+    nodes: dict[str, int] = _typed(read_json(file, fix=fix), dict[str, int], file, fix)
+    return nodes
+
+
+def absent(folder: FleetFolder) -> Absent:
+    """Who takes no part in the training, and who is waited for, as its process wrote it last."""
+    file = folder.server / ABSENT
+    if not file.exists():
+        return Absent()
+    fix = f"delete {file}"
+    absent: Absent = _typed(read_json(file, fix=fix), Absent, file, fix)
+    return absent
 
 
 @contextmanager
@@ -54,8 +107,9 @@ def connected(folder: FleetFolder) -> Iterator[Any]:
 
     authority = (folder.server / AUTHORITY).read_bytes()
     version = RuntimeVersionHttpInterceptor(component_name="flwr CLI")
-    address = f"127.0.0.1:{folder.settings.port}"
-    client = ControlHttpClient.from_server_address(address, False, authority, [version])
+    address = folder.settings.here
+    with directly():
+        client = ControlHttpClient.from_server_address(address, False, authority, [version])
     try:
         yield client
     except httpx.HTTPError as error:
@@ -88,14 +142,20 @@ def resume(folder: FleetFolder) -> bool:
 
 
 def _start(folder: FleetFolder) -> None:
-    answer = ask(folder, "run", str(folder.path / "app"))
-    write_whole(_run_file(folder), json_bytes({"run-id": int(answer["run-id"])}), folder.path)
+    if (folder.server / ABSENT).exists():
+        remove(folder.server / ABSENT, folder.path)
+    answer = _typed(ask(folder, "run", str(folder.path / "app")), Answer, "flwr run", UPDATE)
+    write_whole(_run_file(folder), json_bytes({"run-id": int(answer.run_id)}), folder.path)
 
 
 def run_id(folder: FleetFolder) -> int | None:
     """Flower's number of the training, if it was started."""
     file = _run_file(folder)
-    return int(read_json(file, fix=f"delete {file}")["run-id"]) if file.exists() else None
+    if not file.exists():
+        return None
+    fix = f"delete {file}"
+    stored: dict[str, int] = _typed(read_json(file, fix=fix), dict[str, int], file, fix)
+    return stored.get("run-id")
 
 
 def state(folder: FleetFolder) -> str:
@@ -103,21 +163,26 @@ def state(folder: FleetFolder) -> str:
     number = run_id(folder)
     if number is None:
         return ""
-    (run,) = ask(folder, "list", "--run-id", str(number))["runs"]
-    return str(run["status"]).partition(":")[0]
+    told = ask(folder, "list", "--run-id", str(number))
+    runs = _typed(told, Answer, "flwr list", UPDATE).runs
+    return runs[0].status.partition(":")[0] if runs else ""
 
 
 def status(folder: FleetFolder) -> dict[str, Any]:
-    """The training in Flower's word, the rounds of each run, and the nodes, which are online or not."""
-    listed = ask(folder, "supernode", "list", "--verbose")["nodes"]
-    names = {str(number): name for name, number in register(folder).items()}
+    """The training in Flower's word, the rounds of each run, and the nodes: online or not, or why refused."""
+    listed = _typed(
+        ask(folder, "supernode", "list", "--verbose"), Answer, "flwr list", UPDATE
+    ).nodes
+    names, out = {str(number): name for name, number in register(folder).items()}, absent(folder)
     return {
         "training": state(folder),
         "rounds": {
             run.name: len(_records(folder.run / run.name / "rounds.jsonl"))
             for run in folder.experiment.runs
         },
-        "nodes": {names[n["node-id"]]: n["status"] for n in listed if n["node-id"] in names},
+        "nodes": {names[n.node_id]: n.status for n in listed if n.node_id in names},
+        "refused": out.refused,
+        "waiting_for": out.waiting_for,
     }
 
 
@@ -133,7 +198,7 @@ def follow(
 
     Raises InputError where the training ends before that. A server that is away is waited for.
     """
-    asked_at = time.monotonic()
+    asked_at, told = time.monotonic(), Absent()
     for run in experiment.runs:
         home, finished = folder.run / run.name, -1
         while finished < run.plan.rounds or not (home / "summary.json").exists():
@@ -144,6 +209,9 @@ def follow(
             for record in records[max(finished, 0) :]:
                 yield Trained(run.name, record)
             finished = max(finished, len(records)) if finished >= 0 else finished
+            if (now := absent(folder)) != told:
+                _tell(now, told, say)
+                told = now
             if time.monotonic() - asked_at > ASK_EVERY_S:
                 _demand_running(folder, say)
                 asked_at = time.monotonic()
@@ -153,6 +221,27 @@ def follow(
         yield Finished(run.name, summary) if finished >= 0 else Skipped(run.name, summary)
     while not _stored(folder, len(experiment.runs)):
         time.sleep(LOOK_EVERY_S)
+
+
+def _tell(now: Absent, before: Absent, say: Callable[[str], None]) -> None:
+    """Say who is newly absent, and who came back."""
+    if now.waiting_for and now.waiting_for != before.waiting_for:
+        say(f"waiting for the nodes of clients {', '.join(map(str, now.waiting_for))}")
+    for node, reason in now.refused.items():
+        if before.refused.get(node) != reason:
+            say(f"{node} takes no part: {reason}")
+    for node in before.refused.keys() - now.refused.keys():
+        say(f"{node} is not refused any more")
+
+
+def _typed(value: object, kind: Any, source: object, fix: str) -> Any:
+    """What was read from our file, or Flower said, as its type. Raises InputError where it is another."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{source}: {error}", expected="what fedspike or Flower 1.41 writes", fix=fix
+        ) from error
 
 
 def _stored(folder: FleetFolder, runs: int) -> bool:

@@ -4,6 +4,7 @@ They are told not to report home, not to look for updates and not to install any
 ends it: by its process id, with the signal that lets it say good-bye, and its children end with it.
 """
 
+import errno
 import http.client
 import json
 import os
@@ -17,12 +18,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, Any
 
-from fedspike.deploy.certificates import AUTHORITY, KEY, NODE_KEY, SERVER
+from fedspike.deploy.certificates import AUTHORITY, KEY, NODE_KEY, SERVER, demand_valid
 from fedspike.deploy.folder import SUPERLINK, FleetFolder, NodeFolder
 from fedspike.errors import InputError
+from fedspike.federation.places.flower import hosted
 
 FOLDER = "FEDSPIKE_FLEET"  # tells the server's app where its folder is
 OWN_FILES = (
@@ -34,49 +38,65 @@ QUIET = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",  # seconds; without it a second of each round is waited
 }
-START_WITHIN_S, END_WITHIN_S = 60.0, 15.0
+START_WITHIN_S, END_WITHIN_S, ANSWER_WITHIN_S = 60.0, 15.0, 120.0
+CLOCKS_APART_S = 300.0  # more is too much for Flower's TIMESTAMP_TOLERANCE
+# X509_V_ERR_... of OpenSSL
+CERT_NOT_YET_VALID, CERT_EXPIRED, HOST_MISMATCH, IP_MISMATCH = 9, 10, 62, 64
 
 
 def environment(flower_home: Path, **more: str) -> dict[str, str]:
-    """What Flower's programs find around them: each other first, and what keeps them quiet."""
+    """What Flower's programs find around them: each other first, what keeps them quiet, and no proxy."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     home = {"FLWR_HOME": str(flower_home.resolve()), "PATH": programs}
-    return os.environ | QUIET | home | more
+    around = {name: value for name, value in os.environ.items() if not _is_proxy(name)}
+    return around | QUIET | home | more
+
+
+@contextmanager
+def directly() -> Iterator[None]:
+    """Meanwhile this process connects without a proxy: a fleet's machines reach each other, or do not."""
+    proxies = {name: os.environ.pop(name) for name in list(os.environ) if _is_proxy(name)}
+    try:
+        yield
+    finally:
+        os.environ.update(proxies)
+
+
+def _is_proxy(name: str) -> bool:
+    return name.lower().endswith("_proxy")
 
 
 def superlink(folder: FleetFolder) -> tuple[list[str], dict[str, str]]:
     """The server's command and its environment: TLS, registered nodes only, a memory on the disk.
 
-    Raises InputError where it lacks its certificate.
+    Raises InputError where it lacks a part, its certificate is not valid now, or its port is not to be had.
     """
+    folder.demand_whole()
     settings, server = folder.settings, folder.server.resolve()
-    for file in (AUTHORITY, SERVER, KEY):
-        if not (server / file).exists():
-            raise InputError(
-                f"{server / file} is not there",
-                expected="the server's certificate and key: without TLS there is no fleet",
-                fix="restore it, or make a new folder with fedspike fleet init",
-            )
+    for file in (AUTHORITY, SERVER):
+        demand_valid(server / file, fix="make a new folder with fedspike fleet init")
+    demand_port(settings.listens_on, settings.port, folder.path / "fleet.toml")
     command = [
         *("flower-superlink", "--host", settings.listens_on, "--port", str(settings.port)),
         *("--ssl-ca-certfile", str(server / AUTHORITY), "--ssl-certfile", str(server / SERVER)),
         *("--ssl-keyfile", str(server / KEY), "--enable-supernode-auth"),
         *("--database", str(server / "flower.db")),
     ]
-    home = folder.path / "flower"
-    return command, environment(home, **{FOLDER: str(folder.path.resolve())})
+    return command, environment(folder.tell_flower(), **{FOLDER: str(folder.path.resolve())})
 
 
 def supernode(folder: NodeFolder, data: Path) -> tuple[list[str], dict[str, str]]:
-    """A node's command and its environment. Raises InputError where the data are not there."""
+    """A node's command and its environment. Raises InputError where it lacks a part, or its data are bad."""
+    folder.demand_whole()
     settings, home = folder.settings, folder.path.resolve()
-    if not data.exists():
-        raise InputError(
-            f"{data}: no such file or folder",
-            expected="the device's own samples, an .npz file with x_train and y_train",
-            fix="name it with --data",
-        )
+    hosted.demand(data, settings.client, settings.classes, settings.shape)
     config = {"node": settings.node, "home": str(home), "data": str(data.resolve())}
+    if strange := [value for value in config.values() if set(value) & set('"\\\n')]:
+        raise InputError(
+            f"the path {strange[0]!r}",
+            expected="paths without quotation marks, backslashes and line ends",
+            fix="rename the folder, or move the node elsewhere",
+        )
     words = " ".join(f'{key}="{value}"' for key, value in config.items())
     command = [
         *("flower-supernode", "--superlink", settings.server),
@@ -91,18 +111,21 @@ def supernode(folder: NodeFolder, data: Path) -> tuple[list[str], dict[str, str]
 def ask(folder: FleetFolder, *words: str) -> dict[str, Any]:
     """What Flower's command line answers. Raises InputError with its words where it says no."""
     command = ["flwr", *words, SUPERLINK, "--format", "json"]
-    process = subprocess.run(
-        command,
-        env=environment(folder.path / "flower"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    around = environment(folder.tell_flower())
     try:
-        answer: dict[str, Any] = json.loads(process.stdout)
+        process = subprocess.run(
+            command, env=around, capture_output=True, text=True, timeout=ANSWER_WITHIN_S
+        )
+        code, out, err = process.returncode, process.stdout, process.stderr
+    except subprocess.TimeoutExpired:
+        code, out, err = 1, "", f"no answer within {ANSWER_WITHIN_S:.0f} s"
+    except OSError as error:
+        raise _not_started(command[0], error) from error
+    try:
+        answer: dict[str, Any] = json.loads(out)
     except ValueError:
-        answer = {"error-message": (process.stderr or process.stdout).strip()[-500:]}
-    if process.returncode or not answer.get("success", False):
+        answer = {"error-message": (err or out).strip()[-500:]}
+    if code or not answer.get("success", False):
         raise InputError(
             f"flwr {' '.join(words)}: {answer.get('error-message', 'no answer')}",
             expected="a server that runs and agrees",
@@ -113,48 +136,126 @@ def ask(folder: FleetFolder, *words: str) -> dict[str, Any]:
 
 def wait_until_healthy(folder: FleetFolder, server: subprocess.Popen[bytes]) -> None:
     """Wait for the server that was just started. Raises InputError where it ends, or another one answers."""
-    address, authority = f"127.0.0.1:{folder.settings.port}", folder.server / AUTHORITY
-    until = time.monotonic() + START_WITHIN_S
+    until, reason = time.monotonic() + START_WITHIN_S, ""
     while time.monotonic() < until and server.poll() is None:
-        if is_healthy(address, authority):
+        if not (reason := ailment(folder.settings.here, folder.server / AUTHORITY)):
             return
         time.sleep(0.2)
+    ended = f"it ended with exit code {server.returncode}"
+    late = f"no answer within {START_WITHIN_S:.0f} s, {reason}"
     raise InputError(
-        f"the server on port {folder.settings.port} did not start",
-        expected="a port that no other program uses",
-        fix=f"see what it said above, or set another port in {folder.path / 'fleet.toml'}",
+        f"the server did not start: {late if server.poll() is None else ended}",
+        expected="Flower's server, which answers",
+        fix="see what it said: above, or in the folder logs; is the disk full?",
     )
 
 
 def wait_for_server(folder: NodeFolder, say: Callable[[str], None]) -> None:
-    """Wait until a node's server answers; InputError, as of `is_healthy`, where it is another one."""
-    address, told = folder.settings.server, False
-    while not is_healthy(address, folder.path / AUTHORITY):
-        if not told:
-            say(f"waiting for the server at {address}")
-        told = True
+    """Wait until a node's server answers; InputError, as of `ailment`, where it is another one."""
+    address, told = folder.settings.server, ""
+    while reason := ailment(address, folder.path / AUTHORITY):
+        if reason != told:
+            say(f"waiting for the server at {address}: {reason}")
+        told = reason
         time.sleep(1.0)
 
 
-def is_healthy(address: str, authority: Path) -> bool:
-    """Whether a server answers, with a certificate of this authority; False where nobody answers yet.
+def ailment(address: str, authority: Path) -> str:
+    """Why nobody answers at an address yet; "" where a server does, with a certificate of this authority.
 
-    Raises InputError where its certificate is another's, or it has none.
+    Raises InputError where its certificate is not good, or this machine's clock is not.
     """
     try:
         context = ssl.create_default_context(cafile=str(authority))
-        url = f"https://{address}/health"
-        with urllib.request.urlopen(url, timeout=5, context=context):
-            return True
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{authority}: {error.strerror if isinstance(error, OSError) else error}",
+            expected="the certificate of the fleet's authority",
+            fix="copy it from the server again",
+        ) from error
+    try:
+        secure = urllib.request.HTTPSHandler(context=context)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), secure)
+        with direct.open(f"https://{address}/health", timeout=5) as answer:
+            _demand_same_time(answer.headers.get("Date"), address)
+        return ""
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(reason, ssl.SSLError):
-            raise InputError(
-                f"{address} is not this fleet's server: {reason}",
-                expected=f"TLS with a certificate that {authority} signed, for this address",
-                fix="copy the node's folder from the server again, or name the address to init with --host",
-            ) from error
-        return False
+            raise _bad_certificate(reason, address, authority) from error
+        if isinstance(reason, TimeoutError):
+            return "no answer"
+        return str(getattr(reason, "strerror", None) or reason)
+
+
+def _bad_certificate(reason: ssl.SSLError, address: str, authority: Path) -> InputError:
+    """What is wrong between a server's certificate, its authority and this clock, in words."""
+    clock = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    code = getattr(reason, "verify_code", None)
+    words = getattr(reason, "verify_message", "") or reason.reason or str(reason)
+    passed = (
+        f"{address} is not this fleet's server: its certificate is of another authority ({words})"
+    )
+    expected, fix = f"one that {authority} signed", "copy the node's folder from the server again"
+    if code in (CERT_NOT_YET_VALID, CERT_EXPIRED):
+        passed = f"the certificate of the server at {address}: {words}"
+        expected = f"one that is valid now; this machine's clock says {clock}"
+        fix = "set the clock if it is wrong; else make the fleet anew: fedspike fleet init"
+    elif code in (HOST_MISMATCH, IP_MISMATCH):
+        passed = f"the server at {address} has a certificate for other names: {words}"
+        expected, fix = (
+            "one for this address",
+            "name the address to fedspike fleet init with --host",
+        )
+    elif code is None:
+        passed = f"what answers at {address} is not this fleet's server: {words}"
+        expected, fix = (
+            "a server that speaks TLS",
+            "check the port, or stop the other program there",
+        )
+    return InputError(passed, expected=expected, fix=fix)
+
+
+def _demand_same_time(date: str | None, address: str) -> None:
+    """Raise InputError where the clocks of the two machines are too far apart for Flower."""
+    if date is None:
+        return
+    apart = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+    if abs(apart) > CLOCKS_APART_S:
+        raise InputError(
+            f"this machine's clock is {abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} "
+            f"that of the server at {address}",
+            expected=f"at most {CLOCKS_APART_S:.0f} s: what a node says is signed with its time",
+            fix="set the clocks of both, for example with NTP",
+        )
+
+
+def demand_port(host: str, port: int, file: Path) -> None:
+    """Raise InputError where a program cannot listen there now; `file` says where."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    again = f"set another port in {file}, and in node.toml of each node"
+    try:
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+    except OSError as error:
+        by_number = {
+            errno.EADDRINUSE: (f"port {port} is taken by another program", again),
+            errno.EACCES: (f"port {port} is not for every user", f"{again}: from 1024 on"),
+        }
+        passed, fix = by_number.get(
+            error.errno or 0,
+            (f"address {host} of this machine: {error.strerror}", f"set another host in {file}"),
+        )
+        raise InputError(passed, expected="an address and a port that are free", fix=fix) from error
+
+
+def _not_started(program: str, error: OSError) -> InputError:
+    return InputError(
+        f"{program}: {error.strerror}",
+        expected=f"Flower's programs beside {sys.executable}",
+        fix="pip install --force-reinstall 'fedspike[fleet]'",
+    )
 
 
 @contextmanager
@@ -162,7 +263,10 @@ def started(
     command: Sequence[str], environment: dict[str, str], log: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that ends when we are done with it; its output goes to `log`, or is shown."""
-    program = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        program = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    except OSError as error:
+        raise _not_started(command[0], error) from error
     try:
         yield program
     finally:

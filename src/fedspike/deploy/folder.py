@@ -24,13 +24,14 @@ from fedspike import own_files, reading
 from fedspike.data import Dataset
 from fedspike.data.partition import OnDevices
 from fedspike.deploy import certificates, share
+from fedspike.deploy.hosts import demand_host, demand_port, joined, split
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
 from fedspike.experiment.kept_files import keep, kept
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.run import demand_devices
 from fedspike.experiment.sweep import Experiment
-from fedspike.files import make_folder, write_whole
+from fedspike.files import content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SUPERLINK = "fleet"  # what Flower's command line calls our server
@@ -67,26 +68,42 @@ class FleetSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`fleet.toml`."""
 
     host: str
-    port: Annotated[int, Meta(ge=1, lt=2**16)]
-    deadline_s: Annotated[float, Meta(gt=0)] = 600.0
+    port: int
+    deadline_s: Annotated[float, Meta(ge=1, le=1e7)] = 600.0
+
+    def __post_init__(self) -> None:
+        demand_host(self.host, "host")
+        demand_port(self.port, "port")
 
     @property
     def address(self) -> str:
         """Where nodes find the server."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return joined(self.host, self.port)
 
     @property
     def listens_on(self) -> str:
         """This machine alone where the address is its own, else all that reach it."""
-        return self.host if self.host in LOOPBACK else "0.0.0.0"
+        if self.host in LOOPBACK:
+            return self.host
+        return "::" if ":" in self.host else "0.0.0.0"
+
+    @property
+    def here(self) -> str:
+        """Where the server is found on its own machine."""
+        return joined("::1" if ":" in self.listens_on else "127.0.0.1", self.port)
 
 
 class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`node.toml`."""
+    """`node.toml`: who the node is, where its server is, and the classes and the shape of its images."""
 
-    node: str
+    node: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}\Z")]
     client: Annotated[int, Meta(ge=0, lt=2**31)]
     server: str
+    classes: Annotated[int, Meta(ge=1, lt=2**31)]
+    shape: tuple[Annotated[int, Meta(ge=1)], ...]
+
+    def __post_init__(self) -> None:
+        split(self.server, "server")
 
 
 S = TypeVar("S", bound=Struct)
@@ -113,6 +130,27 @@ class FleetFolder:
         demand_one_fleet(experiment)
         return experiment
 
+    def demand_whole(self) -> None:
+        """Raise InputError where a part of the folder that a server needs is not there, or not to be read."""
+        parts = [self.server / name for name in (certificates.AUTHORITY, certificates.SERVER)]
+        parts += [self.server / certificates.KEY, self.path / "fedspike.toml"]
+        parts += [self.path / "app" / "pyproject.toml", self.path / "app" / "app.py"]
+        _demand_readable(parts, "without TLS and its app there is no fleet", "fedspike fleet init")
+
+    def tell_flower(self) -> Path:
+        """Flower's home, with where its command line finds the server; written anew after a move."""
+        home = self.path.resolve() / "flower"
+        link = {
+            "address": self.settings.here,
+            "root-certificates": str(self.server.resolve() / certificates.AUTHORITY),
+        }
+        content = tomli_w.dumps({"superlink": {"default": SUPERLINK, SUPERLINK: link}}).encode()
+        file = home / "config.toml"
+        make_folder(home, self.path.resolve())
+        if not file.exists() or file.read_bytes() != content:
+            write_whole(file, content, self.path.resolve())
+        return home
+
     @property
     def server(self) -> Path:
         """The server's secrets and knowledge."""
@@ -135,6 +173,13 @@ class NodeFolder:
         """Raises InputError where this is no folder of a node."""
         fix = "copy the node's folder from the server: nodes/node-0 in the folder of the fleet"
         return _read(self.path / "node.toml", NodeSettings, fix=fix)
+
+    def demand_whole(self) -> None:
+        """Raise InputError where a part of the folder is not there, not to be read, or no key of a node."""
+        key, authority = self.path / certificates.NODE_KEY, self.path / certificates.AUTHORITY
+        again = f"copy nodes/{self.settings.node} from the server's folder again"
+        _demand_readable([key, authority], "a node's key and its authority", again)
+        certificates.demand_node_key(key, again)
 
 
 def write(
@@ -171,13 +216,18 @@ def write(
     if path.exists() and any(path.iterdir()):
         raise InputError(f"{path} is not empty", expected="a new folder", fix="name another folder")
     folder, names = FleetFolder(path), list(dict.fromkeys([*hosts, *LOOPBACK]))
+    for host in hosts:
+        demand_host(host, "--host")
+    demand_port(port, "--port")
     server = FleetSettings(names[0], port)
     _write_server(folder, server, names)
     _write_toml(path / "fedspike.toml", _whole(experiment), path)
     files = {file.name: file for run in experiment.runs for file in own_files.used(run.plan)}
     keep(files.values(), path, path)
     for number, own in enumerate(share.hosted(clients, nodes)):
-        node = NodeSettings(f"node-{number}", own[0], server.address)
+        node = NodeSettings(
+            f"node-{number}", own[0], server.address, dataset.classes, dataset.x_train.shape[1:]
+        )
         home = _write_node(folder, node)
         keep(files.values(), home, path)
         if deal_out:
@@ -191,12 +241,6 @@ def _write_server(folder: FleetFolder, server: FleetSettings, names: Sequence[st
     _write_toml(folder.path / "fleet.toml", msgspec.to_builtins(server), folder.path)
     for name, text in (("pyproject.toml", APP_TOML), ("app.py", APP)):
         write_whole(folder.path / "app" / name, text.encode(), folder.path)
-    link = {
-        "address": f"127.0.0.1:{server.port}",
-        "root-certificates": str((folder.server / certificates.AUTHORITY).resolve()),
-    }
-    flower: dict[str, object] = {"superlink": {"default": SUPERLINK, SUPERLINK: link}}
-    _write_toml(folder.path / "flower" / "config.toml", flower, folder.path)
 
 
 def _write_node(folder: FleetFolder, node: NodeSettings) -> Path:
@@ -242,11 +286,23 @@ def _write_toml(path: Path, values: dict[str, object], root: Path) -> None:
     write_whole(path, tomli_w.dumps(values).encode(), root)
 
 
+def _demand_readable(files: Sequence[Path], expected: str, fix: str) -> None:
+    for file in files:
+        try:
+            content_of(file, most=2**20)
+        except OSError as error:
+            raise InputError(f"{file}: {error.strerror}", expected=expected, fix=fix) from error
+
+
 def _read(file: Path, kind: type[S], *, fix: str) -> S:
     text = reading.read(file, str(file), expected="a file that fedspike fleet init wrote", fix=fix)
     try:
         return msgspec.convert(reading.parse(text, str(file), fix=fix), kind)
     except msgspec.ValidationError as error:
+        if isinstance(cause := error.__cause__, InputError):
+            raise InputError(
+                f"{file}: {cause.passed}", expected=cause.expected, fix=cause.fix
+            ) from error
         raise InputError(
             f"{file}: {error}", expected="the keys that fedspike fleet init wrote", fix=fix
         ) from error

@@ -6,10 +6,10 @@ nothing: the next model is, bit for bit, the one that would be had the sender be
 
     order -> who was asked, in which round, for what      replies -> judge -> joined -> algorithm.next_state
 
-Checks, in this order: sender, what its place found, round, deadline, weight, first of its sender, names, shapes,
-types, numbers. A number is refused beyond the square root of its type's largest, about 1.8e19 in float32: servers
-square updates (FedAdam, pooled variances), and what overflows there is as bad as an infinity that was sent. A guard
-knows nothing of lies in plausible numbers; that is for a robust rule.
+Checks, in this order: sender, what its place found, round, deadline, weight, first of its sender, names,
+shapes, types, numbers. A number is refused beyond the square root of its type's largest, about 1.8e19 in
+float32: servers square updates (FedAdam, pooled variances), and what overflows there is as bad as an infinity
+that was sent. A guard knows nothing of lies in plausible numbers; that is for a robust rule.
 """
 
 import math

@@ -33,6 +33,9 @@ class Order:
     memories: Mapping[int, Tree] = field(default_factory=dict)
 
 
+Found = Literal["not readable", "not finite"]
+
+
 @dataclass(frozen=True)
 class Reply:
     """What came back. All but the sender and the `seconds` since the order are claims of the sender.
@@ -48,7 +51,7 @@ class Reply:
     samples: Any
     tree: Any
     seconds: float = 0.0
-    fault: tuple[Literal["not readable", "not finite"], str] | None = None
+    fault: tuple[Found, str] | None = None
 
 
 @dataclass(frozen=True)

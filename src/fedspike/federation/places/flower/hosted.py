@@ -1,4 +1,4 @@
-"""The clients that live on a node, and their samples: read from a file or a folder, and refused if they are bad."""
+"""The clients that live on a node, and their samples, from a file or a folder; refused if they are bad."""
 
 import logging
 import re
@@ -11,6 +11,7 @@ from fedspike.data import Dataset, load_own, remarks
 from fedspike.errors import InputError
 from fedspike.federation.devices import Given
 
+ABSENT = "absent.json"  # which nodes take no part in a training, and why
 FILE = re.compile(r"client-(0|[1-9]\d{0,8})\.npz")
 
 

@@ -112,7 +112,7 @@ def pack(message: Message, tree: Tree | None = None) -> RecordDict:
     >>> unpack(content, Question), tree_of(content, most_bytes=1000)
     (Question(classes=10), {'model': {'bias': tensor([0., 0.])}})
     """
-    record = {MESSAGE: msgspec.msgpack.encode(message)}
+    record: dict[str, Any] = {MESSAGE: msgspec.msgpack.encode(message)}
     if tree is not None:
         flat = {f"{group}/{name}": t for group, own in tree.items() for name, t in own.items()}
         record[TENSORS] = tensor_bytes.pack(flat)
@@ -144,7 +144,7 @@ def for_one(tree: Tree, client: int) -> Tree:
 
 
 def unpack(content: RecordDict, kind: type[M]) -> M:
-    """The typed record. Raises Refused where the node refuses, InputError where there is none of this kind."""
+    """The typed record. Raises Refused where a node refuses, InputError where there is none of this kind."""
     try:
         encoded = _bytes(content, MESSAGE)
         if len(encoded) > MOST_BYTES:

@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from fedspike.errors import InputError
 from fedspike.federation.devices import Held
 from fedspike.federation.places.flower.exchange import POLL_S, Answer, Post, in_words
+from fedspike.federation.places.flower.hosted import ABSENT
 from fedspike.federation.places.flower.messages import (
     SAME_VERSION,
     Holding,
@@ -34,7 +35,7 @@ class Nodes:
     kept there, too, for those who look on.
     """
 
-    CLIENTS, ABSENT = "clients.json", "absent.json"
+    CLIENTS = "clients.json"
 
     def __init__(
         self,
@@ -63,11 +64,11 @@ class Nodes:
         told: object = None
         while missing := [k for k in range(clients) if k not in (self.counts or self._held)]:
             if (missing, self.refused) != told:
+                self._publish(missing)
                 say(f"waiting for the nodes of clients {', '.join(map(str, missing))}")
                 for node, reason in self.refused.items():
                     say(f"{self.name(node)} does not take part: {reason}")
                 told = missing, dict(self.refused)
-                self._publish(missing)
             time.sleep(POLL_S)
             self.meet()
         if not self.counts:
@@ -131,7 +132,7 @@ class Nodes:
 
     def _publish(self, missing: list[int]) -> None:
         """Tell who looks on which nodes take no part, and why, and which clients are waited for."""
-        file = self.folder / self.ABSENT
+        file = self.folder / ABSENT
         refused = {self.name(node): reason for node, reason in sorted(self.refused.items())}
         content = json_bytes({"waiting_for": missing, "refused": refused})
         if not file.exists() or file.read_bytes() != content:

@@ -8,7 +8,7 @@ from typing import Any
 from flwr.app import MessageType
 
 from fedspike.algorithms.trees import count_bytes
-from fedspike.federation.order import Answers, Order, Reply
+from fedspike.federation.order import Answers, Found, Order, Reply
 from fedspike.federation.places.flower.claims import NotFinite, demand_plausible, most_bytes
 from fedspike.federation.places.flower.exchange import Answer, exchange, in_words
 from fedspike.federation.places.flower.messages import (
@@ -51,9 +51,9 @@ class Heard:
         except Exception as error:  # whatever a node sends, it is the node that did it
             words = in_words(error)
             claimed = {client: order.samples[client] for client in clients}
-            fault = "not finite" if isinstance(error, NotFinite) else "not readable", words
+            reason: Found = "not finite" if isinstance(error, NotFinite) else "not readable"
             self.replies.append(
-                Reply(answer.node, order.round, claimed, None, answer.seconds, fault)
+                Reply(answer.node, order.round, claimed, None, answer.seconds, (reason, words))
             )
             return {"error": words}
         self.reports[answer.node] = report

@@ -1,0 +1,320 @@
+"""What is wrong with a fleet is said in words, each its own, on the side where somebody can mend it."""
+
+import datetime
+import http.server
+import shutil
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography import x509
+
+from fedspike.cli import main
+from fedspike.deploy import certificates, control, flower
+from fedspike.deploy.folder import FleetFolder, FleetSettings, NodeFolder
+from fedspike.deploy.hosts import demand_host, split
+from fedspike.errors import InputError
+from fedspike.federation.places.flower import hosted
+from fedspike.files import json_bytes
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy")
+NOWHERE = "http://127.0.0.1:9"  # nobody listens there
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("fleet") / "fleet"
+    options = ["--nodes", "2", "--set", "fleet.clients=4", "--port", str(flower.free_port())]
+    assert main(["fleet", "init", str(home), "fleet", *options]) == 0
+    return home
+
+
+@pytest.fixture
+def fleet(made: Path, tmp_path: Path) -> Path:
+    """A copy of a fleet's folder, in another place than where it was made."""
+    return shutil.copytree(made, tmp_path / "moved")
+
+
+@contextmanager
+def answering(home: Path, host: str = "127.0.0.1", date: str | None = None) -> Iterator[int]:
+    """A health check with the server's certificate; the port."""
+
+    class Healthy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return date or super().date_time_string(timestamp)
+
+        def log_message(self, *_: object) -> None: ...
+
+    class Server(http.server.HTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        def handle_error(self, *_: object) -> None: ...
+
+    with Server((host, 0), Healthy) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(home / "server.crt", home / "server.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_health_is_asked_for_without_a_proxy(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.setenv(name, NOWHERE)
+    with answering(fleet / "server") as port:
+        assert flower.ailment(f"127.0.0.1:{port}", fleet / "server" / "ca.crt") == ""
+    assert not {name for name in flower.environment(fleet) if name.lower().endswith("_proxy")}
+    with flower.directly():
+        import httpx
+
+        assert not httpx.Client()._mounts
+    import os
+
+    assert os.environ["https_proxy"] == NOWHERE
+
+
+def test_a_server_with_an_ipv6_address_answers_there(fleet: Path) -> None:
+    with answering(fleet / "server", "::1") as port:
+        assert flower.ailment(f"[::1]:{port}", fleet / "server" / "ca.crt") == ""
+    far = FleetSettings("2001:db8::7", 8000)
+    assert (far.address, far.listens_on, far.here) == ("[2001:db8::7]:8000", "::", "[::1]:8000")
+    near = FleetSettings("192.0.2.7", 8000)
+    assert (near.listens_on, near.here) == ("0.0.0.0", "127.0.0.1:8000")
+
+
+def test_certificates_and_clocks_have_their_own_words(
+    fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = fleet / "server" / "ca.crt"
+    other = tmp_path / "other"
+    other.mkdir()
+    certificates.write_server(other, ["elsewhere.example"])
+    with answering(other) as port, pytest.raises(InputError, match="of another authority"):
+        flower.ailment(f"127.0.0.1:{port}", authority)
+    with answering(other) as port, pytest.raises(InputError, match="for other names"):
+        flower.ailment(f"127.0.0.1:{port}", other / "ca.crt")
+    late = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=400)).strftime(
+        "%a, %d %b %Y %H:%M:%S GMT"
+    )
+    ahead = pytest.raises(InputError, match=r"clock is 40\d s ahead of")
+    with answering(fleet / "server", date=late) as port, ahead:
+        flower.ailment(f"127.0.0.1:{port}", authority)
+    for days, word in ((-1000, "has expired|expired"), (1000, "not valid yet|not yet valid")):
+        old = tmp_path / f"days{days}"
+        old.mkdir()
+        write_at(old, days, monkeypatch)
+        with pytest.raises(InputError, match=word):
+            certificates.demand_valid(old / "server.crt", fix="-")
+        with answering(old) as port, pytest.raises(InputError, match=word):
+            flower.ailment(f"127.0.0.1:{port}", old / "ca.crt")
+
+
+def write_at(folder: Path, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates as if today were so many days from now."""
+    build = x509.CertificateBuilder
+    shift = datetime.timedelta(days=days)
+    with monkeypatch.context() as patch:
+        since, until = build.not_valid_before, build.not_valid_after
+        patch.setattr(build, "not_valid_before", lambda self, at: since(self, at + shift))
+        patch.setattr(build, "not_valid_after", lambda self, at: until(self, at + shift))
+        certificates.write_server(folder, ["127.0.0.1"])
+
+
+def test_what_is_not_there_yet_is_waited_for_with_the_reason(fleet: Path) -> None:
+    reason = flower.ailment(f"127.0.0.1:{flower.free_port()}", fleet / "server" / "ca.crt")
+    assert "refused" in reason
+    (fleet / "server" / "ca.crt").unlink()
+    with pytest.raises(InputError, match=r"ca\.crt: No such file"):
+        flower.ailment("127.0.0.1:9", fleet / "server" / "ca.crt")
+
+
+def test_what_speaks_no_tls_is_not_waited_for(fleet: Path) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        with pytest.raises(InputError, match="is not this fleet's server"):
+            flower.ailment(f"127.0.0.1:{server.server_address[1]}", fleet / "server" / "ca.crt")
+        server.shutdown()
+
+
+def test_a_port_that_is_taken_is_named(fleet: Path) -> None:
+    port = FleetFolder(fleet).settings.port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(InputError, match=f"port {port} is taken by another program"):
+            flower.superlink(FleetFolder(fleet))
+    with pytest.raises(InputError, match=r"address 192\.0\.2\.7 of this machine"):
+        flower.demand_port("192.0.2.7", port, fleet / "fleet.toml")
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("", "empty"),
+        ("https://server.example/x", "fix: write server.example"),
+        ("server.example:8000", "fix: write server.example, and the port"),
+        ("192.0.2.7:80", "fix: write 192.0.2.7,"),
+        ("my server", "a space"),
+        ("server\n", "a space"),
+        ("sérver.example", "fix: write xn--srver-bsa.example"),
+        ("x" * 64, "too long"),
+        ("a." * 130 + "b", "too long"),
+        ("[::1]", "without brackets"),
+        ("fe80::1%eth0", "zones"),
+        ("300.1.1.1", "no IPv4 address"),
+        ("-server", "no name"),
+        ("a..b", "no name"),
+        ("user@server", "no name"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(
+    host: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "new"
+    assert main(["fleet", "init", str(home), "fleet", "--nodes", "2", f"--host={host}"]) == 2
+    assert words in capsys.readouterr().err
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("host", ["localhost", "server.example", "a_b", "192.0.2.7", "::1", "a-1."])
+def test_a_name_that_is_one_is_taken(host: str) -> None:
+    demand_host(host, "--host")
+
+
+def test_addresses_and_ports_are_held_to_their_form(tmp_path: Path) -> None:
+    assert split("[::1]:8000", "-") == ("::1", 8000)
+    for address in ("server", "server:", "server:x", "server:99999", "https://server:80", ":80"):
+        with pytest.raises(InputError):
+            split(address, "server")
+    options = ["fleet", "init", str(tmp_path / "new"), "fleet", "--nodes", "2", "--port"]
+    assert main([*options, "0"]) == main([*options, "70000"]) == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_was_moved_is_whole(fleet: Path, made: Path) -> None:
+    """Nothing in it points to where it was: Flower is told anew."""
+    folder = FleetFolder(fleet)
+    folder.tell_flower()
+    command, around = flower.superlink(folder)
+    assert str(made) not in " ".join(command) + str(around)
+    config = (fleet / "flower" / "config.toml").read_text()
+    assert str(fleet / "server" / "ca.crt") in config
+    texts = [file.read_bytes() for file in fleet.rglob("*.toml")]
+    assert not any(str(made).encode() in text for text in texts)
+    port = flower.free_port()
+    text = (fleet / "fleet.toml").read_text().replace(str(folder.settings.port), str(port))
+    (fleet / "fleet.toml").write_text(text)
+    folder.tell_flower()
+    assert f"127.0.0.1:{port}" in (fleet / "flower" / "config.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "words"),
+    [
+        ("server/server.crt", None, "without TLS"),
+        ("server/server.crt", b"x", "server.crt"),
+        ("app/app.py", None, "app.py: No such file"),
+        ("fedspike.toml", None, "fedspike.toml: No such file"),
+        ("fleet.toml", b"host = 'https://x'\nport = 1", "there is a scheme in it"),
+        ("fleet.toml", b"host = 'x'\nport = 0", "port 0"),
+        ("fleet.toml", b"host = 'x'\nport = 1\ndeadline_s = inf", "deadline_s"),
+        ("nodes/node-0/node.key", None, "node.key: No such file"),
+        ("nodes/node-0/node.key", b"x", "copy nodes/node-0"),
+        ("nodes/node-0/ca.crt", None, "ca.crt: No such file"),
+        ("nodes/node-0/node.toml", b"node = 'a'", "node.toml"),
+    ],
+)
+def test_a_part_that_is_missing_or_spoilt_is_named(
+    fleet: Path, part: str, content: bytes | None, words: str
+) -> None:
+    """Before anything of Flower is started, on the side where it is."""
+    (fleet / part).unlink() if content is None else (fleet / part).write_bytes(content)
+
+    def started() -> Any:
+        if part.startswith("nodes"):
+            home = fleet / "nodes" / "node-0"
+            return flower.supernode(NodeFolder(home), home / "data")
+        return flower.superlink(FleetFolder(fleet))
+
+    with pytest.raises(InputError) as told:
+        started()
+    assert words in str(told.value)
+
+
+def samples(file: Path, count: int = 3, labels: Any = None, **more: Any) -> None:
+    y = np.arange(count) % 3 if labels is None else np.array(labels)
+    np.savez(file, **{"x_train": np.zeros((count, 4, 4), np.float32), "y_train": y, **more})
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "no .npz file in it"),
+        ({"client-1.npz": {}, "client-01.npz": {}}, "client-01.npz in it"),
+        ({"client-1.npz": {}, "mine.npz": {}}, "mine.npz in it"),
+        ({"client-1.npz": {}, "client-x.npz": {}}, "client-x.npz in it"),
+        (
+            {"client-1.npz": {}, "client-2.npz": {"count": 0, "labels": np.zeros(0, int)}},
+            "client-2",
+        ),
+        ({"client-1.npz": {"labels": [0, 1, 9]}}, "labels from 0 to 9"),
+        ({"client-1.npz": {"labels": [0, 1, -1]}}, "labels from -1 to 1"),
+        (
+            {"client-1.npz": {"labels": [0, 1]}, "client-2.npz": {"labels": [0, 1, 2, 0]}},
+            "client-1",
+        ),
+        ({"client-1.npz": {"x_train": np.full((3, 4, 4), np.nan, np.float32)}}, "NaN"),
+        ({"client-1.npz": {"x_train": np.zeros((3, 4, 5), np.float32)}}, "(4, 5)"),
+        ({"client-1.npz": b"no zip"}, "client-1.npz"),
+    ],
+)
+def test_a_nodes_data_are_looked_at_before_it_connects(
+    tmp_path: Path, files: dict[str, Any], words: str
+) -> None:
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            (tmp_path / name).write_bytes(content)
+        else:
+            samples(tmp_path / name, **content)
+    with pytest.raises(InputError) as told:
+        hosted.demand(tmp_path, client=0, classes=3, shape=(4, 4))
+    assert words in str(told.value)
+
+
+def test_status_and_run_say_who_takes_no_part(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "client-1.npz: y_train holds labels from 0 to 12"
+    file = fleet / "server" / hosted.ABSENT
+    file.write_bytes(json_bytes({"waiting_for": [1], "refused": {"node-1": reason}}))
+    nodes = {"node-0": 11, "node-1": 12}
+    (fleet / "server" / control.REGISTERED).write_bytes(json_bytes(nodes))
+    listed = [{"node-id": str(number), "status": "online"} for number in nodes.values()]
+    monkeypatch.setattr(control, "ask", lambda *_: {"nodes": listed, "runs": []})
+    assert main(["fleet", "status", str(fleet)]) == 0
+    out = capsys.readouterr().out
+    assert f"node-1: online, takes no part: {reason}" in out
+    assert "waiting for clients 1" in out
+    told: list[str] = []
+    now = control.absent(FleetFolder(fleet))
+    control._tell(now, control.Absent(), told.append)
+    control._tell(control.Absent(), now, told.append)
+    assert told == [
+        "waiting for the nodes of clients 1",
+        f"node-1 takes no part: {reason}",
+        "node-1 is not refused any more",
+    ]
+    file.write_bytes(b'{"refused": 3}')
+    with pytest.raises(InputError, match=r"absent\.json"):
+        control.absent(FleetFolder(fleet))
