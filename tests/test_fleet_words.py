@@ -3,6 +3,7 @@
 import datetime
 import http.server
 import shutil
+import signal
 import socket
 import ssl
 import threading
@@ -16,6 +17,7 @@ import pytest
 from cryptography import x509
 
 from fedspike.cli import main
+from fedspike.cli.stopping import Stopped
 from fedspike.deploy import certificates, control, flower
 from fedspike.deploy.folder import FleetFolder, FleetSettings, NodeFolder
 from fedspike.deploy.hosts import demand_host, split
@@ -318,3 +320,18 @@ def test_status_and_run_say_who_takes_no_part(
     file.write_bytes(b'{"refused": 3}')
     with pytest.raises(InputError, match=r"absent\.json"):
         control.absent(FleetFolder(fleet))
+
+
+def test_a_stopped_local_fleet_says_how_to_go_on(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(flower, "superlink", stop)
+    assert main(["fleet", "local", "2", "fleet", "--output", str(fleet)]) == 130
+    told = capsys.readouterr().err
+    assert f"{fleet} holds every finished round" in told
+    assert f"fedspike fleet local 2 fleet --output {fleet}" in told
+    assert main(["fleet", "local", "3", "fleet", "--output", str(fleet)]) == 2
+    assert f"3 nodes, where {fleet} has 2" in capsys.readouterr().err

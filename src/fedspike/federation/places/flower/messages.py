@@ -108,6 +108,7 @@ M = TypeVar("M", bound=Message)
 def pack(message: Message, tree: Tree | None = None) -> RecordDict:
     """A message and its tensors as the content of a Flower message.
 
+    >>> import torch
     >>> content = pack(Question(classes=10), {"model": {"bias": torch.zeros(2)}})
     >>> unpack(content, Question), tree_of(content, most_bytes=1000)
     (Question(classes=10), {'model': {'bias': tensor([0., 0.])}})
@@ -134,6 +135,7 @@ def for_all(received: Mapping[int, Tree]) -> Tree:
 def for_one(tree: Tree, client: int) -> Tree:
     """What one client receives, of a tree for all.
 
+    >>> import torch
     >>> mine, shared = {"b": torch.ones(1)}, {"b": torch.zeros(1)}
     >>> tree = for_all({2: {"own": mine, "model": shared}, 3: {"own": shared, "model": shared}})
     >>> list(tree), for_one(tree, 2)
