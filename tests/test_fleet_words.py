@@ -26,6 +26,7 @@ from fedspike.federation.places.flower import hosted
 from fedspike.files import json_bytes
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy")
+AXES = "sample height width"
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there
 
 
@@ -256,7 +257,9 @@ def test_a_part_that_is_missing_or_spoilt_is_named(
 
 def samples(file: Path, count: int = 3, labels: Any = None, **more: Any) -> None:
     y = np.arange(count) % 3 if labels is None else np.array(labels)
-    np.savez(file, **{"x_train": np.zeros((count, 4, 4), np.float32), "y_train": y, **more})
+    np.savez(
+        file, **{"x_train": np.zeros((count, 4, 4), np.float32), "y_train": y, "axes": AXES, **more}
+    )
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def test_a_refused_node_is_named_and_takes_part_when_it_is_mended(
     monkeypatch.setattr("fedspike.federation.places.flower.nodes.POLL_S", 0.0)
     file = tmp_path / "node-2" / "data" / "client-1.npz"
     good = file.read_bytes()
-    np.savez(file, x_train=PIXELS[:2], y_train=np.array([0, 7]))
+    np.savez(file, x_train=PIXELS[:2], y_train=np.array([0, 7]), axes="sample height width")
     second = tmp_path / "node-3" / "data" / "client-02.npz"
     second.write_bytes(good)
     told: list[str] = []
