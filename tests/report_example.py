@@ -23,6 +23,7 @@ from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.records.reader import read
 from fedspike.records.schema import VERSION, RunSummary
 from fedspike.report.analysis.results import Results
+from running import resealed
 
 ROUNDS = 100
 FINAL_PERCENT = {
@@ -126,6 +127,7 @@ def run(
         "bill_evaluation": {},
         "neurobench": None,
         "raster": None,
+        "files": {},
         "weights": {"sharpness": 1.7 - 0.01 * seed},
         "hidden_weights": {
             "shape": list(images.shape),
@@ -352,7 +354,9 @@ def write(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Path:
         home = directory / str(one["name"])
         home.mkdir(parents=True)
         (home / "config.toml").write_text("")
-        (home / "summary.json").write_text(json.dumps(one))
+        content = resealed(one)
+        one["seal"] = json.loads(content)["seal"]
+        (home / "summary.json").write_bytes(content)
     summary = {
         "schema": VERSION,
         "name": "study",
@@ -371,7 +375,7 @@ def write(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Path:
     }
     if all(one["bill"] for one in runs):
         summary["comparisons"] = msgspec.to_builtins(compared(summaries(runs)))
-    (directory / "summary.json").write_text(json.dumps(summary | changes))
+    (directory / "summary.json").write_bytes(resealed(summary | changes))
     return directory
 
 

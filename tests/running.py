@@ -22,6 +22,7 @@ from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, State, rounds
 from fedspike.networks import Network
 from fedspike.parts.losses import Loss
+from fedspike.records.seal import with_seal
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +35,12 @@ def asked(told: pytest.CaptureFixture[str], *words: str | Path) -> dict[str, Any
     assert main([*map(str, words), "--json"]) == 0
     found: dict[str, Any] = json.loads(told.readouterr().out)
     return found
+
+
+def resealed(values: dict[str, Any]) -> bytes:
+    """A summary that somebody changed, as JSON, and sealed again."""
+    unsealed = {key: value for key, value in values.items() if key != "seal"} | {"seal": ""}
+    return with_seal(json.dumps(unsealed).encode())
 
 
 def events(experiment: sweep.Experiment, folder: Path, *, measure: bool = False) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from fedspike.records import reader
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.answer import HEADLINE
 from fedspike.report.rendering.drawing import Prose
-from running import asked, finish, python
+from running import asked, finish, python, resealed
 
 TINY = """\
 name = "tiny"
@@ -209,7 +209,7 @@ def test_networks_that_have_no_partner_stand_alone(finished: Path, tmp_path: Pat
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     summary["runs"] = [run for run in summary["runs"] if run["name"] != "ann-iid-seed1"]
-    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "summary.json").write_bytes(resealed(summary))
     repriced = repricing.reprice(reader.with_rounds(folder), repricing.prices([], None, "lte"))
     assert repriced.comparisons[0].runs == [("ann-iid-seed0", "snn-iid-seed0")]
 
@@ -222,7 +222,7 @@ def test_networks_that_have_no_partner_stand_alone(finished: Path, tmp_path: Pat
         ("{runs}", ["no summary.json in it"]),
         ("{unfinished}", ["not finished", "give the command"]),
         ("{old}", ["schema version 1, from another version", "run the experiment again"]),
-        ("{broken}", ["rounds.jsonl: cannot be read"]),
+        ("{broken}", ["rounds.jsonl: 1 bytes with SHA-256", "restore it, or delete"]),
         ("{tiny} --level trainning", ["--level trainning", "did you mean training?"]),
         ("{tiny} --profile horowitz45-int", ["unknown price profile", "did you mean"]),
         ("{tiny} --profile nowhere.toml", ["nowhere.toml"]),

@@ -164,7 +164,7 @@ def test_a_run_directory_holds_what_the_plan_says(finished: Path) -> None:
 
 def test_the_summary_holds_what_the_issue_asks(finished: Path) -> None:
     summary = read(finished / "summary.json")
-    assert (summary["schema"], summary["name"], summary["command"]) == (2, "tiny", "fedspike run")
+    assert (summary["schema"], summary["name"], summary["command"]) == (3, "tiny", "fedspike run")
     assert summary["dataset"]["train_samples"] == 2000
     for run, network in zip(summary["runs"], ("ann", "snn"), strict=True):
         assert run["network"] == network
@@ -501,7 +501,7 @@ def test_a_damaged_checkpoint_stops_the_run_and_deleting_it_goes_on(
 def test_a_summary_of_another_run_is_refused(tmp_path: Path) -> None:
     perform_all(tmp_path, "rounds=1", "network=ann")
     path = tmp_path / "ann-classes3-seed0" / "summary.json"
-    path.write_text(json.dumps({**read(path), "settings_sha256": "another"}))
+    path.write_bytes(running.resealed({**read(path), "settings_sha256": "another"}))
     with pytest.raises(InputError, match="its summary is of another run"):
         perform_all(tmp_path, "rounds=1", "network=ann")
 

@@ -23,6 +23,7 @@ from fedspike.errors import InputError
 from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.records import checkpoint
 from fedspike.records.schema import Manifest
+from fedspike.records.seal import fingerprint, sealed
 
 ABOUT = {"settings_sha256": "a", "torch": "2"}
 ROUNDS = [
@@ -45,7 +46,7 @@ def store(run: Path, rounds: int) -> None:
 
 
 def save(run: Path, round: int, tensors: dict[str, Tensor], rounds: bytes = b"") -> None:
-    checkpoint.save(run / "checkpoint", round, tensors, checkpoint.fingerprint(rounds), ABOUT, run)
+    checkpoint.save(run / "checkpoint", round, tensors, fingerprint(rounds), ABOUT, run)
 
 
 def newest(run: Path) -> checkpoint.Checkpoint | None:
@@ -262,8 +263,8 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     target = tmp_path / "checkpoint" / "round-000001"
     (target / "state.safetensors").write_bytes(pickle)
     manifest = msgspec.json.decode((target / "manifest.json").read_bytes(), type=Manifest)
-    forged = replace(manifest, state=checkpoint.fingerprint(pickle))
-    (target / "manifest.json").write_bytes(checkpoint._sealed(forged))
+    forged = replace(manifest, state=fingerprint(pickle))
+    (target / "manifest.json").write_bytes(sealed(forged)[1])
     with pytest.raises(InputError, match="safetensors"):
         newest(tmp_path)
     assert not canary.exists()

@@ -1,7 +1,6 @@
 """What the report cannot be made from, or cannot be written to: one clear error, nothing half done."""
 
 import errno
-import json
 import math
 import os
 from pathlib import Path
@@ -13,29 +12,30 @@ import report_example as example
 from fedspike import report
 from fedspike.errors import InputError
 from fedspike.records.schema import VERSION
+from running import resealed
 
 
 def broken(change: dict[str, Any]) -> str:
-    return json.dumps(experiment([example.run("ann", 3, rounds=2) | change]))
+    return experiment([example.run("ann", 3, rounds=2) | change])
 
 
-def experiment(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def experiment(runs: list[dict[str, Any]]) -> str:
     whole = {"schema": VERSION, "name": "x", "command": "", "created": "", "environment": None}
-    return whole | {"dataset": None, "comparisons": [], "runs": runs}
+    return resealed(whole | {"dataset": None, "comparisons": [], "runs": runs}).decode()
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         (None, "no summary.json in it"),
-        ('{"schema": 2, "ru', "truncated"),
+        ('{"schema": 3, "ru', "truncated"),
         ("\x00", "malformed"),
         ("[" * 100_000, "summary.json"),
         ("[]", "Expected `object`"),
         ('{"schema": 1}', "schema version 1, from another version of fedspike"),
         ("{}", "schema version None"),
-        ('{"schema": 2}', "missing required field"),
-        (json.dumps(experiment([])), r"\$.runs"),
+        (resealed({"schema": VERSION}).decode(), "missing required field"),
+        (experiment([]), r"\$.runs"),
         (broken({"older": 1}), "unknown field `older`"),
         (broken({"accuracy": [0.5, 1.2]}), r"\$.runs\[0\].accuracy\[1\]"),
         (broken({"accuracy": []}), r"\$.runs\[0\].accuracy"),
@@ -44,7 +44,8 @@ def experiment(runs: list[dict[str, Any]]) -> dict[str, Any]:
         (broken({"class_counts": [[]]}), "class_counts"),
         (broken({"study_energy_mj_per_round": 0}), "without operations or energy"),
         (broken({"seconds": math.nan}), "malformed"),
-        (json.dumps(experiment([example.run()] * 2)), "two runs"),
+        (experiment([example.run()] * 2), "two runs"),
+        (broken({}).replace("ann", "snn", 1), "was changed"),
     ],
 )
 def test_a_summary_that_cannot_be_used_is_named(

@@ -1,8 +1,7 @@
 """Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
 
-import hashlib
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +29,8 @@ from fedspike.own_files import used
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
-from fedspike.records.schema import RunSummary
+from fedspike.records.schema import ExperimentSummary, RunSummary
+from fedspike.records.seal import fingerprint, sealed
 
 __all__ = ["run"]  # what `import fedspike` gives
 
@@ -169,9 +169,11 @@ def _train(
     stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
     state = State.from_tensors(stored.round, stored.tensors) if stored else None
     root = home.parent  # the folder that somebody named: no link below it is followed
-    kept_files.keep(own, home, root)
-    write_whole(home / "config.toml", tomli_w.dumps(toml_of(run.plan)).encode(), root)
-    write_whole(home / "environment.json", json_bytes(environment(training.device)), root)
+    files = {f"{kept_files.FOLDER}/{file.name}": file.content for file in own}
+    files["config.toml"] = tomli_w.dumps(toml_of(run.plan)).encode()
+    files["environment.json"] = json_bytes(environment(training.device))
+    for name, content in files.items():
+        write_whole(home / name, content, root)
     journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"", root)
     records = reader.decode_rounds(stored.rounds, journal.path) if stored else []
     yield Started(run.name, stored.round if stored else 0)
@@ -187,8 +189,8 @@ def _train(
         yield Trained(run.name, record)
     assert state is not None  # there is at least one round, done now or before
 
-    model = pack(state.tested)
-    write_whole(home / "model.safetensors", model, root)
+    files[writer.MODEL] = pack(state.tested)
+    write_whole(home / writer.MODEL, files[writer.MODEL], root)
     network = plan.sized_network()
     summary = writer.of_run(
         description(run, network, dataset, plan.class_counts()),
@@ -196,10 +198,12 @@ def _train(
         dataset,
         network,
         {name: weights.numpy() for name, weights in state.model.items()},
-        model_sha256=hashlib.sha256(model).hexdigest(),
+        files={name: fingerprint(content) for name, content in files.items()}
+        | {journal.path.name: journal.fingerprint},
         measured=meter.result() if meter else None,
     )
-    write_whole(home / "summary.json", json_bytes(summary), root)
+    summary, content = sealed(summary)
+    write_whole(home / reader.SUMMARY, content, root)
     return summary
 
 
@@ -230,12 +234,20 @@ def _one_round(run: Run, plan: Plan, home: Path, training: Training) -> Iterator
 
 def _demand_same_experiment(experiment: Experiment, folder: Path) -> None:
     """Raise where the folder holds the summary of another experiment, which this one's would replace."""
-    if (folder / "summary.json").exists() and (name := reader.read(folder).name) != experiment.name:
+    before = _summary(folder)
+    if before is not None and before.name != experiment.name:
         raise InputError(
-            f"{folder} holds the experiment {name}, and this one is {experiment.name}",
+            f"{folder} holds the experiment {before.name}, and this one is {experiment.name}",
             expected="a new folder, or one with runs of the same experiment",
             fix=f"name another folder with --output, or delete {folder}",
         )
+
+
+def _summary(folder: Path) -> ExperimentSummary | None:
+    """The one that is stored; None where there is none, or a damaged one, which is written anew."""
+    with suppress(InputError):
+        return reader.stored(folder)
+    return None
 
 
 def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
@@ -276,14 +288,12 @@ def _store(
     device: str,
 ) -> None:
     """Store the experiment's summary, unless it is there already."""
-    path = folder / "summary.json"
     runs = [finished[run.name] for run in experiment.runs if run.name in finished]
     created = datetime.now(UTC).isoformat(timespec="seconds")
     summary = writer.of_experiment(
         experiment.name, command, environment(device), dataset, runs, created
     )
-    if path.exists():
-        old = reader.read(folder)
-        if replace(summary, created=old.created, missing=old.missing) == old:
-            return
-    write_whole(path, json_bytes(summary), folder)
+    old = _summary(folder)
+    if old is not None and replace(summary, created=old.created, seal=old.seal) == old:
+        return
+    write_whole(folder / reader.SUMMARY, sealed(summary)[1], folder)

@@ -13,7 +13,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec.structs import replace
 from torch import Tensor
 
 from fedspike.errors import InputError
@@ -21,6 +20,7 @@ from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.files import append, json_bytes, remove, write_folder, write_whole
 from fedspike.records.reader import decode, demand_version
 from fedspike.records.schema import Fingerprint, Manifest, RoundRecord
+from fedspike.records.seal import content_of, demand_sealed, fingerprint, sealed, verified
 
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 KEPT = 2
@@ -72,10 +72,10 @@ def save(
     Raises InputError where it cannot be written; the checkpoint before stays as it was.
     """
     state = pack(tensors)
-    manifest = _sealed(Manifest(round=round, about=about, state=fingerprint(state), rounds=rounds))
+    manifest = Manifest(round=round, about=about, state=fingerprint(state), rounds=rounds)
     for left in folder.glob(".round-*.partial"):
         remove(left, root)
-    write_folder(folder / f"round-{round:06d}", {STATE: state, MANIFEST: manifest}, root)
+    write_folder(folder / f"round-{round:06d}", {STATE: state, MANIFEST: sealed(manifest)[1]}, root)
     for old in _folders(folder)[:-KEPT]:
         remove(old, root)
 
@@ -105,55 +105,17 @@ def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint
                 expected=f"{name} {ours}, or the rounds to come would not match those before",
                 fix=f"delete {folder.parent} to start this run again, or restore what changed",
             )
-    state = _verified(target / STATE, manifest.state, fix, longer=False)
-    rounds = _verified(rounds_file, manifest.rounds, fix, longer=True)
+    state = verified(target / STATE, manifest.state, fix)
+    rounds = verified(rounds_file, manifest.rounds, fix, longer=True)
     return Checkpoint(manifest.round, unpack(state, target / STATE, fix), rounds)
 
 
-def _sealed(manifest: Manifest) -> bytes:
-    """A manifest with its own hash, so that damage to it is found as well."""
-    unsealed = json_bytes(replace(manifest, seal=""))
-    return json_bytes(replace(manifest, seal=hashlib.sha256(unsealed).hexdigest()))
-
-
 def _manifest(path: Path, fix: str) -> Manifest:
-    """The manifest, which must be, to the byte, what we would write for its content."""
-    content = _content(path, fix)
+    """The manifest, which must be, to the byte, what was written."""
+    content = content_of(path, fix)
     demand_version(content, path, damaged=fix, other=fix)
-    manifest = decode(content, Manifest, path, fix)
-    if _sealed(manifest) != content:
-        raise InputError(
-            f"{path}: was changed", expected="a manifest as fedspike wrote it", fix=fix
-        )
-    return manifest
-
-
-def _verified(path: Path, expected: Fingerprint, fix: str, *, longer: bool) -> bytes:
-    """A file's bytes, checked; of one that may have grown `longer` since, the part from then."""
-    content = _content(path, fix)
-    part = content[: expected.bytes] if longer else content
-    actual = fingerprint(part)
-    if actual != expected:
-        raise InputError(
-            f"{path}: {actual.bytes} bytes with SHA-256 {actual.sha256}",
-            expected=f"as written, {expected.bytes} bytes with SHA-256 {expected.sha256}",
-            fix=fix,
-        )
-    return part
-
-
-def _content(path: Path, fix: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}", expected="the file as fedspike wrote it", fix=fix
-        ) from error
-
-
-def fingerprint(content: bytes) -> Fingerprint:
-    """The fingerprint of a file with this content."""
-    return Fingerprint(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    demand_sealed(content, path, fix)
+    return decode(content, Manifest, path, fix)
 
 
 def _folders(folder: Path) -> list[Path]:

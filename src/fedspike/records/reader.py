@@ -1,8 +1,6 @@
 """Reads a run directory: summaries, the records of rounds, and the pictures in a summary. Needs no torch."""
 
-import operator
 from collections.abc import Iterator, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,12 +9,14 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from fedspike.errors import InputError
-from fedspike.layers.activity import Activity
 from fedspike.reading import nearest
 from fedspike.records.schema import VERSION, ExperimentSummary, RoundRecord, RunSummary
+from fedspike.records.seal import content_of, demand_sealed, verified
 
 T = TypeVar("T")
 ANOTHER_VERSION = "run the experiment again in a new folder, or use the fedspike that wrote it"
+SUMMARY = "summary.json"
+NO_FOLDER = "name the folder of an experiment or of a run, for example runs/study"
 RUN_AGAIN = "start the experiment's command again: it writes the summary anew"
 
 
@@ -28,14 +28,29 @@ class _Header(msgspec.Struct):
 def read(directory: Path) -> ExperimentSummary:
     """The experiment in a directory; a directory of one run is an experiment of one.
 
-    Raises InputError where `summary.json` is missing, damaged or of another schema version.
+    Raises InputError where `summary.json` is missing or of another schema version, and where it, or any file
+    of a run that is there, is not as it was written.
     """
-    path = directory / "summary.json"
+    path = directory / SUMMARY
     if not path.is_file():
         raise _not_finished(directory)
-    text = _text(path, "the summary.json that a finished run or experiment leaves")
-    if demand_version(text, path).runs is None:
-        return _of_one(decode(text, RunSummary, path))
+    if demand_version(content_of(path, NO_FOLDER), path).runs is None:
+        return _of_one(_run(directory, RUN_AGAIN))
+    experiment = stored(directory)
+    for run in experiment.runs:
+        if (directory / run.name).exists():
+            _demand_untouched(directory / run.name, run)
+    names = [run.name for run in experiment.runs]
+    missing = [name for name in _unfinished(directory) if name not in names]
+    return msgspec.structs.replace(experiment, missing=tuple(missing))
+
+
+def stored(directory: Path) -> ExperimentSummary:
+    """An experiment's summary by itself. Raises InputError where it is not as it was written."""
+    path = directory / SUMMARY
+    text = content_of(path, NO_FOLDER)
+    demand_version(text, path)
+    demand_sealed(text, path, RUN_AGAIN)
     experiment = decode(text, ExperimentSummary, path)
     names = [run.name for run in experiment.runs]
     if repeated := [name for name in names if names.count(name) > 1]:
@@ -44,19 +59,51 @@ def read(directory: Path) -> ExperimentSummary:
             expected="every run once",
             fix=RUN_AGAIN,
         )
-    missing = [name for name in _unfinished(directory) if name not in names]
-    return msgspec.structs.replace(experiment, missing=tuple(missing))
+    return experiment
 
 
 def run(home: Path) -> RunSummary | None:
     """The summary of a run with its pictures; None if the run is not finished. Raises what `read` raises."""
-    path = home / "summary.json"
+    path = home / SUMMARY
     if not path.exists():
         return None
-    text = _text(path, "the summary.json of a finished run")
     fix = f"delete {path}, and start the command again: it finishes the run from its checkpoint"
+    return _run(home, fix)
+
+
+def _run(home: Path, fix: str) -> RunSummary:
+    path = home / SUMMARY
+    text = content_of(path, fix)
     demand_version(text, path, damaged=fix)
-    return decode(text, RunSummary, path, fix)
+    demand_sealed(text, path, fix)
+    summary = decode(text, RunSummary, path, fix)
+    _demand_files(home, summary)
+    return summary
+
+
+def _demand_untouched(home: Path, run: RunSummary) -> None:
+    """Raise where a run of an experiment is not the one that its summary was made of."""
+    path = home / SUMMARY
+    if (
+        demand_sealed(content_of(path, RUN_AGAIN), path, f"restore it, or {_again(home)}")
+        != run.seal
+    ):
+        raise InputError(
+            f"{home} holds another run than the experiment's summary",
+            expected="the run that the summary was made of",
+            fix=RUN_AGAIN,
+        )
+    _demand_files(home, run)
+
+
+def _demand_files(home: Path, run: RunSummary) -> None:
+    """Raise where a file beside a run's summary is not as it was written."""
+    for name, expected in run.files.items():
+        verified(home / name, expected, f"restore it, or {_again(home)}")
+
+
+def _again(home: Path) -> str:
+    return f"delete {home} and start the experiment's command again"
 
 
 def in_full(directory: Path, summary: RunSummary) -> RunSummary:
@@ -69,54 +116,17 @@ def in_full(directory: Path, summary: RunSummary) -> RunSummary:
 def rounds(home: Path) -> list[RoundRecord]:
     """The records of a run's rounds. Raises InputError where they are missing or damaged."""
     path = home / "rounds.jsonl"
-    return decode_rounds(_text(path, "an object for each round"), path)
+    return decode_rounds(content_of(path, f"restore it, or {_again(home)}"), path)
 
 
 def with_rounds(directory: Path) -> list[tuple[RunSummary, list[RoundRecord]]]:
     """The finished runs in a directory, an experiment's or a run's, and their rounds.
 
-    Raises what `read` and `rounds` raise, and InputError where they do not belong together.
+    Raises what `read` and `rounds` raise.
     """
     experiment = read(directory)
     alone = (directory / "rounds.jsonl").exists()
-    both = []
-    for run in experiment.runs:
-        home = directory if alone else directory / run.name
-        records = rounds(home)
-        demand_rounds_of(run, records, home / "rounds.jsonl")
-        both.append((run, records))
-    return both
-
-
-def demand_rounds_of(summary: RunSummary, records: Sequence[RoundRecord], path: Path) -> None:
-    """Raise InputError where a run's summary was made from other records than these."""
-    trained = [activity for record in records for activity in record.activity.values()]
-    count = len(records)
-    pairs = {
-        "rounds": (count, summary.rounds),
-        "accuracy": ([record.accuracy for record in records], summary.accuracy),
-        "training loss": ([record.training_loss for record in records], summary.training_loss),
-        "activity": (_sum(trained), summary.activity),
-        "tests": (_sum([record.tested for record in records]), summary.tested),
-        "uplink": (
-            sum(record.uplink_bytes for record in records),
-            round(summary.uplink_bytes_per_round * count),
-        ),
-        "downlink": (
-            sum(record.downlink_bytes for record in records),
-            round(summary.downlink_bytes_per_round * count),
-        ),
-    }
-    if differing := [name for name, (here, there) in pairs.items() if here != there]:
-        raise InputError(
-            f"{path}: not the records of the run's summary, which has other {', '.join(differing)}",
-            expected="the records as fedspike wrote them",
-            fix=f"restore the file, or delete {path.parent} and run it again",
-        )
-
-
-def _sum(activities: Sequence[Activity]) -> Activity | None:
-    return reduce(operator.add, activities) if activities else None
+    return [(run, rounds(directory if alone else directory / run.name)) for run in experiment.runs]
 
 
 def decode_rounds(lines: bytes, path: Path) -> list[RoundRecord]:
@@ -130,7 +140,7 @@ def decode_rounds(lines: bytes, path: Path) -> list[RoundRecord]:
         raise InputError(
             f"{path}: cannot be read ({error})",
             expected="a JSON object for each round, as fedspike wrote them",
-            fix=f"restore the file, or delete {path.parent} and run it again",
+            fix=f"restore it, or {_again(path.parent)}",
         ) from error
 
 
@@ -238,14 +248,3 @@ def _unfinished(directory: Path) -> Iterator[str]:
     for path in sorted(directory.glob("*/config.toml")):
         if not (path.parent / "summary.json").exists():
             yield path.parent.name
-
-
-def _text(path: Path, expected: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})",
-            expected=expected,
-            fix="name the folder of an experiment or of a run, for example runs/study",
-        ) from error

@@ -17,8 +17,12 @@ from fedspike.energy.account import Account, Fraction, RoundCounts
 from fedspike.energy.description import Count, Size
 from fedspike.energy.pairing import EnergyComparison
 
-VERSION: Literal[2] = 2
-Schema = Literal[2]
+VERSION: Literal[3] = 3
+Schema = Literal[3]
+# Of a file in a run's folder, or in a folder there: a name must not be able to leave it.
+FileName = Annotated[
+    str, Meta(pattern=r"^([A-Za-z0-9_-]+/)?[^/\\\x00.][^/\\\x00]*\Z", max_length=300)
+]
 NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -130,10 +134,18 @@ class Node(Record, frozen=True, kw_only=True):
     joules: dict[str, float]
 
 
+class Fingerprint(Record, frozen=True, kw_only=True):
+    """The length and the hash of a file."""
+
+    bytes: Count
+    sha256: str
+
+
 class RunSummary(Account, frozen=True, kw_only=True):
     """One finished training: its description, its account (both in energy/), and what became of it.
 
-    `hidden_weights` and `raster` are in a run's own summary alone, not in its experiment's.
+    `hidden_weights` and `raster` are in a run's own summary alone, not in its experiment's. `files` are the
+    others in the run's folder, by their names, and `seal` is the own summary's (records/seal.py).
     """
 
     schema: Schema = VERSION
@@ -165,6 +177,8 @@ class RunSummary(Account, frozen=True, kw_only=True):
     weights: dict[str, float | None]
     hidden_weights: HiddenWeights | None
     raster: Raster | None
+    files: dict[FileName, Fingerprint]
+    seal: str = ""
 
     def __post_init__(self) -> None:
         counted = (self.forward_operations_per_sample, self.study_energy_mj_per_round)
@@ -213,13 +227,7 @@ class ExperimentSummary(Record, frozen=True, kw_only=True):
     runs: Annotated[tuple[RunSummary, ...], Meta(min_length=1)]
     comparisons: list[EnergyComparison]
     missing: tuple[str, ...] = ()
-
-
-class Fingerprint(Record, frozen=True, kw_only=True):
-    """The length and the hash of a file."""
-
-    bytes: Count
-    sha256: str
+    seal: str = ""
 
 
 class Manifest(Record, frozen=True, kw_only=True):

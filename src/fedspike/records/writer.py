@@ -25,6 +25,7 @@ from fedspike.records import health, ledger, schema
 from fedspike.records.schema import (
     Environment,
     ExperimentSummary,
+    Fingerprint,
     HiddenWeights,
     Measured,
     NodeRound,
@@ -34,6 +35,8 @@ from fedspike.records.schema import (
     RunSummary,
 )
 from fedspike.records.sharpness import sharpness
+
+MODEL = "model.safetensors"
 
 
 def round_record(round: Round) -> RoundRecord:
@@ -66,10 +69,13 @@ def of_run(
     network: SizedNetwork,
     model: Mapping[str, np.ndarray],
     *,
-    model_sha256: str,
+    files: Mapping[str, Fingerprint],
     measured: Sequence[dict[str, Any]] | None = None,
 ) -> RunSummary:
-    """The summary of a finished run, from its rounds, its data, its model, and what sensors measured."""
+    """The summary of a finished run, from its rounds, its data, its model, and what sensors measured.
+
+    `files` are those that the run's folder holds, its model among them.
+    """
     count = len(rounds)
     accuracy = [round.accuracy for round in rounds]
     samples = sum(round.samples for round in rounds)
@@ -110,10 +116,11 @@ def of_run(
         round_seconds=ledger.round_seconds(rounds),
         nodes=ledger.nodes(operations_of_network, rounds),
         measured=None if measured is None else msgspec.convert(measured, list[Measured]),
-        model_sha256=model_sha256,
+        model_sha256=files[MODEL].sha256,
         weights={} if images is None else {"sharpness": sharpness(images)},
         hidden_weights=None if images is None else _int8(images),
         raster=_raster(network, dataset, description.seed),
+        files=dict(files),
     )
 
 

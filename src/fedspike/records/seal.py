@@ -1,0 +1,72 @@
+"""Seals: what is finished carries its own hash and those of the files beside it, checked wherever it is read.
+
+They tell of damage and of edits. They are no signature: whoever changes a file can seal it again.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from fedspike import files
+from fedspike.errors import InputError
+from fedspike.files import json_bytes
+from fedspike.records.schema import ExperimentSummary, Fingerprint, Manifest, RunSummary
+
+Sealed = TypeVar("Sealed", Manifest, RunSummary, ExperimentSummary)
+MARK = b'"seal": "'
+HEX_DIGITS = 64
+MOST = 2**40  # bytes that a file may have, whatever is promised of it
+
+
+def sealed(record: Sealed) -> tuple[Sealed, bytes]:
+    """The record with its seal, the hash of its JSON without one; and that JSON."""
+    text = json_bytes(replace(record, seal=""))
+    return replace(record, seal=hashlib.sha256(text).hexdigest()), with_seal(text)
+
+
+def with_seal(text: bytes) -> bytes:
+    """A JSON text, whose last field is an empty `seal`, with its seal in it."""
+    before, mark, after = text.rpartition(MARK)
+    return before + mark + hashlib.sha256(text).hexdigest().encode() + after
+
+
+def demand_sealed(text: bytes, path: Path, fix: str) -> str:
+    """The seal. Raises InputError where a JSON text is not, to the byte, what was sealed."""
+    before, mark, after = text.rpartition(MARK)
+    seal, after = after[:HEX_DIGITS], after[HEX_DIGITS:]
+    if hashlib.sha256(before + mark + after).hexdigest().encode() != seal:
+        raise InputError(f"{path}: was changed", expected="the file as fedspike wrote it", fix=fix)
+    return seal.decode()
+
+
+def fingerprint(content: bytes) -> Fingerprint:
+    """The fingerprint of a file with this content."""
+    return Fingerprint(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def content_of(path: Path, fix: str) -> bytes:
+    """A file's bytes. Raises InputError, with this `fix`, where it cannot be read."""
+    try:
+        return files.content_of(path, MOST)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror})",
+            expected="the file as fedspike wrote it",
+            fix=fix,
+        ) from error
+
+
+def verified(path: Path, expected: Fingerprint, fix: str, *, longer: bool = False) -> bytes:
+    """A file's bytes, checked; of one that may have grown `longer` since, the part from then."""
+    content = content_of(path, fix)
+    part = content[: expected.bytes] if longer else content
+    actual = fingerprint(part)
+    if actual != expected:
+        raise InputError(
+            f"{path}: {actual.bytes} bytes with SHA-256 {actual.sha256}",
+            expected=f"as written, {expected.bytes} bytes with SHA-256 {expected.sha256}",
+            fix=fix,
+        )
+    return part
