@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 import torch
+from hypothesis import strategies as st
 from torch import Tensor
 
 from algorithms_example import CASES
@@ -112,6 +113,7 @@ def _parabolas(z: Tensor) -> Tensor:
     return 0.5 + z - z * z.abs() / 2
 
 
+shares = st.just(0.0) | st.floats(1e-9, 1)  # a number of a part is 0, or of a size that computes
 EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz")],
     Partition: [

@@ -113,7 +113,7 @@ def test_the_state_it_was_given_is_left_as_it_was(name: str) -> None:
 
 
 def test_scaffold_needs_sgd() -> None:
-    with pytest.raises(InputError, match="scaffold with the optimiser Adam"):
+    with pytest.raises(InputError, match="scaffold with the optimiser adam"):
         play(Scaffold(), optimiser=Adam())
 
 

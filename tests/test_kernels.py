@@ -51,6 +51,7 @@ from fedspike.parts.optimisers import Adam, Step
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan
 from fedspike.randomness import stream
+from parts_example import shares
 
 pytestmark = pytest.mark.skipif(not engine.ACTIVE, reason=engine.WHY_NOT)
 
@@ -122,7 +123,7 @@ def test_looked_up_pixels_that_are_no_intensities_get_the_nearer_end() -> None:
 @given(
     sizes,
     st.sampled_from(["subtract", "zero", "none"]),
-    *(st.floats(0, 1), st.floats(0.1, 2), st.sampled_from([0.5, 2.0, 7.0])),
+    *(shares, st.floats(0.1, 2), st.sampled_from([0.5, 2.0, 7.0])),
 )
 def test_neurons_that_fire_are_the_plain_ones(
     size: dict[str, int], reset: Reset, beta: float, threshold: float, alpha: float

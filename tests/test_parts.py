@@ -30,6 +30,10 @@ each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: fam
 OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("fashion-mnist", "data_dir"): (3,),
     ("npz", "path"): ("", None),
+    ("npz", "axes"): (3,),
+    ("npz", "range"): ((0.0,), "all"),
+    ("npz", "signed"): ("yes",),
+    ("convolutional", "uneven"): ("round",),
     ("classes", "classes"): (0, 2**31, "all"),
     ("shards", "shards_per_client"): (0,),
     **{

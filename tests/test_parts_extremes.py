@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fedspike as fs
-from fedspike.data import Dataset
+from fedspike.data import Dataset, Source
 from fedspike.errors import InputError
 from fedspike.experiment.kinds import FAMILIES, family_of
 from fedspike.federation.plan import Plan
@@ -28,7 +28,7 @@ DATA = Dataset("random", X, Y, X, Y, 3, "nowhere", {})
 def fields() -> Iterator[tuple[str, type[Part], str]]:
     """The family, the kind and the name of every field that holds a number."""
     for family, kinds in FAMILIES.items():
-        for kind in kinds:
+        for kind in kinds if family is not Source else ():  # whose numbers test_data_layout.py has
             for field in msgspec.structs.fields(kind):
                 holds = str(field.type)
                 if not family_of(field.type) and ("float" in holds or "int" in holds):

@@ -22,8 +22,8 @@ def all_present(labels: Tensor) -> Tensor:
 
 @given(
     steps=st.integers(1, 60),
-    correct=st.floats(0, 1),
-    incorrect=st.floats(0, 1),
+    correct=parts_example.shares,
+    incorrect=parts_example.shares,
     seed=st.integers(0, 2**31),
 )
 def test_spike_count_mse_is_snntorchs(

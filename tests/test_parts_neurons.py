@@ -14,7 +14,7 @@ from torch import Tensor
 import parts_example
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.surrogates import Surrogate
-from parts_example import RESETS, SMOOTH, Reset
+from parts_example import RESETS, SMOOTH, Reset, shares
 
 each_neuron = pytest.mark.parametrize("neuron", parts_example.NEURONS, ids=parts_example.name)
 CLIENTS, BATCH, PLACES, STEPS = 2, 3, 4, 7
@@ -119,8 +119,8 @@ def stepped(neuron: Any, currents: Tensor) -> Tensor:
 
 
 @given(
-    alpha=st.floats(0, 1),
-    beta=st.floats(0, 1),
+    alpha=shares,
+    beta=shares,
     threshold=st.floats(0.1, 2),
     reset=st.sampled_from(["subtract", "none"]),
     seed=st.integers(0, 2**31),
@@ -143,7 +143,7 @@ def test_current_based_is_snntorchs_synaptic(
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5)
 
 
-@given(alpha=st.floats(0, 1), beta=st.floats(0, 1), seed=st.integers(0, 2**31))
+@given(alpha=shares, beta=shares, seed=st.integers(0, 2**31))
 @settings(max_examples=50)
 def test_current_based_with_reset_to_zero_is_snntorchs_leaky_behind_its_synapses(
     alpha: float, beta: float, seed: int
@@ -170,7 +170,7 @@ def test_what_snntorchs_synaptic_does_otherwise_at_a_reset_to_zero() -> None:
 
 
 @pytest.mark.parametrize("reset", RESETS)
-@given(beta=st.floats(0, 1), threshold=st.floats(0.1, 2), seed=st.integers(0, 2**31))
+@given(beta=shares, threshold=st.floats(0.1, 2), seed=st.integers(0, 2**31))
 @settings(max_examples=20)
 def test_neutral_settings_are_lif(reset: Reset, beta: float, threshold: float, seed: int) -> None:
     """Spikes equal in float32 also; gradients are the same sums in another order."""
@@ -202,8 +202,8 @@ def test_neutral_settings_are_lif(reset: Reset, beta: float, threshold: float, s
 
 
 @given(
-    adaptation=st.floats(0, 3),
-    rho=st.floats(0, 1),
+    adaptation=shares,
+    rho=shares,
     reset=st.sampled_from(RESETS),
     seed=st.integers(0, 2**31),
 )

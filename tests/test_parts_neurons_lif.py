@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from fedspike.parts.neurons import LIF, leak
 from fedspike.parts.surrogates import Atan
-from parts_example import RESETS, Reset
+from parts_example import RESETS, Reset, shares
 
 
 @given(
-    beta=st.floats(0, 1),
+    beta=shares,
     threshold=st.floats(0.1, 2),
     reset=st.sampled_from(RESETS),
     seed=st.integers(0, 2**31),
@@ -69,7 +69,7 @@ def test_integrate_and_fire_spikes_in_closed_form(current: int, steps: int) -> N
     assert fired.tolist() == [(t * current - 1) // 64 for t in range(1, steps + 1)]
 
 
-@given(beta=st.floats(0, 1), current=st.floats(0.01, 2))
+@given(beta=shares, current=st.floats(0.01, 2))
 def test_reset_to_zero_spikes_periodically_and_without_reset_for_good(
     beta: float, current: float
 ) -> None:
@@ -84,7 +84,7 @@ def test_reset_to_zero_spikes_periodically_and_without_reset_for_good(
         assert zero.sum() == 0
 
 
-@given(beta=st.floats(0, 1), seed=st.integers(0, 2**31))
+@given(beta=shares, seed=st.integers(0, 2**31))
 def test_a_membrane_that_only_leaks_is_a_sum_of_what_is_left(beta: float, seed: int) -> None:
     """U[t] = sum over t' <= t of beta^(t - t') I[t']: also without reset, where spikes change nothing."""
     generator = torch.Generator().manual_seed(seed)

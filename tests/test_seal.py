@@ -1,4 +1,4 @@
-"""What is finished is sealed: whatever is changed, cut, doubled or from elsewhere is seen where it is read."""
+"""What is finished is sealed: what is changed, cut, doubled or foreign is seen wherever it is read."""
 
 import json
 import shutil

@@ -244,8 +244,9 @@ def test_the_report_of_such_runs_is_whole(faulty: Path) -> None:
 
 
 def test_the_report_says_what_was_rejected(tmp_path: Path) -> None:
-    diverging = 'rounds = 2\n[optimiser]\nkind = "sgd"\nlearning_rate = 1e30'
+    diverging = 'rounds = 2\n[optimiser]\nkind = "sgd"\nlearning_rate = 1e9'
     text = FAULTY.replace("rounds = 5", diverging).replace("[0, 1]", "[0]").replace("0.6", "0.1")
+    text = text.replace("hidden = [6]", "hidden = [6, 6, 6, 6, 6, 6, 6, 6]")
     experiment = read(finish(text, tmp_path / "diverging"))
     ann, snn = experiment.runs
     worst = max((ann, snn), key=lambda run: sum(run.rejected.values()))

@@ -116,8 +116,8 @@ def work(network: NetworkOperations, rounds: Sequence[RoundCounts]) -> Work:
     if not any(round.activity for round in rounds):
         raise InputError(
             f"{len(rounds)} rounds in which nobody trained",
-            expected="a client that trained, at least",
-            fix="restore the run's folder, or run the experiment again in a new one",
+            expected="a client that trained, at least once",
+            fix="see in rounds.jsonl why all were missing or rejected",
         )
     uplink_bytes = sum(round.uplink_bytes for round in rounds)
     trained = _sum(activity for round in rounds for activity in round.activity.values())

@@ -83,13 +83,10 @@ def of_run(
     spikes = _totals([round.spikes for round in rounds])
     rates = _rates(rounds)
     images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
-    operations_of_network, target = (
-        description.network_operations,
-        description.config["target_accuracy"],
-    )
+    of_network, target = description.network_operations, description.config["target_accuracy"]
     tested = np.bincount(dataset.y_test, minlength=dataset.classes).tolist()
     unfit = health.unfit(accuracy[-1], tested, rates)
-    neurobench = metrics(model, network.described, operations_of_network, rounds[-1].tested)
+    neurobench = metrics(model, network.described, of_network, rounds[-1].tested)
     return RunSummary(
         **msgspec.structs.asdict(account(description, rounds, neurobench, target, unfit)),
         layers=list(network.architecture.layers),
@@ -114,7 +111,7 @@ def of_run(
         downlink_bytes_per_round=_mean(sum(round.downlink_bytes for round in rounds), count),
         seconds=math.fsum(spent for round in rounds for spent in round.seconds.values()),
         round_seconds=ledger.round_seconds(rounds),
-        nodes=ledger.nodes(operations_of_network, rounds),
+        nodes=ledger.nodes(of_network, rounds),
         measured=None if measured is None else msgspec.convert(measured, list[Measured]),
         model_sha256=files[MODEL].sha256,
         weights={} if images is None else {"sharpness": sharpness(images)},
