@@ -17,11 +17,11 @@ from importlib.util import decode_source
 from pathlib import Path
 from types import ModuleType
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from fedspike.errors import InputError
 from fedspike.files import content_of
-from fedspike.part import Part, demand_members, is_kind
+from fedspike.part import Part, demand_members, fields_of, is_kind
 from fedspike.reading import decoded
 
 MOST_BYTES = 2**20  # people write less
@@ -146,7 +146,7 @@ def line_in(path: Path, error: BaseException) -> str:
 
 def parts_in(record: Struct) -> Iterator[Part]:
     """All parts in a record, and the parts in these."""
-    for field in structs.fields(type(record)):
+    for field in fields_of(type(record)):
         value = getattr(record, field.name)
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, Part):

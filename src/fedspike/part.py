@@ -152,11 +152,15 @@ def demand_members(kind: type[Part]) -> None:
 
 
 @cache
+def fields_of(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """A record's fields; looking annotations up takes a while."""
+    return msgspec.structs.fields(kind)
+
+
+@cache
 def _fields(kind: type[msgspec.Struct]) -> tuple[Any, ...]:
     """Name and type of each field, and the usual fix of a wrong value."""
-    return tuple(
-        (field.name, field.type, _usual_fix(field)) for field in msgspec.structs.fields(kind)
-    )
+    return tuple((field.name, field.type, _usual_fix(field)) for field in fields_of(kind))
 
 
 def _usual_fix(field: msgspec.structs.FieldInfo) -> str:

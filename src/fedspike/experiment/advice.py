@@ -8,7 +8,7 @@ from fedspike.experiment.document import Key
 from fedspike.experiment.kinds import PLAIN, ROOTS, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.networks import Network
-from fedspike.part import Part
+from fedspike.part import Part, fields_of
 from fedspike.reading import nearest, written
 
 
@@ -51,7 +51,7 @@ def _with(kinds: Kinds, table: str, name: str) -> list[str]:
 
 
 def _own(kind: type[msgspec.Struct]) -> list[str]:
-    return [f.name for f in msgspec.structs.fields(kind) if not family_of(f.type)]
+    return [f.name for f in fields_of(kind) if not family_of(f.type)]
 
 
 def _related(kinds: Kinds, table: str, other: str, is_usual: bool) -> bool:

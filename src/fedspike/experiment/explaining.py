@@ -18,7 +18,7 @@ from fedspike.experiment.kinds import PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.networks import Network
-from fedspike.part import Part, tag
+from fedspike.part import Part, fields_of, tag
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 
@@ -106,14 +106,14 @@ def of_kind(table: str, kind: type[Part]) -> ExplainedKind:
     kinds = {one for one in vars(module).values() if _is_kind_of(one, module.__name__)}
     if kinds == {kind} and module.__doc__ and "\n" in module.__doc__.strip():
         text += "\n\n" + text_of(module.__doc__)
-    inner = [one.name for one in structs.fields(kind) if family_of(one.type)]
+    inner = [one.name for one in fields_of(kind) if family_of(one.type)]
     name = tag(kind) if issubclass(kind, Network) else table
     return ExplainedKind(name, tag(kind), kind.__name__, text, keys(kind), inner)
 
 
 def keys(kind: Any) -> list[Key]:
     """The keys of a table: the plain fields of its record."""
-    plain = [one for one in structs.fields(kind) if not family_of(one.type)]
+    plain = [one for one in fields_of(kind) if not family_of(one.type)]
     return [Key(one.name, _limits(one.type), _default(one), _meaning(one.type)) for one in plain]
 
 

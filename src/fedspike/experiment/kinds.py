@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import msgspec
-
 from fedspike.algorithms import ALGORITHMS, Algorithm
 from fedspike.data import SOURCES, Source
 from fedspike.data.partition import PARTITIONS, Partition
 from fedspike.errors import InputError
 from fedspike.learning import LEARNERS, Learner
 from fedspike.networks import ARCHITECTURES, NETWORKS, Architecture, Network
-from fedspike.part import Part, part_types, tag
+from fedspike.part import Part, fields_of, part_types, tag
 from fedspike.parts.codes import CODES, Code
 from fedspike.parts.losses import LOSSES, Loss
 from fedspike.parts.neurons import NEURONS, Neuron
@@ -95,7 +93,7 @@ class Kinds:
 
     def inside(self, kind: type[Part]) -> Iterator[tuple[str, type[Part]]]:
         """The tables of the parts in a kind, and in these, and the family of each."""
-        for field in msgspec.structs.fields(kind):
+        for field in fields_of(kind):
             family = family_of(field.type)
             if family is not None:
                 yield field.name, family

@@ -12,7 +12,7 @@ from fedspike.experiment.kinds import Kinds
 from fedspike.layers.operations import INFERENCE, PER, SYMBOLS, TRAINING, Place, Table, joined
 from fedspike.layers.shapes import BatchNorm, Dense, Pool
 from fedspike.networks import layer_operations
-from fedspike.part import Part
+from fedspike.part import Part, fields_of
 from fedspike.parts.codes import Code
 from fedspike.parts.codes.code import encoder
 from fedspike.parts.neurons import Neuron
@@ -113,9 +113,9 @@ def _neurons(neurons: Mapping[str, Any]) -> Iterator[str]:
     yield _notes(neurons.values())
 
 
-def _options(part: Any) -> Iterator[tuple[str, str, Any]]:
+def _options(part: Part) -> Iterator[tuple[str, str, Any]]:
     """Each field with a choice of words, a word that is not the usual one, and the part with it."""
-    for field in structs.fields(type(part)):
+    for field in fields_of(type(part)):
         hint = get_args(field.type)[0] if hasattr(field.type, "__metadata__") else field.type
         for word in get_args(hint) if get_origin(hint) is Literal else ():
             if word != getattr(part, field.name):
@@ -124,7 +124,7 @@ def _options(part: Any) -> Iterator[tuple[str, str, Any]]:
 
 def _example(kind: type[Part]) -> Any:
     """A part of this kind; the constants that it asks for are in no table."""
-    return kind(**{field.name: 1 for field in structs.fields(kind) if field.required})
+    return kind(**{field.name: 1 for field in fields_of(kind) if field.required})
 
 
 def _asked(part: Any, *place: Place) -> Table:

@@ -23,7 +23,7 @@ from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.learning import Learner
 from fedspike.networks import NETWORKS, Network
-from fedspike.part import Part, fitting
+from fedspike.part import Part, fields_of, fitting
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 
@@ -88,7 +88,7 @@ def _tables(name: str, part: Part) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _said(record: msgspec.Struct) -> dict[str, Any]:
     """The plain fields of a record as TOML has them: no empty ones, lists for tuples."""
-    plain = {f.name: getattr(record, f.name) for f in msgspec.structs.fields(type(record))}
+    plain = {f.name: getattr(record, f.name) for f in fields_of(type(record))}
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in plain.items()
@@ -97,7 +97,7 @@ def _said(record: msgspec.Struct) -> dict[str, Any]:
 
 
 def _parts(part: Part) -> Iterator[tuple[str, Part]]:
-    for field in msgspec.structs.fields(type(part)):
+    for field in fields_of(type(part)):
         if isinstance(inner := getattr(part, field.name), Part):
             yield field.name, inner
 
@@ -108,7 +108,7 @@ class _Reader:
     def __init__(self, document: Document, values: dict[str, Any], kinds: Kinds) -> None:
         self.document, self.values, self.kinds = document, values, kinds
         self.networks = kinds.of(Network)
-        self.plain = {f.name: f for f in msgspec.structs.fields(Plan) if f.name in PLAIN}
+        self.plain = {f.name: f for f in fields_of(Plan) if f.name in PLAIN}
         self.read: set[str] = set()
 
     def plan(self) -> Plan:
@@ -157,7 +157,7 @@ class _Reader:
         shared = {
             field.name: self.values[other][field.name]
             for other in self.networks
-            for field in msgspec.structs.fields(kind)
+            for field in fields_of(kind)
             if isinstance(self.values.get(other), dict) and field.name in self.values[other]
         }
         return self._assembled(kind, (name,), shared | self.values.get(name, {}))
@@ -175,7 +175,7 @@ class _Reader:
     ) -> Part:
         """A part of its plain fields, and of the parts in tables of their own."""
         made = self._own(kind, key, table)
-        for field in msgspec.structs.fields(kind):
+        for field in fields_of(kind):
             if family_of(field.type):
                 default = None if field.default is msgspec.NODEFAULT else field.default
                 usual = default if like is None else getattr(like, field.name)
@@ -213,7 +213,7 @@ class _Reader:
         self, kind: type[msgspec.Struct], key: Key, table: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The plain fields that a table has, checked."""
-        fields = {f.name: f for f in msgspec.structs.fields(kind) if not family_of(f.type)}
+        fields = {f.name: f for f in fields_of(kind) if not family_of(f.type)}
         with_kind = key[0] in self.kinds.tables or key[0] == "remedies"
         if key[0] not in self.networks:
             self._demand_known(table, (*fields, *(["kind"] if with_kind else [])), key)

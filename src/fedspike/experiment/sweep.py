@@ -19,7 +19,7 @@ from fedspike.experiment.document import Document
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.plans import plan_of, toml_of
 from fedspike.federation.plan import Plan
-from fedspike.part import Part
+from fedspike.part import Part, fields_of
 from fedspike.reading import nearest, numbers, written
 
 MOST_RUNS = 1000
@@ -253,7 +253,7 @@ def _label(part: Part) -> str:
 
 
 def _differences(part: Part) -> Iterator[str]:
-    for field in msgspec.structs.fields(type(part)):
+    for field in fields_of(type(part)):
         value = getattr(part, field.name)
         if field.required:
             yield _slug(value)

@@ -23,7 +23,7 @@ from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import Network, SizedNetwork
 from fedspike.own_files import parts_in, used
-from fedspike.part import Part, demand_limits, is_kind, part_types, tag
+from fedspike.part import Part, demand_limits, fields_of, is_kind, part_types, tag
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.soundness import demand_sound
 from fedspike.remedies import Remedy
@@ -215,7 +215,7 @@ def read_plain(values: Any, kind: Any) -> Any:
                 expected=f"one of {', '.join(sorted(kinds))}",
                 fix="install the same version of fedspike, or give this process the file with the kind",
             )
-        fields = {field.name: field.type for field in msgspec.structs.fields(kinds[name])}
+        fields = {field.name: field.type for field in fields_of(kinds[name])}
         return kinds[name](**_each(values, fields))
     if dataclasses.is_dataclass(kind):
         return kind(**_each(values, typing.get_type_hints(kind)))  # type: ignore[operator]

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import get_args
 
-from msgspec import structs
-
 from fedspike.errors import InputError
 from fedspike.layers.operations import (
     LayerOperations,
@@ -24,6 +22,7 @@ from fedspike.layers.operations import (
     joined,
 )
 from fedspike.layers.shapes import BatchNorm, Dense, Layer, Pool, Synapses, fan_out, is_entered
+from fedspike.part import fields_of
 from fedspike.parts.codes import Code
 from fedspike.parts.neurons import LIF, Neuron
 from fedspike.parts.read_outs import ReadOut, SpikeCount
@@ -165,7 +164,7 @@ def _parted(tables: list[Table], bias: bool) -> tuple[list[Table], list[Table]]:
 def _parts_of(neuron: Neuron, place: Place) -> tuple[list[Table], list[str]]:
     """The tables of a neuron and, where it fires, of its surrogate, and which of them have none."""
     tables = {"neuron": _asked(neuron, place)}
-    values = (getattr(neuron, field.name) for field in structs.fields(type(neuron)))
+    values = (getattr(neuron, field.name) for field in fields_of(type(neuron)))
     surrogate = next((value for value in values if isinstance(value, Surrogate)), None)
     if place.fires and surrogate is not None:
         tables["surrogate"] = _asked(surrogate)
