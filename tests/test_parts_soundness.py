@@ -25,6 +25,8 @@ WRONG: list[tuple[str, str, list[str]]] = [
     (RETURN, "        return spikes.stack()\n", ["AttributeError", "Integrator.spikes", ", line "]),
     ("self.threshold * S.detach()", "self.beta * S", ["no attribute 'beta'", ", line "]),
     ('{"add": 1, "read_bias"', '{"add": -1, "read_bias"', ["operations() says", "whole numbers"]),
+    ('{"add": 1, "read_bias"', '{"ad": 1, "read_bias"', ["operations() says ad", "mean add"]),
+    ('{"add": 1, "read_bias"', '{"add": 1, "read_bais"', ["says read_bais", "mean read_bias"]),
     ('"neuron": {\n', '"neurone": {\n', ["operations() says", "in phase encode"]),
     ("        return {\n", "        return 7\n        return {\n", ["operations() says 7"]),
     (", place: Place)", ")", ["operations", "TypeError"]),

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedspike.energy.counts import ARITHMETIC, MEMORY
 from fedspike.errors import InputError
-from fedspike.layers.operations import Place, demand_table
+from fedspike.layers.operations import Place, Table, demand_table
 from fedspike.own_files import file_of, is_own, line_in
 from fedspike.part import Part
 from fedspike.parts.codes import Address, Code
@@ -19,6 +20,7 @@ from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import Neuron
 from fedspike.parts.read_outs import ReadOut
 from fedspike.parts.surrogates import Surrogate
+from fedspike.reading import nearest
 
 TIME, CLIENTS, BATCH, SIZE = 6, 2, 3, 4
 
@@ -35,7 +37,22 @@ def demand_sound(parts: Iterable[Part], time_steps: int) -> None:
                     trial(part, time_steps)
             if hasattr(part, "operations"):
                 place = (Place(),) if isinstance(part, Neuron) else ()
-                demand_table(_asked(part, "operations", *place) or {}, _name(part))
+                table = _asked(part, "operations", *place) or {}
+                demand_table(table, _name(part))
+                _demand_priced(part, table)
+
+
+def _demand_priced(part: Part, table: Table) -> None:
+    """Raise where it counts operations that no profile can price: those that ship, or one of a user's own."""
+    priced = (*ARITHMETIC, *MEMORY)
+    for name in (name for rows in table.values() for row in rows.values() for name in row):
+        if name not in priced:
+            close = nearest(name, priced, "count it as one of these.")
+            raise InputError(
+                f"{_name(part)}: operations() says {name}, which no profile has a price of",
+                expected=f"one of {', '.join(priced)}",
+                fix=f"{close} Correct operations in {_where(part)}",
+            )
 
 
 def _code(code: Any, time_steps: int) -> None:

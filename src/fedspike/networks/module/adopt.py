@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parameter import is_lazy
 
-from fedspike.errors import InputError
+from fedspike.errors import InputError, warn_once
 from fedspike.networks.module.counting import layer_of
 from fedspike.networks.sized_layers import Parameters
 
@@ -51,6 +52,7 @@ def adopted(module: nn.Module) -> Adopted:
     Raises InputError where it cannot be copied, has nothing to learn, or has a layer, which is named, that
     makes scores depend on chance or on the company in a batch.
     """
+    _demand_made(module)
     _refuse(module)
     try:
         # Membranes hang on the pass that they are of, and such tensors refuse to be copied.
@@ -62,6 +64,7 @@ def adopted(module: nn.Module) -> Adopted:
             expected="a module whose tensors are parameters and buffers",
             fix="pass it before it is run for the first time",
         ) from error
+    _demand_numbers(own)
     neurons = _snntorch_neurons(own)
     for neuron in neurons.values():
         if not (neuron.surrogate_disable or isinstance(neuron.spike_grad, nn.Module)):
@@ -72,7 +75,7 @@ def adopted(module: nn.Module) -> Adopted:
         raise InputError(
             f"a {type(module).__name__} without a parameter that requires a gradient",
             expected="something to learn",
-            fix="module.requires_grad_()",
+            fix="module.requires_grad_()" if parameters else "a layer with weights, nn.Linear say",
         )
     resting = {
         f"{name}.{state}".lstrip(".")
@@ -99,6 +102,36 @@ def without_rule(own: Adopted) -> dict[str, str]:
 def _is_leaky(neuron: nn.Module) -> bool:
     """Whether it is the LIF neuron that the bill has; its relatives may have more state, or synapses."""
     return type(neuron) is sys.modules["snntorch"].Leaky
+
+
+def _demand_made(module: nn.Module) -> None:
+    """Raise where a tensor has no numbers yet: in a lazy layer, or on the device `meta`."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        lazy = is_lazy(tensor)
+        if lazy or tensor.is_meta:
+            raise InputError(
+                f"a {type(module).__name__} whose {name} has no numbers yet",
+                expected="a module whose parameters are made",
+                fix="module(torch.zeros(1, *shape)) first, which makes the lazy layers"
+                if lazy
+                else 'module.to_empty(device="cpu"), and then give it its first values',
+            )
+
+
+def _demand_numbers(module: nn.Module) -> None:
+    """Raise where a parameter is not finite; say it where it is learned in another type than it came."""
+    kind, types = type(module).__name__, set()
+    for name, weight in module.named_parameters():
+        types.add(weight.dtype)
+        if not (weight.is_floating_point() and weight.isfinite().all()):
+            raise InputError(
+                f"a {kind} whose {name}, {weight.dtype}, has numbers that are not real and finite",
+                expected="finite numbers, torch.float32",
+                fix=f'module.get_parameter("{name}").data.nan_to_num_(0, 0, 0), or weights of before',
+            )
+    if types - {torch.float32}:
+        others = ", ".join(sorted(map(str, types - {torch.float32})))
+        warn_once(f"a {kind} with parameters of {others}: they begin, and are learned, in float32")
 
 
 def _refuse(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from fedspike.errors import InputError
 from fedspike.networks.module.adopt import Adopted
 from fedspike.networks.module.counting import Watch
 from fedspike.networks.sized_layers import Parameters
@@ -39,7 +40,10 @@ class Call:
         made, state = [], None
         for now in flow:
             if self._returns_state:
-                out, state = functional_call(self.own.module, tensors, (now, state))
+                answer = functional_call(self.own.module, tensors, (now, state))
+                if not (isinstance(answer, tuple) and len(answer) == 2):
+                    raise self._unfit(answer, "what came out and the state", "return spikes, state")
+                out, state = answer
             else:
                 out = self._taken(functional_call(self.own.module, tensors, (now,)))
             made.append(out)
@@ -69,8 +73,18 @@ class Call:
     def _returns_state(self) -> bool:
         return len(inspect.signature(self.own.module.forward).parameters) > 1
 
-    def _taken(self, answer: Tensor | Sequence[Tensor]) -> Tensor:
-        return answer if isinstance(answer, Tensor) else answer[self.taken]
+    def _taken(self, answer: object) -> Tensor:
+        several = isinstance(answer, tuple | list) and len(answer) > self.taken
+        one = answer[self.taken] if several else answer  # type: ignore[index]
+        if not isinstance(one, Tensor):
+            what = "a tensor" if self.taken == 0 else "membranes, alone or behind the spikes"
+            fix = 'return scores; of a dict, return answer["scores"]'
+            raise self._unfit(answer, what, fix)
+        return one
+
+    def _unfit(self, answer: object, expected: str, fix: str) -> InputError:
+        passed = f"a {type(self.own.module).__name__} that answers with a {type(answer).__name__}"
+        return InputError(passed, expected=expected, fix=fix)
 
     def _one(self, learned: Parameters, flow: Tensor) -> Passed:
         tensors = self.own.tensors(learned)

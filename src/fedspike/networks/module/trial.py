@@ -1,6 +1,8 @@
 """A module is run on samples that mean nothing, to see what it is made of and whether we can use it."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -9,10 +11,13 @@ from fedspike.errors import InputError, warn_once
 from fedspike.layers.shapes import Layer
 from fedspike.networks.module.adopt import without_rule
 from fedspike.networks.module.call import Call
+from fedspike.networks.module.company import FORGETS, FRESH, demand_alike, unfit
 from fedspike.networks.module.counting import Watch, layer_of
 from fedspike.networks.sized_layers import Parameters
+from fedspike.own_files import line_in
 
 SAMPLES = CLIENTS = 2
+CALLED = "the head of networks/module/module_network.py shows how modules are called"
 
 
 @dataclass(frozen=True)
@@ -43,36 +48,36 @@ def tried(call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool) 
     kept = {name: tensors[name].clone() for name in call.own.kept}
     watch, chance = call.watch(tensors), torch.get_rng_state()
     try:
+        shown = one.clone()
         with torch.enable_grad(), watch:
-            outputs = call.outputs(tensors, one)
-        again = call.outputs(call.own.tensors(learned), one)
-        alone = call.outputs(call.own.tensors(learned), one.narrow(int(call.timed), 0, 1))
+            outputs = call.outputs(tensors, shown)
+        drawn = not torch.equal(chance, torch.get_rng_state())
+        again = call.outputs(call.own.tensors(learned), one.clone())
+    except InputError:
+        raise
     except Exception as error:
-        raise _unfit(
+        raised = f"{type(error).__name__}{_place(call, error)}, {error},"
+        raise unfit(
             call,
-            f"that raises {type(error).__name__}, {error}, when it is called with {_described(one)}",
+            f"that raises {raised} when it is called with {_described(one)}",
             f"a module for that input{', one time step a call' * call.stepped}",
+            CALLED,
         ) from error
     wanted = (*one.shape[: int(call.timed) + 1], classes)
     made = f"that makes {_described(outputs)} of {_described(one)}"
-    fits = isinstance(outputs, Tensor) and outputs.shape == wanted
-    _demand(fits, call, made, f"a tensor of {wanted}")
+    _demand(
+        outputs.shape == wanted,
+        call,
+        made,
+        f"a tensor of {wanted}",
+        f"{classes} outputs of the last layer, and x.flatten(1) before it",
+    )
     for name, was in kept.items():
         changes = f"whose layer {layer_of(name)} changes its buffer {name}"
         stay = "buffers that stay as they came: they are not learned, and no client sends them"
         _demand(torch.equal(was, tensors[name]), call, changes, stay)
-    same = torch.equal(outputs, again) and torch.equal(chance, torch.get_rng_state())
-    forgets = "whose answer depends on chance or on what it was shown before"
-    _demand(same, call, forgets, "the same answer to the same input")
-    if (
-        not call.timed
-    ):  # spikes may turn over where a sum of another order ends beside the threshold
-        off = (alone - outputs[:1]).abs().max() <= 1e-3 * outputs.abs().max()
-        company = "whose answer to a sample depends on the others in its batch"
-        mend = (
-            "scores of each sample alone: statistics over dim=1 or later, softmax(dim=1), GroupNorm"
-        )
-        _demand(bool(off), call, company, mend)
+    _demand_function(call, one, shown, [outputs, again], drawn=drawn)
+    demand_alike(call, one)
     fires = not spikes or bool(((outputs == 0) | (outputs == 1)).all())
     others = "that answers with other numbers than 0 and 1"
     _demand(fires, call, others, "spikes, or a read-out of membranes")
@@ -80,6 +85,24 @@ def tried(call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool) 
     repeats = _demand_rules(call, watch, len(one) if call.timed else 1, still)
     size = watch.bytes // SAMPLES
     return Trial(dict(watch.layers), repeats, size, _vectorises(call, flow))
+
+
+def _demand_function(
+    call: Call, one: Tensor, shown: Tensor, outputs: list[Tensor], *, drawn: bool
+) -> None:
+    """Raise where a module that was `shown` the same as `one`, twice, is no function of it alone."""
+    writes = "that changes its input in place"
+    mend = "x = x * 2 in place of x.mul_(2), and torch.relu(x) in place of inplace=True"
+    _demand(torch.equal(one, shown), call, writes, "an input that stays as it came", mend)
+    fits = bool(outputs[0].isfinite().all())
+    mend = "a small number beside what is divided by, or under a logarithm: x / (n + 1e-6)"
+    _demand(fits, call, "that makes NaN or infinite numbers", "finite numbers", mend)
+    chances = "whose answer depends on chance: it draws random numbers"
+    mend = (
+        "nn.functional.dropout(x, p, training=self.training), and module.eval() before you pass it"
+    )
+    _demand(not drawn, call, chances, "the same answer to the same input", mend)
+    _demand(torch.equal(*outputs), call, FORGETS, *FRESH)
 
 
 def _demand_reached(call: Call, outputs: Tensor, learned: Parameters) -> None:
@@ -104,7 +127,8 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
     rated = {*dict(call.own.module.named_modules()), *watch.seen, *no_rule}
     named = f"with not_counted = {call.not_counted}"
     _demand(rated.issuperset(call.not_counted), call, named, f"names among {sorted(rated - {''})}")
-    left = {name: why for name, why in no_rule.items() if name not in call.not_counted}
+    shared = _shared(call)
+    left = {n: shared.get(n, why) for n, why in no_rule.items() if n not in call.not_counted}
     if left:
         names = ", ".join(f'"{name}"' for name in (*call.not_counted, *left))
         raise InputError(
@@ -115,6 +139,15 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
             fix=f"not_counted=({names},) trains them all the same and leaves them out of every count",
         )
     return watch.rows[next(iter(watch.layers))] // SAMPLES if still and watch.layers else 1
+
+
+def _shared(call: Call) -> dict[str, str]:
+    """The layers whose parameters others have, too."""
+    names: dict[int, list[str]] = {}
+    for name, weight in call.own.module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(weight), []).append(name)
+    several = (same for same in names.values() if len(same) > 1)
+    return {layer_of(n): f"one parameter as {' and '.join(same)}" for same in several for n in same}
 
 
 def _vectorises(call: Call, flow: Tensor) -> bool:
@@ -132,14 +165,13 @@ def _described(values: object) -> str:
     return str(list(values.shape)) if isinstance(values, Tensor) else f"a {type(values).__name__}"
 
 
-def _demand(right: bool, call: Call, what: str, expected: str) -> None:
+def _place(call: Call, error: Exception) -> str:
+    """The line of the module's own file that raised it."""
+    file = getattr(sys.modules.get(type(call.own.module).__module__), "__file__", None) or ""
+    line = line_in(Path(file), error)
+    return f" in {Path(file).name}{line}" if line else ""
+
+
+def _demand(right: bool, call: Call, what: str, expected: str, fix: str = CALLED) -> None:
     if not right:
-        raise _unfit(call, what, expected)
-
-
-def _unfit(call: Call, what: str, expected: str) -> InputError:
-    return InputError(
-        f"a {type(call.own.module).__name__} {what}",
-        expected=expected,
-        fix="the head of networks/module/module_network.py shows how modules are called",
-    )
+        raise unfit(call, what, expected, fix)
