@@ -19,7 +19,8 @@ ROUNDING = {torch.float64: 1e-6, torch.float32: 1e-3}
 FORGETS = "whose answer depends on what it was shown before"
 FRESH = (
     "the same answer to the same input, alone or in company, the first time and the second",
-    "state that begins anew in forward: membrane = neuron.reset_mem() before the first time step",
+    "state that begins anew in forward, before the first time step: membrane = neuron.reset_mem(), or "
+    "functional.reset_net(self)",
 )
 COMPANY = "whose answer to a sample depends on the others in its batch"
 ALONE = (
