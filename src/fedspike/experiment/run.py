@@ -22,7 +22,7 @@ from fedspike.federation import room
 from fedspike.federation.devices import Held
 from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan
-from fedspike.federation.rounds import State, rounds
+from fedspike.federation.rounds import State, demand_state, rounds
 from fedspike.federation.tensor_bytes import pack
 from fedspike.files import claimed, json_bytes, write_whole
 from fedspike.own_files import used
@@ -167,7 +167,7 @@ def _train(
         **versions(training.device),
     }
     stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
-    state = State.from_tensors(stored.round, stored.tensors) if stored else None
+    state = _state(plan, stored) if stored else None
     root = home.parent  # the folder that somebody named: no link below it is followed
     files = {f"{kept_files.FOLDER}/{file.name}": file.content for file in own}
     files["config.toml"] = tomli_w.dumps(toml_of(run.plan)).encode()
@@ -205,6 +205,25 @@ def _train(
     summary, content = sealed(summary)
     write_whole(home / reader.SUMMARY, content, root)
     return summary
+
+
+def _state(plan: Plan, stored: checkpoint.Checkpoint) -> State:
+    """The state of a checkpoint. Raises InputError where it or the records before it are not of this plan."""
+    try:
+        records = reader.decode_rounds(stored.rounds, stored.path)
+        if not len(records) == stored.round <= plan.rounds:
+            raise InputError(
+                f"round {stored.round} of {plan.rounds}, after the records of {len(records)}",
+                expected="a record for each round",
+                fix=stored.fix,
+            )
+        state = State.from_tensors(stored.round, stored.tensors)
+        demand_state(plan, plan.site(), state)
+        return state
+    except InputError as error:
+        raise InputError(
+            f"{stored.path}: {error.passed}", expected=error.expected, fix=stored.fix
+        ) from error
 
 
 def _one_of_each(

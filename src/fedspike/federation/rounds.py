@@ -8,6 +8,7 @@ round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
 import operator
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -27,7 +28,14 @@ from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
 from fedspike.federation import room
 from fedspike.federation.cohort import Samples, Site, samples
-from fedspike.federation.guard import Rejection, Verdict, joined, judge
+from fedspike.federation.guard import (
+    Rejection,
+    Verdict,
+    form_fault,
+    joined,
+    judge,
+    number_fault,
+)
 from fedspike.federation.order import Answers, Order, Place
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan
@@ -38,6 +46,7 @@ from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
 
+STORED = re.compile(r"(?:server|client/(\d{1,10}))/([^/]+)/([^/]+)")  # names in `State.tensors`
 __all__ = ["Round", "State", "rounds"]  # what `import fedspike` gives
 
 
@@ -81,17 +90,23 @@ class State:
 
     @classmethod
     def from_tensors(cls, round: int, tensors: Mapping[str, Tensor]) -> "State":
-        """The state whose `tensors()` these are."""
+        """The state whose `tensors()` these are. Raises InputError where they are no state's."""
         server: Tree = {}
         clients: dict[int, Tree] = {}
         remembered: dict[int, int] = {}
         for path, tensor in tensors.items():
-            if path == "remembered":
+            if path == "remembered" and tensor.dtype == torch.int64 and tensor.shape[1:] == (2,):
                 remembered = dict(tensor.tolist())
-                continue
-            *owner, group, name = path.split("/")
-            tree = server if owner == ["server"] else clients.setdefault(int(owner[1]), {})
-            tree.setdefault(group, {})[name] = tensor
+            elif (parts := STORED.fullmatch(path)) is None:
+                raise InputError(
+                    f"a tensor {path} of {[*tensor.shape]} numbers in a state",
+                    expected="the server's and the clients' tensors",
+                    fix="give the tensors of State.tensors()",
+                )
+            else:
+                client, group, name = parts.groups()
+                tree = server if client is None else clients.setdefault(int(client), {})
+                tree.setdefault(group, {})[name] = tensor
         return cls(round, server, clients, remembered)
 
 
@@ -172,12 +187,13 @@ def rounds(
     """
     place, plan = place or Here(), plan.loaded()
     site = plan.site(device, dtype)
-    network, algorithm = site.network, site.algorithm
+    network = site.network
     room.demand(room.training(plan, network, site.devices.cohort_size))
     test_set = samples(plan.data.x_test, plan.data.y_test, dtype, device)
     if state is None:
-        model = network.init(stream(plan.seed, "init"))
-        state = State(0, algorithm.start({name: w.to(dtype) for name, w in model.items()}))
+        state = State(0, _start(plan, site, dtype))
+    else:
+        demand_state(plan, site, state, dtype)
     for number in range(state.round + 1, plan.rounds + 1):
         began = perf_counter()
         order = order_for(plan, site, state, number)
@@ -187,6 +203,35 @@ def rounds(
         spent = sum(answers.seconds.values())
         aggregation = max(0.0, perf_counter() - began - spent)
         yield _tested(site, test_set, state, answers, verdict, aggregation)
+
+
+def demand_state(plan: Plan, site: Site, state: State, dtype: torch.dtype = torch.float32) -> None:
+    """Raise InputError where a plan cannot go on from a state: of another form, or not finite."""
+    algorithm, start = site.algorithm, _start(plan, site, dtype)
+    clients, wrong = len(site.devices.shards), ""
+    if fault := form_fault(start, state.server) or number_fault(start, state.server):
+        wrong = fault[1]
+    elif not {*state.clients, *state.remembered} <= set(range(clients)):
+        wrong = f"it has others than the {clients} clients"
+    elif not all(1 <= after <= state.round for after in state.remembered.values()):
+        wrong = f"a client remembers a round that is none of 1 to {state.round}"
+    for client, tree in state.clients.items() if not wrong else ():
+        remembers = algorithm.remember(algorithm.order(state.server, client))
+        if fault := form_fault(remembers, tree):
+            wrong = f"of client {client}, {fault[1]}"
+            break
+    if wrong:
+        raise InputError(
+            f"a state that is not of this plan: {wrong}",
+            expected="a state that rounds of this plan reached",
+            fix="begin without a state",
+        )
+
+
+def _start(plan: Plan, site: Site, dtype: torch.dtype) -> Tree:
+    """What the server has before the first round."""
+    model = site.network.init(stream(plan.seed, "init"))
+    return site.algorithm.start({name: weight.to(dtype) for name, weight in model.items()})
 
 
 def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:

@@ -28,11 +28,16 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors after a round, and the part of `rounds.jsonl` with the rounds so far."""
+    """The tensors after a round, and the part of `rounds.jsonl` with the rounds so far.
+
+    `fix` is the usual one of a fault that only whoever uses them can see.
+    """
 
     round: int
     tensors: dict[str, Tensor]
     rounds: bytes
+    path: Path
+    fix: str
 
 
 class Journal:
@@ -107,7 +112,8 @@ def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint
             )
     state = verified(target / STATE, manifest.state, fix)
     rounds = verified(rounds_file, manifest.rounds, fix, longer=True)
-    return Checkpoint(manifest.round, unpack(state, target / STATE, fix), rounds)
+    path = target / STATE
+    return Checkpoint(manifest.round, unpack(state, path, fix), rounds, path, fix)
 
 
 def _manifest(path: Path, fix: str) -> Manifest:
