@@ -1,6 +1,7 @@
 """What is finished is sealed: what is changed, cut, doubled or foreign is seen wherever it is read."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -130,3 +131,11 @@ def test_no_file_outside_the_folder_is_named(changed: Path) -> None:
         path.write_bytes(resealed(summary | {"files": {name: {"bytes": 1, "sha256": "x"}}}))
         with pytest.raises(InputError, match="files"):
             reader.run(changed / RUN)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_pipe_is_waited_for(name: str, changed: Path) -> None:
+    (changed / name).unlink()
+    os.mkfifo(changed / name)
+    with pytest.raises(InputError):
+        reader.with_rounds(changed)

@@ -29,6 +29,7 @@ NOT_OURS = (
     errno.ELOOP,
     errno.ENOTDIR,
 )  # a link, or a file, where a folder or a file of ours should be
+MOST = 2**40  # bytes that a file of ours may have
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
@@ -179,7 +180,7 @@ def _remove(name: str, folder: int) -> None:
             os.unlink(name, dir_fd=folder)
 
 
-def content_of(path: Path, most: int) -> bytes:
+def content_of(path: Path, most: int = MOST) -> bytes:
     """The content of a file that a person named.
 
     Raises OSError where it has more than `most` bytes, and for pipes and devices, which might never end.
@@ -216,7 +217,7 @@ def json_bytes(value: object, indent: int | None = 1) -> bytes:
 def read_json(path: Path, *, fix: str) -> dict[str, Any]:
     """A JSON object that we wrote. Raises InputError, with this `fix`, where it is damaged."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(content_of(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({error})", expected="the file as fedspike wrote it", fix=fix

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedspike.errors import InputError
-from fedspike.files import write_whole
+from fedspike.files import content_of, write_whole
 
 VALID_DAYS = 397
 AUTHORITY, SERVER, KEY = "ca.crt", "server.crt", "server.key"
@@ -82,7 +82,7 @@ def write_node_key(folder: Path) -> bytes:
 def demand_node_key(file: Path, fix: str) -> None:
     """Raise InputError where a file is no private key of a node."""
     try:
-        key: object = serialization.load_ssh_private_key(file.read_bytes(), None)
+        key: object = serialization.load_ssh_private_key(content_of(file), None)
     except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise InputError(f"{file}: {error}", expected="the node's private key", fix=fix) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -92,7 +92,7 @@ def demand_node_key(file: Path, fix: str) -> None:
 def demand_valid(file: Path, fix: str) -> None:
     """Raise InputError where a certificate is damaged, has expired, or is not yet valid by this clock."""
     try:
-        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        certificate = x509.load_pem_x509_certificate(content_of(file))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: {error}", expected="a certificate", fix=fix) from error
     now = datetime.datetime.now(datetime.UTC)

@@ -14,7 +14,7 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower.hosted import ABSENT
-from fedspike.files import claimed, json_bytes, read_json, remove, write_whole
+from fedspike.files import claimed, content_of, json_bytes, read_json, remove, write_whole
 from fedspike.records import reader
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
@@ -105,7 +105,7 @@ def connected(folder: FleetFolder) -> Iterator[Any]:
     from flwr.supercore.control import ControlHttpClient
     from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 
-    authority = (folder.server / AUTHORITY).read_bytes()
+    authority = content_of(folder.server / AUTHORITY)
     version = RuntimeVersionHttpInterceptor(component_name="flwr CLI")
     address = folder.settings.here
     with directly():
@@ -267,7 +267,7 @@ def _records(file: Path) -> list[RoundRecord]:
     """The whole lines of a file that another process is writing."""
     if not file.exists():
         return []
-    content = file.read_bytes()
+    content = content_of(file)
     return reader.decode_rounds(content[: content.rfind(b"\n") + 1], file)
 
 

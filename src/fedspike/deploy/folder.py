@@ -147,7 +147,7 @@ class FleetFolder:
         content = tomli_w.dumps({"superlink": {"default": SUPERLINK, SUPERLINK: link}}).encode()
         file = home / "config.toml"
         make_folder(home, self.path.resolve())
-        if not file.exists() or file.read_bytes() != content:
+        if not file.exists() or content_of(file) != content:
             write_whole(file, content, self.path.resolve())
         return home
 
@@ -248,7 +248,7 @@ def _write_node(folder: FleetFolder, node: NodeSettings) -> Path:
     make_folder(home, folder.path, mode=0o700)
     public = certificates.write_node_key(home)
     write_whole(folder.server / "keys" / f"{node.node}.pub", public, folder.path)
-    authority = (folder.server / certificates.AUTHORITY).read_bytes()
+    authority = content_of(folder.server / certificates.AUTHORITY)
     write_whole(home / certificates.AUTHORITY, authority, folder.path)
     _write_toml(home / "node.toml", msgspec.to_builtins(node), folder.path)
     return home

@@ -1,9 +1,9 @@
 """Which network needs less energy: two bills side by side, for every price profile and level."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from fedspike.energy.bill import Bill, Bills
 from fedspike.energy.estimate import estimate
@@ -32,7 +32,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
-    factor: float | None = None
+    factor: Annotated[float, Meta(gt=0)] | None = None
     interval: tuple[float, float | None] | None = None
     could_flip: list[str] = []
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fedspike.errors import InputError
-from fedspike.files import write_whole
+from fedspike.files import content_of, write_whole
 from fedspike.own_files import OwnFile
 
 FOLDER = "own"
@@ -25,8 +25,8 @@ def demand_same(files: Iterable[OwnFile], home: Path) -> None:
     """Raise InputError where a run began with other files than these."""
     for file in files:
         path = home / FOLDER / file.name
-        if path.exists() and path.read_bytes() != file.content:
-            before = OwnFile(file.name, path.read_bytes())
+        if path.exists() and content_of(path) != file.content:
+            before = OwnFile(file.name, content_of(path))
             raise InputError(
                 f"{file.name} has changed since {home} began: SHA-256 {before.sha256} then,"
                 f" {file.sha256} now",

@@ -60,23 +60,28 @@ class LayerOperations(msgspec.Struct, frozen=True, kw_only=True):
     the parameters. `trained` is done in training, `tested` in a test.
     """
 
-    inputs: int
-    outputs: int
-    synapses: int = 0
-    parameters: int = 0
-    groups: int = 0
-    least_met: int = 0
-    most_met: int = 0
+    inputs: Times
+    outputs: Times
+    synapses: Times = 0
+    parameters: Times = 0
+    groups: Times = 0
+    least_met: Times = 0
+    most_met: Times = 0
     enters: Literal["spikes", "values", "nothing"] = "values"
     constant: bool = False
     fires: bool = False
-    neurons: int | None = None
+    neurons: Times | None = None
     normalised: bool = False
-    keeps: int = 0
-    stores: int = 0
-    sends: int = 0
-    trained: dict[str, dict[str, Operations]] = {}
-    tested: dict[str, dict[str, Operations]] = {}
+    keeps: Times = 0
+    stores: Times = 0
+    sends: Times = 0
+    trained: dict[str, dict[str, dict[str, Times]]] = {}
+    tested: dict[str, dict[str, dict[str, Times]]] = {}
+
+    def __post_init__(self) -> None:
+        tables = (*self.trained.values(), *self.tested.values())
+        if unknown := {per for rows in tables for per in rows if per not in PER}:
+            raise ValueError(f"operations per {min(unknown)}")
 
     @property
     def is_dense(self) -> bool:

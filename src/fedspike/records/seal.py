@@ -17,7 +17,6 @@ from fedspike.records.schema import ExperimentSummary, Fingerprint, Manifest, Ru
 Sealed = TypeVar("Sealed", Manifest, RunSummary, ExperimentSummary)
 MARK = b'"seal": "'
 HEX_DIGITS = 64
-MOST = 2**40  # bytes that a file may have, whatever is promised of it
 
 
 def sealed(record: Sealed) -> tuple[Sealed, bytes]:
@@ -49,7 +48,7 @@ def fingerprint(content: bytes) -> Fingerprint:
 def content_of(path: Path, fix: str) -> bytes:
     """A file's bytes. Raises InputError, with this `fix`, where it cannot be read."""
     try:
-        return files.content_of(path, MOST)
+        return files.content_of(path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})",

@@ -14,7 +14,7 @@ from fedspike.algorithms import Tree
 from fedspike.errors import InputError
 from fedspike.federation.rounds import State
 from fedspike.federation.tensor_bytes import pack, unpack
-from fedspike.files import remove, write_whole
+from fedspike.files import content_of, remove, write_whole
 
 
 def read(folder: Path, client: int, round: int) -> Tree:
@@ -22,7 +22,7 @@ def read(folder: Path, client: int, round: int) -> Tree:
     home = folder / f"client-{client}"
     fix = f"restore {home}, or start the training again in a new folder on the server"
     for path in home.glob(f"{round:06d}.*.safetensors"):
-        content = path.read_bytes()
+        content = content_of(path)
         if hashlib.sha256(content).hexdigest() != path.name.split(".")[1]:
             raise InputError(
                 f"{path}: was changed or damaged", expected="the file as fedspike wrote it", fix=fix

@@ -20,7 +20,7 @@ from fedspike.federation.places.flower.messages import (
     pack,
     unpack,
 )
-from fedspike.files import json_bytes, read_json, write_whole
+from fedspike.files import content_of, json_bytes, read_json, write_whole
 
 ANSWER_WITHIN_S = 120.0
 AGAIN_AFTER_S = 5.0  # a refused node is asked again; to answer costs it some seconds
@@ -135,7 +135,7 @@ class Nodes:
         file = self.folder / ABSENT
         refused = {self.name(node): reason for node, reason in sorted(self.refused.items())}
         content = json_bytes({"waiting_for": missing, "refused": refused})
-        if not file.exists() or file.read_bytes() != content:
+        if not file.exists() or content_of(file) != content:
             write_whole(file, content, self.folder)
 
     def _hear(self, answer: Answer) -> None:
