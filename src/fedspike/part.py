@@ -80,17 +80,34 @@ def demand_limits(record: msgspec.Struct) -> None:
     """Raise InputError where a field is outside its limits; a list becomes a tuple, a whole number 1.0."""
     for name, annotation, fix in _fields(type(record)):
         value = getattr(record, name)
-        try:
-            fitted = fitting(value, annotation)
-        except msgspec.ValidationError:
-            raise InputError(
-                f"{type(record).__name__}: {name} = {written(value)}",
-                expected=limits_in_words(annotation, value),
-                fix=f"write {value.__name__}()" if isinstance(value, type) else fix,
-                keys=(name,),
-            ) from None
+        fitted = within(f"{type(record).__name__}: {name}", value, annotation, fix, keys=(name,))
         if fitted is not value:
             msgspec.structs.force_setattr(record, name, fitted)
+
+
+def within(
+    what: str, value: Any, annotation: Any, fix: str = "correct it", keys: tuple[str, ...] = ()
+) -> Any:
+    """The value as a field of this type has it; InputError where the field cannot hold it."""
+    try:
+        return fitting(value, annotation)
+    except (msgspec.ValidationError, AttributeError):  # msgspec takes an array for a mapping
+        raise InputError(
+            f"{what} = {written(value)}",
+            expected=limits_in_words(annotation, value),
+            fix=f"write {value.__name__}()" if isinstance(value, type) else fix,
+            keys=keys,
+        ) from None
+
+
+def demand_fit(what: str, value: Any, fits: bool, *, expected: str, fix: str) -> None:
+    """Raise InputError for what does not fit where an object is wanted, a class in its stead among it."""
+    if not fits or isinstance(value, type):
+        raise InputError(
+            f"{what} = {written(value)}",
+            expected=expected,
+            fix=f"write {value.__name__}()" if isinstance(value, type) else fix,
+        )
 
 
 def fitting(value: Any, annotation: Any) -> Any:

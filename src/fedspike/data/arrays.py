@@ -1,20 +1,22 @@
 """Data sets from arrays in memory: a user's own, and those of an .npz file."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from fedspike.data.dataset import Dataset
+from fedspike.data.dataset import Dataset, as_array
 from fedspike.data.layout import UNSAID, Layout
 from fedspike.errors import InputError
+from fedspike.part import demand_fit, within
 
 
 def from_arrays(
-    x_train: np.ndarray,
-    y_train: np.ndarray,
-    x_test: np.ndarray,
-    y_test: np.ndarray,
+    x_train: Any,
+    y_train: Any,
+    x_test: Any,
+    y_test: Any,
     *,
     name: str = "arrays",
     layout: Layout = UNSAID,
@@ -31,7 +33,15 @@ def from_arrays(
     2
     """
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-    arrays = {key: np.asarray(values) for key, values in arrays.items()}
+    name = within("from_arrays: name", name, str)
+    demand_fit(
+        "from_arrays: layout",
+        layout,
+        isinstance(layout, Layout),
+        expected="what the numbers of x mean",
+        fix='write Layout(axes="sample height width")',
+    )
+    arrays = {key: as_array(values, f"{name}: {key}") for key, values in arrays.items()}
     meaning = repr(layout) if layout != UNSAID else ""
     hashes = {
         array: hashlib.sha256(

@@ -1,12 +1,22 @@
 """What every data set becomes: images in [0, 1] and their labels, refused here if they are bad."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
+from msgspec import Meta
 
 from fedspike.errors import InputError
+from fedspike.part import within
+
+SCALARS = {
+    "name": str,
+    "classes": Annotated[int, Meta(ge=1, lt=2**31)],
+    "source": str,
+    "sha256": dict[str, str],
+    "signed": bool,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,9 @@ class Dataset:
     signed: bool = False  # an ANN and the direct code take these
 
     def __post_init__(self) -> None:
+        for name, kind in SCALARS.items():
+            fitted = within(f"Dataset: {name}", getattr(self, name), kind)
+            object.__setattr__(self, name, fitted)
         for split in ("train", "test"):
             x, y = f"x_{split}", f"y_{split}"
             images = _converted(getattr(self, x), f"{self.source}: {x}", "biuf", np.float32)
@@ -66,14 +79,7 @@ class Dataset:
 
 def _converted(values: Any, what: str, kinds: str, dtype: type) -> np.ndarray:
     """The values as an array of this type, the same one where it is such an array already."""
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:  # ragged, on a GPU, with a gradient
-        raise InputError(
-            f"{what} is no array: {error}",
-            expected="an array of numbers of one shape",
-            fix="give a NumPy array; of a tensor, tensor.detach().cpu().numpy()",
-        ) from error
+    array = as_array(values, what)
     if array.dtype.kind not in kinds:
         raise InputError(
             f"{what} holds {array.dtype}",
@@ -82,6 +88,18 @@ def _converted(values: Any, what: str, kinds: str, dtype: type) -> np.ndarray:
         )
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is refused
         return np.ascontiguousarray(array, dtype)
+
+
+def as_array(values: Any, what: str) -> np.ndarray:
+    """What NumPy takes as an array; InputError for all else."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged, on a GPU, with a gradient
+        raise InputError(
+            f"{what} is no array: {error}",
+            expected="an array of numbers of one shape",
+            fix="give a NumPy array; of a tensor, tensor.detach().cpu().numpy()",
+        ) from error
 
 
 def intensities(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:

@@ -16,11 +16,19 @@ from fedspike.errors import InputError
 SOURCES = part.kinds(Source, vars(), usual=FashionMNIST)
 
 
-def source(name_or_path: str, data_dir: Path | None = None) -> Source:
+def source(name_or_path: str | Path, data_dir: Path | None = None) -> Source:
     """The source of that kind, or of that .npz file; InputError where there is none.
 
     `data_dir` is the folder with the files of Fashion-MNIST.
     """
+    part.demand_fit(
+        "data set",
+        name_or_path,
+        isinstance(name_or_path, str | Path),
+        expected="a name or a path",
+        fix='write load("fashion-mnist-sample")',
+    )
+    name_or_path = str(name_or_path)
     named = {part.tag(kind): kind for kind in SOURCES if kind is not NPZ}
     if data_dir is not None:
         if named.get(name_or_path) is FashionMNIST:
@@ -43,7 +51,7 @@ def source(name_or_path: str, data_dir: Path | None = None) -> Source:
 
 
 def load(
-    name_or_path: str,
+    name_or_path: str | Path,
     *,
     data_dir: Path | None = None,
     say: Callable[[str], None] = ignore,

@@ -10,6 +10,7 @@ from typing import Any
 import tomli_w
 from msgspec.structs import replace
 
+from fedspike import part
 from fedspike.data import Dataset, remarks
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
@@ -21,7 +22,7 @@ from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation import room
 from fedspike.federation.devices import Held
 from fedspike.federation.order import Place
-from fedspike.federation.plan import Plan
+from fedspike.federation.plan import Plan, demand_plan
 from fedspike.federation.rounds import State, demand_state, rounds
 from fedspike.federation.tensor_bytes import pack
 from fedspike.files import claimed, json_bytes, write_whole
@@ -73,6 +74,14 @@ def run(plan: Plan, folder: str | Path, training: Training = SIMULATED) -> RunSu
     Stop it, or kill the process, and the next call goes on after the last round that was stored, with the
     same bits. `fedspike report FOLDER` makes its page. Raises what `perform` raises.
     """
+    demand_plan(plan)
+    part.demand_fit(
+        "folder",
+        folder,
+        isinstance(folder, str | Path),
+        expected="a path",
+        fix='write run(plan, "runs/mine")',
+    )
     experiment = Experiment(plan.name, (Run(plan.name, plan),), Document("the plan", "", {}))
     dataset = plan.loaded().data
     summaries = [

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from jaxtyping import Int64
 from msgspec import Meta, Struct
 
 from fedspike.errors import InputError
@@ -92,17 +93,40 @@ class Held:
         return [np.broadcast_to(np.int64(0), sum(counts)) for counts in self.counts]
 
 
+def _positions(client: int, shard: Any) -> Int64[np.ndarray, " sample"]:
+    """The positions as an array, the same one where it is such an array already."""
+    try:
+        positions = np.asarray(shard)
+    except (TypeError, ValueError, RuntimeError):  # ragged, on a GPU
+        positions = np.asarray(None)
+    if positions.size == 0 and positions.ndim == 1:
+        positions = positions.astype(np.int64)
+    if positions.ndim != 1 or positions.dtype.kind not in "iu" or positions.min(initial=0) < 0:
+        raise InputError(
+            f"client {client} holds {positions.dtype} of shape {positions.shape} "
+            f"from {positions.min() if positions.dtype.kind in 'iu' else 'no number'}",
+            expected="the positions of its samples in the training set, whole numbers from 0, in one row",
+            fix="of a mask, np.flatnonzero(mask)",
+        )
+    return positions.astype(np.int64, copy=False)
+
+
 @dataclass(frozen=True)
 class Devices:
-    """The clients of a fleet; `shards[k]` are the positions of client k's samples in the training set."""
+    """The clients of a fleet; `shards[k]` are the positions of client k's samples in the training set.
 
-    shards: tuple[np.ndarray, ...]
+    Lists and ranges are converted. Raises InputError for positions that are no whole numbers from 0 on.
+    """
+
+    shards: tuple[Any, ...]  # made arrays, int64 [sample]
     fleet: Fleet = EVERYBODY
 
     def __post_init__(self) -> None:
         if not self.shards:
             raise InputError("a fleet without clients", expected="one at least", fix="add a client")
-        for client, shard in enumerate(self.shards):
+        shards = tuple(_positions(client, shard) for client, shard in enumerate(self.shards))
+        vars(self).update(shards=shards)
+        for client, shard in enumerate(shards):
             if len(shard) == 0:
                 raise InputError(
                     f"client {client} holds no samples",

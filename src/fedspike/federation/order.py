@@ -9,6 +9,7 @@ from fedspike.algorithms import Tree
 from fedspike.federation.cohort import Site
 from fedspike.federation.plan import Plan
 from fedspike.layers.activity import Activity
+from fedspike.part import demand_fit
 from fedspike.rules import Rule
 
 
@@ -88,3 +89,14 @@ class Place(Protocol):
 
     def work(self, order: Order) -> Answers:
         """Train the clients that are there, each from what it received and remembers."""
+
+
+def demand_place(place: Any) -> None:
+    """Raise InputError for what is no place."""
+    demand_fit(
+        "place",
+        place,
+        callable(getattr(place, "work", None)),
+        expected="where clients are trained, a place with work(order)",
+        fix="leave it out to train in this process",
+    )

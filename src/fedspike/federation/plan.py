@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from fedspike.algorithms import Algorithm, FedAvg, with_statistics
-from fedspike.data import Dataset
+from fedspike.data import Dataset, Source
 from fedspike.data.dataset import ignore
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
@@ -23,7 +23,7 @@ from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import Network, SizedNetwork
 from fedspike.own_files import parts_in, used
-from fedspike.part import Part, demand_limits, fields_of, is_kind, part_types, tag
+from fedspike.part import Part, demand_fit, demand_limits, fields_of, is_kind, part_types, tag
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.soundness import demand_sound
 from fedspike.remedies import Remedy
@@ -60,6 +60,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         demand_limits(self)
+        self._demand_roles()
         msgspec.structs.force_setattr(self, "learner", self.learner.fitted(self.network))
         if getattr(self.partition, "one_client", False):
             msgspec.structs.force_setattr(self, "fleet", self.fleet.as_one_client())
@@ -72,6 +73,38 @@ class Plan(Struct, frozen=True, kw_only=True):
                 keys=("algorithm", "optimiser"),
             )
 
+    def _demand_roles(self) -> None:
+        """Raise InputError where what can be of any type cannot do what is asked of it."""
+        demand_fit(
+            "Plan: network",
+            self.network,
+            hasattr(self.network, "over"),
+            expected="a network",
+            fix="write SNN() or ANN()",
+        )
+        demand_fit(
+            "Plan: data",
+            self.data,
+            self.data is None or isinstance(self.data, Dataset | Source),
+            expected="a Dataset or a source of one",
+            fix='write load("fashion-mnist-sample"), or from_arrays(...)',
+        )
+        demand_fit(
+            "Plan: partition",
+            self.partition,
+            self.partition is None or callable(self.partition),
+            expected="a partition, called as partition(labels, clients, seed)",
+            fix="write IID() or Classes(3)",
+        )
+        for remedy in self.remedies:
+            demand_fit(
+                "Plan: remedies",
+                remedy,
+                isinstance(remedy, Remedy),
+                expected="remedies",
+                fix="write (Clipping(1.0),)",
+            )
+
     def loaded(self, say: Callable[[str], None] = ignore) -> "Plan":
         """With its data in memory; `say` hears where. InputError where they are nowhere."""
         if isinstance(self.data, Dataset):
@@ -81,7 +114,16 @@ class Plan(Struct, frozen=True, kw_only=True):
     def devices(self) -> Devices:
         """The clients; raises InputError where the data cannot be divided among them."""
         shards = self.partition(self.data.y_train, clients=self.fleet.clients, seed=self.seed)
-        return Devices(tuple(shards), self.fleet)
+        devices = Devices(tuple(shards), self.fleet)
+        if not isinstance(self.partition, Held):
+            for client, shard in enumerate(devices.shards):
+                if shard.max() >= len(self.data.y_train):
+                    raise InputError(
+                        f"client {client} holds sample {shard.max()}",
+                        expected=f"positions in the training set, from 0 to {len(self.data.y_train) - 1}",
+                        fix="divide the labels that partition(labels, clients, seed) is given",
+                    )
+        return devices
 
     def class_counts(self) -> list[list[int]]:
         """How many samples of each class every client holds."""
@@ -229,3 +271,14 @@ def _each(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any
 def print_of(values: Mapping[str, Any]) -> str:
     """A hash of a plan's plain form, the same in every process."""
     return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
+
+
+def demand_plan(plan: Any) -> None:
+    """Raise InputError for what is no plan."""
+    demand_fit(
+        "plan",
+        plan,
+        isinstance(plan, Plan),
+        expected="a plan",
+        fix="write Plan(network=SNN(), data=...)",
+    )

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, reply_form, trees
@@ -36,18 +37,24 @@ from fedspike.federation.guard import (
     judge,
     number_fault,
 )
-from fedspike.federation.order import Answers, Order, Place
+from fedspike.federation.order import Answers, Order, Place, demand_place
 from fedspike.federation.places.here import Here
-from fedspike.federation.plan import Plan
+from fedspike.federation.plan import Plan, demand_plan
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations, Operations
 from fedspike.learning.backpropagation import activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
+from fedspike.part import demand_fit, within
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
 
 STORED = re.compile(r"(?:server|client/(\d{1,10}))/([^/]+)/([^/]+)")  # names in `State.tensors`
 __all__ = ["Round", "State", "rounds"]  # what `import fedspike` gives
+
+
+RoundNumber = Annotated[int, Meta(ge=0, lt=2**31)]
+TREE = "groups of named tensors"
+STATE_FIX = "pass on the state of a round, round.state"
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,13 @@ class State:
     server: Tree
     clients: Mapping[int, Tree] = field(default_factory=dict)
     remembered: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        within("State: round", self.round, RoundNumber)
+        demand_fit("State: server", self.server, _tree(self.server), expected=TREE, fix=STATE_FIX)
+        sound = isinstance(self.clients, Mapping) and all(map(_tree, self.clients.values()))
+        demand_fit("State: clients", self.clients, sound, expected=TREE, fix=STATE_FIX)
+        within("State: remembered", self.remembered, dict[int, int])
 
     @property
     def model(self) -> Parameters:
@@ -91,6 +105,13 @@ class State:
     @classmethod
     def from_tensors(cls, round: int, tensors: Mapping[str, Tensor]) -> "State":
         """The state whose `tensors()` these are. Raises InputError where they are no state's."""
+        demand_fit(
+            "tensors",
+            tensors,
+            isinstance(tensors, Mapping),
+            expected="tensors by name",
+            fix="pass what State.tensors() gave",
+        )
         server: Tree = {}
         clients: dict[int, Tree] = {}
         remembered: dict[int, int] = {}
@@ -185,7 +206,10 @@ def rounds(
     images. Raises InputError, before any work, if the plan's parts do not fit together,
     or need more memory than this machine has.
     """
-    place, plan = place or Here(), plan.loaded()
+    demand_plan(plan)
+    place = Here() if place is None else place
+    demand_place(place)
+    plan = plan.loaded()
     site = plan.site(device, dtype)
     network = site.network
     room.demand(room.training(plan, network, site.devices.cohort_size))
@@ -207,6 +231,8 @@ def rounds(
 
 def demand_state(plan: Plan, site: Site, state: State, dtype: torch.dtype = torch.float32) -> None:
     """Raise InputError where a plan cannot go on from a state: of another form, or not finite."""
+    fits = isinstance(state, State)
+    demand_fit("state", state, fits, expected="a State", fix=STATE_FIX)
     algorithm, start = site.algorithm, _start(plan, site, dtype)
     clients, wrong = len(site.devices.shards), ""
     if fault := form_fault(start, state.server) or number_fault(start, state.server):
@@ -232,6 +258,14 @@ def _start(plan: Plan, site: Site, dtype: torch.dtype) -> Tree:
     """What the server has before the first round."""
     model = site.network.init(stream(plan.seed, "init"))
     return site.algorithm.start({name: weight.to(dtype) for name, weight in model.items()})
+
+
+def _tree(value: Any) -> bool:
+    """Whether it is groups of named tensors."""
+    return isinstance(value, Mapping) and all(
+        isinstance(group, Mapping) and all(isinstance(one, Tensor) for one in group.values())
+        for group in value.values()
+    )
 
 
 def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
