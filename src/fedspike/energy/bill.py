@@ -28,7 +28,7 @@ UNCOUNTED = "{} (not counted)"
 NOT_COUNTED = UNCOUNTED.format("training.memory")
 OF_TRAINING = ("surrogate", "optimiser")  # parts that do nothing in an inference
 WORK = {"forward.mac", "forward.ac"}
-Millijoule = Annotated[float, Meta(ge=0)]
+Millijoule = Annotated[float, Meta(ge=0, le=1e30)]
 
 
 @dataclass(frozen=True)

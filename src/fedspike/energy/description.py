@@ -6,8 +6,8 @@ from msgspec import Meta, Struct
 
 from fedspike.layers.operations import NetworkOperations
 
-Count = Annotated[int, Meta(ge=0)]
-Size = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Size = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 # A name becomes a folder, so it must not be able to leave its parent.
 FolderName = Annotated[str, Meta(pattern=r"^[^/\\\x00]*[^/\\\x00.][^/\\\x00]*\Z", max_length=255)]
 

@@ -23,7 +23,7 @@ Schema = Literal[3]
 FileName = Annotated[
     str, Meta(pattern=r"^([A-Za-z0-9_-]+/)?[^/\\\x00.][^/\\\x00]*\Z", max_length=300)
 ]
-NotNegative = Annotated[float, Meta(ge=0)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e30)]  # sums and products of them stay finite
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
