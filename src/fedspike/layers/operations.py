@@ -79,9 +79,8 @@ class LayerOperations(msgspec.Struct, frozen=True, kw_only=True):
     tested: dict[str, dict[str, dict[str, Times]]] = {}
 
     def __post_init__(self) -> None:
-        tables = (*self.trained.values(), *self.tested.values())
-        if unknown := {per for rows in tables for per in rows if per not in PER}:
-            raise ValueError(f"operations per {min(unknown)}")
+        for table in (self.trained, self.tested):
+            _demand_names(table)
 
     @property
     def is_dense(self) -> bool:
@@ -100,6 +99,9 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
     time_steps: int | None = None
     encoder: dict[str, dict[str, Operations]] = {}
     not_counted: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _demand_names(self.encoder)
 
     @property
     def entered(self) -> list[str]:
@@ -128,6 +130,14 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
                 tables.append((learner, 1))
             layers[name] = msgspec.structs.replace(layer, trained=joined(tables))
         return msgspec.structs.replace(self, layers=layers, not_counted=not_counted)
+
+
+def _demand_names(table: Table) -> None:
+    """Raise ValueError, for whoever decodes a record, where a phase or what is counted by is unknown."""
+    unknown = [phase for phase in table if phase not in (*INFERENCE, *TRAINING)]
+    unknown += [per for rows in table.values() for per in rows if per not in PER]
+    if unknown:
+        raise ValueError(f"operations in, or per, {unknown[0]}")
 
 
 def demand_table(table: object, owner: str) -> None:

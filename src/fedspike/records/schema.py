@@ -181,6 +181,8 @@ class RunSummary(Account, frozen=True, kw_only=True):
     seal: str = ""
 
     def __post_init__(self) -> None:
+        if wrong := [t for t in self.network_tables if not isinstance(self.config.get(t), dict)]:
+            raise ValueError(f"a configuration without a table {wrong[0]}")
         counted = (self.forward_operations_per_sample, self.study_energy_mj_per_round)
         if self.time_steps is None and min(counted) <= 0:
             raise ValueError("a conventional network without operations or energy")
