@@ -80,14 +80,12 @@ def demand_limits(record: msgspec.Struct) -> None:
     """Raise InputError where a field is outside its limits; a list becomes a tuple, a whole number 1.0."""
     for name, annotation, fix in _fields(type(record)):
         value = getattr(record, name)
-        fitted = within(f"{type(record).__name__}: {name}", value, annotation, fix, keys=(name,))
+        fitted = within(f"{type(record).__name__}: {name}", value, annotation, fix, name)
         if fitted is not value:
             msgspec.structs.force_setattr(record, name, fitted)
 
 
-def within(
-    what: str, value: Any, annotation: Any, fix: str = "correct it", keys: tuple[str, ...] = ()
-) -> Any:
+def within(what: str, value: Any, annotation: Any, fix: str = "correct it", key: str = "") -> Any:
     """The value as a field of this type has it; InputError where the field cannot hold it."""
     try:
         return fitting(value, annotation)
@@ -96,7 +94,7 @@ def within(
             f"{what} = {written(value)}",
             expected=limits_in_words(annotation, value),
             fix=f"write {value.__name__}()" if isinstance(value, type) else fix,
-            keys=keys,
+            keys=(key,) if key else (),
         ) from None
 
 

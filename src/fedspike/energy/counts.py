@@ -164,10 +164,10 @@ def demand_possible(network: NetworkOperations, activity: Activity) -> None:
     """Raise InputError where an activity is not of this network, or more than all neurons can show."""
     steps = activity.samples * (network.time_steps or 1)
     entered = {name: network.layers[name] for name in network.entered}
-    if not entered or not words_sent(network):
+    if not entered:
         raise InputError(
-            f"a network of the layers {', '.join(network.layers)}",
-            expected="a layer that events enter, and parameters",
+            "a network of which no layer is counted",
+            expected="a layer that events enter",
             fix="see docs/own-networks.md for what is counted",
         )
     shown = {n: activity.samples if x.constant else steps for n, x in entered.items()}

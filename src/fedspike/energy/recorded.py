@@ -98,7 +98,9 @@ def recorded(network: NetworkOperations, activity: Activity, uplink_bytes: int =
     Raises InputError where these numbers are not those of one network.
     """
     demand_possible(network, activity)
-    return Recorded(network, activity, uplink_bytes // (BYTES_PER_WORD * words_sent(network)))
+    return Recorded(
+        network, activity, uplink_bytes // (BYTES_PER_WORD * max(1, words_sent(network)))
+    )
 
 
 def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:

@@ -75,8 +75,8 @@ class LayerOperations(msgspec.Struct, frozen=True, kw_only=True):
     keeps: Times = 0
     stores: Times = 0
     sends: Times = 0
-    trained: dict[str, dict[str, dict[str, Times]]] = {}
-    tested: dict[str, dict[str, dict[str, Times]]] = {}
+    trained: dict[str, dict[str, Operations]] = {}
+    tested: dict[str, dict[str, Operations]] = {}
 
     def __post_init__(self) -> None:
         for table in (self.trained, self.tested):
