@@ -18,7 +18,17 @@ PACKAGE = Path(__file__).parents[1] / "src" / "fedspike"
 
 # The rooms from the ground to the roof: whoever is imported stands below. Every room may import itself.
 FLOORS = (
-    *("errors", "randomness", "files", "reading", "part", "own_files", "layers", "energy"),
+    *(
+        "errors",
+        "randomness",
+        "machine",
+        "files",
+        "reading",
+        "part",
+        "own_files",
+        "layers",
+        "energy",
+    ),
     *("data", "parts", "networks", "engine"),
     *("learning", "rules", "algorithms", "remedies", "federation", "reference", "records"),
     *("experiment", "deploy", "report", "export", "cli", "__init__", "__main__"),

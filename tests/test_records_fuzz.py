@@ -16,7 +16,7 @@ from fedspike.energy.account import work
 from fedspike.energy.pairing import compared
 from fedspike.energy.profiles import shipped
 from fedspike.errors import InputError
-from fedspike.experiment.run import _state
+from fedspike.experiment.run import _resumed
 from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.records import checkpoint, reader
 from fedspike.records.checkpoint import Checkpoint
@@ -131,10 +131,10 @@ def test_a_sealed_checkpoint_is_gone_on_from_or_refused(
 
     def go_on(spoilt: bytes | dict[str, Tensor]) -> None:
         tensors = unpack(spoilt, stored.path, "") if isinstance(spoilt, bytes) else spoilt
-        state = _state(plan, dataclasses.replace(stored, tensors=tensors))
+        state, _ = _resumed(plan, dataclasses.replace(stored, tensors=tensors))
         assert all(weight.isfinite().all() for weight in state.model.values())
 
-    _state(plan, stored)
+    _resumed(plan, stored)
     withstands(go_on, spoil)
 
 

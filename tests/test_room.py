@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 import fedspike as fs
+from fedspike import machine
 from fedspike.cli import main
 from fedspike.data import Dataset
 from fedspike.errors import InputError
@@ -100,10 +101,10 @@ def test_the_library_refuses_what_a_cohort_needs(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_container_has_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = room.bytes_here()
-    assert machine > GB
-    monkeypatch.setattr(room, "CGROUP", tmp_path)
+    here = machine.bytes_here()
+    assert here > GB
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
     (tmp_path / "memory.max").write_text("max\n")
-    assert room.bytes_here() >= machine
+    assert machine.bytes_here() >= here
     (tmp_path / "memory.max").write_text(f"{GB}\n")
-    assert room.bytes_here() == GB
+    assert machine.bytes_here() == GB

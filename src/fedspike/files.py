@@ -25,10 +25,7 @@ except ImportError as error:
     ) from error
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NOT_OURS = (
-    errno.ELOOP,
-    errno.ENOTDIR,
-)  # a link, or a file, where a folder or a file of ours should be
+NOT_OURS = (errno.ELOOP, errno.ENOTDIR)  # a link, or a file, where ours should be
 MOST = 2**40  # bytes that a file of ours may have
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 

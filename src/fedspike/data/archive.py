@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from numpy.lib import format as npy
 from fedspike.data.mending import kind_of, mending
 from fedspike.errors import InputError
 from fedspike.files import content_of
+from fedspike.machine import bytes_here
 
 LARGEST_FILE = 2**36
 SAID = ("axes", "range", "signed")  # what a file may say of its own arrays
@@ -107,7 +107,7 @@ def _demand_names(held: dict[str, Member], path: Path, names: tuple[str, ...]) -
 def _demand_bounds(members: list[Member], path: Path, file_bytes: int) -> None:
     unpacked = sum(member.inside.file_size for member in members)
     numbers = sum(math.prod(member.shape) for member in members)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = bytes_here()
     if unpacked + 8 * numbers > memory:
         raise InputError(
             f"{path}: unpacks to {unpacked / 1e9:.1f} GB, {numbers} numbers",

@@ -78,15 +78,13 @@ def pairs(runs: Sequence[R]) -> Iterator[list[tuple[R, R]]]:
 
 def compared(runs: Sequence[Account]) -> list[EnergyComparison]:
     """The verdicts of an experiment's runs."""
-    return [
-        comparison(
-            both,
-            verdicts([ann.bill for ann, _ in both], snn, fit=fit),
-            verdicts([ann.bill_skip_zeros for ann, _ in both], snn, fit=fit),
-        )
-        for both in pairs(runs)
-        for snn, fit in [([snn.bill for _, snn in both], not unfit(both))]
-    ]
+    made = []
+    for both in pairs(runs):
+        snn, fit = [snn.bill for _, snn in both], not unfit(both)
+        dense = verdicts([ann.bill for ann, _ in both], snn, fit=fit)
+        skip_zeros = verdicts([ann.bill_skip_zeros for ann, _ in both], snn, fit=fit)
+        made.append(comparison(both, dense, skip_zeros))
+    return made
 
 
 def unfit(both: Sequence[tuple[Account, Account]]) -> list[str]:

@@ -30,7 +30,7 @@ from fedspike.own_files import used
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
-from fedspike.records.schema import ExperimentSummary, RunSummary
+from fedspike.records.schema import ExperimentSummary, RoundRecord, RunSummary
 from fedspike.records.seal import fingerprint, sealed
 
 __all__ = ["run"]  # what `import fedspike` gives
@@ -115,11 +115,14 @@ def perform(
     with claimed(folder):
         _demand_same_experiment(experiment, folder)
         homes = {run.name: folder / run.name for run in experiment.runs}
+        finished: dict[str, RunSummary] = {}
         for run in experiment.runs:
-            kept_files.demand_same(used(run.plan), homes[run.name])
-            _demand_same_settings(run, homes[run.name], dataset)
-        summaries = {name: reader.run(home) for name, home in homes.items()}
-        finished = {name: summary for name, summary in summaries.items() if summary is not None}
+            home = homes[run.name]
+            kept_files.demand_same(used(run.plan), home)
+            summary = reader.run(home)
+            _demand_same_settings(run, home, dataset, summary)
+            if summary is not None:
+                finished[run.name] = summary
         for run in _one_of_each(experiment, finished, training):
             yield from _one_round(run, plans[run.name], homes[run.name], training)
         for run in experiment.runs:
@@ -176,7 +179,7 @@ def _train(
         **versions(training.device),
     }
     stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
-    state = _state(plan, stored) if stored else None
+    state, records = _resumed(plan, stored) if stored else (None, [])
     root = home.parent  # the folder that somebody named: no link below it is followed
     files = {f"{kept_files.FOLDER}/{file.name}": file.content for file in own}
     files["config.toml"] = tomli_w.dumps(toml_of(run.plan)).encode()
@@ -184,7 +187,6 @@ def _train(
     for name, content in files.items():
         write_whole(home / name, content, root)
     journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"", root)
-    records = reader.decode_rounds(stored.rounds, journal.path) if stored else []
     yield Started(run.name, stored.round if stored else 0)
 
     trained = rounds(plan, training.place, state, device=training.device)
@@ -216,8 +218,8 @@ def _train(
     return summary
 
 
-def _state(plan: Plan, stored: checkpoint.Checkpoint) -> State:
-    """The state of a checkpoint. Raises InputError where it or the records before it are not of this plan."""
+def _resumed(plan: Plan, stored: checkpoint.Checkpoint) -> tuple[State, list[RoundRecord]]:
+    """The state of a checkpoint and the records before it; InputError where they are not of this plan."""
     try:
         records = reader.decode_rounds(stored.rounds, stored.path)
         if not len(records) == stored.round <= plan.rounds:
@@ -228,7 +230,7 @@ def _state(plan: Plan, stored: checkpoint.Checkpoint) -> State:
             )
         state = State.from_tensors(stored.round, stored.tensors)
         demand_state(plan, plan.site(), state)
-        return state
+        return state, records
     except InputError as error:
         raise InputError(
             f"{stored.path}: {error.passed}", expected=error.expected, fix=stored.fix
@@ -278,8 +280,10 @@ def _summary(folder: Path) -> ExperimentSummary | None:
     return None
 
 
-def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
-    """Raise where the folder of a run holds another one."""
+def _demand_same_settings(
+    run: Run, home: Path, dataset: Dataset, summary: RunSummary | None
+) -> None:
+    """Raise where the folder of a run holds another one, or its `summary` is another one's."""
     differences, file = [], home / "config.toml"
     if file.exists():
         here = toml_of(run.plan)
@@ -289,7 +293,6 @@ def _demand_same_settings(run: Run, home: Path, dataset: Dataset) -> None:
             for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
             if _of(there, key) != _of(here, key)
         ]
-    summary = reader.run(home)
     if summary is not None and not differences:
         if summary.settings_sha256 != run.settings_sha256:
             differences.append("its summary is of another run")

@@ -24,6 +24,7 @@ from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import Network, SizedNetwork
 from fedspike.own_files import parts_in, used
 from fedspike.part import Part, demand_fit, demand_limits, fields_of, is_kind, part_types, tag
+from fedspike.parts.codes import Direct
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.soundness import demand_sound
 from fedspike.remedies import Remedy
@@ -151,7 +152,7 @@ class Plan(Struct, frozen=True, kw_only=True):
             raise InputError(
                 f"{reader.kind} over signed data",
                 expected="an ANN or the direct code, which read negative numbers",
-                fix='leave signed out: then the range becomes 0 to 1; or set code.kind = "direct"',
+                fix=f'leave signed out: then the range becomes 0 to 1; or set code.kind = "{tag(Direct)}"',
             )
         room.demand(room.training(self, network))
         demand_sound(parts_in(self), network.time_steps)

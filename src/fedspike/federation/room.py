@@ -1,9 +1,6 @@
-"""What a plan needs of memory at the least, and what this machine has: what cannot end is not begun."""
+"""What a plan needs of memory at the least; what this machine cannot hold is not begun."""
 
-import os
-import resource
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -11,16 +8,13 @@ from msgspec import structs
 
 from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
+from fedspike.machine import bytes_here
 from fedspike.networks import SizedNetwork
 from fedspike.part import Part
 
-CGROUP = Path("/sys/fs/cgroup")
-LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a container, versions 2 and 1
 BYTES_PER_STEP = 500  # of an optimiser's step: what is counted of it until the round ends
-BYTES_PER_RECORD, BYTES_PER_CLIENT = (
-    500,
-    200,
-)  # of a round's record, which is kept until the run ends
+BYTES_PER_RECORD = 500  # of a round, kept until the run ends
+BYTES_PER_CLIENT = 200  # of a client in it
 
 
 class Need(NamedTuple):
@@ -92,13 +86,3 @@ def _sizes(network: Any) -> tuple[str, object]:
     }
     largest = max(lists, key=lambda name: max(lists[name], default=0))
     return f"architecture.{largest}", list(fields[largest])
-
-
-def bytes_here() -> int:
-    """Memory that this process can have: the machine's, its container's, or what its shell allows."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for name in LIMITS:
-        text = (CGROUP / name).read_text() if (CGROUP / name).is_file() else ""
-        limits += [int(text)] if text.strip().isdigit() else []
-    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return min([*limits, *([] if allowed == resource.RLIM_INFINITY else [allowed])])

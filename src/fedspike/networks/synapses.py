@@ -62,13 +62,15 @@ def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     MKL cuts fewer products than threads, and its sums with them, so that bits would depend on both numbers.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, len(left)))
+    if threads > len(left):
+        torch.set_num_threads(len(left))
     try:
         if bias is None:
             return torch.bmm(left, right)
         return torch.baddbmm(bias.unsqueeze(1), left, right)
     finally:
-        torch.set_num_threads(threads)
+        if threads > len(left):
+            torch.set_num_threads(threads)
 
 
 def convolution(

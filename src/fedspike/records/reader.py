@@ -34,9 +34,10 @@ def read(directory: Path) -> ExperimentSummary:
     path = directory / SUMMARY
     if not path.is_file():
         raise _not_finished(directory)
-    if demand_version(content_of(path, NO_FOLDER), path).runs is None:
-        return _of_one(_run(directory, RUN_AGAIN))
-    experiment = stored(directory)
+    text = content_of(path, NO_FOLDER)
+    if demand_version(text, path).runs is None:
+        return _of_one(_run(directory, text, RUN_AGAIN))
+    experiment = _experiment(text, path)
     for run in experiment.runs:
         if (directory / run.name).exists():
             _demand_untouched(directory / run.name, run)
@@ -50,6 +51,10 @@ def stored(directory: Path) -> ExperimentSummary:
     path = directory / SUMMARY
     text = content_of(path, NO_FOLDER)
     demand_version(text, path)
+    return _experiment(text, path)
+
+
+def _experiment(text: bytes, path: Path) -> ExperimentSummary:
     demand_sealed(text, path, RUN_AGAIN)
     experiment = decode(text, ExperimentSummary, path)
     names = [run.name for run in experiment.runs]
@@ -68,13 +73,13 @@ def run(home: Path) -> RunSummary | None:
     if not path.exists():
         return None
     fix = f"delete {path}, and start the command again: it finishes the run from its checkpoint"
-    return _run(home, fix)
-
-
-def _run(home: Path, fix: str) -> RunSummary:
-    path = home / SUMMARY
     text = content_of(path, fix)
     demand_version(text, path, damaged=fix)
+    return _run(home, text, fix)
+
+
+def _run(home: Path, text: bytes, fix: str) -> RunSummary:
+    path = home / SUMMARY
     demand_sealed(text, path, fix)
     summary = decode(text, RunSummary, path, fix)
     _demand_files(home, summary)

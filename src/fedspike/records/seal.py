@@ -21,8 +21,9 @@ HEX_DIGITS = 64
 
 def sealed(record: Sealed) -> tuple[Sealed, bytes]:
     """The record with its seal, the hash of its JSON without one; and that JSON."""
-    text = json_bytes(replace(record, seal=""))
-    return replace(record, seal=hashlib.sha256(text).hexdigest()), with_seal(text)
+    content = with_seal(json_bytes(replace(record, seal="")))
+    _, seal, _ = _parts(content)
+    return replace(record, seal=seal.decode()), content
 
 
 def with_seal(text: bytes) -> bytes:
@@ -33,11 +34,16 @@ def with_seal(text: bytes) -> bytes:
 
 def demand_sealed(text: bytes, path: Path, fix: str) -> str:
     """The seal. Raises InputError where a JSON text is not, to the byte, what was sealed."""
-    before, mark, after = text.rpartition(MARK)
-    seal, after = after[:HEX_DIGITS], after[HEX_DIGITS:]
-    if hashlib.sha256(before + mark + after).hexdigest().encode() != seal:
+    before, seal, after = _parts(text)
+    if hashlib.sha256(before + after).hexdigest().encode() != seal:
         raise InputError(f"{path}: was changed", expected="the file as fedspike wrote it", fix=fix)
     return seal.decode()
+
+
+def _parts(text: bytes) -> tuple[bytes, bytes, bytes]:
+    """What is before the seal, the seal, and what is behind it."""
+    before, mark, rest = text.rpartition(MARK)
+    return before + mark, rest[:HEX_DIGITS], rest[HEX_DIGITS:]
 
 
 def fingerprint(content: bytes) -> Fingerprint:
