@@ -67,6 +67,7 @@ OPTIONAL = {
     "zeus": ("energy",),
     "mlflow": ("experiment",),
     "snntorch": ("reference",),
+    "difflib": ("reading",),  # Python's own; one search for the name that was meant is enough
 }
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}
 RUNS_CODE = {"eval", "exec", "torch.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
@@ -90,6 +91,8 @@ WRITES_A_PATH = {
     *("write_text", "write_bytes", "mkdir", "unlink", "rmdir", "touch", "chmod", "rename"),
     *("symlink_to", "hardlink_to", "save_file"),
 }
+# Beside files.py what the kernel itself writes is read as it comes.
+READERS = {Path("files.py"), Path("machine.py"), Path("energy/meters.py")}
 FILE_LINES, FUNCTION_LINES, MOST_PARAMETERS = 400, 60, 8
 
 
@@ -207,6 +210,21 @@ def leaves_writing_to_its_room(source: Source) -> Iterator[str]:
             or (last == "open" and any(re.fullmatch(r"'[rbt]*[wax+][bt+]*'", m) for m in modes))
         ):
             yield f"{node.lineno}: {name} may write through a link; files.py does not"
+
+
+def leaves_reading_to_its_room(source: Source) -> Iterator[str]:
+    """What is read goes through files.py, which bounds it and waits for no pipe; data has its own files."""
+    if source.path in READERS or source.room == "data":
+        return
+    for node, name in calls(source):
+        *owner, last = name.split(".")
+        mode = "".join(map(ast.unparse, node.args[:1]))
+        if (
+            (last in ("read_text", "read_bytes") and "('/proc/" not in name)
+            or name in ("open", "io.open")
+            or (owner and last == "open" and re.fullmatch(r"|'[rbt+]+'", mode))
+        ):
+            yield f"{node.lineno}: {name} reads without end; files.content_of does not"
 
 
 def leaves_randomness_to_its_room(source: Source) -> Iterator[str]:
@@ -352,6 +370,7 @@ RULES: list[tuple[Rule, str, str]] = [
         "from flwr.common import Code",
     ),
     (keeps_optional_dependencies_in_their_room, "networks.py", "import snntorch as snn"),
+    (keeps_optional_dependencies_in_their_room, "cli/parser.py", "import difflib"),
     (has_a_telling_name, "utils.py", ""),
     (has_a_telling_name, "base/thing.py", ""),
     (reads_data_without_running_it, "cli.py", "import pickle"),
@@ -369,6 +388,11 @@ RULES: list[tuple[Rule, str, str]] = [
     (leaves_writing_to_its_room, "report/page.py", "from shutil import rmtree\nrmtree('x')"),
     (leaves_writing_to_its_room, "report/page.py", "import numpy as np\nnp.savez('x', a)"),
     (leaves_writing_to_its_room, "deploy/folder.py", "home.mkdir(parents=True)"),
+    (leaves_reading_to_its_room, "cli/fleet.py", "json.loads((run / 'x.json').read_bytes())"),
+    (leaves_reading_to_its_room, "cli/fleet.py", "path.read_text('utf-8')"),
+    (leaves_reading_to_its_room, "cli/fleet.py", "with open(path) as file: pass"),
+    (leaves_reading_to_its_room, "cli/fleet.py", "with path.open('rb') as file: pass"),
+    (leaves_reading_to_its_room, "cli/fleet.py", "path.open(encoding='utf-8')"),
     (leaves_randomness_to_its_room, "fleet.py", "import numpy as np\nnp.random.default_rng(0)"),
     (leaves_randomness_to_its_room, "fleet.py", "import torch\ntorch.manual_seed(0)"),
     (leaves_randomness_to_its_room, "fleet.py", "from random import shuffle"),

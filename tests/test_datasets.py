@@ -171,7 +171,10 @@ def test_a_single_saved_array_is_not_a_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("fashion_mnist", ("'fashion_mnist'", "did you mean fashion-mnist?")),
+        (
+            "fashion_mnist",
+            ("'fashion_mnist'", "did you mean fashion-mnist or fashion-mnist-sample?"),
+        ),
         ("fashon-mnist-sampl", ("did you mean fashion-mnist-sample?",)),
         ("", ("''", "fashion-mnist, fashion-mnist-sample")),
         ("no/such/file.npz", ("no/such/file.npz: No such file",)),

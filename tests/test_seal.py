@@ -12,6 +12,7 @@ import pytest
 from fedspike.cli import main
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
+from fedspike.files import MOST_JSON
 from fedspike.records import reader
 from fuzzing import spoilt_bytes
 from running import events, finish, resealed
@@ -139,3 +140,14 @@ def test_no_pipe_is_waited_for(name: str, changed: Path) -> None:
     os.mkfifo(changed / name)
     with pytest.raises(InputError):
         reader.with_rounds(changed)
+
+
+@pytest.mark.parametrize("name", ["summary.json", f"{RUN}/summary.json", f"{RUN}/rounds.jsonl"])
+def test_json_that_would_fill_the_memory_is_not_read(changed: Path, name: str) -> None:
+    os.truncate(changed / name, MOST_JSON + 1)  # zeros that take no room on the disk
+    path, home = changed / name, changed / RUN
+    read = (
+        reader.rounds if path.suffix == ".jsonl" else reader.run if RUN in name else reader.stored
+    )
+    with pytest.raises(InputError, match=f"it has more than {MOST_JSON} bytes"):
+        read(home if RUN in name else changed)

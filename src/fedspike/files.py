@@ -27,6 +27,7 @@ except ImportError as error:
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_OURS = (errno.ELOOP, errno.ENOTDIR)  # a link, or a file, where ours should be
 MOST = 2**40  # bytes that a file of ours may have
+MOST_JSON = 2**30  # bytes of JSON, whose values take many times as much memory
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 
 
@@ -187,12 +188,13 @@ def content_of(path: Path, most: int = MOST) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is no file but a folder, a pipe or a device")
-        with open(descriptor, "rb", closefd=False) as file:
-            # Python reserves as much as it is told to read; files of the system say that they are empty.
-            content = file.read(min(most, max(status.st_size, 2**20)) + 1)
-        if len(content) > most:
-            raise OSError(errno.EFBIG, f"it has more than {most} bytes")
-        return content
+        if status.st_size <= most:
+            with open(descriptor, "rb", closefd=False) as file:
+                # Python reserves as much as it is told to read; files of the system say that they are empty.
+                content = file.read(min(most, max(status.st_size, 2**20)) + 1)
+            if len(content) <= most:
+                return content
+        raise OSError(errno.EFBIG, f"it has more than {most} bytes")
     finally:
         os.close(descriptor)
 
@@ -214,7 +216,7 @@ def json_bytes(value: object, indent: int | None = 1) -> bytes:
 def read_json(path: Path, *, fix: str) -> dict[str, Any]:
     """A JSON object that we wrote. Raises InputError, with this `fix`, where it is damaged."""
     try:
-        value = json.loads(content_of(path))
+        value = json.loads(content_of(path, MOST_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({error})", expected="the file as fedspike wrote it", fix=fix

@@ -55,7 +55,7 @@ def used(plan: Struct) -> tuple[OwnFile, ...]:
     for part in parts_in(plan):
         path, module = file_of(part), type(part).__module__
         if is_own(part) and path is not None:
-            files[module] = OwnFile(path.name, LOADED.get(module) or path.read_bytes())
+            files[module] = OwnFile(path.name, LOADED.get(module) or _content(path, str(path)))
     return tuple(files.values())
 
 
@@ -71,12 +71,7 @@ def file_of(part: Part) -> Path | None:
 
 
 def _load(path: Path) -> list[type[Part]]:
-    try:
-        content = content_of(path, MOST_BYTES)
-    except OSError as error:
-        raise InputError(
-            f"--use {path}: {error.strerror}", expected="a file of Python", fix="check the path"
-        ) from error
+    content = _content(path, f"--use {path}")
     kinds = [
         value
         for value in vars(_module(path, content)).values()
@@ -92,6 +87,16 @@ def _load(path: Path) -> list[type[Part]]:
     for kind in own:
         demand_members(kind)
     return own
+
+
+def _content(path: Path, what: str) -> bytes:
+    """What is in a file of Python; `what` is how errors call it."""
+    try:
+        return content_of(path, MOST_BYTES)
+    except OSError as error:
+        raise InputError(
+            f"{what}: {error.strerror}", expected="a file of Python", fix="check the path"
+        ) from error
 
 
 def _module(path: Path, content: bytes) -> ModuleType:

@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
             watch.show(event)
     say(f"The report: {write_report(folder)}")
     if options.json:
-        print_json(json.loads((folder / "summary.json").read_bytes()))
+        print_summary(folder)
     return 0
 
 
@@ -110,9 +110,10 @@ def data_fetch(options: Namespace) -> int:
 def presets(options: Namespace) -> int:
     """List the presets with the first words of each, or print one to copy."""
     from fedspike.experiment import sweep
+    from fedspike.files import content_of
     from fedspike.reading import nearest
 
-    texts = {name: path.read_text(encoding="utf-8") for name, path in sweep.presets().items()}
+    texts = {name: content_of(path).decode() for name, path in sweep.presets().items()}
     if options.show is not None:
         if options.show not in texts:
             raise InputError(
@@ -271,6 +272,13 @@ def _resume(options: Namespace) -> str:
 def _first_sentence(toml: str) -> str:
     comments = [line.lstrip("# ") for line in toml.splitlines()[:5] if line.startswith("#")]
     return " ".join(comments).partition(".")[0] + "."
+
+
+def print_summary(folder: Path) -> None:
+    """Print an experiment's summary for programs. Raises InputError where it was damaged meanwhile."""
+    from fedspike.files import read_json
+
+    print_json(read_json(folder / "summary.json", fix="give the command again"))
 
 
 def print_json(value: object) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli.commands import kinds_of, print_json, say, write_report
+from fedspike.cli.commands import kinds_of, print_json, print_summary, say, write_report
 from fedspike.cli.stopping import Stopped, leave, on_stop
 from fedspike.errors import InputError
 
@@ -190,9 +190,7 @@ def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
             watch.show(event)
     say(f"The report: {write_report(folder.run)}")
     if options.json:
-        import json
-
-        print_json(json.loads((folder.run / "summary.json").read_bytes()))
+        print_summary(folder.run)
     return 0
 
 

@@ -5,7 +5,6 @@ it needs when it is called.
 """
 
 import argparse
-import difflib
 import os
 import re
 import signal
@@ -94,13 +93,14 @@ def _demand_surroundings(arguments: Sequence[str]) -> None:
 
 def _run_named(arguments: Sequence[str]) -> list[str]:
     """`energy FOLDER` as `energy RUN FOLDER`: an argument parser has no action without a name."""
-    first, *rest = [*arguments, ""]
-    is_folder = rest[0].startswith("--") or Path(rest[0]).exists()
-    mistyped = not is_folder and difflib.get_close_matches(rest[0], ["profiles"])
-    profiles = rest[0] == "profiles" or mistyped
-    if first == "energy" and rest[0] not in ("-h", "--help", "") and not profiles:
-        return ["energy", RUN, *arguments[1:]]
-    return list(arguments)
+    first, word, *_ = [*arguments, "", ""]
+    if first != "energy" or word in ("-h", "--help", "", "profiles"):
+        return list(arguments)
+    from fedspike.reading import nearest
+
+    is_folder = word.startswith("--") or Path(word).exists()
+    mistyped = not is_folder and nearest(word, ["profiles"], otherwise="")
+    return list(arguments) if mistyped else ["energy", RUN, *arguments[1:]]
 
 
 def _unknown(word: str, command: argparse.ArgumentParser) -> InputError:

@@ -1,6 +1,5 @@
 """From the name or the path that a user types to the data set."""
 
-import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
 from fedspike.data.npz import NPZ as NPZ
 from fedspike.data.source import Source
 from fedspike.errors import InputError
+from fedspike.reading import nearest
 
 SOURCES = part.kinds(Source, vars(), usual=FashionMNIST)
 
@@ -42,11 +42,10 @@ def source(name_or_path: str | Path, data_dir: Path | None = None) -> Source:
         return named[name_or_path]()
     if name_or_path.endswith(".npz") or os.sep in name_or_path:
         return NPZ(name_or_path)
-    nearest = difflib.get_close_matches(name_or_path, named, n=1, cutoff=0.5)
     raise InputError(
         f"data set {name_or_path!r}",
         expected=f"{', '.join(named)}, or the path of an .npz file",
-        fix=f"did you mean {nearest[0]}?" if nearest else "choose one of these",
+        fix=nearest(name_or_path, named, otherwise="choose one of these"),
     )
 
 

@@ -14,7 +14,15 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower.hosted import ABSENT
-from fedspike.files import claimed, content_of, json_bytes, read_json, remove, write_whole
+from fedspike.files import (
+    MOST_JSON,
+    claimed,
+    content_of,
+    json_bytes,
+    read_json,
+    remove,
+    write_whole,
+)
 from fedspike.records import reader
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
@@ -267,7 +275,7 @@ def _records(file: Path) -> list[RoundRecord]:
     """The whole lines of a file that another process is writing."""
     if not file.exists():
         return []
-    content = content_of(file)
+    content = content_of(file, MOST_JSON)
     return reader.decode_rounds(content[: content.rfind(b"\n") + 1], file)
 
 

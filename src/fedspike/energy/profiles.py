@@ -4,14 +4,12 @@ A profile is one TOML file in `energy/profiles/`, a radio one in `energy/radios/
 Prices are computed with as exact fractions of the decimals that are printed.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,6 +19,7 @@ from msgspec import Meta, Struct
 from fedspike import reading
 from fedspike.energy.counts import ARITHMETIC, MEMORY, PHASES
 from fedspike.errors import InputError
+from fedspike.files import content_of
 
 Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
 Text = Annotated[str, Meta(min_length=1)]
@@ -257,8 +256,8 @@ def radio(text: str, where: str) -> Radio:
 
 def _files(folder: str) -> list[tuple[str, str]]:
     """Names and texts of the TOML files that the package has in a folder."""
-    paths = resources.files("fedspike.energy").joinpath(folder).iterdir()
-    return sorted((p.name, p.read_text("utf-8")) for p in paths if p.name.endswith(".toml"))
+    paths = sorted((Path(__file__).parent / folder).glob("*.toml"))
+    return [(path.name, content_of(path).decode()) for path in paths]
 
 
 def _parse(text: str, where: str) -> _File:
@@ -303,9 +302,8 @@ def _convert(values: object, kind: type[S], where: str) -> S:
         key = named[-1] if named else ""
         fix = "correct it, or add it; what all prices share may stand once in [every_price]"
         if key not in keys:
-            close = difflib.get_close_matches(key, keys, n=1)
-            fix = f"did you mean {close[0]}?" if close else "leave it out"
-            if close and close[0].endswith("_pj"):
+            fix = reading.nearest(key, keys, otherwise="leave it out")
+            if fix.endswith("_pj?"):
                 fix += " Energies are in pJ; 1 nJ is 1000 pJ"
         raise InputError(
             f"{where}: {error}",

@@ -51,10 +51,10 @@ def fingerprint(content: bytes) -> Fingerprint:
     return Fingerprint(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def content_of(path: Path, fix: str) -> bytes:
-    """A file's bytes. Raises InputError, with this `fix`, where it cannot be read."""
+def content_of(path: Path, fix: str, most: int = files.MOST_JSON) -> bytes:
+    """A file's bytes, of JSON unless `most` says more. Raises InputError, with this `fix`, if unreadable."""
     try:
-        return files.content_of(path)
+        return files.content_of(path, most)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror})",
@@ -64,8 +64,8 @@ def content_of(path: Path, fix: str) -> bytes:
 
 
 def verified(path: Path, expected: Fingerprint, fix: str, *, longer: bool = False) -> bytes:
-    """A file's bytes, checked; of one that may have grown `longer` since, the part from then."""
-    content = content_of(path, fix)
+    """A file's bytes, checked; of records, which may have grown `longer` since, the part from then."""
+    content = content_of(path, fix, files.MOST_JSON if longer else files.MOST)
     part = content[: expected.bytes] if longer else content
     actual = fingerprint(part)
     if actual != expected:

@@ -14,6 +14,7 @@ from typing import Any
 
 from fedspike.energy.bill import prices_pj
 from fedspike.energy.estimate import Estimate
+from fedspike.files import content_of
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.naming import flat
 from fedspike.report.analysis.results import Results
@@ -23,7 +24,7 @@ from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import Caption, Column, Table, number, table
 
-STUDY: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+STUDY: dict[str, Any] = tomllib.loads(content_of(Path(__file__).with_suffix(".toml")).decode())
 PROTOCOL: dict[str, Any] = STUDY["protocol"]
 PRINTED_FOR_4 = "4 classes have no printed number: the study’s text says 4 where its tables say 5."
 Comparisons = list[Comparison]
