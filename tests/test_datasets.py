@@ -175,7 +175,7 @@ def test_a_single_saved_array_is_not_a_data_set(tmp_path: Path) -> None:
             "fashion_mnist",
             ("'fashion_mnist'", "did you mean fashion-mnist or fashion-mnist-sample?"),
         ),
-        ("fashon-mnist-sampl", ("did you mean fashion-mnist-sample?",)),
+        ("fashon-mnist-sampl", ("did you mean fashion-mnist-sample or fashion-mnist?",)),
         ("", ("''", "fashion-mnist, fashion-mnist-sample")),
         ("no/such/file.npz", ("no/such/file.npz: No such file",)),
         ("absent.npz", ("absent.npz: No such file",)),
