@@ -117,6 +117,13 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         ("data check nowhere.npz", ["nowhere.npz"]),
         ("data check fashion-mnst", ["fashion-mnst", "did you mean"]),
         ("data show {file}", ["{file}"]),
+        ("data check x.npz --set data.rnge=1", ["--set data.rnge=1", "did you mean range?"]),
+        ("data check x.npz --set data.range=1", ["--set data.range=1: data.range = 1"]),
+        (
+            "data check x.npz --set data.axes=sample",
+            ["--set data.axes=sample", "the word sample, and"],
+        ),
+        ("data check x.npz --set axes=feature", ["--set axes=feature", "a key of [data]"]),
         ("presets --show studdy", ["studdy", "did you mean study?"]),
     ],
 )

@@ -210,9 +210,14 @@ def _fraction(option: str, text: str) -> float:
 
 def _facts(options: Namespace) -> dict[str, Any]:
     from fedspike import data
+    from fedspike.data import loading
 
-    folder = Path(options.data_dir) if options.data_dir else None
-    return asdict(data.check(options.data_set, data_dir=folder, say=say))
+    source = loading.source(options.data_set, Path(options.data_dir) if options.data_dir else None)
+    if options.set:
+        from fedspike.experiment import sweep
+
+        source = sweep.data_of(source, options.set)
+    return asdict(data.check(source, say=say))
 
 
 def _prepare_torch(threads: str | None, device: str) -> None:

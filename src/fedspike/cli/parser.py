@@ -170,6 +170,7 @@ def parser() -> argparse.ArgumentParser:
             default="fashion-mnist",
             help="default: fashion-mnist",
         )
+        _set(action, "say how it is read, such as data.range=[0,16]; can be given again")
         _data_dir(action)
         _json(action, "print the facts as JSON")
 
@@ -211,13 +212,7 @@ def _run(commands_of: Any) -> None:
 
 def _changes(command: argparse.ArgumentParser) -> None:
     """What changes an experiment."""
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a key, such as rounds=5 or snn.time_steps=10; can be given again",
-    )
+    _set(command, "override a key, such as rounds=5 or snn.time_steps=10; can be given again")
     command.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
     _use(command)
     _data_dir(command)
@@ -321,6 +316,10 @@ def _command(group: Any, name: str, command: Any, text: str) -> argparse.Argumen
     made: argparse.ArgumentParser = group.add_parser(name, help=text, description=text)
     made.set_defaults(command=command, parser=made)
     return made
+
+
+def _set(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 
 def _use(command: argparse.ArgumentParser) -> None:

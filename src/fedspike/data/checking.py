@@ -8,6 +8,7 @@ import numpy as np
 
 from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.loading import load
+from fedspike.data.source import Source
 
 DARK = 0.25  # what uses less than two bits less of its range than it could is worth a look
 
@@ -38,7 +39,7 @@ class Facts:
 
 
 def check(
-    name_or_path: str,
+    name_or_path: str | Path | Source,
     *,
     data_dir: Path | None = None,
     say: Callable[[str], None] = ignore,

@@ -63,12 +63,14 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
                 f"range = {list(self.range)}",
                 expected="the least value and then a greater one",
                 fix="write range = [0, 255] for bytes from black to white",
+                keys=("range",),
             )
         if self.signed and (self.range is None or self.range[0] >= 0):
             raise InputError(
                 f"signed = true with range = {self.range and list(self.range)}",
                 expected="a range that begins below 0",
                 fix="write range = [-1, 1], with the least and the greatest value there can be",
+                keys=("signed", "range"),
             )
 
     def also(self, stored: dict[str, Any], what: str) -> "Layout":
@@ -201,12 +203,14 @@ def _demand_axes(axes: str) -> None:
             f"axes = {axes!r}: samples that change in time",
             expected="samples without an axis of time; no network here trains on frames yet",
             fix=f'to give all moments at once, as numbers without places, write axes = "{flat}"',
+            keys=("axes",),
         )
     if not pictures and (plain != ["sample"] or len(words) < 2):
         raise InputError(
             f"axes = {axes!r}",
             expected="the word sample, and height width, or channel height width, or feature once or more",
             fix=f'write axes = "{" ".join(IMAGE)}", the words in the order of the axes',
+            keys=("axes",),
         )
 
 

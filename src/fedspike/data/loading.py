@@ -16,11 +16,13 @@ from fedspike.reading import nearest
 SOURCES = part.kinds(Source, vars(), usual=FashionMNIST)
 
 
-def source(name_or_path: str | Path, data_dir: Path | None = None) -> Source:
-    """The source of that kind, or of that .npz file; InputError where there is none.
+def source(name_or_path: str | Path | Source, data_dir: Path | None = None) -> Source:
+    """The source of that kind, or of that .npz file, or this one; InputError where there is none.
 
     `data_dir` is the folder with the files of Fashion-MNIST.
     """
+    if isinstance(name_or_path, Source):
+        return name_or_path
     part.demand_fit(
         "data set",
         name_or_path,
@@ -50,7 +52,7 @@ def source(name_or_path: str | Path, data_dir: Path | None = None) -> Source:
 
 
 def load(
-    name_or_path: str | Path,
+    name_or_path: str | Path | Source,
     *,
     data_dir: Path | None = None,
     say: Callable[[str], None] = ignore,

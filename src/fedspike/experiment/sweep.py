@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from fedspike.algorithms import ALGORITHMS
+from fedspike.data import Source
 from fedspike.data.partition import Centralised
 from fedspike.energy.pairing import variant_of
 from fedspike.errors import InputError
@@ -89,16 +90,42 @@ def read(
     >>> [run.name for run in read("quickstart").runs]
     ['ann-classes10-seed0', 'ann-classes3-seed0', 'snn-classes10-seed0', 'snn-classes3-seed0']
     """
-    source = document.read(*_locate(preset_or_file))
-    parsed = [(*document.parse_option(option), f"--set {option}") for option in options]
-    # A new kind starts its table afresh, so that it comes before the table's other keys.
-    for key, value, option in sorted(parsed, key=lambda parsed: parsed[0][-1] != "kind"):
-        source = source.override(key, value, option)
+    source = _overridden(document.read(*_locate(preset_or_file)), options)
     if seeds is not None:
         source = source.override(("sweep", "seed"), _seeds(seeds), f"--seeds {seeds}")
     if data_dir is not None:
         source = source.override(("data", "data_dir"), data_dir, f"--data-dir {data_dir}")
     return expand(source, kinds)
+
+
+def data_of(usual: Source, options: Sequence[str]) -> Source:
+    """A source of data with the options of the command line, which are keys of `[data]`.
+
+    Raises InputError, naming the option, where one is none or cannot be used.
+
+    >>> from fedspike.data import NPZ
+    >>> data_of(NPZ("own.npz"), ["data.axes=sample height width"]).axes
+    'sample height width'
+    """
+    table = {key: value for key, value in msgspec.to_builtins(usual).items() if value is not None}
+    source = _overridden(Document("[data]", "", {"name": "data", "data": table}), options)
+    for key, option in source.options.items():
+        if key[0] != "data":
+            raise InputError(
+                option,
+                expected="a key of [data]",
+                fix='write for example --set data.axes="sample height width"',
+            )
+    data: Source = plan_of(source, source.values, SHIPPED).data
+    return data
+
+
+def _overridden(source: Document, options: Sequence[str]) -> Document:
+    parsed = [(*document.parse_option(option), f"--set {option}") for option in options]
+    # A new kind starts its table afresh, so that it comes before the table's other keys.
+    for key, value, option in sorted(parsed, key=lambda parsed: parsed[0][-1] != "kind"):
+        source = source.override(key, value, option)
+    return source
 
 
 def expand(source: Document, kinds: Kinds = SHIPPED) -> Experiment:
