@@ -135,7 +135,8 @@ CALLS = """
 plan = fs.Plan(network=fs.ANN(), data=fs.Dataset(**sound), fleet=fs.Fleet(2), rounds=1)
 like = dict(data=plan.data, fleet=plan.fleet, rounds=1)
 other = next(fs.rounds(fs.Plan(network=fs.ANN(fs.FullyConnected((7,))), **like))).state
-one = next(fs.rounds(plan)).state
+first = next(fs.rounds(plan))
+one = first.state
 assert fs.State.from_tensors(1, one.tensors()).round == 1
 not_none = wrong[1:]
 refused(lambda value: next(fs.rounds(value)), *wrong)
@@ -144,10 +145,39 @@ refused(lambda value: next(fs.rounds(plan, None, value)), *not_none, other, fs.S
 refused(lambda value: fs.run(value, "runs"), *wrong)
 refused(lambda value: fs.run(plan, value), *(value for value in wrong if not isinstance(value, str)))
 mappings = ({0: 1}, {0: {"a": 1}}, *(value for value in wrong if not isinstance(value, dict)))
+refused(lambda value: fs.run(plan, "runs", value), *wrong)
+for absent in ({"data": None}, {"partition": None}):  # such a plan is what devices are sent
+    lacking = fs.Plan(network=fs.ANN(), **like | absent)
+    refused(lambda call: call(), lambda: next(fs.rounds(lacking)), lambda: fs.run(lacking, "runs"))
+types = (torch.int8, torch.bool, torch.float16, torch.bfloat16, torch.complex64, torch.float8_e4m3fn)
+refused(lambda value: next(fs.rounds(plan, dtype=value)), *wrong, *types, float, np.float32, "float64")
+names = ("meta", "gpu", "CUDA", "hpu", "xla", "cpu:-1", "cuda:99", torch.device("meta"), 0)
+refused(lambda value: next(fs.rounds(plan, device=value)), *wrong, *names)
+for sound in ({"device": torch.device("cpu")}, {"dtype": torch.float64}):
+    next(fs.rounds(plan, **sound))
+refused(first.bill, *wrong)
+refused(lambda value: first.bill("horowitz45-int8", value), *wrong)
 refused(lambda value: fs.State(value, one.server), *wrong)
 refused(lambda value: fs.State(0, value), *mappings[2:], {"model": {"w": 1}})
 refused(lambda value: fs.State(0, one.server, value), *mappings)
 refused(lambda value: fs.State.from_tensors(0, value), *mappings[2:])
+"""
+# A module of one's own is refused, or trains and is billed.
+MODULES = """
+import snntorch
+own = torch.nn.Sequential(torch.nn.Linear(16, 3), snntorch.Leaky(beta=0.9, init_hidden=True))
+values = dict(module=own[:1], shape=(16,), classes=3)
+spikes = dict(module=own, shape=(16,), classes=3, code=fs.Rate(), time_steps=2, stepped=True)
+also = (2**31 - 1, [10**9, 10**9], (-16,), fs.Rate, fs.Rate(), own, [16], torch.Size([16]), np.int64(3), "12")
+for fields, names in ((spikes, fs.ModuleNetwork.__dataclass_fields__), (values, ("time_steps", "stepped"))):
+    for name in names:
+        for value in (*wrong, *also):
+            try:
+                network = fs.ModuleNetwork(**fields | {name: value})
+            except fs.InputError as error:
+                print(error)
+                continue
+            next(fs.rounds(fs.Plan(network=network, **like))).bill("horowitz45-int8")
 """
 
 
@@ -159,9 +189,13 @@ def test_a_data_set_converts_arrays_and_refuses_the_rest() -> None:
 
 
 def test_what_is_called_says_what_it_takes() -> None:
-    answer = python(DOOR + CALLS)
+    answer = python(DOOR + CALLS + MODULES)
     assert answer.returncode == 0, answer.stderr
-    for words in ("write Plan(", "leave it out to train in this process", "round.state"):
+    for words in (
+        *("write Plan(", "leave it out to train in this process", "round.state"),
+        *("Plan: data = None", "dtype = torch.int8", "device = hpu", "bill: profile = "),
+        *("ModuleNetwork: shape = ", "samples that this machine has memory for", "write Rate()"),
+    ):
         assert words in answer.stdout
 
 

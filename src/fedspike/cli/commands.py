@@ -15,7 +15,6 @@ from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
 
 MOST_THREADS = 1024
-DEVICES = ("cpu", "cuda", "mps")  # of the twenty that torch would name
 
 
 def run(options: Namespace) -> int:
@@ -235,18 +234,11 @@ def _prepare_torch(threads: str | None, device: str) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     import torch
 
+    from fedspike.engine.choice import demand_device
+
     if threads is not None:
         torch.set_num_threads(int(threads))
-    try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:
-        has_name = device.partition(":")[0] in DEVICES
-        reason = f"torch says: {error}" if has_name else f"or use one of: {', '.join(DEVICES)}"
-        raise InputError(
-            f"--device {device}",
-            expected="a device that this torch can compute on",
-            fix=f"leave it out for the CPU; {reason.splitlines()[0]}",
-        ) from error
+    demand_device(device, asked="--device")
 
 
 def _reproduce(options: Namespace) -> str:

@@ -8,7 +8,10 @@ from fedspike.engine.engines import Engine
 from fedspike.engine.gpu import TRITON
 from fedspike.engine.plain_torch import PlainEngine
 from fedspike.engine.triton_kernels import AVAILABLE
-from fedspike.errors import warn_once
+from fedspike.errors import InputError, warn_once
+
+DEVICES = ("cpu", "cuda", "mps")  # of the twenty that torch would name
+TYPES = (torch.float32, torch.float64)
 
 
 def engine_for(device: torch.device | str, dtype: torch.dtype) -> Engine:
@@ -24,3 +27,25 @@ def engine_for(device: torch.device | str, dtype: torch.dtype) -> Engine:
     if device.type == "cuda" and AVAILABLE:
         return PlainEngine(device, TRITON)
     return PlainEngine(device)
+
+
+def demand_device(device: object, dtype: object = torch.float32, asked: str = "device =") -> None:
+    """Raise InputError where this torch cannot compute with numbers of this type on this device."""
+    if not (isinstance(dtype, torch.dtype) and dtype in TYPES):
+        raise InputError(
+            f"dtype = {dtype}",
+            expected=" or ".join(map(str, TYPES)),
+            fix=f"leave it out for {TYPES[0]}",
+        )
+    try:
+        if not isinstance(device, str | torch.device):
+            raise TypeError("a device is a name")
+        torch.zeros(1, device=device, dtype=dtype).cpu()
+    except Exception as error:  # torch has many for what it does not know
+        has_name = str(device).partition(":")[0] in DEVICES
+        reason = f"torch says: {error}" if has_name else f"or use one of: {', '.join(DEVICES)}"
+        raise InputError(
+            f"{asked} {device}",
+            expected="a device that this torch can compute on",
+            fix=f"leave it out for the CPU; {reason.splitlines()[0]}",
+        ) from error

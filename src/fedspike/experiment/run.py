@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from fedspike import part
 from fedspike.data import Dataset, remarks
 from fedspike.energy.meters import Meter
+from fedspike.engine.choice import demand_device
 from fedspike.errors import InputError
 from fedspike.experiment import document, kept_files
 from fedspike.experiment.describing import data_sha256, description
@@ -82,6 +83,14 @@ def run(plan: Plan, folder: str | Path, training: Training = SIMULATED) -> RunSu
         expected="a path",
         fix='write run(plan, "runs/mine")',
     )
+    part.demand_fit(
+        "training",
+        training,
+        isinstance(training, Training),
+        expected="where and how to train",
+        fix="leave it out to train in this process",
+    )
+    demand_device(training.device)
     experiment = Experiment(plan.name, (Run(plan.name, plan),), Document("the plan", "", {}))
     dataset = plan.loaded().data
     summaries = [

@@ -83,20 +83,8 @@ class Plan(Struct, frozen=True, kw_only=True):
             expected="a network",
             fix="write SNN() or ANN()",
         )
-        demand_fit(
-            "Plan: data",
-            self.data,
-            self.data is None or isinstance(self.data, Dataset | Source),
-            expected="a Dataset or a source of one",
-            fix='write load("fashion-mnist-sample"), or from_arrays(...)',
-        )
-        demand_fit(
-            "Plan: partition",
-            self.partition,
-            self.partition is None or callable(self.partition),
-            expected="a partition, called as partition(labels, clients, seed)",
-            fix="write IID() or Classes(3)",
-        )
+        _demand_data(self.data, self.data is None or isinstance(self.data, Dataset | Source))
+        _demand_partition(self.partition, self.partition is None or callable(self.partition))
         for remedy in self.remedies:
             demand_fit(
                 "Plan: remedies",
@@ -274,8 +262,28 @@ def print_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
 
 
+def _demand_data(data: Any, fits: bool) -> None:
+    demand_fit(
+        "Plan: data",
+        data,
+        fits,
+        expected="a Dataset or a source of one",
+        fix='write load("fashion-mnist-sample"), or from_arrays(...)',
+    )
+
+
+def _demand_partition(partition: Any, fits: bool) -> None:
+    demand_fit(
+        "Plan: partition",
+        partition,
+        fits,
+        expected="a partition, called as partition(labels, clients, seed)",
+        fix="write IID() or Classes(3)",
+    )
+
+
 def demand_plan(plan: Any) -> None:
-    """Raise InputError for what is no plan."""
+    """Raise InputError for what is no plan, or one without data and partition, as it is sent to devices."""
     demand_fit(
         "plan",
         plan,
@@ -283,3 +291,5 @@ def demand_plan(plan: Any) -> None:
         expected="a plan",
         fix="write Plan(network=SNN(), data=...)",
     )
+    _demand_data(plan.data, plan.data is not None)
+    _demand_partition(plan.partition, plan.partition is not None)

@@ -25,7 +25,7 @@ from fedspike.energy.bill import Bill
 from fedspike.energy.counts import synaptic
 from fedspike.energy.levels import Level
 from fedspike.energy.recorded import Recorded
-from fedspike.engine.choice import engine_for
+from fedspike.engine.choice import demand_device, engine_for
 from fedspike.errors import InputError
 from fedspike.federation import room
 from fedspike.federation.cohort import Samples, Site, samples
@@ -169,6 +169,8 @@ class Round:
         The profile is one that ships, or a TOML file of your own. Raises InputError for an unknown profile or
         level, and where no layer of the network is counted.
         """
+        profile = within("bill: profile", profile, str, 'write "horowitz45-int8", or "mine.toml"')
+        level = within("bill: level", level, str, 'write "memory"')
         prices, up_to = pricing.profile(profile), pricing.level(level)
         if not self.network.layers:
             raise InputError(
@@ -204,11 +206,12 @@ def rounds(
     Clients are trained at the `place`, by default in this process. There, and to test the model, torch
     computes on `device`; the server and its states stay on the CPU. Accuracy is a fraction of all test
     images. Raises InputError, before any work, if the plan's parts do not fit together,
-    or need more memory than this machine has.
+    or need more memory than this machine has, and for another `dtype` than float32 and float64.
     """
     demand_plan(plan)
     place = Here() if place is None else place
     demand_place(place)
+    demand_device(device, dtype)
     plan = plan.loaded()
     site = plan.site(device, dtype)
     network = site.network

@@ -23,15 +23,18 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from msgspec import Meta
 from torch import Tensor, nn
 
 from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses, is_entered
+from fedspike.machine import bytes_here
 from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.layer_operations import conventional, spiking
 from fedspike.networks.module.adopt import adopted
@@ -40,6 +43,7 @@ from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
 from fedspike.networks.network import SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.sized_layers import Parameters
+from fedspike.part import demand_fit, within
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF, Neuron
@@ -48,6 +52,17 @@ from fedspike.parts.tensors import Scores
 from fedspike.randomness import stream
 
 COUNT = SpikeCount()
+Size = Annotated[int, Meta(ge=1, lt=2**31)]
+LIMITS: dict[str, Any] = {
+    "shape": Annotated[tuple[Size, ...], Meta(min_length=1)],
+    "classes": Size,
+    "code": Code | None,
+    "time_steps": Size,
+    "read_out": ReadOut | None,
+    "stepped": bool,
+    "not_counted": tuple[str, ...],
+    "neuron": Neuron,
+}
 
 
 @dataclass(frozen=True)
@@ -91,20 +106,45 @@ class ModuleNetwork(SizedNetwork):
     neuron: Neuron = field(default_factory=LIF)
 
     def __post_init__(self) -> None:
-        stepless = self.stepped and self.code is None
-        if stepless or min(*self.shape, self.classes, len(self.shape)) < 1:
-            raise InputError(
-                f"shape = {self.shape}, classes = {self.classes}, stepped = {self.stepped}, "
-                f"code = {self.code}",
-                expected="the shape of one sample, classes, and a code if there are time steps",
-                fix="shape = (784,) is a flat image, shape = (1, 28, 28) one with its channel",
-            )
+        demand_fit(
+            "ModuleNetwork: module",
+            self.module,
+            isinstance(self.module, nn.Module),
+            expected="a torch.nn.Module",
+            fix="write nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10))",
+        )
+        for name, kind in LIMITS.items():
+            fix = "shape = (784,) is a flat image, shape = (1, 28, 28) one with its channel"
+            what, value = f"ModuleNetwork: {name}", getattr(self, name)
+            fitted = within(what, value, kind, fix if name == "shape" else "correct it")
+            object.__setattr__(self, name, fitted)
         if self.code is None:
+            self._demand(
+                not self.stepped and self.time_steps == 1,
+                "a code, which there is where there are time steps",
+                "code=Rate()",
+            )
             object.__setattr__(self, "read_out", None)
         else:
+            self._demand(
+                self.read_out is not None, "a read-out where there is a code", "SpikeCount()"
+            )
             object.__setattr__(self, "code", self.code.fitted(self.time_steps))
+        tried = 4 * CLIENTS * SAMPLES * self.time_steps * math.prod(self.shape)
+        self._demand(
+            tried <= bytes_here(), "samples that this machine has memory for", "a smaller shape"
+        )
         _ = self.trial  # copied before anybody changes it; what is wrong with it shows now
         self.operations()
+
+    def _demand(self, fits: bool, expected: str, fix: str) -> None:
+        if not fits:
+            raise InputError(
+                f"ModuleNetwork: shape = {self.shape}, code = {self.code}, time_steps = "
+                f"{self.time_steps}, stepped = {self.stepped}, read_out = {self.read_out}",
+                expected=expected,
+                fix=fix,
+            )
 
     @cached_property
     def call(self) -> Call:
