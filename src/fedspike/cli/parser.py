@@ -107,19 +107,35 @@ def _unknown(word: str, command: argparse.ArgumentParser) -> InputError:
     """The error for a word that a command does not take, with the nearest of its options."""
     from fedspike.reading import nearest
 
-    options = re.findall(r"(?<![\w-])--[a-z-]+", command.format_usage())
     return InputError(
         f"{command.prog}: {word} is not known",
         expected=f"arguments and options as in: {' '.join(command.format_usage().split()[1:])}",
-        fix=nearest(word.partition("=")[0], options, f"leave it out, or see {command.prog} --help"),
+        fix=nearest(
+            word.partition("=")[0],
+            _options(command),
+            f"leave it out, or see {command.prog} --help",
+        ),
     )
 
 
+def _options(command: argparse.ArgumentParser) -> list[str]:
+    return re.findall(r"(?<![\w-])--[a-z-]+", command.format_usage())
+
+
 class _Parser(argparse.ArgumentParser):
-    """Says which command was meant."""
+    """Says which command or option was meant; the beginning of an option's name is not taken for it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+        self.words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does."""
+        self.words = args
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """End with the nearest command, or as argparse does."""
+        """End with the nearest command or option, or as argparse does."""
         if choice := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
             from fedspike.reading import nearest
 
@@ -129,6 +145,10 @@ class _Parser(argparse.ArgumentParser):
                 expected=f"one of {', '.join(names)}",
                 fix=nearest(choice[1], names),
             )
+        known = ("--", *_options(self))
+        for word in self.words:  # what is missing may have been mistyped
+            if word.startswith("--") and word.partition("=")[0] not in known:
+                raise _unknown(word, self)
         super().error(message)
 
 
