@@ -1,46 +1,66 @@
 """Whatever the library refuses reaches a file's user with file, line and key, and with no code of ours."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from fedspike.algorithms import FedAvg
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
-from fedspike.experiment.kinds import FAMILIES, Kinds, family_of
+from fedspike.experiment.kinds import FAMILIES, PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
+from fedspike.federation.plan import Plan
+from fedspike.networks import NETWORKS
 from fedspike.part import Part, tag
+from fedspike.remedies import REMEDIES
+from fedspike.rules import Mean, Rule
 from running import events
 
 CODE = re.compile(
     r"\b[A-Z]\w*\(|\w+=\w|object at 0x|<class"
 )  # a call, or how Python shows an object
-WRONG = ("-7", "1e300", "true", '"no such word"', '[["a"]]', "{ a = 1 }")
+WRONG = ("-7", "1e300", "true", '"no such word"', '[["a"]]', "{ a = 1 }", "[nan]")
 KINDS = Kinds()
 TABLES: list[tuple[str, type[msgspec.Struct]]] = [
+    ("", Plan),
     ("fleet", Fleet),
+    *((tag(network), network) for network in NETWORKS),
+    *(("remedies", remedy) for remedy in REMEDIES),
     *((table, kind) for table, family in KINDS.tables.items() for kind in FAMILIES[family]),
 ]
 
 
 def keys_of(kind: type[msgspec.Struct]) -> list[str]:
-    return [field.name for field in msgspec.structs.fields(kind) if not family_of(field.type)]
+    plain = [field.name for field in msgspec.structs.fields(kind) if not family_of(field.type)]
+    return [name for name in plain if kind is not Plan or name in PLAIN]
+
+
+def header(table: str, kind: type[msgspec.Struct]) -> str:
+    """What stands in a file before a key; of a list of tables it is the second one's."""
+    said = f'kind = "{tag(kind)}"\n' if issubclass(kind, Part) and kind not in NETWORKS else ""
+    if kind in REMEDIES:
+        return f"[[{table}]]\n{said}[[{table}]]\n{said}"
+    return f"[{table}]\n{said}" if table else ""
 
 
 @pytest.mark.parametrize(("table", "kind"), TABLES, ids=lambda one: getattr(one, "__name__", one))
 def test_every_key_s_wrong_values_are_placed(table: str, kind: type[msgspec.Struct]) -> None:
-    said = f'kind = "{tag(kind)}"' if issubclass(kind, Part) else ""
     refused = dict.fromkeys(keys_of(kind), 0)
     for key in refused:
+        named = "" if key == "name" else 'name = "mine"\n'
         for wrong in WRONG:
-            text = f'name = "mine"\n[{table}]\n{said}\n{key} = {wrong}\n'
+            text = f"{named}{header(table, kind)}{key} = {wrong}"
             try:
                 sweep.expand(document.parse(text, "mine.toml"))
             except InputError as error:
                 message = str(error)
                 assert message.startswith("mine.toml, line "), message
-                assert re.search(rf"\b{table}\.\w+\b", message), message
+                if f"{key} = " in message:
+                    assert message.startswith(f"mine.toml, line {len(text.splitlines())}: "), text
+                assert re.search(rf"\b{table}\.\w+\b" if table else key, message), message
                 assert not CODE.search(message), message
                 refused[key] += 1
     assert all(times >= 3 for times in refused.values()), refused
@@ -91,6 +111,35 @@ def test_what_does_not_go_together_is_placed(more: str, message: str, tmp_path: 
     with pytest.raises(InputError, match=f"^mine.toml, line ({message})") as caught:
         next(events(sweep.expand(document.parse(f"{FILE}\n{more}\n", "mine.toml")), tmp_path))
     assert not CODE.search(str(caught.value))
+
+
+class Averaging(FedAvg, tag="averaging"):
+    """One whose clients answer with no update."""
+
+    def joining(self) -> Mapping[str, Rule]:
+        """A group of another name."""
+        return {"model": Mean()}
+
+
+def test_a_remedy_that_suits_no_algorithm_is_placed_before_any_data() -> None:
+    text = FILE + '[algorithm]\nkind = "averaging"\n\n[[remedies]]\nkind = "clipping"\n'
+    with pytest.raises(InputError, match=r"^mine.toml, line 14: remedies: averaging with clipping"):
+        sweep.expand(document.parse(text, "mine.toml"), Kinds((Averaging,)))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("rounds = 2147483648", "a whole number >= 1 and < 2147483648"),
+        ("architecture.hidden = [1, 2147483648]", "whole number >= 1 and < 2147483648"),
+        (f"architecture.hidden = {[1] * 101}", "not empty, at most 100"),
+        ("fleet.dropout = 1000000001", ">= 0 and < 1, of a size from 1e-15 to 1e.09"),
+        ('data.kind = "npz"\ndata.path = "x"\ndata.range = [1]', "a list of 2 values"),
+    ],
+)
+def test_the_bound_that_a_value_is_beyond_is_said(written: str, expected: str) -> None:
+    with pytest.raises(InputError, match=f"expected: .*{expected}"):
+        sweep.expand(document.parse(f'name = "mine"\n{written}\n', "mine.toml"))
 
 
 def test_clients_are_blamed_where_only_they_are_written(tmp_path: Path) -> None:

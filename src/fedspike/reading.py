@@ -100,13 +100,17 @@ def depth(values: object) -> int:
 
 
 def numbers(value: object, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Where nan, inf and integers beyond 64 bits stand in tables and lists, and what they are."""
+    """Where nan, inf and integers beyond 64 bits stand in tables and lists, and what they are.
+
+    >>> list(numbers({"range": [0.0, math.inf]}))
+    [(('range', '[1]'), inf)]
+    """
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from numbers(inner, (*key, name))
     elif isinstance(value, list):
-        for inner in value:
-            yield from numbers(inner, key)
+        for place, inner in enumerate(value):
+            yield from numbers(inner, (*key, f"[{place}]"))
     elif isinstance(value, float) and not math.isfinite(value):
         yield key, value
     elif isinstance(value, int) and abs(value) >= 2**63:
@@ -137,34 +141,54 @@ def written(value: object) -> str:
 
 def beyond_computing(value: object) -> bool:
     """Whether it is so large, or so close to 0, that sums with it may be no numbers."""
-    return isinstance(value, float) and value != 0 and not SMALLEST <= abs(value) <= LARGEST
+    if not isinstance(value, int | float) or value == 0:
+        return False
+    return not SMALLEST <= abs(value) <= LARGEST
 
 
 def limits_in_words(kind: Any, instead: object = None) -> str:
-    """What a key of this type may hold, `instead` of something else.
+    """What a key of this type may hold, `instead` of something else, with the bound that it is beyond.
 
     >>> limits_in_words(typing.Annotated[int, msgspec.Meta(ge=1)] | typing.Literal["all"])
     'a whole number >= 1 or "all"'
+    >>> limits_in_words(typing.Annotated[int, msgspec.Meta(ge=1, lt=2**31)], 3_000_000_000)
+    'a whole number >= 1 and < 2147483648'
+    >>> limits_in_words(typing.Annotated[float, msgspec.Meta(gt=0)], 3_000_000_000)
+    'a number > 0, of a size from 1e-15 to 1e+09'
     """
-    if beyond_computing(instead):
-        return f"{limits_in_words(kind)}, of a size from {SMALLEST:g} to {LARGEST:g}"
+    words = _in_words(kind, instead)
+    if beyond_computing(instead) and "a number" in words:
+        words += f", of a size from {SMALLEST:g} to {LARGEST:g}"
+    return words
+
+
+def _in_words(kind: Any, instead: object) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return _bounded(limits_in_words(arguments[0]), arguments[1])
+        return _bounded(_in_words(arguments[0], instead), arguments[1], instead)
     if origin is typing.Literal:
         return " or ".join(written(choice) for choice in arguments)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(limits_in_words(choice) for choice in arguments)
+        return " or ".join(_in_words(choice, instead) for choice in arguments)
     if origin is tuple:
-        return f"a list of which each is {limits_in_words(arguments[0])}"
+        many = "" if ... in arguments else f"of {len(arguments)} values, "
+        return f"a list {many}of which each is {_in_words(arguments[0], instead)}"
     return WORDS.get(kind) or f"a {kind.__name__}"
 
 
-def _bounded(words: str, limits: msgspec.Meta) -> str:
+def _bounded(words: str, limits: msgspec.Meta, instead: object) -> str:
     if limits.pattern:
         return "letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"
+    values = instead if isinstance(instead, list | tuple) else [instead]
     if limits.min_length:
         words += ", not empty"
+    if limits.max_length and len(values) > limits.max_length:
+        words += f", at most {limits.max_length}"
+    largest = max([0, *(value for value in values if isinstance(value, int | float))])
     bounds = ((">", limits.gt), (">=", limits.ge), ("<", limits.lt), ("<=", limits.le))
-    signs = [f"{sign} {b:g}" for sign, b in bounds if b is not None and b < BEYOND_SAYING]
+    signs = [
+        f"{sign} {b if b >= BEYOND_SAYING else f'{b:g}'}"
+        for sign, b in bounds
+        if b is not None and (b < BEYOND_SAYING or largest >= b)
+    ]
     return " ".join([words, " and ".join(signs)]).strip()

@@ -145,9 +145,9 @@ class _Parser(argparse.ArgumentParser):
                 expected=f"one of {', '.join(names)}",
                 fix=nearest(choice[1], names),
             )
-        known = ("--", *_options(self))
+        options = ("--", *_options(self))
         for word in self.words:  # what is missing may have been mistyped
-            if word.startswith("--") and word.partition("=")[0] not in known:
+            if word.startswith("--") and word.partition("=")[0] not in options:
                 raise _unknown(word, self)
         super().error(message)
 

@@ -11,7 +11,7 @@ from typing import Any
 from fedspike import reading
 from fedspike.errors import InputError
 
-Key = tuple[str, ...]
+Key = tuple[str, ...]  # "[1]" is the second table of a list
 PRESETS = Path(__file__).parent / "presets"
 # Texts in quotes, comments, and what opens, closes or ends a statement; whatever is between.
 TOKENS = re.compile(
@@ -80,7 +80,7 @@ class Document:
         """A part's error with the place of the key at fault: of its `keys`, the first that was written.
 
         `tables` has the fields of each table, the likeliest table first. The `usual` key is blamed where the
-        error names none of them.
+        error names none of them; of one of several equal tables it says which.
         """
         keys: list[Key] = [
             (table, name) for name in error.keys for table in tables if name in tables[table]
@@ -89,8 +89,10 @@ class Document:
             (name, "kind") if name in tables else tuple(name.split(".")) for name in error.keys
         ]
         written = self._written()
-        key = next(iter([*(key for key in keys if ".".join(key) in written), *keys]), usual)
-        passed = error.passed if key[-1] in error.passed else f"{'.'.join(key)}: {error.passed}"
+        key = next(iter([*(key for key in keys if dotted(key) in written), *keys]), usual)
+        if key[0] == usual[0]:
+            key = (*usual[:-1], key[-1])
+        passed = error.passed if key[-1] in error.passed else f"{dotted(key)}: {error.passed}"
         return self.error(key, passed, expected=error.expected, fix=error.fix)
 
     def _written(self) -> set[str]:
@@ -187,18 +189,23 @@ def parse_option(text: str) -> tuple[Key, object]:
 def line_of(text: str, key: Sequence[str]) -> int | None:
     """The line where the first statement begins that sets `key`.
 
-    tomllib tells no positions, but it reads a statement alone, behind the header of its table.
+    tomllib tells no positions, but it reads a statement alone, behind the header of its table and, in a list
+    of tables, the headers before it.
 
     >>> line_of("rounds = 3\\n[snn]\\nbeta = 0.9\\n", ("snn", "beta"))
     3
+    >>> line_of("[[remedies]]\\nnorm = 1\\n[[remedies]]\\nnorm = 2\\n", ("remedies", "[1]", "norm"))
+    4
     """
-    header = ""
+    header = lists = ""
     for line, statement in _statements(text):
-        if statement.startswith("["):
-            header, statement = statement, ""
-        value: Any = tomllib.loads(header + statement)
+        if statement.startswith("[["):
+            header = lists = lists + statement
+        elif statement.startswith("["):
+            header = statement
+        value: Any = tomllib.loads(header if statement.startswith("[") else header + statement)
         for part in key:
-            value = value.get(part) if isinstance(value, dict) else None
+            value = _inside(value, part)
         if value is not None:
             return line
     return None
@@ -239,6 +246,23 @@ def set_by(name: str, value: object) -> dict[str, object]:
     ({'seed': 3}, {'code.kind': 'phase', 'neuron.beta': 1.0})
     """
     return leaves(value) if name == TOGETHER and isinstance(value, dict) else {name: value}
+
+
+def _inside(value: Any, part: str) -> Any:
+    """What a table has under a name, or a list at a place; None where there is none."""
+    if isinstance(value, list):
+        value = {at(place): inner for place, inner in enumerate(value)}
+    return value.get(part) if isinstance(value, dict) else None
+
+
+def at(place: int) -> str:
+    """The part of a key for a place in a list."""
+    return f"[{place}]"
+
+
+def dotted(key: Key) -> str:
+    """The key as a file has it."""
+    return ".".join(part for part in key if not part.startswith("["))
 
 
 def _listed(values: object) -> list[Any]:

@@ -17,7 +17,7 @@ import msgspec
 
 from fedspike.errors import InputError
 from fedspike.experiment import advice
-from fedspike.experiment.document import Document, Key
+from fedspike.experiment.document import Document, Key, at, dotted
 from fedspike.experiment.kinds import PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
@@ -223,9 +223,9 @@ class _Reader:
             if field.required and field.name not in table:
                 raise self.document.error(
                     (*key, "kind"),
-                    f"{'.'.join(key)}.{field.name} is missing",
+                    f"{dotted(key)}.{field.name} is missing",
                     expected=limits_in_words(field.type),
-                    fix=f"add {'.'.join(key)}.{field.name}",
+                    fix=f"add {dotted(key)}.{field.name}",
                 )
         return {
             name: self._value(key, field, table) for name, field in fields.items() if name in table
@@ -240,7 +240,7 @@ class _Reader:
             return fitting(value, field.type)
         except msgspec.ValidationError:
             default = None if field.default is msgspec.NODEFAULT else field.default
-            name = ".".join(place)
+            name = dotted(place)
             default = list(default) if isinstance(default, tuple) else default
             raise self.document.error(
                 place,
@@ -266,11 +266,11 @@ class _Reader:
                 expected="a list of tables, each with its kind",
                 fix=f"write [[remedies]] and below it a line such as kind = {written(next(iter(kinds)))}",
             )
-        for table in tables:
-            kind = table.get("kind")
+        for place, table in enumerate(tables):
+            kind, key = table.get("kind"), ("remedies", at(place))
             if not isinstance(kind, str) or kind not in kinds:
                 raise self.document.error(
-                    ("remedies",),
+                    (*key, "kind"),
                     "remedies.kind is missing"
                     if kind is None
                     else f"remedies.kind = {written(kind)}",
@@ -279,9 +279,7 @@ class _Reader:
                     if kind is None
                     else nearest(str(kind), kinds),
                 )
-            yield self._made(
-                kinds[kind], self._own(kinds[kind], ("remedies",), table), ("remedies",)
-            )
+            yield self._made(kinds[kind], self._own(kinds[kind], key, table), key)
 
     def _made(self, kind: Any, fields: Mapping[str, Any], key: Key) -> Any:
         """The record; an InputError of its own gets the file, line and key where it comes from."""
@@ -316,13 +314,13 @@ class _Reader:
         """Raise at the first key that its table does not have."""
         for name in table:
             if name not in allowed:
-                place = f"[{'.'.join(key)}]" if key else "the top level"
+                place = f"[{dotted(key)}]" if key else "the top level"
                 if key and key[0] in self.kinds.tables:
                     usual = next(iter(self.kinds.of(self.kinds.tables[key[0]])))
                     place += f' of kind "{table.get("kind", usual)}"'
                 raise self.document.error(
                     (*key, name),
-                    f"unknown key {'.'.join((*key, name))}",
+                    f"unknown key {dotted((*key, name))}",
                     expected=f"in {place}: {', '.join(sorted(allowed))}",
                     fix=advice.for_key(self.kinds, name, key, tuple(allowed)),
                 )

@@ -300,7 +300,7 @@ def _demand_numbers(source: Document, value: object, key: document.Key = ()) -> 
     for place, number in numbers(value, key):
         raise source.error(
             place,
-            f"{'.'.join(place)} = {number}",
+            f"{document.dotted(place)} = {number}",
             expected="a finite number",
             fix="write a number",
         )

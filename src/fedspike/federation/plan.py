@@ -73,6 +73,7 @@ class Plan(Struct, frozen=True, kw_only=True):
                 fix=f'set optimiser.kind = "{tag(SGD)}"; in Python, train with SGD',
                 keys=("algorithm", "optimiser"),
             )
+        self.remedied()
 
     def _demand_roles(self) -> None:
         """Raise InputError where what can be of any type cannot do what is asked of it."""
@@ -93,6 +94,21 @@ class Plan(Struct, frozen=True, kw_only=True):
                 expected="remedies",
                 fix="write (Clipping(1.0),)",
             )
+
+    def remedied(self) -> Algorithm:
+        """The algorithm with the remedies over it; raises InputError where one cannot be over it."""
+        algorithm = self.algorithm
+        for place, remedy in enumerate(self.remedies):
+            try:
+                algorithm = remedy.over(algorithm)
+            except InputError as error:
+                raise InputError(
+                    error.passed,
+                    expected=error.expected,
+                    fix=error.fix,
+                    keys=(f"remedies.[{place}]",),
+                ) from error
+        return algorithm
 
     def loaded(self, say: Callable[[str], None] = ignore) -> "Plan":
         """With its data in memory; `say` hears where. InputError where they are nowhere."""
@@ -149,12 +165,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
         """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
         data, network = self.data, self.sized_network()
-        algorithm = self.algorithm
-        for remedy in self.remedies:
-            algorithm = remedy.over(algorithm)
         return Site(
             network,
-            with_statistics(algorithm, network),
+            with_statistics(self.remedied(), network),
             self.learner,
             self.devices(),
             samples(data.x_train, data.y_train, dtype, device),

@@ -32,7 +32,6 @@ class Clipping(Remedy, tag="clipping"):
                 f"{algorithm.kind} with clipping: its replies have {', '.join(algorithm.joining())}",
                 expected='an algorithm whose replies have a group "update"',
                 fix="leave the remedy out",
-                keys=("remedies",),
             )
         return _Clipped(algorithm, self.norm)
 
