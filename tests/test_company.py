@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from algorithms_example import CASES
@@ -21,7 +21,9 @@ from fedspike.networks import (
     Batch,
     Convolutional,
     FullyConnected,
+    ModuleNetwork,
     Network,
+    SizedNetwork,
 )
 from fedspike.part import Part
 from fedspike.parts.codes import Address
@@ -74,8 +76,9 @@ def networks() -> Iterator[tuple[Network, Loss]]:
 class Learning:
     """A step of clients, each with a model and samples of its own."""
 
-    def __init__(self, network: Network, loss: Loss, rows: int) -> None:
-        self.network, self.loss = network.over(SHAPE, CLASSES), loss
+    def __init__(self, network: Network | ModuleNetwork, loss: Loss, rows: int) -> None:
+        self.network: SizedNetwork = network.over(SHAPE, CLASSES)
+        self.loss = loss
         models = [self.network.init(stream(0, "init", client=k)) for k in range(CLIENTS)]
         self.kept = self.network.statistics()
         self.models = {n: torch.stack([model[n] for model in models]) for n in models[0]}
@@ -98,15 +101,28 @@ class Learning:
         return numbers | {"events": forward.events_out} | gradients | forward.statistics
 
 
+def changed_by_company(learning: Learning) -> list[str]:
+    """What clients get otherwise alone, or in other company, than side by side with all."""
+    beside = learning.step(0, CLIENTS)
+    return [
+        what
+        for first, last in ((CLIENTS - 1, CLIENTS), (CLIENTS - 3, CLIENTS))
+        for what, numbers in learning.step(first, last).items()
+        if not torch.equal(numbers, beside[what][first:last])
+    ]
+
+
 @pytest.mark.parametrize(("quarter", "rows"), [(0, 1), (1, 10), (2, 13), (3, 50)])
 def test_a_step_is_the_same_alone_and_in_any_company(quarter: int, rows: int) -> None:
     for network, loss in itertools.islice(networks(), quarter, None, 4):
-        learning = Learning(network, loss, rows)
-        beside = learning.step(0, CLIENTS)
-        for first, last in ((CLIENTS - 1, CLIENTS), (CLIENTS - 3, CLIENTS)):
-            for what, numbers in learning.step(first, last).items():
-                same = torch.equal(numbers, beside[what][first:last])
-                assert same, (name(network), name(loss), what)
+        assert changed_by_company(Learning(network, loss, rows)) == [], (name(network), name(loss))
+
+
+@pytest.mark.parametrize("rows", [10, 13])
+def test_modules_of_ones_own_are_so_in_turn(rows: int) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 3, 3), nn.GELU(), nn.Flatten(), nn.Linear(48, CLASSES))
+    network = ModuleNetwork(module, (1, *SHAPE), CLASSES, in_turn=True)
+    assert changed_by_company(Learning(network, CrossEntropy(), rows)) == []
 
 
 BLIND = {"sigmoid", "softplus", "gelu", "silu", "mish", "hypot", "atan2", "log_sigmoid"}

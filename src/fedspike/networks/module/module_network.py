@@ -16,7 +16,7 @@ mode that it is passed in.
 
 All clients are run at once by `torch.vmap`. A module that it refuses, for example because of `.item()` or of
 an `if` that looks at a tensor, is run for one client after the other, and the log says so once. The two
-differ in the order of sums.
+differ in the order of sums. `in_turn` asks for it: then what a client computes does not hang on its company.
 """
 
 import math
@@ -62,6 +62,7 @@ LIMITS: dict[str, Any] = {
     "stepped": bool,
     "not_counted": tuple[str, ...],
     "neuron": Neuron,
+    "in_turn": bool,
 }
 
 
@@ -104,6 +105,7 @@ class ModuleNetwork(SizedNetwork):
     stepped: bool = False
     not_counted: tuple[str, ...] = ()
     neuron: Neuron = field(default_factory=LIF)
+    in_turn: bool = False
 
     def __post_init__(self) -> None:
         demand_fit(
@@ -167,6 +169,7 @@ class ModuleNetwork(SizedNetwork):
             self.classes,
             spikes=self.read_out is not None and self.read_out.spiking,
             still=self._still,
+            in_turn=self.in_turn,
         )
 
     @cached_property

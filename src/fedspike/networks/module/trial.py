@@ -25,7 +25,7 @@ class Trial:
     """What was seen.
 
     `layers` are those that are counted. A first layer whose input is the same at every step is run `repeats`
-    times a sample. `vectorised` is whether torch.vmap takes the module.
+    times a sample. `vectorised` is whether torch.vmap takes the module, and shall.
     """
 
     layers: dict[str, Layer]
@@ -34,7 +34,9 @@ class Trial:
     vectorised: bool
 
 
-def tried(call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool) -> Trial:
+def tried(
+    call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool, in_turn: bool
+) -> Trial:
     """Run it on `flow`, [client, batch, ...] or, where the call is `timed`, [time, client, batch, ...].
 
     It should answer with `spikes`, 0 or 1; its input is `still` where it is the same at every step.
@@ -84,7 +86,7 @@ def tried(call: Call, flow: Tensor, classes: int, *, spikes: bool, still: bool) 
     _demand_reached(call, outputs, learned)
     repeats = _demand_rules(call, watch, len(one) if call.timed else 1, still)
     size = watch.bytes // SAMPLES
-    return Trial(dict(watch.layers), repeats, size, _vectorises(call, flow))
+    return Trial(dict(watch.layers), repeats, size, not in_turn and _vectorises(call, flow))
 
 
 def _demand_function(
