@@ -11,9 +11,13 @@ import pytest
 
 import fedspike as fs
 from dataset_example import idx_bytes, refusal
-from fedspike.data import Layout, from_arrays, idx, load, load_own
+from fedspike.cli import main
+from fedspike.data import Layout, check, from_arrays, idx, load, load_own
 from fedspike.data.npz import NPZ
 from fedspike.errors import InputError
+from fedspike.experiment import sweep
+from fedspike.experiment.run import load as experiment_data
+from fedspike.federation.places.flower import hosted
 from fuzzing import spoilt_bytes, withstands
 
 DIGITS = np.arange(12 * 8 * 8, dtype=np.uint8).reshape(12, 8, 8) % 17
@@ -155,13 +159,13 @@ def test_a_file_can_say_it_of_itself_and_on_nodes_too(tmp_path: Path) -> None:
     with refusal("nothing says what its axes are"):
         load(str(bare))
     with refusal("nothing says what its axes are"):
-        load_own(bare)
+        load_own(bare, classes=3)
     asked = NPZ(str(bare), axes=GREY, range=(0, 16)).load()
     path = saved(tmp_path / "said.npz", **both(DIGITS), axes=GREY, range=[0, 16])
     assert np.array_equal(load(str(path)).x_train, asked.x_train)
-    x, _, signed = load_own(path)
-    assert np.array_equal(x, asked.x_train)
-    assert not signed
+    own = load_own(path, classes=3)
+    assert np.array_equal(own.x_train, asked.x_train)
+    assert not own.signed
     assert NPZ(str(path), range=(0, 16)).load().x_train.max() == 1
     with refusal("says (0.0, 16.0) of itself"):
         NPZ(str(path), range=(0, 255)).load()
@@ -314,3 +318,70 @@ def test_spoilt_idx_files_are_refused_or_read(tmp_path: Path) -> None:
 
 def test_a_layout_is_what_it_says() -> None:
     assert Layout(range=[0, 16]).range == (0, 16)  # type: ignore[arg-type]
+
+
+BRIGHT = np.where(DIGITS == 16, 255, DIGITS).astype(np.uint8)
+RARE = np.array([0, 1, 2, *[2] * 9])
+WORTH_KNOWING: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "read without a word": (
+        {**both(BRIGHT, RARE), "x_test": DIGITS},
+        ("samples of 8 x 8 bytes", "train: classes", "test: classes", "test: no value"),
+    ),
+    "dark": (both(FLAT / 9), ("train: no value", "test: no value")),
+}
+
+
+@pytest.mark.parametrize("name", WORTH_KNOWING)
+def test_check_run_nodes_and_python_make_the_same_remarks(
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    arrays, begin = WORTH_KNOWING[name]
+    path, toml = saved(tmp_path / "mine.npz", **arrays), tmp_path / "mine.toml"
+    toml.write_text(f'name = "mine"\n[data]\nkind = "npz"\npath = "{path}"\n')
+    assert main(["data", "check", str(path)]) == 0
+    _, _, *checked = capsys.readouterr().out.splitlines()
+    run: list[str] = []
+    data = experiment_data(sweep.read(str(toml)), run.append)
+    assert run == checked
+    assert [
+        line.startswith(f"worth knowing: {word}") for line, word in zip(run, begin, strict=True)
+    ]
+    node: list[str] = []
+    hosted.demand(path, 0, 3, data.x_train.shape[1:], node.append)
+    assert node == [line for line in run if not line.startswith("worth knowing: test: ")]
+    assert not caplog.messages
+    plan = fs.Plan(network=fs.ANN(), data=NPZ(str(path)))
+    assert plan.loaded().data.understood == data.understood
+    assert caplog.messages == ([f"{path}: {data.understood}"] if data.understood else [])
+
+
+def test_axes_that_are_said_need_no_remark(tmp_path: Path) -> None:
+    path = saved(tmp_path / "mine.npz", **both(BRIGHT))
+    assert check(path).remarks == (NPZ(str(path)).load().understood,)
+    assert check(NPZ(str(path), axes=GREY)).remarks == ()
+
+
+TIME = np.arange(12)
+COLUMNS = np.stack([TIME * 7 % 5, TIME * 3 % 4, TIME * 1000, TIME % 2], 1)
+RECORDS = np.zeros(12, [("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        *(COLUMNS, COLUMNS.astype(float), COLUMNS[:, ::-1], COLUMNS * 2 - [0, 0, 0, 1]),
+        *(np.stack([COLUMNS] * 12), RECORDS, np.stack([RECORDS] * 12)),
+    ],
+)
+def test_events_are_called_so(tmp_path: Path, events: np.ndarray) -> None:
+    path = saved(tmp_path / "events.npz", **both(events))
+    with refusal("it looks like events", "np.add.at(picture, (y, x), 1)"):
+        load(path)
+    with refusal("it looks like events"):
+        load_own(path, classes=3)
+    if events is COLUMNS:  # as they may be a table, words are taken
+        said = Layout("sample feature", (0, 11000))
+        assert from_arrays(**both(events), layout=said).x_train.shape == (12, 4)

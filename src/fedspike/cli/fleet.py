@@ -67,7 +67,7 @@ def node(options: Namespace) -> int:
     from fedspike.deploy.folder import NodeFolder
 
     folder = NodeFolder(options.folder)
-    command, environment = flower.supernode(folder, options.data or folder.path / "data")
+    command, environment = flower.supernode(folder, options.data or folder.path / "data", say)
     since: float | None = None  # of the first of the attempts that fail
     say(QUIET)
     while True:

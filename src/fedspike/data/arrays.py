@@ -8,7 +8,7 @@ from jaxtyping import Int64
 
 from fedspike.data.dataset import Dataset, as_array
 from fedspike.data.layout import UNSAID, Layout
-from fedspike.errors import InputError
+from fedspike.errors import InputError, warn_once
 from fedspike.part import demand_fit, within
 
 
@@ -23,9 +23,9 @@ def from_arrays(
 ) -> Dataset:
     """A data set from arrays, or an InputError that names the array.
 
-    `layout` says what the numbers of x are, as the keys of `[data]` do; see `Layout` for
-    what needs no word. Labels are whole numbers 0, 1, 2, ... [sample], and every class has at
-    least one training image.
+    `layout` says what the numbers of x are, as the keys of `[data]` do; see `Layout` for what needs no
+    word; where that may mean something else, too, it is logged. Labels are whole numbers 0, 1, 2, ...
+    [sample], and every class has at least one training image.
 
     >>> layout = Layout(axes="sample height width", range=(0, 31))
     >>> images, labels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4), np.array([0, 1])
@@ -51,7 +51,7 @@ def from_arrays(
         for array, values in arrays.items()
     }
     sha256 = {array: digest.hexdigest() for array, digest in hashes.items()}
-    return checked(arrays, layout, name, source=name, sha256=sha256)
+    return warned(checked(arrays, layout, name, source=name, sha256=sha256))
 
 
 def checked(
@@ -64,7 +64,7 @@ def checked(
 ) -> Dataset:
     """The data set of four arrays by name; `source` is what errors call it."""
     for split in ("train", "test"):
-        if arrays[f"x_{split}"].dtype.kind in "SUO":  # said before anything is asked about it
+        if arrays[f"x_{split}"].dtype.kind in "SUOV":  # said before anything is asked about it
             layout.images(arrays[f"x_{split}"], f"{source}: x_{split}")
     y_train = labels(arrays["y_train"], f"{source}: y_train")
     y_test = labels(arrays["y_test"], f"{source}: y_test")
@@ -85,6 +85,7 @@ def checked(
             expected="training and test samples prepared in the same way",
             fix=f"{BEFORE}x_test = x_test.astype(x_train.dtype)  # if both are on one scale",
         )
+    understood = layout.understood(x_train)
     # Both parts are read alike: bytes of a test set need not reach 255 where those of training do.
     layout = layout.settled(x_train, f"{source}: x_train")
     return Dataset(
@@ -97,7 +98,15 @@ def checked(
         source=source,
         sha256=sha256,
         signed=layout.signed,
+        understood=understood,
     )
+
+
+def warned(data: Dataset) -> Dataset:
+    """The data set, of which whoever reads it from Python is told what was read without a word."""
+    if data.understood:
+        warn_once(f"{data.source}: {data.understood}")
+    return data
 
 
 BEFORE = "before np.savez: "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fedspike.data.dataset import Dataset, ignore
-from fedspike.data.loading import load
+from fedspike.data.loading import source
 from fedspike.data.source import Source
 
 DARK = 0.25  # what uses less than two bits less of its range than it could is worth a look
@@ -49,7 +49,7 @@ def check(
     >>> check("fashion-mnist-sample").test.samples_per_class
     (50, 50, 50, 50, 50, 50, 50, 50, 50, 50)
     """
-    dataset = load(name_or_path, data_dir=data_dir, say=say)
+    dataset = source(name_or_path, data_dir).load(say)
     train, test = _splits(dataset)
     return Facts(
         name=dataset.name,
@@ -63,10 +63,11 @@ def check(
     )
 
 
-def remarks(dataset: Dataset) -> tuple[str, ...]:
-    """What is not wrong with a data set but worth knowing, wherever it is read."""
+def remarks(dataset: Dataset, *, tests: bool = True) -> tuple[str, ...]:
+    """What is not wrong with a data set but worth knowing, wherever it is read; a device has no `tests`."""
     train, test = _splits(dataset)
-    return (*_remarks("train", train), *_remarks("test", test))
+    understood = [dataset.understood] if dataset.understood else []
+    return (*understood, *_remarks("train", train), *(_remarks("test", test) if tests else ()))
 
 
 def _splits(dataset: Dataset) -> tuple[Split, Split]:

@@ -16,6 +16,7 @@ SCALARS = {
     "source": str,
     "sha256": dict[str, str],
     "signed": bool,
+    "understood": str,
 }
 
 
@@ -48,6 +49,7 @@ class Dataset:
     source: str  # where it was found, in words
     sha256: dict[str, str]  # file name -> hash of the content that was read, decompressed
     signed: bool = False  # an ANN and the direct code take these
+    understood: str = ""  # what was read without a word though it may mean something else
 
     def __post_init__(self) -> None:
         for name, kind in SCALARS.items():

@@ -94,12 +94,24 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
         fills = self.range is None and array.dtype == np.uint8 and array.max() == 255
         return Layout(axes, (0, 255) if fills else self.range, self.signed)
 
+    def understood(self, array: np.ndarray) -> str:
+        """What is read without a word though it may mean something else; "" where there is no doubt."""
+        if self.axes is not None or array.ndim != 3:
+            return ""
+        return (
+            f"samples of {array.shape[1]} x {array.shape[2]} bytes are read as grey pictures, a single "
+            f'moment each to the delta code; if they are, write axes = "{" ".join(IMAGE)}", and if one axis '
+            'is time, axes = "sample time feature"'
+        )
+
     def images(self, array: np.ndarray, what: str) -> Float32[np.ndarray, "..."]:
         """Samples first, then features, rows and columns, or channels, rows and columns; from 0 to 1.
 
         `what` is how errors call it. Raises InputError where nothing is said and more than one reading fits,
         and where values or axes are not as said.
         """
+        if array.dtype.names and {"x", "y"} <= {*array.dtype.names}:
+            raise _events(f"{what} holds records of {', '.join(array.dtype.names)}")
         if array.dtype.kind not in "biuf":
             raise InputError(
                 f"{what} holds {array.dtype}",
@@ -149,6 +161,8 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
             ],
         }.get(array.ndim, [])
         flat = (["sample", *["feature"] * len(sizes)], "numbers without places")
+        if _look_like_events(array):
+            raise _events(f"{what} has shape {array.shape}")
         lines = [f'axes = "{" ".join(words)}" ({reading})' for words, reading in [*readings, flat]]
         raise InputError(
             f"{what} has shape {array.shape}, and nothing says what its axes are",
@@ -165,6 +179,8 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
                 return array.astype(np.float32)
             if array.dtype == np.uint8 and greatest == 255:
                 return intensities(array)
+            if _look_like_events(array):
+                raise _events(f"{what} has shape {array.shape}")
             raise InputError(
                 f"{what} holds {array.dtype} from {least} to {greatest}, but how far can they go?",
                 expected="the least and the greatest value that there can be, whatever is there",
@@ -212,6 +228,22 @@ def _demand_axes(axes: str) -> None:
             fix=f'write axes = "{" ".join(IMAGE)}", the words in the order of the axes',
             keys=("axes",),
         )
+
+
+def _look_like_events(array: np.ndarray) -> bool:
+    """Whether of four columns one never falls, as time, and one tells two or three things, as polarity."""
+    columns = np.moveaxis(array, -1, 0)
+    rises = any(c.max() > 1 and bool((c[..., 1:] >= c[..., :-1]).all()) for c in columns)
+    return len(columns) == 4 and rises and any(bool(np.isin(c, (-1, 0, 1)).all()) for c in columns)
+
+
+def _events(passed: str) -> InputError:
+    return InputError(
+        f"{passed}: it looks like events, with columns such as x, y, t and polarity",
+        expected="samples without time, pictures or numbers; no network here trains on events yet",
+        fix="count the events of each sample into its picture: np.add.at(picture, (y, x), 1); numbers that "
+        f'are no events need words: axes = "{" ".join(FEATURES)}" and a range',
+    )
 
 
 def _objects(name: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedspike import part
+from fedspike.data.arrays import warned
 from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
@@ -62,4 +63,4 @@ def load(
     >>> load("fashion-mnist-sample").x_train.shape
     (2000, 28, 28)
     """
-    return source(name_or_path, data_dir).load(say)
+    return warned(source(name_or_path, data_dir).load(say))

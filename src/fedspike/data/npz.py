@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-from jaxtyping import Float32, Int64
 from msgspec import Meta
 
 from fedspike.data.archive import read
@@ -69,9 +67,21 @@ def load(path: Path, layout: Layout = UNSAID) -> Dataset:
     return checked(arrays, layout, path.stem, source=str(path), sha256=sha256)
 
 
-def load_own(path: Path) -> tuple[Float32[np.ndarray, "..."], Int64[np.ndarray, "..."], bool]:
-    """One device's images and labels, as `load` reads those of training, and whether they are signed."""
+def load_own(path: Path, classes: int) -> Dataset:
+    """One device's samples, as `load` reads those of training; the first is the test set, too."""
     _, arrays, statements = read(path, OWN)
-    x, layout = f"{path}: x_train", UNSAID.also(statements, str(path))
+    layout = UNSAID.also(statements, str(path))
     y = labels(arrays["y_train"], f"{path}: y_train", renumber=OF_THE_FLEET)
-    return layout.images(arrays["x_train"], x), y, layout.signed
+    x = layout.images(arrays["x_train"], f"{path}: x_train")
+    return Dataset(
+        name="own",
+        x_train=x,
+        y_train=y,
+        x_test=x[:1],
+        y_test=y[:1],
+        classes=classes,
+        source=str(path),
+        sha256={},
+        signed=layout.signed,
+        understood=layout.understood(arrays["x_train"]),
+    )

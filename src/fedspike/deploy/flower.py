@@ -23,6 +23,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, Any
 
+from fedspike.data.dataset import ignore
 from fedspike.deploy.certificates import AUTHORITY, KEY, NODE_KEY, SERVER, demand_valid
 from fedspike.deploy.folder import SUPERLINK, FleetFolder, NodeFolder
 from fedspike.errors import InputError
@@ -85,11 +86,16 @@ def superlink(folder: FleetFolder) -> tuple[list[str], dict[str, str]]:
     return command, environment(folder.tell_flower(), **{FOLDER: str(folder.path.resolve())})
 
 
-def supernode(folder: NodeFolder, data: Path) -> tuple[list[str], dict[str, str]]:
-    """A node's command and its environment. Raises InputError where it lacks a part, or its data are bad."""
+def supernode(
+    folder: NodeFolder, data: Path, say: Callable[[str], None] = ignore
+) -> tuple[list[str], dict[str, str]]:
+    """A node's command and its environment; `say` hears what is worth knowing of its data.
+
+    Raises InputError where it lacks a part, or its data are bad.
+    """
     folder.demand_whole()
     settings, home = folder.settings, folder.path.resolve()
-    hosted.demand(data, settings.client, settings.classes, settings.shape)
+    hosted.demand(data, settings.client, settings.classes, settings.shape, say)
     config = {"node": settings.node, "home": str(home), "data": str(data.resolve())}
     if strange := [value for value in config.values() if set(value) & set('"\\\n')]:
         raise InputError(

@@ -61,7 +61,8 @@ def load(experiment: Experiment, say: Callable[[str], None]) -> Dataset:
     Raises InputError, naming where the data set's name was written, if it cannot be had.
     """
     try:
-        data: Dataset = experiment.runs[0].plan.loaded(say).data
+        data = experiment.runs[0].plan.data
+        data = data if isinstance(data, Dataset) else data.load(say)
     except InputError as error:
         raise placed(error, experiment.runs[0].plan, experiment.source, "data") from error
     for remark in remarks(data):

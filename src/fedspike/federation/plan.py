@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -13,8 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from fedspike.algorithms import Algorithm, FedAvg, with_statistics
-from fedspike.data import Dataset, Source
-from fedspike.data.dataset import ignore
+from fedspike.data import Dataset, Source, load
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
 from fedspike.federation import room
@@ -110,11 +109,9 @@ class Plan(Struct, frozen=True, kw_only=True):
                 ) from error
         return algorithm
 
-    def loaded(self, say: Callable[[str], None] = ignore) -> "Plan":
-        """With its data in memory; `say` hears where. InputError where they are nowhere."""
-        if isinstance(self.data, Dataset):
-            return self
-        return replace(self, data=self.data.load(say))
+    def loaded(self) -> "Plan":
+        """With its data in memory; what is read without a word is logged. InputError if they are nowhere."""
+        return self if isinstance(self.data, Dataset) else replace(self, data=load(self.data))
 
     def devices(self) -> Devices:
         """The clients; raises InputError where the data cannot be divided among them."""

@@ -1,13 +1,14 @@
 """The clients that live on a node, and their samples, from a file or a folder; refused if they are bad."""
 
-import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fedspike.data import Dataset, load_own, remarks
+from fedspike.data.dataset import ignore
 from fedspike.errors import InputError
 from fedspike.federation.devices import Given
 
@@ -38,8 +39,7 @@ def read(path: Path, client: int, classes: int) -> Hosted:
     shards: dict[int, np.ndarray] = {}
     first = 0
     for owner, file in _files(path, client).items():
-        x, y, signed = load_own(file)
-        part = _dataset(x, y, classes, file, signed)
+        part = load_own(file, classes)
         if parts and _kind(part) != _kind(parts[0]):
             raise InputError(
                 f"{file}: images of {_kind(part)}, where those of {parts[0].source} are of {_kind(parts[0])}",
@@ -54,23 +54,26 @@ def read(path: Path, client: int, classes: int) -> Hosted:
         x, y = (
             np.concatenate([getattr(p, name) for p in parts]) for name in ("x_train", "y_train")
         )
-        data = _dataset(x, y, classes, path, data.signed)
-    for remark in remarks(data):
-        logging.getLogger("flwr").warning("worth knowing: %s", remark)
+        understood = max(part.understood for part in parts)
+        data = replace(data, x_train=x, y_train=y, source=str(path), understood=understood)
     return Hosted(data, shards)
-
-
-def _dataset(x: np.ndarray, y: np.ndarray, classes: int, path: Path, signed: bool) -> Dataset:
-    """The device's own samples. Raises InputError where they are not sound."""
-    return Dataset("own", x, y, x[:1], y[:1], classes, source=str(path), sha256={}, signed=signed)
 
 
 def _kind(data: Dataset) -> str:
     return f"shape {data.x_train.shape[1:]}{', signed' if data.signed else ''}"
 
 
-def demand(path: Path, client: int, classes: int, shape: tuple[int, ...]) -> Hosted:
-    """As `read`; raises InputError, too, where the images are not of the shape of the server's."""
+def demand(
+    path: Path,
+    client: int,
+    classes: int,
+    shape: tuple[int, ...],
+    say: Callable[[str], None] = ignore,
+) -> Hosted:
+    """As `read`, and `say` hears what is worth knowing of the samples.
+
+    Raises InputError, too, where the images are not of the shape of the server's.
+    """
     hosted = read(path, client, classes)
     if (own := hosted.data.x_train.shape[1:]) != shape:
         raise InputError(
@@ -78,6 +81,8 @@ def demand(path: Path, client: int, classes: int, shape: tuple[int, ...]) -> Hos
             expected=f"those of the server's test set, {shape}",
             fix="prepare the images on all devices as those of the server",
         )
+    for remark in remarks(hosted.data, tests=False):
+        say(f"worth knowing: {remark}")
     return hosted
 
 
