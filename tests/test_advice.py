@@ -3,18 +3,23 @@
 import copy
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from fedspike.cli import main
+from fedspike.cli.parser import parser
+from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
 from fedspike.experiment.document import Document
 from fedspike.experiment.kinds import Kinds, family_of
 from fedspike.federation.devices import Fleet
-from fedspike.networks import Network
+from fedspike.federation.plan import Plan
+from fedspike.networks import SNN, Network
+from fedspike.remedies import Clipping
 
 KINDS = Kinds()
 NEEDED = {
@@ -162,6 +167,19 @@ def test_an_optimiser_is_not_sent_to_a_normalisation() -> None:
     error = refused({"optimiser": {"momentum": 0.9}})
     assert error is not None
     assert "normalisation" not in error.fix
+
+
+def test_a_folder_that_is_no_fleet_s_gets_a_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"fleet\.toml: cannot be read") as caught:
+        _ = FleetFolder(tmp_path).settings
+    program, *words = caught.value.fix.partition("to make one: ")[2].split()
+    assert (program, parser().parse_args(words).nodes) == ("fedspike", 2)
+
+
+def test_remedies_that_are_no_list_get_the_line_to_write() -> None:
+    with pytest.raises(InputError, match="expected: a list\n") as caught:
+        Plan(network=SNN(), data=None, remedies=Clipping(2.0))  # type: ignore[arg-type]
+    assert caught.value.fix == "write remedies=(Clipping(1.0),)"
 
 
 COMMANDS = {

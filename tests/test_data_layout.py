@@ -146,9 +146,13 @@ def test_signed_values_reach_the_ann_and_the_direct_code_alone() -> None:
         plan = fs.Plan(network=network, data=data, fleet=fs.Fleet(2), learner=learner, rounds=1)
         (last,) = fs.rounds(plan)
         assert np.isfinite(last.training_loss)
-    for network in (fs.SNN(time_steps=3), fs.SNN(time_steps=3, code=fs.Burst()), fs.QANN(bits=4)):
+    for network, instead in (
+        (fs.SNN(time_steps=3), 'code.kind = "direct"'),
+        (fs.SNN(time_steps=3, code=fs.Burst()), 'code.kind = "direct"'),
+        (fs.QANN(bits=4), 'network = "ann"'),  # which has no code
+    ):
         plan = fs.Plan(network=network, data=data, fleet=fs.Fleet(2), learner=learner, rounds=1)
-        with refusal("signed data"):
+        with refusal("signed data", instead):
             plan.site()
     positive = from_arrays(**both(SIGNED), layout=Layout(range=(-8, 8)))
     assert (positive.x_train.min(), positive.x_train.max()) == (0, 1)

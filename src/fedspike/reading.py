@@ -170,6 +170,8 @@ def _in_words(kind: Any, instead: object) -> str:
         return " or ".join(written(choice) for choice in arguments)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_in_words(choice, instead) for choice in arguments)
+    if origin is tuple and arguments[0] is Any:
+        return "a list"
     if origin is tuple:
         many = "" if ... in arguments else f"of {len(arguments)} values, "
         return f"a list {many}of which each is {_in_words(arguments[0], instead)}"

@@ -119,7 +119,9 @@ class FleetFolder:
     def settings(self) -> FleetSettings:
         """Raises InputError where this is no folder of a fleet."""
         return _read(
-            self.path / "fleet.toml", FleetSettings, fix=f"fedspike fleet init {self.path}"
+            self.path / "fleet.toml",
+            FleetSettings,
+            fix="name the folder of a fleet; to make one: fedspike fleet init my-fleet fleet --nodes 2",
         )
 
     @property

@@ -245,8 +245,8 @@ class _Reader:
             raise self.document.error(
                 place,
                 f"{name} = {written(value)}",
-                expected=limits_in_words(field.type, value),
-                fix=f"correct {name}"
+                expected=limits_in_words(field.type, value).replace(" or nothing", ""),
+                fix=f"correct {name}{'' if field.required else ', or leave it out'}"
                 if default is None
                 else f"set {name} = {written(default)}, the default",
             ) from None

@@ -20,7 +20,7 @@ from fedspike.federation import room
 from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.learning import Backpropagation, Learner
-from fedspike.networks import Network, SizedNetwork
+from fedspike.networks import ANN, Network, SizedNetwork
 from fedspike.own_files import parts_in, used
 from fedspike.part import Part, demand_fit, demand_limits, fields_of, is_kind, part_types, tag
 from fedspike.parts.codes import Direct
@@ -29,6 +29,8 @@ from fedspike.parts.soundness import demand_sound
 from fedspike.remedies import Remedy
 
 __all__ = ["Plan"]  # what `import fedspike` gives
+
+REMEDIES_FIX = "write remedies=(Clipping(1.0),)"
 
 # A name becomes a folder, so it must not be able to leave its parent.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
@@ -50,7 +52,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     fleet: Fleet = Fleet()
     learner: Learner = Backpropagation()
     algorithm: Algorithm = FedAvg()
-    remedies: tuple[Any, ...] = ()
+    remedies: Annotated[tuple[Any, ...], Meta(extra={"fix": REMEDIES_FIX})] = ()
     rounds: Annotated[Count, Meta(description="how often the devices train")] = 100
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of all that is random")] = 0
     target_accuracy: Annotated[
@@ -91,7 +93,7 @@ class Plan(Struct, frozen=True, kw_only=True):
                 remedy,
                 isinstance(remedy, Remedy),
                 expected="remedies",
-                fix="write (Clipping(1.0),)",
+                fix=REMEDIES_FIX,
             )
 
     def remedied(self) -> Algorithm:
@@ -150,10 +152,12 @@ class Plan(Struct, frozen=True, kw_only=True):
             )
         if data.signed and not network.signed:
             reader = self.network if network.code is None else network.code
+            other = "network" if network.code is None else "code.kind"
+            kind = tag(ANN) if network.code is None else tag(Direct)
             raise InputError(
                 f"{reader.kind} over signed data",
                 expected="an ANN or the direct code, which read negative numbers",
-                fix=f'leave signed out: then the range becomes 0 to 1; or set code.kind = "{tag(Direct)}"',
+                fix=f'leave signed out: then the range becomes 0 to 1; or set {other} = "{kind}"',
             )
         room.demand(room.training(self, network))
         demand_sound(parts_in(self), network.time_steps)

@@ -212,4 +212,4 @@ def _alike(given: dict[str, Any], name: str, default: int = 1) -> int:
 
 
 def _unknown(what: str) -> InputError:
-    return InputError(what, expected="what energy/rules.py has a rule for", fix="do not count it")
+    return InputError(what, expected="a layer with a rule", fix="name it in not_counted")

@@ -137,8 +137,13 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
             "layers without a rule for their operations: "
             + "; ".join(f"{name} ({why})" for name, why in left.items()),
             expected="Linear, square Conv2d, MaxPool2d and AvgPool2d without overlap, neurons like "
-            "snnTorch's Leaky",
-            fix=f"not_counted=({names},) trains them all the same and leaves them out of every count",
+            "snnTorch's Leaky, and all their parameters learned",
+            fix=f"not_counted=({names},) trains the module as it is, without a bill"
+            + (
+                "; or module.requires_grad_(), which learns what is frozen"
+                if call.own.frozen
+                else ""
+            ),
         )
     return watch.rows[next(iter(watch.layers))] // SAMPLES if still and watch.layers else 1
 
