@@ -391,7 +391,7 @@ def test_without_flower_the_command_says_how_to_get_it(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["server", "nowhere"], "fedspike fleet init nowhere"),
+        (["server", "nowhere"], "fedspike fleet init my-fleet fleet --nodes 2"),
         (["node", "nowhere"], "copy the node's folder from the server"),
         (["init", "new", "quickstart", "--nodes", "2"], "with different partitions"),
         (["init", "new", "fleet", "--nodes", "5"], "5 nodes for 4 clients"),
