@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from html import unescape
 from html.parser import HTMLParser
 from operator import attrgetter
@@ -39,11 +40,11 @@ class Page:
     sections: list[Section]
     folder: Path
 
-    @property
+    @cached_property
     def html(self) -> str:
         return (self.folder / "report.html").read_text("utf-8")
 
-    @property
+    @cached_property
     def figures(self) -> dict[str, Shown]:
         shown = (one for s in self.sections for part in s.parts for one in part.figures)
         return {one.figure.stem: one for one in shown}
@@ -73,6 +74,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     return {name: page(folder / name, runs()) for name, runs in example.EXAMPLES.items()}
 
 
+@cache
 def text_of(html: str) -> str:
     """The page as it is read, without tags and line breaks."""
 
