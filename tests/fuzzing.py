@@ -30,10 +30,14 @@ def withstands(
     read: Callable[[Any], object],
     spoil: Callable[[Random], Any],
     refusals: type[Exception] | tuple[type[Exception], ...] = InputError,
+    one_in: int = 1,
 ) -> None:
-    """Hold a reader to its promise: an answer or a refusal, soon, and in little memory."""
+    """Hold a reader to its promise: an answer or a refusal, soon, and in little memory.
+
+    A reader that takes long is given `one_in` so many of the inputs.
+    """
     before, refused = _memory(), 0
-    for number in range(TRIES):
+    for number in range(TRIES // one_in):
         given = spoil(Random(number))
         try:
             with _soon():

@@ -341,6 +341,8 @@ def test_an_interval_of_energies_ends_at_nothing() -> None:
     assert one.interval is not None
     assert one.interval[0] == pytest.approx(1 / (0.02 + 0.12706), rel=1e-6)
     assert one.interval[1] is None  # without bounds
+    (none,) = verdicts(of(priced(1.0), priced(1.0)), of(priced(0.0), priced(0.0)))
+    assert (none.winner, none.factor, none.interval) == ("spiking", None, None)
     (wide,) = verdicts(of(priced(1.0), priced(1.0)), of(priced(0.1), priced(1.9)))
     assert wide.winner == "level"
     assert wide.interval == pytest.approx((0.0, 1 + 12.706 * 0.9), rel=1e-6)

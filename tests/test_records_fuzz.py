@@ -13,18 +13,13 @@ from torch import Tensor
 
 import fedspike as fs
 from fedspike.energy.account import work
-from fedspike.energy.pairing import compared
 from fedspike.energy.profiles import shipped
 from fedspike.errors import InputError
 from fedspike.experiment.run import _resumed
 from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.records import checkpoint, reader
 from fedspike.records.checkpoint import Checkpoint
-from fedspike.records.schema import RunSummary
-from fedspike.records.seal import demand_sealed
-from fedspike.report.analysis.other_prices import of_run
 from fuzzing import spoilt, spoilt_bytes, withstands
-from running import resealed
 from test_links import PLAN
 
 PROFILE = shipped()["horowitz45-int8"]
@@ -55,27 +50,6 @@ def test_whatever_is_read_can_be_priced(home: Path) -> None:
         whole.trained.bill(whole.training(), PROFILE, "training")
 
     withstands(use, spoil)
-
-
-@pytest.mark.fuzz
-def test_a_sealed_summary_is_used_or_refused(home: Path) -> None:
-    summary = json.loads((home / "summary.json").read_bytes())
-    for bills in (summary["bill"], summary["bill_skip_zeros"], *summary["bill_by"].values()):
-        for name in [name for name in bills if name != PROFILE.name]:
-            del bills[name]  # of all profiles alike; a short summary is spoilt soon
-    path = home / "summary.json"
-
-    def use(text: bytes) -> None:
-        reader.demand_version(text, path)
-        demand_sealed(text, path, "")
-        run = reader.decode(text, RunSummary, path)
-        compared([run, replace(run, name="other", seed=run.seed + 1)])
-        if recorded := of_run(run):
-            recorded.bill(recorded.counts, PROFILE, "training")
-        reader.weight_images(run)
-        reader.raster_of(run)
-
-    withstands(use, lambda random: resealed(spoilt(summary, random)))
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from fedspike.energy.bill import Bill, Energy, Millijoule, highest_level
 from fedspike.energy.counts import Counts, aggregation, count, entries, merge
-from fedspike.energy.description import Count, RunDescription
-from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, key, up_to
+from fedspike.energy.description import Count, Fraction, RunDescription, Size
+from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, LevelName, key, up_to
 from fedspike.energy.neurobench import Metrics
 from fedspike.energy.profiles import Profile, Radio, radios, shipped
 from fedspike.energy.recorded import Recorded, recorded
@@ -26,7 +26,6 @@ from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 
 WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
-Fraction = Annotated[float, Meta(ge=0, le=1)]
 WITHOUT_PARTS: dict[str, Any] = {"terms": {}, "included": []}  # as bills are stored
 
 
@@ -47,7 +46,7 @@ class RunBill(Bill, frozen=True, kw_only=True):
     run: Energy
 
 
-RunBills = dict[str, dict[str, RunBill]]
+RunBills = dict[str, dict[LevelName, RunBill]]
 """profile -> name of the level (`levels.key`) -> bill."""
 
 
@@ -71,7 +70,7 @@ class Account(RunDescription, frozen=True, kw_only=True):
     tested: Activity
     counts: Counts
     target_accuracy: Fraction
-    rounds_to_target: int | None
+    rounds_to_target: Size | None
     bill: RunBills
     bill_skip_zeros: RunBills
     bill_by: BillBy

@@ -108,7 +108,7 @@ def balance(
     Raises InputError where an operation has no price, or no spikes enter a dense layer: nothing can be said
     then.
     """
-    _demand_possible(spiking, level)
+    _demand_possible(dense, spiking, level)
 
     def cost(operations: Operations, phase: str, memory: Footprint | None) -> Fraction:
         parts = (
@@ -137,8 +137,14 @@ def balance(
     )
 
 
-def _demand_possible(spiking: LayerOperations, level: Level) -> None:
-    """Raise InputError where nothing can be said of a spiking layer at a level."""
+def _demand_possible(dense: LayerOperations, spiking: LayerOperations, level: Level) -> None:
+    """Raise InputError where nothing can be said of a spiking layer beside this dense one at a level."""
+    if "product" not in dense.trained.get("forward", {}):
+        raise InputError(
+            "a break-even with a layer whose products nobody has counted",
+            expected="a dense layer of a conventional network",
+            fix="compare the two bills of the network instead",
+        )
     if not spiking.is_dense or spiking.enters != "spikes":
         raise InputError(
             f"a break-even of a layer that {spiking.enters} enter, with {spiking.least_met} to "

@@ -8,8 +8,16 @@ from fedspike.layers.operations import NetworkOperations
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Size = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e30)]  # sums and products of them stay finite
 # A name becomes a folder, so it must not be able to leave its parent.
 FolderName = Annotated[str, Meta(pattern=r"^[^/\\\x00]*[^/\\\x00.][^/\\\x00]*\Z", max_length=255)]
+
+
+def kind_of(table: object) -> str:
+    """The kind that a table of a configuration says, or the name of one of the user's own; "" if neither."""
+    kind = table.get("kind", table.get("name")) if isinstance(table, dict) else ""
+    return kind if isinstance(kind, str) else ""
 
 
 class RunDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +41,16 @@ class RunDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     class_counts: Annotated[list[Annotated[list[Count], Meta(min_length=1)]], Meta(min_length=1)]
     settings_sha256: str
     data_sha256: str
+
+    def __post_init__(self) -> None:
+        if wrong := [t for t in self.network_tables if not isinstance(self.config.get(t), dict)]:
+            raise ValueError(f"a configuration without a table {wrong[0]}")
+        if self.config.get("partition") != self.partition:
+            raise ValueError("a configuration with another partition")
+        if wrong := [
+            t for t in ("partition", "code") if not kind_of(self.config.get(t, {"kind": t}))
+        ]:
+            raise ValueError(f"a {wrong[0]} of no kind")
 
     @property
     def time_steps(self) -> int | None:

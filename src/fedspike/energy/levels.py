@@ -1,6 +1,8 @@
 """The levels of a bill, in their order: each includes all levels before it and adds something."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 Level = Literal["study", "compute", "memory", "training", "communication"]
 ADDS: dict[Level, str] = {
@@ -12,6 +14,8 @@ ADDS: dict[Level, str] = {
 }
 """What each level adds. "study" is the founding study's rule: the forward pass alone."""
 LEVELS: tuple[Level, ...] = tuple(ADDS)
+# As `key` makes them.
+LevelName = Annotated[str, Meta(pattern=r"^(study|compute|memory|training|communication:.+)\Z")]
 
 HIGHEST_OF_INFERENCE: Level = "memory"
 # The price of a synaptic operation includes the levels after it.

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedspike.energy.description import Count, Fraction, NotNegative
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
@@ -35,12 +36,12 @@ class Metrics:
     are 0 and nobody said which inputs met them.
     """
 
-    footprint_bytes: int
-    connection_sparsity: float
-    activation_sparsity: float | None
-    effective_macs: float | None
-    effective_acs: float | None
-    dense_operations: int
+    footprint_bytes: Count
+    connection_sparsity: Fraction
+    activation_sparsity: Fraction | None
+    effective_macs: NotNegative | None
+    effective_acs: NotNegative | None
+    dense_operations: Count
 
 
 def metrics(

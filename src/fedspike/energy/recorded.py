@@ -106,7 +106,8 @@ def recorded(network: NetworkOperations, activity: Activity, uplink_bytes: int =
 def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
     """Each dense layer of the SNN that spikes enter beside its break-even with the dense ANN.
 
-    There is none for a normalised layer, nor for a convolution. It is at the highest level of an inference
+    There is none for a normalised layer, nor for a convolution, nor where the ANN has no
+    such layer. It is at the highest level of an inference
     that the profile prices whole; without a price of both synaptic operations there is none.
     """
     steps, samples = snn.network.time_steps, snn.activity.samples
@@ -119,7 +120,8 @@ def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:
     left = snn.activity.left(snn.network)
     standings = []
     for name, layer in snn.network.layers.items():
-        if not layer.is_dense or layer.enters != "spikes" or layer.normalised:
+        alike = name in ann.network.layers and layer.is_dense and layer.enters == "spikes"
+        if not alike or layer.normalised:
             continue
         highest = _highest(name, profile, ann, snn)
         if highest is None:

@@ -69,7 +69,9 @@ def _judge(
         winner = "conventional" if ratio > 1 else "spiking"
     interval: tuple[float, float | None] | None
     interval = None if low is None or high is None else (max(low, 0.0), high)
-    if winner == "spiking" and low is not None and high is not None:
+    if winner == "spiking" and high == 0:
+        interval = None  # it needs nothing with any seed: by no factor, however large
+    elif winner == "spiking" and low is not None and high is not None:
         # It has no upper end where the energy of the SNN may as well be nothing.
         interval = 1 / high, 1 / low if low > 0 else None
     bills = {"conventional": ann, "spiking": snn}.get(winner, ())

@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from fedspike.energy.account import Account, Fraction, RoundCounts
-from fedspike.energy.description import Count, Size
+from fedspike.energy.account import Account, RoundCounts
+from fedspike.energy.counts import ENCODER
+from fedspike.energy.description import Count, Fraction, NotNegative, Size
 from fedspike.energy.pairing import EnergyComparison
 
 VERSION: Literal[3] = 3
@@ -23,7 +24,6 @@ Schema = Literal[3]
 FileName = Annotated[
     str, Meta(pattern=r"^([A-Za-z0-9_-]+/)?[^/\\\x00.][^/\\\x00]*\Z", max_length=300)
 ]
-NotNegative = Annotated[float, Meta(ge=0, le=1e30)]  # sums and products of them stay finite
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +102,11 @@ class Interval(Record, frozen=True, kw_only=True):
     low: float | None
     high: float | None
 
+    def __post_init__(self) -> None:
+        low, high = (self.mean if end is None else end for end in (self.low, self.high))
+        if not -1e30 <= low <= self.mean <= high <= 1e30:
+            raise ValueError("an interval whose mean is not between its ends")
+
 
 class Measured(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What a sensor of the simulating host read, or why it read nothing."""
@@ -174,18 +179,31 @@ class RunSummary(Account, frozen=True, kw_only=True):
     nodes: list[Node]
     measured: list[Measured] | None
     model_sha256: str
-    weights: dict[str, float | None]
+    weights: dict[str, NotNegative | None]
     hidden_weights: HiddenWeights | None
     raster: Raster | None
     files: dict[FileName, Fingerprint]
     seal: str = ""
 
     def __post_init__(self) -> None:
-        if wrong := [t for t in self.network_tables if not isinstance(self.config.get(t), dict)]:
-            raise ValueError(f"a configuration without a table {wrong[0]}")
+        super().__post_init__()
         counted = (self.forward_operations_per_sample, self.study_energy_mj_per_round)
         if self.time_steps is None and min(counted) <= 0:
             raise ValueError("a conventional network without operations or energy")
+        lengths = {
+            len(self.accuracy),
+            len(self.training_loss),
+            *map(len, self.firing_rates.values()),
+        }
+        if lengths != {self.rounds}:
+            raise ValueError(f"numbers of {max(lengths - {self.rounds})} of {self.rounds} rounds")
+        if self.accuracy[-1] != self.final_accuracy:
+            raise ValueError("a final accuracy that is not the last round's")
+        named = {*self.firing_rates, *self.ill_layers, *self.spikes_per_sample}
+        named |= {*self.activity.events_in, *self.tested.events_in}
+        named |= {layer for own in self.bill_by.layer.values() for layer in own if layer != ENCODER}
+        if unknown := named - self.network_operations.layers.keys():
+            raise ValueError(f"a layer {min(unknown)} that the network does not have")
 
 
 class Dataset(Record, frozen=True, kw_only=True):

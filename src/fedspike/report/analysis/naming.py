@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fedspike.energy.description import kind_of
 from fedspike.records.schema import RunSummary
 
 # What names begin with, where networks differ in it: a key, or the end of one.
@@ -57,13 +58,15 @@ def of_partition(partition: dict[str, Any]) -> str:
     ('3 classes', 'IID')
     >>> of_partition({"kind": "dirichlet", "alpha": 0.1, "min_samples": 1})
     'dirichlet alpha 0.1'
+    >>> of_partition({"name": "one of my own"})
+    'one of my own'
     """
-    kind = str(partition["kind"])
+    kind = kind_of(partition)
     if kind in partition:
         return f"{partition[kind]} {kind}"
     if len(kind) <= LONGEST_ABBREVIATION:
         kind = kind.upper()
-    details = [f" {key} {value}" for key, value in partition.items() if key != "kind"]
+    details = [f" {key} {value}" for key, value in partition.items() if key not in ("kind", "name")]
     return kind + "".join(details[:1])
 
 
