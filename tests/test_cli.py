@@ -330,8 +330,8 @@ def test_progress_shows_what_users_wrote_as_it_is(
         nodes=[],
     )
     (plain,) = example.summaries([example.run("snn", rounds=1)])
-    before = replace(plain, final_accuracy=0.25)
-    end = replace(plain, final_accuracy=0.5, seconds=200.0)
+    before = replace(plain, final_accuracy=0.25, accuracy=[0.25])
+    end = replace(plain, final_accuracy=0.5, accuracy=[0.5], seconds=200.0)
     with watch.Watch(experiment.rounds, experiment.variants) as shown:
         shown.say("reading [red]own[/red].npz")
         shown.show(Skipped(ann.name, before))
