@@ -12,6 +12,7 @@ from typing import Any
 
 import altair as alt
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from markupsafe import Markup, escape
 
 # Blue for conventional and vermilion for spiking networks, after Okabe and Ito, "Color universal design",
@@ -75,12 +76,13 @@ def charts(drawn: Iterable[tuple[str, alt.LayerChart]]) -> tuple[Panel, ...]:
     """Panels of altair charts with their labels.
 
     The first is made sure to be valid, which takes as long as to draw it; the others are like it but
-    for their data.
+    for their data. Altair would look at every part of each besides.
     """
-    return tuple(
-        Panel(label, str(vl_convert.vegalite_to_svg(_themed(chart, validate=place == 0))))
-        for place, (label, chart) in enumerate(drawn)
-    )
+    with debug_mode(False):
+        return tuple(
+            Panel(label, str(vl_convert.vegalite_to_svg(_themed(chart, validate=place == 0))))
+            for place, (label, chart) in enumerate(drawn)
+        )
 
 
 def in_one(panels: Sequence[Panel], panel_rem: int) -> str:
