@@ -249,6 +249,17 @@ class ExperimentSummary(Record, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
     seal: str = ""
 
+    def __post_init__(self) -> None:
+        runs = {run.name: run for run in self.runs}
+        for one in self.comparisons:
+            both = [runs.get(name) for pair in one.runs for name in pair]
+            for verdict in (*one.verdicts, *one.verdicts_skip_zeros):
+                bills = [
+                    run and run.bill.get(verdict.profile, {}).get(verdict.level) for run in both
+                ]
+                if verdict.ratio is not None and not all(b and b.is_comparable for b in bills):
+                    raise ValueError(f"a verdict on {one.setting} without the bills that it is of")
+
 
 class Manifest(Record, frozen=True, kw_only=True):
     """What a checkpoint consists of. `about` is what must not change before the run goes on."""
