@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Message
 from flwr.app.error import Error
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from fedspike.deploy import share
 from fedspike.experiment import sweep
 from fedspike.experiment.run import Training, load, perform
-from fedspike.federation.places.flower.node import app
+from fedspike.federation.places.flower.node import Device
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
 
@@ -23,11 +23,11 @@ def _unused(*_: object, **__: object) -> NoReturn:
 
 
 class InProcess(Grid):
-    """Nodes 1, 2, ... that each have a folder; `meddle` may change what one answers, or lose it."""
+    """Nodes 1, 2, ...; `meddle` may change what one answers, or lose it."""
 
-    def __init__(self, contexts: dict[int, Context]) -> None:
+    def __init__(self, devices: dict[int, Device]) -> None:
         TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
-        self.contexts = contexts
+        self.devices = devices
         self.waiting: dict[str, Message] = {}
         self.asked: list[int] = []
         self.meddle: Callable[[int, Message], Message | None] = self.unchanged
@@ -38,7 +38,7 @@ class InProcess(Grid):
         return message
 
     def get_node_ids(self) -> Iterable[int]:
-        return list(self.contexts)
+        return list(self.devices)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         pushed = []
@@ -48,8 +48,8 @@ class InProcess(Grid):
             self.asked.append(node)
             pushed.append(message.metadata.message_id)
             try:
-                reply = app(message, self.contexts[node])
-            except Exception as error:  # as Flower's client process does
+                reply = self.devices[node].answer(message)
+            except Exception as error:  # such as a message without content
                 reply = Message(Error(code=1, reason=str(error)), reply_to=message)
             if (changed := self.meddle(node, reply)) is not None:
                 self.waiting[message.metadata.message_id] = changed
@@ -67,14 +67,12 @@ def dealt_out(experiment: sweep.Experiment, folder: Path, nodes: int) -> InProce
     """Nodes with the clients of an experiment's first run, dealt out as in a simulation."""
     dataset = load(experiment, lambda _: None)
     devices = replace(experiment.runs[0].plan, data=dataset).devices()
-    contexts = {}
+    nodes_of = {}
     for number, clients in enumerate(share.hosted(len(devices.shards), nodes), 1):
         home = folder / f"node-{number}"
         share.write(home / "data", dataset, devices, clients)
-        config: dict[str, bool | float | int | str] = {"node": home.name, "home": str(home)}
-        config |= {"data": str(home / "data"), "client": 0}
-        contexts[number] = Context(1, number, config, RecordDict(), {})
-    return InProcess(contexts)
+        nodes_of[number] = Device(home.name, home, home / "data", client=0)
+    return InProcess(nodes_of)
 
 
 def on_the_fleet(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from cryptography import x509
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Message
 from flwr.app.error import Error
 from safetensors.torch import load as load_tensors
 from safetensors.torch import load_file
@@ -28,6 +28,7 @@ from fedspike.federation import tensor_bytes
 from fedspike.federation.devices import Given
 from fedspike.federation.places.flower import memory, messages
 from fedspike.federation.places.flower.messages import Report
+from fedspike.federation.places.flower.node import Device
 from fedspike.federation.rounds import rounds
 from fedspike.networks import DenseLayers
 from fedspike.randomness import stream
@@ -308,15 +309,13 @@ def test_devices_with_data_of_their_own(tmp_path: Path) -> None:
     )
     dataset = load(experiment, lambda _: None)
     shards = (np.arange(70, 10, -1), np.arange(500, 530))
-    contexts = {}
+    nodes = {}
     for client, shard in enumerate(shards):
         file = tmp_path / f"mine-{client}.npz"
         x, y = dataset.x_train[shard], dataset.y_train[shard]
         np.savez(file, x_train=x, y_train=y, axes="sample height width")
-        config: dict[str, bool | float | int | str] = {"node": f"node-{client}", "client": client}
-        config |= {"home": str(tmp_path / f"home-{client}"), "data": str(file)}
-        contexts[client + 1] = Context(1, client + 1, config, RecordDict(), {})
-    done(on_the_fleet(experiment, InProcess(contexts), tmp_path))
+        nodes[client + 1] = Device(f"node-{client}", tmp_path / f"home-{client}", file, client)
+    done(on_the_fleet(experiment, InProcess(nodes), tmp_path))
     (run,) = experiment.runs
     plan = msgspec.structs.replace(run.plan, data=dataset, partition=Given(shards))
     *_, last = rounds(plan)
@@ -344,7 +343,7 @@ def test_the_ledger_has_bytes_seconds_and_joules_of_every_node(tmp_path: Path) -
             if isinstance(sensor, Sensor)
             for domain in sensor.joules()
         }
-    parts = {"training", "starting", "transport", "waiting", "aggregation", "evaluation"}
+    parts = {"training", "transport", "waiting", "aggregation", "evaluation"}
     assert first["seconds"].keys() == parts
     assert main(["report", str(tmp_path / "run")]) == 0
     (summary,) = json.loads((tmp_path / "run" / "summary.json").read_bytes())["runs"]

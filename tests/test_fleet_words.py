@@ -19,6 +19,7 @@ from cryptography import x509
 from fedspike.cli import main
 from fedspike.cli.stopping import Stopped
 from fedspike.deploy import certificates, control, flower
+from fedspike.deploy.device import participant
 from fedspike.deploy.folder import FleetFolder, FleetSettings, NodeFolder
 from fedspike.deploy.hosts import demand_host, split
 from fedspike.errors import InputError
@@ -247,7 +248,7 @@ def test_a_part_that_is_missing_or_spoilt_is_named(
     def started() -> Any:
         if part.startswith("nodes"):
             home = fleet / "nodes" / "node-0"
-            return flower.supernode(NodeFolder(home), home / "data")
+            return participant(NodeFolder(home), home / "data", print)
         return flower.superlink(FleetFolder(fleet))
 
     with pytest.raises(InputError) as told:

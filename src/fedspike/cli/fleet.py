@@ -7,21 +7,18 @@
 import os
 import shlex
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fedspike.cli.commands import kinds_of, print_json, print_summary, say, write_report
 from fedspike.cli.stopping import Stopped, leave, on_stop
 from fedspike.errors import InputError
 
 QUIET = "Flower's telemetry and update checks are off; nothing leaves these machines but what they train."
-# A node that was killed counts as connected for two of Flower's heartbeats, and cannot come back before.
-COME_BACK_WITHIN_S, AGAIN_AFTER_S = 90.0, 5.0
 
 
 def init(options: Namespace) -> int:
@@ -63,30 +60,19 @@ def server(options: Namespace) -> int:
 def node(options: Namespace) -> int:
     """Take part until stopped; wait for the server, and come back to it."""
     _demand()
-    from fedspike.deploy import flower
+    from fedspike.deploy.device import participant
     from fedspike.deploy.folder import NodeFolder
 
     folder = NodeFolder(options.folder)
-    command, environment = flower.supernode(folder, options.data or folder.path / "data", say)
-    since: float | None = None  # of the first of the attempts that fail
-    say(QUIET)
-    while True:
-        flower.wait_for_server(folder, say)
-        began = time.monotonic()
-        with flower.started(command, environment) as program:
-            code = program.wait()
-        if code == 0:
-            return 0
-        if since is None or time.monotonic() - began > COME_BACK_WITHIN_S:
-            since = began
-        if time.monotonic() - since > COME_BACK_WITHIN_S:
-            raise InputError(
-                f"the server does not let {folder.settings.node} in",
-                expected="a node whose public key is in server/keys of the fleet's folder",
-                fix="restore it there and start the server again, or copy the node's folder anew",
-            )
-        say(f"{folder.settings.node} is not let in, or was cut off; again in {AGAIN_AFTER_S:.0f} s")
-        time.sleep(AGAIN_AFTER_S)
+    taking_part = participant(folder, options.data or folder.path / "data", say)
+
+    def depart(number: int) -> NoReturn:
+        taking_part.say_good_bye()
+        leave(number, "")
+
+    with on_stop(depart):
+        taking_part.serve()
+    return 0
 
 
 def run(options: Namespace) -> int:
@@ -137,7 +123,7 @@ def local(options: Namespace) -> int:
     """Server and nodes on this machine, with TLS and keys, and a training; at the end all are gone."""
     _demand()
     from fedspike.deploy import control, flower
-    from fedspike.deploy.folder import FleetFolder, NodeFolder
+    from fedspike.deploy.folder import FleetFolder
     from fedspike.files import appending
 
     path = options.output or Path("runs") / "fleet"
@@ -166,9 +152,9 @@ def local(options: Namespace) -> int:
         flower.wait_until_healthy(folder, program)
         control.register(folder)
         for home in homes:
-            command, environment = flower.supernode(NodeFolder(home), home / "data")
-            environment = environment | {"OMP_NUM_THREADS": threads}
-            stack.enter_context(flower.started(command, environment, log=opened[home.name]))
+            command = [sys.executable, "-m", "fedspike", "fleet", "node", str(home)]
+            around = {**os.environ, "OMP_NUM_THREADS": threads}
+            stack.enter_context(flower.started(command, around, log=opened[home.name]))
         if not control.resume(folder):
             control.submit(folder)
         return _watched(folder, options, None)

@@ -1,4 +1,4 @@
-"""What Flower starts: `server` once for a training, `client` on a node for each message."""
+"""What Flower starts once for a training: the server's side. `client` is there since Flower asks for one."""
 
 import logging
 import os
@@ -9,23 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flwr.app import Context
+from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from fedspike import own_files
 from fedspike.deploy import control
-from fedspike.deploy.flower import FOLDER, OWN_FILES
+from fedspike.deploy.flower import FOLDER
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
-from fedspike.experiment.kept_files import kept
 from fedspike.experiment.run import Training, load, perform
-from fedspike.federation.places.flower.node import app as client
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
 from fedspike.records.events import Trained
 
-__all__ = ["client", "end_with_flower", "load_own_files", "server"]
+__all__ = ["client", "end_with_flower", "server"]
 
-server = ServerApp()
+server, client = ServerApp(), ClientApp()
 
 
 @server.main()
@@ -50,12 +48,6 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     for event in perform(experiment, dataset, folder.run, "fedspike fleet run", training):
         if isinstance(event, Trained):
             say(f"{event.run} round {event.record.round}: accuracy {event.record.accuracy:.1%}")
-
-
-def load_own_files() -> None:
-    """Run the files with parts in this node's folder. Raises InputError where one cannot be run."""
-    if home := os.environ.get(OWN_FILES):
-        own_files.load(kept(Path(home)))
 
 
 def end_with_flower() -> None:

@@ -23,16 +23,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, Any
 
-from fedspike.data.dataset import ignore
-from fedspike.deploy.certificates import AUTHORITY, KEY, NODE_KEY, SERVER, demand_valid
+from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER, demand_valid
 from fedspike.deploy.folder import SUPERLINK, FleetFolder, NodeFolder
 from fedspike.errors import InputError
-from fedspike.federation.places.flower import hosted
 
 FOLDER = "FEDSPIKE_FLEET"  # tells the server's app where its folder is
-OWN_FILES = (
-    "FEDSPIKE_OWN"  # tells a node's app where the files with parts are that the node was given
-)
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -84,34 +79,6 @@ def superlink(folder: FleetFolder) -> tuple[list[str], dict[str, str]]:
         *("--database", str(server / "flower.db")),
     ]
     return command, environment(folder.tell_flower(), **{FOLDER: str(folder.path.resolve())})
-
-
-def supernode(
-    folder: NodeFolder, data: Path, say: Callable[[str], None] = ignore
-) -> tuple[list[str], dict[str, str]]:
-    """A node's command and its environment; `say` hears what is worth knowing of its data.
-
-    Raises InputError where it lacks a part, or its data are bad.
-    """
-    folder.demand_whole()
-    settings, home = folder.settings, folder.path.resolve()
-    hosted.demand(data, settings.client, settings.classes, settings.shape, say)
-    config = {"node": settings.node, "home": str(home), "data": str(data.resolve())}
-    if strange := [value for value in config.values() if set(value) & set('"\\\n')]:
-        raise InputError(
-            f"the path {strange[0]!r}",
-            expected="paths without quotation marks, backslashes and line ends",
-            fix="rename the folder, or move the node elsewhere",
-        )
-    words = " ".join(f'{key}="{value}"' for key, value in config.items())
-    command = [
-        *("flower-supernode", "--superlink", settings.server),
-        *("--root-certificates", str(home / AUTHORITY)),
-        *("--auth-supernode-private-key", str(home / NODE_KEY)),
-        *("--host", "127.0.0.1", "--port", str(free_port())),
-        *("--node-config", f"{words} client={settings.client}"),
-    ]
-    return command, environment(home / "flower", **{OWN_FILES: str(home)})
 
 
 def ask(folder: FleetFolder, *words: str) -> dict[str, Any]:

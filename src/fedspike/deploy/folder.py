@@ -54,13 +54,12 @@ clientapp = "app:client"
 [tool.flwr.app.config]
 """
 APP = '''\
-"""The two sides of the fleet."""
+"""The server's side of the fleet; nodes run what is installed on them, and nothing that is sent."""
 
-from fedspike.deploy.app import client, end_with_flower, load_own_files, server
+from fedspike.deploy.app import client, end_with_flower, server
 
 __all__ = ["client", "server"]
 end_with_flower()
-load_own_files()
 '''
 
 

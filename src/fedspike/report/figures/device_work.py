@@ -7,7 +7,6 @@ from fedspike.report.rendering.tables import Caption, Column, Table, table, word
 
 PARTS = {
     "training": "training on the node that answered last",
-    "starting": "starting its process: Python, torch, Flower",
     "transport": "handing out the model and fetching the last answer",
     "waiting": "Flower’s polling, and carrying the messages",
     "aggregation": "guard, aggregation and bookkeeping",

@@ -59,6 +59,19 @@ def read(path: Path, client: int, classes: int) -> Hosted:
     return Hosted(data, shards)
 
 
+def stamp(path: Path) -> object:
+    """What changes when a file there changes, comes or goes; it is not looked into."""
+
+    def of(file: Path) -> tuple[str, int, int, int]:
+        status = file.stat()
+        return str(file), status.st_ino, status.st_size, status.st_mtime_ns
+
+    try:
+        return [of(path), *map(of, sorted(path.iterdir()) if path.is_dir() else ())]
+    except OSError:
+        return None  # which one, and why, is said when it is read
+
+
 def _kind(data: Dataset) -> str:
     return f"shape {data.x_train.shape[1:]}{', signed' if data.signed else ''}"
 

@@ -1,20 +1,21 @@
 """A node's side of the fleet: it says which clients it hosts, and trains those that are asked for.
 
 A node is one device, or a machine that hosts many clients and trains them side by side; then it answers with
-one reply that stands for all of theirs. Each message meets a new process, so what is kept is on the disk.
+one reply that stands for all of theirs. What its clients remember between rounds is on its disk.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
-from flwr.app import Context, RecordDict
 from flwr.app import Message as Envelope
-from flwr.clientapp import ClientApp
+from flwr.app import MessageType, RecordDict
 
 from fedspike.algorithms import Algorithm, Tree
 from fedspike.algorithms.trees import copied, count_bytes
@@ -22,8 +23,8 @@ from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Site, train_cohort
 from fedspike.federation.guard import form_fault
-from fedspike.federation.places.flower import memory
-from fedspike.federation.places.flower.hosted import Hosted, read
+from fedspike.federation.places.flower import hosted, memory
+from fedspike.federation.places.flower.hosted import Hosted
 from fedspike.federation.places.flower.messages import (
     BESIDE_NUMBERS,
     SAME_VERSION,
@@ -41,37 +42,55 @@ from fedspike.federation.plan import from_plain, print_of
 from fedspike.randomness import stream
 from fedspike.rules import Replies
 
-app = ClientApp()
 
+@dataclass
+class Device:
+    """One device, or a machine that hosts many clients: how it is called, its folder, and its samples.
 
-@app.query()
-def declare(envelope: Envelope, context: Context) -> Envelope:
-    """Say which clients live here and how many samples of each class they have."""
+    `data` is a file with the samples of `client`, or a folder with a file for each client.
+    """
 
-    def holding() -> RecordDict:
-        question = unpack(envelope.content, Question)
-        hosted = read(*_data(context), question.classes)
-        labels, classes = hosted.data.y_train, question.classes
-        counts = {
-            client: tuple(np.bincount(labels[shard], minlength=classes).tolist())
-            for client, shard in hosted.shards.items()
+    name: str
+    home: Path
+    data: Path
+    client: int
+    _hosted: tuple[object, Hosted] | None = None
+
+    def answer(self, envelope: Envelope) -> Envelope:
+        """What it says to a message, whatever that is."""
+        content, kind = envelope.content, envelope.metadata.message_type
+        doing = {
+            MessageType.QUERY: lambda: self._declare(unpack(content, Question)),
+            MessageType.TRAIN: lambda: self._train(unpack(content, Task), content),
         }
-        name = str(context.node_config["node"])
-        return pack(Holding(name, hosted.data.x_train.shape[1:], counts))
+        return Envelope(answered(doing.get(kind, _refuse)), reply_to=envelope)
 
-    return Envelope(answered(holding), reply_to=envelope)
+    def hosted(self, classes: int) -> Hosted:
+        """Its samples, read again where a file has changed. Raises InputError where they are bad."""
+        now = (classes, hosted.stamp(self.data))
+        if self._hosted is None or self._hosted[0] != now:
+            self._hosted = None  # two of them may not fit into memory
+            self._hosted = (now, hosted.read(self.data, self.client, classes))
+        return self._hosted[1]
+
+    def _declare(self, question: Question) -> RecordDict:
+        """Say which clients live here and how many samples of each class they have."""
+        here, classes = self.hosted(question.classes), question.classes
+        counts = {
+            client: tuple(np.bincount(here.data.y_train[shard], minlength=classes).tolist())
+            for client, shard in here.shards.items()
+        }
+        return pack(Holding(self.name, here.data.x_train.shape[1:], counts))
+
+    def _train(self, task: Task, content: RecordDict) -> RecordDict:
+        """Train the clients that are asked for and answer for them."""
+        return perform(task, content, self.hosted(task.classes), self.home / "memory")
 
 
-@app.train()
-def train(envelope: Envelope, context: Context) -> Envelope:
-    """Train the clients that are asked for and answer for them."""
-
-    def report() -> RecordDict:
-        task = unpack(envelope.content, Task)
-        folder = Path(str(context.node_config["home"])) / "memory"
-        return perform(task, envelope.content, read(*_data(context), task.classes), folder)
-
-    return Envelope(answered(report), reply_to=envelope)
+def _refuse() -> NoReturn:
+    raise InputError(
+        "a message that is no question and no task", expected="one of them", fix=SAME_VERSION
+    )
 
 
 def answered(do: Callable[[], RecordDict]) -> RecordDict:
@@ -86,7 +105,6 @@ def answered(do: Callable[[], RecordDict]) -> RecordDict:
 
 def perform(task: Task, content: RecordDict, hosted: Hosted, folder: Path) -> RecordDict:
     """What `train` does; memories lie in `folder`. Raises InputError where the task is none for this node."""
-    starting = _alive_s()
     site, orders = prepared(task, content, hosted)
     folder = folder / print_of(task.plan)
     memories = {k: memory.read(folder, k, round) for k, round in task.remembered.items()}
@@ -94,7 +112,7 @@ def perform(task: Task, content: RecordDict, hosted: Hosted, folder: Path) -> Re
     with _measured() as joules:
         began = time.perf_counter()
         work = train_cohort(site, cohort, orders, memories, task.round)
-        seconds = {"starting": starting, "training": time.perf_counter() - began}
+        seconds = {"training": time.perf_counter() - began}
     for client, tree in work.memories.items():
         memory.write(folder, client, task.round, tree, task.remembered.get(client, 0))
     samples = {client: site.devices.samples(client) for client in cohort}
@@ -146,17 +164,6 @@ def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int,
     return copied(tree)
 
 
-def _alive_s() -> float:
-    """How long this process has been there: starting Python and importing torch. 0 outside Linux."""
-    try:
-        after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-    except OSError:
-        return 0.0
-    ticks_per_second = 100  # of every Linux, to user space
-    return uptime - int(after_name[19]) / ticks_per_second
-
-
 @contextmanager
 def _measured() -> Iterator[Callable[[], dict[str, float]]]:
     """What the sensors of this machine count meanwhile, by sensor and domain."""
@@ -171,8 +178,3 @@ def _measured() -> Iterator[Callable[[], dict[str, float]]]:
 
     before = counted()
     yield lambda: {name: joules - before[name] for name, joules in counted().items()}
-
-
-def _data(context: Context) -> tuple[Path, int]:
-    """Where this node's samples are, and whose they are where that is one file."""
-    return Path(str(context.node_config["data"])), int(context.node_config["client"])

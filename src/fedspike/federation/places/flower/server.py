@@ -115,15 +115,14 @@ def where_it_went(
 ) -> dict[str, float]:
     """The seconds until the last answer, as the node that answered last spent them.
 
-    "starting" is a new process on the node that imports torch, "transport" our handing out and fetching, and
-    "waiting" all else: Flower asks for work and answers only every so often, and carries them.
+    "transport" is our handing out and fetching, and "waiting" all else: nodes ask for work only every so
+    often, and Flower carries it to them.
     """
-    spent = {"training": 0.0, "starting": 0.0}
+    spent = {"training": 0.0}
     if reports:
         last = [answer for answer in answers if answer.node in reports][-1]
         told = reports[last.node].seconds
         spent["training"] = min(told.get("training", 0.0), last.seconds)
-        spent["starting"] = min(told.get("starting", 0.0), last.seconds - spent["training"])
     spent["transport"] = transport_s
     spent["waiting"] = max(0.0, seconds - sum(spent.values()))
     return spent

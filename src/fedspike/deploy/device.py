@@ -1,0 +1,103 @@
+"""A node from its start until it is stopped, in one process: it asks for work, does it, and answers."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.app import Message as Envelope
+
+from fedspike import own_files
+from fedspike.deploy import flower
+from fedspike.deploy.folder import NodeFolder
+from fedspike.deploy.line import Away, Line, NotWanted
+from fedspike.experiment.kept_files import kept
+from fedspike.federation.places.flower import hosted
+from fedspike.federation.places.flower.node import Device
+
+SOONEST_S, LATEST_S = 0.2, 3.0  # between two questions for work
+PATIENCE = 0.02  # of the time that nothing came, before the next question
+AGAIN_AFTER_S = 5.0  # who was not let in asks again
+
+
+@dataclass
+class Unsent:
+    """An answer that the server does not have yet, and the seconds of work in it."""
+
+    reply: Envelope
+    seconds: float
+
+
+@dataclass
+class Participant:
+    """A node that takes part until it is stopped; an answer that could not be given is kept meanwhile."""
+
+    folder: NodeFolder
+    device: Device
+    say: Callable[[str], None]
+    told: str = ""
+    unsent: Unsent | None = None
+    line: Line | None = None
+
+    def serve(self) -> None:
+        """Connect, work, and connect again, for ever.
+
+        Raises InputError where what answers at the address is another server, or a clock or a certificate
+        is wrong.
+        """
+        while True:
+            flower.wait_for_server(self.folder, self.say)
+            try:
+                with Line(self.folder) as self.line:
+                    self.tell(f"{self.device.name} takes part at {self.folder.settings.server}")
+                    self.work(self.line)
+            except Away as away:
+                self.tell(f"the server is away: {away}")
+            except NotWanted as refused:
+                self.tell(f"{self.device.name} is not let in: {refused}; it asks again and again")
+                time.sleep(AGAIN_AFTER_S)
+
+    def work(self, line: Line) -> None:
+        """Do what there is to do, as long as the line is open."""
+        since = time.monotonic()
+        while True:
+            if self.unsent is not None:
+                self.hand_in(line, self.unsent)
+                self.unsent, since = None, time.monotonic()
+            envelope = line.pull()
+            if envelope is None:
+                waited = time.monotonic() - since
+                time.sleep(min(max(SOONEST_S, PATIENCE * waited), LATEST_S))
+                continue
+            began = time.monotonic()
+            reply = self.device.answer(envelope)
+            self.unsent = Unsent(reply, time.monotonic() - began)
+
+    def hand_in(self, line: Line, unsent: Unsent) -> None:
+        """Give the server an answer; one for a training that was ended is dropped."""
+        try:
+            line.push(unsent.reply, unsent.seconds)
+        except NotWanted as refused:
+            if refused.status in (401, 403):  # it is we who are not wanted
+                raise
+            self.say(f"the server does not want the answer any more: {refused}")
+
+    def say_good_bye(self) -> None:
+        """Tell the server that the node leaves; at any moment, also while it works."""
+        if self.line is not None:
+            self.line.say_good_bye()
+
+    def tell(self, words: str) -> None:
+        """Say something that was not said last."""
+        if words != self.told:
+            self.say(words)
+        self.told = words
+
+
+def participant(folder: NodeFolder, data: Path, say: Callable[[str], None]) -> Participant:
+    """The node of a folder. Raises InputError where the folder lacks a part, or the data are bad."""
+    folder.demand_whole()
+    settings, home = folder.settings, folder.path.resolve()
+    hosted.demand(data, settings.client, settings.classes, settings.shape, say)
+    own_files.load(kept(home))
+    return Participant(folder, Device(settings.node, home, data.resolve(), settings.client), say)

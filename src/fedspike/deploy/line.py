@@ -1,0 +1,197 @@
+"""A node's line to its server: Flower's interface for devices, with the node's key and heartbeats.
+
+All that we use of Flower's inside for it is used here, and tests/test_line.py holds what we take for granted
+of it. A node takes messages, never code: what Flower offers for that is not called.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from flwr.app import Message as Envelope
+from flwr.app.message import remove_content_from_message
+from flwr.common.serde import message_to_proto
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    PullMessagesRequest,
+    PushMessagesRequest,
+)
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.node_pb2 import Node
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+    make_confirm_message_received_fn_protobuf,
+    make_pull_object_fn_protobuf,
+    make_push_object_fn_protobuf,
+)
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    pull_and_inflate_object_from_tree,
+    push_object_contents_from_iterable,
+)
+from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from fedspike.deploy.certificates import AUTHORITY, NODE_KEY
+from fedspike.deploy.flower import directly
+from fedspike.deploy.folder import NodeFolder
+from fedspike.files import content_of
+
+HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
+BEAT_EVERY_S = 5.0
+ANSWER = TypeVar("ANSWER")
+
+
+class Away(Exception):
+    """The server does not answer, or cannot for the moment."""
+
+
+class NotWanted(Exception):
+    """The server refuses what it was sent: `status` is HTTP's, and the words are the server's."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class Line:
+    """A connection under the key in a node's folder; while it is open, the server counts the node as there.
+
+    Raises Away or NotWanted when it is opened, as each of its methods does.
+    """
+
+    def __init__(self, folder: NodeFolder) -> None:
+        self._folder = folder
+        self._client, public = _client(folder)
+        request = ActivateNodeRequest(public_key=public, heartbeat_interval=HEARTBEAT_S)
+        try:
+            self._node = Node(node_id=asked(lambda: self._client.ActivateNode(request)).node_id)
+        except BaseException:
+            self._client.close()
+            raise
+        self._closed = threading.Event()
+        self._heart = threading.Thread(target=self._beat, daemon=True)
+        self._heart.start()
+
+    def __enter__(self) -> "Line":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._closed.set()
+        self._client.close()
+        self.say_good_bye()
+
+    def say_good_bye(self) -> None:
+        """Tell the server that the node is gone; over a connection of its own, at any moment."""
+        client, _ = _client(self._folder)
+        request = DeactivateNodeRequest(node_id=self._node.node_id)
+        with (
+            closing(client),
+            suppress(Away, NotWanted),
+        ):  # else it finds out when no heartbeat comes
+            asked(lambda: client.DeactivateNode(request))
+
+    def pull(self) -> Envelope | None:
+        """The next message for this node; None where there is none, or what there was is gone."""
+        request = PullMessagesRequest(node=self._node)
+        answer = asked(lambda: self._client.PullMessages(request))
+        if not answer.messages_list:
+            return None
+        run, tree = answer.messages_list[0].metadata.run_id, answer.message_object_trees[0]
+        objects = make_pull_object_fn_protobuf(self._client.PullObject, self._node, run)
+        confirm = make_confirm_message_received_fn_protobuf(
+            self._client.ConfirmMessageReceived, self._node, run
+        )
+        try:
+            message: Envelope = asked(
+                lambda: pull_and_inflate_object_from_tree(
+                    tree, objects, confirm, return_type=Envelope
+                )
+            )
+        except (NotWanted, ObjectPullError):  # the training was ended meanwhile
+            return None
+        message.metadata.__dict__["_message_id"] = tree.object_id
+        TaskIdentity.node_id, TaskIdentity.run_id, TaskIdentity.task_id = self._node.node_id, run, 1
+        return message
+
+    def push(self, reply: Envelope, seconds: float) -> None:
+        """Give the server an answer, and how long it took; to be called again after Away."""
+        run = reply.metadata.run_id
+        reply.metadata.__dict__["_message_id"] = reply.object_id
+        with no_object_id_recompute():
+            objects, tree = get_all_nested_objects(reply), get_object_tree(reply)
+            request = PushMessagesRequest(
+                node=self._node,
+                messages_list=[message_to_proto(remove_content_from_message(reply))],
+                message_object_trees=[tree],
+                clientapp_runtime_list=[seconds],
+            )
+            answer = asked(lambda: self._client.PushMessages(request))
+            wanted = set(answer.objects_to_push)
+            push = make_push_object_fn_protobuf(
+                self._client.PushObject, self._node, run, answer.session_id
+            )
+            contents = [(name, each.deflate()) for name, each in objects.items() if name in wanted]
+            try:
+                asked(lambda: push_object_contents_from_iterable(contents, push))
+            except ObjectPushError as error:
+                raise NotWanted(409, str(error)) from error
+
+    def _beat(self) -> None:
+        """Tell the server again and again that the node is there."""
+        request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
+        while not self._closed.wait(BEAT_EVERY_S):
+            with suppress(
+                Away, NotWanted
+            ):  # the next question for work meets the same, and acts on it
+                asked(lambda: self._client.SendNodeHeartbeat(request))
+
+
+def asked(do: Callable[[], ANSWER]) -> ANSWER:
+    """What a server answers. Raises Away or NotWanted in the place of what Flower raises."""
+    try:
+        return do()
+    except httpx.HTTPStatusError as error:
+        status, words = error.response.status_code, error.response.text[:500]
+        if status >= 500:
+            raise Away(f"it answers {status}: {words}") from error
+        raise NotWanted(status, words) from error
+    except (httpx.HTTPError, RuntimeError) as error:  # a closed client raises the latter
+        raise Away(str(error) or type(error).__name__) from error
+
+
+def _client(folder: NodeFolder) -> tuple[FleetHttpClient, bytes]:
+    """A client that signs with the node's key, and the public half of it."""
+    private = load_ssh_private_key(content_of(folder.path / NODE_KEY), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)  # NodeFolder.demand_whole saw to it
+    public = private.public_key()
+    signing: list[ProtobufClientInterceptor] = [
+        RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+        NodeAuthHttpInterceptor(private, public),
+    ]
+    authority = content_of(folder.path / AUTHORITY)
+    with directly():
+        client = FleetHttpClient.from_server_address(
+            folder.settings.server, False, authority, signing
+        )
+    return client, public_key_to_bytes(public)
