@@ -42,8 +42,7 @@ def server(options: Namespace) -> int:
 
     folder = _folder(options.folder)
     say(QUIET)
-    with flower.started(*flower.superlink(folder)) as program:
-        flower.wait_until_healthy(folder, program)
+    with flower.serving(folder) as program, flower.trainers(folder):
         nodes = _names(control.register(folder))
         if control.resume(folder):
             say("The training that was going on goes on.")
@@ -110,13 +109,34 @@ def status(options: Namespace) -> int:
 
 
 def logs(options: Namespace) -> int:
-    """Show what the server's side of the training said: Flower's own command."""
-    return _flwr(options, "log")
+    """Show what the server's side of the training said."""
+    from fedspike.deploy import flower
+    from fedspike.files import content_of
+
+    log = flower.log_of_training(_folder(options.folder))
+    if not log.exists():
+        raise _not_started(options.folder)
+    sys.stdout.write(content_of(log).decode(errors="replace"))
+    return 0
 
 
 def stop(options: Namespace) -> int:
     """End the training; what is done is stored, and `run` goes on with it."""
-    return _flwr(options, "stop")
+    from fedspike.deploy import control
+
+    folder = _folder(options.folder)
+    if not control.stop(folder):
+        raise _not_started(folder.path)
+    say(f"The training is stopped. To go on: fedspike fleet run {folder.path}")
+    return 0
+
+
+def _not_started(path: Path) -> InputError:
+    return InputError(
+        f"{path}: no training was started",
+        expected="one that runs or ran",
+        fix=f"fedspike fleet run {path}",
+    )
 
 
 def local(options: Namespace) -> int:
@@ -146,10 +166,8 @@ def local(options: Namespace) -> int:
         }
         for log in opened.values():
             stack.enter_context(log)
-        program = stack.enter_context(
-            flower.started(*flower.superlink(folder), log=opened["server"])
-        )
-        flower.wait_until_healthy(folder, program)
+        stack.enter_context(flower.trainers(folder))
+        stack.enter_context(flower.serving(folder, opened["server"]))
         control.register(folder)
         for home in homes:
             command = [sys.executable, "-m", "fedspike", "fleet", "node", str(home)]
@@ -223,32 +241,6 @@ def _folder(path: Path) -> Any:
     folder = FleetFolder(path)
     _ = folder.settings  # or say at once that it is none
     return folder
-
-
-def _flwr(options: Namespace, word: str) -> int:
-    """One of Flower's own commands, about the training."""
-    from fedspike.deploy import control, flower
-    from fedspike.deploy.folder import SUPERLINK
-
-    folder = _folder(options.folder)
-    number = control.run_id(folder)
-    if number is None:
-        raise InputError(
-            f"{folder.path}: no training was started",
-            expected="one that runs or ran",
-            fix=f"fedspike fleet run {folder.path}",
-        )
-    command = ["flwr", word, str(number), SUPERLINK]
-    command += ["--show"] if word == "log" else []
-    with flower.started(command, flower.environment(folder.tell_flower())) as program:
-        code = program.wait()
-    if code:
-        raise InputError(
-            f"flwr {word} ended with exit code {code}",
-            expected="a server that runs and agrees",
-            fix=f"fedspike fleet server {folder.path}",
-        )
-    return 0
 
 
 def _demand() -> None:

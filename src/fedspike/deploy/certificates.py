@@ -63,7 +63,7 @@ def write_server(folder: Path, hosts: Sequence[str]) -> None:
     write_whole(folder / AUTHORITY, root.public_bytes(pem), folder)
     write_whole(folder / SERVER, server.public_bytes(pem), folder)
     form = serialization.PrivateFormat.PKCS8
-    _write_secret(folder / KEY, key.private_bytes(pem, form, serialization.NoEncryption()))
+    write_secret(folder / KEY, key.private_bytes(pem, form, serialization.NoEncryption()))
 
 
 def write_node_key(folder: Path) -> bytes:
@@ -74,9 +74,23 @@ def write_node_key(folder: Path) -> bytes:
         serialization.PrivateFormat.OpenSSH,
         serialization.NoEncryption(),
     )
-    _write_secret(folder / NODE_KEY, secret)
+    write_secret(folder / NODE_KEY, secret)
     ssh = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return key.public_key().public_bytes(*ssh) + b"\n"
+
+
+def public_key(file: Path) -> bytes:
+    """A node's public key in the form in which Flower knows it. Raises InputError where it is none."""
+    fix = "restore it, or delete it to keep the node out"
+    try:
+        key: object = serialization.load_ssh_public_key(content_of(file, most=2**20))
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise InputError(f"{file}: {error}", expected="a node's public key", fix=fix) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise InputError(f"{file}: another kind of key", expected="one of P-384", fix=fix)
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def demand_node_key(file: Path, fix: str) -> None:
@@ -133,6 +147,6 @@ def _host(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _write_secret(path: Path, content: bytes) -> None:
+def write_secret(path: Path, content: bytes) -> None:
     """Nobody else on the machine may read it, at no moment."""
     write_whole(path, content, path.parent, mode=0o600)

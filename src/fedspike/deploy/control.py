@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fedspike.deploy.certificates import AUTHORITY
-from fedspike.deploy.flower import ask, directly
+from fedspike.deploy.certificates import public_key
+from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
@@ -30,22 +29,6 @@ from fedspike.records.schema import RoundRecord
 LOOK_EVERY_S, ASK_EVERY_S = 0.2, 5.0
 ENDED = "finished"
 REGISTERED = "registered.json"
-UPDATE = "install the Flower that fedspike asks for: pip install 'fedspike[fleet]'"
-
-
-class Listed(msgspec.Struct, frozen=True, rename="kebab"):
-    """A run or a node, of which Flower tells more."""
-
-    status: str = ""
-    node_id: str = ""
-
-
-class Answer(msgspec.Struct, frozen=True, rename="kebab"):
-    """What is read of Flower's answers."""
-
-    run_id: int | str = 0
-    runs: list[Listed] = []
-    nodes: list[Listed] = []
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -64,24 +47,12 @@ def register(folder: FleetFolder) -> dict[str, int]:
     keys = {path.stem: path for path in sorted((folder.server / "keys").glob("*.pub"))}
     if nodes.keys() == keys.keys():
         return nodes
-    from flwr.cli.supernode.register import try_load_public_key
-    from flwr.proto.control_pb2 import RegisterNodeRequest, UnregisterNodeRequest
-
     with connected(folder) as server:
         for name in sorted(nodes.keys() - keys.keys()):
-            server.UnregisterNode(UnregisterNodeRequest(node_id=nodes.pop(name)))
+            server.unregister(nodes.pop(name))
             write_whole(file, json_bytes(nodes), folder.path)
         for name in sorted(keys.keys() - nodes.keys()):
-            try:
-                key = try_load_public_key(keys[name])
-            except Exception as error:  # Flower's command line ends programs with some
-                raise InputError(
-                    f"{keys[name]}: {error}",
-                    expected="a node's public key, as fedspike fleet init wrote it",
-                    fix="restore it, or delete it to keep the node out",
-                ) from error
-            answer = server.RegisterNode(RegisterNodeRequest(public_key=key, name=name))
-            nodes[name] = int(answer.node_id)
+            nodes[name] = server.register(name, public_key(keys[name]))
             write_whole(file, json_bytes(nodes), folder.path)
     return nodes
 
@@ -106,31 +77,6 @@ def absent(folder: FleetFolder) -> Absent:
     return absent
 
 
-@contextmanager
-def connected(folder: FleetFolder) -> Iterator[Any]:
-    """The server's control interface, as Flower's command line uses it. InputError where it refuses."""
-    import httpx
-    from flwr.supercore.control import ControlHttpClient
-    from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-
-    authority = content_of(folder.server / AUTHORITY)
-    version = RuntimeVersionHttpInterceptor(component_name="flwr CLI")
-    address = folder.settings.here
-    with directly():
-        client = ControlHttpClient.from_server_address(address, False, authority, [version])
-    try:
-        yield client
-    except httpx.HTTPError as error:
-        answer = error.response.text if isinstance(error, httpx.HTTPStatusError) else error
-        raise InputError(
-            f"the server at {address}: {answer}",
-            expected="a server that runs and agrees",
-            fix=f"fedspike fleet server {folder.path}",
-        ) from error
-    finally:
-        client.close()
-
-
 def submit(folder: FleetFolder) -> None:
     """Start the training, or what is left of it; one that still runs is left alone."""
     with claimed(folder.server, wait=True):  # two that start at once would start two
@@ -143,17 +89,28 @@ def resume(folder: FleetFolder) -> bool:
     with claimed(folder.server, wait=True):  # two that start at once would start two
         if run_id(folder) is None or is_done(folder):
             return False
-        if state(folder) != ENDED:
-            ask(folder, "stop", str(run_id(folder)))  # its process ended with the server before
+        stop(folder)  # its process ended with the server before
         _start(folder)
         return True
+
+
+def stop(folder: FleetFolder) -> bool:
+    """End the training; what is done is stored. Whether there was one."""
+    number = run_id(folder)
+    if number is None:
+        return False
+    if state(folder) != ENDED:
+        with connected(folder) as server:
+            server.stop(number)
+    return True
 
 
 def _start(folder: FleetFolder) -> None:
     if (folder.server / ABSENT).exists():
         remove(folder.server / ABSENT, folder.path)
-    answer = _typed(ask(folder, "run", str(folder.path / "app")), Answer, "flwr run", UPDATE)
-    write_whole(_run_file(folder), json_bytes({"run-id": int(answer.run_id)}), folder.path)
+    with connected(folder) as server:
+        number = server.start()
+    write_whole(_run_file(folder), json_bytes({"run-id": number}), folder.path)
 
 
 def run_id(folder: FleetFolder) -> int | None:
@@ -171,24 +128,22 @@ def state(folder: FleetFolder) -> str:
     number = run_id(folder)
     if number is None:
         return ""
-    told = ask(folder, "list", "--run-id", str(number))
-    runs = _typed(told, Answer, "flwr list", UPDATE).runs
-    return runs[0].status.partition(":")[0] if runs else ""
+    with connected(folder) as server:
+        return server.status(number)
 
 
 def status(folder: FleetFolder) -> dict[str, Any]:
     """The training in Flower's word, the rounds of each run, and the nodes: online or not, or why refused."""
-    listed = _typed(
-        ask(folder, "supernode", "list", "--verbose"), Answer, "flwr list", UPDATE
-    ).nodes
-    names, out = {str(number): name for name, number in register(folder).items()}, absent(folder)
+    names, out = {number: name for name, number in register(folder).items()}, absent(folder)
+    with connected(folder) as server:
+        listed = server.nodes()
     return {
         "training": state(folder),
         "rounds": {
             run.name: len(_records(folder.run / run.name / "rounds.jsonl"))
             for run in folder.experiment.runs
         },
-        "nodes": {names[n.node_id]: n.status for n in listed if n.node_id in names},
+        "nodes": {names[number]: status for number, status in listed.items() if number in names},
         "refused": out.refused,
         "waiting_for": out.waiting_for,
     }

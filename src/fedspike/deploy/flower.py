@@ -6,13 +6,13 @@ ends it: by its process id, with the signal that lets it say good-bye, and its c
 
 import errno
 import http.client
-import json
 import os
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,31 +21,28 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER, demand_valid
-from fedspike.deploy.folder import SUPERLINK, FleetFolder, NodeFolder
+from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
+from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.errors import InputError
+from fedspike.files import appending
 
-FOLDER = "FEDSPIKE_FLEET"  # tells the server's app where its folder is
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",  # seconds; without it a second of each round is waited
 }
-START_WITHIN_S, END_WITHIN_S, ANSWER_WITHIN_S = 60.0, 15.0, 120.0
+START_WITHIN_S, END_WITHIN_S = 60.0, 15.0
 CLOCKS_APART_S = 300.0  # more is too much for Flower's TIMESTAMP_TOLERANCE
 # X509_V_ERR_... of OpenSSL
 CERT_NOT_YET_VALID, CERT_EXPIRED, HOST_MISMATCH, IP_MISMATCH = 9, 10, 62, 64
 
 
-def environment(flower_home: Path, **more: str) -> dict[str, str]:
-    """What Flower's programs find around them: each other first, what keeps them quiet, and no proxy."""
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    home = {"FLWR_HOME": str(flower_home.resolve()), "PATH": programs}
+def environment(folder: FleetFolder) -> dict[str, str]:
+    """What Flower finds around it: a home in the folder, what keeps it quiet, and no proxy."""
     around = {name: value for name, value in os.environ.items() if not _is_proxy(name)}
-    return around | QUIET | home | more
+    return around | QUIET | {"FLWR_HOME": str(folder.path.resolve() / "flower")}
 
 
 @contextmanager
@@ -72,39 +69,44 @@ def superlink(folder: FleetFolder) -> tuple[list[str], dict[str, str]]:
     for file in (AUTHORITY, SERVER):
         demand_valid(server / file, fix="make a new folder with fedspike fleet init")
     demand_port(settings.listens_on, settings.port, folder.path / "fleet.toml")
-    command = [
-        *("flower-superlink", "--host", settings.listens_on, "--port", str(settings.port)),
-        *("--ssl-ca-certfile", str(server / AUTHORITY), "--ssl-certfile", str(server / SERVER)),
-        *("--ssl-keyfile", str(server / KEY), "--enable-supernode-auth"),
-        *("--database", str(server / "flower.db")),
-    ]
-    return command, environment(folder.tell_flower(), **{FOLDER: str(folder.path.resolve())})
+    command = [sys.executable, "-m", "fedspike.deploy.door", str(folder.path.resolve())]
+    return command, environment(folder)
 
 
-def ask(folder: FleetFolder, *words: str) -> dict[str, Any]:
-    """What Flower's command line answers. Raises InputError with its words where it says no."""
-    command = ["flwr", *words, SUPERLINK, "--format", "json"]
-    around = environment(folder.tell_flower())
-    try:
-        process = subprocess.run(
-            command, env=around, capture_output=True, text=True, timeout=ANSWER_WITHIN_S
-        )
-        code, out, err = process.returncode, process.stdout, process.stderr
-    except subprocess.TimeoutExpired:
-        code, out, err = 1, "", f"no answer within {ANSWER_WITHIN_S:.0f} s"
-    except OSError as error:
-        raise _not_started(command[0], error) from error
-    try:
-        answer: dict[str, Any] = json.loads(out)
-    except ValueError:
-        answer = {"error-message": (err or out).strip()[-500:]}
-    if code or not answer.get("success", False):
-        raise InputError(
-            f"flwr {' '.join(words)}: {answer.get('error-message', 'no answer')}",
-            expected="a server that runs and agrees",
-            fix=f"fedspike fleet server {folder.path}",
-        )
-    return answer
+@contextmanager
+def serving(folder: FleetFolder, log: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """The server, once it answers; its output goes to `log`, or is shown. InputError as of `superlink`."""
+    with started(*superlink(folder), log) as program:
+        wait_until_healthy(folder, program)
+        yield program
+
+
+def log_of_training(folder: FleetFolder) -> Path:
+    """What the server's side of trainings said."""
+    return folder.server / "training.log"
+
+
+@contextmanager
+def trainers(folder: FleetFolder) -> Iterator[None]:
+    """Meanwhile there is a process that waits for a training to be started; one ends, and the next begins."""
+    command = [sys.executable, "-m", "fedspike.deploy.trainer", str(folder.path.resolve())]
+    around, over = environment(folder), threading.Event()
+
+    def again() -> None:
+        while not over.is_set():
+            with started([*command, str(os.getpid())], around, log) as program:
+                while program.poll() is None:
+                    if over.wait(0.1):
+                        break
+
+    with appending(log_of_training(folder), folder.path) as log:
+        watch = threading.Thread(target=again)
+        watch.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watch.join()
 
 
 def wait_until_healthy(folder: FleetFolder, server: subprocess.Popen[bytes]) -> None:

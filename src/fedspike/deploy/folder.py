@@ -5,11 +5,12 @@ fedspike.toml       the experiment, as for `fedspike run`
 own/                the experimenter's own files with parts, where some were named with --use
 nodes/node-0/       all that a device needs, to be copied there: its key, the authority, where the server is
                     and own/
-server/             the server's certificate and key, the nodes' public keys, and what it knows of them
-app/ flower/        what Flower runs, and its own settings
+server/             the server's certificate, key and token, the nodes' public keys, and what it knows of them
+flower/             what Flower writes for itself
 run/                the results, as of `fedspike run`
 """
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,33 +35,7 @@ from fedspike.experiment.sweep import Experiment
 from fedspike.files import content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-SUPERLINK = "fleet"  # what Flower's command line calls our server
-APP_TOML = """\
-# Flower runs this; fedspike, installed on server and nodes, does the work.
-[project]
-name = "fedspike-fleet"
-version = "1.0.0"
-description = "The training of a FedSpike fleet"
-license = "Apache-2.0"
-dependencies = ["flwr>=1.41,<1.42"]
-
-[tool.flwr.app]
-publisher = "fedspike"
-
-[tool.flwr.app.components]
-serverapp = "app:server"
-clientapp = "app:client"
-
-[tool.flwr.app.config]
-"""
-APP = '''\
-"""The server's side of the fleet; nodes run what is installed on them, and nothing that is sent."""
-
-from fedspike.deploy.app import client, end_with_flower, server
-
-__all__ = ["client", "server"]
-end_with_flower()
-'''
+TOKEN, TOKEN_HEADER = "token", "fedspike-token"
 
 
 class FleetSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,22 +110,15 @@ class FleetFolder:
         """Raise InputError where a part of the folder that a server needs is not there, or not to be read."""
         parts = [self.server / name for name in (certificates.AUTHORITY, certificates.SERVER)]
         parts += [self.server / certificates.KEY, self.path / "fedspike.toml"]
-        parts += [self.path / "app" / "pyproject.toml", self.path / "app" / "app.py"]
-        _demand_readable(parts, "without TLS and its app there is no fleet", "fedspike fleet init")
+        parts += [self.server / TOKEN]
+        _demand_readable(parts, "without TLS and a token there is no fleet", "fedspike fleet init")
 
-    def tell_flower(self) -> Path:
-        """Flower's home, with where its command line finds the server; written anew after a move."""
-        home = self.path.resolve() / "flower"
-        link = {
-            "address": self.settings.here,
-            "root-certificates": str(self.server.resolve() / certificates.AUTHORITY),
-        }
-        content = tomli_w.dumps({"superlink": {"default": SUPERLINK, SUPERLINK: link}}).encode()
-        file = home / "config.toml"
-        make_folder(home, self.path.resolve())
-        if not file.exists() or content_of(file) != content:
-            write_whole(file, content, self.path.resolve())
-        return home
+    @property
+    def token(self) -> str:
+        """What the server's owner knows and nobody else: it opens its door to whoever starts trainings."""
+        file = self.server / TOKEN
+        _demand_readable([file], "the file that fedspike fleet init made", "fedspike fleet init")
+        return content_of(file, most=2**20).decode("ascii", errors="replace").strip()
 
     @property
     def server(self) -> Path:
@@ -240,8 +208,7 @@ def _write_server(folder: FleetFolder, server: FleetSettings, names: Sequence[st
     make_folder(folder.server, folder.path, mode=0o700)
     certificates.write_server(folder.server, names)
     _write_toml(folder.path / "fleet.toml", msgspec.to_builtins(server), folder.path)
-    for name, text in (("pyproject.toml", APP_TOML), ("app.py", APP)):
-        write_whole(folder.path / "app" / name, text.encode(), folder.path)
+    certificates.write_secret(folder.server / TOKEN, secrets.token_hex(32).encode())
 
 
 def _write_node(folder: FleetFolder, node: NodeSettings) -> Path:

@@ -54,6 +54,7 @@ from fedspike.files import content_of
 
 HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
 BEAT_EVERY_S = 5.0
+TWICE = f"another node with the same key is there, or was until {2 * HEARTBEAT_S:.0f} s ago"
 ANSWER = TypeVar("ANSWER")
 
 
@@ -81,7 +82,12 @@ class Line:
         request = ActivateNodeRequest(public_key=public, heartbeat_interval=HEARTBEAT_S)
         try:
             self._node = Node(node_id=asked(lambda: self._client.ActivateNode(request)).node_id)
-        except BaseException:
+        except NotWanted as refused:
+            self._client.close()
+            if refused.status == 403:  # the door's words
+                raise
+            raise NotWanted(refused.status, TWICE) from refused
+        except Away:
             self._client.close()
             raise
         self._closed = threading.Event()

@@ -1,0 +1,148 @@
+"""The server's door: Flower's SuperLink, of which other machines reach the devices' interface alone.
+
+    python -m fedspike.deploy.door FOLDER
+
+Flower's interfaces for those who start trainings, and for the processes that do them, obey whoever reaches
+them. So they answer this machine alone, and there only who knows the folder's token. What is for devices
+answers keys that are registered: a request's head says which, before its body is read.
+"""
+
+import base64
+import binascii
+import secrets
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
+from flwr.supercore.date import now
+from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_signature
+from flwr.superlink import extensions
+from flwr.superlink.cli.flower_superlink import flower_superlink
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+
+from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
+from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
+
+DEVICES, HEALTH = "/v1/fleet/", "/health"
+HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+MOST_BODY = (
+    2**28
+)  # bytes: the tensors of a node's clients; far more than the founding network's 0.6 MB
+UNREGISTERED = "this key is not registered, or no longer"
+CLOCK = "the clocks of node and server are too far apart"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class TooLarge(Exception):
+    """A body beyond the limit, whatever its head said."""
+
+
+class Door:
+    """Lets in what may come in, and says to others why not, before any of their body is read."""
+
+    def __init__(self, app: Any, token: str) -> None:
+        self.app, self.token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As an ASGI application."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        status, words = await self._refusal(scope)
+        if status:
+            await PlainTextResponse(words, status)(scope, receive, send)
+            return
+        try:
+            await self.app(scope, limited(receive), send)
+        except TooLarge:
+            await PlainTextResponse("too large", 413)(scope, receive, send)
+
+    async def _refusal(self, scope: Scope) -> tuple[int, str]:
+        """HTTP's status and the words of a refusal, or 0."""
+        if scope["type"] != "http":
+            return 403, "no such thing here"
+        head, path = heads(scope), scope["path"]
+        if not head.get("content-length", "0").isdigit():
+            return 400, "a length that is no number"
+        if int(head.get("content-length", "0")) > MOST_BODY:
+            return 413, "too large"
+        if path == HEALTH:
+            return 0, ""
+        if path.startswith(DEVICES):
+            state = scope["app"].state.linkstate_factory.state()
+            return await run_in_threadpool(stranger, head, state)
+        if scope["client"][0] not in HERE:
+            return 403, "for the server's machine alone"
+        if not secrets.compare_digest(head.get(TOKEN_HEADER, "").encode(), self.token.encode()):
+            return 403, "for the server's owner alone: the token is missing or wrong"
+        return 0, ""
+
+
+def heads(scope: Scope) -> dict[str, str]:
+    """The request's head."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }
+
+
+def stranger(head: dict[str, str], state: Any) -> tuple[int, str]:
+    """Why a request is not from a registered node that signed it just now; 0 if it is.
+
+    Flower looks again, when it has read the body, whether that speaks of the same node.
+    """
+    try:
+        key = base64.b64decode(head[FLEET_HTTP_PUBLIC_KEY_HEADER.lower()], validate=True)
+        signature = base64.b64decode(head[FLEET_HTTP_SIGNATURE_HEADER.lower()], validate=True)
+        signed = head[TIMESTAMP_HEADER.lower()]
+        age = (now() - datetime.fromisoformat(signed)).total_seconds()
+        public = bytes_to_public_key(key)
+    except (KeyError, ValueError, TypeError, binascii.Error, UnsupportedAlgorithm):
+        return 403, "for nodes alone: the request is not signed"
+    if not -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE:
+        return 403, CLOCK
+    if not verify_signature(public, signed.encode(), signature):
+        return 403, "for nodes alone: the signature is wrong"
+    return (0, "") if state.get_node_id_by_public_key(key) is not None else (403, UNREGISTERED)
+
+
+def limited(receive: Receive) -> Receive:
+    """The same, which ends with TooLarge where the body becomes longer than it may be."""
+    read = 0
+
+    async def counted() -> MutableMapping[str, Any]:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > MOST_BODY:
+            raise TooLarge
+        return message
+
+    return counted
+
+
+def main() -> None:
+    """Serve a fleet's folder until stopped."""
+    folder = FleetFolder(Path(sys.argv[1]))
+    settings, server = folder.settings, folder.server
+    sys.argv = [
+        *("flower-superlink", "--host", settings.listens_on, "--port", str(settings.port)),
+        *("--ssl-ca-certfile", str(server / AUTHORITY), "--ssl-certfile", str(server / SERVER)),
+        *("--ssl-keyfile", str(server / KEY), "--enable-supernode-auth"),
+        *("--database", str(server / "flower.db"), "--isolation", "process"),
+    ]
+    extensions.get_middleware = lambda: (Middleware(Door, token=folder.token),)
+    flower_superlink()
+
+
+if __name__ == "__main__":
+    main()

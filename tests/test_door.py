@@ -1,0 +1,195 @@
+"""Flower's server behind our door, over real sockets: who is let in, who is not, and what passes through."""
+
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from shutil import copy, copytree
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.common.constant import TIMESTAMP_HEADER
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
+from flwr.supercore.date import now
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
+
+from fedspike.cli import main
+from fedspike.deploy import certificates, control, door, flower
+from fedspike.deploy.control_client import connected
+from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder, NodeFolder
+from fedspike.deploy.line import Line, NotWanted
+from fedspike.deploy.runtime_client import grid_of_a_training
+from fedspike.errors import InputError
+
+OWNERS = (
+    *("/v1/control/list-runs", "/v1/control/start-run", "/v1/runtime/acquire-task", "/docs"),
+    *("/openapi.json", "/v1/fleet/../control/list-runs", "//v1/fleet/pull-messages"),
+)
+PULL = "/v1/fleet/pull-messages"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetFolder]:
+    """A server that runs, and lets two nodes in."""
+    home = tmp_path_factory.mktemp("door") / "fleet"
+    options = ["--nodes", "2", "--set", "data.kind=fashion-mnist-sample", "--port"]
+    assert main(["fleet", "init", str(home), "fleet", *options, str(flower.free_port())]) == 0
+    folder = FleetFolder(home)
+    with (home / "log").open("ab", buffering=0) as log, flower.serving(folder, log):
+        control.register(folder)
+        yield folder
+
+
+def node(fleet: FleetFolder, number: int = 0) -> NodeFolder:
+    return NodeFolder(fleet.path / "nodes" / f"node-{number}")
+
+
+def answer(
+    fleet: FleetFolder,
+    path: str,
+    heads: dict[str, str] | None = None,
+    body: bytes | Iterator[bytes] = b"",
+    of: str = "127.0.0.1",
+) -> tuple[int, str]:
+    """HTTP's status and what the server answers to a request from this address of this machine."""
+    context = ssl.create_default_context(cafile=str(fleet.server / certificates.AUTHORITY))
+    from_here = httpx.HTTPTransport(verify=context, local_address=of)
+    with httpx.Client(transport=from_here, timeout=60) as client:
+        got = client.post(
+            f"https://{fleet.settings.here}/",
+            content=body,
+            headers={"content-type": "application/protobuf", **(heads or {})},
+            extensions={"target": path.encode()},
+        )
+    return got.status_code, got.text
+
+
+def signed(folder: NodeFolder, seconds_ago: float = 0.0) -> dict[str, str]:
+    """The heads of a request that a node signed."""
+    private = load_ssh_private_key((folder.path / certificates.NODE_KEY).read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    when = (now() - timedelta(seconds=seconds_ago)).isoformat()
+    return {
+        FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(public_key_to_bytes(private.public_key())).decode(),
+        TIMESTAMP_HEADER: when,
+        FLEET_HTTP_SIGNATURE_HEADER: b64encode(sign_message(private, when.encode())).decode(),
+    }
+
+
+@pytest.mark.parametrize("path", OWNERS)
+def test_what_is_the_owners_is_refused_to_others(fleet: FleetFolder, path: str) -> None:
+    """From another address even with the token, and here without it or with another one."""
+    token = {TOKEN_HEADER: fleet.token}
+    assert answer(fleet, path, token, of="127.0.0.2")[0] == 403
+    assert answer(fleet, path)[0] == 403
+    assert answer(fleet, path, {TOKEN_HEADER: "x" * 64})[0] == 403
+    assert answer(fleet, path, token)[0] != 403
+
+
+def test_without_the_token_nobody_starts_a_training(fleet: FleetFolder) -> None:
+    """Nor asks anything else, on the server's own machine either."""
+    file = fleet.server / "token"
+    assert file.stat().st_mode & 0o777 == 0o600
+    token = fleet.token
+    file.write_text("another")
+    try:
+        with (
+            pytest.raises(InputError, match="for the server's owner alone"),
+            connected(fleet) as it,
+        ):
+            it.start()
+    finally:
+        file.write_text(token)
+
+
+@pytest.mark.parametrize(
+    ("heads", "words"),
+    [
+        (lambda _: {}, "not signed"),
+        (lambda of: signed(of) | {TIMESTAMP_HEADER: now().isoformat()}, "signature is wrong"),
+        (lambda of: signed(of) | {FLEET_HTTP_PUBLIC_KEY_HEADER: "AAAA"}, "not signed"),
+        (lambda of: signed(of) | {FLEET_HTTP_SIGNATURE_HEADER: "?"}, "not signed"),
+        (lambda of: signed(of, seconds_ago=400), door.CLOCK),
+        (lambda of: signed(of, seconds_ago=-400), door.CLOCK),
+    ],
+)
+def test_who_is_no_node_is_told_why(fleet: FleetFolder, heads: object, words: str) -> None:
+    assert callable(heads)
+    status, text = answer(fleet, PULL, heads(node(fleet)), of="127.0.0.2")
+    assert (status, words in text) == (403, True), text
+
+
+def test_bodies_have_a_limit_with_and_without_a_length(fleet: FleetFolder) -> None:
+    """And nothing of a stranger's is read."""
+    own = signed(node(fleet))
+    assert answer(fleet, PULL, own | {"content-length": str(door.MOST_BODY + 1)})[0] == 413
+    assert answer(fleet, PULL, own | {"content-length": "-1"})[0] == 400
+
+    def endless(megabytes: int) -> Iterator[bytes]:
+        for _ in range(megabytes):
+            yield bytes(2**20)
+
+    try:
+        status, _ = answer(fleet, PULL, own, endless(door.MOST_BODY // 2**20 + 1))
+    except httpx.WriteError:  # it hangs up before we have said all
+        status = 413
+    assert status == 413
+
+
+def test_an_unknown_key_a_second_node_and_a_revoked_key_are_refused(
+    fleet: FleetFolder, tmp_path: Path
+) -> None:
+    """Each with its reason, and a node that is let in stays in."""
+    stranger = NodeFolder(copytree(node(fleet).path, tmp_path / "stranger"))
+    certificates.write_node_key(stranger.path)
+    with pytest.raises(NotWanted, match=door.UNREGISTERED):
+        Line(stranger)
+    with Line(node(fleet)) as line:
+        with pytest.raises(NotWanted, match="same key"):
+            Line(node(fleet))
+        assert line.pull() is None
+        key = fleet.server / "keys" / "node-0.pub"
+        copy(key, tmp_path)
+        key.unlink()
+        control.register(fleet)
+        with pytest.raises(NotWanted, match=door.UNREGISTERED):
+            line.pull()
+    copy(tmp_path / "node-0.pub", key)
+    control.register(fleet)
+    with Line(node(fleet)) as line:
+        assert line.pull() is None
+
+
+def test_a_message_and_its_answer_pass_through(fleet: FleetFolder) -> None:
+    """What we take for granted of Flower's inside: a training is started, asks a node, and hears it."""
+    with connected(fleet) as it:
+        run = it.start()
+        assert it.status(run) == "pending"
+    grid = grid_of_a_training(fleet)
+    with connected(fleet) as it:
+        assert it.status(run) == "running"
+    sent = bytes(range(256)) * 4000
+    with Line(node(fleet, 1)) as line:
+        (number,) = grid.get_node_ids()
+        assert control.registered(fleet)["node-1"] == number
+        content = RecordDict({"a": ConfigRecord({"b": sent})})
+        (asked,) = grid.push_messages([Message(content, number, MessageType.TRAIN, ttl=60)])
+        message = line.pull()
+        assert message is not None
+        assert message.content["a"]["b"] == sent
+        assert list(grid.pull_messages([asked])) == []
+        reply = Message(RecordDict({"c": ConfigRecord({"d": sent[:-1]})}), reply_to=message)
+        line.push(reply, 1.0)
+        (heard,) = grid.pull_messages([asked])
+        assert heard.content["c"]["d"] == sent[:-1]
+        with pytest.raises(NotWanted):
+            line.push(reply, 1.0)
+        grid.push_messages([Message(content, number, MessageType.TRAIN, ttl=60)])
+        with connected(fleet) as it:
+            it.stop(run)
+            assert it.status(run).startswith("finished")
+        assert line.pull() is None  # what was on its way is gone
