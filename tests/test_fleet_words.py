@@ -8,8 +8,9 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -299,8 +300,8 @@ def test_status_and_run_say_who_takes_no_part(
     file.write_bytes(json_bytes({"waiting_for": [1], "refused": {"node-1": reason}}))
     nodes = {"node-0": 11, "node-1": 12}
     (fleet / "server" / control.REGISTERED).write_bytes(json_bytes(nodes))
-    listed = [{"node-id": str(number), "status": "online"} for number in nodes.values()]
-    monkeypatch.setattr(control, "ask", lambda *_: {"nodes": listed, "runs": []})
+    server = SimpleNamespace(nodes=lambda: dict.fromkeys(nodes.values(), "online"))
+    monkeypatch.setattr(control, "connected", lambda _: nullcontext(server))
     assert main(["fleet", "status", str(fleet)]) == 0
     out = capsys.readouterr().out
     assert f"node-1: online, takes no part: {reason}" in out

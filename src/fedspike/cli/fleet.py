@@ -166,13 +166,13 @@ def local(options: Namespace) -> int:
         }
         for log in opened.values():
             stack.enter_context(log)
-        stack.enter_context(flower.trainers(folder))
-        stack.enter_context(flower.serving(folder, opened["server"]))
-        control.register(folder)
         for home in homes:
             command = [sys.executable, "-m", "fedspike", "fleet", "node", str(home)]
             around = {**os.environ, "OMP_NUM_THREADS": threads}
             stack.enter_context(flower.started(command, around, log=opened[home.name]))
+        stack.enter_context(flower.trainers(folder))  # all of them import torch meanwhile
+        stack.enter_context(flower.serving(folder, opened["server"]))
+        control.register(folder)
         if not control.resume(folder):
             control.submit(folder)
         return _watched(folder, options, None)

@@ -4,6 +4,7 @@ All that we use of Flower's inside for it is used here, and tests/test_flower_in
 granted of it.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,9 +72,18 @@ class Control:
     client: ControlHttpClient
 
     def register(self, name: str, key: bytes) -> int:
-        """Let a node's public key in; the node's number."""
+        """Let a node's public key in; the node's number. Raises InputError for one that was let in before."""
         request = RegisterNodeRequest(public_key=key, name=name)
-        return int(self.client.RegisterNode(request).node_id)
+        try:
+            return int(self.client.RegisterNode(request).node_id)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.PRECONDITION_FAILED:
+                raise
+            raise InputError(
+                f"the key of {name} is another node's, or was one's that is no longer let in",
+                expected="a key for each node, and a new one after a node was removed",
+                fix=f"make another node's folder, or delete server/keys/{name}.pub",
+            ) from error
 
     def unregister(self, node: int) -> None:
         """Let a node's key in no more."""
@@ -86,7 +96,11 @@ class Control:
 
     def start(self) -> int:
         """Start a training; its number."""
-        app, _ = build_fab_from_files({"pyproject.toml": APP_TOML, "app.py": b'"""Nothing."""\n'})
+        with warnings.catch_warnings():  # of what Flower uses
+            warnings.simplefilter("ignore", DeprecationWarning)
+            app, _ = build_fab_from_files(
+                {"pyproject.toml": APP_TOML, "app.py": b"nothing = None\n"}
+            )
         fab = Fab(hash_str=sha256(app).hexdigest(), content=app)
         return int(self.client.StartRun(StartRunRequest(fab=fab)).run_id)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flwr.app import Message as Envelope
+from flwr.app import MessageType
 
 from fedspike import own_files
 from fedspike.deploy import flower
@@ -17,7 +18,7 @@ from fedspike.federation.places.flower.node import Device
 
 SOONEST_S, LATEST_S = 0.2, 3.0  # between two questions for work
 PATIENCE = 0.02  # of the time that nothing came, before the next question
-AGAIN_AFTER_S = 5.0  # who was not let in asks again
+AGAIN_AFTER_S = 2.0  # who was not let in asks again
 
 
 @dataclass
@@ -69,6 +70,8 @@ class Participant:
                 waited = time.monotonic() - since
                 time.sleep(min(max(SOONEST_S, PATIENCE * waited), LATEST_S))
                 continue
+            if envelope.metadata.message_type == MessageType.TRAIN:
+                self.say(f"round {envelope.metadata.group_id}: asked to train")
             began = time.monotonic()
             reply = self.device.answer(envelope)
             self.unsent = Unsent(reply, time.monotonic() - began)

@@ -43,8 +43,30 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class TooLarge(Exception):
-    """A body beyond the limit, whatever its head said."""
+class Body:
+    """A request's body as it comes, with a length or without.
+
+    One that gets too long ends as if its sender had hung up, and what is said to that is not heard.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send, self._read = receive, send, 0
+
+    @property
+    def too_large(self) -> bool:
+        """Whether it is longer than any may be."""
+        return self._read > MOST_BODY
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """The next part."""
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.too_large else message
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """A part of the answer."""
+        if not self.too_large:
+            await self._send(message)
 
 
 class Door:
@@ -62,9 +84,13 @@ class Door:
         if status:
             await PlainTextResponse(words, status)(scope, receive, send)
             return
+        body = Body(receive, send)
         try:
-            await self.app(scope, limited(receive), send)
-        except TooLarge:
+            await self.app(scope, body.receive, body.send)
+        except Exception:
+            if not body.too_large:
+                raise
+        if body.too_large:
             await PlainTextResponse("too large", 413)(scope, receive, send)
 
     async def _refusal(self, scope: Scope) -> tuple[int, str]:
@@ -113,21 +139,6 @@ def stranger(head: dict[str, str], state: Any) -> tuple[int, str]:
     if not verify_signature(public, signed.encode(), signature):
         return 403, "for nodes alone: the signature is wrong"
     return (0, "") if state.get_node_id_by_public_key(key) is not None else (403, UNREGISTERED)
-
-
-def limited(receive: Receive) -> Receive:
-    """The same, which ends with TooLarge where the body becomes longer than it may be."""
-    read = 0
-
-    async def counted() -> MutableMapping[str, Any]:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > MOST_BODY:
-            raise TooLarge
-        return message
-
-    return counted
 
 
 def main() -> None:
