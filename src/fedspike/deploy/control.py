@@ -203,7 +203,7 @@ def _typed(value: object, kind: Any, source: object, fix: str) -> Any:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise InputError(
-            f"{source}: {error}", expected="what fedspike or Flower 1.41 writes", fix=fix
+            f"{source}: {error}", expected="the file as fedspike wrote it", fix=fix
         ) from error
 
 

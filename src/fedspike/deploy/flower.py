@@ -229,7 +229,7 @@ def _not_started(program: str, error: OSError) -> InputError:
     return InputError(
         f"{program}: {error.strerror}",
         expected=f"Flower's programs beside {sys.executable}",
-        fix="pip install --force-reinstall 'flwr>=1.41,<1.42'",
+        fix="pip install --force-reinstall 'flwr>=1.41,<1.43'",
     )
 
 

@@ -4,6 +4,8 @@ from importlib import metadata, util
 
 from fedspike.errors import InputError
 
+VERSIONS = "flwr 1.41 or 1.42"  # whose inside deploy/ uses: see tests/test_door.py
+
 
 def demand() -> None:
     """Raise InputError where Flower is not installed, or is another version."""
@@ -11,8 +13,8 @@ def demand() -> None:
     if util.find_spec("flwr") is None:
         raise InputError(
             "Flower is not installed; it connects the devices of a real fleet",
-            expected="flwr 1.41",
+            expected=VERSIONS,
             fix=fix,
         )
-    if not (present := metadata.version("flwr")).startswith("1.41."):
-        raise InputError(f"Flower {present}", expected="flwr 1.41", fix=fix)
+    if not (present := metadata.version("flwr")).startswith(("1.41.", "1.42.")):
+        raise InputError(f"Flower {present}", expected=VERSIONS, fix=fix)
