@@ -21,6 +21,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedspike.cli import main
 from fedspike.deploy import certificates, control, door, flower
+from fedspike.deploy import line as line_inside
 from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder, NodeFolder
 from fedspike.deploy.line import Line, NotWanted
@@ -179,7 +180,9 @@ def test_an_unknown_key_a_second_node_and_a_revoked_key_are_refused(
     key.unlink()
 
 
-def test_a_message_and_its_answer_pass_through(fleet: FleetFolder) -> None:
+def test_a_message_and_its_answer_pass_through(
+    fleet: FleetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What we take for granted of Flower's inside: a training is started, asks a node, and hears it."""
     with connected(fleet) as it:
         run = it.start()
@@ -202,6 +205,17 @@ def test_a_message_and_its_answer_pass_through(fleet: FleetFolder) -> None:
         (heard,) = grid.pull_messages([asked])
         assert heard.content["c"]["d"] == sent[:-1]
         line.push(reply, 1.0)  # as after an answer that was lost
+
+        TaskIdentity.node_id = 1  # the server's, which is in this process, too
+        (asked,) = grid.push_messages([Message(content, number, MessageType.TRAIN, ttl=60)])
+        message = line.pull()
+        assert message is not None
+        monkeypatch.setattr(line_inside, "push_object_contents_from_iterable", lambda *_: None)
+        line.push(Message(RecordDict({"c": ConfigRecord({"d": b"x"})}), reply_to=message), 1.0)
+        assert list(grid.pull_messages([asked])) == []  # and does not wait
+    (lost,) = grid.pull_messages([asked])
+    assert lost.has_error()
+    with Line(node(fleet, 1)) as line:
         TaskIdentity.node_id = 1  # the server's, which is in this process, too
         grid.push_messages([Message(content, number, MessageType.TRAIN, ttl=60)])
         with connected(fleet) as it:

@@ -186,7 +186,7 @@ def test_a_killed_node_is_a_drop_out_and_a_killed_server_goes_on(tmp_path: Path)
 def test_two_nodes_that_host_ten_clients_are_one_machine(tmp_path: Path) -> None:
     """Stopped once in between, as `fedspike fleet stop` does, and looked at with `status` and `logs`."""
     home, logs = tmp_path / "fleet", tmp_path
-    options = ["--set", "rounds=3", "--set", "fleet.clients=10"]
+    options = ["--set", "rounds=8", "--set", "fleet.clients=10"]
     made = fedspike("fleet", "init", home, "fleet", "--nodes", "2", *options, "--port", "18473")
     assert made.returncode == 0, made.stderr
     (name,) = (run.name for run in FleetFolder(home).experiment.runs)

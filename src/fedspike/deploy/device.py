@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from flwr.app import Message as Envelope
 from flwr.app import MessageType
@@ -50,8 +51,12 @@ class Participant:
             flower.wait_for_server(self.folder, self.say)
             try:
                 with Line(self.folder) as self.line:
-                    self.tell(f"{self.device.name} takes part at {self.folder.settings.server}")
-                    self.work(self.line)
+                    while (
+                        True
+                    ):  # who closes the line is let in again when the server has forgotten it
+                        self.tell(f"{self.device.name} takes part at {self.folder.settings.server}")
+                        self.work(self.line)
+                        flower.wait_for_server(self.folder, self.say)
             except Away as away:
                 self.tell(f"the server is away: {away}")
             except NotWanted as refused:
@@ -59,7 +64,13 @@ class Participant:
                 time.sleep(AGAIN_AFTER_S)
 
     def work(self, line: Line) -> None:
-        """Do what there is to do, as long as the line is open."""
+        """Do what there is to do, until the server is away."""
+        try:
+            self._work(line)
+        except Away as away:
+            self.tell(f"the server is away: {away}")
+
+    def _work(self, line: Line) -> NoReturn:
         since = time.monotonic()
         while True:
             if self.unsent is not None:
@@ -81,7 +92,7 @@ class Participant:
         try:
             line.push(unsent.reply, unsent.seconds)
         except NotWanted as refused:
-            if refused.status in (401, 403):  # it is we who are not wanted
+            if refused.at_door:
                 raise
             self.say(f"the server does not want the answer any more: {refused}")
 

@@ -28,7 +28,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
 from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
-from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
+from fedspike.deploy.folder import DOOR_HEADER, TOKEN_HEADER, FleetFolder
 
 DEVICES, HEALTH = "/v1/fleet/", "/health"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -82,7 +82,8 @@ class Door:
             return
         status, words = await self._refusal(scope)
         if status:
-            await PlainTextResponse(words, status)(scope, receive, send)
+            refusal = PlainTextResponse(words, status, {DOOR_HEADER: "shut"})
+            await refusal(scope, receive, send)
             return
         body = Body(receive, send)
         try:

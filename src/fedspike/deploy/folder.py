@@ -36,6 +36,7 @@ from fedspike.files import content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN, TOKEN_HEADER = "token", "fedspike-token"
+DOOR_HEADER = "fedspike-door"  # on what our door answers, and not Flower behind it
 
 
 class FleetSettings(Struct, frozen=True, forbid_unknown_fields=True):

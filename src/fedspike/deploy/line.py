@@ -49,7 +49,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedspike.deploy.certificates import AUTHORITY, NODE_KEY
 from fedspike.deploy.flower import directly
-from fedspike.deploy.folder import NodeFolder
+from fedspike.deploy.folder import DOOR_HEADER, NodeFolder
 from fedspike.files import content_of
 
 HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
@@ -63,11 +63,11 @@ class Away(Exception):
 
 
 class NotWanted(Exception):
-    """The server refuses what it was sent: `status` is HTTP's, and the words are the server's."""
+    """The server refuses what it was sent, in its words; `at_door`, whatever this node may send."""
 
-    def __init__(self, status: int, words: str) -> None:
+    def __init__(self, words: str, *, at_door: bool) -> None:
         super().__init__(words)
-        self.status = status
+        self.at_door = at_door
 
 
 class Line:
@@ -84,9 +84,9 @@ class Line:
             self._node = Node(node_id=asked(lambda: self._client.ActivateNode(request)).node_id)
         except NotWanted as refused:
             self._client.close()
-            if refused.status == 403:  # the door's words
+            if refused.at_door:
                 raise
-            raise NotWanted(refused.status, TWICE) from refused
+            raise NotWanted(TWICE, at_door=False) from refused
         except Away:
             self._client.close()
             raise
@@ -161,7 +161,7 @@ class Line:
             try:
                 asked(lambda: push_object_contents_from_iterable(contents, push))
             except ObjectPushError as error:
-                raise NotWanted(409, str(error)) from error
+                raise NotWanted(str(error), at_door=False) from error
 
     def _beat(self) -> None:
         """Tell the server again and again that the node is there."""
@@ -181,7 +181,9 @@ def asked(do: Callable[[], ANSWER]) -> ANSWER:
         status, words = error.response.status_code, error.response.text[:500]
         if status >= 500:
             raise Away(f"it answers {status}: {words}") from error
-        raise NotWanted(status, words) from error
+        unknown = status == httpx.codes.UNAUTHORIZED
+        at_door = unknown or DOOR_HEADER in error.response.headers
+        raise NotWanted(words, at_door=at_door) from error
     except (httpx.HTTPError, RuntimeError) as error:  # a closed client raises the latter
         raise Away(str(error) or type(error).__name__) from error
 

@@ -7,21 +7,35 @@ granted of it.
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 import httpx
-from flwr.common.constant import SubStatus
+from flwr.app import Message, Metadata
+from flwr.app.error import Error
+from flwr.app.message import make_message
+from flwr.common.constant import ErrorCode, SubStatus
 from flwr.common.serde import run_from_proto
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest
 from flwr.proto.runtime_pb2 import (
     AcquireTaskRequest,
+    PullAppMessagesRequest,
     PullTaskInputRequest,
     PushTaskOutputRequest,
     SendTaskHeartbeatRequest,
 )
-from flwr.supercore.constant import TaskType
+from flwr.supercore.constant import SYSTEM_MESSAGE_TYPE, TaskType
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectUnavailableError,
+    inflate_object_from_contents,
+)
 from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, RuntimeVersionHttpInterceptor
 from flwr.supercore.protobuf.client import ProtobufClientInterceptor
+from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import HttpGrid
@@ -33,15 +47,89 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.files import content_of
 
 ASK_EVERY_S, BEAT_EVERY_S = 0.2, 2.0
+MOST_PARTS = 3  # of an answer: Flower's message, its content, and our record in it
+
+
+@dataclass
+class Coming:
+    """An answer, and its parts as far as they are there."""
+
+    number: str
+    node: int
+    missing: list[str]
+    parts: dict[str, bytes] = field(default_factory=dict)
 
 
 class OwnersGrid(HttpGrid):
-    """Flower's way to the nodes, past our own door."""
+    """Flower's way to the nodes, past our own door; an answer that comes in part holds up no other."""
 
     def __init__(self, folder: FleetFolder, task: str) -> None:
         authority = content_of(folder.server / AUTHORITY)
         super().__init__(folder.settings.here, False, authority, token=task)
         self._client = _client(folder, task)
+        self._coming: dict[str, Coming] = {}  # by the message that they answer
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """The answers to these messages that are whole, and errors for those that never will be."""
+        asked = PullAppMessagesRequest(
+            message_ids=[n for n in message_ids if n not in self._coming]
+        )
+        answer = self._runtime_client.PullMessages(asked)
+        for told, tree in zip(answer.messages_list, answer.message_object_trees, strict=True):
+            about = told.metadata
+            parts = [each.object_id for each in iterate_object_tree(tree)]
+            self._coming[about.reply_to_message_id] = Coming(
+                about.message_id, about.src_node_id, parts
+            )
+        online = set(self.get_node_ids()) if self._coming else set()
+        whole = []
+        for number, coming in list(self._coming.items()):
+            if message := self._message(number, coming, online):
+                whole.append(message)
+                del self._coming[number]
+        return whole
+
+    def _message(self, number: str, coming: Coming, online: set[int]) -> Message | None:
+        """An answer if it is whole, an error if it will not be, None if that is open."""
+        pull = make_pull_object_fn_protobuf(
+            self._runtime_client.PullObject, self.node, self.run.run_id
+        )
+        if len(coming.missing) + len(coming.parts) > MOST_PARTS:
+            return self._error(number, "an answer in more parts than any has")
+        try:
+            for part in list(coming.missing):
+                with suppress(ObjectUnavailableError):
+                    coming.parts[part] = pull(part)
+                    coming.missing.remove(part)
+        except ObjectPullError as error:
+            return self._error(number, str(error))
+        if coming.missing:
+            gone = coming.node not in (*online, self.node.node_id)
+            return self._error(number, "gone while it answered") if gone else None
+        self._runtime_client.ConfirmMessageReceived(
+            ConfirmMessageReceivedRequest(
+                node=self.node, run_id=self.run.run_id, message_object_id=coming.number
+            )
+        )
+        message = inflate_object_from_contents(coming.number, coming.parts)
+        if not isinstance(message, Message) or message.metadata.reply_to_message_id != number:
+            return self._error(number, "an answer to something else")
+        message.metadata.__dict__["_message_id"] = coming.number
+        return message
+
+    def _error(self, number: str, reason: str) -> Message:
+        about = Metadata(
+            run_id=self.run.run_id,
+            message_id="",
+            src_node_id=self.node.node_id,
+            dst_node_id=self.node.node_id,
+            message_type=SYSTEM_MESSAGE_TYPE,
+            group_id="",
+            ttl=0,
+            reply_to_message_id=number,
+            created_at=time.time(),
+        )
+        return make_message(metadata=about, error=Error(ErrorCode.MESSAGE_UNAVAILABLE, reason))
 
 
 @contextmanager
@@ -109,5 +197,7 @@ def _client(folder: FleetFolder, task: str = "") -> RuntimeHttpClient:
     asking += [RuntimeTokenHttpInterceptor(token=task)] if task else []
     with directly():
         return RuntimeHttpClient.from_server_address(
-            folder.settings.here, False, content_of(folder.server / AUTHORITY), asking
+            *(folder.settings.here, False, content_of(folder.server / AUTHORITY), asking),
+            # A server that is away is not its nodes' fault: it is waited for.
+            retry_invoker=make_simple_http_retry_invoker(),
         )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from flwr.serverapp import Grid
 
 from fedspike.deploy import control
@@ -69,6 +70,9 @@ def main() -> int:
             said("the training is done")
     except InputError as error:
         said(f"the training ended: {error}")
+        return 1
+    except httpx.HTTPError as error:
+        said(f"the server is away, and its training ends: {error}")
         return 1
     return 0
 
