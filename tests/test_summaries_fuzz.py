@@ -116,6 +116,19 @@ def test_experiments_are_shown(
     withstands(use, lambda random: resealed(spoilt(experiment, random)), one_in=50)
 
 
+def test_run_summaries_are_decoded(runs: list[dict[str, Any]], tmp_path: Path) -> None:
+    """And what is decoded has its sizes: pictures, counts and a price."""
+
+    def use(content: bytes) -> None:
+        reader.demand_version(content, tmp_path)
+        demand_sealed(content, tmp_path, "")
+        run = reader.decode(content, RunSummary, tmp_path)
+        reader.weight_images(run)
+        reader.raster_of(run)
+
+    withstands(use, lambda random: resealed(spoilt(random.choice(runs), random)))
+
+
 def test_runs_are_compared(runs: list[dict[str, Any]], tmp_path: Path) -> None:
     def spoil(random: Random) -> list[bytes]:
         one = random.randrange(2)
