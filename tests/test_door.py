@@ -27,6 +27,7 @@ from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder, NodeFolder
 from fedspike.deploy.line import Line, NotWanted
 from fedspike.deploy.runtime_client import grid_of_a_training
 from fedspike.errors import InputError
+from running import python
 
 OWNERS = (
     *("/v1/control/list-runs", "/v1/control/start-run", "/v1/runtime/acquire-task", "/docs"),
@@ -93,6 +94,15 @@ def signed(folder: NodeFolder, seconds_ago: float = 0.0) -> dict[str, str]:
         TIMESTAMP_HEADER: when,
         FLEET_HTTP_SIGNATURE_HEADER: b64encode(sign_message(private, when.encode())).decode(),
     }
+
+
+def test_a_node_reports_to_nobody_else() -> None:
+    """Flower's telemetry is off in the node's own process, too, whatever its surroundings say."""
+    code = (
+        "import os; os.environ['FLWR_TELEMETRY_ENABLED'] = '1'; import fedspike.deploy.device; "
+        "from flwr.supercore import telemetry; print(telemetry.FLWR_TELEMETRY_ENABLED)"
+    )
+    assert python(code).stdout.split() == ["0"]
 
 
 @pytest.mark.parametrize("path", OWNERS)

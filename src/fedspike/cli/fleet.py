@@ -63,6 +63,7 @@ def node(options: Namespace) -> int:
     from fedspike.deploy.folder import NodeFolder
 
     folder = NodeFolder(options.folder)
+    say(QUIET)
     taking_part = participant(folder, options.data or folder.path / "data", say)
 
     def depart(number: int) -> NoReturn:

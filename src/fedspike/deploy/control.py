@@ -99,8 +99,8 @@ def stop(folder: FleetFolder) -> bool:
     number = run_id(folder)
     if number is None:
         return False
-    if state(folder) != ENDED:
-        with connected(folder) as server:
+    with connected(folder) as server:
+        if server.status(number) != ENDED:
             server.stop(number)
     return True
 

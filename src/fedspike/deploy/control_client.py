@@ -1,7 +1,7 @@
 """What is asked of a running server over Flower's Control API: which keys may come, and to train.
 
-All that we use of Flower's inside for it is used here, and tests/test_flower_inside.py holds what we take for
-granted of it.
+All that we use of Flower's inside for it is used here, and tests/test_door.py holds what we take for granted
+of it.
 """
 
 import warnings
@@ -30,10 +30,9 @@ from flwr.supercore.protobuf.client import (
 )
 
 from fedspike.deploy.certificates import AUTHORITY
-from fedspike.deploy.flower import directly
+from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
 from fedspike.errors import InputError
-from fedspike.files import content_of
 
 # Flower wants an app for each training. Ours says nothing: server and nodes run what is installed on them.
 APP_TOML = b"""\
@@ -122,10 +121,8 @@ def connected(folder: FleetFolder) -> Iterator[Control]:
         RuntimeVersionHttpInterceptor(component_name="flwr CLI"),
         OwnerToken(folder.token),
     ]
-    with directly():
-        client = ControlHttpClient.from_server_address(
-            address, False, content_of(folder.server / AUTHORITY), asking
-        )
+    authority = folder.server / AUTHORITY
+    client = client_of(ControlHttpClient.from_server_address, address, authority, asking)
     try:
         yield Control(client)
     except httpx.HTTPError as error:

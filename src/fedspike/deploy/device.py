@@ -51,9 +51,8 @@ class Participant:
             flower.wait_for_server(self.folder, self.say)
             try:
                 with Line(self.folder) as self.line:
-                    while (
-                        True
-                    ):  # who closes the line is let in again when the server has forgotten it
+                    # Who closes the line is let in again only when the server has forgotten it.
+                    while True:
                         self.tell(f"{self.device.name} takes part at {self.folder.settings.server}")
                         self.work(self.line)
                         flower.wait_for_server(self.folder, self.say)

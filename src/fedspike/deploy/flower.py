@@ -21,18 +21,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.errors import InputError
-from fedspike.files import appending
+from fedspike.files import appending, content_of
 
-QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-}
+Client = TypeVar("Client")
 START_WITHIN_S, END_WITHIN_S = 60.0, 15.0
 CLOCKS_APART_S = 300.0  # more is too much for Flower's TIMESTAMP_TOLERANCE
 # X509_V_ERR_... of OpenSSL
@@ -40,9 +36,9 @@ CERT_NOT_YET_VALID, CERT_EXPIRED, HOST_MISMATCH, IP_MISMATCH = 9, 10, 62, 64
 
 
 def environment(folder: FleetFolder) -> dict[str, str]:
-    """What Flower finds around it: a home in the folder, what keeps it quiet, and no proxy."""
+    """What Flower finds around it: a home in the folder, what keeps it quiet here, and no proxy."""
     around = {name: value for name, value in os.environ.items() if not _is_proxy(name)}
-    return around | QUIET | {"FLWR_HOME": str(folder.path.resolve() / "flower")}
+    return around | {"FLWR_HOME": str(folder.path.resolve() / "flower")}
 
 
 @contextmanager
@@ -53,6 +49,18 @@ def directly() -> Iterator[None]:
         yield
     finally:
         os.environ.update(proxies)
+
+
+def client_of(
+    kind: Callable[..., Client],
+    address: str,
+    authority: Path,
+    asking: Sequence[object],
+    **more: object,
+) -> Client:
+    """A client of Flower's, made by `kind`, that trusts this authority alone and takes no proxy."""
+    with directly():
+        return kind(address, False, content_of(authority), asking, **more)
 
 
 def _is_proxy(name: str) -> bool:

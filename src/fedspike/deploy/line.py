@@ -1,6 +1,6 @@
 """A node's line to its server: Flower's interface for devices, with the node's key and heartbeats.
 
-All that we use of Flower's inside for it is used here, and tests/test_line.py holds what we take for granted
+All that we use of Flower's inside for it is used here, and tests/test_door.py holds what we take for granted
 of it. A node takes messages, never code: what Flower offers for that is not called.
 """
 
@@ -48,7 +48,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedspike.deploy.certificates import AUTHORITY, NODE_KEY
-from fedspike.deploy.flower import directly
+from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import DOOR_HEADER, NodeFolder
 from fedspike.files import content_of
 
@@ -197,9 +197,10 @@ def _client(folder: NodeFolder) -> tuple[FleetHttpClient, bytes]:
         RuntimeVersionHttpInterceptor(component_name="SuperNode"),
         NodeAuthHttpInterceptor(private, public),
     ]
-    authority = content_of(folder.path / AUTHORITY)
-    with directly():
-        client = FleetHttpClient.from_server_address(
-            folder.settings.server, False, authority, signing
-        )
+    client = client_of(
+        FleetHttpClient.from_server_address,
+        folder.settings.server,
+        folder.path / AUTHORITY,
+        signing,
+    )
     return client, public_key_to_bytes(public)

@@ -1,7 +1,7 @@
 """How the server's side of a training gets its order and its nodes, over Flower's Runtime API.
 
-All that we use of Flower's inside for it is used here, and tests/test_flower_inside.py holds what we take for
-granted of it.
+All that we use of Flower's inside for it is used here, and tests/test_door.py holds what we take for granted
+of it.
 """
 
 import os
@@ -42,7 +42,7 @@ from flwr.superlink.grid import HttpGrid
 
 from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.control_client import OwnerToken
-from fedspike.deploy.flower import directly
+from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import FleetFolder
 from fedspike.files import content_of
 
@@ -195,9 +195,9 @@ def _client(folder: FleetFolder, task: str = "") -> RuntimeHttpClient:
         OwnerToken(folder.token),
     ]
     asking += [RuntimeTokenHttpInterceptor(token=task)] if task else []
-    with directly():
-        return RuntimeHttpClient.from_server_address(
-            *(folder.settings.here, False, content_of(folder.server / AUTHORITY), asking),
-            # A server that is away is not its nodes' fault: it is waited for.
-            retry_invoker=make_simple_http_retry_invoker(),
-        )
+    return client_of(
+        *(RuntimeHttpClient.from_server_address, folder.settings.here, folder.server / AUTHORITY),
+        asking,
+        # A server that is away is not its nodes' fault: it is waited for.
+        retry_invoker=make_simple_http_retry_invoker(),
+    )
