@@ -20,7 +20,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_messa
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedspike.cli import main
-from fedspike.deploy import certificates, control, door, flower
+from fedspike.deploy import certificates, control, door, flower, runtime_client
 from fedspike.deploy import line as line_inside
 from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder, NodeFolder
@@ -223,9 +223,24 @@ def test_a_message_and_its_answer_pass_through(
         monkeypatch.setattr(line_inside, "push_object_contents_from_iterable", lambda *_: None)
         line.push(Message(RecordDict({"c": ConfigRecord({"d": b"x"})}), reply_to=message), 1.0)
         assert list(grid.pull_messages([asked])) == []  # and does not wait
+    others = grid.pull_messages(["another"])  # who asks for another does not take this one away
+    assert asked not in {each.metadata.reply_to_message_id for each in others}
     (lost,) = grid.pull_messages([asked])
     assert lost.has_error()
+    monkeypatch.undo()
     with Line(node(fleet, 1)) as line:
+        TaskIdentity.node_id = 1  # the server's, which is in this process, too
+        (asked,) = grid.push_messages([Message(content, number, MessageType.TRAIN, ttl=60)])
+        message = line.pull()
+        assert message is not None
+        line.push(Message(RecordDict({"c": ConfigRecord({"d": b"y"})}), reply_to=message), 1.0)
+
+        def garbage(*_: object) -> None:
+            raise KeyError("what nobody knows")
+
+        monkeypatch.setattr(runtime_client, "inflate_object_from_contents", garbage)
+        (spoilt,) = grid.pull_messages([asked])
+        assert "KeyError" in str(spoilt.error.reason)
         TaskIdentity.node_id = 1  # the server's, which is in this process, too
         grid.push_messages([Message(content, number, MessageType.TRAIN, ttl=60)])
         with connected(fleet) as it:

@@ -29,7 +29,7 @@ from fedspike.errors import InputError
 from fedspike.files import appending, content_of
 
 Client = TypeVar("Client")
-START_WITHIN_S, END_WITHIN_S = 60.0, 15.0
+START_WITHIN_S, END_WITHIN_S, AGAIN_AFTER_S = 60.0, 15.0, 0.5
 CLOCKS_APART_S = 300.0  # more is too much for Flower's TIMESTAMP_TOLERANCE
 # X509_V_ERR_... of OpenSSL
 CERT_NOT_YET_VALID, CERT_EXPIRED, HOST_MISMATCH, IP_MISMATCH = 9, 10, 62, 64
@@ -106,6 +106,7 @@ def trainers(folder: FleetFolder) -> Iterator[None]:
                 while program.poll() is None:
                     if over.wait(0.1):
                         program.terminate()  # nothing is lost with it, and nobody hears its last words
+            over.wait(AGAIN_AFTER_S)  # one that cannot begin is not begun without end
 
     with appending(log_of_training(folder), folder.path) as log:
         watch = threading.Thread(target=again)

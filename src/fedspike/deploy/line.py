@@ -111,10 +111,8 @@ class Line:
         """Tell the server that the node is gone; over a connection of its own, at any moment."""
         client, _ = _client(self._folder)
         request = DeactivateNodeRequest(node_id=self._node.node_id)
-        with (
-            closing(client),
-            suppress(Away, NotWanted),
-        ):  # else it finds out when no heartbeat comes
+        # Where it is not told, it finds out when no heartbeat comes.
+        with closing(client), suppress(Away, NotWanted):
             asked(lambda: client.DeactivateNode(request))
 
     def pull(self) -> Envelope | None:
@@ -167,9 +165,8 @@ class Line:
         """Tell the server again and again that the node is there."""
         request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
         while not self._closed.wait(BEAT_EVERY_S):
-            with suppress(
-                Away, NotWanted
-            ):  # the next question for work meets the same, and acts on it
+            # The next question for work meets the same refusal, and acts on it.
+            with suppress(Away, NotWanted):
                 asked(lambda: self._client.SendNodeHeartbeat(request))
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 import httpx
 from flwr.app import Message, Metadata
@@ -71,20 +72,20 @@ class OwnersGrid(HttpGrid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """The answers to these messages that are whole, and errors for those that never will be."""
-        asked = PullAppMessagesRequest(
-            message_ids=[n for n in message_ids if n not in self._coming]
+        asked = list(message_ids)
+        answer = self._runtime_client.PullMessages(
+            PullAppMessagesRequest(message_ids=[n for n in asked if n not in self._coming])
         )
-        answer = self._runtime_client.PullMessages(asked)
         for told, tree in zip(answer.messages_list, answer.message_object_trees, strict=True):
             about = told.metadata
-            parts = [each.object_id for each in iterate_object_tree(tree)]
+            parts = [each.object_id for each in islice(iterate_object_tree(tree), MOST_PARTS + 1)]
             self._coming[about.reply_to_message_id] = Coming(
                 about.message_id, about.src_node_id, parts
             )
         online = set(self.get_node_ids()) if self._coming else set()
         whole = []
-        for number, coming in list(self._coming.items()):
-            if message := self._message(number, coming, online):
+        for number in self._coming.keys() & set(asked):  # others have asked for the others
+            if message := self._message(number, self._coming[number], online):
                 whole.append(message)
                 del self._coming[number]
         return whole
@@ -111,7 +112,10 @@ class OwnersGrid(HttpGrid):
                 node=self.node, run_id=self.run.run_id, message_object_id=coming.number
             )
         )
-        message = inflate_object_from_contents(coming.number, coming.parts)
+        try:
+            message = inflate_object_from_contents(coming.number, coming.parts)
+        except Exception as error:  # whatever a node sends, it is the node that did it
+            return self._error(number, f"cannot be read: {type(error).__name__}: {error}")
         if not isinstance(message, Message) or message.metadata.reply_to_message_id != number:
             return self._error(number, "an answer to something else")
         message.metadata.__dict__["_message_id"] = coming.number
@@ -164,10 +168,8 @@ def grid_of_a_training(folder: FleetFolder) -> OwnersGrid:
 
 def _task(folder: FleetFolder) -> str:
     """Flower's token of the training that was started, once there is one."""
-    client, request = (
-        _client(folder),
-        AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP]),
-    )
+    client = _client(folder)
+    request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
     while True:
         with suppress(httpx.HTTPError):  # the server is away; whoever started us looks after it
             if token := client.AcquireTask(request).token:
