@@ -1,13 +1,14 @@
 """Every algorithm as the contract tests take it; a new one is one entry in CASES."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import tomli_w
 
-from fedspike.algorithms import ALGORITHMS, Algorithm, FedAdam, FedAvg, FedProx, Scaffold
+from fedspike.algorithms import ALGORITHMS, Algorithm, FedAdam, FedAvg, FedBuff, FedProx, Scaffold
 from fedspike.parts.optimisers import SGD, Adam
+from fedspike.rules import Mean
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,13 @@ class Case:
     one_client: bool = False
     up: int = 1
     down: int = 1
+
+    @property
+    def patient(self) -> "Case":
+        """The case at a setting at which the server waits for all; late answers have tests of their own."""
+        if self.algorithm.waits_for is None:
+            return self
+        return replace(self, algorithm=self.neutral)
 
     def optimiser(self, otherwise: SGD | Adam | None = None) -> SGD | Adam:
         """One with which it goes together."""
@@ -40,6 +48,7 @@ class Case:
 
 CASES = {
     "fedavg": Case(FedAvg(), FedAvg()),
+    "fedbuff": Case(FedBuff(buffer=2), FedBuff(rule=Mean())),
     "fedprox": Case(FedProx(mu=0.5), FedProx(mu=0.0)),
     "scaffold": Case(Scaffold(), Scaffold(), one_client=True, up=2, down=2),
     "fedadam": Case(FedAdam(), FedAdam(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),

@@ -19,7 +19,8 @@ from fedspike.experiment import document, sweep
 from fedspike.experiment.run import Training, load, perform
 from fedspike.federation.devices import Devices, Fleet, Given
 from fedspike.federation.plan import Plan
-from fedspike.federation.rounds import Round, State, rounds
+from fedspike.federation.rounds import Round, rounds
+from fedspike.federation.state import State
 from fedspike.networks import Network
 from fedspike.parts.losses import Loss
 from fedspike.records.seal import with_seal

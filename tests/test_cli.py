@@ -326,6 +326,8 @@ def test_progress_shows_what_users_wrote_as_it_is(
         seconds={"training": 1.0, "evaluation": 0.5},
         rejected=[nan],
         missing=[0, 1],
+        at_work=[],
+        staleness={},
         skipped=True,
         nodes=[],
     )

@@ -84,7 +84,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple
     @cache
     def simulate(algorithm: str) -> tuple[list[Any], Path]:
         folder = tmp_path_factory.mktemp(algorithm)
-        return done(events(tiny(CASES[algorithm].toml()), folder)), folder
+        return done(events(tiny(CASES[algorithm].patient.toml()), folder)), folder
 
     return simulate
 
@@ -95,7 +95,7 @@ def test_a_fleet_is_its_simulation(
     tmp_path: Path, algorithm: str, nodes: int, simulated: Callable[[str], tuple[list[Any], Path]]
 ) -> None:
     """To the bit: float64 sums differ by 1e-16 with their order, which `narrowed` hides."""
-    experiment, (expected, folder) = tiny(CASES[algorithm].toml()), simulated(algorithm)
+    experiment, (expected, folder) = tiny(CASES[algorithm].patient.toml()), simulated(algorithm)
     records = done(on_the_fleet(experiment, dealt_out(experiment, tmp_path, nodes), tmp_path))
     for one, other in zip(expected, records, strict=True):
         same = one.keys() - set(NOT_THE_SAME)

@@ -15,7 +15,8 @@ from fedspike.data import load
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Fleet, Given
 from fedspike.federation.plan import Plan
-from fedspike.federation.rounds import Round, State, rounds
+from fedspike.federation.rounds import Round, rounds
+from fedspike.federation.state import State
 from fedspike.learning import Backpropagation
 from fedspike.networks import ANN, SNN, Architecture, Convolutional, FullyConnected
 from fedspike.parts.codes import Code, Direct, Rate
@@ -125,6 +126,7 @@ def test_it_resumes_bit_for_bit_with_its_statistics(algorithm: str, statistics: 
     assert one.keys() == other.keys()
     assert all(torch.equal(one[path], other[path]) for path in one)
     kept = {path.rsplit("/", 1)[0] for path in one if "statistics" in path}
+    kept = {path for path in kept if not path.startswith("past/")}
     if statistics == "pooled":
         assert kept == {"server/statistics"}
     else:
@@ -135,7 +137,7 @@ def test_it_resumes_bit_for_bit_with_its_statistics(algorithm: str, statistics: 
 @pytest.mark.parametrize("algorithm", sorted(CASES.keys() - {"fedavg"}))
 def test_no_algorithm_does_to_statistics_what_it_does_to_updates(algorithm: str) -> None:
     """After a round that began alike they are FedAvg's, to the bit; fedprox moves weights in between."""
-    (ours,) = play(BNTT(), CASES[algorithm].algorithm, number=1, batch_size=70)
+    (ours,) = play(BNTT(), CASES[algorithm].patient.algorithm, number=1, batch_size=70)
     (plain,) = play(BNTT(), number=1, batch_size=70)
     for name, numbers in plain.state.server["statistics"].items():
         assert torch.equal(ours.state.server["statistics"][name], numbers)

@@ -28,7 +28,8 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.experiment import sweep
 from fedspike.federation.order import Answers, Order
 from fedspike.federation.places.here import Here
-from fedspike.federation.rounds import State, rounds
+from fedspike.federation.rounds import rounds
+from fedspike.federation.state import State
 
 pytestmark = pytest.mark.fleet
 FEDSPIKE = Path(sys.executable).parent / "fedspike"

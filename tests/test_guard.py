@@ -25,6 +25,7 @@ from fedspike.federation.order import Answers, Order, Reply
 from fedspike.federation.places.flower.node import one_reply
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan
+from fedspike.federation.state import State
 from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import ANN, SNN, FullyConnected, Network
 from fedspike.parts.losses import CrossEntropy
@@ -81,8 +82,8 @@ def case(algorithm: Algorithm, network: Network | None = None) -> Case:
     )
     site = plan.site()
     server = site.algorithm.start(site.network.init(stream(0, "init")))
-    order = rounds.order_for(plan, site, rounds.State(ROUND - 1, server), ROUND)
-    answers = Here().work(order)
+    order = rounds.order_for(plan, site, State(ROUND - 1, server), ROUND)
+    answers = Here(lambda order: order.clients).work(order)
     alone = [replace(reply, tree=copied(reply.tree)) for reply in answers.replies]
     return Case(order, replace(answers, replies=alone), server)
 

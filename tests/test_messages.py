@@ -31,9 +31,10 @@ from fedspike.federation.places.flower.hosted import ABSENT, Hosted
 from fedspike.federation.places.flower.messages import Holding, Question, Task
 from fedspike.federation.places.flower.node import perform, prepared
 from fedspike.federation.places.flower.nodes import Nodes
-from fedspike.federation.places.flower.server import Flower, Heard, where_it_went
+from fedspike.federation.places.flower.server import Flower, Heard, Part, where_it_went
 from fedspike.federation.plan import Plan, plain
-from fedspike.federation.rounds import State, order_for, rounds
+from fedspike.federation.rounds import order_for, rounds
+from fedspike.federation.state import State
 from fedspike.learning import Backpropagation
 from fedspike.networks import ANN, SNN, FullyConnected, Network
 from fedspike.parts.optimisers import SGD
@@ -139,15 +140,15 @@ def test_any_answer_is_its_nodes_own(spiking: Any) -> None:
     order, _, _, _, honest = spiking
 
     def read(content: RecordDict) -> None:
-        heard = Heard(order)
-        answer = Answer(7, 1.0, content)
+        heard, part = Heard(), Part(7, order, CLIENTS, 0)
         entry = {"node": "node-7", "clients": list(CLIENTS), "downlink_bytes": 0}
-        entry |= heard.read(CLIENTS, answer)
+        heard.read(order, part, Answer(7, 1.0, content))
+        entry |= heard.entries[""]
         msgspec.json.decode(json.dumps(entry, allow_nan=False), type=NodeRound)
-        reports = heard.reports
-        where_it_went([answer], reports, 0.1, 1.0)
-        activity = {k: own for report in reports.values() for k, own in report.activity.items()}
-        losses = {k: loss for report in reports.values() for k, loss in report.losses.items()}
+        where_it_went(heard.reports, 0.1, 1.0)
+        reports = [report for _, report in heard.reports]
+        activity = {k: own for report in reports for k, own in report.activity.items()}
+        losses = {k: loss for report in reports for k, loss in report.losses.items()}
         answers = Answers({7: CLIENTS}, heard.replies, activity, losses, {}, 0, 0)
         verdict = judge(order, answers)
         for work in activity.values():
@@ -243,7 +244,9 @@ def test_spoilt_answers_leave_the_model_of_a_run_without_their_node(tmp_path: Pa
     def unreadable(node: int, message: Message) -> Message:
         while node == 2 and message.metadata.message_type == "train":
             content = spoil(message.content, random)
-            if "error" in Heard(place.order).read([1], Answer(2, 1.0, content)):
+            heard = Heard()
+            heard.read(place.order, Part(2, place.order, [1], 0), Answer(2, 1.0, content))
+            if "error" in heard.entries[""]:
                 message.content = content
                 break
         return message

@@ -4,29 +4,45 @@ Among them algorithms whose orders and replies differ from client to client.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from flwr.app import Message, MessageType
+from msgspec.structs import replace
 
 from algorithms_example import CASES
-from fedspike.algorithms import Algorithm, Client, FedAvg, LocalModel, Tree, added, difference
+from fedspike.algorithms import (
+    Algorithm,
+    Client,
+    FedAvg,
+    FedBuff,
+    LocalModel,
+    Tree,
+    added,
+    difference,
+)
 from fedspike.data import load
 from fedspike.experiment.document import Document
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation.devices import Fleet
+from fedspike.federation.places.flower import server
+from fedspike.federation.places.flower.node import Device
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
+from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan
-from fedspike.federation.rounds import Round, State, rounds
+from fedspike.federation.rounds import Round, rounds
+from fedspike.federation.state import State
 from fedspike.learning import Backpropagation
 from fedspike.networks import ANN, FullyConnected, Parameters
 from fedspike.parts.optimisers import SGD
+from fedspike.records.writer import round_record
 from fedspike.remedies import Clipping
 from fedspike.rules import Mean, Median, Replies, Rule
-from fleet_in_process import dealt_out
+from fleet_in_process import InProcess, dealt_out
 
 SAMPLE = load("fashion-mnist-sample")
 
@@ -129,9 +145,36 @@ def plan_of(algorithm: Algorithm) -> Plan:
     )
 
 
-def on_nodes(plan: Plan, folder: Path, nodes: int, state: State | None = None) -> Iterator[Round]:
+class Slow(InProcess):
+    """Nodes whose answers are there when the server has looked so many times since."""
+
+    def __init__(self, devices: dict[int, Device], looks: dict[int, int]) -> None:
+        super().__init__(devices)
+        self.looks, self.looked, self.due = looks, 0, dict[str, int]()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        numbers = list(super().push_messages(messages))
+        for number in numbers:
+            node, kind = int(number.partition("-")[0]), self.waiting[number].metadata.message_type
+            waits = self.looks.get(node, 0) if kind == MessageType.TRAIN else 0
+            self.due[number] = self.looked + waits
+        return numbers
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        self.looked += 1
+        return super().pull_messages(n for n in message_ids if self.due[n] <= self.looked)
+
+
+def on_nodes(
+    plan: Plan,
+    folder: Path,
+    nodes: int,
+    state: State | None = None,
+    looks: dict[int, int] | None = None,
+) -> Iterator[Round]:
     experiment = Experiment(plan.name, (Run(plan.name, plan),), Document("the plan", "", {}))
-    fleet = Nodes(dealt_out(experiment, folder, nodes), folder, 10, SAMPLE.x_train.shape[1:])
+    grid = Slow(dealt_out(experiment, folder, nodes).devices, looks or {})
+    fleet = Nodes(grid, folder, 10, SAMPLE.x_train.shape[1:])
     fleet.wait_for(plan.fleet.clients, say=lambda _: None)
     return rounds(plan, Flower(fleet, 60.0), state)
 
@@ -141,10 +184,11 @@ def on_nodes(plan: Plan, folder: Path, nodes: int, state: State | None = None) -
 def test_here_and_on_nodes_a_plan_is_the_same(tmp_path: Path, name: str, nodes: int) -> None:
     """To the bit, with a break: the state is all that both need, but for what devices keep to themselves."""
     plan = plan_of(ALGORITHMS[name])
-    here = list(rounds(plan))
     there = list(itertools.islice(on_nodes(plan, tmp_path, nodes), 2))
     copied = {key: tensor.clone() for key, tensor in there[-1].state.tensors().items()}
     there += on_nodes(plan, tmp_path, nodes, State.from_tensors(2, copied))
+    came = {round.number: round.clients for round in there}
+    here = list(rounds(plan, Here(lambda order: came[order.round])))
     for one, other in zip(here, there, strict=True):
         assert other.rejections == ()
         assert (one.accuracy, one.training_loss) == (other.accuracy, other.training_loss)
@@ -163,6 +207,57 @@ def test_here_and_on_nodes_a_plan_is_the_same(tmp_path: Path, name: str, nodes: 
     assert not torch.equal(
         here[0].state.model["hidden.weight"], here[-1].state.model["hidden.weight"]
     )
+
+
+@pytest.mark.parametrize("nodes", [5, 2], ids=["devices", "many-client-nodes"])
+def test_who_comes_late_is_joined_on_nodes_as_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: int
+) -> None:
+    """FedBuff with slow nodes, stopped in between: the same arrivals here give the same record and bits."""
+    monkeypatch.setattr(server, "POLL_S", 0.0)
+    looks = {node: 5 * node - 3 for node in range(1, nodes + 1)}
+    fleet = Fleet(clients=5, samples_per_round=30)
+    plan = replace(plan_of(FedBuff(buffer=2)), fleet=fleet, rounds=8)
+    there = list(itertools.islice(on_nodes(plan, tmp_path, nodes, looks=looks), 4))
+    half = there[-1].state
+    assert half.at_work
+    copied = {key: tensor.clone() for key, tensor in half.tensors().items()}
+    there += on_nodes(plan, tmp_path, nodes, State.from_tensors(4, copied), looks)
+    came = {round.number: round.clients for round in there}
+    here = list(rounds(plan, Here(lambda order: came[order.round])))
+    assert any(round.staleness for round in there)
+    for one, other in zip(here, there, strict=True):
+        ours, theirs = round_record(one), round_record(other)
+        for name in ("clients", "staleness", "at_work", "missing", "activity", "accuracy"):
+            mine, yours = getattr(ours, name), getattr(theirs, name)
+            assert mine == yours or sorted(mine) == sorted(yours), name
+        assert {k: w.round for k, w in one.state.at_work.items()} == {
+            k: w.round for k, w in other.state.at_work.items()
+        }
+        model = other.state.model
+        assert all(torch.equal(weight, model[name]) for name, weight in one.state.model.items())
+
+
+def test_the_first_answers_of_more_than_wanted_end_a_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On nodes as here; who answers later is rejected, or not heard, and the model knows nothing of it."""
+    monkeypatch.setattr(server, "POLL_S", 0.0)
+    fleet = Fleet(clients=5, clients_per_round=3, samples_per_round=30, over_selection=1.3)
+    plan = replace(plan_of(FedAvg()), fleet=fleet)
+    there = list(on_nodes(plan, tmp_path, 5, looks={node: 5 * node for node in range(1, 6)}))
+    came = {round.number: round.clients for round in there}
+    here = list(rounds(plan, Here(lambda order: came[order.round])))
+    for one, other in zip(here, there, strict=True):
+        assert len(other.clients) == 3
+        assert len(other.at_work) == 1
+        model = other.state.model
+        assert all(torch.equal(weight, model[name]) for name, weight in one.state.model.items())
+    assert there[-1].state.at_work == {}
+    simulated = list(rounds(replace(plan, fleet=replace(fleet, speed_spread=1.0))))
+    for each in simulated:
+        assert [rejection.reason for rejection in each.rejections] == ["not needed"]
+        assert len(each.clients) == 4  # all of them trained
 
 
 def test_what_is_personal_does_not_travel() -> None:

@@ -16,7 +16,8 @@ from fedspike.data.partition import IID, Classes
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.federation.devices import Devices
-from fedspike.federation.rounds import Round, State
+from fedspike.federation.rounds import Round
+from fedspike.federation.state import State
 from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import SNN, ConventionalNetwork, DenseLayers, SizedNetwork, SpikingNetwork
 from fedspike.parts.codes import Rate

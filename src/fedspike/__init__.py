@@ -18,7 +18,7 @@ ROOMS = (
     *("errors", "part", "data", "data.partition"),
     *("parts.codes", "parts.neurons", "parts.surrogates", "parts.read_outs", "parts.losses"),
     *("parts.optimisers", "parts.normalisations", "networks", "learning", "rules", "algorithms"),
-    *("remedies", "federation.plan", "federation.devices", "federation.rounds"),
+    *("remedies", "federation.plan", "federation.devices", "federation.state", "federation.rounds"),
     *("federation.places.here", "experiment.run"),
 )
 

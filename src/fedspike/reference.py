@@ -6,7 +6,7 @@ sees what when (`devices`), the initial weights, the input spikes, and the algor
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import snntorch
@@ -167,6 +167,19 @@ class ReferenceRound:
     tested: Activity
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A client at work: since when, what it received, and the simulated time that it still takes."""
+
+    round: int
+    received: Tree
+    needs: float
+
+    def later(self, time: float) -> "Asked":
+        """The same, so much later."""
+        return replace(self, needs=max(0.0, self.needs - time))
+
+
 def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterator[ReferenceRound]:
     """The study's loop: send, train every client in turn, average, test."""
     plan = plan.loaded()
@@ -175,26 +188,46 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
     initial = network.init(stream(seed, "init"))
     server = algorithm.start({name: w.to(dtype) for name, w in initial.items()})
     memories: dict[int, Tree] = {}
+    at_work: dict[int, Asked] = {}
 
     for number in range(1, plan.rounds + 1):
         replies, samples = [], []
         activity: dict[int, Activity] = {}
-        for client in devices.present(seed, number):
-            received = algorithm.order(server, client)
+        cohort = devices.cohort(seed, number, at_work)
+        wanted = algorithm.waits_for or devices.enough or len(cohort)
+        wanted = min(wanted, len(cohort) + len(at_work))
+        for client in cohort:
+            if not devices.drops_out(seed, number, client):
+                time = devices.training_time(seed, client, plan.learner.epochs)
+                at_work[client] = Asked(number, algorithm.order(server, client), time)
+        first = sorted(at_work, key=lambda client: at_work[client].needs)[:wanted]
+        now = max((at_work[client].needs for client in first), default=0.0)
+        for client, asked in list(at_work.items()):
+            if client not in first:
+                continue
+            received = asked.received
             memory = memories.get(client) or algorithm.remember(received)
             module = _module(network, _beginning(algorithm, received, memory), dtype)
-            shown = torch.from_numpy(devices.shown(seed, number, client, plan.learner.epochs))
-            address = Address(seed, "encode", number, (client,), (0,))
+            shown = torch.from_numpy(devices.shown(seed, asked.round, client, plan.learner.epochs))
+            address = Address(seed, "encode", asked.round, (client,), (0,))
             steps = _train_client(module, site, received, memory, shown, address)
             trained = {name: w.detach().clone() for name, w in module.named_parameters()}
             reply, memories[client] = _answer(site, received, trained, memory, steps)
+            if algorithm.waits_for:
+                staleness = number - asked.round
+                reply = {g: algorithm.aged(g, own, staleness) for g, own in reply.items()}
             replies.append(reply)
             samples.append(devices.samples(client))
             activity[client] = _activity(module, len(shown), steps)
-        if replies and len(replies) / devices.cohort_size >= devices.fleet.quorum:
+        goes_on = at_work if algorithm.waits_for else ()
+        at_work = {k: at_work[k].later(now) for k in goes_on if k not in first}
+        if replies and len(replies) / wanted >= devices.fleet.quorum:
             joined = {
                 group: rules.joined(
-                    rule, [reply[group] for reply in replies], torch.tensor(samples)
+                    rule,
+                    [reply[group] for reply in replies],
+                    torch.tensor(samples),
+                    like=server["model"] if group == "update" else None,
                 )
                 for group, rule in algorithm.joining().items()
             }

@@ -10,6 +10,7 @@ from fedspike.algorithms.algorithm import difference as difference
 from fedspike.algorithms.changed import Changed as Changed
 from fedspike.algorithms.fedadam import FedAdam as FedAdam
 from fedspike.algorithms.fedavg import FedAvg as FedAvg
+from fedspike.algorithms.fedbuff import FedBuff as FedBuff
 from fedspike.algorithms.fedprox import FedProx as FedProx
 from fedspike.algorithms.local_round import local_round as local_round
 from fedspike.algorithms.local_round import reply_form as reply_form

@@ -47,13 +47,19 @@ class Algorithm(Part):
 
     Members that a kind does not write: the server keeps the model alone and sends it to all, clients
     remember nothing, start from the model that they received, train with their own gradients, and answer with
-    a group "update": trained minus received. Orders and replies may differ in form from client to client.
+    a group "update": trained minus received. The server waits for all that it asked. Orders and replies may
+    differ in form from client to client.
     """
 
     @property
     def needs_sgd(self) -> bool:
         """Whether its mathematics holds for plain SGD on the clients only."""
         return False
+
+    @property
+    def waits_for(self) -> int | None:
+        """Answers with which the server steps, while others are at work; None: it waits for all it asked."""
+        return None
 
     def start(self, model: Parameters) -> Tree:
         """The server's state before round 1; its group "model" is the global model."""
@@ -71,6 +77,14 @@ class Algorithm(Part):
     @abstractmethod
     def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
         """The server's state after a round in which the share `participation` of all clients took part."""
+
+    def aged(self, group: str, tensors: Parameters, staleness: int) -> Parameters:
+        """A group of a reply to an order of so many rounds ago, as it is joined with the others'.
+
+        Asked only where the server does not wait for all; the tensors may be a sum over several clients.
+        """
+        del group, staleness
+        return tensors
 
     def remember(self, received: Tree) -> Tree:
         """What a client remembers before its first round, in which it `received` this, no client axis."""

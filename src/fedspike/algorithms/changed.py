@@ -22,6 +22,11 @@ class Changed(Algorithm):
         """As the algorithm."""
         return self.algorithm.needs_sgd
 
+    @property
+    def waits_for(self) -> int | None:
+        """As the algorithm."""
+        return self.algorithm.waits_for
+
     def start(self, model: Parameters) -> Tree:
         """As the algorithm."""
         return self.algorithm.start(model)
@@ -37,6 +42,10 @@ class Changed(Algorithm):
     def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
         """As the algorithm."""
         return self.algorithm.next_state(server, joined, participation)
+
+    def aged(self, group: str, tensors: Parameters, staleness: int) -> Parameters:
+        """As the algorithm."""
+        return self.algorithm.aged(group, tensors, staleness)
 
     def remember(self, received: Tree) -> Tree:
         """As the algorithm."""

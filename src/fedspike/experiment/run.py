@@ -24,7 +24,8 @@ from fedspike.federation import room
 from fedspike.federation.devices import Held
 from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan, demand_plan
-from fedspike.federation.rounds import State, demand_state, rounds
+from fedspike.federation.rounds import demand_state, rounds
+from fedspike.federation.state import State
 from fedspike.federation.tensor_bytes import pack
 from fedspike.files import claimed, json_bytes, write_whole
 from fedspike.own_files import used

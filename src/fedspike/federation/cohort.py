@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -50,6 +50,11 @@ class Work:
     memories: dict[int, Tree] = field(default_factory=dict)
     activity: dict[int, Activity] = field(default_factory=dict)
     losses: dict[int, float] = field(default_factory=dict)  # of a client's mean sample
+
+    def add(self, other: "Work") -> None:
+        """The work of other clients, too."""
+        for own in fields(self):
+            getattr(self, own.name).update(getattr(other, own.name))
 
 
 def train_cohort(

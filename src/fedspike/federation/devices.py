@@ -1,6 +1,7 @@
 """Who the clients are and who takes part in a round, with which of its samples."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -22,8 +23,14 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
 
     Each round `clients_per_round` take part, each with `samples_per_round` of its samples, or all that it has
     if it has fewer. Each of those drops out with the probability `dropout`, anew in every round: it receives
-    nothing, trains nothing and sends nothing. If less than the share `quorum` of those asked is accepted, or
-    nobody, the server skips the round and keeps its model.
+    nothing, trains nothing and sends nothing. If less than the share `quorum` of those waited for is
+    accepted, or nobody, the server skips the round and keeps its model.
+
+    With `over_selection` the server asks so many times as many clients, and the round ends with the first
+    `clients_per_round` answers. Source: Bonawitz et al., "Towards Federated Learning at Scale: System
+    Design", MLSys 2019, section 2.2, which asks 1.3 times as many. Which simulated client answers first hangs
+    on its samples and on its speed, which is drawn once: the logarithm of the time that a sample takes is
+    normally distributed, with the standard deviation `speed_spread`.
     """
 
     clients: Annotated[Count, Meta(description="how many devices")] = 10
@@ -41,11 +48,28 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0, le=1, description="share of a round's clients that must be accepted")
     ] = 0.0
 
+    over_selection: Annotated[
+        float,
+        Meta(ge=1, le=10, description="how many times as many are asked; the first ones count"),
+    ] = 1.0
+    speed_spread: Annotated[
+        float,
+        Meta(ge=0, le=3, description="how unlike the devices' speeds are; 0: they are the same"),
+    ] = 0.0
+
     def __post_init__(self) -> None:
         demand_limits(self)
+        times = f" * {self.over_selection}" if self.over_selection > 1 else ""
+        if times and self.clients_per_round == "all":
+            raise InputError(
+                f"over_selection = {self.over_selection} of all clients",
+                expected="a number of clients whose answers end a round",
+                fix=f"set clients_per_round = {max(1, int(self.clients / self.over_selection))}",
+                keys=("over_selection", "clients_per_round"),
+            )
         if self.cohort_size > self.clients:
             raise InputError(
-                f"clients_per_round = {self.clients_per_round}, clients = {self.clients}",
+                f"clients_per_round = {self.clients_per_round}{times}, clients = {self.clients}",
                 expected=f"at most {self.clients} clients in a round",
                 fix='set clients_per_round = "all", or raise clients',
                 keys=("clients_per_round", "clients"),
@@ -53,8 +77,15 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def cohort_size(self) -> int:
-        """Clients that take part in a round."""
-        return self.clients if self.clients_per_round == "all" else self.clients_per_round
+        """Clients that are asked in a round."""
+        return self.asked_of(self.clients)
+
+    def asked_of(self, clients: int) -> int:
+        """How many of so many clients are asked in a round."""
+        if self.clients_per_round == "all":
+            return clients
+        # Rounded up, but not for an error in the last bits.
+        return math.ceil(round(self.clients_per_round * self.over_selection, 6))
 
     def as_one_client(self) -> "Fleet":
         """A single client that trains on as many samples in a round as all of these."""
@@ -142,20 +173,28 @@ class Devices:
 
     @property
     def cohort_size(self) -> int:
-        """Clients that take part in a round."""
+        """Clients that are asked in a round."""
+        return self.fleet.asked_of(len(self.shards))
+
+    @property
+    def enough(self) -> int | None:
+        """Clients whose answers end a round; None where it ends with those of all that were asked."""
         asked = self.fleet.clients_per_round
-        return len(self.shards) if asked == "all" else asked
+        return asked if self.fleet.over_selection > 1 and asked != "all" else None
 
     def samples(self, client: int) -> int:
         """Samples that the client trains on in one epoch of a round."""
         held, wanted = len(self.shards[client]), self.fleet.samples_per_round
         return held if wanted == "all" else min(held, wanted)
 
-    def cohort(self, seed: int, round: int) -> list[int]:
-        """The clients of a round, drawn uniformly without replacement; most samples first, then by number."""
-        clients = np.arange(len(self.shards))
-        if self.cohort_size < len(clients):
-            clients = stream(seed, "cohort", round).choice(clients, self.cohort_size, replace=False)
+    def cohort(self, seed: int, round: int, at_work: Collection[int] = ()) -> list[int]:
+        """The clients of a round, drawn uniformly without replacement; most samples first, then by number.
+
+        Those `at_work` since a round before are among the round's clients, and not asked again.
+        """
+        clients = np.setdiff1d(np.arange(len(self.shards)), list(at_work))
+        if (wanted := self.cohort_size - len(at_work)) < len(clients):
+            clients = stream(seed, "cohort", round).choice(clients, wanted, replace=False)
         return self.in_order(clients.tolist())
 
     def in_order(self, clients: Sequence[int]) -> list[int]:
@@ -172,6 +211,11 @@ class Devices:
         if not self.fleet.dropout:
             return False
         return bool(stream(seed, "dropout", round, client).random() < self.fleet.dropout)
+
+    def training_time(self, seed: int, client: int, epochs: int) -> float:
+        """How long a client trains in a round, in times that a sample takes a device of the mean kind."""
+        z = stream(seed, "speed", client=client).standard_normal()
+        return self.samples(client) * epochs * math.exp(self.fleet.speed_spread * z)
 
     def shown(self, seed: int, round: int, client: int, epochs: int) -> np.ndarray:
         """The samples the client sees in a round, in order: a fresh draw, shuffled anew every epoch."""

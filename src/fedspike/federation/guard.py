@@ -7,13 +7,13 @@ nothing: the next model is, bit for bit, the one that would be had the sender be
     order -> who was asked, in which round, for what      replies -> judge -> joined -> algorithm.next_state
 
 Checks, in this order: sender, what its place found, round, deadline, weight, first of its sender, names,
-shapes, types, numbers. A number is refused beyond the square root of its type's largest, about 1.8e19 in
-float32: servers square updates (FedAdam, pooled variances), and what overflows there is as bad as an infinity
-that was sent. A guard knows nothing of lies in plausible numbers; that is for a robust rule.
+shapes, types, numbers, enough others. A number is refused beyond the square root of its type's largest, about
+1.8e19 in float32: servers square updates (FedAdam, pooled variances), and what overflows there is as bad as
+an infinity that was sent. A guard knows nothing of lies in plausible numbers; that is for a robust rule.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ Reason = Literal[
     "not readable",
     "wrong round",
     "too late",
+    "not needed",
     "wrong weight",
     "duplicate",
     "wrong names",
@@ -57,7 +58,8 @@ class Verdict:
     """The replies that may touch the model, in the order in which their senders were asked, and all others.
 
     `clients` are those who took part in the accepted replies; `missing` are those asked whose answer was
-    neither accepted nor rejected. If `skipped`, the model stays as it is.
+    neither accepted nor rejected, and is not to come. If `skipped`, the model stays as it is. `staleness`
+    says how many rounds ago a client received its model, where that was not in this round.
     """
 
     accepted: tuple[Reply, ...]
@@ -65,95 +67,134 @@ class Verdict:
     rejections: tuple[Rejection, ...]
     missing: tuple[int, ...]
     skipped: bool
+    staleness: Mapping[int, int]
 
 
 def judge(order: Order, answers: Answers) -> Verdict:
     """Hold replies, each a tree of its own, against the order; the first good one of a sender counts."""
-    accepted: dict[int, Reply] = {}
+    accepted: dict[tuple[int, int], Reply] = {}  # by round and sender
     rejections = []
     for reply in answers.replies:
-        fault = claim_fault(order, answers, reply)
-        if fault is None and reply.sender in accepted:
+        fault = claim_fault(order, answers.hosts, reply, answers.deadline_s)
+        if fault is None and (reply.round, reply.sender) in accepted:
             fault = "duplicate", f"another answer in round {order.round}"
-        fault = fault or tree_fault(order, reply)
+        fault = fault or tree_fault(order, reply) or _surplus(order, accepted.values())
         if fault is None:
-            accepted[reply.sender] = reply
+            accepted[reply.round, reply.sender] = reply
         else:
             rejections.append(Rejection(reply.sender, *fault))
-    kept = tuple(accepted[sender] for sender in answers.hosts if sender in accepted)
+    senders = [(asked.round, sender) for asked in order.all for sender in answers.hosts]
+    kept = tuple(accepted[sender] for sender in senders if sender in accepted)
     clients = tuple(client for reply in kept for client in reply.samples)
-    silenced = {rejection.sender for rejection in rejections} - accepted.keys()
+    silenced = {rejection.sender for rejection in rejections} - {sender for _, sender in accepted}
     heard = {client for sender in silenced for client in answers.hosts.get(sender, ())}
-    asked, took_part = tuple(order.samples), set(clients)
+    asked, took_part = order.clients, set(clients)
+    wanted = len(asked) if order.enough is None else order.enough
     return Verdict(
         accepted=kept,
         clients=clients,
         rejections=tuple(rejections),
-        missing=tuple(client for client in asked if client not in took_part | heard),
+        missing=tuple(k for k in asked if k not in took_part | heard | answers.at_work.keys()),
         # Both sides are rounded once, so that 7 of 10 clients are a quorum of 0.7.
-        skipped=not clients or len(clients) / len(asked) < order.plan.fleet.quorum,
+        skipped=not clients or len(clients) / wanted < order.plan.fleet.quorum,
+        staleness={
+            client: order.round - reply.round
+            for reply in kept
+            for client in reply.samples
+            if reply.round < order.round
+        },
     )
 
 
 def joined(order: Order, accepted: Sequence[Reply]) -> Tree:
     """Each group of the accepted replies, joined by its rule, in the types that were ordered."""
-    form = order.forms[next(iter(accepted[0].samples))]
+    form = _asked(order, accepted[0]).forms[next(iter(accepted[0].samples))]
     tree = {}
     for group, rule in order.rules.items():
         rows: list[Parameters] = []
         samples, clients = [], []
         for reply in accepted:
             if rule.partial or len(reply.samples) == 1:
-                rows.append(reply.tree[group])
+                own = [reply.tree[group]]
                 samples.append(sum(reply.samples.values()))
                 clients.append(len(reply.samples))
             else:
-                rows += [reply.tree[f"{client}/{group}"] for client in reply.samples]
+                own = [reply.tree[f"{client}/{group}"] for client in reply.samples]
                 samples += reply.samples.values()
                 clients += [1] * len(reply.samples)
+            if order.goes_on:
+                staleness = order.round - reply.round
+                own = [order.site.algorithm.aged(group, tensors, staleness) for tensors in own]
+            rows += own
         stand_for = torch.tensor(samples), torch.tensor(clients)
         tree[group] = rules.joined(rule, rows, *stand_for, like=form[group])
     return tree
 
 
-def claim_fault(order: Order, answers: Answers, reply: Reply) -> Fault | None:
+def is_sound(order: Order, hosts: Mapping[int, Sequence[int]], reply: Reply) -> bool:
+    """Whether nothing is wrong with a reply in itself, whatever else came."""
+    return not (claim_fault(order, hosts, reply) or tree_fault(order, reply))
+
+
+def claim_fault(
+    order: Order,
+    hosts: Mapping[int, Sequence[int]],
+    reply: Reply,
+    deadline_s: float = math.inf,
+) -> Fault | None:
     """What is wrong with a reply before its tree is looked at."""
-    hosted, samples = answers.hosts.get(reply.sender), reply.samples
+    hosted, samples = hosts.get(reply.sender), reply.samples
     if hosted is None:
         return "not asked", f"sender {reply.sender} has no part in round {order.round}"
     if reply.fault:
         return reply.fault
-    if type(reply.round) is not int or reply.round != order.round:
+    if (asked := order.of_round(reply.round)) is None:
         return "wrong round", f"an answer to round {_shown(reply.round)}, not to {order.round}"
-    if not reply.seconds <= answers.deadline_s:
-        late = f"after {reply.seconds:.6g} s, the deadline was {answers.deadline_s:.6g} s"
+    if not reply.seconds <= deadline_s:
+        late = f"after {reply.seconds:.6g} s, the deadline was {deadline_s:.6g} s"
         return "too late", late
     if not isinstance(samples, Mapping) or not samples:
         return "wrong weight", "no number of samples for any client"
     for client, count in samples.items():
-        if type(client) is not int or client not in hosted:
+        if type(client) is not int or client not in hosted or client not in asked.samples:
             return "not asked", f"client {_shown(client)} is none of sender {reply.sender}'s"
-        if type(count) is not int or not 1 <= count <= order.samples[client]:
-            most = f"a whole number from 1 to {order.samples[client]}"
+        if type(count) is not int or not 1 <= count <= asked.samples[client]:
+            most = f"a whole number from 1 to {asked.samples[client]}"
             return "wrong weight", f"{_shown(count)} samples of client {client}, not {most}"
     return None
 
 
 def tree_fault(order: Order, reply: Reply) -> Fault | None:
     """What is wrong with a reply's tree, whose claims are right."""
-    first, *others = (order.forms[client] for client in reply.samples)
+    asked = _asked(order, reply)
+    first, *others = (asked.forms[client] for client in reply.samples)
     if not others:
         return form_fault(first, reply.tree) or number_fault(first, reply.tree)
     form: Tree = {}
     for group, rule in order.rules.items():
         if not rule.partial:
-            form |= {f"{k}/{group}": order.forms[k][group] for k in reply.samples}
+            form |= {f"{k}/{group}": asked.forms[k][group] for k in reply.samples}
         elif any(other[group].keys() != first[group].keys() for other in others):
             return "wrong names", f"one {group} for clients who were to answer with different ones"
         else:
             form[group] = {name: tensor.double() for name, tensor in first[group].items()}
     limits = form | {group: first[group] for group, rule in order.rules.items() if rule.partial}
     return form_fault(form, reply.tree) or number_fault(limits, reply.tree)
+
+
+def _asked(order: Order, reply: Reply) -> Order:
+    """The order that a reply answers, whose claims are right."""
+    asked = order.of_round(reply.round)
+    assert asked is not None  # claim_fault saw to it
+    return asked
+
+
+def _surplus(order: Order, accepted: Iterable[Reply]) -> Fault | None:
+    """Whether a good reply came when enough had come, in a round that ends with these."""
+    came = sum(len(reply.samples) for reply in accepted)
+    if order.goes_on or order.enough is None or came < order.enough:
+        return None
+    return "not needed", f"the answers of {came} clients had come, and {order.enough} are enough"
 
 
 def form_fault(form: Tree, tree: Any) -> Fault | None:

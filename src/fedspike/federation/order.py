@@ -21,6 +21,10 @@ class Order:
     `received[client]` is what it is sent and `forms[client]` what its reply must look like, no client axis;
     `rules` say how each group of the replies is joined. A client starts with what it remembered after round
     `remembered[client]`, which is in `memories` if it was handed over; not in `remembered`: it has none.
+
+    The round ends with the answers of `enough` clients; of all where it is None. Where the server `goes_on`
+    with the others still at work, `earlier[round]` is the order of a round before, for those of its clients
+    whose answers are still to come, and `needs[client]` is the simulated time that these still take.
     """
 
     plan: Plan
@@ -32,6 +36,26 @@ class Order:
     rules: Mapping[str, Rule]
     remembered: Mapping[int, int] = field(default_factory=dict)
     memories: Mapping[int, Tree] = field(default_factory=dict)
+    enough: int | None = None
+    goes_on: bool = False
+    earlier: Mapping[int, "Order"] = field(default_factory=dict)
+    needs: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def all(self) -> tuple["Order", ...]:
+        """The orders whose answers may come, the oldest first, this one last."""
+        return (*(self.earlier[round] for round in sorted(self.earlier)), self)
+
+    @property
+    def clients(self) -> list[int]:
+        """The clients whose answers may come, those that were asked first at the front."""
+        return [client for order in self.all for client in order.samples]
+
+    def of_round(self, round: Any) -> "Order | None":
+        """The order to which an answer belongs that says it is one to this round; None if there is none."""
+        if type(round) is not int:
+            return None
+        return self if round == self.round else self.earlier.get(round)
 
 
 Found = Literal["not readable", "not finite"]
@@ -62,7 +86,10 @@ class Answers:
     `hosts[sender]` are the clients whose work a sender answers for. `activity` is what each client that
     answered did, `losses` are of its mean sample. `memories` are what clients remember, as far as it left
     them. `nodes` is the ledger of real devices, an entry for each that was asked. Replies that came more than
-    `deadline_s` after the order are too late.
+    `deadline_s` after the order are too late. `at_work` are the clients that nobody waited for, with the
+    simulated time that each still needs.
+
+    Work and bytes of a client are those of the round in which its answer came.
     """
 
     hosts: Mapping[int, Sequence[int]]
@@ -75,6 +102,7 @@ class Answers:
     memories: Mapping[int, Tree] = field(default_factory=dict)
     nodes: tuple[dict[str, Any], ...] = ()
     deadline_s: float = math.inf
+    at_work: Mapping[int, float] = field(default_factory=dict)
 
     def mean_loss(self, clients: Sequence[int]) -> float:
         """Over the samples of these clients; nan if there are none."""

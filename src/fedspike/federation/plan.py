@@ -74,6 +74,13 @@ class Plan(Struct, frozen=True, kw_only=True):
                 fix=f'set optimiser.kind = "{tag(SGD)}"; in Python, train with SGD',
                 keys=("algorithm", "optimiser"),
             )
+        if self.algorithm.waits_for is not None and self.fleet.over_selection > 1:
+            raise InputError(
+                f"{self.algorithm.kind} with over_selection = {self.fleet.over_selection}",
+                expected="one of them: the one joins late answers, the other drops them",
+                fix="leave over_selection out",
+                keys=("algorithm", "fleet.over_selection"),
+            )
         self.remedied()
 
     def _demand_roles(self) -> None:

@@ -8,16 +8,13 @@ round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
 import operator
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import reduce
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from msgspec import Meta
-from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, reply_form, trees
 from fedspike.energy import pricing
@@ -40,6 +37,7 @@ from fedspike.federation.guard import (
 from fedspike.federation.order import Answers, Order, Place, demand_place
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan, demand_plan
+from fedspike.federation.state import STATE_FIX, AtWork, State
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations, Operations
 from fedspike.learning.backpropagation import activities, counted
@@ -48,87 +46,7 @@ from fedspike.part import demand_fit, within
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
 
-STORED = re.compile(r"(?:server|client/(\d{1,10}))/([^/]+)/([^/]+)")  # names in `State.tensors`
-__all__ = ["Round", "State", "rounds"]  # what `import fedspike` gives
-
-
-RoundNumber = Annotated[int, Meta(ge=0, lt=2**31)]
-TREE = "groups of named tensors"
-STATE_FIX = "pass on the state of a round, round.state"
-
-
-@dataclass(frozen=True)
-class State:
-    """All that the next round needs: the rounds done, the server's tensors, and what clients remember.
-
-    `remembered` says of each client that remembers something after which round it does. What it is stands in
-    `clients` where the place hands it over; what devices remember never leaves them.
-    """
-
-    round: int
-    server: Tree
-    clients: Mapping[int, Tree] = field(default_factory=dict)
-    remembered: Mapping[int, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        within("State: round", self.round, RoundNumber)
-        demand_fit("State: server", self.server, _tree(self.server), expected=TREE, fix=STATE_FIX)
-        sound = isinstance(self.clients, Mapping) and all(map(_tree, self.clients.values()))
-        demand_fit("State: clients", self.clients, sound, expected=TREE, fix=STATE_FIX)
-        within("State: remembered", self.remembered, dict[int, int])
-
-    @property
-    def model(self) -> Parameters:
-        """The global model, no client axis."""
-        return self.server["model"]
-
-    @property
-    def tested(self) -> Parameters:
-        """The model and, of a normalised network, the running statistics that the server has pooled."""
-        return self.model | self.server.get("statistics", {})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything under flat names: "server/model/hidden.weight", "client/3/control/hidden.weight".
-
-        "remembered" has a row [client, round] for each client that remembers something.
-        """
-        owners = {"server": self.server} | {f"client/{k}": tree for k, tree in self.clients.items()}
-        flat = {
-            f"{owner}/{group}/{name}": tensor
-            for owner, tree in owners.items()
-            for group, parameters in tree.items()
-            for name, tensor in parameters.items()
-        }
-        rows = [[client, round] for client, round in sorted(self.remembered.items())]
-        return flat | ({"remembered": torch.tensor(rows)} if rows else {})
-
-    @classmethod
-    def from_tensors(cls, round: int, tensors: Mapping[str, Tensor]) -> "State":
-        """The state whose `tensors()` these are. Raises InputError where they are no state's."""
-        demand_fit(
-            "tensors",
-            tensors,
-            isinstance(tensors, Mapping),
-            expected="tensors by name",
-            fix="pass what State.tensors() gave",
-        )
-        server: Tree = {}
-        clients: dict[int, Tree] = {}
-        remembered: dict[int, int] = {}
-        for path, tensor in tensors.items():
-            if path == "remembered" and tensor.dtype == torch.int64 and tensor.shape[1:] == (2,):
-                remembered = dict(tensor.tolist())
-            elif (parts := STORED.fullmatch(path)) is None:
-                raise InputError(
-                    f"a tensor {path} of {[*tensor.shape]} numbers in a state",
-                    expected="the server's and the clients' tensors",
-                    fix="give the tensors of State.tensors()",
-                )
-            else:
-                client, group, name = parts.groups()
-                tree = server if client is None else clients.setdefault(int(client), {})
-                tree.setdefault(group, {})[name] = tensor
-        return cls(round, server, clients, remembered)
+__all__ = ["Round", "rounds"]  # what `import fedspike` gives
 
 
 @dataclass(frozen=True)
@@ -143,6 +61,9 @@ class Round:
     the model nor the `training_loss`, which is nan where nobody was accepted. `missing` clients dropped out.
     In a `skipped` round too few were accepted, and the server's state is that of the round before. `nodes`
     is the ledger of real devices, an entry for each node that was asked; see deploy/.
+
+    Where a round does not wait for all, `at_work` are the clients that it did not wait for, and `staleness`
+    says how many rounds ago an accepted client received its model, where that was not in this round.
     """
 
     number: int
@@ -160,6 +81,8 @@ class Round:
     rejections: tuple[Rejection, ...]
     missing: tuple[int, ...]
     skipped: bool
+    at_work: tuple[int, ...]
+    staleness: dict[int, int]
     network: NetworkOperations
     nodes: tuple[dict[str, Any], ...] = ()
 
@@ -238,12 +161,12 @@ def demand_state(plan: Plan, site: Site, state: State, dtype: torch.dtype = torc
     demand_fit("state", state, fits, expected="a State", fix=STATE_FIX)
     algorithm, start = site.algorithm, _start(plan, site, dtype)
     clients, wrong = len(site.devices.shards), ""
-    if fault := form_fault(start, state.server) or number_fault(start, state.server):
-        wrong = fault[1]
-    elif not {*state.clients, *state.remembered} <= set(range(clients)):
-        wrong = f"it has others than the {clients} clients"
-    elif not all(1 <= after <= state.round for after in state.remembered.values()):
-        wrong = f"a client remembers a round that is none of 1 to {state.round}"
+    for server in (state.server, *state.past.values()):
+        if fault := form_fault(start, server) or number_fault(start, server):
+            wrong = fault[1]
+    if state.past and algorithm.waits_for is None:
+        wrong = wrong or "clients are at work, and its algorithm waits for all"
+    wrong = wrong or state.fault(clients)
     for client, tree in state.clients.items() if not wrong else ():
         remembers = algorithm.remember(algorithm.order(state.server, client))
         if fault := form_fault(remembers, tree):
@@ -263,19 +186,34 @@ def _start(plan: Plan, site: Site, dtype: torch.dtype) -> Tree:
     return site.algorithm.start({name: weight.to(dtype) for name, weight in model.items()})
 
 
-def _tree(value: Any) -> bool:
-    """Whether it is groups of named tensors."""
-    return isinstance(value, Mapping) and all(
-        isinstance(group, Mapping) and all(isinstance(one, Tensor) for one in group.values())
-        for group in value.values()
+def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
+    """What the cohort of a round is asked for, beside those that are at work since rounds before."""
+    devices, waits_for = site.devices, site.algorithm.waits_for
+    cohort = devices.cohort(plan.seed, number, state.at_work)
+    order = _order(plan, site, state, state.server, number, cohort)
+    if waits_for is None:
+        return replace(order, enough=devices.enough)
+    by_round: dict[int, list[int]] = {}
+    for client, work in state.at_work.items():
+        by_round.setdefault(work.round, []).append(client)
+    return replace(
+        order,
+        enough=min(waits_for, len(cohort) + len(state.at_work)),
+        goes_on=True,
+        earlier={
+            asked: _order(plan, site, state, state.past[asked], asked, devices.in_order(clients))
+            for asked, clients in by_round.items()
+        },
+        needs={client: work.needs for client, work in state.at_work.items()},
     )
 
 
-def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
-    """What the cohort of a round is asked for."""
-    devices, algorithm = site.devices, site.algorithm
-    cohort = devices.cohort(plan.seed, number)
-    received = {client: algorithm.order(state.server, client) for client in cohort}
+def _order(
+    plan: Plan, site: Site, state: State, server: Tree, number: int, cohort: list[int]
+) -> Order:
+    """What these clients are asked for in a round that began with this part of the server's."""
+    algorithm = site.algorithm
+    received = {client: algorithm.order(server, client) for client in cohort}
     by_form: dict[trees.Form, Tree] = {}
     for tree in received.values():
         if (form := trees.form(tree)) not in by_form:
@@ -284,7 +222,7 @@ def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
         plan,
         site,
         number,
-        {client: devices.samples(client) for client in cohort},
+        {client: site.devices.samples(client) for client in cohort},
         received,
         {client: by_form[trees.form(tree)] for client, tree in received.items()},
         algorithm.joining(),
@@ -310,13 +248,24 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
     if not verdict.skipped:
         share = len(verdict.clients) / len(order.site.devices.shards)
         server = algorithm.next_state(server, joined(order, verdict.accepted), share)
-    answered = list(answers.activity)
-    remembers = answered and algorithm.remember(order.received[answered[0]])
+    asked_in = {client: asked.round for asked in order.all for client in asked.samples}
+    received = next(iter(order.all)).received  # whoever received it, the same is remembered of it
+    remembers = {}
+    if received and algorithm.remember(next(iter(received.values()))):
+        remembers = {client: asked_in[client] for client in answers.activity}
+    at_work = {
+        client: AtWork(asked_in[client], needs)
+        for client, needs in answers.at_work.items()
+        if order.goes_on
+    }
+    before = {**state.past, order.round: state.server}
     return State(
         order.round,
         server,
         {**state.clients, **answers.memories},
-        {**state.remembered, **dict.fromkeys(answered if remembers else (), order.round)},
+        {**state.remembered, **remembers},
+        at_work,
+        {work.round: before[work.round] for work in at_work.values()},
     )
 
 
@@ -352,6 +301,8 @@ def _tested(
         rejections=verdict.rejections,
         missing=verdict.missing,
         skipped=verdict.skipped,
+        at_work=tuple(answers.at_work),
+        staleness=dict(verdict.staleness),
         nodes=answers.nodes,
         network=network.operations().trained_by(site.learner.operations(), site.learner.backward),
     )

@@ -18,8 +18,8 @@ from fedspike.energy.counts import ENCODER
 from fedspike.energy.description import Count, Fraction, NotNegative, Size
 from fedspike.energy.pairing import EnergyComparison
 
-VERSION: Literal[3] = 3
-Schema = Literal[3]
+VERSION: Literal[4] = 4
+Schema = Literal[4]
 # Of a file in a run's folder, or in a folder there: a name must not be able to leave it.
 FileName = Annotated[
     str, Meta(pattern=r"^([A-Za-z0-9_-]+/)?[^/\\\x00.][^/\\\x00]*\Z", max_length=300)
@@ -54,7 +54,8 @@ class RoundRecord(RoundCounts, frozen=True, kw_only=True):
     """One round. All but `seconds` and what `nodes` measured is a function of configuration and data.
 
     `training_loss` is None if it was not finite. `spikes`, `operations` and, by layer, `firing_rates` are of
-    all clients that took part together.
+    all clients that took part together. `at_work` are the clients that the round did not wait for, and
+    `staleness` says how many rounds ago an accepted client received its model, where not in this round.
     """
 
     round: Size
@@ -67,6 +68,8 @@ class RoundRecord(RoundCounts, frozen=True, kw_only=True):
     seconds: dict[str, NotNegative]
     rejected: list[Rejected]
     missing: list[Count]
+    at_work: list[Count]
+    staleness: dict[Count, Size]
     skipped: bool
     nodes: list[NodeRound]
 

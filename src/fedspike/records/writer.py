@@ -57,6 +57,8 @@ def round_record(round: Round) -> RoundRecord:
         seconds=dict(round.seconds),
         rejected=[Rejected(**asdict(rejection)) for rejection in round.rejections],
         missing=list(round.missing),
+        at_work=list(round.at_work),
+        staleness=round.staleness,
         skipped=round.skipped,
         nodes=msgspec.convert(round.nodes, list[NodeRound]),
     )

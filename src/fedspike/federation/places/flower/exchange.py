@@ -19,12 +19,13 @@ LONGEST = 500  # characters of an error
 
 @dataclass(frozen=True)
 class Answer:
-    """What a node answered `seconds` after it was asked, or in its place what went wrong."""
+    """What a node answered `seconds` after it was sent message `number`, or in its place what went wrong."""
 
     node: int
     seconds: float
     content: RecordDict | None
     error: str = ""
+    number: str = ""
 
 
 @dataclass
@@ -36,15 +37,16 @@ class Post:
 
     def send(
         self, contents: Mapping[int, RecordDict], kind: str, round: int, within_s: float
-    ) -> None:
-        """Give each node its message; Flower forgets it after `within_s`."""
+    ) -> dict[int, str]:
+        """Give each node its message, which Flower forgets after `within_s`; node -> the message's number."""
         now = time.monotonic()
         messages = [
             Message(content, node, kind, ttl=within_s, group_id=str(round))
             for node, content in contents.items()
         ]
-        for number, node in zip(self.grid.push_messages(messages), contents, strict=True):
-            self.waiting[number] = node, now
+        numbers = dict(zip(contents, self.grid.push_messages(messages), strict=True))
+        self.waiting |= {number: (node, now) for node, number in numbers.items()}
+        return numbers
 
     @property
     def asked(self) -> set[int]:
@@ -75,29 +77,7 @@ class Post:
 
     def _answer(self, number: str, content: RecordDict | None, error: str) -> Answer:
         node, since = self.waiting.pop(number)
-        return Answer(node, time.monotonic() - since, content, shown(error))
-
-
-def exchange(
-    grid: Grid, contents: Mapping[int, RecordDict], kind: str, round: int, deadline_s: float
-) -> tuple[list[Answer], float]:
-    """Send each node its message and wait for all answers, or until the deadline; who is late is left out.
-
-    The answers come in the order of their coming, with the seconds that it took to hand out the messages and
-    fetch the last answer. A node that is gone is given up by Flower after two missed heartbeats, a minute.
-    """
-    began, post = time.monotonic(), Post(grid)
-    post.send(contents, kind, round, deadline_s)
-    handed_out, fetched = time.monotonic() - began, 0.0
-    answers = list[Answer]()
-    while post.waiting and time.monotonic() - began < deadline_s:
-        asked_at = time.monotonic()
-        if arrived := post.fetch():
-            answers += arrived
-            fetched = time.monotonic() - asked_at
-        elif post.waiting:
-            time.sleep(POLL_S)
-    return answers, handed_out + fetched
+        return Answer(node, time.monotonic() - since, content, shown(error), number)
 
 
 def shown(foreign: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fedspike.algorithms import Tree
 from fedspike.errors import InputError
-from fedspike.federation.rounds import State
+from fedspike.federation.state import State
 from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.files import content_of, remove, write_whole
 

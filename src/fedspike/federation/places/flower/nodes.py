@@ -106,12 +106,13 @@ class Nodes:
     def hosting(self, clients: Iterable[int]) -> dict[int, list[int]]:
         """node that is there -> those of the clients that it hosts, both in the order of the clients."""
         self.meet()
-        self._publish([])
         online = set(self.grid.get_node_ids())
         hosting: dict[int, list[int]] = {}
-        for client in clients:
+        wanted = list(clients)
+        for client in wanted:
             if (node := self.hosts.get(client)) in online:
                 hosting.setdefault(node, []).append(client)
+        self._publish([] if hosting else wanted)
         return hosting
 
     @property
