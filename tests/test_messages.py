@@ -68,7 +68,7 @@ def asked(plan: Plan, folder: Path) -> tuple[Order, Hosted, Task, RecordDict, Re
     order = order_for(plan, site, State(0, site.algorithm.start(model)), 1)
     shards = plan.devices().shards
     hosted = Hosted(DATA, {client: shards[client] for client in CLIENTS})
-    task = Task(plain(plan), 3, 1, CLIENTS, {})
+    task = Task(plain(plan), 3, (3, 3), 1, CLIENTS, {})
     content = messages.pack(task, messages.for_all({k: order.received[k] for k in CLIENTS}))
     return order, hosted, task, content, perform(task, content, hosted, folder)
 
@@ -338,7 +338,7 @@ def test_an_answer_that_flower_cannot_read_is_its_nodes_own(
 
     monkeypatch.setattr(grid, "pull_messages", damaged)
     post = Post(grid)
-    post.send({node: messages.pack(Question(3)) for node in (1, 2, 3)}, "query", 0, 60.0)
+    post.send({node: messages.pack(Question(3, (3, 3))) for node in (1, 2, 3)}, "query", 0, 60.0)
     answers = {answer.node: answer for answer in post.fetch()}
     assert sorted(answers) == [1, 2, 3]
     assert "terabytes" in answers[2].error

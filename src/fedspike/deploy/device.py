@@ -14,7 +14,6 @@ from fedspike.deploy import flower
 from fedspike.deploy.folder import NodeFolder
 from fedspike.deploy.line import Away, Line, NotWanted
 from fedspike.experiment.kept_files import kept
-from fedspike.federation.places.flower import hosted
 from fedspike.federation.places.flower.node import Device
 
 SOONEST_S, LATEST_S = 0.2, 3.0  # between two questions for work
@@ -111,6 +110,7 @@ def participant(folder: NodeFolder, data: Path, say: Callable[[str], None]) -> P
     """The node of a folder. Raises InputError where the folder lacks a part, or the data are bad."""
     folder.demand_whole()
     settings, home = folder.settings, folder.path.resolve()
-    hosted.demand(data, settings.client, settings.classes, settings.shape, say)
+    device = Device(settings.node, home, data.resolve(), settings.client, say)
+    device.hosted(settings.classes, settings.shape)
     own_files.load(kept(home))
-    return Participant(folder, Device(settings.node, home, data.resolve(), settings.client), say)
+    return Participant(folder, device, say)

@@ -4,11 +4,14 @@
     server -> node   train: Task and a tree       node -> server: Report and a tree, or a Refusal
 
 The typed record travels as MessagePack, which has names for nan and infinity. Nothing that comes in is used
-before its type, its range and its size were looked at.
+before its type, its range and its size were looked at. Beside it stands the sender's version of fedspike, and
+that is looked at first: what another version sends may have any form.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from importlib import metadata
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 from flwr.app import ConfigRecord, RecordDict
@@ -19,7 +22,10 @@ from fedspike.errors import InputError
 from fedspike.federation import tensor_bytes
 from fedspike.layers.activity import Activity
 
-RECORD, MESSAGE, TENSORS = "fedspike", "message", "tensors"
+RECORD, MESSAGE, TENSORS, VERSION = "fedspike", "message", "tensors", "version"
+INSTALLED = metadata.version("fedspike")
+# As PEP 440 writes them; what a stranger sends stands in a command that we show.
+A_VERSION = re.compile(rb"[0-9A-Za-z][0-9A-Za-z.+!]{0,39}")
 MOST_BYTES = 2**26  # of a typed record: a node with 100,000 clients and 10 layers needs a third
 BESIDE_NUMBERS = 2**16  # bytes, for each client, of the names and shapes of its tensors
 LONGEST = 2000  # characters of a sentence
@@ -27,6 +33,8 @@ SAME_VERSION = "install the same version of fedspike on the server and on all no
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Sentence = Annotated[str, Meta(max_length=LONGEST)]
+Classes = Annotated[int, Meta(ge=1, lt=2**31)]
+Shape = Annotated[tuple[Number, ...], Meta(max_length=8)]  # of an image
 # Of a round. Nan is in no range.
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Joules = Annotated[float, Meta(ge=0, le=1e15)]
@@ -35,18 +43,22 @@ Joules = Annotated[float, Meta(ge=0, le=1e15)]
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="message"):
     """A typed record; what is not of this form is refused when it is read."""
 
+    from_server: ClassVar[bool] = False
+
 
 class Question(Message, frozen=True, tag="question"):
-    """Which clients do you host?"""
+    """Which clients do you host, with so many classes and images of this shape?"""
 
-    classes: Annotated[int, Meta(ge=1, lt=2**31)]
+    from_server = True
+    classes: Classes
+    shape: Shape
 
 
 class Holding(Message, frozen=True, tag="holding"):
     """The clients of a node: how many samples each has of every class, and how the node is called."""
 
     node: Name
-    shape: Annotated[tuple[Number, ...], Meta(max_length=8)]  # of an image
+    shape: Shape
     class_counts: dict[Number, tuple[Number, ...]]  # client -> samples of each class
 
 
@@ -57,8 +69,10 @@ class Task(Message, frozen=True, tag="task"):
     the task are for all its clients, or for one where a group is called "3/model".
     """
 
+    from_server = True
     plan: dict[str, Any]  # of `federation.plan.plain`
-    classes: Annotated[int, Meta(ge=1, lt=2**31)]
+    classes: Classes
+    shape: Shape
     round: Annotated[int, Meta(ge=1, lt=2**31)]
     clients: Annotated[tuple[Number, ...], Meta(min_length=1)]
     remembered: dict[Number, Number]  # client -> that round
@@ -102,6 +116,10 @@ class Refused(InputError):
     """A node said in words why it did not do what it was asked."""
 
 
+class OtherVersion(InputError):
+    """The other side has another version of fedspike."""
+
+
 M = TypeVar("M", bound=Message)
 
 
@@ -109,11 +127,14 @@ def pack(message: Message, tree: Tree | None = None) -> RecordDict:
     """A message and its tensors as the content of a Flower message.
 
     >>> import torch
-    >>> content = pack(Question(classes=10), {"model": {"bias": torch.zeros(2)}})
+    >>> content = pack(Question(classes=10, shape=(8, 8)), {"model": {"bias": torch.zeros(2)}})
     >>> unpack(content, Question), tree_of(content, most_bytes=1000)
-    (Question(classes=10), {'model': {'bias': tensor([0., 0.])}})
+    (Question(classes=10, shape=(8, 8)), {'model': {'bias': tensor([0., 0.])}})
     """
-    record: dict[str, Any] = {MESSAGE: msgspec.msgpack.encode(message)}
+    record: dict[str, Any] = {
+        VERSION: INSTALLED.encode(),
+        MESSAGE: msgspec.msgpack.encode(message),
+    }
     if tree is not None:
         flat = {f"{group}/{name}": t for group, own in tree.items() for name, t in own.items()}
         record[TENSORS] = tensor_bytes.pack(flat)
@@ -146,12 +167,19 @@ def for_one(tree: Tree, client: int) -> Tree:
 
 
 def unpack(content: RecordDict, kind: type[M]) -> M:
-    """The typed record. Raises Refused where a node refuses, InputError where there is none of this kind."""
+    """The typed record.
+
+    Raises Refused where a node refuses, OtherVersion where the sender has another fedspike, InputError where
+    there is no record of this kind.
+    """
     try:
+        _demand_our_version(content, kind.from_server)
         encoded = _bytes(content, MESSAGE)
         if len(encoded) > MOST_BYTES:
             raise ValueError(f"{len(encoded)} bytes are too many")
         message: M | Refusal = msgspec.msgpack.decode(encoded, type=kind | Refusal)
+    except OtherVersion:
+        raise
     except (KeyError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError(
             f"a message that is no {kind.__name__}: {error}"[:LONGEST],
@@ -180,6 +208,25 @@ def tree_of(content: RecordDict, most_bytes: int) -> Tree:
         group, _, name = path.rpartition("/")
         tree.setdefault(group, {})[name] = tensor
     return tree
+
+
+def _demand_our_version(content: RecordDict, from_server: bool) -> None:
+    """Raise OtherVersion where the sender has another; the server's is the fleet's."""
+    record = content.config_records[RECORD]
+    sent = _bytes(content, VERSION) if VERSION in record else b""
+    theirs = sent.decode() if A_VERSION.fullmatch(sent) else ""
+    if theirs == INSTALLED:
+        return
+    there, where = ("the server", "this node") if from_server else ("the node", "the node")
+    wanted = theirs if from_server else INSTALLED
+    install = f"on {where}, pip install 'fedspike=={wanted}'"
+    if not wanted:
+        install = f"install the server's version of fedspike on {where}"
+    raise OtherVersion(
+        f"{there} has fedspike {theirs or 'of an unknown version'}, and here is {INSTALLED}",
+        expected="one version on the server and on all nodes",
+        fix=f"{install}, and start the node again",
+    )
 
 
 def _bytes(content: RecordDict, key: str) -> bytes:

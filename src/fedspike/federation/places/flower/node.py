@@ -19,6 +19,7 @@ from flwr.app import MessageType, RecordDict
 
 from fedspike.algorithms import Algorithm, Tree
 from fedspike.algorithms.trees import copied, count_bytes
+from fedspike.data.dataset import ignore
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Site, train_cohort
@@ -54,6 +55,7 @@ class Device:
     home: Path
     data: Path
     client: int
+    say: Callable[[str], None] = ignore
     _hosted: tuple[object, Hosted] | None = None
 
     def answer(self, envelope: Envelope) -> Envelope:
@@ -65,17 +67,17 @@ class Device:
         }
         return Envelope(answered(doing.get(kind, _refuse)), reply_to=envelope)
 
-    def hosted(self, classes: int) -> Hosted:
+    def hosted(self, classes: int, shape: tuple[int, ...]) -> Hosted:
         """Its samples, read again where a file has changed. Raises InputError where they are bad."""
-        now = (classes, hosted.stamp(self.data))
+        now = (classes, shape, hosted.stamp(self.data))
         if self._hosted is None or self._hosted[0] != now:
             self._hosted = None  # two of them may not fit into memory
-            self._hosted = (now, hosted.read(self.data, self.client, classes))
+            self._hosted = (now, hosted.demand(self.data, self.client, classes, shape, self.say))
         return self._hosted[1]
 
     def _declare(self, question: Question) -> RecordDict:
         """Say which clients live here and how many samples of each class they have."""
-        here, classes = self.hosted(question.classes), question.classes
+        here, classes = self.hosted(question.classes, question.shape), question.classes
         counts = {
             client: tuple(np.bincount(here.data.y_train[shard], minlength=classes).tolist())
             for client, shard in here.shards.items()
@@ -84,7 +86,8 @@ class Device:
 
     def _train(self, task: Task, content: RecordDict) -> RecordDict:
         """Train the clients that are asked for and answer for them."""
-        return perform(task, content, self.hosted(task.classes), self.home / "memory")
+        here = self.hosted(task.classes, task.shape)
+        return perform(task, content, here, self.home / "memory")
 
 
 def _refuse() -> NoReturn:

@@ -88,7 +88,7 @@ class Nodes:
         fresh = online - self.names.keys() - self._asked_at.keys()
         again = {node for node in self.refused if now - self._asked_at[node] > AGAIN_AFTER_S}
         to_ask = sorted((fresh | again) - self._questions.asked)
-        questions = {node: pack(Question(self.classes)) for node in to_ask}
+        questions = {node: pack(Question(self.classes, self.shape)) for node in to_ask}
         if questions:
             self._questions.send(questions, MessageType.QUERY, 0, ANSWER_WITHIN_S)
             self._asked_at |= dict.fromkeys(questions, now)

@@ -185,7 +185,10 @@ class Flower:
 
     def _task(self, order: Order, clients: list[int]) -> Task:
         remembered = {k: order.remembered[k] for k in clients if k in order.remembered}
-        return Task(plain(order.plan), self.nodes.classes, order.round, tuple(clients), remembered)
+        return Task(
+            *(plain(order.plan), self.nodes.classes, self.nodes.shape),
+            *(order.round, tuple(clients), remembered),
+        )
 
 
 def _is_enough(order: Order, heard: Heard) -> bool:
