@@ -127,6 +127,30 @@ def test_certificates_and_clocks_have_their_own_words(
             flower.ailment(f"127.0.0.1:{port}", old / "ca.crt")
 
 
+def test_a_clock_that_is_wrong_is_waited_for(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small device has it some seconds after its start. Flower takes 5 s ahead, 300 s behind."""
+
+    def said_by(seconds: float) -> str:
+        there = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
+        date, told = there.strftime("%a, %d %b %Y %H:%M:%S GMT"), list[str]()
+        with answering(fleet / "server", date=date) as port:
+            home = fleet / "nodes" / "node-0"
+            text = (home / "node.toml").read_text()
+            address = FleetFolder(fleet).settings.address
+            (home / "node.toml").write_text(text.replace(address, f"127.0.0.1:{port}"))
+            flower.wait_for_server(NodeFolder(home), told.append)
+            (home / "node.toml").write_text(text)
+        return " ".join(told)
+
+    def mended(_: float) -> None:
+        monkeypatch.setattr(flower, "_demand_same_time", lambda *_: None)
+
+    monkeypatch.setattr("time.sleep", mended)
+    assert said_by(3) == said_by(-290) == ""
+    assert "12 s ahead of" in (told := said_by(12)) or "13 s ahead of" in told
+    assert "fix: set the clocks of both" in told
+
+
 def write_at(folder: Path, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Certificates as if today were so many days from now."""
     build = x509.CertificateBuilder

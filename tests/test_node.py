@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
@@ -17,6 +18,8 @@ from fedspike.federation.places.flower.messages import (
     unpack,
 )
 from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.server import Flower
+from fedspike.federation.rounds import rounds
 from fedspike.networks import ANN, FullyConnected
 from fleet_in_process import dealt_out
 from test_messages import toy
@@ -59,12 +62,74 @@ def test_another_version_is_named_whatever_the_form_of_its_message(
     assert "rm" not in str(told.value)
 
 
+SPOILT: dict[str, tuple[dict[str, Any], str]] = {
+    "corrupt file": ({"client-1.npz": b"PK no zip"}, "client-1.npz"),
+    "labels out of range": ({"client-1.npz": {"labels": [0, 7]}}, "labels from 0 to 7"),
+    "wrong shape": ({"client-1.npz": {"shape": (4, 4)}}, "images of shape (4, 4)"),
+    "missing data": ({}, "no .npz file in it"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_bad_data_are_told_on_the_node_in_run_and_status_and_in_the_record(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From before the server asks until they are mended, and when they are spoilt between two rounds."""
+    monkeypatch.setattr("fedspike.federation.places.flower.nodes.AGAIN_AFTER_S", 0.0)
+    files, words = SPOILT[kind]
+    experiment = toy(ANN(FullyConnected((4,))))
+    grid = dealt_out(experiment, tmp_path, nodes=3)
+    device, told = grid.devices[2], list[str]()
+    monkeypatch.setattr(device, "say", told.append)
+    good = (device.data / "client-1.npz").read_bytes()
+
+    def spoil() -> None:
+        (device.data / "client-1.npz").unlink()
+        for name, content in files.items():
+            if isinstance(content, bytes):
+                (device.data / name).write_bytes(content)
+            else:
+                images = np.zeros((2, *content.get("shape", (3, 3))), np.float32)
+                labels = np.array(content.get("labels", [0, 1]))
+                np.savez(
+                    device.data / name, x_train=images, y_train=labels, axes="sample height width"
+                )
+
+    spoil()
+    device.look(3, (3, 3))
+    (on_the_node,) = told
+    assert on_the_node.startswith("node-2 takes no part: ")
+    assert words in on_the_node
+    assert "\n  fix: " in on_the_node
+    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes.meet()
+    nodes._publish([])
+    for_others = json.loads((tmp_path / ABSENT).read_bytes())["refused"]["node 2"]
+    assert words in for_others
+    assert "(usual fix: " in for_others
+    assert nodes.absent()[0]["error"] == for_others
+    assert told == [on_the_node]  # once, though it was asked again
+    (device.data / "client-1.npz").write_bytes(good)
+    nodes.wait_for(3, lambda _: None)
+    assert nodes.absent() == []
+    assert told[-1] == "node-2 is mended: it takes part again"
+    happening = rounds(experiment.runs[0].plan, Flower(nodes, 60.0))
+    spoil()
+    spoilt = next(happening)
+    assert spoilt.missing == (1,)
+    assert words in spoilt.nodes[1]["error"]
+    assert "(usual fix: " in spoilt.nodes[1]["error"]
+    (device.data / "client-1.npz").write_bytes(good)
+    assert next(happening).missing == ()
+
+
 def test_a_node_of_another_version_is_refused_on_both_sides(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The node refuses the question, and the server its refusal; a reader of `status` sees the second."""
     grid = dealt_out(toy(ANN(FullyConnected((4,)))), tmp_path, nodes=3)
-    ours, push = messages.INSTALLED, grid.devices[2].answer
+    ours, push, told = messages.INSTALLED, grid.devices[2].answer, list[str]()
+    monkeypatch.setattr(grid.devices[2], "say", told.append)
 
     def answer(message: Message) -> Message:
         with monkeypatch.context() as patch:
@@ -79,5 +144,5 @@ def test_a_node_of_another_version_is_refused_on_both_sides(
     assert "the node has fedspike 0.0.9" in published
     assert f"pip install 'fedspike=={ours}'" in published
     assert published == nodes.absent()[0]["error"]
-    assert f"the server has fedspike {ours}, and here is 0.0.9" in caplog.text
+    assert f"the server has fedspike {ours}, and here is 0.0.9" in told[0]
     assert set(nodes.hosts.values()) == {1, 3}

@@ -13,6 +13,7 @@ from fedspike import own_files
 from fedspike.deploy import flower
 from fedspike.deploy.folder import NodeFolder
 from fedspike.deploy.line import Away, Line, NotWanted
+from fedspike.errors import InputError
 from fedspike.experiment.kept_files import kept
 from fedspike.federation.places.flower.node import Device
 
@@ -43,9 +44,9 @@ class Participant:
     def serve(self) -> None:
         """Connect, work, and connect again, for ever.
 
-        Raises InputError where what answers at the address is another server, or a clock or a certificate
-        is wrong.
+        Raises InputError where what answers at the address is another server.
         """
+        self.device.look(self.folder.settings.classes, self.folder.settings.shape)
         while True:
             flower.wait_for_server(self.folder, self.say)
             try:
@@ -107,10 +108,18 @@ class Participant:
 
 
 def participant(folder: NodeFolder, data: Path, say: Callable[[str], None]) -> Participant:
-    """The node of a folder. Raises InputError where the folder lacks a part, or the data are bad."""
+    """The node of a folder. Raises InputError where the folder lacks a part, or there are no data at all.
+
+    Data that are there and bad are waited for: server and node say what is wrong with them.
+    """
     folder.demand_whole()
+    if not data.exists():
+        raise InputError(
+            f"{data}: no such file or folder",
+            expected="the node's samples, or a folder with a file for each of its clients",
+            fix="name them with --data",
+        )
     settings, home = folder.settings, folder.path.resolve()
     device = Device(settings.node, home, data.resolve(), settings.client, say)
-    device.hosted(settings.classes, settings.shape)
     own_files.load(kept(home))
     return Participant(folder, device, say)

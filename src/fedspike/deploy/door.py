@@ -34,7 +34,7 @@ DEVICES, HEALTH = "/v1/fleet/", "/health"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 MOST_BODY = 2**28  # bytes: the tensors of a node's clients; the founding network's are 0.3 MB
 UNREGISTERED = "this key is not registered, or no longer"
-CLOCK = "the clocks of node and server are too far apart"
+CLOCK = "the clocks of node and server are too far apart: set both, for example with NTP"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -30,9 +30,14 @@ from fedspike.files import appending, content_of
 
 Client = TypeVar("Client")
 START_WITHIN_S, END_WITHIN_S, AGAIN_AFTER_S = 60.0, 15.0, 0.5
-CLOCKS_APART_S = 300.0  # more is too much for Flower's TIMESTAMP_TOLERANCE
+# Flower's SYSTEM_TIME_TOLERANCE, and a second since HTTP has whole ones, and its TIMESTAMP_TOLERANCE
+AHEAD_S, BEHIND_S = 6.0, 300.0
 # X509_V_ERR_... of OpenSSL
 CERT_NOT_YET_VALID, CERT_EXPIRED, HOST_MISMATCH, IP_MISMATCH = 9, 10, 62, 64
+
+
+class NotYet(InputError):
+    """What is mended by a clock that is set, or with time, and so is waited for."""
 
 
 def environment(folder: FleetFolder) -> dict[str, str]:
@@ -135,19 +140,29 @@ def wait_until_healthy(folder: FleetFolder, server: subprocess.Popen[bytes]) -> 
 
 
 def wait_for_server(folder: NodeFolder, say: Callable[[str], None]) -> None:
-    """Wait until a node's server answers; InputError, as of `ailment`, where it is another one."""
+    """Wait until a node's server answers, and clocks and certificates are good.
+
+    Raises InputError, as of `ailment`, where it is another server.
+    """
     address, told = folder.settings.server, ""
-    while reason := ailment(address, folder.path / AUTHORITY):
-        if reason != told:
+    while True:
+        try:
+            kind = reason = ailment(address, folder.path / AUTHORITY)
+        except NotYet as error:
+            kind, reason = error.fix, str(error)  # each time it says another second
+        if not reason:
+            return
+        if kind != told:
             say(f"waiting for the server at {address}: {reason}")
-        told = reason
+        told = kind
         time.sleep(1.0)
 
 
 def ailment(address: str, authority: Path) -> str:
     """Why nobody answers at an address yet; "" where a server does, with a certificate of this authority.
 
-    Raises InputError where its certificate is not good, or this machine's clock is not.
+    Raises InputError where its certificate is not good, or this machine's clock is not: NotYet for what may
+    be mended without this node.
     """
     try:
         context = ssl.create_default_context(cafile=str(authority))
@@ -175,7 +190,7 @@ def ailment(address: str, authority: Path) -> str:
 def _bad_certificate(reason: ssl.SSLError, address: str, authority: Path) -> InputError:
     """What is wrong between a server's certificate, its authority and this clock, in words."""
     clock = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    code = getattr(reason, "verify_code", None)
+    code, kind = getattr(reason, "verify_code", None), InputError
     words = getattr(reason, "verify_message", "") or reason.reason or str(reason)
     passed = (
         f"{address} is not this fleet's server: its certificate is of another authority ({words})"
@@ -185,6 +200,7 @@ def _bad_certificate(reason: ssl.SSLError, address: str, authority: Path) -> Inp
         passed = f"the certificate of the server at {address}: {words}"
         expected = f"one that is valid now; this machine's clock says {clock}"
         fix = "set the clock if it is wrong; else make the fleet anew: fedspike fleet init"
+        kind = NotYet
     elif code in (HOST_MISMATCH, IP_MISMATCH):
         passed = f"the server at {address} has a certificate for other names: {words}"
         expected, fix = (
@@ -197,7 +213,7 @@ def _bad_certificate(reason: ssl.SSLError, address: str, authority: Path) -> Inp
             "a server that speaks TLS",
             "check the port, or stop the other program there",
         )
-    return InputError(passed, expected=expected, fix=fix)
+    return kind(passed, expected=expected, fix=fix)
 
 
 def _demand_same_time(date: str | None, address: str) -> None:
@@ -205,11 +221,12 @@ def _demand_same_time(date: str | None, address: str) -> None:
     if date is None:
         return
     apart = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
-    if abs(apart) > CLOCKS_APART_S:
-        raise InputError(
+    if not -BEHIND_S <= apart <= AHEAD_S:
+        raise NotYet(
             f"this machine's clock is {abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} "
             f"that of the server at {address}",
-            expected=f"at most {CLOCKS_APART_S:.0f} s: what a node says is signed with its time",
+            expected=f"at most {BEHIND_S:.0f} s behind and {AHEAD_S:.0f} s ahead: what a node says is "
+            "signed with its time",
             fix="set the clocks of both, for example with NTP",
         )
 

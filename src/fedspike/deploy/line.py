@@ -54,7 +54,10 @@ from fedspike.files import content_of
 
 HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
 BEAT_EVERY_S = 5.0
-TWICE = f"another node with the same key is there, or was until {2 * HEARTBEAT_S:.0f} s ago"
+TWICE = (
+    f"another node with the same key is there, or was until {2 * HEARTBEAT_S:.0f} s ago; "
+    "if there are two, end one, and give each device a folder of its own"
+)
 ANSWER = TypeVar("ANSWER")
 
 

@@ -48,7 +48,8 @@ from fedspike.rules import Replies
 class Device:
     """One device, or a machine that hosts many clients: how it is called, its folder, and its samples.
 
-    `data` is a file with the samples of `client`, or a folder with a file for each client.
+    `data` is a file with the samples of `client`, or a folder with a file for each client. What keeps it from
+    taking part is said here, and to the server as often as it asks: it may be mended meanwhile.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Device:
     client: int
     say: Callable[[str], None] = ignore
     _hosted: tuple[object, Hosted] | None = None
+    _absent: str = ""  # the words that were said last of why it takes no part
 
     def answer(self, envelope: Envelope) -> Envelope:
         """What it says to a message, whatever that is."""
@@ -65,7 +67,11 @@ class Device:
             MessageType.QUERY: lambda: self._declare(unpack(content, Question)),
             MessageType.TRAIN: lambda: self._train(unpack(content, Task), content),
         }
-        return Envelope(answered(doing.get(kind, _refuse)), reply_to=envelope)
+        return Envelope(self._answered(doing.get(kind, _refuse)), reply_to=envelope)
+
+    def look(self, classes: int, shape: tuple[int, ...]) -> None:
+        """Read the samples before somebody asks, and say what is wrong with them."""
+        self._answered(lambda: self._declare(Question(classes, shape)))
 
     def hosted(self, classes: int, shape: tuple[int, ...]) -> Hosted:
         """Its samples, read again where a file has changed. Raises InputError where they are bad."""
@@ -89,21 +95,24 @@ class Device:
         here = self.hosted(task.classes, task.shape)
         return perform(task, content, here, self.home / "memory")
 
+    def _answered(self, do: Callable[[], RecordDict]) -> RecordDict:
+        """What came of it, or in words why nothing did."""
+        try:
+            content, absent = do(), ""
+        except Exception as error:
+            if not isinstance(error, InputError):
+                logging.getLogger("flwr").error("fedspike: %s", error, exc_info=True)
+            content, absent = pack(Refusal.of(error)), f"takes no part: {error}"
+        if absent != self._absent:
+            self.say(f"{self.name} {absent or 'is mended: it takes part again'}")
+        self._absent = absent
+        return content
+
 
 def _refuse() -> NoReturn:
     raise InputError(
         "a message that is no question and no task", expected="one of them", fix=SAME_VERSION
     )
-
-
-def answered(do: Callable[[], RecordDict]) -> RecordDict:
-    """What a node answers: what came of it, or in words why nothing did, which it says here, too."""
-    try:
-        return do()
-    except Exception as error:
-        ours = not isinstance(error, InputError)
-        logging.getLogger("flwr").error("fedspike: %s", error, exc_info=ours)
-        return pack(Refusal.of(error))
 
 
 def perform(task: Task, content: RecordDict, hosted: Hosted, folder: Path) -> RecordDict:
