@@ -64,7 +64,8 @@ def node(options: Namespace) -> int:
 
     folder = NodeFolder(options.folder)
     say(QUIET)
-    taking_part = participant(folder, options.data or folder.path / "data", say)
+    data = options.data or folder.path / "data"
+    taking_part = participant(folder, data, say, vars(options))
 
     def depart(number: int) -> NoReturn:
         taking_part.say_good_bye()

@@ -273,6 +273,7 @@ def _fleet(commands_of: Any) -> None:
         metavar="FILE.npz|DIR",
         help="x_train and y_train; or a folder of client-0.npz, ...; default: NODE/data",
     )
+    _conditions(node)
     for name, command, text in (
         ("run", fleet.run, "train on the nodes, show it, and write the report"),
         ("status", fleet.status, "show nodes and training"),
@@ -293,6 +294,21 @@ def _fleet(commands_of: Any) -> None:
     local.add_argument("--output", type=Path, metavar="DIR", help="default: runs/fleet")
     _changes(local)
     _json(local, "print the experiment's summary as JSON")
+
+
+def _conditions(node: argparse.ArgumentParser) -> None:
+    """When a node takes work; as [conditions] in its node.toml."""
+    for option, text in (
+        ("--only-on-mains", "take no work on battery"),
+        ("--only-when-idle", "take no work while other programs use a quarter of the cores"),
+    ):
+        node.add_argument(option, action="store_true", help=text)
+    for option, kind, text in (
+        ("--below-celsius", float, "take no work while the machine is as hot as that"),
+        ("--at-most-cores", int, "train with so many threads"),
+        ("--at-most-watts", float, "take no work until the machine's mean power is down to it"),
+    ):
+        node.add_argument(option, type=kind, metavar="N", help=text)
 
 
 def _energy(commands_of: Any) -> None:

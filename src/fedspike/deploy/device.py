@@ -1,11 +1,13 @@
 """A node from its start until it is stopped, in one process: it asks for work, does it, and answers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from types import MappingProxyType
+from typing import Any, NoReturn
 
+import torch
 from flwr.app import Message as Envelope
 from flwr.app import MessageType
 
@@ -15,6 +17,7 @@ from fedspike.deploy.folder import NodeFolder
 from fedspike.deploy.line import Away, Line, NotWanted
 from fedspike.errors import InputError
 from fedspike.experiment.kept_files import kept
+from fedspike.federation.places.flower.conditions import watch
 from fedspike.federation.places.flower.node import Device
 
 SOONEST_S, LATEST_S = 0.2, 3.0  # between two questions for work
@@ -77,6 +80,7 @@ class Participant:
                 self.unsent, since = None, time.monotonic()
             envelope = line.pull()
             if envelope is None:
+                self.device.pause()
                 waited = time.monotonic() - since
                 time.sleep(min(max(SOONEST_S, PATIENCE * waited), LATEST_S))
                 continue
@@ -107,8 +111,15 @@ class Participant:
         self.told = words
 
 
-def participant(folder: NodeFolder, data: Path, say: Callable[[str], None]) -> Participant:
-    """The node of a folder. Raises InputError where the folder lacks a part, or there are no data at all.
+def participant(
+    folder: NodeFolder,
+    data: Path,
+    say: Callable[[str], None],
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Participant:
+    """The node of a folder; `options` are of its conditions.
+
+    Raises InputError where the folder lacks a part, no data are there, or a condition cannot be watched.
 
     Data that are there and bad are waited for: server and node say what is wrong with them.
     """
@@ -120,6 +131,9 @@ def participant(folder: NodeFolder, data: Path, say: Callable[[str], None]) -> P
             fix="name them with --data",
         )
     settings, home = folder.settings, folder.path.resolve()
-    device = Device(settings.node, home, data.resolve(), settings.client, say)
+    wanted = settings.conditions.with_options(options)
+    device = Device(*(settings.node, home, data.resolve(), settings.client, say), watch(wanted))
+    if wanted.at_most_cores is not None:
+        torch.set_num_threads(min(wanted.at_most_cores, torch.get_num_threads()))
     own_files.load(kept(home))
     return Participant(folder, device, say)

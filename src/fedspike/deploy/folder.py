@@ -32,6 +32,7 @@ from fedspike.experiment.kept_files import keep, kept
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.run import demand_devices
 from fedspike.experiment.sweep import Experiment
+from fedspike.federation.places.flower.conditions import Conditions
 from fedspike.files import content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -69,13 +70,14 @@ class FleetSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`node.toml`: who the node is, where its server is, and the classes and the shape of its images."""
+    """`node.toml`: who the node is, where its server is, its images' classes and shape, when it works."""
 
     node: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}\Z")]
     client: Annotated[int, Meta(ge=0, lt=2**31)]
     server: str
     classes: Annotated[int, Meta(ge=1, lt=2**31)]
     shape: tuple[Annotated[int, Meta(ge=1)], ...]
+    conditions: Conditions = Conditions()
 
     def __post_init__(self) -> None:
         split(self.server, "server")

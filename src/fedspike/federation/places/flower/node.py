@@ -25,6 +25,7 @@ from fedspike.errors import InputError
 from fedspike.federation.cohort import Site, train_cohort
 from fedspike.federation.guard import form_fault
 from fedspike.federation.places.flower import hosted, memory
+from fedspike.federation.places.flower.conditions import NONE, Watch
 from fedspike.federation.places.flower.hosted import Hosted
 from fedspike.federation.places.flower.messages import (
     BESIDE_NUMBERS,
@@ -57,8 +58,10 @@ class Device:
     data: Path
     client: int
     say: Callable[[str], None] = ignore
+    conditions: Watch = NONE
     _hosted: tuple[object, Hosted] | None = None
     _absent: str = ""  # the words that were said last of why it takes no part
+    _paused: str = ""  # the condition that did not hold when that was looked at last
 
     def answer(self, envelope: Envelope) -> Envelope:
         """What it says to a message, whatever that is."""
@@ -93,7 +96,19 @@ class Device:
     def _train(self, task: Task, content: RecordDict) -> RecordDict:
         """Train the clients that are asked for and answer for them."""
         here = self.hosted(task.classes, task.shape)
+        if obstacle := self.pause():
+            return pack(Refusal.of(obstacle))
+        self.conditions.begin()
         return perform(task, content, here, self.home / "memory")
+
+    def pause(self) -> InputError | None:
+        """Why it takes no work now, or nothing; said when it changes."""
+        obstacle = self.conditions.obstacle()
+        condition = obstacle.expected if obstacle else ""
+        if condition != self._paused:
+            self.say(f"{self.name}: {obstacle.passed if obstacle else 'takes work again'}")
+        self._paused = condition
+        return obstacle
 
     def _answered(self, do: Callable[[], RecordDict]) -> RecordDict:
         """What came of it, or in words why nothing did."""
