@@ -68,7 +68,7 @@ def asked(plan: Plan, folder: Path) -> tuple[Order, Hosted, Task, RecordDict, Re
     order = order_for(plan, site, State(0, site.algorithm.start(model)), 1)
     shards = plan.devices().shards
     hosted = Hosted(DATA, {client: shards[client] for client in CLIENTS})
-    task = Task(plain(plan), 3, (3, 3), 1, CLIENTS, {})
+    task = Task(plain(plan), 3, (3, 3), 1, CLIENTS, {}, dict.fromkeys(CLIENTS, 4))
     content = messages.pack(task, messages.for_all({k: order.received[k] for k in CLIENTS}))
     return order, hosted, task, content, perform(task, content, hosted, folder)
 

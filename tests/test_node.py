@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 
+from fedspike.algorithms import Tree
 from fedspike.federation.places.flower import messages
 from fedspike.federation.places.flower.hosted import ABSENT
 from fedspike.federation.places.flower.messages import (
@@ -19,10 +21,10 @@ from fedspike.federation.places.flower.messages import (
 )
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
-from fedspike.federation.rounds import rounds
+from fedspike.federation.rounds import Round, rounds
 from fedspike.networks import ANN, FullyConnected
 from fleet_in_process import dealt_out
-from test_messages import toy
+from test_messages import LABELS, PIXELS, toy
 
 
 def of_version(version: bytes | None, message: dict[str, Any]) -> RecordDict:
@@ -120,6 +122,58 @@ def test_bad_data_are_told_on_the_node_in_run_and_status_and_in_the_record(
     assert words in spoilt.nodes[1]["error"]
     assert "(usual fix: " in spoilt.nodes[1]["error"]
     (device.data / "client-1.npz").write_bytes(good)
+    assert next(happening).missing == ()
+
+
+def on_one_node(folder: Path, counts: list[int]) -> tuple[list[Round], Tree]:
+    """The rounds of a training whose first client has so many samples in each, and its model."""
+    experiment = toy(ANN(FullyConnected((4,))))
+    plan = msgspec.structs.replace(experiment.runs[0].plan, rounds=len(counts))
+    grid = dealt_out(experiment, folder, nodes=3)
+    nodes = Nodes(grid, folder, 3, (3, 3))
+
+    def holds(count: int) -> None:
+        images, labels = np.tile(PIXELS, (2, 1, 1))[:count], np.tile(LABELS, 2)[:count]
+        file = grid.devices[1].data / "client-0.npz"
+        np.savez(file, x_train=images, y_train=labels, axes="sample height width")
+
+    holds(counts[0])
+    nodes.wait_for(3, lambda _: None)
+    held = msgspec.structs.replace(plan, partition=nodes.held)
+    happened, happening = list[Round](), rounds(held, Flower(nodes, 60.0))
+    for count in counts:
+        holds(count)
+        happened.append(next(happening))
+    return happened, {"model": happened[-1].state.model}
+
+
+def test_a_file_that_changes_between_two_rounds_keeps_to_what_was_declared(tmp_path: Path) -> None:
+    """More samples do not count in this training; fewer make the client weigh less."""
+    _, expected = on_one_node(tmp_path / "same", [12, 12, 12])
+    more, model = on_one_node(tmp_path / "more", [12, 20, 13])
+    assert all(torch.equal(expected["model"][k], model["model"][k]) for k in model["model"])
+    assert [each.rejections for each in more] == [(), (), ()]
+    fewer, model = on_one_node(tmp_path / "fewer", [12, 5, 12])
+    assert [each.rejections for each in fewer] == [(), (), ()]
+    assert [each.missing for each in fewer] == [(), (), ()]
+    shown = [each.activity[0].samples for each in fewer]
+    assert (shown[1], shown[0], shown[2]) == (5, 12, 12)
+    assert any(not torch.equal(expected["model"][k], model["model"][k]) for k in model["model"])
+
+
+def test_a_file_that_is_read_while_it_is_copied_costs_one_round(tmp_path: Path) -> None:
+    experiment = toy(ANN(FullyConnected((4,))))
+    grid = dealt_out(experiment, tmp_path, nodes=3)
+    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes.wait_for(3, lambda _: None)
+    happening = rounds(experiment.runs[0].plan, Flower(nodes, 60.0))
+    file = grid.devices[2].data / "client-1.npz"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    first = next(happening)
+    assert first.missing == (1,)
+    assert "client-1.npz" in first.nodes[1]["error"]
+    file.write_bytes(whole)
     assert next(happening).missing == ()
 
 

@@ -33,7 +33,7 @@ SAME_VERSION = "install the same version of fedspike on the server and on all no
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Sentence = Annotated[str, Meta(max_length=LONGEST)]
-Classes = Annotated[int, Meta(ge=1, lt=2**31)]
+Count = Annotated[int, Meta(ge=1, lt=2**31)]
 Shape = Annotated[tuple[Number, ...], Meta(max_length=8)]  # of an image
 # Of a round. Nan is in no range.
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
@@ -50,7 +50,7 @@ class Question(Message, frozen=True, tag="question"):
     """Which clients do you host, with so many classes and images of this shape?"""
 
     from_server = True
-    classes: Classes
+    classes: Count
     shape: Shape
 
 
@@ -65,17 +65,19 @@ class Holding(Message, frozen=True, tag="holding"):
 class Task(Message, frozen=True, tag="task"):
     """Train these clients in this round.
 
-    Each starts with what it remembered after a round, if it remembers anything. The tensors that come with
-    the task are for all its clients, or for one where a group is called "3/model".
+    Each starts with what it remembered after a round, if it remembers anything. One that by now holds more
+    samples than it declared trains on the first so many; one that holds fewer weighs less. The tensors that
+    come with the task are for all its clients, or for one where a group is called "3/model".
     """
 
     from_server = True
     plan: dict[str, Any]  # of `federation.plan.plain`
-    classes: Classes
+    classes: Count
     shape: Shape
-    round: Annotated[int, Meta(ge=1, lt=2**31)]
+    round: Count
     clients: Annotated[tuple[Number, ...], Meta(min_length=1)]
     remembered: dict[Number, Number]  # client -> that round
+    held: dict[Number, Count]  # client -> the samples that it declared when the training began
 
 
 class Report(Message, frozen=True, tag="report"):

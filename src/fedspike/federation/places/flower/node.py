@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -153,13 +153,16 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
     Raises InputError where the task is none for this node.
     """
     strangers = {*task.clients, *task.remembered} - hosted.shards.keys()
-    if strangers or len(set(task.clients)) < len(task.clients):
+    twice = len(set(task.clients)) < len(task.clients)
+    if strangers or twice or task.held.keys() != set(task.clients):
         raise InputError(
             f"a task for the clients {list(task.clients)}",
             expected=f"each once, and of those that live here, {sorted(hosted.shards)}",
-            fix="start the training again; nodes are asked at its start which clients they host",
+            fix="put back the file of a client that is gone, or start the training again in a new folder",
         )
-    site = from_plain(task.plan, hosted.data, hosted.partition).site()
+    declared = {client: hosted.shards[client][: task.held[client]] for client in task.clients}
+    partition = replace(hosted, shards=hosted.shards | declared).partition
+    site = from_plain(task.plan, hosted.data, partition).site()
     server = site.algorithm.start(site.network.init(stream(site.seed, "init")))
     cohort = site.devices.in_order(task.clients)
     forms = {client: site.algorithm.order(server, client) for client in cohort}

@@ -188,6 +188,7 @@ class Flower:
         return Task(
             *(plain(order.plan), self.nodes.classes, self.nodes.shape),
             *(order.round, tuple(clients), remembered),
+            {k: len(order.site.devices.shards[k]) for k in clients},
         )
 
 
