@@ -4,18 +4,20 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedspike.deploy import flower
 from fedspike.deploy.folder import FleetFolder
-from test_fleet import fedspike, records, running, text, until
+from test_fleet import fedspike, records, running, says, text, until
 
 pytestmark = pytest.mark.fleet
 GONE = [2, 3]  # the clients of node-1
@@ -42,12 +44,16 @@ class Running:
 
 
 @contextmanager
-def fleet_of_two(folder: Path, rounds: int, *more: str) -> Iterator[Running]:
+def fleet_of_two(
+    folder: Path, rounds: int, *more: str, before: Callable[[Path], None] = lambda _: None
+) -> Iterator[Running]:
+    """Two nodes that train; `before` they start, something may be done to the fleet's folder."""
     home = folder / "fleet"
     options = ["--set", f"rounds={rounds}", *more]
     port = str(flower.free_port())
     made = fedspike("fleet", "init", home, "fleet", "--nodes", "2", *options, "--port", port)
     assert made.returncode == 0, made.stderr
+    before(home)
     with ExitStack() as stack:
         stack.enter_context(running(folder / "server.log", "fleet", "server", home))
         until(lambda: "The server listens" in text(folder / "server.log"), "no server")
@@ -56,7 +62,6 @@ def fleet_of_two(folder: Path, rounds: int, *more: str) -> Iterator[Running]:
             node = running(it.log(name), "fleet", "node", home / "nodes" / name)
             it.nodes.append(stack.enter_context(node))
         stack.enter_context(running(it.log("run"), "fleet", "run", home))
-        until(lambda: len(it.records()) >= 1, "no round")
         yield it
 
 
@@ -65,6 +70,7 @@ def test_a_node_that_slept_comes_back_by_itself(moment: str, tmp_path: Path) -> 
     """As when the lid of a laptop is shut: its connections are dead, and the server has given it up."""
     long = ["--set", "snn.time_steps=200"] if moment == "while it trains" else []
     with fleet_of_two(tmp_path, 60, *long) as it:
+        until(lambda: len(it.records()) >= 1, "no round")
         node, log = it.nodes[1], it.log("node-1")
         if moment == "while it trains":
             before = text(log).count("asked to train")
@@ -85,3 +91,137 @@ def test_a_node_that_slept_comes_back_by_itself(moment: str, tmp_path: Path) -> 
         until(lambda: len(it.records()) > done + 2, "the training does not go on", 60)
         assert all(each["missing"] == [] for each in it.records()[done:])
         assert back < 10
+
+
+SHAPE = {"corrupt": (28, 28), "labels": (28, 28), "shape": (8, 8)}
+DATA_REASONS = {
+    "corrupt": "client-2.npz",
+    "labels": "labels from 0 to 99",
+    "shape": "images of shape (8, 8)",
+    "missing": "no .npz file in it",
+}
+SHOWN_WITHIN_S = 10.0
+# A node in whose process something is another: what a machine with that fault would run.
+AS_IF = """
+import sys
+import datetime, fedspike.deploy.flower as flower
+import fedspike.federation.places.flower.messages as messages
+from fedspike.cli import main
+
+class Ahead(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + datetime.timedelta(seconds=1000)
+
+{change}
+sys.exit(main(["fleet", "node", sys.argv[1]]))
+"""
+OTHER_VERSION = AS_IF.format(change="messages.INSTALLED = '0.0.9'")
+CLOCK_AHEAD = AS_IF.format(change="flower.datetime = Ahead")
+
+
+def spoil(data: Path, kind: str) -> None:
+    """Bad samples in the place of a node's own, in one step each."""
+    for file in data.glob("*.npz"):
+        file.unlink()
+    if kind == "missing":
+        return
+    partial = data.parent / "partial"
+    if kind == "corrupt":
+        partial.write_bytes(b"PK no zip")
+    else:
+        x, y = np.zeros((3, *SHAPE[kind]), np.float32), [0, 1, 99 if kind == "labels" else 2]
+        with partial.open("wb") as whole:
+            np.savez(whole, x_train=x, y_train=np.array(y), axes="sample height width")
+    partial.rename(data / "client-2.npz")
+
+
+def mend(data: Path, good: dict[str, bytes]) -> None:
+    for name, content in good.items():
+        (data.parent / name).write_bytes(content)
+        (data.parent / name).rename(data / name)
+
+
+def says_again(log: Path, words: str) -> Callable[[], bool]:
+    """Whether the words stand there more often than now."""
+    now = text(log).count(words)
+    return lambda: text(log).count(words) > now
+
+
+def seconds_until(true: Callable[[], bool], what: str) -> float:
+    began = time.monotonic()
+    until(true, what, SHOWN_WITHIN_S)
+    return time.monotonic() - began
+
+
+@contextmanager
+def as_if(code: str, node: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A node whose process is changed, ended at the end by its process id."""
+    with log.open("ab") as output:
+        command = [sys.executable, "-c", code, str(node)]
+        program = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            yield program
+        finally:
+            program.terminate()
+            program.wait(60)
+
+
+def test_every_reason_shows_in_time_where_somebody_can_mend_it(tmp_path: Path) -> None:
+    """Of data: on the node, in run, in status, and once they trained in the record; of keys on the node."""
+    good: dict[str, bytes] = {}
+
+    def spoilt_from_the_start(home: Path) -> None:
+        data = home / "nodes" / "node-1" / "data"
+        good.update({file.name: file.read_bytes() for file in data.glob("*.npz")})
+        spoil(data, "corrupt")
+
+    with fleet_of_two(tmp_path, 500, before=spoilt_from_the_start) as it:
+        data, run, own = it.home / "nodes" / "node-1" / "data", it.log("run"), it.log("node-1")
+
+        def in_status(words: str) -> bool:
+            return words in it.status()["refused"].get("node-1", "")
+
+        until(lambda: in_status(DATA_REASONS["corrupt"]), "not in status", 120)
+        assert f"{DATA_REASONS['corrupt']}: " in text(own)
+        for kind in ("labels", "shape", "missing", "corrupt"):
+            words, again = DATA_REASONS[kind], says_again(run, DATA_REASONS[kind])
+            spoil(data, kind)
+            in_run = seconds_until(again, f"{words}: not in run")
+            assert says(own, words)
+            assert in_status(words)
+            print(f"{kind}, before the training: {in_run:.1f} s until run and node say it")
+        mend(data, good)
+        until(lambda: len(it.records()) >= 1, "it is mended, and nothing begins", 60)
+        for kind, words in DATA_REASONS.items():
+            until(lambda: it.records()[-1]["missing"] == [], "it is mended, and takes no part", 60)
+            before, again = len(it.records()), says_again(run, words)
+            spoil(data, kind)
+
+            def recorded(words: str = words, before: int = before) -> bool:
+                entries = [node for each in it.records()[before:] for node in each["nodes"]]
+                return any(words in (node["error"] or "") for node in entries)
+
+            in_record = seconds_until(recorded, f"{words}: not in the record")
+            until(again, "not in run", 5)
+            print(f"{kind}, while it trains: {in_record:.1f} s until the record has it")
+            mend(data, good)
+        twin = tmp_path / "twin.log"
+        with running(twin, "fleet", "node", it.home / "nodes" / "node-0"):
+            began = time.monotonic()
+            until(lambda: says(twin, "another node with the same key is there"), "no reason", 60)
+            print(f"second node with a key: {time.monotonic() - began:.1f} s, its start included")
+        late = tmp_path / "late.log"
+        with as_if(CLOCK_AHEAD, it.home / "nodes" / "node-0", late):
+            began = time.monotonic()
+            until(lambda: says(late, "fix: set the clocks of both"), "no reason", 60)
+            print(f"clock: {time.monotonic() - began:.1f} s, its start included")
+        it.nodes[1].terminate()
+        it.nodes[1].wait(60)
+        with as_if(OTHER_VERSION, it.home / "nodes" / "node-1", it.log("other")):
+            until(lambda: says(it.log("other"), "takes part at"), "not started", 60)
+            words = "the node has fedspike 0.0.9"
+            in_run = seconds_until(lambda: says(run, words), "not in run")
+            assert any(words in (n["error"] or "") for n in it.records()[-1]["nodes"])
+            assert says(it.log("other"), "the server has fedspike")
+            print(f"other version: {in_run:.1f} s after it connected")
