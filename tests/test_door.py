@@ -20,7 +20,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_messa
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedspike.cli import main
-from fedspike.deploy import certificates, control, door, flower, runtime_client
+from fedspike.deploy import certificates, control, door, flower, runtime_client, status
 from fedspike.deploy import line as line_inside
 from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder, NodeFolder
@@ -31,7 +31,7 @@ from running import python
 
 OWNERS = (
     *("/v1/control/list-runs", "/v1/control/start-run", "/v1/runtime/acquire-task", "/docs"),
-    *("/openapi.json", "//v1/fleet/pull-messages"),
+    *("/openapi.json", "/metrics", "//v1/fleet/pull-messages"),
 )
 PULL = "/v1/fleet/pull-messages"
 
@@ -146,8 +146,39 @@ def test_without_the_token_nobody_starts_a_training(fleet: FleetFolder) -> None:
 )
 def test_who_is_no_node_is_told_why(fleet: FleetFolder, heads: object, words: str) -> None:
     assert callable(heads)
-    status, text = answer(fleet, PULL, heads(node(fleet)), of="127.0.0.2")
-    assert (status, words in text) == (403, True), text
+    code, text = answer(fleet, PULL, heads(node(fleet)), of="127.0.0.2")
+    assert (code, words in text) == (403, True), text
+
+
+def test_metrics_and_status_are_told_to_the_owner(
+    fleet: FleetFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prometheus brings the token in its own way; a folder that cannot be read does not harm the server."""
+    bearer = {"authorization": f"Bearer {fleet.token}"}
+
+    def up(node: str, is_up: bool) -> None:
+        code, text = answer(fleet, "/metrics", bearer)
+        assert (code, f'fedspike_node_up{{node="{node}"}} {float(is_up)}' in text) == (200, True)
+        (now,) = (one for one in status.read(fleet).nodes if one.node == node)
+        assert now.online is is_up
+        assert not is_up or (now.seconds_ago is not None and now.seconds_ago < 10)
+
+    up("node-1", False)
+    with Line(node(fleet, 1)):
+        up("node-1", True)
+    up("node-1", False)
+    assert main(["fleet", "status", str(fleet.path)]) == 0
+    assert "training: not started" in capsys.readouterr().out
+    assert answer(fleet, "/metrics", {"authorization": "Bearer x"})[0] == 403
+    spoilt = fleet.server / control.REGISTERED
+    whole = spoilt.read_bytes()
+    spoilt.write_text("{")
+    try:
+        code, text = answer(fleet, "/metrics", bearer)
+    finally:
+        spoilt.write_bytes(whole)
+    assert (code, "registered.json" in text) == (500, True)
+    assert answer(fleet, "/metrics", bearer)[0] == 200
 
 
 def test_bodies_have_a_limit_with_and_without_a_length(fleet: FleetFolder) -> None:
@@ -161,10 +192,10 @@ def test_bodies_have_a_limit_with_and_without_a_length(fleet: FleetFolder) -> No
             yield bytes(2**20)
 
     try:
-        status, _ = answer(fleet, PULL, own, endless(door.MOST_BODY // 2**20 + 1))
+        code, _ = answer(fleet, PULL, own, endless(door.MOST_BODY // 2**20 + 1))
     except httpx.WriteError:  # it hangs up before we have said all
-        status = 413
-    assert status == 413
+        code = 413
+    assert code == 413
 
 
 def test_an_unknown_key_a_second_node_and_a_revoked_key_are_refused(

@@ -201,7 +201,9 @@ def test_two_nodes_that_host_ten_clients_are_one_machine(tmp_path: Path) -> None
             until(lambda: len(records(home / "run" / name)) >= 1, "round 1 did not end")
         status = json.loads(fedspike("fleet", "status", home, "--json").stdout)
         assert status["training"] == "running"
-        assert status["nodes"] == {"node-0": "online", "node-1": "online"}
+        assert [node["node"] for node in status["nodes"]] == ["node-0", "node-1"]
+        assert all(node["online"] and node["seconds_ago"] < 20 for node in status["nodes"])
+        assert all(node["samples_per_second"] > 0 for node in status["nodes"])
         stopped = fedspike("fleet", "stop", home)
         assert stopped.returncode == 0, stopped.stderr
         said = fedspike("fleet", "logs", home)

@@ -19,12 +19,13 @@ from cryptography import x509
 
 from fedspike.cli import main
 from fedspike.cli.stopping import Stopped
-from fedspike.deploy import certificates, control, flower
+from fedspike.deploy import certificates, control, flower, status
+from fedspike.deploy.control_client import Presence
 from fedspike.deploy.device import participant
 from fedspike.deploy.folder import FleetFolder, FleetSettings, NodeFolder
 from fedspike.deploy.hosts import demand_host, split
 from fedspike.errors import InputError
-from fedspike.federation.places.flower import hosted
+from fedspike.federation.places.flower import absent, hosted
 from fedspike.files import json_bytes
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy")
@@ -320,28 +321,32 @@ def test_status_and_run_say_who_takes_no_part(
     fleet: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reason = "client-1.npz: y_train holds labels from 0 to 12"
-    file = fleet / "server" / hosted.ABSENT
-    file.write_bytes(json_bytes({"waiting_for": [1], "refused": {"node-1": reason}}))
+    folder = FleetFolder(fleet)
+    absent.write(folder.server, {"node-1": reason}, [1])
     nodes = {"node-0": 11, "node-1": 12}
-    (fleet / "server" / control.REGISTERED).write_bytes(json_bytes(nodes))
-    server = SimpleNamespace(nodes=lambda: dict.fromkeys(nodes.values(), "online"))
-    monkeypatch.setattr(control, "connected", lambda _: nullcontext(server))
+    (folder.server / control.REGISTERED).write_bytes(json_bytes(nodes))
+    there = dict.fromkeys(nodes.values(), Presence(True, None))
+    monkeypatch.setattr(
+        status, "connected", lambda _: nullcontext(SimpleNamespace(nodes=lambda: there))
+    )
     assert main(["fleet", "status", str(fleet)]) == 0
     out = capsys.readouterr().out
-    assert f"node-1: online, takes no part: {reason}" in out
-    assert "waiting for clients 1" in out
+    assert "node-1  refused" in out
+    assert "node-1 takes no part since" in out
+    assert reason in out
+    assert "waiting for the nodes of clients 1" in out
     told: list[str] = []
-    now = control.absent(FleetFolder(fleet))
-    control._tell(now, control.Absent(), told.append)
-    control._tell(control.Absent(), now, told.append)
+    now = absent.read(folder.server)
+    control._tell(now, absent.Absent(), told.append)
+    control._tell(absent.Absent(), now, told.append)
     assert told == [
         "waiting for the nodes of clients 1",
         f"node-1 takes no part: {reason}",
         "node-1 is not refused any more",
     ]
-    file.write_bytes(b'{"refused": 3}')
+    (folder.server / absent.FILE).write_bytes(b'{"refused": 3}')
     with pytest.raises(InputError, match=r"absent\.json"):
-        control.absent(FleetFolder(fleet))
+        absent.read(folder.server)
 
 
 def test_a_stopped_local_fleet_says_how_to_go_on(

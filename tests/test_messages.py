@@ -25,9 +25,9 @@ from fedspike.federation import tensor_bytes
 from fedspike.federation.devices import Fleet
 from fedspike.federation.guard import judge
 from fedspike.federation.order import Answers, Order
-from fedspike.federation.places.flower import messages
+from fedspike.federation.places.flower import absent, messages
 from fedspike.federation.places.flower.exchange import Answer, Post
-from fedspike.federation.places.flower.hosted import ABSENT, Hosted
+from fedspike.federation.places.flower.hosted import Hosted
 from fedspike.federation.places.flower.messages import Holding, Question, Task
 from fedspike.federation.places.flower.node import perform, prepared
 from fedspike.federation.places.flower.nodes import Nodes
@@ -290,9 +290,9 @@ def test_a_refused_node_is_named_and_takes_part_when_it_is_mended(
     def say(text: str) -> None:
         told.append(text)
         if "node 3 takes" in text or "node 3 does" in text:
-            published = json.loads((tmp_path / ABSENT).read_bytes())
-            assert published["waiting_for"] == [1, 2]
-            assert "labels from 0 to 7" in published["refused"]["node 2"]
+            published = absent.read(tmp_path)
+            assert published.waiting_for == [1, 2]
+            assert "labels from 0 to 7" in published.refused["node 2"].reason
             file.write_bytes(good)
             second.unlink()
 

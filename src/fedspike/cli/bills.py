@@ -4,6 +4,7 @@ import statistics
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
+from fedspike.cli.columns import WIDTH, table
 from fedspike.energy.account import RunBill
 from fedspike.energy.bill import Bill
 from fedspike.energy.estimate import decimals, ends, estimate
@@ -11,7 +12,6 @@ from fedspike.energy.levels import ADDS, Level, key, up_to
 from fedspike.energy.repricing import Repriced, RepricedComparison, RepricedRun
 from fedspike.energy.verdict import Verdict
 
-WIDTH = 100
 WHAT_IT_IS_NOT = (
     "These figures are not a measurement. They are counts of what was really computed, times prices that"
     " others published for other chips than yours, without leakage, clock, control and idle time. The"
@@ -135,23 +135,11 @@ def _level(
         return
     by = f" ({repriced.radio})" if level == "communication" else ""
     yield f"{level}: {''.join(f'{one} + ' for one in up_to(level)[-2:-1])}{ADDS[level]}{by}"
-    yield from _table(header, rows)
+    yield from table(header, rows)
     if any(cell.endswith("*") for row in rows for cell in row):
         yield "  * some of its work has no price here: each is named once, at its first level"
     yield from not_priced.lines(len(rows))
     yield ""
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> Iterator[str]:
-    """Columns side by side, the first ones flush left."""
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = [
-            cell.ljust(width) if place < names else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        yield f"  {'  '.join(cells)}".rstrip()
 
 
 def _wrapped(words: str) -> list[str]:
@@ -183,7 +171,7 @@ def _break_even(comparison: RepricedComparison, rival: str) -> Iterator[str]:
         header = ["", "layer", "level", "spikes", "even at", "a time step", "T", "even at T"]
         yield f"Break-even with the dense {rival}: with fewer spikes per synapse and inference, or fewer"
         yield "time steps at the same rate, the SNN would be cheaper"
-        yield from (*_table(header, rows, names=3), "")
+        yield from (*table(header, rows, names=3), "")
 
 
 def _evaluation(repriced: Repriced) -> Iterator[str]:
@@ -199,7 +187,7 @@ def _evaluation(repriced: Repriced) -> Iterator[str]:
         for profile in repriced.profiles
     ]
     yield "The test after each round: inference with memory, on the server, in no figure above"
-    yield from (*_table(["", *(f"{kind.upper()} mJ" for kind in kinds)], rows), "")
+    yield from (*table(["", *(f"{kind.upper()} mJ" for kind in kinds)], rows), "")
 
 
 def _reached(runs: Sequence[RepricedRun]) -> str:

@@ -91,22 +91,16 @@ def run(options: Namespace) -> int:
 
 
 def status(options: Namespace) -> int:
-    """Say which nodes are there and how far the training is."""
-    from fedspike.deploy import control
-
+    """Say which nodes are there, how they do, and how far the training is."""
     folder = _folder(options.folder)
-    status = control.status(folder)
+    from fedspike.cli import overview
+    from fedspike.deploy import status
+
+    now = status.read(folder)
     if options.json:
-        print_json(status)
-        return 0
-    lines = [f"training: {status['training'] or 'not started'}"]
-    lines += [f"{name}: {rounds} rounds" for name, rounds in status["rounds"].items()]
-    for name, state in status["nodes"].items():
-        reason = status["refused"].get(name)
-        lines.append(f"{name}: {state}, takes no part: {reason}" if reason else f"{name}: {state}")
-    if status["waiting_for"]:
-        lines.append(f"waiting for clients {', '.join(map(str, status['waiting_for']))}")
-    sys.stdout.write("\n".join(lines) + "\n")
+        print_json(now)
+    else:
+        sys.stdout.write(overview.text(now, str(folder.path)))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a running server: which nodes may come, and to train; and how the training goes."""
+"""What is asked of a running server: which nodes may come, and to train; and how the training goes on."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +12,8 @@ from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
-from fedspike.federation.places.flower.hosted import ABSENT
+from fedspike.federation.places.flower import absent
+from fedspike.federation.places.flower.absent import Absent
 from fedspike.files import (
     MOST_JSON,
     claimed,
@@ -29,13 +30,6 @@ from fedspike.records.schema import RoundRecord
 LOOK_EVERY_S, ASK_EVERY_S = 0.2, 5.0
 ENDED = "finished"
 REGISTERED = "registered.json"
-
-
-class Absent(msgspec.Struct, frozen=True):
-    """Nodes that are there and take no part, with why, and the clients that a training waits for."""
-
-    refused: dict[str, str] = {}
-    waiting_for: list[int] = []
 
 
 def register(folder: FleetFolder) -> dict[str, int]:
@@ -67,16 +61,6 @@ def registered(folder: FleetFolder) -> dict[str, int]:
     return nodes
 
 
-def absent(folder: FleetFolder) -> Absent:
-    """Who takes no part in the training, and who is waited for, as its process wrote it last."""
-    file = folder.server / ABSENT
-    if not file.exists():
-        return Absent()
-    fix = f"delete {file}"
-    absent: Absent = _typed(read_json(file, fix=fix), Absent, file, fix)
-    return absent
-
-
 def submit(folder: FleetFolder) -> None:
     """Start the training, or what is left of it; one that still runs is left alone."""
     with claimed(folder.server, wait=True):  # two that start at once would start two
@@ -106,8 +90,8 @@ def stop(folder: FleetFolder) -> bool:
 
 
 def _start(folder: FleetFolder) -> None:
-    if (folder.server / ABSENT).exists():
-        remove(folder.server / ABSENT, folder.path)
+    if (folder.server / absent.FILE).exists():
+        remove(folder.server / absent.FILE, folder.path)
     with connected(folder) as server:
         number = server.start()
     write_whole(_run_file(folder), json_bytes({"run-id": number}), folder.path)
@@ -132,26 +116,27 @@ def state(folder: FleetFolder) -> str:
         return server.status(number)
 
 
-def status(folder: FleetFolder) -> dict[str, Any]:
-    """The training in Flower's word, the rounds of each run, and the nodes: online or not, or why refused."""
-    names, out = {number: name for name, number in register(folder).items()}, absent(folder)
-    with connected(folder) as server:
-        listed = server.nodes()
-    return {
-        "training": state(folder),
-        "rounds": {
-            run.name: len(_records(folder.run / run.name / "rounds.jsonl"))
-            for run in folder.experiment.runs
-        },
-        "nodes": {names[number]: status for number, status in listed.items() if number in names},
-        "refused": out.refused,
-        "waiting_for": out.waiting_for,
-    }
-
-
 def is_done(folder: FleetFolder) -> bool:
     """Whether all runs have their summaries."""
     return all((folder.run / run.name / "summary.json").exists() for run in folder.experiment.runs)
+
+
+class RoundsSoFar:
+    """The finished rounds of a run that another process is doing; what was read before is not read again."""
+
+    def __init__(self, home: Path) -> None:
+        self._file, self._text, self._records = home / reader.ROUNDS, b"", list[RoundRecord]()
+
+    def read(self) -> list[RoundRecord]:
+        """All of them by now. Raises InputError where the file is damaged."""
+        text = content_of(self._file, MOST_JSON) if self._file.exists() else b""
+        text = text[: text.rfind(b"\n") + 1]
+        if not text.startswith(self._text):  # the run went back to its checkpoint
+            self._text, self._records = b"", []
+        new, first = text[len(self._text) :], len(self._records) + 1
+        self._records += reader.decode_rounds(new, self._file, first)
+        self._text = text
+        return list(self._records)
 
 
 def follow(
@@ -164,15 +149,16 @@ def follow(
     asked_at, told = time.monotonic(), Absent()
     for run in experiment.runs:
         home, finished = folder.run / run.name, -1
+        so_far = RoundsSoFar(home)
         while finished < run.plan.rounds or not (home / "summary.json").exists():
-            records = _records(home / "rounds.jsonl")
+            records = so_far.read()
             if finished < 0 and (home / "config.toml").exists():
                 finished = len(records)
                 yield Started(run.name, finished)
             for record in records[max(finished, 0) :]:
                 yield Trained(run.name, record)
             finished = max(finished, len(records)) if finished >= 0 else finished
-            if (now := absent(folder)) != told:
+            if (now := absent.read(folder.server)) != told:
                 _tell(now, told, say)
                 told = now
             if time.monotonic() - asked_at > ASK_EVERY_S:
@@ -190,9 +176,9 @@ def _tell(now: Absent, before: Absent, say: Callable[[str], None]) -> None:
     """Say who is newly absent, and who came back."""
     if now.waiting_for and now.waiting_for != before.waiting_for:
         say(f"waiting for the nodes of clients {', '.join(map(str, now.waiting_for))}")
-    for node, reason in now.refused.items():
-        if before.refused.get(node) != reason:
-            say(f"{node} takes no part: {reason}")
+    for node, refusal in now.refused.items():
+        if before.refused.get(node) != refusal:
+            say(f"{node} takes no part: {refusal.reason}")
     for node in before.refused.keys() - now.refused.keys():
         say(f"{node} is not refused any more")
 
@@ -224,14 +210,6 @@ def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
             expected="all rounds",
             fix=f"see why: fedspike fleet logs {folder.path}; then fedspike fleet run {folder.path}",
         )
-
-
-def _records(file: Path) -> list[RoundRecord]:
-    """The whole lines of a file that another process is writing."""
-    if not file.exists():
-        return []
-    content = content_of(file, MOST_JSON)
-    return reader.decode_rounds(content[: content.rfind(b"\n") + 1], file)
 
 
 def _run_file(folder: FleetFolder) -> Path:

@@ -5,13 +5,15 @@ of it.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import httpx
 from flwr.cli.build import build_fab_from_files
+from flwr.common.constant import HEARTBEAT_PATIENCE
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
     ListRunsRequest,
@@ -21,6 +23,8 @@ from flwr.proto.control_pb2 import (
     UnregisterNodeRequest,
 )
 from flwr.proto.fab_pb2 import Fab
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.supercore.constant import NodeStatus
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.protobuf.client import (
@@ -65,6 +69,34 @@ class OwnerToken:
 
 
 @dataclass(frozen=True)
+class Presence:
+    """Whether a node is there, and when the server heard of it last; None where that was never.
+
+    One that fell silent without a good-bye counts as heard of until the server gave it up, two heartbeats
+    later.
+    """
+
+    online: bool
+    last_seen: datetime | None
+
+
+def presences(listed: Iterable[NodeInfo]) -> dict[int, Presence]:
+    """Node's number in Flower -> whether it is there, from what Flower knows of it."""
+    presence_of = {}
+    for node in listed:
+        online, last_seen = node.status == NodeStatus.ONLINE, None
+        if node.HasField("online_until"):
+            early = HEARTBEAT_PATIENCE * node.heartbeat_interval if online else 0.0
+            last_seen = datetime.fromtimestamp(node.online_until - early, tz=UTC)
+        presence_of[int(node.node_id)] = Presence(online, last_seen)
+    return presence_of
+
+
+class ServerAway(InputError):
+    """Nobody answers at the server's address, or not with its certificate."""
+
+
+@dataclass(frozen=True)
 class Control:
     """A server that is there."""
 
@@ -88,10 +120,9 @@ class Control:
         """Let a node's key in no more."""
         self.client.UnregisterNode(UnregisterNodeRequest(node_id=node))
 
-    def nodes(self) -> dict[int, str]:
-        """Node's number -> "online", "offline", ..."""
-        listed = self.client.ListNodes(ListNodesRequest()).nodes_info
-        return {int(node.node_id): str(node.status) for node in listed}
+    def nodes(self) -> dict[int, Presence]:
+        """Node's number -> whether it is there."""
+        return presences(self.client.ListNodes(ListNodesRequest()).nodes_info)
 
     def start(self) -> int:
         """Start a training; its number."""
@@ -105,8 +136,14 @@ class Control:
 
     def status(self, run: int) -> str:
         """ "running", "finished", ...; "" of one that the server does not know."""
+        return self.progress(run)[0]
+
+    def progress(self, run: int) -> tuple[str, str]:
+        """As `status`, and how one that is finished ended: "completed", "failed", "stopped"."""
         listed = self.client.ListRuns(ListRunsRequest(run_id=run)).run_dict
-        return str(listed[run].status.status) if run in listed else ""
+        if run not in listed:
+            return "", ""
+        return str(listed[run].status.status), str(listed[run].status.sub_status)
 
     def stop(self, run: int) -> None:
         """End a training."""
@@ -125,12 +162,17 @@ def connected(folder: FleetFolder) -> Iterator[Control]:
     client = client_of(ControlHttpClient.from_server_address, address, authority, asking)
     try:
         yield Control(client)
+    except httpx.HTTPStatusError as error:
+        raise _gone_wrong(InputError, folder, error.response.text[:500]) from error
     except httpx.HTTPError as error:
-        answer = error.response.text[:500] if isinstance(error, httpx.HTTPStatusError) else error
-        raise InputError(
-            f"the server at {address}: {answer}",
-            expected="a server that runs and agrees",
-            fix=f"fedspike fleet server {folder.path}",
-        ) from error
+        raise _gone_wrong(ServerAway, folder, error) from error
     finally:
         client.close()
+
+
+def _gone_wrong(kind: type[InputError], folder: FleetFolder, words: object) -> InputError:
+    return kind(
+        f"the server at {folder.settings.here}: {words}",
+        expected="a server that runs and agrees",
+        fix=f"fedspike fleet server {folder.path}",
+    )

@@ -29,8 +29,9 @@ from starlette.responses import PlainTextResponse
 
 from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
 from fedspike.deploy.folder import DOOR_HEADER, TOKEN_HEADER, FleetFolder
+from fedspike.deploy.metrics import Metrics
 
-DEVICES, HEALTH = "/v1/fleet/", "/health"
+DEVICES, HEALTH, METRICS = "/v1/fleet/", "/health", "/metrics"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 MOST_BODY = 2**28  # bytes: the tensors of a node's clients; the founding network's are 0.3 MB
 UNREGISTERED = "this key is not registered, or no longer"
@@ -70,8 +71,8 @@ class Body:
 class Door:
     """Lets in what may come in, and says to others why not, before any of their body is read."""
 
-    def __init__(self, app: Any, token: str) -> None:
-        self.app, self.token = app, token
+    def __init__(self, app: Any, folder: FleetFolder) -> None:
+        self.app, self.token, self.metrics = app, folder.token, Metrics(folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As an ASGI application."""
@@ -82,6 +83,11 @@ class Door:
         if status:
             refusal = PlainTextResponse(words, status, {DOOR_HEADER: "shut"})
             await refusal(scope, receive, send)
+            return
+        if scope["path"] == METRICS:
+            state = scope["app"].state.linkstate_factory.state()
+            page = await run_in_threadpool(self.metrics.page, state)
+            await page(scope, receive, send)
             return
         body = Body(receive, send)
         try:
@@ -108,7 +114,9 @@ class Door:
             return await run_in_threadpool(stranger, head, state)
         if scope["client"][0] not in HERE:
             return 403, "for the server's machine alone"
-        if not secrets.compare_digest(head.get(TOKEN_HEADER, "").encode(), self.token.encode()):
+        bearer = head.get("authorization", "").removeprefix("Bearer ")
+        token = head.get(TOKEN_HEADER, bearer)
+        if not secrets.compare_digest(token.encode(), self.token.encode()):
             return 403, "for the server's owner alone: the token is missing or wrong"
         return 0, ""
 
@@ -150,7 +158,7 @@ def main() -> None:
         *("--ssl-keyfile", str(server / KEY), "--enable-supernode-auth"),
         *("--database", str(server / "flower.db"), "--isolation", "process"),
     ]
-    extensions.get_middleware = lambda: (Middleware(Door, token=folder.token),)
+    extensions.get_middleware = lambda: (Middleware(Door, folder=folder),)
     flower_superlink()
 
 

@@ -1,13 +1,49 @@
 """What each node of a real fleet did over a whole run, from its records: work, bytes, seconds, joules."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from fedspike.energy.account import work
 from fedspike.layers.operations import NetworkOperations
-from fedspike.records.schema import Node, RoundRecord
+from fedspike.records.schema import Node, NodeRound, RoundRecord
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """The rounds that a node was asked in, or refused, each with what it did."""
+
+    asked: list[tuple[RoundRecord, NodeRound]] = field(default_factory=list)
+
+    @property
+    def answered(self) -> list[tuple[RoundRecord, NodeRound]]:
+        """Those without an error."""
+        return [(round, entry) for round, entry in self.asked if entry.error is None]
+
+    @property
+    def clients(self) -> list[int]:
+        """Whom it trained, or should have, in their order."""
+        return sorted({client for _, entry in self.asked for client in entry.clients})
+
+    @property
+    def joules(self) -> dict[str, float]:
+        """Sensor -> what it measured while the node trained."""
+        sums: dict[str, float] = {}
+        for _, entry in self.answered:
+            for sensor, joules in entry.joules.items():
+                sums[sensor] = sums.get(sensor, 0.0) + joules
+        return sums
+
+
+def deeds(rounds: Iterable[RoundRecord]) -> dict[str, Deeds]:
+    """Node -> what it did, in the order of the nodes' names; nothing of a simulation."""
+    deeds_of: dict[str, Deeds] = {}
+    for round in rounds:
+        for entry in round.nodes:
+            deeds_of.setdefault(entry.node, Deeds()).asked.append((round, entry))
+    return dict(sorted(deeds_of.items()))
 
 
 def nodes(network: NetworkOperations, rounds: Sequence[RoundRecord]) -> list[Node]:
@@ -15,8 +51,7 @@ def nodes(network: NetworkOperations, rounds: Sequence[RoundRecord]) -> list[Nod
 
     A node's operations are those of the forward passes of its clients.
     """
-    names = sorted({entry.node for round in rounds for entry in round.nodes})
-    return [_node(name, network, rounds) for name in names]
+    return [_node(name, network, own) for name, own in deeds(rounds).items()]
 
 
 def round_seconds(rounds: Sequence[RoundRecord]) -> dict[str, float]:
@@ -29,9 +64,8 @@ def round_seconds(rounds: Sequence[RoundRecord]) -> dict[str, float]:
     }
 
 
-def _node(name: str, network: NetworkOperations, rounds: Sequence[RoundRecord]) -> Node:
-    asked = [(round, entry) for round in rounds for entry in round.nodes if entry.node == name]
-    answered = [(round, entry) for round, entry in asked if entry.error is None]
+def _node(name: str, network: NetworkOperations, own: Deeds) -> Node:
+    answered = own.answered
     accepted = [
         replace(round, activity={client: round.activity[client] for client in entry.clients})
         for round, entry in answered
@@ -39,19 +73,15 @@ def _node(name: str, network: NetworkOperations, rounds: Sequence[RoundRecord]) 
     ]
     forward = work(network, accepted).training()["forward"].values() if accepted else ()
     seconds = [entry.seconds["training"] for _, entry in answered]
-    sensors = dict.fromkeys(sensor for _, entry in answered for sensor in entry.joules)
     return Node(
         node=name,
-        clients=sorted({client for _, entry in asked for client in entry.clients}),
+        clients=own.clients,
         rounds=len(answered),
-        failed=len(asked) - len(answered),
+        failed=len(own.asked) - len(answered),
         samples=sum(work.samples for round in accepted for work in round.activity.values()),
         operations={kind: sum(layer.get(kind, 0) for layer in forward) for kind in ("mac", "ac")},
         uplink_bytes=sum(entry.uplink_bytes for _, entry in answered),
-        downlink_bytes=sum(entry.downlink_bytes for _, entry in asked),
+        downlink_bytes=sum(entry.downlink_bytes for _, entry in own.asked),
         training_seconds=statistics.median(seconds) if seconds else None,
-        joules={
-            sensor: sum(entry.joules.get(sensor, 0.0) for _, entry in answered)
-            for sensor in sensors
-        },
+        joules=own.joules,
     )

@@ -15,7 +15,7 @@ from fedspike.records.seal import content_of, demand_sealed, verified
 
 T = TypeVar("T")
 ANOTHER_VERSION = "run the experiment again in a new folder, or use the fedspike that wrote it"
-SUMMARY = "summary.json"
+SUMMARY, ROUNDS = "summary.json", "rounds.jsonl"
 NO_FOLDER = "name the folder of an experiment or of a run, for example runs/study"
 RUN_AGAIN = "start the experiment's command again: it writes the summary anew"
 
@@ -120,7 +120,7 @@ def in_full(directory: Path, summary: RunSummary) -> RunSummary:
 
 def rounds(home: Path) -> list[RoundRecord]:
     """The records of a run's rounds. Raises InputError where they are missing or damaged."""
-    path = home / "rounds.jsonl"
+    path = home / ROUNDS
     return decode_rounds(content_of(path, f"restore it, or {_again(home)}"), path)
 
 
@@ -130,15 +130,15 @@ def with_rounds(directory: Path) -> list[tuple[RunSummary, list[RoundRecord]]]:
     Raises what `read` and `rounds` raise.
     """
     experiment = read(directory)
-    alone = (directory / "rounds.jsonl").exists()
+    alone = (directory / ROUNDS).exists()
     return [(run, rounds(directory if alone else directory / run.name)) for run in experiment.runs]
 
 
-def decode_rounds(lines: bytes, path: Path) -> list[RoundRecord]:
-    """The records in the lines of a file; `path` is only named in the error."""
+def decode_rounds(lines: bytes, path: Path, first: int = 1) -> list[RoundRecord]:
+    """The records in the lines of a file, from this round on; `path` is only named in the error."""
     try:
         records = msgspec.json.Decoder(RoundRecord).decode_lines(lines)
-        if [record.round for record in records] != list(range(1, len(records) + 1)):
+        if [record.round for record in records] != list(range(first, first + len(records))):
             raise ValueError("the rounds are not 1, 2, 3, ... in their order")
         return records
     except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors

@@ -12,7 +12,6 @@ from fedspike.data.dataset import ignore
 from fedspike.errors import InputError
 from fedspike.federation.devices import Given
 
-ABSENT = "absent.json"  # which nodes take no part in a training, and why
 FILE = re.compile(r"client-(0|[1-9]\d{0,8})\.npz")
 
 

@@ -11,8 +11,8 @@ from flwr.serverapp import Grid
 
 from fedspike.errors import InputError
 from fedspike.federation.devices import Held
+from fedspike.federation.places.flower import absent
 from fedspike.federation.places.flower.exchange import POLL_S, Answer, Post, in_words
-from fedspike.federation.places.flower.hosted import ABSENT
 from fedspike.federation.places.flower.messages import (
     SAME_VERSION,
     Holding,
@@ -20,7 +20,7 @@ from fedspike.federation.places.flower.messages import (
     pack,
     unpack,
 )
-from fedspike.files import content_of, json_bytes, read_json, write_whole
+from fedspike.files import json_bytes, read_json, write_whole
 
 ANSWER_WITHIN_S = 120.0
 AGAIN_AFTER_S = 5.0  # a refused node is asked again; to answer costs it some seconds
@@ -59,7 +59,7 @@ class Nodes:
         """Meet nodes until every client 0, 1, ... has its own, or was known before."""
         file = self.folder / self.CLIENTS
         if file.exists():
-            self.counts = _counts(file)
+            self.counts = counts_in(file)
         self.meet()
         told: object = None
         while missing := [k for k in range(clients) if k not in (self.counts or self._held)]:
@@ -133,11 +133,8 @@ class Nodes:
 
     def _publish(self, missing: list[int]) -> None:
         """Tell who looks on which nodes take no part, and why, and which clients are waited for."""
-        file = self.folder / ABSENT
-        refused = {self.name(node): reason for node, reason in sorted(self.refused.items())}
-        content = json_bytes({"waiting_for": missing, "refused": refused})
-        if not file.exists() or content_of(file) != content:
-            write_whole(file, content, self.folder)
+        refused = {self.name(node): reason for node, reason in self.refused.items()}
+        absent.write(self.folder, refused, missing)
 
     def _hear(self, answer: Answer) -> None:
         """Give a node its part in the training, or none."""
@@ -180,8 +177,8 @@ class Nodes:
         self._held |= holding.class_counts
 
 
-def _counts(file: Path) -> dict[int, tuple[int, ...]]:
-    """What was settled before. Raises InputError where the file is damaged."""
+def counts_in(file: Path) -> dict[int, tuple[int, ...]]:
+    """Client -> samples of each class, as they were settled. Raises InputError where the file is damaged."""
     fix = f"restore it, or delete {file.parent} to start again"
     stored = read_json(file, fix=fix)
     try:

@@ -1,0 +1,95 @@
+"""A fleet's status as text to read."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from fedspike.cli.columns import WIDTH, table
+from fedspike.cli.watch import clock
+from fedspike.records.fleet_status import NodeStatus, RunStatus, Status
+
+MOST_NAME = 24
+HEADER = ("", "", "seen", "clients", "samples", "rounds", "failed", "samples/s")
+
+
+def text(status: Status, folder: str) -> str:
+    """The training, its runs, a line for each node, and what is wrong with whom."""
+    lines = [f"training: {status.training}", *_away(status, folder)]
+    lines += table(["", "rounds", "accuracy", "newest round"], [_run(run) for run in status.runs])
+    if status.waiting_for:
+        lines += _wrapped(f"waiting for the nodes of clients {_ranges(status.waiting_for)}")
+    if status.nodes:
+        lines += ["", *table(HEADER, [_node(node) for node in status.nodes], names=2)]
+    lines += _joules(status.nodes)
+    lines += [line for node in status.nodes for line in _wrong(node)]
+    return "\n".join([*lines, ""])
+
+
+def _away(status: Status, folder: str) -> Iterator[str]:
+    if status.server_away is not None:
+        yield from _wrapped(f"the server does not answer ({status.server_away})")
+        yield f"  to start it: fedspike fleet server {folder}"
+
+
+def _run(run: RunStatus) -> list[str]:
+    accuracy = "" if run.accuracy is None else f"{run.accuracy:.1%}"
+    parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in run.seconds.items())
+    return [run.run, f"{run.rounds_done}/{run.rounds}", accuracy, parts]
+
+
+def _node(node: NodeStatus) -> list[str]:
+    there = {None: "", True: "online", False: "away"}[node.online]
+    ago = "" if node.seconds_ago is None else f"{clock(node.seconds_ago)} ago"
+    speed = node.samples_per_second
+    return [
+        _name(node),
+        "refused" if node.refused else there,
+        *(ago, _ranges(node.clients), f"{sum(node.samples.values()):,}" if node.samples else ""),
+        *(str(node.rounds), str(node.failed)),
+        "" if speed is None else f"{speed:,.0f}",
+    ]
+
+
+def _joules(nodes: Sequence[NodeStatus]) -> Iterator[str]:
+    """What was measured, a column for each sensor: what they count may overlap, so it is not added up."""
+    sensors = sorted({sensor for node in nodes for sensor in node.joules})
+    if sensors:
+        yield from ("", "Joules that the sensors of the nodes counted while these trained:")
+        rows = [
+            [_name(node), *(f"{node.joules[s]:,.0f}" if s in node.joules else "" for s in sensors)]
+            for node in nodes
+            if node.joules
+        ]
+        yield from table(["", *sensors], rows)
+
+
+def _name(node: NodeStatus) -> str:
+    name = node.node
+    return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 3]}..."
+
+
+def _wrong(node: NodeStatus) -> Iterator[str]:
+    if node.refused and node.refused_since:
+        since = f"{node.refused_since.astimezone():%Y-%m-%d %H:%M:%S}"
+        yield from _wrapped(f"{node.node} takes no part since {since}: {node.refused}")
+    elif (last := node.last_failure) and not last.mended:
+        yield from _wrapped(f"{node.node}, {last.run} round {last.round}: {last.reason}")
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Whole numbers in their order, briefly.
+
+    >>> _ranges([0, 1, 2, 5, 7, 8])
+    '0-2, 5, 7, 8'
+    """
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    ends = [f"{one[0]}-{one[-1]}" if len(one) > 2 else ", ".join(map(str, one)) for one in ranges]
+    return ", ".join(ends)
+
+
+def _wrapped(words: str) -> list[str]:
+    return textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")

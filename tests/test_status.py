@@ -1,0 +1,307 @@
+"""How a fleet is, from what its folder knows and its server says: as a record, as text, as metrics."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from flwr.common.constant import HEARTBEAT_PATIENCE
+from flwr.proto.node_pb2 import NodeInfo
+
+from fedspike.cli import main, overview
+from fedspike.deploy import control, flower, metrics, status
+from fedspike.deploy.control_client import Presence, presences
+from fedspike.deploy.folder import FleetFolder
+from fedspike.errors import InputError
+from fedspike.federation.places.flower import absent
+from fedspike.files import json_bytes
+from fedspike.layers.activity import Activity
+from fedspike.records import reader
+from fedspike.records.fleet_status import Failure, NodeStatus, Status
+from fedspike.records.schema import NodeRound, RoundRecord
+
+RUN = "ann-iid-seed0"
+ROUNDS = {RUN: 3}
+RUNNING = ("running", "")
+REASON = 'client-1.npz: "y_train" holds labels\nfrom 0 to 12'
+
+
+def look(fleet: FleetFolder, view: status.View | None, away: str | None = None) -> Status:
+    return status.Observer(fleet, ROUNDS).status(view, away)
+
+
+def by_name(now: Status) -> dict[str, NodeStatus]:
+    return {node.node: node for node in now.nodes}
+
+
+def asked(node: str, client: int, seconds: float, **more: Any) -> NodeRound:
+    return NodeRound(
+        node=node,
+        clients=[client],
+        downlink_bytes=1,
+        seconds={"training": seconds},
+        joules={"powercap package": 10.0},
+        **more,
+    )
+
+
+def round_of(number: int, *nodes: NodeRound) -> RoundRecord:
+    work = Activity(samples=100, steps=1, events_in={})
+    return RoundRecord(
+        round=number,
+        accuracy=number / 10,
+        tested=work,
+        uplink_bytes=0,
+        downlink_bytes=0,
+        training_loss=0.5,
+        activity={k: work for node in nodes if not node.error for k in node.clients},
+        clients=[0, 1],
+        samples=200,
+        spikes={},
+        operations={},
+        firing_rates={},
+        seconds={"training": 0.5, "waiting": 1.25},
+        rejected=[],
+        missing=[],
+        skipped=False,
+        nodes=list(nodes),
+    )
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> FleetFolder:
+    """A folder in which node-2 answered twice, node-10 once and then not, and node-3 is refused."""
+    folder = FleetFolder(tmp_path)
+    home = folder.run / RUN
+    home.mkdir(parents=True)
+    folder.server.mkdir()
+    rounds = [
+        round_of(1, asked("node-2", 0, 1.0), asked("node-10", 1, 4.0)),
+        round_of(2, asked("node-2", 0, 3.0), asked("node-10", 1, 0.0, error="no answer")),
+    ]
+    lines = [json_bytes(each, indent=None) for each in rounds]
+    (home / "rounds.jsonl").write_bytes(b"".join(lines) + b'{"round": 3, "half')
+    numbers = {"node-10": 10, "node-2": 2, "node-3": 3}
+    (folder.server / control.REGISTERED).write_bytes(json_bytes(numbers))
+    (folder.server / "clients.json").write_bytes(json_bytes({"0": [5, 7], "1": [0, 9]}))
+    (folder.server / "run.json").write_bytes(json_bytes({"run-id": 7}))
+    absent.write(folder.server, {"node-3": REASON}, [])
+    return folder
+
+
+def view(training: tuple[str, str] = RUNNING) -> status.View:
+    now = datetime.now(UTC)
+    nodes = {2: Presence(True, now - timedelta(seconds=4)), 3: Presence(True, now)}
+    return status.View(training, nodes | {10: Presence(False, None)})
+
+
+def test_the_folder_and_the_server_together_say_how_a_fleet_is(fleet: FleetFolder) -> None:
+    now = look(fleet, view())
+    assert (now.training, now.run, now.server_away) == ("running", RUN, None)
+    (run,) = now.runs
+    assert (run.rounds_done, run.rounds, run.accuracy) == (2, 3, 0.2)
+    assert run.seconds == {"training": 0.5, "waiting": 1.25}
+    assert list(by_name(now)) == ["node-2", "node-3", "node-10"]
+    two, three, ten = now.nodes
+    assert (two.online, two.clients, two.samples, two.rounds, two.failed) == (
+        True,
+        [0],
+        {0: 12},
+        2,
+        0,
+    )
+    assert two.seconds_ago == pytest.approx(4, abs=1)
+    assert two.samples_per_second == 50  # 2 x 100 samples in 1 + 3 s
+    assert two.joules == {"powercap package": 20.0}
+    assert (ten.online, ten.last_seen, ten.rounds, ten.failed) == (False, None, 1, 1)
+    assert ten.samples_per_second == 25
+    assert ten.joules == {"powercap package": 10.0}
+    failure = Failure(reason="no answer", run=RUN, round=2, mended=False)
+    assert (two.last_failure, ten.last_failure) == (None, failure)
+    assert (three.refused, two.refused) == (REASON, None)
+    assert three.refused_since
+
+
+def test_who_answers_again_has_mended_it(fleet: FleetFolder) -> None:
+    file = fleet.run / RUN / "rounds.jsonl"
+    whole = file.read_bytes().rpartition(b"\n")[0] + b"\n"
+    file.write_bytes(whole + json_bytes(round_of(3, asked("node-10", 1, 1.0)), indent=None))
+    failure = by_name(look(fleet, view()))["node-10"].last_failure
+    assert failure == Failure(reason="no answer", run=RUN, round=2, mended=True)
+    (fleet.run / RUN / "summary.json").write_text("{}")
+    assert look(fleet, None).training == "done"
+
+
+@pytest.mark.parametrize(
+    ("training", "waiting", "expected"),
+    [
+        (("pending", ""), [], "running"),
+        (RUNNING, [1], "waiting"),
+        (("finished", "stopped"), [], "stopped"),
+        (("finished", "failed"), [], "failed"),
+        (("finished", "completed"), [], "failed"),
+        (None, [1], "paused"),
+    ],
+)
+def test_how_the_training_is(
+    fleet: FleetFolder, training: tuple[str, str] | None, waiting: list[int], expected: str
+) -> None:
+    absent.write(fleet.server, {}, waiting)
+    now = look(fleet, view(training) if training else None)
+    assert now.training == expected
+    (fleet.server / "run.json").unlink()
+    assert look(fleet, view()).training == "not started"
+
+
+def test_rounds_that_were_read_are_not_read_again(
+    fleet: FleetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the run went back to its checkpoint."""
+    file, decode = fleet.run / RUN / "rounds.jsonl", reader.decode_rounds
+    lines: list[int] = []
+
+    def decoded(text: bytes, *more: Any) -> list[RoundRecord]:
+        lines.append(text.count(b"\n"))
+        return decode(text, *more)
+
+    monkeypatch.setattr(reader, "decode_rounds", decoded)
+    observer = status.Observer(fleet, ROUNDS)
+    one, two, _ = file.read_bytes().split(b"\n")
+    third = json_bytes(round_of(3, asked("node-2", 0, 1.0)), indent=None)
+    for text in (b"\n".join((one, two, third)), third, one + b"\n"):
+        file.write_bytes(text)
+        if text == third:
+            with pytest.raises(InputError, match="not 1, 2, 3"):
+                observer.status(None)
+        else:
+            (run,) = observer.status(None).runs
+            assert run.rounds_done == text.count(b"\n")
+    assert lines == [3, 1, 1]
+    file.write_bytes(b"\n".join((one, two, third)))
+    assert observer.status(None).runs[0].rounds_done == 3
+    assert lines == [3, 1, 1, 2]
+
+
+def test_a_refusal_lasts_since_it_began(tmp_path: Path) -> None:
+    absent.write(tmp_path, {"a": "x", "b": "y"}, [])
+    before = absent.read(tmp_path).refused
+    absent.write(tmp_path, {"a": "x", "b": "z"}, [2])
+    after = absent.read(tmp_path).refused
+    assert after["a"] == before["a"]
+    assert after["b"].since > before["b"].since
+    (tmp_path / absent.FILE).write_text("spoilt")
+    absent.write(tmp_path, {}, [])  # it is written anew
+    assert absent.read(tmp_path) == absent.Absent()
+
+
+def test_when_flower_heard_of_a_node() -> None:
+    """Flower says until when a node counts as there: two heartbeats after the last one."""
+    listed = [
+        NodeInfo(node_id=1, status="online", heartbeat_interval=10.0, online_until=1000.0),
+        NodeInfo(node_id=2, status="offline", heartbeat_interval=10.0, online_until=1000.0),
+        NodeInfo(node_id=3, status="registered"),
+    ]
+    heard = datetime.fromtimestamp(1000 - 10 * HEARTBEAT_PATIENCE, tz=UTC)
+    assert presences(listed) == {
+        1: Presence(True, heard),
+        2: Presence(False, datetime.fromtimestamp(1000, tz=UTC)),
+        3: Presence(False, None),
+    }
+
+
+def test_the_record_is_what_json_says(fleet: FleetFolder) -> None:
+    """And JSON Schema, which others may read it with, can be made of it."""
+    now = look(fleet, view())
+    assert msgspec.json.decode(msgspec.json.encode(now), type=Status) == now
+    assert msgspec.json.schema(Status)["$defs"]["NodeStatus"]["required"]
+
+
+def test_twenty_nodes_are_readable(fleet: FleetFolder) -> None:
+    numbers = {f"raspberry-pi-in-room-{i}": i for i in range(20)} | {"x" * 90: 99}
+    (fleet.server / control.REGISTERED).write_bytes(json_bytes(numbers))
+    now = look(fleet, view(), "nobody is there")
+    text = overview.text(now, "my-fleet")
+    assert max(map(len, text.splitlines())) <= 100
+    assert "fedspike fleet server my-fleet" in text
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    assert lines["raspberry-pi-in-room-2"][1:5] == ["online", "4", "s", "ago"]
+    assert lines[RUN][1:] == [*("2/3", "20.0%", "training", "0.5", "s,"), *("waiting", "1.2", "s")]
+
+
+def test_the_text_says_what_is_wrong_with_whom(fleet: FleetFolder) -> None:
+    text = " ".join(overview.text(look(fleet, view()), "my-fleet").split())
+    assert "node-3 refused 0 s ago" in text
+    assert "takes no part since 20" in text
+    assert 'client-1.npz: "y_train" holds labels from 0 to 12' in text
+    assert f"node-10, {RUN} round 2: no answer" in text
+    assert "powercap package node-2 20 node-10 10" in text
+
+
+def test_prometheus_reads_the_metrics(fleet: FleetFolder) -> None:
+    """By its own parser. A name with quotes and a line's end in it stays one label."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    odd = 'a "b"\\c\nd'
+    (fleet.server / control.REGISTERED).write_bytes(json_bytes({odd: 1, "node-2": 2, "node-3": 3}))
+    now = look(fleet, view())
+    families = {one.name: one for one in text_string_to_metric_families(metrics.render(now))}
+    values = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert values["fedspike_round", RUN] == 2
+    assert values["fedspike_rounds", RUN] == 3
+    assert values["fedspike_accuracy_ratio", RUN] == 0.2
+    assert values["fedspike_round_seconds", RUN, "waiting"] == 1.25
+    assert values["fedspike_training_state", "running"] == 1
+    assert values["fedspike_training_state", "paused"] == 0
+    assert values["fedspike_node_up", odd] == 0
+    assert values["fedspike_node_up", "node-2"] == 1
+    assert values["fedspike_node_refused", "node-3"] == 1
+    assert values["fedspike_node_samples", "node-2"] == 12
+    assert values["fedspike_node_failed_rounds_total", "node-10"] == 1
+    assert values["fedspike_node_joules_total", "node-2", "powercap package"] == 20
+    last_seen = by_name(now)["node-2"].last_seen
+    assert last_seen
+    moment = values["fedspike_node_last_seen_timestamp_seconds", "node-2"]
+    assert moment == pytest.approx(last_seen.timestamp())
+    assert ("fedspike_node_last_seen_timestamp_seconds", odd) not in values
+    assert families["fedspike_node_joules"].type == "counter"
+    assert all(one.documentation and one.type != "unknown" for one in families.values())
+
+
+def test_the_page_lists_the_metrics(fleet: FleetFolder) -> None:
+    """Each with its labels and what it is."""
+    page = (Path(__file__).parents[1] / "docs" / "fleet.md").read_text()
+    for line in metrics.render(look(fleet, view())).splitlines():
+        if line.startswith("# HELP"):
+            _, _, name, words = line.split(" ", 3)
+            assert any(row.startswith(f"| `{name}`") and words in row for row in page.splitlines())
+
+
+def test_without_a_server_the_folder_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "fleet"
+    options = ["--nodes", "2", "--set", "data.kind=fashion-mnist-sample", "--port"]
+    assert main(["fleet", "init", str(home), "fleet", *options, str(flower.free_port())]) == 0
+    capsys.readouterr()
+    assert main(["fleet", "status", str(home), "--json"]) == 0
+    now = json.loads(capsys.readouterr().out)
+    assert now["training"] == "not started"
+    assert "refused" in now["server_away"]
+    assert main(["fleet", "status", str(home)]) == 0
+    text = capsys.readouterr().out
+    assert f"fedspike fleet server {home}" in text
+    for file in (
+        FleetFolder(home).server / absent.FILE,
+        home / "run" / now["run"] / "rounds.jsonl",
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("spoilt\n")
+        with pytest.raises(InputError, match=file.name):
+            status.read(FleetFolder(home))
+        file.unlink()
