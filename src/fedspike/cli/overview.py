@@ -7,7 +7,6 @@ from fedspike.cli.columns import WIDTH, table
 from fedspike.cli.watch import clock
 from fedspike.records.fleet_status import NodeStatus, RunStatus, Status
 
-MOST_NAME = 24
 HEADER = ("", "", "seen", "clients", "samples", "rounds", "failed", "samples/s")
 
 
@@ -15,6 +14,7 @@ def text(status: Status, folder: str) -> str:
     """The training, its runs, a line for each node, and what is wrong with whom."""
     lines = [f"training: {status.training}", *_away(status, folder)]
     lines += table(["", "rounds", "accuracy", "newest round"], [_run(run) for run in status.runs])
+    lines += [line for run in status.runs if run.run == status.run for line in _parts(run)]
     if status.waiting_for:
         lines += _wrapped(f"waiting for the nodes of clients {_ranges(status.waiting_for)}")
     if status.nodes:
@@ -32,8 +32,14 @@ def _away(status: Status, folder: str) -> Iterator[str]:
 
 def _run(run: RunStatus) -> list[str]:
     accuracy = "" if run.accuracy is None else f"{run.accuracy:.1%}"
-    parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in run.seconds.items())
-    return [run.run, f"{run.rounds_done}/{run.rounds}", accuracy, parts]
+    seconds = f"{sum(run.seconds.values()):.1f} s" if run.seconds else ""
+    return [_short(run.run, 60), f"{run.rounds_done}/{run.rounds}", accuracy, seconds]
+
+
+def _parts(run: RunStatus) -> Iterator[str]:
+    if run.seconds:
+        parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in run.seconds.items())
+        yield from _wrapped(f"the newest round of {run.run}: {parts}")
 
 
 def _node(node: NodeStatus) -> list[str]:
@@ -41,7 +47,7 @@ def _node(node: NodeStatus) -> list[str]:
     ago = "" if node.seconds_ago is None else f"{clock(node.seconds_ago)} ago"
     speed = node.samples_per_second
     return [
-        _name(node),
+        _short(node.node),
         "refused" if node.refused else there,
         *(ago, _ranges(node.clients), f"{sum(node.samples.values()):,}" if node.samples else ""),
         *(str(node.rounds), str(node.failed)),
@@ -55,16 +61,18 @@ def _joules(nodes: Sequence[NodeStatus]) -> Iterator[str]:
     if sensors:
         yield from ("", "Joules that the sensors of the nodes counted while these trained:")
         rows = [
-            [_name(node), *(f"{node.joules[s]:,.0f}" if s in node.joules else "" for s in sensors)]
+            [
+                _short(node.node),
+                *(f"{node.joules[s]:,.0f}" if s in node.joules else "" for s in sensors),
+            ]
             for node in nodes
             if node.joules
         ]
         yield from table(["", *sensors], rows)
 
 
-def _name(node: NodeStatus) -> str:
-    name = node.node
-    return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 3]}..."
+def _short(name: str, most: int = 24) -> str:
+    return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
 def _wrong(node: NodeStatus) -> Iterator[str]:
