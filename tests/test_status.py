@@ -1,6 +1,5 @@
 """How a fleet is, from what its folder knows and its server says: as a record, as text, as metrics."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -291,15 +290,17 @@ def test_without_a_server_the_folder_is_asked(
     assert main(["fleet", "init", str(home), "fleet", *options, str(flower.free_port())]) == 0
     capsys.readouterr()
     assert main(["fleet", "status", str(home), "--json"]) == 0
-    now = json.loads(capsys.readouterr().out)
-    assert now["training"] == "not started"
-    assert "refused" in now["server_away"]
+    now = msgspec.json.decode(capsys.readouterr().out, type=Status)
+    assert (now.training, [node.node for node in now.nodes]) == ("not started", [])
+    assert now.run
+    assert now.server_away
+    assert "refused" in now.server_away
     assert main(["fleet", "status", str(home)]) == 0
     text = capsys.readouterr().out
     assert f"fedspike fleet server {home}" in text
     for file in (
         FleetFolder(home).server / absent.FILE,
-        home / "run" / now["run"] / "rounds.jsonl",
+        home / "run" / now.run / "rounds.jsonl",
     ):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("spoilt\n")

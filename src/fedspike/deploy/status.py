@@ -116,7 +116,7 @@ def _nodes(
     counts = counts_in(file) if (file := folder.server / Nodes.CLIENTS).exists() else {}
     numbers = control.registered(folder)
     nodes = []
-    for name in sorted(numbers.keys() | work.keys(), key=_natural):
+    for name in sorted(numbers.keys() | work.keys() | out.refused.keys(), key=_natural):
         refusal = out.refused.get(name)
         presence = view.nodes.get(numbers.get(name, 0)) if view else None
         last_seen = presence.last_seen if presence else None
