@@ -180,7 +180,8 @@ def test_every_reason_shows_in_time_where_somebody_can_mend_it(tmp_path: Path) -
         data, run, own = it.home / "nodes" / "node-1" / "data", it.log("run"), it.log("node-1")
 
         def in_status(words: str) -> bool:
-            return words in it.status()["refused"].get("node-1", "")
+            (node,) = (one for one in it.status()["nodes"] if one["node"] == "node-1")
+            return words in (node["refused"] or "")
 
         until(lambda: in_status(DATA_REASONS["corrupt"]), "not in status", 120)
         assert f"{DATA_REASONS['corrupt']}: " in text(own)

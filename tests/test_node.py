@@ -1,6 +1,5 @@
 """What keeps a node from its work, or a while from it: each said in words, with its fix, and waited out."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from fedspike.algorithms import Tree
-from fedspike.federation.places.flower import messages
-from fedspike.federation.places.flower.hosted import ABSENT
+from fedspike.federation.places.flower import absent, messages
 from fedspike.federation.places.flower.messages import (
     Holding,
     OtherVersion,
@@ -106,7 +104,7 @@ def test_bad_data_are_told_on_the_node_in_run_and_status_and_in_the_record(
     nodes = Nodes(grid, tmp_path, 3, (3, 3))
     nodes.meet()
     nodes._publish([])
-    for_others = json.loads((tmp_path / ABSENT).read_bytes())["refused"]["node 2"]
+    for_others = absent.read(tmp_path).refused["node 2"].reason
     assert words in for_others
     assert "(usual fix: " in for_others
     assert nodes.absent()[0]["error"] == for_others
@@ -194,7 +192,7 @@ def test_a_node_of_another_version_is_refused_on_both_sides(
     nodes = Nodes(grid, tmp_path, 3, (3, 3))
     nodes.meet()
     nodes._publish([])
-    published = json.loads((tmp_path / ABSENT).read_bytes())["refused"]["node 2"]
+    published = absent.read(tmp_path).refused["node 2"].reason
     assert "the node has fedspike 0.0.9" in published
     assert f"pip install 'fedspike=={ours}'" in published
     assert published == nodes.absent()[0]["error"]

@@ -64,6 +64,8 @@ def round_of(number: int, *nodes: NodeRound) -> RoundRecord:
         seconds={"training": 0.5, "waiting": 1.25},
         rejected=[],
         missing=[],
+        at_work=[],
+        staleness={},
         skipped=False,
         nodes=list(nodes),
     )
