@@ -3,10 +3,10 @@
     python benchmarks/slow_node.py --slower 10
 
 A server and four nodes, real processes with TLS and keys. One of them is held (SIGSTOP) for nine tenths of
-the time, so that everything in it takes ten times as long. Both ways of learning take turns, each time in a new
-folder; the time is that from the first order to the end of the first round that is tested at the target. The
-synchronous run is FedAvg, the other one FedBuff with K = `--buffer`. Prints a line for each run, and the
-medians; writes runs/bench/slow_node.json.
+the time, so that everything in it takes ten times as long. Both ways of learning take turns, each time in a
+new folder; the time is that from the first order to the end of the first round that reaches the target. One
+way is FedAvg, the other one FedBuff with K = `--buffer`. Prints a line for each run, and the medians; writes
+runs/bench/slow_node.json.
 """
 
 import argparse
