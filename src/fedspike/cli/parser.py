@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fedspike.cli import commands, explain, fleet, streams
+from fedspike.cli import commands, explain, fleet_parser, streams
+from fedspike.cli.options import add_changes, add_data_dir, add_json, add_set, add_use, new_command
 from fedspike.cli.stopping import Stopped, on_stop, unwind
 from fedspike.errors import InputError
 
@@ -171,9 +172,9 @@ def parser() -> argparse.ArgumentParser:
 
     _run(commands_of)
 
-    report = _command(commands_of, "report", commands.report, "write the page of finished runs")
+    report = new_command(commands_of, "report", commands.report, "write the page of finished runs")
     report.add_argument("directory", type=Path, metavar="DIR")
-    _json(report, "print where the page is as JSON")
+    add_json(report, "print where the page is as JSON")
 
     data = commands_of.add_parser("data", help="check, show or fetch a data set")
     actions = data.add_subparsers(required=True, metavar="ACTION")
@@ -182,7 +183,7 @@ def parser() -> argparse.ArgumentParser:
         ("show", commands.data_show, "show what a data set holds"),
         ("fetch", commands.data_fetch, "get a data set onto this machine"),
     ):
-        action = _command(actions, name, command, text)
+        action = new_command(actions, name, command, text)
         action.add_argument(
             "data_set",
             metavar="NAME|FILE.npz",
@@ -190,34 +191,34 @@ def parser() -> argparse.ArgumentParser:
             default="fashion-mnist",
             help="default: fashion-mnist",
         )
-        _set(action, "say how it is read, such as data.range=[0,16]; can be given again")
-        _data_dir(action)
-        _json(action, "print the facts as JSON")
+        add_set(action, "say how it is read, such as data.range=[0,16]; can be given again")
+        add_data_dir(action)
+        add_json(action, "print the facts as JSON")
 
-    presets = _command(commands_of, "presets", commands.presets, "list the presets, or show one")
+    presets = new_command(commands_of, "presets", commands.presets, "list the presets, or show one")
     presets.add_argument("--show", metavar="PRESET", help="print its TOML, to copy and change")
-    _json(presets, "print the list as JSON")
+    add_json(presets, "print the list as JSON")
 
-    explained = _command(commands_of, "explain", explain.explain, "say what a kind of part is")
+    explained = new_command(commands_of, "explain", explain.explain, "say what a kind of part is")
     explained.add_argument(
         "name", metavar="KIND|TABLE", nargs="?", help="such as burst, or code; default: list them"
     )
-    _use(explained)
-    _json(explained, "print it as JSON")
+    add_use(explained)
+    add_json(explained, "print it as JSON")
 
     _energy(commands_of)
-    _fleet(commands_of)
+    fleet_parser.add(commands_of)
 
-    doctor = _command(commands_of, "doctor", commands.doctor, "say what this machine offers")
-    _json(doctor, "print it as JSON")
+    doctor = new_command(commands_of, "doctor", commands.doctor, "say what this machine offers")
+    add_json(doctor, "print it as JSON")
     return top
 
 
 def _run(commands_of: Any) -> None:
-    run = _command(commands_of, "run", commands.run, "train what a preset or a TOML file says")
+    run = new_command(commands_of, "run", commands.run, "train what a preset or a TOML file says")
     run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
     run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
-    _changes(run)
+    add_changes(run)
     run.add_argument("--threads", metavar="N", help="threads of a computation; default: torch's")
     run.add_argument(
         "--device", default="cpu", metavar="NAME", help="where torch computes: cpu, cuda, mps"
@@ -227,88 +228,7 @@ def _run(commands_of: Any) -> None:
         action="store_true",
         help="ask this machine's energy sensors meanwhile; see fedspike doctor",
     )
-    _json(run, "print the experiment's summary as JSON")
-
-
-def _changes(command: argparse.ArgumentParser) -> None:
-    """What changes an experiment."""
-    _set(command, "override a key, such as rounds=5 or snn.time_steps=10; can be given again")
-    command.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
-    _use(command)
-    _data_dir(command)
-
-
-def _fleet(commands_of: Any) -> None:
-    group = commands_of.add_parser(
-        "fleet", help="the same training on real devices, through Flower"
-    )
-    actions = group.add_subparsers(required=True, metavar="ACTION")
-
-    init = _command(actions, "init", fleet.init, "write a fleet's folder: keys, app, configuration")
-    init.add_argument("folder", type=Path, metavar="FOLDER")
-    init.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
-    init.add_argument("--nodes", type=int, required=True, metavar="N", help="devices or machines")
-    init.add_argument(
-        "--host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name or address that the nodes use for the server; can be given again",
-    )
-    init.add_argument("--port", type=int, default=8000, metavar="PORT", help="default: 8000")
-    init.add_argument(
-        "--own-data",
-        action="store_true",
-        help="the devices have data of their own; else the experiment's are dealt out to them",
-    )
-    _changes(init)
-
-    server = _command(actions, "server", fleet.server, "serve a fleet until stopped")
-    server.add_argument("folder", type=Path, metavar="FOLDER")
-    node = _command(actions, "node", fleet.node, "take part in a fleet until stopped")
-    node.add_argument("folder", type=Path, metavar="NODE", help="such as nodes/node-0")
-    node.add_argument(
-        "--data",
-        type=Path,
-        metavar="FILE.npz|DIR",
-        help="x_train and y_train; or a folder of client-0.npz, ...; default: NODE/data",
-    )
-    _conditions(node)
-    for name, command, text in (
-        ("run", fleet.run, "train on the nodes, show it, and write the report"),
-        ("status", fleet.status, "show nodes and training"),
-        ("logs", fleet.logs, "show what the server's side of the training said"),
-        ("stop", fleet.stop, "end the training; run goes on with it"),
-    ):
-        action = _command(actions, name, command, text)
-        action.add_argument("folder", type=Path, metavar="FOLDER")
-        if name in ("run", "status"):
-            _json(action, "print it as JSON")
-
-    text = "try a fleet on this machine: server and N nodes, TLS, keys, training, report"
-    local = _command(actions, "local", fleet.local, text)
-    local.add_argument("nodes", type=int, metavar="N")
-    local.add_argument(
-        "experiment", metavar="PRESET|FILE.toml", nargs="?", default="fleet", help="default: fleet"
-    )
-    local.add_argument("--output", type=Path, metavar="DIR", help="default: runs/fleet")
-    _changes(local)
-    _json(local, "print the experiment's summary as JSON")
-
-
-def _conditions(node: argparse.ArgumentParser) -> None:
-    """When a node takes work; as [conditions] in its node.toml."""
-    for option, text in (
-        ("--only-on-mains", "take no work on battery"),
-        ("--only-when-idle", "take no work while other programs use a quarter of the cores"),
-    ):
-        node.add_argument(option, action="store_true", help=text)
-    for option, kind, text in (
-        ("--below-celsius", float, "take no work while the machine is as hot as that"),
-        ("--at-most-cores", int, "train with so many threads"),
-        ("--at-most-watts", float, "take no work until the machine's mean power is down to it"),
-    ):
-        node.add_argument(option, type=kind, metavar="N", help=text)
+    add_json(run, "print the experiment's summary as JSON")
 
 
 def _energy(commands_of: Any) -> None:
@@ -317,7 +237,7 @@ def _energy(commands_of: Any) -> None:
     )
     actions = energy.add_subparsers(required=True, metavar="RUN|profiles")
     text = "price a finished run, or an experiment's runs, without training"
-    run = _command(actions, RUN, commands.energy, text)
+    run = new_command(actions, RUN, commands.energy, text)
     run.prog = "fedspike energy"
     run.add_argument("folder", metavar="RUN", type=Path, help="a folder such as runs/study")
     run.add_argument(
@@ -339,39 +259,10 @@ def _energy(commands_of: Any) -> None:
         action="store_true",
         help="hardware for the conventional networks that leaves out products with zero",
     )
-    _json(run, "print the bills as JSON")
+    add_json(run, "print the bills as JSON")
     text = "list price profiles and radios with their sources"
-    profiles = _command(actions, "profiles", commands.energy_profiles, text)
+    profiles = new_command(actions, "profiles", commands.energy_profiles, text)
     profiles.add_argument(
         "profile", metavar="NAME|FILE.toml", nargs="*", help="only these; a file is checked"
     )
-    _json(profiles, "print them as JSON")
-
-
-def _command(group: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = group.add_parser(name, help=text, description=text)
-    made.set_defaults(command=command, parser=made)
-    return made
-
-
-def _set(command: argparse.ArgumentParser, text: str) -> None:
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
-
-
-def _use(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--use",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE.py",
-        help="run this file and take the parts that it defines; can be given again",
-    )
-
-
-def _data_dir(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--data-dir", metavar="DIR", help="where the files of the data set are")
-
-
-def _json(command: argparse.ArgumentParser, text: str) -> None:
-    command.add_argument("--json", action="store_true", help=f"{text} on stdout")
+    add_json(profiles, "print them as JSON")

@@ -1,0 +1,97 @@
+"""What can be typed after `fedspike fleet`."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fedspike.cli import fleet
+from fedspike.cli.options import add_changes, add_json, new_command
+
+
+def add(commands_of: Any) -> None:
+    """The group of commands, below `fedspike`'s own."""
+    group = commands_of.add_parser(
+        "fleet", help="the same training on real devices, through Flower"
+    )
+    actions = group.add_subparsers(required=True, metavar="ACTION")
+    _init(actions)
+    _server_and_node(actions)
+    _of_a_training(actions)
+    _local(actions)
+
+
+def _init(actions: Any) -> None:
+    init = new_command(
+        actions, "init", fleet.init, "write a fleet's folder: keys, app, configuration"
+    )
+    init.add_argument("folder", type=Path, metavar="FOLDER")
+    init.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
+    init.add_argument("--nodes", type=int, required=True, metavar="N", help="devices or machines")
+    init.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name or address that the nodes use for the server; can be given again",
+    )
+    init.add_argument("--port", type=int, default=8000, metavar="PORT", help="default: 8000")
+    init.add_argument(
+        "--own-data",
+        action="store_true",
+        help="the devices have data of their own; else the experiment's are dealt out to them",
+    )
+    add_changes(init)
+
+
+def _server_and_node(actions: Any) -> None:
+    server = new_command(actions, "server", fleet.server, "serve a fleet until stopped")
+    server.add_argument("folder", type=Path, metavar="FOLDER")
+    node = new_command(actions, "node", fleet.node, "take part in a fleet until stopped")
+    node.add_argument("folder", type=Path, metavar="NODE", help="such as nodes/node-0")
+    node.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE.npz|DIR",
+        help="x_train and y_train; or a folder of client-0.npz, ...; default: NODE/data",
+    )
+    _conditions(node)
+
+
+def _of_a_training(actions: Any) -> None:
+    for name, command, text in (
+        ("run", fleet.run, "train on the nodes, show it, and write the report"),
+        ("status", fleet.status, "show nodes and training"),
+        ("logs", fleet.logs, "show what the server's side of the training said"),
+        ("stop", fleet.stop, "end the training; run goes on with it"),
+    ):
+        action = new_command(actions, name, command, text)
+        action.add_argument("folder", type=Path, metavar="FOLDER")
+        if name in ("run", "status"):
+            add_json(action, "print it as JSON")
+
+
+def _local(actions: Any) -> None:
+    text = "try a fleet on this machine: server and N nodes, TLS, keys, training, report"
+    local = new_command(actions, "local", fleet.local, text)
+    local.add_argument("nodes", type=int, metavar="N")
+    local.add_argument(
+        "experiment", metavar="PRESET|FILE.toml", nargs="?", default="fleet", help="default: fleet"
+    )
+    local.add_argument("--output", type=Path, metavar="DIR", help="default: runs/fleet")
+    add_changes(local)
+    add_json(local, "print the experiment's summary as JSON")
+
+
+def _conditions(node: argparse.ArgumentParser) -> None:
+    """When a node takes work; as [conditions] in its node.toml."""
+    for option, text in (
+        ("--only-on-mains", "take no work on battery"),
+        ("--only-when-idle", "take no work while other programs use a quarter of the cores"),
+    ):
+        node.add_argument(option, action="store_true", help=text)
+    for option, kind, text in (
+        ("--below-celsius", float, "take no work while the machine is as hot as that"),
+        ("--at-most-cores", int, "train with so many threads"),
+        ("--at-most-watts", float, "take no work until the machine's mean power is down to it"),
+    ):
+        node.add_argument(option, type=kind, metavar="N", help=text)

@@ -1,0 +1,47 @@
+"""What several commands take."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def new_command(group: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:
+    """A command of this name, which `command` carries out."""
+    made: argparse.ArgumentParser = group.add_parser(name, help=text, description=text)
+    made.set_defaults(command=command, parser=made)
+    return made
+
+
+def add_set(command: argparse.ArgumentParser, text: str) -> None:
+    """Changes of single keys."""
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
+
+
+def add_use(command: argparse.ArgumentParser) -> None:
+    """Files with parts of the user's own."""
+    command.add_argument(
+        "--use",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE.py",
+        help="run this file and take the parts that it defines; can be given again",
+    )
+
+
+def add_data_dir(command: argparse.ArgumentParser) -> None:
+    """Where the data are."""
+    command.add_argument("--data-dir", metavar="DIR", help="where the files of the data set are")
+
+
+def add_json(command: argparse.ArgumentParser, text: str) -> None:
+    """The result for programs, too."""
+    command.add_argument("--json", action="store_true", help=f"{text} on stdout")
+
+
+def add_changes(command: argparse.ArgumentParser) -> None:
+    """What changes an experiment."""
+    add_set(command, "override a key, such as rounds=5 or snn.time_steps=10; can be given again")
+    command.add_argument("--seeds", metavar="0,1,2", help="do every run once for each seed")
+    add_use(command)
+    add_data_dir(command)
