@@ -5,18 +5,16 @@ import http.server
 import shutil
 import signal
 import socket
-import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from cryptography import x509
 
+from certifying import answering, clock_off_by, write_certificates
 from fedspike.cli import main
 from fedspike.cli.stopping import Stopped
 from fedspike.deploy import certificates, control, flower, status
@@ -45,34 +43,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fleet(made: Path, tmp_path: Path) -> Path:
     """A copy of a fleet's folder, in another place than where it was made."""
     return shutil.copytree(made, tmp_path / "moved")
-
-
-@contextmanager
-def answering(home: Path, host: str = "127.0.0.1", date: str | None = None) -> Iterator[int]:
-    """A health check with the server's certificate; the port."""
-
-    class Healthy(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            return date or super().date_time_string(timestamp)
-
-        def log_message(self, *_: object) -> None: ...
-
-    class Server(http.server.HTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-        def handle_error(self, *_: object) -> None: ...
-
-    with Server((host, 0), Healthy) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(home / "server.crt", home / "server.key")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
 
 
 def test_health_is_asked_for_without_a_proxy(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,12 +74,12 @@ def test_a_server_with_an_ipv6_address_answers_there(fleet: Path) -> None:
 def test_certificates_and_clocks_have_their_own_words(
     fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority = fleet / "server" / "ca.crt"
+    ours = fleet / "server" / "ca.crt"
     other = tmp_path / "other"
     other.mkdir()
-    certificates.write_server(other, ["elsewhere.example"])
+    write_certificates(other, ["elsewhere.example"])
     with answering(other) as port, pytest.raises(InputError, match="of another authority"):
-        flower.ailment(f"127.0.0.1:{port}", authority)
+        flower.ailment(f"127.0.0.1:{port}", ours)
     with answering(other) as port, pytest.raises(InputError, match="for other names"):
         flower.ailment(f"127.0.0.1:{port}", other / "ca.crt")
     late = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=400)).strftime(
@@ -117,11 +87,12 @@ def test_certificates_and_clocks_have_their_own_words(
     )
     ahead = pytest.raises(InputError, match=r"clock is 40\d s ahead of")
     with answering(fleet / "server", date=late) as port, ahead:
-        flower.ailment(f"127.0.0.1:{port}", authority)
+        flower.ailment(f"127.0.0.1:{port}", ours)
     for days, word in ((-1000, "has expired|expired"), (1000, "not valid yet|not yet valid")):
         old = tmp_path / f"days{days}"
         old.mkdir()
-        write_at(old, days, monkeypatch)
+        with clock_off_by(days, monkeypatch):
+            write_certificates(old, ["127.0.0.1"])
         with pytest.raises(InputError, match=word):
             certificates.demand_valid(old / "server.crt", fix="-")
         with answering(old) as port, pytest.raises(InputError, match=word):
@@ -150,17 +121,6 @@ def test_a_clock_that_is_wrong_is_waited_for(fleet: Path, monkeypatch: pytest.Mo
     assert said_by(3) == said_by(-290) == ""
     assert "12 s ahead of" in (told := said_by(12)) or "13 s ahead of" in told
     assert "fix: set the clocks of both" in told
-
-
-def write_at(folder: Path, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Certificates as if today were so many days from now."""
-    build = x509.CertificateBuilder
-    shift = datetime.timedelta(days=days)
-    with monkeypatch.context() as patch:
-        since, until = build.not_valid_before, build.not_valid_after
-        patch.setattr(build, "not_valid_before", lambda self, at: since(self, at + shift))
-        patch.setattr(build, "not_valid_after", lambda self, at: until(self, at + shift))
-        certificates.write_server(folder, ["127.0.0.1"])
 
 
 def test_what_is_not_there_yet_is_waited_for_with_the_reason(fleet: Path) -> None:

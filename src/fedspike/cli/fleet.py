@@ -1,7 +1,8 @@
 """What `fedspike fleet` does: thin commands around Flower's own, so that a device needs one line.
 
 `init` makes a folder, `server` and `node` run until they are stopped, `run` trains and shows how it goes, and
-`local` does all of it on this machine. `status`, `logs` and `stop` ask a running server.
+`local` does all of it on this machine. `status`, `logs` and `stop` ask a running server. `renew` makes its
+certificate anew.
 """
 
 import os
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fedspike.cli import passphrase
 from fedspike.cli.commands import kinds_of, print_json, print_summary, say, write_report
 from fedspike.cli.stopping import Stopped, leave, on_stop
 from fedspike.errors import InputError
@@ -23,7 +25,13 @@ QUIET = "Flower's telemetry and update checks are off; nothing leaves these mach
 
 def init(options: Namespace) -> int:
     """Write the folder of a fleet."""
-    folder = _made(options, options.folder, options.nodes, options.host, options.port)
+    _demand()
+    from fedspike.deploy.authority import Safe
+    from fedspike.deploy.folder import FleetFolder
+
+    file = options.authority_key or FleetFolder(options.folder).safe.file
+    safe = Safe(file, passphrase.chosen())
+    folder = _made(options, options.folder, options.nodes, options.host, options.port, safe)
     nodes = sorted(path.name for path in (folder.path / "nodes").iterdir())
     say(
         f"{folder.path} is ready for {len(nodes)} nodes.\n"
@@ -33,6 +41,11 @@ def init(options: Namespace) -> int:
         f"Then here:      fedspike fleet run {folder.path}\n"
         "A node's folder holds its secret key: carry it over a safe way, and keep no copy."
     )
+    if not safe.passphrase:
+        say(
+            f"The key of the fleet's authority, {safe.file}, is not encrypted: take it offline; "
+            "only fedspike fleet renew needs it."
+        )
     return 0
 
 
@@ -47,6 +60,7 @@ def server(options: Namespace) -> int:
         if control.resume(folder):
             say("The training that was going on goes on.")
         say(f"The server listens on port {folder.settings.port}: {nodes}")
+        _remark(folder)
         if code := program.wait():
             raise InputError(
                 f"Flower's server ended with exit code {code}",
@@ -101,6 +115,7 @@ def status(options: Namespace) -> int:
         print_json(now)
     else:
         sys.stdout.write(overview.text(now, str(folder.path)))
+    _remark(folder)
     return 0
 
 
@@ -125,6 +140,33 @@ def stop(options: Namespace) -> int:
         raise _not_started(folder.path)
     say(f"The training is stopped. To go on: fedspike fleet run {folder.path}")
     return 0
+
+
+def renew(options: Namespace) -> int:
+    """Make a new certificate for the server, of the same authority and for the same key."""
+    folder = _folder(options.folder)
+    from fedspike.deploy import authority
+    from fedspike.deploy.hosts import demand_host
+
+    for host in options.host:
+        demand_host(host, "--host")
+    file = options.authority_key or folder.safe.file
+    server = authority.renew(folder.server, options.host, file, passphrase.given)
+    say(
+        f"The server has a new certificate, valid until {server.not_valid_after_utc:%Y-%m-%d}, "
+        "for the key that it had.\n"
+        f"To use it, start the server again: fedspike fleet server {folder.path}\n"
+        "The nodes need nothing."
+    )
+    return 0
+
+
+def _remark(folder: Any) -> None:
+    """Say that the server's certificate ends soon, if it does."""
+    from fedspike.deploy import authority
+
+    if words := authority.remark(folder.server, folder.renewal):
+        say(words)
 
 
 def _not_started(path: Path) -> InputError:
@@ -214,7 +256,9 @@ def _last_words(text: str) -> Iterator[None]:
         raise
 
 
-def _made(options: Namespace, path: Path, nodes: int, hosts: list[str], port: int) -> Any:
+def _made(
+    options: Namespace, path: Path, nodes: int, hosts: list[str], port: int, safe: Any = None
+) -> Any:
     """The folder of a new fleet for the experiment that the options name."""
     _demand()
     from fedspike.deploy import folder
@@ -225,8 +269,14 @@ def _made(options: Namespace, path: Path, nodes: int, hosts: list[str], port: in
     experiment = sweep.read(options.experiment, options.set, options.seeds, options.data_dir, kinds)
     own_data = getattr(options, "own_data", False)
     dataset = load(experiment, say)
+    deal_out = not own_data
     return folder.write(
-        path, experiment, dataset, nodes=nodes, hosts=hosts, port=port, deal_out=not own_data
+        *(path, experiment, dataset),
+        nodes=nodes,
+        hosts=hosts,
+        port=port,
+        deal_out=deal_out,
+        safe=safe,
     )
 
 

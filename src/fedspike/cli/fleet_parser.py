@@ -27,13 +27,8 @@ def _init(actions: Any) -> None:
     init.add_argument("folder", type=Path, metavar="FOLDER")
     init.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
     init.add_argument("--nodes", type=int, required=True, metavar="N", help="devices or machines")
-    init.add_argument(
-        "--host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name or address that the nodes use for the server; can be given again",
-    )
+    _host(init)
+    _authority_key(init)
     init.add_argument("--port", type=int, default=8000, metavar="PORT", help="default: 8000")
     init.add_argument(
         "--own-data",
@@ -41,6 +36,30 @@ def _init(actions: Any) -> None:
         help="the devices have data of their own; else the experiment's are dealt out to them",
     )
     add_changes(init)
+
+    renew = new_command(actions, "renew", fleet.renew, "make a new certificate for the server")
+    renew.add_argument("folder", type=Path, metavar="FOLDER")
+    _host(renew)
+    _authority_key(renew)
+
+
+def _host(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name or address that the nodes use for the server; can be given again",
+    )
+
+
+def _authority_key(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--authority-key",
+        type=Path,
+        metavar="FILE",
+        help="where the key of the fleet's authority is kept; default: FOLDER/authority.key",
+    )
 
 
 def _server_and_node(actions: Any) -> None:

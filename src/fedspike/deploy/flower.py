@@ -23,6 +23,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, TypeVar
 
+from fedspike.deploy.authority import ANEW
 from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.errors import InputError
@@ -79,8 +80,8 @@ def superlink(folder: FleetFolder) -> tuple[list[str], dict[str, str]]:
     """
     folder.demand_whole()
     settings, server = folder.settings, folder.server.resolve()
-    for file in (AUTHORITY, SERVER):
-        demand_valid(server / file, fix="make a new folder with fedspike fleet init")
+    demand_valid(server / AUTHORITY, ANEW)
+    demand_valid(server / SERVER, folder.renewal)
     demand_port(settings.listens_on, settings.port, folder.path / "fleet.toml")
     command = [sys.executable, "-m", "fedspike.deploy.door", str(folder.path.resolve())]
     return command, environment(folder)
@@ -199,13 +200,13 @@ def _bad_certificate(reason: ssl.SSLError, address: str, authority: Path) -> Inp
     if code in (CERT_NOT_YET_VALID, CERT_EXPIRED):
         passed = f"the certificate of the server at {address}: {words}"
         expected = f"one that is valid now; this machine's clock says {clock}"
-        fix = "set the clock if it is wrong; else make the fleet anew: fedspike fleet init"
+        fix = "set the clock if it is wrong; else, on the server: fedspike fleet renew my-fleet"
         kind = NotYet
     elif code in (HOST_MISMATCH, IP_MISMATCH):
         passed = f"the server at {address} has a certificate for other names: {words}"
         expected, fix = (
             "one for this address",
-            "name the address to fedspike fleet init with --host",
+            "on the server: fedspike fleet renew my-fleet --host ADDRESS",
         )
     elif code is None:
         passed = f"what answers at {address} is not this fleet's server: {words}"

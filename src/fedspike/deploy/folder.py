@@ -5,6 +5,7 @@ fedspike.toml       the experiment, as for `fedspike run`
 own/                the experimenter's own files with parts, where some were named with --use
 nodes/node-0/       all that a device needs, to be copied there: its key, the authority, where the server is
                     and own/
+authority.key       the key of the fleet's authority, unless it is kept elsewhere: only `renew` needs it
 server/             the server's certificate, key and token, the nodes' public keys, and what it knows of them
 flower/             what Flower writes for itself
 run/                the results, as of `fedspike run`
@@ -24,7 +25,8 @@ from msgspec.structs import replace
 from fedspike import own_files, reading
 from fedspike.data import Dataset
 from fedspike.data.partition import OnDevices
-from fedspike.deploy import certificates, share
+from fedspike.deploy import authority, certificates, share
+from fedspike.deploy.authority import AUTHORITY_KEY, Safe
 from fedspike.deploy.hosts import demand_host, demand_port, joined, split
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
@@ -129,6 +131,16 @@ class FleetFolder:
         return self.path / "server"
 
     @property
+    def safe(self) -> Safe:
+        """Where the authority's key is, unless somebody put it elsewhere."""
+        return Safe(self.path / AUTHORITY_KEY)
+
+    @property
+    def renewal(self) -> str:
+        """The command that makes a new certificate for the server."""
+        return f"fedspike fleet renew {self.path}"
+
+    @property
     def run(self) -> Path:
         """The results."""
         return self.path / "run"
@@ -163,11 +175,13 @@ def write(
     hosts: Sequence[str] = (),
     port: int = 8000,
     deal_out: bool = True,
+    safe: Safe | None = None,
 ) -> FleetFolder:
     """A ready folder for so many nodes and a server that is called `hosts`, the first of which nodes use.
 
     With `deal_out` the experiment's data set is dealt out to the nodes; else each node is a client that
-    brings its own data, and the data set is there for its test images alone.
+    brings its own data, and the data set is there for its test images alone. The key of the fleet's authority
+    goes into `safe`, or else into the folder, open.
 
     Raises InputError where the folder is in use, or the experiment cannot be done by one fleet.
     """
@@ -192,7 +206,10 @@ def write(
         demand_host(host, "--host")
     demand_port(port, "--port")
     server = FleetSettings(names[0], port)
-    _write_server(folder, server, names)
+    safe = safe or folder.safe
+    if safe.file.parent != path:
+        safe.demand_free()
+    _write_server(folder, server, names, safe)
     _write_toml(path / "fedspike.toml", _whole(experiment), path)
     files = {file.name: file for run in experiment.runs for file in own_files.used(run.plan)}
     keep(files.values(), path, path)
@@ -207,9 +224,11 @@ def write(
     return folder
 
 
-def _write_server(folder: FleetFolder, server: FleetSettings, names: Sequence[str]) -> None:
+def _write_server(
+    folder: FleetFolder, server: FleetSettings, names: Sequence[str], safe: Safe
+) -> None:
     make_folder(folder.server, folder.path, mode=0o700)
-    certificates.write_server(folder.server, names)
+    authority.write(folder.server, names, safe)
     _write_toml(folder.path / "fleet.toml", msgspec.to_builtins(server), folder.path)
     certificates.write_secret(folder.server / TOKEN, secrets.token_hex(32).encode())
 
