@@ -27,8 +27,8 @@ agreement: $(VENV)/.test ## minutes: the full float32 network, engine against re
 killed: $(VENV)/.test ## minutes: kill -9 at 20 random moments of a run, which must end with the same bits
 	$(VENV)/bin/pytest -m killed -s -n 0 tests/test_killed.py
 
-fleet: $(VENV)/.test ## minutes: server and nodes on loopback, beside the simulator; kills, refusals; into runs/fleet
-	$(VENV)/bin/pytest -m fleet -s -n 0 tests/test_fleet*.py
+fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
+	$(VENV)/bin/pytest -m fleet -s -n 0 tests
 
 fuzz: $(VENV)/.test ## minutes: 100,000 spoilt inputs for each quick reader of files, messages and configuration
 	FEDSPIKE_FUZZ=100000 $(VENV)/bin/pytest -m fuzz --dist load tests

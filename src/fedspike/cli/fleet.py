@@ -2,7 +2,7 @@
 
 `init` makes a folder, `server` and `node` run until they are stopped, `run` trains and shows how it goes, and
 `local` does all of it on this machine. `status`, `logs` and `stop` ask a running server. `renew` makes its
-certificate anew.
+certificate anew, and `service` keeps a server or a node going.
 """
 
 import os
@@ -158,6 +158,33 @@ def renew(options: Namespace) -> int:
         f"To use it, start the server again: fedspike fleet server {folder.path}\n"
         "The nodes need nothing."
     )
+    return 0
+
+
+def service(options: Namespace) -> int:
+    """Write a systemd unit for a server or a node, and say how it is installed."""
+    _demand()
+    from fedspike.deploy import service
+    from fedspike.files import write_whole
+
+    made = service.service(options.folder, options.data)
+    text = made.text(of_system=options.system)
+    home = Path("/etc/systemd/system") if options.system else Path.home() / ".config/systemd/user"
+    file, systemctl = home / made.unit, "systemctl" if options.system else "systemctl --user"
+    if options.output is None:
+        again = ["fedspike", "fleet", "service", str(options.folder)]
+        again += [] if options.data is None else ["--data", str(options.data)]
+        again += ["--system"] if options.system else []
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        first = f"  {shlex.join([*again, '--output', str(file)])}\n"
+    else:
+        write_whole(options.output, text.encode(), options.output.parent)
+        file, first = options.output.resolve(), ""
+    enable = f"  {systemctl} enable --now {shlex.quote(str(file))}\n"
+    say(f"To install it and start it:\n\n{first}{enable}")
+    if not options.system:
+        say("It ends when you log out, unless you give once: loginctl enable-linger")
     return 0
 
 

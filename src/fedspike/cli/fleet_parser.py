@@ -67,13 +67,28 @@ def _server_and_node(actions: Any) -> None:
     server.add_argument("folder", type=Path, metavar="FOLDER")
     node = new_command(actions, "node", fleet.node, "take part in a fleet until stopped")
     node.add_argument("folder", type=Path, metavar="NODE", help="such as nodes/node-0")
-    node.add_argument(
+    _data(node)
+    _conditions(node)
+
+    text = "write a systemd unit that keeps a server or a node going"
+    service = new_command(actions, "service", fleet.service, text)
+    service.add_argument("folder", type=Path, metavar="FOLDER|NODE", help="a fleet's or a node's")
+    _data(service)
+    service.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    service.add_argument(
+        "--system",
+        action="store_true",
+        help="a unit of the system, which runs as the folder's owner; else of the user",
+    )
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--data",
         type=Path,
         metavar="FILE.npz|DIR",
         help="x_train and y_train; or a folder of client-0.npz, ...; default: NODE/data",
     )
-    _conditions(node)
 
 
 def _of_a_training(actions: Any) -> None:
