@@ -1,0 +1,162 @@
+"""The README's commands from nothing, on machines of their own: network namespaces with an address each."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fedspike.deploy.folder import TOKEN_HEADER
+
+pytestmark = pytest.mark.fleet
+ROOT = Path(__file__).parents[1]
+FEDSPIKE = Path(sys.executable).parent / "fedspike"
+NETWORK, SERVER = "10.77.0", "10.77.0.1"
+MOST_S = 300.0
+ASK = """
+import ssl, sys, urllib.error, urllib.request
+authority, token_header, token, *urls = sys.argv[1:]
+context = ssl.create_default_context(cafile=authority)
+for url in urls:
+    asked = urllib.request.Request(url, headers={token_header: token})
+    try:
+        print(urllib.request.urlopen(asked, timeout=20, context=context).status)
+    except urllib.error.HTTPError as error:
+        print(error.code)
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A namespace with an address, and a folder in which its user is."""
+
+    namespace: str
+    home: Path
+
+    def words(self, *words: str | Path) -> list[str]:
+        return ["ip", "netns", "exec", self.namespace, *map(str, words)]
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.words(*words), cwd=self.home, capture_output=True, text=True, timeout=MOST_S
+        )
+
+    @contextmanager
+    def running(self, log: str, *words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+        """A command in the background, ended at the end by its process id."""
+        with (self.home / log).open("ab") as output:
+            program = subprocess.Popen(
+                self.words(*words), cwd=self.home, stdout=output, stderr=output
+            )
+            try:
+                yield program
+            finally:
+                program.terminate()
+                program.wait(60)
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=20)
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[list[Machine]]:
+    """A server and two devices, which reach each other through a bridge and nobody else."""
+    names = [f"fedspike{os.getpid()}-{number}" for number in range(3)]
+    try:
+        ip("netns", "add", names[0])
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no network namespaces for who runs the tests: {error}")
+    with ExitStack() as stack:
+        stack.callback(ip, "netns", "del", names[0])
+        ip("-n", names[0], "link", "set", "lo", "up")
+        ip("-n", names[0], "link", "add", "bridge", "type", "bridge")
+        ip("-n", names[0], "addr", "add", f"{SERVER}/24", "dev", "bridge")
+        ip("-n", names[0], "link", "set", "bridge", "up")
+        for number, name in enumerate(names[1:], 2):
+            ip("netns", "add", name)
+            stack.callback(ip, "netns", "del", name)
+            ip("-n", name, "link", "set", "lo", "up")
+            port = f"to-{number}"
+            ip("-n", names[0], "link", "add", port, "type", "veth", "peer", "eth0", "netns", name)
+            ip("-n", names[0], "link", "set", port, "master", "bridge")
+            ip("-n", names[0], "link", "set", port, "up")
+            ip("-n", name, "addr", "add", f"{NETWORK}.{number}/24", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+        homes = [tmp_path / name for name in ("server", "device-0", "device-1")]
+        for home in homes:
+            home.mkdir()
+        yield [Machine(*pair) for pair in zip(names, homes, strict=True)]
+
+
+def until(true: Callable[[], bool], what: Callable[[], str]) -> None:
+    end = time.monotonic() + MOST_S
+    while not true():
+        assert time.monotonic() < end, what()
+        time.sleep(0.5)
+
+
+def readme(action: str) -> list[str | Path]:
+    """The words of the README's `fedspike fleet ACTION ...`, for the fedspike that is tested."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = re.findall(rf"^fedspike fleet {action} .*$", text, re.MULTILINE)[0]
+    return [FEDSPIKE, *shlex.split(command)[1:]]
+
+
+def test_the_readmes_fleet_runs_on_machines_of_its_own(machines: list[Machine]) -> None:
+    """Devices train, reach nothing but what is for them, and need nothing when the certificate is renewed."""
+    server, *devices = machines
+    init = [{"server.example": SERVER, "4": "2"}.get(str(word), word) for word in readme("init")]
+    small = ["--set", "rounds=2", "--set", "snn.time_steps=10"]
+    made = server.run(*init, *small)
+    assert made.returncode == 0, made.stderr
+    folder = server.home / "my-fleet"
+    for number, device in enumerate(devices):
+        shutil.move(folder / "nodes" / f"node-{number}", device.home)
+
+    def log() -> str:
+        logs = [file for machine in machines for file in machine.home.glob("*.log")]
+        return "\n".join(file.read_text(errors="replace") for file in logs)
+
+    def online() -> bool:
+        asked = server.run(FEDSPIKE, "fleet", "status", "my-fleet", "--json")
+        return asked.returncode == 0 and asked.stdout.count('"online"') == len(devices)
+
+    with ExitStack() as stack:
+        for number, device in enumerate(devices):
+            words = [str(word).replace("node-0", f"node-{number}") for word in readme("node")]
+            stack.enter_context(device.running("node.log", *words))
+        with server.running("server.log", *readme("server")):
+            until(online, log)
+            token = (folder / "server" / "token").read_text()
+            own = f"https://{SERVER}:8000"
+            owners = [
+                f"{own}/v1/control/list-runs",
+                f"{own}/docs",
+                f"{own}/v1/runtime/acquire-task",
+            ]
+            asking = ["node-0/ca.crt", TOKEN_HEADER, token, f"{own}/health", *owners]
+            asked = devices[0].run(sys.executable, "-c", ASK, *asking)
+            assert asked.stdout.split() == ["200", "403", "403", "403"], asked.stderr
+            nobody = ["my-fleet/server/ca.crt", TOKEN_HEADER, token, "https://127.0.0.1:8000/docs"]
+            assert server.run(sys.executable, "-c", ASK, *nobody).stdout.split() == ["200"]
+            trained = server.run(*readme("run"))
+            assert trained.returncode == 0, trained.stderr + log()
+        (records,) = folder.glob("run/*/rounds.jsonl")
+        nodes = [json.loads(line)["nodes"] for line in records.read_text().splitlines()]
+        assert [{node["node"] for node in each} for each in nodes] == [{"node-0", "node-1"}] * 2
+        assert (folder / "run" / "report.html").exists()
+
+        renewed = server.run(FEDSPIKE, "fleet", "renew", "my-fleet", "--host", f"{NETWORK}.9")
+        assert renewed.returncode == 0, renewed.stderr
+        with server.running("server.log", *readme("server")):
+            until(online, log)
