@@ -10,10 +10,10 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test agreement killed fleet fuzz sanitize bench lint types clean
+.PHONY: help study test agreement killed fleet fuzz sanitize aarch64 bench lint types clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 study: $(VENV)/.runtime ## compare ANN and SNN as the founding study did, into runs/study/report.html
 	$(VENV)/bin/fedspike run study --output runs/study
@@ -40,6 +40,10 @@ sanitize: $(VENV)/.test ## minutes: the kernels' tests under AddressSanitizer an
 	LD_PRELOAD="$(foreach library,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(library).so))" \
 	ASAN_OPTIONS=detect_leaks=0 FEDSPIKE_KERNELS=$$(echo build/sanitize/_kernels*.so) \
 	$(VENV)/bin/pytest tests/test_kernels.py
+
+aarch64: $(VENV)/.test ## minutes: the kernels for 64-bit ARM, under emulation: the same bits as here (Debian 12)
+	$(PIP_INSTALL) -q cmake nanobind
+	PATH="$(abspath $(VENV))/bin:$$PATH" tools/aarch64.sh build/aarch64
 
 bench: $(VENV)-bench/.done ## minutes: a round by ourselves and by others, into runs/bench/engine.json
 	$(VENV)-bench/bin/python benchmarks/engine.py
