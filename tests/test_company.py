@@ -1,7 +1,9 @@
 """What a client computes has the same bits in any company, and with any number of threads."""
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from algorithms_example import CASES
+from fedspike import machine
 from fedspike.engine.choice import engine_for
 from fedspike.federation.rounds import Round
 from fedspike.learning import Backpropagation
@@ -25,6 +28,7 @@ from fedspike.networks import (
     Network,
     SizedNetwork,
 )
+from fedspike.networks.synapses import linear
 from fedspike.part import Part
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import CrossEntropy, Loss
@@ -116,6 +120,40 @@ def changed_by_company(learning: Learning) -> list[str]:
 def test_a_step_is_the_same_alone_and_in_any_company(quarter: int, rows: int) -> None:
     for network, loss in itertools.islice(networks(), quarter, None, 4):
         assert changed_by_company(Learning(network, loss, rows)) == [], (name(network), name(loss))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_product_is_the_same_in_any_company(threads: int) -> None:
+    """With its gradients; of sizes at which clients' matrices lie differently in memory."""
+
+    def products(rows: Tensor, weight: Tensor) -> Sequence[Tensor]:
+        leaves = rows.clone().requires_grad_(), weight.clone().requires_grad_()
+        made = linear(leaves[1], None, leaves[0])
+        return made, *torch.autograd.grad(made.square(), leaves, torch.ones_like(made))
+
+    before, sizes = torch.get_num_threads(), (2, 5, 10, 27, 33, 100)
+    torch.set_num_threads(threads)
+    try:
+        for rows, inputs, outputs in itertools.product((1, *sizes), sizes, sizes):
+            x, weight = torch.rand(CLIENTS, rows, inputs), torch.rand(CLIENTS, outputs, inputs)
+            beside = products(x, weight)
+            for here in (slice(1), slice(3, 6), slice(CLIENTS - 1, CLIENTS)):
+                for own, among in zip(products(x[here], weight[here]), beside, strict=True):
+                    assert torch.equal(own, among[here]), (rows, inputs, outputs, here)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("maker", "mode"), [("AuthenticAMD", "AUTO"), ("GenuineIntel", None)])
+def test_products_are_steady_where_they_would_not_be(
+    maker: str, mode: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: {maker}\n")
+    monkeypatch.setattr(machine, "PROCESSORS", tmp_path / "cpuinfo")
+    monkeypatch.setenv("MKL_CBWR", "")
+    monkeypatch.delenv("MKL_CBWR")
+    machine.steady_products()
+    assert os.environ.get("MKL_CBWR") == mode
 
 
 @pytest.mark.parametrize("rows", [10, 13])

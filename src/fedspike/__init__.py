@@ -13,6 +13,11 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from fedspike import machine
+
+# Before anybody multiplies.
+machine.steady_products()
+
 # Where a name is looked for, in this order: the rooms that need no torch first.
 ROOMS = (
     *("errors", "part", "data", "data.partition"),

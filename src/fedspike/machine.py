@@ -1,9 +1,11 @@
-"""What this machine has."""
+"""What this machine has, and what must be set on some machines."""
 
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 
+PROCESSORS = Path("/proc/cpuinfo")
 CGROUP = Path("/sys/fs/cgroup")
 LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a container, versions 2 and 1
 
@@ -16,3 +18,24 @@ def bytes_here() -> int:
         limits += [int(text)] if text.strip().isdigit() else []
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     return min([*limits, *([] if allowed == resource.RLIM_INFINITY else [allowed])])
+
+
+def processor(field: str) -> str:
+    """A field of what the first processor tells: `vendor_id`, `model name`; "" where nothing does."""
+    with suppress(OSError), PROCESSORS.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == field:
+                return value.strip()
+    return ""
+
+
+def steady_products() -> None:
+    """Make a product's bits independent of where in memory its matrices lie, and so of who stands beside.
+
+    On processors that are not Intel's, MKL sums in an order that hangs on it, but for its reproducible mode
+    (`MKL_CBWR`), which costs nothing there. MKL asks for the mode once, at its first product in a process. On
+    Intel's the order was seen not to hang on it, and nothing is set.
+    """
+    if processor("vendor_id") != "GenuineIntel":
+        os.environ.setdefault("MKL_CBWR", "AUTO")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedspike import engine as engines
 from fedspike.energy import meters
+from fedspike.machine import processor
 from fedspike.records.schema import Environment
 
 VERSIONS = ("fedspike", "torch", "numpy")
@@ -71,9 +72,4 @@ def git_commit() -> str | None:
 
 def cpu_model() -> str:
     """The processor's name as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return processor("model name") or platform.processor() or platform.machine()
