@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ class Running:
     """A server, two nodes and a training, as processes."""
 
     home: Path
+    logs: Path
     nodes: list[subprocess.Popen[bytes]]
 
     def log(self, name: str) -> Path:
-        return self.home.parent / f"{name}.log"
+        return self.logs / f"{name}.log"
 
     def records(self) -> list[dict[str, Any]]:
         (name,) = (run.name for run in FleetFolder(self.home).experiment.runs)
@@ -45,19 +47,23 @@ class Running:
 
 @contextmanager
 def fleet_of_two(
-    folder: Path, rounds: int, *more: str, before: Callable[[Path], None] = lambda _: None
+    folder: Path,
+    rounds: int,
+    *more: str,
+    logs: Path | None = None,
+    before: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[Running]:
     """Two nodes that train; `before` they start, something may be done to the fleet's folder."""
-    home = folder / "fleet"
+    home, logs = folder / "fleet", logs or folder
     options = ["--set", f"rounds={rounds}", *more]
     port = str(flower.free_port())
     made = fedspike("fleet", "init", home, "fleet", "--nodes", "2", *options, "--port", port)
     assert made.returncode == 0, made.stderr
     before(home)
     with ExitStack() as stack:
-        stack.enter_context(running(folder / "server.log", "fleet", "server", home))
-        until(lambda: "The server listens" in text(folder / "server.log"), "no server")
-        it = Running(home, [])
+        stack.enter_context(running(logs / "server.log", "fleet", "server", home))
+        until(lambda: "The server listens" in text(logs / "server.log"), "no server")
+        it = Running(home, logs, [])
         for name in ("node-0", "node-1"):
             node = running(it.log(name), "fleet", "node", home / "nodes" / name)
             it.nodes.append(stack.enter_context(node))
@@ -226,3 +232,51 @@ def test_every_reason_shows_in_time_where_somebody_can_mend_it(tmp_path: Path) -
             assert any(words in (n["error"] or "") for n in it.records()[-1]["nodes"])
             assert says(it.log("other"), "the server has fedspike")
             print(f"other version: {in_run:.1f} s after it connected")
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A disk of its own, in memory; a test is skipped where that is not allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root may mount a disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> None:
+    with suppress(OSError), (disk / "filling").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+def test_a_server_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    """Nothing half-written: every line of the rounds is whole, and there is one for each round."""
+    with small_disk(tmp_path / "disk", "60m") as disk, fleet_of_two(disk, 12, logs=tmp_path) as it:
+        until(lambda: len(it.records()) >= 2, "no rounds")
+        run = it.log("run")
+        fill(disk)
+        words = f"the disk of {it.home} is full"
+        in_run = seconds_until(partial(says, run, words), "run does not say so")
+        print(f"\n{in_run:.1f} s until run says that the disk is full")
+        before = len(it.records())
+        time.sleep(5)
+        assert len(it.records()) <= before + 1
+        (disk / "filling").unlink()
+        until(lambda: len(it.records()) == 12, "it does not go on", 120)
+        assert [each["round"] for each in it.records()] == list(range(1, 13))
+        assert says(it.home / "server" / "training.log", "the disk is full, waiting for room")
+        assert all(node.poll() is None for node in it.nodes)
+    with small_disk(tmp_path / "other", "20m") as disk:
+        home = disk / "fleet"
+        port = str(flower.free_port())
+        assert fedspike("fleet", "init", home, "fleet", "--nodes", "2", "--port", port).stderr
+        fill(disk)
+        refused = fedspike("fleet", "server", home)
+        assert refused.returncode == 2
+        assert f"the disk of {home} is full" in refused.stderr

@@ -1,6 +1,9 @@
 """What keeps a node from its work, or a while from it: each said in words, with its fix, and waited out."""
 
+import errno
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -9,7 +12,12 @@ import pytest
 import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 
+from fedspike import files
 from fedspike.algorithms import Tree
+from fedspike.cli.commands import say
+from fedspike.deploy import trainer
+from fedspike.deploy.folder import FleetFolder
+from fedspike.errors import InputError
 from fedspike.federation.places.flower import absent, messages
 from fedspike.federation.places.flower.messages import (
     Holding,
@@ -21,7 +29,7 @@ from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
 from fedspike.federation.rounds import Round, rounds
 from fedspike.networks import ANN, FullyConnected
-from fleet_in_process import dealt_out
+from fleet_in_process import InProcess, dealt_out
 from test_messages import LABELS, PIXELS, toy
 
 
@@ -198,3 +206,69 @@ def test_a_node_of_another_version_is_refused_on_both_sides(
     assert published == nodes.absent()[0]["error"]
     assert f"the server has fedspike {ours}, and here is 0.0.9" in told[0]
     assert set(nodes.hosts.values()) == {1, 3}
+
+
+def test_a_node_without_room_for_its_memory_says_so_and_goes_on_when_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round goes on without it, and what it remembered before is whole."""
+    experiment = toy(ANN(FullyConnected((4,))))  # SCAFFOLD: clients remember
+    plan = msgspec.structs.replace(experiment.runs[0].plan, rounds=3)
+    grid, told = dealt_out(experiment, tmp_path, nodes=3), list[str]()
+    monkeypatch.setattr(grid.devices[2], "say", told.append)
+    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes.wait_for(3, lambda _: None)
+    happening = rounds(plan, Flower(nodes, 60.0))
+    assert next(happening).missing == ()
+    home = grid.devices[2].home
+    before = {file: file.read_bytes() for file in home.rglob("*.safetensors")}
+    write = files._write_through
+
+    def full(name: str, content: bytes, folder: int, mode: int = 0o666) -> None:
+        if b"client/1/" in content:
+            write(name, content[: len(content) // 2], folder, mode)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(name, content, folder, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_write_through", full)
+        second = next(happening)
+    assert second.missing == (1,)
+    assert "No space left on device" in second.nodes[1]["error"]
+    assert "free some space" in second.nodes[1]["error"]
+    assert "No space left on device" in told[-1]
+    left = [file for file in home.rglob("*") if file.is_file() and file.suffix != ".npz"]
+    assert {file: file.read_bytes() for file in left} == before
+    assert next(happening).missing == ()
+    assert told[-1] == "node-2 is mended: it takes part again"
+
+
+def test_a_full_disk_is_named_and_nothing_else_is_blamed_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log without room ends no work; a server that does not start may have another reason."""
+    files.demand_room(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "ROOM", 2**62)
+        with pytest.raises(InputError, match=r"the disk of .* is full\n.*\n.*free some space"):
+            files.demand_room(tmp_path)
+    trainings = iter([InputError("rounds.jsonl", expected="-", fix="-"), None])
+    rooms, told = iter([True, True, False]), list[str]()
+
+    def train(*_: object) -> None:
+        if error := next(trainings):
+            raise error
+
+    monkeypatch.setattr(trainer, "train", train)
+    monkeypatch.setattr(trainer, "is_full", lambda _: next(rooms))
+    monkeypatch.setattr(trainer, "LOOK_FOR_ROOM_S", 0.0)
+    trainer.train_with_room(InProcess({}), FleetFolder(tmp_path), told.append)
+    assert not [*trainings, *rooms]
+    assert told[0].startswith("the disk is full, waiting for room: rounds.jsonl")
+
+    def no_room(_: str) -> None:
+        raise OSError(errno.ENOSPC, "-")
+
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=no_room))
+    say("a line")
+    trainer.said("a line")

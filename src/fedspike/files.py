@@ -26,9 +26,26 @@ except ImportError as error:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_OURS = (errno.ELOOP, errno.ENOTDIR)  # a link, or a file, where ours should be
+ROOM = 2**24  # bytes: with less left, a disk counts as full
 MOST = 2**40  # bytes that a file of ours may have
 MOST_JSON = 2**30  # bytes of JSON, whose values take many times as much memory
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
+
+
+FREE_SPACE = "free space on the disk; what was written before is whole"
+SOME_SPACE = "free some space; if the command ended, give it again: it goes on where it stopped"
+
+
+def is_full(path: Path) -> bool:
+    """Whether the disk on which a folder lies is full, or as good as that."""
+    free = os.statvfs(path)
+    return free.f_bavail * free.f_frsize < ROOM
+
+
+def demand_room(path: Path) -> None:
+    """Raise InputError where the disk on which a folder lies is full."""
+    if is_full(path):
+        raise InputError(f"the disk of {path} is full", expected=FREE_SPACE, fix=SOME_SPACE)
 
 
 @contextmanager
@@ -38,8 +55,7 @@ def storing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            expected = "free space on the disk; what was written before is whole"
-            fix = "free some space and give the same command again: it goes on where it stopped"
+            expected, fix = FREE_SPACE, SOME_SPACE
         elif error.errno in NOT_OURS:
             expected = "folders and files, and below the output folder no link to somewhere else"
             fix = "remove the link or file that is in the way, or name another folder with --output"

@@ -185,9 +185,15 @@ def kinds_of(options: Namespace) -> Any:
 
 
 def say(text: str) -> None:
-    """Tell the user something that is not a result."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    """Tell the user something that is not a result; a log that has no room ends no work."""
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except OSError as error:
+        from fedspike.files import FULL
+
+        if error.errno not in FULL:
+            raise
 
 
 def write_report(folder: Path) -> Path:

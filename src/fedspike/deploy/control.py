@@ -18,6 +18,7 @@ from fedspike.files import (
     MOST_JSON,
     claimed,
     content_of,
+    is_full,
     json_bytes,
     read_json,
     remove,
@@ -199,6 +200,9 @@ def _stored(folder: FleetFolder, runs: int) -> bool:
 
 
 def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
+    if is_full(folder.path):
+        say(f"the disk of {folder.path} is full: the training waits for room")
+        return
     try:
         status = state(folder)
     except InputError as error:

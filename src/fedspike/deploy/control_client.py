@@ -37,6 +37,7 @@ from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
 from fedspike.errors import InputError
+from fedspike.files import demand_room
 
 # Flower wants an app for each training. Ours says nothing: server and nodes run what is installed on them.
 APP_TOML = b"""\
@@ -171,6 +172,7 @@ def connected(folder: FleetFolder) -> Iterator[Control]:
 
 
 def _gone_wrong(kind: type[InputError], folder: FleetFolder, words: object) -> InputError:
+    demand_room(folder.path)  # or that is the reason
     return kind(
         f"the server at {folder.settings.here}: {words}",
         expected="a server that runs and agrees",

@@ -56,8 +56,8 @@ class Participant:
                 with Line(self.folder) as self.line:
                     # Who closes the line is let in again only when the server has forgotten it.
                     while True:
-                        self.tell(f"{self.device.name} takes part at {self.folder.settings.server}")
                         self.work(self.line)
+                        time.sleep(SOONEST_S)
                         flower.wait_for_server(self.folder, self.say)
             except Away as away:
                 self.tell(f"the server is away: {away}")
@@ -79,6 +79,7 @@ class Participant:
                 self.hand_in(line, self.unsent)
                 self.unsent, since = None, time.monotonic()
             envelope = line.pull()
+            self.tell(f"{self.device.name} takes part at {self.folder.settings.server}")
             if envelope is None:
                 self.device.pause()
                 waited = time.monotonic() - since

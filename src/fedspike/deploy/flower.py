@@ -27,7 +27,7 @@ from fedspike.deploy.authority import ANEW
 from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.errors import InputError
-from fedspike.files import appending, content_of
+from fedspike.files import appending, content_of, demand_room
 
 Client = TypeVar("Client")
 START_WITHIN_S, END_WITHIN_S, AGAIN_AFTER_S = 60.0, 15.0, 0.5
@@ -125,18 +125,22 @@ def trainers(folder: FleetFolder) -> Iterator[None]:
 
 
 def wait_until_healthy(folder: FleetFolder, server: subprocess.Popen[bytes]) -> None:
-    """Wait for the server that was just started. Raises InputError where it ends, or another one answers."""
+    """Wait for the server that was just started.
+
+    Raises InputError where it ends, another one answers, or the disk is full.
+    """
     until, reason = time.monotonic() + START_WITHIN_S, ""
     while time.monotonic() < until and server.poll() is None:
         if not (reason := ailment(folder.settings.here, folder.server / AUTHORITY)):
             return
         time.sleep(0.2)
+    demand_room(folder.path)
     ended = f"it ended with exit code {server.returncode}"
     late = f"no answer within {START_WITHIN_S:.0f} s, {reason}"
     raise InputError(
         f"the server did not start: {late if server.poll() is None else ended}",
         expected="Flower's server, which answers",
-        fix="see what it said: above, or in the folder logs; is the disk full?",
+        fix="see what it said: above, or in the folder logs",
     )
 
 

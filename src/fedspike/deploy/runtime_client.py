@@ -184,8 +184,10 @@ def _beat(grid: OwnersGrid) -> None:
         with suppress(httpx.TransportError):
             try:
                 goes_on = grid._runtime_client.SendTaskHeartbeat(SendTaskHeartbeatRequest()).success
-            except httpx.HTTPStatusError:  # its order is not valid any more
-                goes_on = False
+            except (
+                httpx.HTTPStatusError
+            ) as error:  # its order is not valid any more, or the disk is full
+                goes_on = error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
             if not goes_on:
                 os._exit(0)
         time.sleep(BEAT_EVERY_S)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -23,7 +24,10 @@ from fedspike.errors import InputError
 from fedspike.experiment.run import Training, load, perform
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
+from fedspike.files import is_full
 from fedspike.records.events import Trained
+
+LOOK_FOR_ROOM_S = 1.0
 
 
 def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
@@ -37,6 +41,20 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     for event in perform(experiment, dataset, folder.run, "fedspike fleet run", how):
         if isinstance(event, Trained):
             say(f"{event.run} round {event.record.round}: accuracy {event.record.accuracy:.1%}")
+
+
+def train_with_room(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
+    """As `train`; where the disk is full, wait for room, and go on after the last round that is stored."""
+    while True:
+        try:
+            train(grid, folder, say)
+            return
+        except (InputError, httpx.HTTPStatusError) as error:
+            if not is_full(folder.path):
+                raise
+            say(f"the disk is full, waiting for room: {error}")
+        while is_full(folder.path):
+            time.sleep(LOOK_FOR_ROOM_S)
 
 
 def end_with(parent: int) -> None:
@@ -54,9 +72,10 @@ def end_with(parent: int) -> None:
 
 
 def said(line: str) -> None:
-    """A line of the log, with its time."""
-    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
-    sys.stderr.flush()
+    """A line of the log, with its time; a log that has no room ends no training."""
+    with suppress(OSError):
+        sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        sys.stderr.flush()
 
 
 def main() -> int:
@@ -66,7 +85,7 @@ def main() -> int:
     try:
         with training(folder) as grid:
             said("the training begins")
-            train(grid, folder, said)
+            train_with_room(grid, folder, said)
             said("the training is done")
     except InputError as error:
         said(f"the training ended: {error}")
