@@ -146,7 +146,7 @@ mount -t cgroup2 none /sys/fs/cgroup
 manager=$!
 for _ in $(seq 50); do systemctl --user is-system-running >/dev/null 2>&1 && break; sleep 0.2; done
 systemctl --user enable --now "$UNITS/server.service" "$UNITS/node.service"
-online() { "$PYTHON" -m fedspike fleet status "$FOLDER" 2>/dev/null | grep -q "node-0.*online"; }
+online() { "$PYTHON" -m fedspike fleet status --json "$FOLDER" 2>/dev/null | grep -q '"online": true'; }
 for _ in $(seq 60); do online && break; sleep 1; done
 online && echo "the node is online"
 kill -9 "$(systemctl --user show -p MainPID --value node.service)"
