@@ -3,7 +3,8 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int64
@@ -113,10 +114,11 @@ class Given:
 class Held:
     """The partition of real devices, each of which says how many samples of every class it holds.
 
-    Where these are, devices know.
+    Where these are, devices know. A seat that nobody has taken yet holds none.
     """
 
     counts: tuple[tuple[int, ...], ...]
+    open_seats: ClassVar[bool] = True
 
     def __call__(self, labels: np.ndarray, clients: int, seed: int) -> list[np.ndarray]:
         """As many positions for each client as it holds samples, all the same: they take no memory."""
@@ -146,41 +148,50 @@ def _positions(client: int, shard: Any) -> Int64[np.ndarray, " sample"]:
 class Devices:
     """The clients of a fleet; `shards[k]` are the positions of client k's samples in the training set.
 
-    Lists and ranges are converted. Raises InputError for positions that are no whole numbers from 0 on.
+    Lists and ranges are converted. Raises InputError for positions that are no whole numbers from 0 on, and
+    for a client without samples; with `open_seats` that is a seat that nobody has taken yet, in no cohort.
     """
 
     shards: tuple[Any, ...]  # made arrays, int64 [sample]
     fleet: Fleet = EVERYBODY
+    open_seats: bool = False
 
     def __post_init__(self) -> None:
         if not self.shards:
             raise InputError("a fleet without clients", expected="one at least", fix="add a client")
         shards = tuple(_positions(client, shard) for client, shard in enumerate(self.shards))
         vars(self).update(shards=shards)
-        for client, shard in enumerate(shards):
-            if len(shard) == 0:
-                raise InputError(
-                    f"client {client} holds no samples",
-                    expected="at least one sample on every client",
-                    fix="use fewer clients or a less skewed partition",
-                )
-        if self.cohort_size > len(self.shards):
+        if len(self.members) < (1 if self.open_seats else len(shards)):
+            empty = next(client for client, shard in enumerate(shards) if not len(shard))
+            raise InputError(
+                f"client {empty} holds no samples",
+                expected="at least one sample on every client",
+                fix="use fewer clients or a less skewed partition",
+            )
+        if self.fleet.asked_of(len(shards)) > len(shards):
             raise InputError(
                 f"clients_per_round = {self.fleet.clients_per_round}",
                 expected=f"a number from 1 to the number of clients, {len(self.shards)}",
                 fix="leave it out to let every client take part in every round",
             )
 
+    @cached_property
+    def members(self) -> tuple[int, ...]:
+        """The clients that hold samples: all, but for open seats."""
+        return tuple(client for client, shard in enumerate(self.shards) if len(shard))
+
     @property
     def cohort_size(self) -> int:
         """Clients that are asked in a round."""
-        return self.fleet.asked_of(len(self.shards))
+        return min(self.fleet.asked_of(len(self.members)), len(self.members))
 
     @property
     def enough(self) -> int | None:
         """Clients whose answers end a round; None where it ends with those of all that were asked."""
         asked = self.fleet.clients_per_round
-        return asked if self.fleet.over_selection > 1 and asked != "all" else None
+        if asked == "all" or self.fleet.over_selection == 1:
+            return None
+        return min(asked, len(self.members))
 
     def samples(self, client: int) -> int:
         """Samples that the client trains on in one epoch of a round."""
@@ -192,7 +203,7 @@ class Devices:
 
         Those `at_work` since a round before are among the round's clients, and not asked again.
         """
-        clients = np.setdiff1d(np.arange(len(self.shards)), list(at_work))
+        clients = np.setdiff1d(self.members, list(at_work))
         if (wanted := self.cohort_size - len(at_work)) < len(clients):
             clients = stream(seed, "cohort", round).choice(clients, wanted, replace=False)
         return self.in_order(clients.tolist())

@@ -125,10 +125,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def devices(self) -> Devices:
         """The clients; raises InputError where the data cannot be divided among them."""
         shards = self.partition(self.data.y_train, clients=self.fleet.clients, seed=self.seed)
-        devices = Devices(tuple(shards), self.fleet)
+        open_seats = getattr(self.partition, "open_seats", False)
+        devices = Devices(tuple(shards), self.fleet, open_seats)
         if not isinstance(self.partition, Held):
             for client, shard in enumerate(devices.shards):
-                if shard.max() >= len(self.data.y_train):
+                if shard.max(initial=-1) >= len(self.data.y_train):
                     raise InputError(
                         f"client {client} holds sample {shard.max()}",
                         expected=f"positions in the training set, from 0 to {len(self.data.y_train) - 1}",

@@ -246,7 +246,7 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
     """The state after a round: the server's made of what the guard accepts, and what clients remember."""
     algorithm, server = order.site.algorithm, state.server
     if not verdict.skipped:
-        share = len(verdict.clients) / len(order.site.devices.shards)
+        share = len(verdict.clients) / len(order.site.devices.members)
         server = algorithm.next_state(server, joined(order, verdict.accepted), share)
     asked_in = {client: asked.round for asked in order.all for client in asked.samples}
     received = next(iter(order.all)).received  # whoever received it, the same is remembered of it

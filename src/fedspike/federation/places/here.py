@@ -73,7 +73,8 @@ def _line(order: Order, time: dict[int, float]) -> list[int]:
 
 def _demand_samples(order: Order) -> None:
     """Raise InputError where a client holds a sample that the data set does not have."""
-    last = max(int(shard.max()) for shard in order.site.devices.shards)
+    devices = order.site.devices
+    last = max(int(devices.shards[client].max()) for client in devices.members)
     if last >= len(order.site.samples[1]):
         raise InputError(
             f"a fleet that holds sample number {last} of a data set of {len(order.site.samples[1])} samples",
