@@ -10,12 +10,13 @@ from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 from msgspec.structs import replace
 
+from fedspike.data.dataset import ignore
 from fedspike.deploy import share
+from fedspike.deploy.trainer import happening
 from fedspike.experiment import sweep
-from fedspike.experiment.run import Training, load, perform
+from fedspike.experiment.run import load
 from fedspike.federation.places.flower.node import Device
 from fedspike.federation.places.flower.nodes import Nodes
-from fedspike.federation.places.flower.server import Flower
 
 
 def _unused(*_: object, **__: object) -> NoReturn:
@@ -65,7 +66,7 @@ class InProcess(Grid):
 
 def dealt_out(experiment: sweep.Experiment, folder: Path, nodes: int) -> InProcess:
     """Nodes with the clients of an experiment's first run, dealt out as in a simulation."""
-    dataset = load(experiment, lambda _: None)
+    dataset = load(experiment, ignore)
     devices = replace(experiment.runs[0].plan, data=dataset).devices()
     nodes_of = {}
     for number, clients in enumerate(share.hosted(len(devices.shards), nodes), 1):
@@ -79,8 +80,7 @@ def on_the_fleet(
     experiment: sweep.Experiment, grid: InProcess, folder: Path, deadline_s: float = 60.0
 ) -> Any:
     """The same as `events`, on nodes."""
-    dataset = load(experiment, lambda _: None)
+    dataset = load(experiment, ignore)
     nodes = Nodes(grid, folder, dataset.classes, dataset.x_train.shape[1:])
-    nodes.wait_for(experiment.runs[0].plan.fleet.clients, say=lambda _: None)
-    training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
-    return perform(experiment, dataset, folder / "run", "-", training)
+    nodes.wait_for(experiment.runs[0].plan.fleet.clients, ignore)
+    return happening(experiment, dataset, folder / "run", nodes, deadline_s, ignore)

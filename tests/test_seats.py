@@ -24,7 +24,7 @@ NOBODY = np.arange(0)
 class Seated(Given):
     """Shards of which some are empty."""
 
-    open_seats: ClassVar[bool] = True
+    dealt: ClassVar[bool] = False
 
 
 @pytest.fixture(scope="module")

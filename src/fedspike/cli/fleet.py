@@ -92,9 +92,11 @@ def node(options: Namespace) -> int:
 
 def run(options: Namespace) -> int:
     """Train on the nodes, show how it goes, and write the report."""
-    from fedspike.deploy import control
+    from fedspike.deploy import beginning, control
 
     folder = _folder(options.folder)
+    if options.at_least is not None:
+        beginning.set_at_least(folder, options.at_least)
     control.register(folder)
     control.submit(folder)
     resume = (

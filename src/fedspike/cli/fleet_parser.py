@@ -102,6 +102,13 @@ def _of_a_training(actions: Any) -> None:
         action.add_argument("folder", type=Path, metavar="FOLDER")
         if name in ("run", "status"):
             add_json(action, "print it as JSON")
+        if name == "run":
+            action.add_argument(
+                "--at-least",
+                type=int,
+                metavar="N",
+                help="begin when so many clients are there; default: all, or as said before",
+            )
 
 
 def _local(actions: Any) -> None:

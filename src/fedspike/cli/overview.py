@@ -15,8 +15,8 @@ def text(status: Status, folder: str) -> str:
     lines = [f"training: {status.training}", *_away(status, folder)]
     lines += table(["", "rounds", "accuracy", "newest round"], [_run(run) for run in status.runs])
     lines += [line for run in status.runs if run.run == status.run for line in _parts(run)]
-    if status.waiting_for:
-        lines += _wrapped(f"waiting for the nodes of clients {_ranges(status.waiting_for)}")
+    if status.waiting:
+        lines += _wrapped(status.waiting)
     if status.nodes:
         lines += ["", *table(HEADER, [_node(node) for node in status.nodes], names=2)]
     lines += _joules(status.nodes)

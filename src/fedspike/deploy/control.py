@@ -175,8 +175,8 @@ def follow(
 
 def _tell(now: Absent, before: Absent, say: Callable[[str], None]) -> None:
     """Say who is newly absent, and who came back."""
-    if now.waiting_for and now.waiting_for != before.waiting_for:
-        say(f"waiting for the nodes of clients {', '.join(map(str, now.waiting_for))}")
+    if now.waiting and now.waiting != before.waiting:
+        say(now.waiting)
     for node, refusal in now.refused.items():
         if before.refused.get(node) != refusal:
             say(f"{node} takes no part: {refusal.reason}")

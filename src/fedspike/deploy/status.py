@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from fedspike.deploy import control
 from fedspike.deploy.control_client import Presence, ServerAway, connected
 from fedspike.deploy.folder import FleetFolder
-from fedspike.federation.places.flower import absent
+from fedspike.federation.places.flower import absent, seats
 from fedspike.federation.places.flower.absent import Absent
-from fedspike.federation.places.flower.nodes import Nodes, counts_in
 from fedspike.records.fleet_status import Failure, NodeStatus, RunStatus, Status, Training
 from fedspike.records.ledger import Deeds, deeds
 from fedspike.records.reader import ROUNDS, SUMMARY
@@ -73,6 +72,7 @@ class Observer:
             run=begun[-1] if begun else next(iter(left), None),
             runs=runs,
             waiting_for=out.waiting_for,
+            waiting=out.waiting,
             nodes=_nodes(folder, records, view, out, now),
         )
 
@@ -113,7 +113,7 @@ def _nodes(
     """Each node that may come, or took part, in the order of their names."""
     work = deeds(record for each in records.values() for record in each)
     failures = _failures(records)
-    counts = counts_in(file) if (file := folder.server / Nodes.CLIENTS).exists() else {}
+    counts = seats.read(folder.server)
     numbers = control.registered(folder)
     nodes = []
     for name in sorted(numbers.keys() | work.keys() | out.refused.keys(), key=_natural):

@@ -10,22 +10,26 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
 from flwr.serverapp import Grid
+from msgspec.structs import replace
 
-from fedspike.deploy import control
+from fedspike.data import Dataset
+from fedspike.deploy import beginning, control
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.runtime_client import training
 from fedspike.errors import InputError
 from fedspike.experiment.run import Training, load, perform
+from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
 from fedspike.files import is_full
-from fedspike.records.events import Trained
+from fedspike.records.events import Event, Trained
 
 LOOK_FOR_ROOM_S = 1.0
 
@@ -36,9 +40,11 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     dataset = load(experiment, say)
     names = {number: name for name, number in control.registered(folder).items()}
     nodes = Nodes(grid, folder.server, dataset.classes, dataset.x_test.shape[1:], names)
-    nodes.wait_for(experiment.runs[0].plan.fleet.clients, say)
-    how = Training(place=Flower(nodes, deadline_s), held=nodes.held)
-    for event in perform(experiment, dataset, folder.run, "fedspike fleet run", how):
+    plan = replace(experiment.runs[0].plan, data=dataset)
+    dealt = [tuple(counts) for counts in plan.class_counts()] if plan.partition.dealt else []
+    clients = plan.fleet.clients
+    nodes.wait_for(clients, say, partial(beginning.at_least, folder, clients), dealt)
+    for event in happening(experiment, dataset, folder.run, nodes, deadline_s, say):
         if isinstance(event, Trained):
             say(f"{event.run} round {event.record.round}: accuracy {event.record.accuracy:.1%}")
 
@@ -55,6 +61,31 @@ def train_with_room(grid: Grid, folder: FleetFolder, say: Callable[[str], None])
             say(f"the disk is full, waiting for room: {error}")
         while is_full(folder.path):
             time.sleep(LOOK_FOR_ROOM_S)
+
+
+def happening(
+    experiment: Experiment,
+    dataset: Dataset,
+    run: Path,
+    nodes: Nodes,
+    deadline_s: float,
+    say: Callable[[str], None],
+) -> Iterator[Event]:
+    """What happens as the nodes train; a client that takes an open seat is in from the next round on.
+
+    Round t is the simulator's round t of those clients that had a seat when it began, and of the state after
+    round t - 1. So the training goes on with more of them as it does after a break.
+    """
+    while True:
+        training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
+        with closing(perform(experiment, dataset, run, "fedspike fleet run", training)) as events:
+            for event in events:
+                yield event
+                if isinstance(event, Trained) and (newcomers := nodes.seat_newcomers()):
+                    say(f"clients {', '.join(map(str, newcomers))} join from the next round on")
+                    break
+            else:
+                return
 
 
 def end_with(parent: int) -> None:

@@ -109,7 +109,7 @@ def perform(
     folder: Path,
     command: str,
     training: Training = SIMULATED,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Do the runs of an experiment that `folder` does not hold yet, and tell what happens.
 
     What was told is stored: stop asking, or kill the process, and the next call goes on after the

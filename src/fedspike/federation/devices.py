@@ -118,7 +118,7 @@ class Held:
     """
 
     counts: tuple[tuple[int, ...], ...]
-    open_seats: ClassVar[bool] = True
+    dealt: ClassVar[bool] = False
 
     def __call__(self, labels: np.ndarray, clients: int, seed: int) -> list[np.ndarray]:
         """As many positions for each client as it holds samples, all the same: they take no memory."""

@@ -125,7 +125,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     def devices(self) -> Devices:
         """The clients; raises InputError where the data cannot be divided among them."""
         shards = self.partition(self.data.y_train, clients=self.fleet.clients, seed=self.seed)
-        open_seats = getattr(self.partition, "open_seats", False)
+        open_seats = not getattr(self.partition, "dealt", True)
         devices = Devices(tuple(shards), self.fleet, open_seats)
         if not isinstance(self.partition, Held):
             for client, shard in enumerate(devices.shards):

@@ -68,4 +68,5 @@ class Status(Record, frozen=True, kw_only=True):
     run: str | None
     runs: list[RunStatus]
     waiting_for: list[int]
+    waiting: str
     nodes: list[NodeStatus]

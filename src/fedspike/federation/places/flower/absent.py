@@ -21,10 +21,14 @@ class Refusal(Struct, frozen=True):
 
 
 class Absent(Struct, frozen=True):
-    """Nodes that are there and take no part, by their names, and the clients that a training waits for."""
+    """Nodes that are there and take no part, by their names, and the clients that a training waits for.
+
+    `waiting` says in words for how many of these.
+    """
 
     refused: dict[str, Refusal] = {}
     waiting_for: list[int] = []
+    waiting: str = ""
 
 
 def read(folder: Path) -> Absent:
@@ -41,7 +45,7 @@ def read(folder: Path) -> Absent:
         ) from error
 
 
-def write(folder: Path, refused: dict[str, str], waiting_for: list[int]) -> None:
+def write(folder: Path, refused: dict[str, str], waiting_for: list[int], waiting: str = "") -> None:
     """Tell it, if it is new; who was refused for the same reason before is so since then."""
     before, kept, now = None, dict[str, Refusal](), datetime.now(UTC)
     with suppress(InputError):  # a damaged one is written anew
@@ -51,5 +55,6 @@ def write(folder: Path, refused: dict[str, str], waiting_for: list[int]) -> None
         name: kept[name] if name in kept and kept[name].reason == reason else Refusal(reason, now)
         for name, reason in sorted(refused.items())
     }
-    if Absent(told, waiting_for) != before:
-        write_whole(folder / FILE, json_bytes(Absent(told, waiting_for)), folder)
+    absent = Absent(told, waiting_for, waiting)
+    if absent != before:
+        write_whole(folder / FILE, json_bytes(absent), folder)

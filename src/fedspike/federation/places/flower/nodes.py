@@ -1,17 +1,16 @@
 """Who is out there: the nodes of a fleet, the clients that each hosts, and how much these hold."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from flwr.app import MessageType
 from flwr.serverapp import Grid
 
 from fedspike.errors import InputError
 from fedspike.federation.devices import Held
-from fedspike.federation.places.flower import absent
+from fedspike.federation.places.flower import absent, seats
 from fedspike.federation.places.flower.exchange import POLL_S, Answer, Post, in_words
 from fedspike.federation.places.flower.messages import (
     SAME_VERSION,
@@ -20,22 +19,19 @@ from fedspike.federation.places.flower.messages import (
     pack,
     unpack,
 )
-from fedspike.files import json_bytes, read_json, write_whole
 
 ANSWER_WITHIN_S = 120.0
 AGAIN_AFTER_S = 5.0  # a refused node is asked again; to answer costs it some seconds
 MOST_SAMPLES = 2**31  # of a client
+NOBODY = "no client of the round is there; it waits for one until its deadline"
 
 
 class Nodes:
     """The nodes that are connected, each asked what it holds until it has a part in the training.
 
-    How much every client holds is settled when they are first complete, and kept in `folder`: a training that
-    goes on after a break has the same clients, whoever of them is there. Who does not take part, and why, is
-    kept there, too, for those who look on.
+    How much every client holds is settled when the training begins, or when it joins, and kept in `folder`.
+    Who does not take part, and why, is kept there, too, for those who look on.
     """
-
-    CLIENTS = "clients.json"
 
     def __init__(
         self,
@@ -50,32 +46,53 @@ class Nodes:
         self.names: dict[int, str] = {}  # node that takes part -> how it is called
         self.refused: dict[int, str] = {}  # node that does not -> why
         self.hosts: dict[int, int] = {}  # client -> node
-        self.counts: dict[int, tuple[int, ...]] = {}  # client -> samples of each class
-        self._held: dict[int, tuple[int, ...]] = {}
+        self.clients = 0  # the number of seats
+        self.counts: dict[int, seats.Counts] = {}  # client -> samples of each class, settled
+        self._held: dict[int, seats.Counts] = {}  # as nodes say
         self._questions = Post(grid)
         self._asked_at: dict[int, float] = {}
 
-    def wait_for(self, clients: int, say: Callable[[str], None]) -> None:
-        """Meet nodes until every client 0, 1, ... has its own, or was known before."""
-        file = self.folder / self.CLIENTS
-        if file.exists():
-            self.counts = counts_in(file)
+    def wait_for(
+        self,
+        clients: int,
+        say: Callable[[str], None],
+        at_least: Callable[[], int] | None = None,
+        dealt: Sequence[seats.Counts] = (),
+    ) -> None:
+        """Meet nodes until `at_least()` of the clients 0, 1, ... are there, by default all.
+
+        A training that has begun goes on. What was `dealt` to clients is known before they come; without it,
+        the seats of those who did not come stay open.
+        """
+        self.clients = clients
+        self.counts = seats.read(self.folder, clients, self.classes)
         self.meet()
         told: object = None
-        while missing := [k for k in range(clients) if k not in (self.counts or self._held)]:
-            if (missing, self.refused) != told:
-                self._publish(missing)
-                say(f"waiting for the nodes of clients {', '.join(map(str, missing))}")
+        while not self.counts:
+            missing, least = self._missing(), min(at_least(), clients) if at_least else clients
+            if clients - len(missing) >= least:
+                self.counts = dict(enumerate(dealt)) | self._newcomers()
+                seats.write(self.folder, self.counts)
+                break
+            waiting = seats.awaited(missing, clients, least)
+            if (waiting, self.refused) != told:
+                self._publish(missing, waiting)
+                say(waiting)
                 for node, reason in self.refused.items():
                     say(f"{self.name(node)} does not take part: {reason}")
-                told = missing, dict(self.refused)
+                told = waiting, dict(self.refused)
             time.sleep(POLL_S)
             self.meet()
-        if not self.counts:
-            self.counts = {k: self._held[k] for k in range(clients)}
-            counts = {str(k): list(n) for k, n in self.counts.items()}
-            write_whole(file, json_bytes(counts), self.folder)
-        self._publish([])
+        self.seat_newcomers()
+        self._publish()
+
+    def seat_newcomers(self) -> list[int]:
+        """Settle how much those clients hold that came since the training began, and tell who they are."""
+        self.meet()
+        if newcomers := self._newcomers():
+            self.counts |= newcomers
+            seats.write(self.folder, self.counts)
+        return sorted(newcomers)
 
     def meet(self) -> None:
         """Ask the nodes that have no part yet; wait for those who never answered, but not for ever.
@@ -112,13 +129,14 @@ class Nodes:
         for client in wanted:
             if (node := self.hosts.get(client)) in online:
                 hosting.setdefault(node, []).append(client)
-        self._publish([] if hosting else wanted)
+        self._publish(*((), "") if hosting else (wanted, NOBODY))
         return hosting
 
     @property
     def held(self) -> Held:
-        """How many samples of each class every client holds."""
-        return Held(tuple(self.counts[client] for client in range(len(self.counts))))
+        """How many samples of each class every client holds; of an open seat none."""
+        nothing = (0,) * self.classes
+        return Held(tuple(self.counts.get(client, nothing) for client in range(self.clients)))
 
     def name(self, node: int) -> str:
         """How a node is called: by the key that it came with, or as it says."""
@@ -131,10 +149,20 @@ class Nodes:
             for node, reason in sorted(self.refused.items())
         ]
 
-    def _publish(self, missing: list[int]) -> None:
+    def _missing(self) -> list[int]:
+        """The clients that are not there."""
+        online = set(self.grid.get_node_ids())
+        return [client for client in range(self.clients) if self.hosts.get(client) not in online]
+
+    def _newcomers(self) -> dict[int, seats.Counts]:
+        """What those clients hold that came and have no part in the training yet."""
+        seated = self.counts.keys()
+        return {k: own for k, own in self._held.items() if k < self.clients and k not in seated}
+
+    def _publish(self, missing: Sequence[int] = (), waiting: str = "") -> None:
         """Tell who looks on which nodes take no part, and why, and which clients are waited for."""
         refused = {self.name(node): reason for node, reason in self.refused.items()}
-        absent.write(self.folder, refused, missing)
+        absent.write(self.folder, refused, list(missing), waiting)
 
     def _hear(self, answer: Answer) -> None:
         """Give a node its part in the training, or none."""
@@ -175,18 +203,3 @@ class Nodes:
         self.names[node] = holding.node
         self.hosts |= dict.fromkeys(holding.class_counts, node)
         self._held |= holding.class_counts
-
-
-def counts_in(file: Path) -> dict[int, tuple[int, ...]]:
-    """Client -> samples of each class, as they were settled. Raises InputError where the file is damaged."""
-    fix = f"restore it, or delete {file.parent} to start again"
-    stored = read_json(file, fix=fix)
-    try:
-        counts = msgspec.convert(stored, dict[int, tuple[int, ...]], strict=False)
-        if sorted(counts) != list(range(len(counts))):
-            raise ValueError("clients without a number")
-    except (msgspec.ValidationError, ValueError) as error:
-        raise InputError(
-            f"{file}: {error}", expected="the file as fedspike wrote it", fix=fix
-        ) from error
-    return counts
