@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from shutil import copy, copytree, rmtree
 from typing import Any
@@ -26,10 +26,7 @@ from fedspike.deploy import control
 from fedspike.deploy.door import UNREGISTERED
 from fedspike.deploy.folder import FleetFolder
 from fedspike.experiment import sweep
-from fedspike.federation.order import Answers, Order
-from fedspike.federation.places.here import Here
-from fedspike.federation.rounds import rounds
-from fedspike.federation.state import State
+from replaying import replayed
 
 pytestmark = pytest.mark.fleet
 FEDSPIKE = Path(sys.executable).parent / "fedspike"
@@ -110,22 +107,16 @@ def test_a_fleet_of_four_is_its_simulation(tmp_path: Path) -> None:
         print(f"{part}: {np.median([each[part] for each in seconds]):.2f} s a round (median)")
 
 
-@dataclass(frozen=True)
-class Missing:
-    """The place of a simulation in which certain clients are missing in certain rounds."""
-
-    clients: dict[int, list[int]]
-
-    def work(self, order: Order) -> Answers:
-        gone = self.clients[order.round]
-        present = {k: n for k, n in order.samples.items() if k not in gone}
-        return Here().work(replace(order, samples=present))
-
-
-def replayed(experiment: sweep.Experiment, missing: dict[int, list[int]]) -> State:
-    """The final state of a simulation in which the same clients were missing."""
-    *_, last = rounds(experiment.runs[0].plan, Missing(missing))
-    return last.state
+def demand_replayed(
+    home: Path, experiment: sweep.Experiment, shards: Sequence[np.ndarray] | None = None
+) -> None:
+    """The model is, bit for bit, that of a simulation with the same clients in each round."""
+    (run,) = experiment.runs
+    plan = run.plan.loaded()
+    happened = [(record["clients"], record["missing"]) for record in records(home / run.name)]
+    expected = replayed(plan, shards or plan.devices().shards, happened).model
+    model = load_file(home / run.name / "model.safetensors")
+    assert all(model[key].equal(expected[key]) for key in expected)
 
 
 def test_a_killed_node_is_a_drop_out_and_a_killed_server_goes_on(tmp_path: Path) -> None:
@@ -179,9 +170,55 @@ def test_a_killed_node_is_a_drop_out_and_a_killed_server_goes_on(tmp_path: Path)
     assert missing[1] == []
     assert missing[2] == [3]
     assert missing[6] == []  # it came back
-    model = load_file(home / "run" / name / "model.safetensors")
-    expected = replayed(folder.experiment, missing).model
-    assert all(model[key].equal(expected[key]) for key in expected)
+    demand_replayed(home / "run", folder.experiment)
+
+
+def test_a_fleet_begins_with_two_and_goes_on_with_who_comes(tmp_path: Path) -> None:
+    """Four seats and data of their own: a third joins, one leaves and comes back, one never comes."""
+    home, logs = tmp_path / "fleet", tmp_path
+    options = ["--set", "rounds=40", "--set", "algorithm.kind=scaffold", "--port", "18475"]
+    options += ["--set", "optimiser.kind=sgd", "--set", "optimiser.learning_rate=0.05"]
+    made = fedspike("fleet", "init", home, "fleet", "--own-data", "--nodes", "4", *options)
+    assert made.returncode == 0, made.stderr
+    experiment = FleetFolder(home).experiment
+    (run,) = experiment.runs
+    dataset = run.plan.loaded().data
+    shards = [np.arange(500 * client, 500 * client + 200 + 50 * client) for client in range(4)]
+    for client, shard in enumerate(shards):
+        x, y = dataset.x_train[shard], dataset.y_train[shard]
+        np.savez(tmp_path / f"mine-{client}.npz", x_train=x, y_train=y, axes="sample height width")
+
+    def node(client: int) -> Any:
+        folder, data = home / "nodes" / f"node-{client}", tmp_path / f"mine-{client}.npz"
+        return running(logs / f"node-{client}.log", "fleet", "node", folder, "--data", data)
+
+    def newest(key: str) -> list[int]:
+        found = records(home / "run" / run.name)
+        return sorted(found[-1][key]) if found else []
+
+    with (
+        running(logs / "server.log", "fleet", "server", home),
+        node(0),
+        ExitStack() as third,
+    ):
+        until(lambda: "The server listens" in text(logs / "server.log"), "the server did not start")
+        with running(logs / "run.log", "fleet", "run", home, "--at-least", "2") as watching:
+            waiting = "1 of 4 clients are there; the training begins when 2 are"
+            until(partial(says, logs / "run.log", waiting), "it does not say who is there")
+            with node(1):
+                until(lambda: len(records(home / "run" / run.name)) >= 2, "round 2 did not end")
+                third.enter_context(node(2))
+                until(lambda: newest("clients") == [0, 1, 2], "the third did not join")
+            until(lambda: newest("missing") == [1], "the second did not leave")
+            with node(1):
+                until(lambda: newest("clients") == [0, 1, 2], "the second did not come back")
+                assert watching.wait(MOST_S) == 0, text(logs / "run.log")
+    happened = [(sorted(r["clients"]), r["missing"]) for r in records(home / "run" / run.name)]
+    steps = [happened[0]] + [two for one, two in pairwise(happened) if one != two]
+    print(f"\nclients and missing: {steps}")
+    assert steps == [([0, 1], []), ([0, 1, 2], []), ([0, 2], [1]), ([0, 1, 2], [])]
+    assert happened[1] == happened[0]  # the third came in round 3 at the earliest
+    demand_replayed(home / "run", experiment, shards)
 
 
 def test_two_nodes_that_host_ten_clients_are_one_machine(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def _caption(partitions: list[Partition]) -> Caption:
     )
     if any(one.drawn < len(one.class_counts) for one in partitions):
         note += " Only the first clients are drawn."
+    if not all(any(counts) for one in partitions for counts in one.class_counts):
+        note += " A client without samples is a seat that nobody took."
     return Caption("Data per client", note)
 
 
