@@ -11,7 +11,8 @@ from fedspike.federation.devices import Given
 from fedspike.federation.order import Answers, Order
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan
-from fedspike.federation.rounds import State, rounds
+from fedspike.federation.rounds import rounds
+from fedspike.federation.state import State
 
 NOBODY = np.arange(0)
 

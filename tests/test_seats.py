@@ -25,7 +25,7 @@ from fedspike.experiment.document import Document
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation.devices import Devices, Fleet
 from fedspike.federation.places.flower import seats
-from fedspike.federation.places.flower.hosted import ABSENT
+from fedspike.federation.places.flower.absent import FILE as ABSENT
 from fedspike.federation.places.flower.node import Device
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.plan import Plan
@@ -73,13 +73,19 @@ def test_an_open_seat_is_no_client(dataset: Dataset, fleet: dict[str, Any]) -> N
 
 
 def test_who_takes_a_seat_takes_part_from_then_on(dataset: Dataset) -> None:
-    """Two clients for a round, a third from then on: as a fleet of three that goes on from their state."""
+    """Two clients for a round, a third from then on, whose own control variate is 0 as it joins."""
     (first, *_) = rounds(plan_of(dataset, (*SHARDS[:2], NOBODY, NOBODY)))
     later = list(rounds(plan_of(dataset, (*SHARDS[:3], NOBODY)), state=first.state))
     assert set(first.clients) == {0, 1}
     assert [set(each.clients) for each in later] == [{0, 1, 2}] * 2
-    three = rounds(plan_of(dataset, SHARDS[:3]), state=first.state)
-    assert list(map(told, later)) == list(map(told, three))
+    for each in (
+        first,
+        *later,
+    ):  # SCAFFOLD's c, which the mean of c_k - c over all clients must not move
+        own = [each.state.clients[client]["control"] for client in sorted(each.clients)]
+        for name, c in each.state.server["control"].items():
+            mean = torch.stack([one[name] for one in own]).mean(0)
+            assert torch.allclose(c, mean, rtol=1e-5, atol=1e-7)
 
 
 def test_fewer_clients_than_a_round_asks_for_are_all_asked() -> None:

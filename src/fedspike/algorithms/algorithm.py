@@ -86,6 +86,11 @@ class Algorithm(Part):
         del group, staleness
         return tensors
 
+    def welcome(self, server: Tree, share: float) -> Tree:
+        """The server's state as clients join that remember nothing; the `share` of all was there before."""
+        del share
+        return server
+
     def remember(self, received: Tree) -> Tree:
         """What a client remembers before its first round, in which it `received` this, no client axis."""
         del received

@@ -47,6 +47,10 @@ class Changed(Algorithm):
         """As the algorithm."""
         return self.algorithm.aged(group, tensors, staleness)
 
+    def welcome(self, server: Tree, share: float) -> Tree:
+        """As the algorithm."""
+        return self.algorithm.welcome(server, share)
+
     def remember(self, received: Tree) -> Tree:
         """As the algorithm."""
         return self.algorithm.remember(received)

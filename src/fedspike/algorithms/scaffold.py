@@ -7,7 +7,8 @@
 
 Source: Karimireddy, Kale, Mohri, Reddi, Stich, Suresh, "SCAFFOLD: Stochastic Controlled Averaging for
 Federated Learning", ICML 2020, Algorithm 1. The paper weighs all clients alike; we weigh the model's update
-by samples, as FedAvg does. (w - w_k)/(K eta) is a mean gradient only if the clients use plain SGD.
+by samples, as FedAvg does. (w - w_k)/(K eta) is a mean gradient only if the clients use plain SGD. The
+paper's N is fixed; as clients join, c stays the mean of all c_k.
 """
 
 from collections.abc import Mapping
@@ -54,6 +55,11 @@ class Scaffold(Algorithm, tag="scaffold"):
             "model": added(server["model"], joined["update"], self.server_learning_rate),
             "control": added(server["control"], joined["control"], participation),
         }
+
+    def welcome(self, server: Tree, share: float) -> Tree:
+        """The mean of all c_k, those of the clients that join being 0: c <- share c."""
+        control = {name: share * c for name, c in server["control"].items()}
+        return {**server, "control": control}
 
     def remember(self, received: Tree) -> Tree:
         """The client's control variate, zero."""

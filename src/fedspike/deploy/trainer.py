@@ -76,8 +76,9 @@ def happening(
     Round t is the simulator's round t of those clients that had a seat when it began, and of the state after
     round t - 1. So the training goes on with more of them as it does after a break.
     """
+    place = Flower(nodes, deadline_s)
     while True:
-        training = Training(place=Flower(nodes, deadline_s), held=nodes.held)
+        training = Training(place=place, held=nodes.held)
         with closing(perform(experiment, dataset, run, "fedspike fleet run", training)) as events:
             for event in events:
                 yield event

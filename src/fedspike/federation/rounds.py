@@ -144,6 +144,7 @@ def rounds(
         state = State(0, _start(plan, site, dtype))
     else:
         demand_state(plan, site, state, dtype)
+    state = _with_newcomers(site, state)
     for number in range(state.round + 1, plan.rounds + 1):
         began = perf_counter()
         order = order_for(plan, site, state, number)
@@ -184,6 +185,15 @@ def _start(plan: Plan, site: Site, dtype: torch.dtype) -> Tree:
     """What the server has before the first round."""
     model = site.network.init(stream(plan.seed, "init"))
     return site.algorithm.start({name: weight.to(dtype) for name, weight in model.items()})
+
+
+def _with_newcomers(site: Site, state: State) -> State:
+    """The state of a fleet with open seats, of which some may have been taken since it was reached."""
+    members, before, server = len(site.devices.members), state.members, state.server
+    if not site.devices.open_seats or before == members:
+        return state
+    server = site.algorithm.welcome(server, before / members) if before else server
+    return replace(state, server=server, members=members)
 
 
 def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
@@ -266,6 +276,7 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
         {**state.remembered, **remembers},
         at_work,
         {work.round: before[work.round] for work in at_work.values()},
+        state.members,
     )
 
 

@@ -44,7 +44,7 @@ class State:
 
     Where rounds do not wait for all, `at_work` are the clients whose answers are still to come, and
     `past[round]` is the server's part of the state with which that round began, for each in which one of them
-    was asked.
+    was asked. `members` is how many clients a fleet with open seats had; 0 where there are none.
     """
 
     round: int
@@ -53,6 +53,7 @@ class State:
     remembered: Mapping[int, int] = field(default_factory=dict)
     at_work: Mapping[int, AtWork] = field(default_factory=dict)
     past: Mapping[int, Tree] = field(default_factory=dict)
+    members: int = 0
 
     def __post_init__(self) -> None:
         within("State: round", self.round, RoundNumber)
@@ -63,6 +64,7 @@ class State:
             demand_fit(f"State: {name}", trees, sound, expected=TREE, fix=STATE_FIX)
         within("State: remembered", self.remembered, dict[int, int])
         within("State: at_work", self.at_work, dict[int, AtWork])
+        within("State: members", self.members, RoundNumber)
 
     @property
     def model(self) -> Parameters:
@@ -79,7 +81,7 @@ class State:
 
         "remembered" has a row [client, round] for each client that remembers something, "at_work" one for
         each that is, "needs" the simulated time of each of these, and "past/7/model/hidden.weight" is of the
-        state with which round 7 began.
+        state with which round 7 began. "members" is a number.
         """
         owners = {"server": self.server} | {f"client/{k}": tree for k, tree in self.clients.items()}
         owners |= {f"past/{round}": tree for round, tree in self.past.items()}
@@ -96,6 +98,8 @@ class State:
             line = sorted(self.at_work.items())
             flat["at_work"] = torch.tensor([[client, work.round] for client, work in line])
             flat["needs"] = torch.tensor([work.needs for _, work in line], dtype=torch.float64)
+        if self.members:
+            flat["members"] = torch.tensor(self.members)
         return flat
 
     @classmethod
@@ -117,6 +121,9 @@ class State:
         needs = rest.pop("needs", torch.zeros(0, dtype=torch.float64))
         if needs.dtype != torch.float64 or needs.shape != (len(line),):
             raise _strange("needs", needs)
+        members = rest.pop("members", torch.tensor(0))
+        if members.dtype != torch.int64 or members.ndim:
+            raise _strange("members", members)
         for path, tensor in rest.items():
             if (parts := STORED.fullmatch(path)) is None:
                 raise _strange(path, tensor)
@@ -131,7 +138,7 @@ class State:
             client: AtWork(asked, need)
             for (client, asked), need in zip(line, needs.tolist(), strict=True)
         }
-        return cls(round, server, clients, remembered, at_work, past)
+        return cls(round, server, clients, remembered, at_work, past, int(members))
 
     def fault(self, clients: int) -> str:
         """What is wrong between its parts, in a fleet of so many clients; empty if nothing is."""
