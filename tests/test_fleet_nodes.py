@@ -280,3 +280,26 @@ def test_a_server_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(
         refused = fedspike("fleet", "server", home)
         assert refused.returncode == 2
         assert f"the disk of {home} is full" in refused.stderr
+
+
+def test_a_node_that_is_stopped_in_the_middle_of_training_leaves_at_once(tmp_path: Path) -> None:
+    """With a shell's exit code and a good-bye: the round does not wait until the server misses it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or those started here ignore it
+    with fleet_of_two(tmp_path, 500, "--set", "snn.time_steps=300") as it:
+        for node, number in ((1, signal.SIGINT), (0, signal.SIGTERM)):
+            program, log = it.nodes[node], it.log(f"node-{node}")
+            again = says_again(log, "asked to train")
+            until(again, "not asked", 120)
+            began = time.monotonic()
+            os.kill(program.pid, number)
+            program.wait(30)
+            left = time.monotonic() - began
+            until(partial(is_offline, it, f"node-{node}"), "no good-bye", 10)
+            print(f"\n{number.name}: left {left:.1f} s later")
+            assert program.returncode == 128 + number
+            assert "Traceback" not in text(log)
+            assert left < 5
+
+
+def is_offline(it: Running, name: str) -> bool:
+    return [n["online"] for n in it.status()["nodes"] if n["node"] == name] == [False]

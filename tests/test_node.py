@@ -2,6 +2,8 @@
 
 import errno
 import os
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +17,9 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from fedspike import files
 from fedspike.algorithms import Tree
 from fedspike.cli.commands import say
-from fedspike.deploy import trainer
-from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy import device, trainer
+from fedspike.deploy.folder import FleetFolder, NodeFolder
+from fedspike.deploy.line import Line
 from fedspike.errors import InputError
 from fedspike.federation.places.flower import absent, messages
 from fedspike.federation.places.flower.messages import (
@@ -25,6 +28,7 @@ from fedspike.federation.places.flower.messages import (
     Question,
     unpack,
 )
+from fedspike.federation.places.flower.node import Device
 from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
 from fedspike.federation.rounds import Round, rounds
@@ -272,3 +276,17 @@ def test_a_full_disk_is_named_and_nothing_else_is_blamed_on_it(
     monkeypatch.setattr("sys.stderr", SimpleNamespace(write=no_room))
     say("a line")
     trainer.said("a line")
+
+
+def test_a_server_that_does_not_hear_the_good_bye_holds_up_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "GOOD_BYE_WITHIN_S", 0.05)
+    heard, line = threading.Event(), object.__new__(Line)
+    monkeypatch.setattr(Line, "say_good_bye", lambda _: heard.wait(60))
+    node = Device("node-0", tmp_path, tmp_path, client=0)
+    leaving = device.Participant(NodeFolder(tmp_path), node, lambda _: None, line=line)
+    began = time.monotonic()
+    leaving.say_good_bye()
+    heard.set()
+    assert time.monotonic() - began < 30

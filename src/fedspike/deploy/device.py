@@ -1,5 +1,6 @@
 """A node from its start until it is stopped, in one process: it asks for work, does it, and answers."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from fedspike.federation.places.flower.node import Device
 
 SOONEST_S, LATEST_S = 0.2, 3.0  # between two questions for work
 PATIENCE = 0.02  # of the time that nothing came, before the next question
+GOOD_BYE_WITHIN_S = 2.0
 AGAIN_AFTER_S = 2.0  # who was not let in asks again
 
 
@@ -101,9 +103,12 @@ class Participant:
             self.say(f"the server does not want the answer any more: {refused}")
 
     def say_good_bye(self) -> None:
-        """Tell the server that the node leaves; at any moment, also while it works."""
+        """Tell the server that the node leaves; at any moment, also while it works, and soon."""
         if self.line is not None:
-            self.line.say_good_bye()
+            # A server that is away, or a lock that the work holds, must not keep a node from its end.
+            telling = threading.Thread(target=self.line.say_good_bye, daemon=True)
+            telling.start()
+            telling.join(GOOD_BYE_WITHIN_S)
 
     def tell(self, words: str) -> None:
         """Say something that was not said last."""
