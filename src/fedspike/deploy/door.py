@@ -27,6 +27,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
+from fedspike.deploy import letterbox
 from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
 from fedspike.deploy.folder import DOOR_HEADER, TOKEN_HEADER, FleetFolder
 from fedspike.deploy.metrics import Metrics
@@ -158,6 +159,7 @@ def main() -> None:
         *("--ssl-keyfile", str(server / KEY), "--enable-supernode-auth"),
         *("--database", str(server / "flower.db"), "--isolation", "process"),
     ]
+    letterbox.watch()
     extensions.get_middleware = lambda: (Middleware(Door, folder=folder),)
     flower_superlink()
 

@@ -45,10 +45,10 @@ from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.control_client import OwnerToken
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import FleetFolder
-from fedspike.files import content_of
+from fedspike.deploy.letterbox import MOST_PARTS
 
 ASK_EVERY_S, BEAT_EVERY_S = 0.2, 2.0
-MOST_PARTS = 3  # of an answer: Flower's message, its content, and our record in it
+MOST_BYTES = 2**28  # of an answer
 
 
 @dataclass
@@ -62,19 +62,35 @@ class Coming:
 
 
 class OwnersGrid(HttpGrid):
-    """Flower's way to the nodes, past our own door; an answer that comes in part holds up no other."""
+    """Flower's way to the nodes, past our own door; an answer that comes in part holds up no other.
 
-    def __init__(self, folder: FleetFolder, task: str) -> None:
-        authority = content_of(folder.server / AUTHORITY)
-        super().__init__(folder.settings.here, False, authority, token=task)
-        self._client = _client(folder, task)
+    What is held of an answer, here and in the server's store, is let go when it is whole, cannot be read, or
+    when the time for it is over.
+    """
+
+    def __init__(self, client: RuntimeHttpClient, task: str) -> None:
+        super().__init__(token=task)
+        self._client = client
+        self._until: dict[str, float] = {}  # message that is not answered -> when it is forgotten
         self._coming: dict[str, Coming] = {}  # by the message that they answer
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages; their numbers."""
+        asked = list(messages)
+        numbers = list(super().push_messages(asked))
+        now = time.monotonic()
+        self._until |= {n: now + each.metadata.ttl for n, each in zip(numbers, asked, strict=True)}
+        return numbers
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """The answers to these messages that are whole, and errors for those that never will be."""
-        asked = list(message_ids)
+        asked, now = set(message_ids), time.monotonic()
+        over = {number for number, until in self._until.items() if until < now}
+        for number in over:
+            self._let_go(number)
+        # What nobody waits for any more is asked for once again: that takes it out of the server's store.
         answer = self._runtime_client.PullMessages(
-            PullAppMessagesRequest(message_ids=[n for n in asked if n not in self._coming])
+            PullAppMessagesRequest(message_ids=sorted((asked | over) - self._coming.keys()))
         )
         for told, tree in zip(answer.messages_list, answer.message_object_trees, strict=True):
             about = told.metadata
@@ -82,13 +98,25 @@ class OwnersGrid(HttpGrid):
             self._coming[about.reply_to_message_id] = Coming(
                 about.message_id, about.src_node_id, parts
             )
+        for number in self._coming.keys() - asked - self._until.keys():
+            self._let_go(number)
         online = set(self.get_node_ids()) if self._coming else set()
         whole = []
-        for number in self._coming.keys() & set(asked):  # others have asked for the others
+        for number in self._coming.keys() & asked:  # others have asked for the others
             if message := self._message(number, self._coming[number], online):
                 whole.append(message)
-                del self._coming[number]
+                self._let_go(number)
         return whole
+
+    def _let_go(self, number: str) -> None:
+        """Forget a message and what is there of its answer."""
+        self._until.pop(number, None)
+        if coming := self._coming.pop(number, None):
+            self._runtime_client.ConfirmMessageReceived(
+                ConfirmMessageReceivedRequest(
+                    node=self.node, run_id=self.run.run_id, message_object_id=coming.number
+                )
+            )
 
     def _message(self, number: str, coming: Coming, online: set[int]) -> Message | None:
         """An answer if it is whole, an error if it will not be, None if that is open."""
@@ -102,16 +130,13 @@ class OwnersGrid(HttpGrid):
                 with suppress(ObjectUnavailableError):
                     coming.parts[part] = pull(part)
                     coming.missing.remove(part)
+                if sum(map(len, coming.parts.values())) > MOST_BYTES:
+                    return self._error(number, "an answer of more bytes than any has")
         except ObjectPullError as error:
             return self._error(number, str(error))
         if coming.missing:
             gone = coming.node not in (*online, self.node.node_id)
             return self._error(number, "gone while it answered") if gone else None
-        self._runtime_client.ConfirmMessageReceived(
-            ConfirmMessageReceivedRequest(
-                node=self.node, run_id=self.run.run_id, message_object_id=coming.number
-            )
-        )
         try:
             message = inflate_object_from_contents(coming.number, coming.parts)
         except Exception as error:  # whatever a node sends, it is the node that did it
@@ -158,7 +183,8 @@ def training(folder: FleetFolder) -> Iterator[OwnersGrid]:
 
 def grid_of_a_training(folder: FleetFolder) -> OwnersGrid:
     """The way to the nodes, for a training that was started; waits until there is one."""
-    grid = OwnersGrid(folder, _task(folder))
+    task = _task(folder)
+    grid = OwnersGrid(_client(folder, task), task)
     order = grid._runtime_client.PullTaskInput(PullTaskInputRequest())
     TaskIdentity.task_id, TaskIdentity.run_id = order.task_id, order.run.run_id
     TaskIdentity.node_id = order.context.node_id

@@ -5,10 +5,12 @@
 
 The typed record travels as MessagePack, which has names for nan and infinity. Nothing that comes in is used
 before its type, its range and its size were looked at. Beside it stands the sender's version of fedspike, and
-that is looked at first: what another version sends may have any form.
+that is looked at first: what another version sends may have any form. Flower calls messages and records by the
+hash of what is in them, so each has something random in it: no node can name, and so spoil, what is another's.
 """
 
 import re
+import secrets
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -23,6 +25,7 @@ from fedspike.federation import tensor_bytes
 from fedspike.layers.activity import Activity
 
 RECORD, MESSAGE, TENSORS, VERSION = "fedspike", "message", "tensors", "version"
+UNGUESSABLE = "unguessable"
 INSTALLED = metadata.version("fedspike")
 # As PEP 440 writes them; what a stranger sends stands in a command that we show.
 A_VERSION = re.compile(rb"[0-9A-Za-z][0-9A-Za-z.+!]{0,39}")
@@ -136,6 +139,7 @@ def pack(message: Message, tree: Tree | None = None) -> RecordDict:
     record: dict[str, Any] = {
         VERSION: INSTALLED.encode(),
         MESSAGE: msgspec.msgpack.encode(message),
+        UNGUESSABLE: secrets.token_bytes(16),
     }
     if tree is not None:
         flat = {f"{group}/{name}": t for group, own in tree.items() for name, t in own.items()}
