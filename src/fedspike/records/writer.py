@@ -12,11 +12,12 @@ import torch
 from jaxtyping import Float32
 
 from fedspike.data import Dataset
-from fedspike.energy.account import account
+from fedspike.energy.account import account, work
 from fedspike.energy.bill import study_energy_mj
 from fedspike.energy.description import RunDescription
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.pairing import compared
+from fedspike.errors import InputError
 from fedspike.federation.rounds import Round
 from fedspike.files import home
 from fedspike.networks import SizedNetwork
@@ -40,7 +41,31 @@ MODEL = "model.safetensors"
 
 
 def round_record(round: Round) -> RoundRecord:
-    """The record of a round."""
+    """The record of a round, which can be read again, priced and summed up.
+
+    Raises InputError where it cannot: nothing of such a round may be stored, or its folder would be lost.
+    """
+    try:
+        record = _as_it_is(round)
+        line = msgspec.json.encode(record)
+        if (read := msgspec.json.decode(line, type=RoundRecord)) != record:
+            raise ValueError("what is read is not what was written")
+        named = {name for own in read.activity.values() for name in own.events_in}
+        if unknown := named - round.network.layers.keys():
+            raise ValueError(f"a layer {min(unknown)} that the network does not have")
+        ledger.nodes(round.network, [read])
+        if read.activity:
+            work(round.network, [read]).training()
+    except (ValueError, KeyError, TypeError, ArithmeticError, InputError) as error:
+        raise InputError(
+            f"round {round.number} has a record that cannot be read again: {type(error).__name__}: {error}",
+            expected="a record that can be read, priced and summed up",
+            fix="start again: it goes on after the round before; and tell us, it is a defect of fedspike",
+        ) from error
+    return record
+
+
+def _as_it_is(round: Round) -> RoundRecord:
     return RoundRecord(
         round=round.number,
         accuracy=round.accuracy,
