@@ -18,8 +18,13 @@ from flwr.app.error import Error
 from flwr.app.message import make_message, remove_content_from_message
 from flwr.app.metadata import Metadata
 from flwr.common.serde import message_to_proto
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedResponse,
+    ObjectTree,
+    PullObjectRequest,
+    PullObjectResponse,
+)
 from flwr.proto.message_pb2 import Message as Told
-from flwr.proto.message_pb2 import ObjectTree, PullObjectRequest, PullObjectResponse
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.proto.runtime_pb2 import (
     GetNodesResponse,
@@ -30,6 +35,7 @@ from flwr.proto.runtime_pb2 import (
 )
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.run import Run as FlowersRun
+from flwr.supercore.runtime import RuntimeHttpClient
 
 from fedspike.algorithms import Tree
 from fedspike.deploy import runtime_client
@@ -91,7 +97,7 @@ def parcel(node: int, number: str, what: RecordDict | Error, **about: Any) -> Pa
 
 
 @dataclass
-class Server:
+class Server(RuntimeHttpClient):
     """Flower's server in the place of a network. `answers` makes what a node hands in to a message."""
 
     answers: Callable[[int, str, str], list[Parcel]]
@@ -138,8 +144,9 @@ class Server:
             object_found=True, object_available=there, object_content=content if there else b""
         )
 
-    def ConfirmMessageReceived(self, request: Any) -> None:
+    def ConfirmMessageReceived(self, request: Any) -> ConfirmMessageReceivedResponse:
         self.confirmed.add(request.message_object_id)
+        return ConfirmMessageReceivedResponse()
 
 
 class Overheard:
@@ -178,7 +185,7 @@ class World:
         next(rounds(self.plan, Flower(met, 60.0)))
         in_short(patch)
         self.server = Server(self._honest, sorted(grid.devices))
-        self.grid = OwnersGrid(self.server, "-")  # type: ignore[arg-type]
+        self.grid = OwnersGrid(self.server, "-")
         self.grid.set_run(FlowersRun.create_empty(1))
         self.nodes = Nodes(self.grid, folder, 3, (3, 3))
         self.nodes.wait_for(self.plan.fleet.clients, lambda _: None)

@@ -5,8 +5,8 @@
 
 The typed record travels as MessagePack, which has names for nan and infinity. Nothing that comes in is used
 before its type, its range and its size were looked at. Beside it stands the sender's version of fedspike, and
-that is looked at first: what another version sends may have any form. Flower calls messages and records by the
-hash of what is in them, so each has something random in it: no node can name, and so spoil, what is another's.
+that is looked at first: what another version sends may have any form. Flower calls messages and records by
+the hash of what is in them, so each has something random in it: no node can name, and so spoil, another's.
 """
 
 import re
