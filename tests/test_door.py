@@ -88,6 +88,11 @@ def signed(folder: NodeFolder, seconds_ago: float = 0.0) -> dict[str, str]:
     """The heads of a request that a node signed."""
     private = load_ssh_private_key((folder.path / certificates.NODE_KEY).read_bytes(), None)
     assert isinstance(private, ec.EllipticCurvePrivateKey)
+    return signed_by(private, seconds_ago)
+
+
+def signed_by(private: ec.EllipticCurvePrivateKey, seconds_ago: float = 0.0) -> dict[str, str]:
+    """The heads of a request that was signed with this key."""
     when = (now() - timedelta(seconds=seconds_ago)).isoformat()
     return {
         FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(public_key_to_bytes(private.public_key())).decode(),

@@ -4,15 +4,22 @@ import math
 import os
 import sqlite3
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.app.message import remove_content_from_message
+from flwr.cli.build import build_fab_from_files
 from flwr.common.serde import message_to_proto
+from flwr.proto.control_pb2 import StartRunRequest
+from flwr.proto.fab_pb2 import Fab
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.proto.node_pb2 import Node
@@ -23,10 +30,12 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedspike.cli import main
 from fedspike.deploy import control, flower, letterbox
 from fedspike.deploy import line as line_inside
-from fedspike.deploy.control_client import connected
+from fedspike.deploy.control_client import APP_TOML, connected
 from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.deploy.line import Line
 from fedspike.deploy.runtime_client import OwnersGrid, grid_of_a_training
+from fedspike.federation.places.flower import messages
+from fedspike.federation.places.flower.node import Device
 
 
 class Fleet:
@@ -183,3 +192,40 @@ def test_a_half_answer_is_let_go_when_its_time_is_over(
     assert not fleet.grid._coming
     assert not fleet.grid._until.keys() & {number}
     assert fleet.stored() <= before
+
+
+def test_code_that_comes_with_a_training_runs_nowhere(fleet: Fleet, tmp_path: Path) -> None:
+    """Not even the owner's: server and nodes do what is installed on them."""
+    canary = tmp_path / "canary"
+    code = f"from pathlib import Path; Path({str(canary)!r}).touch(); nothing = None\n".encode()
+    with warnings.catch_warnings():  # of what Flower uses
+        warnings.simplefilter("ignore", DeprecationWarning)
+        app, _ = build_fab_from_files({"pyproject.toml": APP_TOML, "app.py": code})
+    np.savez(
+        tmp_path / "x.npz",
+        x_train=np.ones((4, 3, 3)),
+        y_train=[0, 1, 2, 0],
+        axes="sample height width",
+    )
+    device = Device("node-1", tmp_path, tmp_path / "x.npz", client=0)
+    with connected(fleet.folder) as it:
+        fab = Fab(hash_str=sha256(app).hexdigest(), content=app)
+        run = it.client.StartRun(StartRunRequest(fab=fab)).run_id
+        grid = grid_of_a_training(fleet.folder)
+        assert (it.status(run), grid.run.run_id) == ("running", run)
+        with Line(fleet.node(1)) as line:
+            TaskIdentity.node_id, TaskIdentity.run_id = 1, run
+            question = messages.pack(messages.Question(3, (3, 3)))
+            (number,) = grid.push_messages(
+                [Message(question, fleet.bad, MessageType.QUERY, ttl=60)]
+            )
+            asked = line.pull()
+            assert asked is not None
+            line.push(device.answer(asked), 1.0)
+            (answer,) = grid.pull_messages([number])
+        grid.close()
+        it.stop(run)
+    assert messages.unpack(answer.content, messages.Holding).class_counts == {0: (2, 1, 1)}
+    assert not canary.exists()
+    exec(code, {})
+    assert canary.exists()

@@ -104,7 +104,7 @@ class Door:
         if scope["type"] != "http":
             return 403, "no such thing here"
         head, path = heads(scope), scope["path"]
-        if not head.get("content-length", "0").isdigit():
+        if not head.get("content-length", "0").isdecimal():
             return 400, "a length that is no number"
         if int(head.get("content-length", "0")) > MOST_BODY:
             return 413, "too large"
