@@ -4,7 +4,8 @@ The honest nodes trained once; what they answered is handed in again in every ro
 does with an answer is the real thing: taking it out of Flower's hands, reading, judging, joining, testing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -167,9 +168,7 @@ class Overheard:
 class World:
     """A fleet of which node `HOSTILE` answers an order with parcels; its model without and with that node."""
 
-    def __init__(
-        self, experiment: Experiment, folder: Path, count: int, patch: pytest.MonkeyPatch
-    ) -> None:
+    def __init__(self, experiment: Experiment, folder: Path, count: int) -> None:
         self.plan = experiment.runs[0].plan
         self.honest: dict[tuple[int, str], RecordDict] = {}
         self.parcels: dict[tuple[int, str, str], Parcel] = {}
@@ -183,10 +182,10 @@ class World:
         met = Nodes(grid, folder, 3, (3, 3))
         met.wait_for(self.plan.fleet.clients, lambda _: None)
         next(rounds(self.plan, Flower(met, 60.0)))
-        in_short(patch)
         self.server = Server(self._honest, sorted(grid.devices))
         self.grid = OwnersGrid(self.server, "-")
         self.grid.set_run(FlowersRun.create_empty(1))
+        self.clock = Clock()
         self.nodes = Nodes(self.grid, folder, 3, (3, 3))
         self.nodes.wait_for(self.plan.fleet.clients, lambda _: None)
         self.place = Overheard(Flower(self.nodes, DEADLINE_S))
@@ -219,7 +218,8 @@ class World:
             return self._honest(node, number, kind)
 
         self.server.answers = answers
-        return next(rounds(self.plan, self.place))
+        with in_short(self.clock):
+            return next(rounds(self.plan, self.place))
 
     def told_plainly(self, reply: Reply) -> RecordDict:
         """An answer that says nothing but what could be read out of another."""
@@ -244,12 +244,15 @@ def same(one: Tree, other: Tree) -> bool:
     )
 
 
-def in_short(patch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for what never comes, and orders, which nobody reads, are empty."""
-    clock, nothing = Clock(), RecordDict()
-    for module in (runtime_client, exchange, nodes, server):
-        patch.setattr(module, "time", clock)
-    patch.setattr(server, "pack", lambda *_: nothing)
+@contextmanager
+def in_short(clock: Clock) -> Iterator[None]:
+    """Meanwhile nobody waits for what never comes, and orders, which nobody reads, are empty."""
+    nothing = RecordDict()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (runtime_client, exchange, nodes, server):
+            patch.setattr(module, "time", clock)
+        patch.setattr(server, "pack", lambda *_: nothing)
+        yield
 
 
 def disguised(content: RecordDict, random: Random) -> RecordDict:

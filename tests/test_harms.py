@@ -1,7 +1,7 @@
 """One bad answer is its node's rejection, whatever it is: the others' round goes on, to the bit."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -35,12 +35,9 @@ WORLDS = {"conventional": (ANN(SIDE), 3), "spiking": (SNN(architecture=SIDE, tim
 
 
 @pytest.fixture(scope="module", params=WORLDS)
-def world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     network, nodes = WORLDS[request.param]
-    with pytest.MonkeyPatch.context() as patch:
-        yield World(toy(network), tmp_path_factory.mktemp("world"), nodes, patch)
+    return World(toy(network), tmp_path_factory.mktemp("world"), nodes)
 
 
 def whole_message(world: World, random: Random) -> list[Parcel]:
