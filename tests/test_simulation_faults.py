@@ -86,9 +86,10 @@ class Absent:
 def test_a_diverged_client_is_as_one_that_dropped_out(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ill = play(CASES[name].algorithm, dataset=poisoned(VICTIM))
+    algorithm = CASES[name].patient.algorithm
+    ill = play(algorithm, dataset=poisoned(VICTIM))
     monkeypatch.setattr(Devices, "drops_out", staticmethod(Absent(VICTIM)))
-    without = play(CASES[name].algorithm)
+    without = play(algorithm)
     assert {len(round.rejections) for round in ill} == {0, 1}  # it is not in every cohort
     for a, b in zip(ill, without, strict=True):
         assert bits(a.state) == bits(b.state)

@@ -7,6 +7,7 @@ from time import perf_counter
 from fedspike.algorithms.trees import count_bytes
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Work, train_cohort
+from fedspike.federation.guard import is_sound
 from fedspike.federation.order import Answers, Order, Reply
 
 __all__ = ["Here"]  # what `import fedspike` gives
@@ -25,33 +26,52 @@ class Here:
     def work(self, order: Order) -> Answers:
         """Train the clients that do not drop out; where the server goes on without all, those that answer.
 
-        A client is trained when its answer comes, from what it received when it was asked.
+        A client is trained when its answer comes, from what it received when it was asked. An answer that the
+        guard will refuse is none of those that are enough.
         """
         began = perf_counter()
         _demand_samples(order)
         time = _time(order)
-        answering = list(self.arrivals(order)) if self.arrivals else _line(order, time)
-        now = max((time.get(client, 0.0) for client in answering), default=0.0)
-        work, asked_in, downlink = Work(), dict[int, Order](), 0
-        for asked in order.all:
-            clients = [client for client in asked.samples if client in set(answering)]
-            asked_in |= dict.fromkeys(clients, asked)
-            downlink += sum(count_bytes(asked.received[client]) for client in clients)
-            work.add(train_cohort(asked.site, clients, asked.received, asked.memories, asked.round))
+        line = list(self.arrivals(order)) if self.arrivals else sorted(time, key=time.__getitem__)
+        work, replies, sound = Work(), list[Reply](), 0
+        while line:
+            wanted = order.enough if order.goes_on and not self.arrivals else None
+            next_ones = line if wanted is None else line[: wanted - sound]
+            line = line[len(next_ones) :]
+            came = _replies(order, next_ones, work)
+            replies += came
+            if wanted is not None:
+                sound += sum(
+                    is_sound(order, {reply.sender: [reply.sender]}, reply) for reply in came
+                )
+                if sound >= wanted:
+                    break
+        answered = [reply.sender for reply in replies]
+        now = max((time.get(client, 0.0) for client in answered), default=0.0)
+        received = {client: tree for asked in order.all for client, tree in asked.received.items()}
         return Answers(
-            hosts={client: (client,) for client in asked_in},
-            replies=[
-                Reply(k, asked_in[k].round, {k: asked_in[k].samples[k]}, work.replies[k])
-                for k in answering
-            ],
+            hosts={client: (client,) for client in order.clients if client in work.replies},
+            replies=replies,
             activity=work.activity,
             losses=work.losses,
             seconds={"training": perf_counter() - began},
             uplink_bytes=sum(count_bytes(reply) for reply in work.replies.values()),
-            downlink_bytes=downlink,
+            downlink_bytes=sum(count_bytes(received[client]) for client in answered),
             memories=work.memories,
-            at_work={k: max(0.0, time[k] - now) for k in time if k not in asked_in},
+            at_work={k: max(0.0, time[k] - now) for k in time if k not in work.replies},
         )
+
+
+def _replies(order: Order, clients: Sequence[int], work: Work) -> list[Reply]:
+    """What these clients answer; what they did for it is added to the `work`."""
+    replies = {}
+    for asked in order.all:
+        own = [client for client in asked.samples if client in set(clients)]
+        work.add(train_cohort(asked.site, own, asked.received, asked.memories, asked.round))
+        for client in own:
+            samples = {client: asked.samples[client]}
+            replies[client] = Reply(client, asked.round, samples, work.replies[client])
+    return [replies[client] for client in clients]
 
 
 def _time(order: Order) -> dict[int, float]:
@@ -63,12 +83,6 @@ def _time(order: Order) -> dict[int, float]:
         for client in order.samples
         if not devices.drops_out(site.seed, order.round, client)
     }
-
-
-def _line(order: Order, time: dict[int, float]) -> list[int]:
-    """The clients whose answers come in this round, the first one first."""
-    line = sorted(time, key=lambda client: time[client])
-    return line[: order.enough] if order.goes_on else line
 
 
 def _demand_samples(order: Order) -> None:
