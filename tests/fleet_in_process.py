@@ -1,6 +1,6 @@
 """Nodes without a network: Flower's Grid, whose messages are handled where they are pushed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,7 +16,7 @@ from fedspike.deploy.trainer import happening
 from fedspike.experiment import sweep
 from fedspike.experiment.run import load
 from fedspike.federation.places.flower.node import Device
-from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.nodes import Nodes, Registered
 
 
 def _unused(*_: object, **__: object) -> NoReturn:
@@ -24,11 +24,12 @@ def _unused(*_: object, **__: object) -> NoReturn:
 
 
 class InProcess(Grid):
-    """Nodes 1, 2, ...; `meddle` may change what one answers, or lose it."""
+    """Nodes 1, 2, ... with their own clients; `meddle` may change what one answers, or lose it."""
 
-    def __init__(self, devices: dict[int, Device]) -> None:
+    def __init__(self, devices: dict[int, Device], own: Mapping[int, Iterable[int]]) -> None:
         TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
         self.devices = devices
+        self.members = {n: Registered(devices[n].name, frozenset(ks)) for n, ks in own.items()}
         self.waiting: dict[str, Message] = {}
         self.asked: list[int] = []
         self.meddle: Callable[[int, Message], Message | None] = self.unchanged
@@ -37,6 +38,9 @@ class InProcess(Grid):
     def unchanged(node: int, message: Message) -> Message:
         del node
         return message
+
+    def registered(self) -> Mapping[int, Registered]:
+        return self.members
 
     def get_node_ids(self) -> Iterable[int]:
         return list(self.devices)
@@ -68,12 +72,12 @@ def dealt_out(experiment: sweep.Experiment, folder: Path, nodes: int) -> InProce
     """Nodes with the clients of an experiment's first run, dealt out as in a simulation."""
     dataset = load(experiment, ignore)
     devices = replace(experiment.runs[0].plan, data=dataset).devices()
-    nodes_of = {}
-    for number, clients in enumerate(share.hosted(len(devices.shards), nodes), 1):
+    nodes_of, own = {}, dict(enumerate(share.hosted(len(devices.shards), nodes), 1))
+    for number, clients in own.items():
         home = folder / f"node-{number}"
         share.write(home / "data", dataset, devices, clients)
-        nodes_of[number] = Device(home.name, home, home / "data", client=0)
-    return InProcess(nodes_of)
+        nodes_of[number] = Device(home.name, home, home / "data")
+    return InProcess(nodes_of, own)
 
 
 def on_the_fleet(
@@ -81,6 +85,6 @@ def on_the_fleet(
 ) -> Any:
     """The same as `events`, on nodes."""
     dataset = load(experiment, ignore)
-    nodes = Nodes(grid, folder, dataset.classes, dataset.x_train.shape[1:])
+    nodes = Nodes(grid, folder, dataset.classes, dataset.x_train.shape[1:], grid.registered)
     nodes.wait_for(experiment.runs[0].plan.fleet.clients, ignore)
     return happening(experiment, dataset, folder / "run", nodes, deadline_s, ignore)

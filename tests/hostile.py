@@ -179,14 +179,14 @@ class World:
             return message
 
         grid.meddle = overhear
-        met = Nodes(grid, folder, 3, (3, 3))
+        met = Nodes(grid, folder, 3, (3, 3), grid.registered)
         met.wait_for(self.plan.fleet.clients, lambda _: None)
         next(rounds(self.plan, Flower(met, 60.0)))
         self.server = Server(self._honest, sorted(grid.devices))
         self.grid = OwnersGrid(self.server, "-")
         self.grid.set_run(FlowersRun.create_empty(1))
         self.clock = Clock()
-        self.nodes = Nodes(self.grid, folder, 3, (3, 3))
+        self.nodes = Nodes(self.grid, folder, 3, (3, 3), grid.registered)
         self.nodes.wait_for(self.plan.fleet.clients, lambda _: None)
         self.place = Overheard(Flower(self.nodes, DEADLINE_S))
         self.with_it = self.after(lambda number: [self.as_it_should(number)]).state.server

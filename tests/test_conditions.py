@@ -9,7 +9,7 @@ import tomli_w
 import torch
 
 from fedspike.cli import main
-from fedspike.deploy import certificates
+from fedspike.deploy import certificates, keys
 from fedspike.deploy.folder import NodeSettings
 from fedspike.energy.meters import Unavailable
 from fedspike.errors import InputError
@@ -168,10 +168,10 @@ def test_options_stand_before_the_file() -> None:
 def test_a_machine_without_a_sensor_says_so_when_the_node_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    certificates.write_node_key(tmp_path)
+    keys.write_private(tmp_path)
     (tmp_path / certificates.AUTHORITY).touch()
     (tmp_path / "data").mkdir()
-    node = NodeSettings("a", 0, "localhost:8000", 10, (28, 28))
+    node = NodeSettings("a", "localhost:8000", 10, (28, 28))
     (tmp_path / "node.toml").write_text(tomli_w.dumps(msgspec.to_builtins(node)))
     nothing = Machine(tmp_path / "nothing", tmp_path / "nothing")
     monkeypatch.setattr(conditions, "Machine", lambda: nothing)
@@ -203,7 +203,7 @@ def test_a_node_whose_conditions_do_not_hold_declines_at_once(tmp_path: Path) ->
     device = grid.devices[2]
     device.conditions, device.say = Watch((condition,)), told.append
     condition.words = "on battery"
-    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
     nodes.wait_for(3, lambda _: None)  # it has its place meanwhile
     happening = rounds(experiment.runs[0].plan, Flower(nodes, 60.0))
     first = next(happening)
@@ -233,7 +233,7 @@ def test_the_number_of_cores_does_not_change_a_bit(
         torch.set_num_threads(threads)
         try:
             grid = dealt_out(experiment, tmp_path / str(threads), nodes=2)
-            nodes = Nodes(grid, tmp_path / str(threads), 3, (3, 3))
+            nodes = Nodes(grid, tmp_path / str(threads), 3, (3, 3), grid.registered)
             nodes.wait_for(3, lambda _: None)
             *_, last = rounds(experiment.runs[0].plan, Flower(nodes, 60.0))
         finally:

@@ -354,7 +354,7 @@ def test_check_run_nodes_and_python_make_the_same_remarks(
         line.startswith(f"worth knowing: {word}") for line, word in zip(run, begin, strict=True)
     ]
     node: list[str] = []
-    hosted.demand(path, 0, 3, data.x_train.shape[1:], node.append)
+    hosted.demand(path, 3, data.x_train.shape[1:], node.append)
     assert node == [line for line in run if not line.startswith("worth knowing: test: ")]
     assert not caplog.messages
     plan = fs.Plan(network=fs.ANN(), data=NPZ(str(path)))

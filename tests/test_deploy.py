@@ -314,8 +314,9 @@ def test_devices_with_data_of_their_own(tmp_path: Path) -> None:
         file = tmp_path / f"mine-{client}.npz"
         x, y = dataset.x_train[shard], dataset.y_train[shard]
         np.savez(file, x_train=x, y_train=y, axes="sample height width")
-        nodes[client + 1] = Device(f"node-{client}", tmp_path / f"home-{client}", file, client)
-    done(on_the_fleet(experiment, InProcess(nodes), tmp_path))
+        nodes[client + 1] = Device(f"node-{client}", tmp_path / f"home-{client}", file)
+    grid = InProcess(nodes, {client + 1: [client] for client in range(len(shards))})
+    done(on_the_fleet(experiment, grid, tmp_path))
     (run,) = experiment.runs
     plan = msgspec.structs.replace(run.plan, data=dataset, partition=Given(shards))
     *_, last = rounds(plan)

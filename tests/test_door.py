@@ -11,7 +11,6 @@ from shutil import copytree
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.constant import TIMESTAMP_HEADER
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
@@ -20,7 +19,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_messa
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedspike.cli import main
-from fedspike.deploy import certificates, control, door, flower, runtime_client, status
+from fedspike.deploy import certificates, control, door, flower, keys, runtime_client, status
 from fedspike.deploy import line as line_inside
 from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder, NodeFolder
@@ -86,9 +85,7 @@ def answer_to_head(fleet: FleetFolder, heads: dict[str, str]) -> int:
 
 def signed(folder: NodeFolder, seconds_ago: float = 0.0) -> dict[str, str]:
     """The heads of a request that a node signed."""
-    private = load_ssh_private_key((folder.path / certificates.NODE_KEY).read_bytes(), None)
-    assert isinstance(private, ec.EllipticCurvePrivateKey)
-    return signed_by(private, seconds_ago)
+    return signed_by(folder.key, seconds_ago)
 
 
 def signed_by(private: ec.EllipticCurvePrivateKey, seconds_ago: float = 0.0) -> dict[str, str]:
@@ -208,22 +205,22 @@ def test_an_unknown_key_a_second_node_and_a_revoked_key_are_refused(
 ) -> None:
     """Each with its reason, and a node that is let in stays in."""
     stranger = NodeFolder(copytree(node(fleet).path, tmp_path / "stranger"))
-    certificates.write_node_key(stranger.path)
+    keys.write_private(stranger.path)
     with pytest.raises(NotWanted, match=door.UNREGISTERED):
         Line(stranger)
     with Line(node(fleet)) as line:
         with pytest.raises(NotWanted, match="same key"):
             Line(node(fleet))
         assert line.pull() is None
-        key = fleet.server / "keys" / "node-0.pub"
-        key.rename(tmp_path / "node-0.pub")
+        file = fleet.server / "nodes" / "node-0.toml"
+        file.rename(tmp_path / "node-0.toml")
         control.register(fleet)
-        with pytest.raises(NotWanted, match=door.UNREGISTERED):
+        with pytest.raises(NotWanted, match=door.REVOKED):
             line.pull()
-    (tmp_path / "node-0.pub").rename(key)
+    (tmp_path / "node-0.toml").rename(file)
     with pytest.raises(InputError, match="no longer let in"):
         control.register(fleet)
-    key.unlink()
+    file.unlink()
 
 
 def test_a_message_and_its_answer_pass_through(
@@ -239,7 +236,7 @@ def test_a_message_and_its_answer_pass_through(
     sent = bytes(range(256)) * 4000
     with Line(node(fleet, 1)) as line:
         (number,) = grid.get_node_ids()
-        assert control.registered(fleet)["node-1"] == number
+        assert control.registered(fleet)[number].name == "node-1"
         content = RecordDict({"a": ConfigRecord({"b": sent})})
         (asked,) = grid.push_messages([Message(content, number, MessageType.TRAIN, ttl=60)])
         message = line.pull()

@@ -277,8 +277,8 @@ def test_who_does_not_belong_is_refused(tmp_path: Path) -> None:
         assert "is not this fleet's server" in refused.stderr
 
         copy(home / "server" / "ca.crt", wrong / "ca.crt")  # now the right authority, another key
-        (home / "server" / "keys" / "node-1.pub").unlink()  # a node is removed
-        assert control.register(FleetFolder(home)).keys() == {"node-0"}
+        (home / "server" / "nodes" / "node-1.toml").unlink()  # a node is removed
+        assert {node.name for node in control.register(FleetFolder(home)).values()} == {"node-0"}
         unregistered, removed = logs / "unregistered.log", logs / "removed.log"
         with (
             running(unregistered, "fleet", "node", wrong) as one,

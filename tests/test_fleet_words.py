@@ -273,7 +273,7 @@ def test_a_nodes_data_are_looked_at_before_it_connects(
         else:
             samples(tmp_path / name, **content)
     with pytest.raises(InputError) as told:
-        hosted.demand(tmp_path, client=0, classes=3, shape=(4, 4))
+        hosted.demand(tmp_path, classes=3, shape=(4, 4))
     assert words in str(told.value)
 
 
@@ -284,9 +284,9 @@ def test_status_and_run_say_who_takes_no_part(
     folder = FleetFolder(fleet)
     waiting = "1 of 2 clients are there; the training begins when 2 are. Not there: 1"
     absent.write(folder.server, {"node-1": reason}, [1], waiting)
-    nodes = {"node-0": 11, "node-1": 12}
-    (folder.server / control.REGISTERED).write_bytes(json_bytes(nodes))
-    there = dict.fromkeys(nodes.values(), Presence(True, None))
+    numbers = {member.code: 11 + i for i, member in enumerate(folder.register.members())}
+    (folder.server / control.REGISTERED).write_bytes(json_bytes(numbers))
+    there = dict.fromkeys(numbers.values(), Presence(True, None))
     monkeypatch.setattr(
         status, "connected", lambda _: nullcontext(SimpleNamespace(nodes=lambda: there))
     )

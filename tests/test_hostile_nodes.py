@@ -47,7 +47,7 @@ class Fleet:
         with connected(folder) as it:
             self.run = it.start()
         self.grid: OwnersGrid = grid_of_a_training(folder)
-        numbers = control.registered(folder)
+        numbers = {node.name: number for number, node in control.registered(folder).items()}
         self.good, self.bad = numbers["node-0"], numbers["node-1"]
 
     def node(self, number: int) -> NodeFolder:
@@ -207,7 +207,7 @@ def test_code_that_comes_with_a_training_runs_nowhere(fleet: Fleet, tmp_path: Pa
         y_train=[0, 1, 2, 0],
         axes="sample height width",
     )
-    device = Device("node-1", tmp_path, tmp_path / "x.npz", client=0)
+    device = Device("node-1", tmp_path, tmp_path / "x.npz")
     with connected(fleet.folder) as it:
         fab = Fab(hash_str=sha256(app).hexdigest(), content=app)
         run = it.client.StartRun(StartRunRequest(fab=fab)).run_id
@@ -215,7 +215,7 @@ def test_code_that_comes_with_a_training_runs_nowhere(fleet: Fleet, tmp_path: Pa
         assert (it.status(run), grid.run.run_id) == ("running", run)
         with Line(fleet.node(1)) as line:
             TaskIdentity.node_id, TaskIdentity.run_id = 1, run
-            question = messages.pack(messages.Question(3, (3, 3)))
+            question = messages.pack(messages.Question(3, (3, 3), (0,)))
             (number,) = grid.push_messages(
                 [Message(question, fleet.bad, MessageType.QUERY, ttl=60)]
             )

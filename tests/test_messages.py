@@ -30,7 +30,7 @@ from fedspike.federation.places.flower.exchange import Answer, Post
 from fedspike.federation.places.flower.hosted import Hosted
 from fedspike.federation.places.flower.messages import Holding, Question, Task
 from fedspike.federation.places.flower.node import perform, prepared
-from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.nodes import NO_LONGER, Nodes, Registered
 from fedspike.federation.places.flower.server import Flower, Heard, Part, where_it_went
 from fedspike.federation.plan import Plan, plain
 from fedspike.federation.rounds import order_for, rounds
@@ -195,11 +195,12 @@ class Told(InProcess):
 
 @pytest.mark.fuzz
 def test_any_holding_is_its_nodes_own(tmp_path: Path) -> None:
-    grid = Told({})
-    honest = messages.pack(Holding("node-5", (3, 3), {0: (4, 4, 4), 1: (1, 0, 7)}))
+    grid = Told({}, {})
+    honest = messages.pack(Holding((3, 3), {0: (4, 4, 4), 1: (1, 0, 7)}))
+    members = {5: Registered("node-5", frozenset((0, 1)))}
 
     def read(content: RecordDict) -> None:
-        nodes, grid.content = Nodes(grid, tmp_path, 3, (3, 3)), content
+        nodes, grid.content = Nodes(grid, tmp_path, 3, (3, 3), lambda: members), content
         nodes.meet()
         for counts in nodes._held.values():
             assert len(counts) == 3
@@ -234,7 +235,7 @@ def test_spoilt_answers_leave_the_model_of_a_run_without_their_node(tmp_path: Pa
     experiment, random = toy(ANN(FullyConnected((HIDDEN,)))), Random(0)
     plan = experiment.runs[0].plan
     grid = dealt_out(experiment, tmp_path, nodes=3)
-    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
     nodes.wait_for(plan.fleet.clients, lambda _: None)
     place = Overheard(Flower(nodes, 60.0))
 
@@ -289,17 +290,17 @@ def test_a_refused_node_is_named_and_takes_part_when_it_is_mended(
 
     def say(text: str) -> None:
         told.append(text)
-        if "node 3 takes" in text or "node 3 does" in text:
+        if "node-3 takes" in text or "node-3 does" in text:
             published = absent.read(tmp_path)
             assert published.waiting_for == [1, 2]
-            assert "labels from 0 to 7" in published.refused["node 2"].reason
+            assert "labels from 0 to 7" in published.refused["node-2"].reason
             file.write_bytes(good)
             second.unlink()
 
-    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
     nodes.wait_for(run.plan.fleet.clients, say)
-    assert any("node 2" in text and "labels from 0 to 7" in text for text in told)
-    assert any("node 3" in text and "client-02.npz" in text for text in told)
+    assert any("node-2" in text and "labels from 0 to 7" in text for text in told)
+    assert any("node-3" in text and "client-02.npz" in text for text in told)
     assert nodes.absent() == []
     happening = rounds(run.plan, Flower(nodes, 60.0))
     file.write_bytes(b"")
@@ -310,16 +311,61 @@ def test_a_refused_node_is_named_and_takes_part_when_it_is_mended(
     assert next(happening).missing == ()
 
 
-def test_a_client_that_lives_on_two_nodes_stays_where_it_was(tmp_path: Path) -> None:
+def test_a_client_belongs_to_its_key_whoever_claims_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while its node is away, and from the node's own mouth; a key that is revoked is out at once."""
+    monkeypatch.setattr("fedspike.federation.places.flower.nodes.AGAIN_AFTER_S", 0.0)
     grid = dealt_out(toy(ANN(FullyConnected((HIDDEN,)))), tmp_path, nodes=3)
-    copy = (tmp_path / "node-1" / "data" / "client-0.npz").read_bytes()
-    (tmp_path / "node-3" / "data" / "client-0.npz").write_bytes(copy)
-    nodes = Nodes(grid, tmp_path, 3, (3, 3), {3: "node-c"})
+    honest = grid.devices.pop(1)
+    claim = messages.pack(Holding((3, 3), {0: (4, 4, 4), 2: (4, 4, 4)}))
+
+    def greedy(node: int, message: Message) -> Message:
+        if node == 3:
+            message.content = claim
+        return message
+
+    grid.meddle = greedy
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
+    nodes.meet()
+    grid.devices[1] = honest
     nodes.meet()
     assert nodes.hosts == {0: 1, 1: 2}
     (entry,) = nodes.absent()
-    assert entry["node"] == "node-c"
-    assert "client 0, which lives on" in entry["error"]
+    assert entry["node"] == "node-3"
+    assert (
+        "samples of the clients [0]; expected those that belong to its key, [2]" in entry["error"]
+    )
+    grid.meddle = InProcess.unchanged
+    other = tmp_path / "node-3" / "data" / "client-0.npz"
+    other.write_bytes((tmp_path / "node-1" / "data" / "client-0.npz").read_bytes())
+    nodes.meet()
+    assert "samples of the clients [0]; expected those of this" in nodes.absent()[0]["error"]
+    other.unlink()
+    nodes.meet()
+    assert nodes.hosting([0, 1, 2]) == {1: [0], 2: [1], 3: [2]}
+    grid.members = {n: own for n, own in grid.members.items() if n != 2}
+    assert nodes.hosting([0, 1, 2]) == {1: [0], 3: [2]}
+    assert nodes.name(2) == "node-2"
+
+
+def test_an_answer_of_a_key_that_was_revoked_meanwhile_does_not_count(tmp_path: Path) -> None:
+    experiment = toy(ANN(FullyConnected((HIDDEN,))))
+    grid = dealt_out(experiment, tmp_path, nodes=3)
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
+    nodes.wait_for(experiment.runs[0].plan.fleet.clients, lambda _: None)
+    happening = rounds(experiment.runs[0].plan, Flower(nodes, 60.0))
+
+    def revoked(node: int, message: Message) -> Message:
+        if node == 2:
+            grid.members = {n: own for n, own in grid.members.items() if n != node}
+        return message
+
+    grid.meddle = revoked
+    first = next(happening)
+    assert first.missing == (1,)
+    assert first.nodes[1]["error"] == NO_LONGER
+    assert [entry["node"] for entry in next(happening).nodes] == ["node-1", "node-3"]
 
 
 def test_an_answer_that_flower_cannot_read_is_its_nodes_own(
@@ -338,7 +384,8 @@ def test_an_answer_that_flower_cannot_read_is_its_nodes_own(
 
     monkeypatch.setattr(grid, "pull_messages", damaged)
     post = Post(grid)
-    post.send({node: messages.pack(Question(3, (3, 3))) for node in (1, 2, 3)}, "query", 0, 60.0)
+    asked = messages.pack(Question(3, (3, 3), (0,)))
+    post.send(dict.fromkeys((1, 2, 3), asked), "query", 0, 60.0)
     answers = {answer.node: answer for answer in post.fetch()}
     assert sorted(answers) == [1, 2, 3]
     assert "terabytes" in answers[2].error

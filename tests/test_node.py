@@ -113,10 +113,10 @@ def test_bad_data_are_told_on_the_node_in_run_and_status_and_in_the_record(
     assert on_the_node.startswith("node-2 takes no part: ")
     assert words in on_the_node
     assert "\n  fix: " in on_the_node
-    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
     nodes.meet()
     nodes._publish([])
-    for_others = absent.read(tmp_path).refused["node 2"].reason
+    for_others = absent.read(tmp_path).refused["node-2"].reason
     assert words in for_others
     assert "(usual fix: " in for_others
     assert nodes.absent()[0]["error"] == for_others
@@ -140,7 +140,7 @@ def on_one_node(folder: Path, counts: list[int]) -> tuple[list[Round], Tree]:
     experiment = toy(ANN(FullyConnected((4,))))
     plan = msgspec.structs.replace(experiment.runs[0].plan, rounds=len(counts))
     grid = dealt_out(experiment, folder, nodes=3)
-    nodes = Nodes(grid, folder, 3, (3, 3))
+    nodes = Nodes(grid, folder, 3, (3, 3), grid.registered)
 
     def holds(count: int) -> None:
         images, labels = np.tile(PIXELS, (2, 1, 1))[:count], np.tile(LABELS, 2)[:count]
@@ -174,7 +174,7 @@ def test_a_file_that_changes_between_two_rounds_keeps_to_what_was_declared(tmp_p
 def test_a_file_that_is_read_while_it_is_copied_costs_one_round(tmp_path: Path) -> None:
     experiment = toy(ANN(FullyConnected((4,))))
     grid = dealt_out(experiment, tmp_path, nodes=3)
-    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
     nodes.wait_for(3, lambda _: None)
     happening = rounds(experiment.runs[0].plan, Flower(nodes, 60.0))
     file = grid.devices[2].data / "client-1.npz"
@@ -201,10 +201,10 @@ def test_a_node_of_another_version_is_refused_on_both_sides(
             return push(message)
 
     monkeypatch.setattr(grid.devices[2], "answer", answer)
-    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
     nodes.meet()
     nodes._publish([])
-    published = absent.read(tmp_path).refused["node 2"].reason
+    published = absent.read(tmp_path).refused["node-2"].reason
     assert "the node has fedspike 0.0.9" in published
     assert f"pip install 'fedspike=={ours}'" in published
     assert published == nodes.absent()[0]["error"]
@@ -220,7 +220,7 @@ def test_a_node_without_room_for_its_memory_says_so_and_goes_on_when_there_is(
     plan = msgspec.structs.replace(experiment.runs[0].plan, rounds=3)
     grid, told = dealt_out(experiment, tmp_path, nodes=3), list[str]()
     monkeypatch.setattr(grid.devices[2], "say", told.append)
-    nodes = Nodes(grid, tmp_path, 3, (3, 3))
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered)
     nodes.wait_for(3, lambda _: None)
     happening = rounds(plan, Flower(nodes, 60.0))
     assert next(happening).missing == ()
@@ -266,7 +266,7 @@ def test_a_full_disk_is_named_and_nothing_else_is_blamed_on_it(
     monkeypatch.setattr(trainer, "train", train)
     monkeypatch.setattr(trainer, "is_full", lambda _: next(rooms))
     monkeypatch.setattr(trainer, "LOOK_FOR_ROOM_S", 0.0)
-    trainer.train_with_room(InProcess({}), FleetFolder(tmp_path), told.append)
+    trainer.train_with_room(InProcess({}, {}), FleetFolder(tmp_path), told.append)
     assert not [*trainings, *rooms]
     assert told[0].startswith("the disk is full, waiting for room: rounds.jsonl")
 
@@ -284,7 +284,7 @@ def test_a_server_that_does_not_hear_the_good_bye_holds_up_no_end(
     monkeypatch.setattr(device, "GOOD_BYE_WITHIN_S", 0.05)
     heard, line = threading.Event(), object.__new__(Line)
     monkeypatch.setattr(Line, "say_good_bye", lambda _: heard.wait(60))
-    node = Device("node-0", tmp_path, tmp_path, client=0)
+    node = Device("node-0", tmp_path, tmp_path)
     leaving = device.Participant(NodeFolder(tmp_path), node, lambda _: None, line=line)
     began = time.monotonic()
     leaving.say_good_bye()

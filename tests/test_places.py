@@ -149,7 +149,7 @@ class Slow(InProcess):
     """Nodes whose answers are there when the server has looked so many times since."""
 
     def __init__(self, devices: dict[int, Device], looks: dict[int, int]) -> None:
-        super().__init__(devices)
+        super().__init__(devices, {})
         self.looks, self.looked, self.due = looks, 0, dict[str, int]()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
@@ -173,8 +173,9 @@ def on_nodes(
     looks: dict[int, int] | None = None,
 ) -> Iterator[Round]:
     experiment = Experiment(plan.name, (Run(plan.name, plan),), Document("the plan", "", {}))
-    grid = Slow(dealt_out(experiment, folder, nodes).devices, looks or {})
-    fleet = Nodes(grid, folder, 10, SAMPLE.x_train.shape[1:])
+    dealt = dealt_out(experiment, folder, nodes)
+    grid = Slow(dealt.devices, looks or {})
+    fleet = Nodes(grid, folder, 10, SAMPLE.x_train.shape[1:], dealt.registered)
     fleet.wait_for(plan.fleet.clients, say=lambda _: None)
     return rounds(plan, Flower(fleet, 60.0), state)
 

@@ -27,7 +27,7 @@ from fedspike.federation.devices import Devices, Fleet
 from fedspike.federation.places.flower import seats
 from fedspike.federation.places.flower.absent import FILE as ABSENT
 from fedspike.federation.places.flower.node import Device
-from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.nodes import Nodes, Registered
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
 from fedspike.learning import Backpropagation
@@ -132,8 +132,20 @@ def with_own_data(folder: Path, dataset: Dataset, clients: Sequence[int]) -> dic
         file, shard = folder / f"mine-{client}.npz", SHARDS[client]
         x, y = dataset.x_train[shard], dataset.y_train[shard]
         np.savez(file, x_train=x, y_train=y, axes="sample height width")
-        devices[client + 1] = Device(f"node-{client}", folder / f"home-{client}", file, client)
+        devices[client + 1] = Device(f"node-{client}", folder / f"home-{client}", file)
     return devices
+
+
+def among(devices: dict[int, Device]) -> InProcess:
+    """These devices of four that are registered."""
+    grid = InProcess(devices, {})
+    grid.members = {k + 1: Registered(f"node-{k}", frozenset([k])) for k in range(4)}
+    return grid
+
+
+def nodes_among(devices: dict[int, Device], folder: Path) -> Nodes:
+    grid = among(devices)
+    return Nodes(grid, folder, 10, (28, 28), grid.registered)
 
 
 def test_devices_come_leave_and_come_back(tmp_path: Path, dataset: Dataset) -> None:
@@ -141,7 +153,7 @@ def test_devices_come_leave_and_come_back(tmp_path: Path, dataset: Dataset) -> N
     plan = structs.replace(plan_of(dataset, SHARDS), partition=OnDevices(), rounds=5)
     devices = with_own_data(tmp_path, dataset, [0, 1, 2])
     late, away = devices.pop(3), devices[1]
-    grid, told, asked = InProcess(devices), list[str](), 0
+    grid, told, asked = among(devices), list[str](), 0
 
     def meddle(_: int, message: Message) -> Message:
         nonlocal asked
@@ -156,7 +168,7 @@ def test_devices_come_leave_and_come_back(tmp_path: Path, dataset: Dataset) -> N
         return message
 
     grid.meddle = meddle
-    nodes = Nodes(grid, tmp_path, 10, (28, 28))
+    nodes = Nodes(grid, tmp_path, 10, (28, 28), grid.registered)
     nodes.wait_for(4, ignore, lambda: 2)
     records = trained(plan, nodes, tmp_path, told.append)
     clients = [sorted(record.clients) for record in records]
@@ -177,12 +189,12 @@ def test_after_a_break_the_same_clients_go_on(tmp_path: Path, dataset: Dataset) 
     """Who is away then is missing and not forgotten, and who has come meanwhile takes part at once."""
     plan = structs.replace(plan_of(dataset, SHARDS), partition=OnDevices())
     devices = with_own_data(tmp_path, dataset, [0, 1, 2])
-    nodes = Nodes(InProcess({n: devices[n] for n in (1, 2)}), tmp_path, 10, (28, 28))
+    nodes = nodes_among({n: devices[n] for n in (1, 2)}, tmp_path)
     nodes.wait_for(4, ignore, lambda: 2)
     events = happening(toy(plan), dataset, tmp_path / "run", nodes, 60.0, ignore)
     first = next(event.record for event in events if isinstance(event, Trained))
     del events
-    nodes = Nodes(InProcess({n: devices[n] for n in (2, 3)}), tmp_path, 10, (28, 28))
+    nodes = nodes_among({n: devices[n] for n in (2, 3)}, tmp_path)
     nodes.wait_for(4, ignore, lambda: 4)
     records = [first, *trained(plan, nodes, tmp_path)]
     assert [sorted(record.clients) for record in records] == [[0, 1], [1, 2], [1, 2]]
@@ -207,7 +219,7 @@ def test_who_was_dealt_data_is_missing_until_it_comes(tmp_path: Path, dataset: D
         return message
 
     grid.meddle = meddle
-    nodes = Nodes(grid, tmp_path, 10, (28, 28))
+    nodes = Nodes(grid, tmp_path, 10, (28, 28), grid.registered)
     nodes.wait_for(3, ignore, lambda: 2, [tuple(counts) for counts in plan.class_counts()])
     records = trained(plan, nodes, tmp_path)
     assert [record.missing for record in records] == [[2], [2], []]
@@ -219,7 +231,7 @@ def test_the_number_may_change_while_the_training_waits(
 ) -> None:
     monkeypatch.setattr("fedspike.federation.places.flower.nodes.POLL_S", 0.0)
     least, told = iter([4, 4, 3, 1]), list[str]()
-    nodes = Nodes(InProcess(with_own_data(tmp_path, dataset, [1])), tmp_path, 10, (28, 28))
+    nodes = nodes_among(with_own_data(tmp_path, dataset, [1]), tmp_path)
     nodes.wait_for(4, told.append, lambda: next(least))
     assert told == [
         "1 of 4 clients are there; the training begins when 4 are. Not there: 0, 2, 3",

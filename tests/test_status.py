@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import HEARTBEAT_PATIENCE
 from flwr.proto.node_pb2 import NodeInfo
 
 from fedspike.cli import main, overview
-from fedspike.deploy import control, flower, metrics, status
+from fedspike.deploy import control, flower, keys, metrics, status
 from fedspike.deploy.control_client import Presence, presences
 from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy.register import Member
 from fedspike.errors import InputError
 from fedspike.federation.places.flower import absent
 from fedspike.files import json_bytes
@@ -71,6 +73,16 @@ def round_of(number: int, *nodes: NodeRound) -> RoundRecord:
     )
 
 
+def let_in(folder: FleetFolder, numbers: dict[str, int]) -> None:
+    """Nodes that are registered under these numbers of Flower's, each with a client."""
+    codes = {}
+    for client, (name, number) in enumerate(numbers.items()):
+        public = ec.generate_private_key(ec.SECP384R1()).public_key()
+        folder.register.write(Member(name, public, (client,)))
+        codes[keys.code_of(public)] = number
+    (folder.server / control.REGISTERED).write_bytes(json_bytes(codes))
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> FleetFolder:
     """A folder in which node-2 answered twice, node-10 once and then not, and node-3 is refused."""
@@ -84,8 +96,7 @@ def fleet(tmp_path: Path) -> FleetFolder:
     ]
     lines = [json_bytes(each, indent=None) for each in rounds]
     (home / "rounds.jsonl").write_bytes(b"".join(lines) + b'{"round": 3, "half')
-    numbers = {"node-10": 10, "node-2": 2, "node-3": 3}
-    (folder.server / control.REGISTERED).write_bytes(json_bytes(numbers))
+    let_in(folder, {"node-10": 10, "node-2": 2, "node-3": 3})
     (folder.server / "clients.json").write_bytes(json_bytes({"0": [5, 7], "1": [0, 9]}))
     (folder.server / "run.json").write_bytes(json_bytes({"run-id": 7}))
     absent.write(folder.server, {"node-3": REASON}, [])
@@ -221,7 +232,9 @@ def test_the_record_is_what_json_says(fleet: FleetFolder) -> None:
 
 def test_twenty_nodes_are_readable(fleet: FleetFolder) -> None:
     numbers = {f"raspberry-pi-in-room-{i}": i for i in range(20)} | {"x" * 90: 99}
-    (fleet.server / control.REGISTERED).write_bytes(json_bytes(numbers))
+    for member in fleet.register.members():
+        fleet.register.withdraw(member)
+    let_in(fleet, numbers)
     now = look(fleet, view(), "nobody is there")
     text = overview.text(now, "my-fleet")
     assert max(map(len, text.splitlines())) <= 100
@@ -246,7 +259,7 @@ def test_prometheus_reads_the_metrics(fleet: FleetFolder) -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
     odd = 'a "b"\\c\nd'
-    (fleet.server / control.REGISTERED).write_bytes(json_bytes({odd: 1, "node-2": 2, "node-3": 3}))
+    absent.write(fleet.server, {"node-3": REASON, odd: "no answer"}, [])
     now = look(fleet, view())
     families = {one.name: one for one in text_string_to_metric_families(metrics.render(now))}
     values = {

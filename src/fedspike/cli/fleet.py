@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,22 +25,30 @@ QUIET = "Flower's telemetry and update checks are off; nothing leaves these mach
 
 def init(options: Namespace) -> int:
     """Write the folder of a fleet."""
+    if not (options.own_data or options.nodes):
+        raise InputError(
+            f"--nodes {options.nodes or 'is missing'}",
+            expected="how many nodes the experiment's data are dealt out to",
+            fix="--nodes 4; or --own-data, where devices bring their own and make their own keys",
+        )
     _demand()
     from fedspike.deploy.authority import Safe
     from fedspike.deploy.folder import FleetFolder
 
     file = options.authority_key or FleetFolder(options.folder).safe.file
     safe = Safe(file, passphrase.chosen())
-    folder = _made(options, options.folder, options.nodes, options.host, options.port, safe)
-    nodes = sorted(path.name for path in (folder.path / "nodes").iterdir())
-    say(
-        f"{folder.path} is ready for {len(nodes)} nodes.\n"
-        f"On the server:  fedspike fleet server {folder.path}\n"
-        f"On each device, with its own folder out of {folder.path / 'nodes'}:  "
-        f"fedspike fleet node {nodes[0]}{' --data FILE.npz' if options.own_data else ''}\n"
-        f"Then here:      fedspike fleet run {folder.path}\n"
-        "A node's folder holds its secret key: carry it over a safe way, and keep no copy."
-    )
+    folder = _made(options, options.folder, options.nodes or 0, options.host, options.port, safe)
+    path, data = folder.path, " --data FILE.npz" if options.own_data else ""
+    lines = [f"{path} is ready.", f"On the server:  fedspike fleet server {path}"]
+    if options.nodes:
+        lines += [f"On each device, with its own folder out of {path / 'nodes'}:"]
+        lines += [f"  fedspike fleet node node-0{data}"]
+        lines += ["Such a folder holds a secret key: carry it over a safe way, and keep no copy."]
+    else:
+        lines += [f"On each device, with {path / 'invitation.toml'}:"]
+        lines += ["  fedspike fleet enrol invitation.toml", f"  fedspike fleet node NAME{data}"]
+        lines += [f"On the server, to let it in:  fedspike fleet admit {path} CODE"]
+    say("\n".join([*lines, f"Then here:      fedspike fleet run {path}"]))
     if not safe.passphrase:
         say(
             f"The key of the fleet's authority, {safe.file}, is not encrypted: take it offline; "
@@ -56,7 +64,7 @@ def server(options: Namespace) -> int:
     folder = _folder(options.folder)
     say(QUIET)
     with flower.serving(folder) as program, flower.trainers(folder):
-        nodes = _names(control.register(folder))
+        nodes = _names(control.register(folder).values())
         if control.resume(folder):
             say("The training that was going on goes on.")
         say(f"The server listens on port {folder.settings.port}: {nodes}")
@@ -328,5 +336,6 @@ def _name(path: Path) -> str:
     return path.name
 
 
-def _names(nodes: dict[str, int]) -> str:
-    return f"{len(nodes)} nodes may come, {', '.join(nodes)}" if nodes else "no node may come"
+def _names(nodes: Iterable[Any]) -> str:
+    names = sorted(node.name for node in nodes)
+    return f"{len(names)} nodes may come, {', '.join(names)}" if names else "no node may come"

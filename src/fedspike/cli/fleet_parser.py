@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli import fleet
+from fedspike.cli import fleet, membership
 from fedspike.cli.options import add_changes, add_json, new_command
 
 
@@ -17,6 +17,7 @@ def add(commands_of: Any) -> None:
     _init(actions)
     _server_and_node(actions)
     _of_a_training(actions)
+    membership.offer(actions)
     _local(actions)
 
 
@@ -26,7 +27,8 @@ def _init(actions: Any) -> None:
     )
     init.add_argument("folder", type=Path, metavar="FOLDER")
     init.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
-    init.add_argument("--nodes", type=int, required=True, metavar="N", help="devices or machines")
+    text = "devices or machines for which folders are made; with --own-data they can enrol instead"
+    init.add_argument("--nodes", type=int, metavar="N", help=text)
     _host(init)
     _authority_key(init)
     init.add_argument("--port", type=int, default=8000, metavar="PORT", help="default: 8000")

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from fedspike.deploy.certificates import public_key
+from fedspike.deploy import keys
 from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower import absent
 from fedspike.federation.places.flower.absent import Absent
+from fedspike.federation.places.flower.nodes import Registered
 from fedspike.files import (
     MOST_JSON,
     claimed,
@@ -33,33 +34,47 @@ ENDED = "finished"
 REGISTERED = "registered.json"
 
 
-def register(folder: FleetFolder) -> dict[str, int]:
-    """Let in the nodes whose public keys are in server/keys, no others; node -> its number in Flower.
+def register(folder: FleetFolder) -> dict[int, Registered]:
+    """Let in the nodes of the register, no others; Flower's number of each -> who it is.
 
-    Flower's command line does this for one node, and takes seconds; here all are done at once.
+    Flower's command line does this for one node, and takes seconds; here all are done at once. Who was let in
+    and is not in the register any more stays out for good: Flower takes no key twice.
     """
-    file, nodes = folder.server / REGISTERED, registered(folder)
-    keys = {path.stem: path for path in sorted((folder.server / "keys").glob("*.pub"))}
-    if nodes.keys() == keys.keys():
-        return nodes
-    with connected(folder) as server:
-        for name in sorted(nodes.keys() - keys.keys()):
-            server.unregister(nodes.pop(name))
-            write_whole(file, json_bytes(nodes), folder.path)
-        for name in sorted(keys.keys() - nodes.keys()):
-            nodes[name] = server.register(name, public_key(keys[name]))
-            write_whole(file, json_bytes(nodes), folder.path)
-    return nodes
+    with claimed(folder.server, wait=True), connected(folder) as server:
+        members = {keys.pem(member.key): member for member in folder.register.members()}
+        present = server.keys()
+        numbers = {members[key].code: n for key, (n, _) in present.items() if key in members}
+        try:
+            for key in present.keys() - members.keys():
+                number, name = present[key]
+                folder.register.bar(name, keys.of_pem(key))
+                server.unregister(number)
+            for key in members.keys() - present.keys():
+                numbers[members[key].code] = server.register(members[key].name, key)
+        finally:
+            if numbers != _numbers(folder):
+                write_whole(folder.server / REGISTERED, json_bytes(numbers), folder.path)
+    return registered(folder)
 
 
-def registered(folder: FleetFolder) -> dict[str, int]:
-    """The nodes that were let in: node -> its number in Flower."""
+def registered(folder: FleetFolder) -> dict[int, Registered]:
+    """As `register` left it, without those who were revoked since then."""
+    numbers = _numbers(folder)
+    return {
+        numbers[member.code]: Registered(member.name, frozenset(member.clients))
+        for member in folder.register.members()
+        if member.code in numbers
+    }
+
+
+def _numbers(folder: FleetFolder) -> dict[str, int]:
+    """The code of a node's key -> its number in Flower."""
     file = folder.server / REGISTERED
     if not file.exists():
         return {}
-    fix = f"delete {folder.server / 'flower.db'} and {file}, and start the server again"
-    nodes: dict[str, int] = _typed(read_json(file, fix=fix), dict[str, int], file, fix)
-    return nodes
+    fix = f"delete {file}, and start the server again"
+    numbers: dict[str, int] = _typed(read_json(file, fix=fix), dict[str, int], file, fix)
+    return numbers
 
 
 def submit(folder: FleetFolder) -> None:

@@ -114,7 +114,7 @@ class Control:
             raise InputError(
                 f"the key of {name} is another node's, or was one's that is no longer let in",
                 expected="a key for each node, and a new one after a node was removed",
-                fix=f"make another node's folder, or delete server/keys/{name}.pub",
+                fix=f"delete server/nodes/{name}.toml; the device makes a new key with fedspike fleet enrol",
             ) from error
 
     def unregister(self, node: int) -> None:
@@ -123,7 +123,19 @@ class Control:
 
     def nodes(self) -> dict[int, Presence]:
         """Node's number -> whether it is there."""
-        return presences(self.client.ListNodes(ListNodesRequest()).nodes_info)
+        return presences(self._listed())
+
+    def keys(self) -> dict[bytes, tuple[int, str]]:
+        """The public keys that are let in -> the numbers of their nodes, and how they are called."""
+        return {
+            bytes(node.public_key): (int(node.node_id), str(node.name))
+            for node in self._listed()
+            if node.status != NodeStatus.UNREGISTERED
+        }
+
+    def _listed(self) -> Iterable[NodeInfo]:
+        listed: Iterable[NodeInfo] = self.client.ListNodes(ListNodesRequest()).nodes_info
+        return listed
 
     def start(self) -> int:
         """Start a training; its number."""

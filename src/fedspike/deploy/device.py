@@ -138,7 +138,7 @@ def participant(
         )
     settings, home = folder.settings, folder.path.resolve()
     wanted = settings.conditions.with_options(options)
-    device = Device(*(settings.node, home, data.resolve(), settings.client, say), watch(wanted))
+    device = Device(*(settings.node, home, data.resolve(), say), watch(wanted))
     if wanted.at_most_cores is not None:
         torch.set_num_threads(min(wanted.at_most_cores, torch.get_num_threads()))
     own_files.load(kept(home))

@@ -8,7 +8,6 @@ answers keys that are registered: a request's head says which, before its body i
 """
 
 import base64
-import binascii
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,26 +15,28 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.date import now
-from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_signature
+from flwr.supercore.primitives.asymmetric import verify_signature
 from flwr.superlink import extensions
 from flwr.superlink.cli.flower_superlink import flower_superlink
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
-from fedspike.deploy import letterbox
+from fedspike.deploy import keys, letterbox
 from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
-from fedspike.deploy.folder import DOOR_HEADER, TOKEN_HEADER, FleetFolder
+from fedspike.deploy.folder import DOOR_HEADER, NODE_HEADER, TOKEN_HEADER, FleetFolder
+from fedspike.deploy.knocks import Knocks
 from fedspike.deploy.metrics import Metrics
 
 DEVICES, HEALTH, METRICS = "/v1/fleet/", "/health", "/metrics"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 MOST_BODY = 2**28  # bytes: the tensors of a node's clients; the founding network's are 0.3 MB
-UNREGISTERED = "this key is not registered, or no longer"
+UNREGISTERED = "this key is not registered"
+REVOKED = "this key was revoked by the fleet's owner"
 CLOCK = "the clocks of node and server are too far apart: set both, for example with NTP"
 
 Scope = MutableMapping[str, Any]
@@ -74,6 +75,7 @@ class Door:
 
     def __init__(self, app: Any, folder: FleetFolder) -> None:
         self.app, self.token, self.metrics = app, folder.token, Metrics(folder)
+        self.register, self.knocks = folder.register, Knocks(folder.server)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As an ASGI application."""
@@ -112,7 +114,7 @@ class Door:
             return 0, ""
         if path.startswith(DEVICES):
             state = scope["app"].state.linkstate_factory.state()
-            return await run_in_threadpool(stranger, head, state)
+            return await run_in_threadpool(self._stranger, head, scope["client"][0], state)
         if scope["client"][0] not in HERE:
             return 403, "for the server's machine alone"
         bearer = head.get("authorization", "").removeprefix("Bearer ")
@@ -120,6 +122,26 @@ class Door:
         if not secrets.compare_digest(token.encode(), self.token.encode()):
             return 403, "for the server's owner alone: the token is missing or wrong"
         return 0, ""
+
+    def _stranger(self, head: dict[str, str], address: str, state: Any) -> tuple[int, str]:
+        """Why a request is not from a registered node that signed it just now; 0 if it is.
+
+        Flower looks again, when it has read the body, whether that speaks of the same node.
+        """
+        try:
+            content = base64.b64decode(head[FLEET_HTTP_PUBLIC_KEY_HEADER.lower()], validate=True)
+            key = keys.of_pem(content)
+            if fault := fault_of_signature(head, key):
+                return 403, fault
+        except (KeyError, ValueError, TypeError):
+            return 403, "for nodes alone: the request is not signed"
+        if self.register.is_revoked(key):
+            return 403, REVOKED
+        if state.get_node_id_by_public_key(content) is not None:
+            return 0, ""
+        self.knocks.hear(key, head.get(NODE_HEADER, ""), address)
+        command = f"fedspike fleet admit FOLDER {keys.code_of(key)}"
+        return 403, f"{UNREGISTERED}; the fleet's owner lets it in with {command}"
 
 
 def heads(scope: Scope) -> dict[str, str]:
@@ -129,24 +151,19 @@ def heads(scope: Scope) -> dict[str, str]:
     }
 
 
-def stranger(head: dict[str, str], state: Any) -> tuple[int, str]:
-    """Why a request is not from a registered node that signed it just now; 0 if it is.
+def fault_of_signature(head: dict[str, str], key: ec.EllipticCurvePublicKey) -> str:
+    """Why a request was not signed with this key just now; "" if it was.
 
-    Flower looks again, when it has read the body, whether that speaks of the same node.
+    Raises KeyError, ValueError or TypeError where it was not signed at all.
     """
-    try:
-        key = base64.b64decode(head[FLEET_HTTP_PUBLIC_KEY_HEADER.lower()], validate=True)
-        signature = base64.b64decode(head[FLEET_HTTP_SIGNATURE_HEADER.lower()], validate=True)
-        signed = head[TIMESTAMP_HEADER.lower()]
-        age = (now() - datetime.fromisoformat(signed)).total_seconds()
-        public = bytes_to_public_key(key)
-    except (KeyError, ValueError, TypeError, binascii.Error, UnsupportedAlgorithm):
-        return 403, "for nodes alone: the request is not signed"
+    signature = base64.b64decode(head[FLEET_HTTP_SIGNATURE_HEADER.lower()], validate=True)
+    signed = head[TIMESTAMP_HEADER.lower()]
+    age = (now() - datetime.fromisoformat(signed)).total_seconds()
     if not -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE:
-        return 403, CLOCK
-    if not verify_signature(public, signed.encode(), signature):
-        return 403, "for nodes alone: the signature is wrong"
-    return (0, "") if state.get_node_id_by_public_key(key) is not None else (403, UNREGISTERED)
+        return CLOCK
+    if not verify_signature(key, signed.encode(), signature):
+        return "for nodes alone: the signature is wrong"
+    return ""
 
 
 def main() -> None:

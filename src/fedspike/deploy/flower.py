@@ -259,8 +259,8 @@ def demand_port(host: str, port: int, file: Path) -> None:
 def _not_started(program: str, error: OSError) -> InputError:
     return InputError(
         f"{program}: {error.strerror}",
-        expected=f"Flower's programs beside {sys.executable}",
-        fix="pip install --force-reinstall 'flwr>=1.41,<1.43'",
+        expected="a Python that can be started, and memory for one more program",
+        fix="end other programs; where Python was moved or removed, install fedspike anew",
     )
 
 

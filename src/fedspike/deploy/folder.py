@@ -2,11 +2,13 @@
 
 fleet.toml          where the server is, and how long it waits for answers
 fedspike.toml       the experiment, as for `fedspike run`
+invitation.toml     what a device needs that makes its own key: where the server is, and its authority
 own/                the experimenter's own files with parts, where some were named with --use
 nodes/node-0/       all that a device needs, to be copied there: its key, the authority, where the server is
                     and own/
 authority.key       the key of the fleet's authority, unless it is kept elsewhere: only `renew` needs it
-server/             the server's certificate, key and token, the nodes' public keys, and what it knows of them
+server/             the server's certificate, key and token, the register of the nodes, and what is
+                    known of them
 flower/             what Flower writes for itself
 run/                the results, as of `fedspike run`
 """
@@ -15,19 +17,19 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import msgspec
-import tomli_w
+from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from fedspike import own_files, reading
+from fedspike import own_files
 from fedspike.data import Dataset
 from fedspike.data.partition import OnDevices
-from fedspike.deploy import authority, certificates, share
+from fedspike.deploy import authority, certificates, keys, share, toml_files
 from fedspike.deploy.authority import AUTHORITY_KEY, Safe
 from fedspike.deploy.hosts import demand_host, demand_port, joined, split
+from fedspike.deploy.register import Member, Register
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
 from fedspike.experiment.kept_files import keep, kept
@@ -35,10 +37,14 @@ from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.run import demand_devices
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower.conditions import Conditions
+from fedspike.federation.plan import Name
 from fedspike.files import content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN, TOKEN_HEADER = "token", "fedspike-token"
+INIT = "fedspike fleet init my-fleet fleet --nodes 2"
+RESTORE = f"restore it, or make a new fleet: {INIT}"
+NODE_HEADER = "fedspike-node"  # how a node says that it is called
 DOOR_HEADER = "fedspike-door"  # on what our door answers, and not Flower behind it
 
 
@@ -74,8 +80,7 @@ class FleetSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`node.toml`: who the node is, where its server is, its images' classes and shape, when it works."""
 
-    node: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}\Z")]
-    client: Annotated[int, Meta(ge=0, lt=2**31)]
+    node: Name
     server: str
     classes: Annotated[int, Meta(ge=1, lt=2**31)]
     shape: tuple[Annotated[int, Meta(ge=1)], ...]
@@ -85,7 +90,22 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
         split(self.server, "server")
 
 
-S = TypeVar("S", bound=Struct)
+class Invitation(Struct, frozen=True, forbid_unknown_fields=True):
+    """`invitation.toml`: not secret, but only the fleet's owner can be believed what is in it.
+
+    `authority` is a certificate in PEM. With `own_data` a device brings its own samples. `own_files` are the
+    owner's files with parts, in the folder own beside the invitation.
+    """
+
+    server: str
+    authority: Annotated[str, Meta(max_length=10_000)]
+    classes: Annotated[int, Meta(ge=1, lt=2**31)]
+    shape: tuple[Annotated[int, Meta(ge=1)], ...]
+    own_data: bool
+    own_files: tuple[Name, ...] = ()
+
+    def __post_init__(self) -> None:
+        split(self.server, "server")
 
 
 @dataclass(frozen=True)
@@ -97,10 +117,10 @@ class FleetFolder:
     @property
     def settings(self) -> FleetSettings:
         """Raises InputError where this is no folder of a fleet."""
-        return _read(
+        return toml_files.read(
             self.path / "fleet.toml",
             FleetSettings,
-            fix="name the folder of a fleet; to make one: fedspike fleet init my-fleet fleet --nodes 2",
+            fix=f"name the folder of a fleet; to make one: {INIT}",
         )
 
     @property
@@ -116,13 +136,13 @@ class FleetFolder:
         parts = [self.server / name for name in (certificates.AUTHORITY, certificates.SERVER)]
         parts += [self.server / certificates.KEY, self.path / "fedspike.toml"]
         parts += [self.server / TOKEN]
-        _demand_readable(parts, "without TLS and a token there is no fleet", "fedspike fleet init")
+        _demand_readable(parts, "without TLS and a token there is no fleet", RESTORE)
 
     @property
     def token(self) -> str:
         """What the server's owner knows and nobody else: it opens its door to whoever starts trainings."""
         file = self.server / TOKEN
-        _demand_readable([file], "the file that fedspike fleet init made", "fedspike fleet init")
+        _demand_readable([file], "the file that fedspike fleet init made", RESTORE)
         return content_of(file, most=2**20).decode("ascii", errors="replace").strip()
 
     @property
@@ -141,6 +161,11 @@ class FleetFolder:
         return f"fedspike fleet renew {self.path}"
 
     @property
+    def register(self) -> Register:
+        """Which nodes may come."""
+        return Register(self.server)
+
+    @property
     def run(self) -> Path:
         """The results."""
         return self.path / "run"
@@ -156,14 +181,27 @@ class NodeFolder:
     def settings(self) -> NodeSettings:
         """Raises InputError where this is no folder of a node."""
         fix = "copy the node's folder from the server: nodes/node-0 in the folder of the fleet"
-        return _read(self.path / "node.toml", NodeSettings, fix=fix)
+        return toml_files.read(self.path / "node.toml", NodeSettings, fix=fix)
 
     def demand_whole(self) -> None:
         """Raise InputError where a part of the folder is not there, not to be read, or no key of a node."""
-        key, authority = self.path / certificates.NODE_KEY, self.path / certificates.AUTHORITY
-        again = f"copy nodes/{self.settings.node} from the server's folder again"
-        _demand_readable([key, authority], "a node's key and its authority", again)
-        certificates.demand_node_key(key, again)
+        _ = self.authority, self.key
+
+    @property
+    def authority(self) -> str:
+        """The certificate of the fleet's authority, in PEM. Raises InputError where there is none."""
+        file = self.path / certificates.AUTHORITY
+        _demand_readable([file], "the certificate of the fleet's authority", self._again)
+        return content_of(file, most=2**20).decode("ascii", errors="replace")
+
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """The node's private key. Raises InputError where there is none."""
+        return keys.private(self.path / keys.NODE_KEY, self._again)
+
+    @property
+    def _again(self) -> str:
+        return f"copy nodes/{self.settings.node} from the server's folder again"
 
 
 def write(
@@ -180,8 +218,9 @@ def write(
     """A ready folder for so many nodes and a server that is called `hosts`, the first of which nodes use.
 
     With `deal_out` the experiment's data set is dealt out to the nodes; else each node is a client that
-    brings its own data, and the data set is there for its test images alone. The key of the fleet's authority
-    goes into `safe`, or else into the folder, open.
+    brings its own data, and the data set is there for its test images alone; then there may be no nodes yet,
+    and the experiment says for how many clients there are seats. The key of the fleet's authority goes into
+    `safe`, or else into the folder, open.
 
     Raises InputError where the folder is in use, or the experiment cannot be done by one fleet.
     """
@@ -190,7 +229,7 @@ def write(
     demand_one_fleet(experiment)
     plan = replace(experiment.runs[0].plan, data=dataset)
     clients = plan.fleet.clients
-    if not 1 <= nodes <= clients:
+    if not int(deal_out) <= nodes <= clients:
         raise InputError(
             f"{nodes} nodes for {clients} clients",
             expected="at least one client for each node",
@@ -210,18 +249,47 @@ def write(
     if safe.file.parent != path:
         safe.demand_free()
     _write_server(folder, server, names, safe)
-    _write_toml(path / "fedspike.toml", _whole(experiment), path)
+    toml_files.write(path / "fedspike.toml", _whole(experiment), path)
     files = {file.name: file for run in experiment.runs for file in own_files.used(run.plan)}
     keep(files.values(), path, path)
+    invitation = _invite(folder, dataset, not deal_out, tuple(files))
     for number, own in enumerate(share.hosted(clients, nodes)):
-        node = NodeSettings(
-            f"node-{number}", own[0], server.address, dataset.classes, dataset.x_train.shape[1:]
-        )
-        home = _write_node(folder, node)
+        name = f"node-{number}"
+        home = path / "nodes" / name
+        folder.register.write(Member(name, write_node(home, name, invitation, path), tuple(own)))
         keep(files.values(), home, path)
         if deal_out:
             share.write(home / "data", dataset, devices, own)
     return folder
+
+
+def _invite(
+    folder: FleetFolder, dataset: Dataset, own_data: bool, files: tuple[str, ...]
+) -> Invitation:
+    pem = content_of(folder.server / certificates.AUTHORITY).decode()
+    shape = dataset.x_train.shape[1:]
+    invitation = Invitation(
+        *(folder.settings.address, pem, dataset.classes, shape, own_data, files)
+    )
+    toml_files.write(folder.path / "invitation.toml", invitation, folder.path)
+    return invitation
+
+
+def write_node(
+    home: Path, name: str, invitation: Invitation, root: Path
+) -> ec.EllipticCurvePublicKey:
+    """A node's folder below `root`, with a key of its own, or that which is there; the public half of it."""
+    make_folder(home, root, mode=0o700)
+    file, fix = home / keys.NODE_KEY, "delete it, and another is made"
+    key = keys.private(file, fix).public_key() if file.exists() else keys.write_private(home)
+    write_whole(home / certificates.AUTHORITY, invitation.authority.encode(), root)
+    written = (home / "node.toml").exists()
+    conditions = NodeFolder(home).settings.conditions if written else Conditions()
+    node = NodeSettings(
+        *(name, invitation.server, invitation.classes, invitation.shape, conditions)
+    )
+    toml_files.write(home / "node.toml", node, root)
+    return key
 
 
 def _write_server(
@@ -229,26 +297,16 @@ def _write_server(
 ) -> None:
     make_folder(folder.server, folder.path, mode=0o700)
     authority.write(folder.server, names, safe)
-    _write_toml(folder.path / "fleet.toml", msgspec.to_builtins(server), folder.path)
+    toml_files.write(folder.path / "fleet.toml", server, folder.path)
     certificates.write_secret(folder.server / TOKEN, secrets.token_hex(32).encode())
 
 
-def _write_node(folder: FleetFolder, node: NodeSettings) -> Path:
-    home = folder.path / "nodes" / node.node
-    make_folder(home, folder.path, mode=0o700)
-    public = certificates.write_node_key(home)
-    write_whole(folder.server / "keys" / f"{node.node}.pub", public, folder.path)
-    authority = content_of(folder.server / certificates.AUTHORITY)
-    write_whole(home / certificates.AUTHORITY, authority, folder.path)
-    _write_toml(home / "node.toml", msgspec.to_builtins(node), folder.path)
-    return home
-
-
 def _with_own_data(experiment: Experiment, nodes: int) -> Experiment:
-    """The same on so many devices, each of which holds what it holds."""
+    """The same on so many devices, or as many as it says, each of which holds what it holds."""
     option = "--own-data"
     source = experiment.source.override(("partition",), {"kind": OnDevices().kind}, option)
-    return sweep.expand(source.override(("fleet", "clients"), nodes, option), experiment.kinds)
+    source = source.override(("fleet", "clients"), nodes, option) if nodes else source
+    return sweep.expand(source, experiment.kinds)
 
 
 def demand_one_fleet(experiment: Experiment) -> None:
@@ -272,27 +330,9 @@ def _whole(experiment: Experiment) -> dict[str, object]:
     return {**values, **({"data": data} if data else {})}
 
 
-def _write_toml(path: Path, values: dict[str, object], root: Path) -> None:
-    write_whole(path, tomli_w.dumps(values).encode(), root)
-
-
 def _demand_readable(files: Sequence[Path], expected: str, fix: str) -> None:
     for file in files:
         try:
             content_of(file, most=2**20)
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}", expected=expected, fix=fix) from error
-
-
-def _read(file: Path, kind: type[S], *, fix: str) -> S:
-    text = reading.read(file, str(file), expected="a file that fedspike fleet init wrote", fix=fix)
-    try:
-        return msgspec.convert(reading.parse(text, str(file), fix=fix), kind)
-    except msgspec.ValidationError as error:
-        if isinstance(cause := error.__cause__, InputError):
-            raise InputError(
-                f"{file}: {cause.passed}", expected=cause.expected, fix=cause.fix
-            ) from error
-        raise InputError(
-            f"{file}: {error}", expected="the keys that fedspike fleet init wrote", fix=fix
-        ) from error

@@ -7,12 +7,11 @@ of it. A node takes messages, never code: what Flower offers for that is not cal
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import Message as Envelope
 from flwr.app.message import remove_content_from_message
 from flwr.common.serde import message_to_proto
@@ -42,15 +41,18 @@ from flwr.supercore.inflatable.inflatable_utils import (
 )
 from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.protobuf.client import ProtobufClientInterceptor
+from flwr.supercore.protobuf.client import (
+    ProtobufCall,
+    ProtobufClientInterceptor,
+    ProtobufRequestContext,
+)
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from fedspike.deploy.certificates import AUTHORITY, NODE_KEY
+from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.flower import client_of
-from fedspike.deploy.folder import DOOR_HEADER, NodeFolder
-from fedspike.files import content_of
+from fedspike.deploy.folder import DOOR_HEADER, NODE_HEADER, NodeFolder
 
 HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
 BEAT_EVERY_S = 5.0
@@ -188,14 +190,26 @@ def asked(do: Callable[[], ANSWER]) -> ANSWER:
         raise Away(str(error) or type(error).__name__) from error
 
 
+@dataclass(frozen=True)
+class NodeName:
+    """Says how the node is called; to the owner alone, who may let its key in."""
+
+    name: str
+
+    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
+        """As one of Flower's interceptors."""
+        context.request.headers[NODE_HEADER] = self.name
+        return call_next(context)
+
+
 def _client(folder: NodeFolder) -> tuple[FleetHttpClient, bytes]:
     """A client that signs with the node's key, and the public half of it."""
-    private = load_ssh_private_key(content_of(folder.path / NODE_KEY), None)
-    assert isinstance(private, ec.EllipticCurvePrivateKey)  # NodeFolder.demand_whole saw to it
+    private = folder.key
     public = private.public_key()
     signing: list[ProtobufClientInterceptor] = [
         RuntimeVersionHttpInterceptor(component_name="SuperNode"),
         NodeAuthHttpInterceptor(private, public),
+        NodeName(folder.settings.node),
     ]
     client = client_of(
         FleetHttpClient.from_server_address,

@@ -114,7 +114,7 @@ def _nodes(
     work = deeds(record for each in records.values() for record in each)
     failures = _failures(records)
     counts = seats.read(folder.server)
-    numbers = control.registered(folder)
+    numbers = {node.name: number for number, node in control.registered(folder).items()}
     nodes = []
     for name in sorted(numbers.keys() | work.keys() | out.refused.keys(), key=_natural):
         refusal = out.refused.get(name)

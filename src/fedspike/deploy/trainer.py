@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from fedspike.deploy.runtime_client import training
 from fedspike.errors import InputError
 from fedspike.experiment.run import Training, load, perform
 from fedspike.experiment.sweep import Experiment
-from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.nodes import Nodes, Registered
 from fedspike.federation.places.flower.server import Flower
 from fedspike.files import is_full
 from fedspike.records.events import Event, Trained
@@ -34,12 +34,28 @@ from fedspike.records.events import Event, Trained
 LOOK_FOR_ROOM_S = 1.0
 
 
+class Registration:
+    """Who may come; what was known before, while a file of the register is being changed and not whole."""
+
+    def __init__(self, folder: FleetFolder, say: Callable[[str], None]) -> None:
+        self._folder, self._say = folder, say
+        self._last = control.registered(folder)
+
+    def __call__(self) -> Mapping[int, Registered]:
+        """Flower's number of each node -> who it is."""
+        try:
+            self._last = control.registered(self._folder)
+        except InputError as error:
+            self._say(f"the register of the nodes counts as it was before: {error}")
+        return self._last
+
+
 def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     """Do what is left of the folder's experiment."""
     experiment, deadline_s = folder.experiment, folder.settings.deadline_s
     dataset = load(experiment, say)
-    names = {number: name for name, number in control.registered(folder).items()}
-    nodes = Nodes(grid, folder.server, dataset.classes, dataset.x_test.shape[1:], names)
+    who_may_come = Registration(folder, say)
+    nodes = Nodes(grid, folder.server, dataset.classes, dataset.x_test.shape[1:], who_may_come)
     plan = replace(experiment.runs[0].plan, data=dataset)
     dealt = [tuple(counts) for counts in plan.class_counts()] if plan.partition.dealt else []
     clients = plan.fleet.clients

@@ -1,7 +1,7 @@
 """The clients that live on a node, and their samples, from a file or a folder; refused if they are bad."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class Hosted:
 
     data: Dataset
     shards: dict[int, np.ndarray]  # client -> its positions in `data`
+    alone: bool = False  # in a file without the client's number, which the server knows
 
     @property
     def partition(self) -> Given:
@@ -28,16 +29,29 @@ class Hosted:
         elsewhere = np.zeros(1, np.int64)
         return Given(tuple(self.shards.get(k, elsewhere) for k in range(max(self.shards) + 1)))
 
+    def belonging_to(self, clients: Sequence[int]) -> "Hosted":
+        """The same, where they are alone with their client's number. InputError for several clients then."""
+        if not self.alone:
+            return self
+        if len(clients) != 1:
+            raise InputError(
+                f"one file, {self.data.source}, for {len(clients)} clients",
+                expected="a folder with a file for each client: client-0.npz, client-1.npz, ...",
+                fix="name the folder with --data",
+            )
+        (shard,) = self.shards.values()
+        return replace(self, shards={clients[0]: shard})
 
-def read(path: Path, client: int, classes: int) -> Hosted:
-    """The samples in a file, which are this client's, or in a folder with a file for each client.
+
+def read(path: Path, classes: int) -> Hosted:
+    """The samples in a file, which are those of one client, or in a folder with a file for each client.
 
     Raises InputError where a file is not sound, or it is not clear whose it is.
     """
     parts: list[Dataset] = []
     shards: dict[int, np.ndarray] = {}
     first = 0
-    for owner, file in _files(path, client).items():
+    for owner, file in _files(path).items():
         part = load_own(file, classes)
         if parts and _kind(part) != _kind(parts[0]):
             raise InputError(
@@ -55,7 +69,7 @@ def read(path: Path, client: int, classes: int) -> Hosted:
         )
         understood = max(part.understood for part in parts)
         data = replace(data, x_train=x, y_train=y, source=str(path), understood=understood)
-    return Hosted(data, shards)
+    return Hosted(data, shards, alone=not path.is_dir())
 
 
 def stamp(path: Path) -> object:
@@ -77,7 +91,6 @@ def _kind(data: Dataset) -> str:
 
 def demand(
     path: Path,
-    client: int,
     classes: int,
     shape: tuple[int, ...],
     say: Callable[[str], None] = ignore,
@@ -86,7 +99,7 @@ def demand(
 
     Raises InputError, too, where the images are not of the shape of the server's.
     """
-    hosted = read(path, client, classes)
+    hosted = read(path, classes)
     if (own := hosted.data.x_train.shape[1:]) != shape:
         raise InputError(
             f"{path}: images of shape {own}",
@@ -98,11 +111,11 @@ def demand(
     return hosted
 
 
-def _files(path: Path, client: int) -> dict[int, Path]:
+def _files(path: Path) -> dict[int, Path]:
     """Client -> its file."""
     try:
         if not path.is_dir():
-            return {client: path}
+            return {0: path}
         files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".npz")
     except OSError as error:
         raise InputError(

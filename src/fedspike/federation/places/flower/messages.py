@@ -50,17 +50,17 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
 
 class Question(Message, frozen=True, tag="question"):
-    """Which clients do you host, with so many classes and images of this shape?"""
+    """Which of these clients, which are yours, do you host, with so many classes and images of this shape?"""
 
     from_server = True
     classes: Count
     shape: Shape
+    clients: Annotated[tuple[Number, ...], Meta(min_length=1)]
 
 
 class Holding(Message, frozen=True, tag="holding"):
-    """The clients of a node: how many samples each has of every class, and how the node is called."""
+    """The clients of a node: how many samples each has of every class."""
 
-    node: Name
     shape: Shape
     class_counts: dict[Number, tuple[Number, ...]]  # client -> samples of each class
 
@@ -132,9 +132,9 @@ def pack(message: Message, tree: Tree | None = None) -> RecordDict:
     """A message and its tensors as the content of a Flower message.
 
     >>> import torch
-    >>> content = pack(Question(classes=10, shape=(8, 8)), {"model": {"bias": torch.zeros(2)}})
+    >>> content = pack(Question(10, (8, 8), clients=(3,)), {"model": {"bias": torch.zeros(2)}})
     >>> unpack(content, Question), tree_of(content, most_bytes=1000)
-    (Question(classes=10, shape=(8, 8)), {'model': {'bias': tensor([0., 0.])}})
+    (Question(classes=10, shape=(8, 8), clients=(3,)), {'model': {'bias': tensor([0., 0.])}})
     """
     record: dict[str, Any] = {
         VERSION: INSTALLED.encode(),

@@ -6,7 +6,7 @@ one reply that stands for all of theirs. What its clients remember between round
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,14 +49,14 @@ from fedspike.rules import Replies
 class Device:
     """One device, or a machine that hosts many clients: how it is called, its folder, and its samples.
 
-    `data` is a file with the samples of `client`, or a folder with a file for each client. What keeps it from
-    taking part is said here, and to the server as often as it asks: it may be mended meanwhile.
+    `data` is a file with the samples of its only client, or a folder with a file for each client. The server
+    says which clients a node has. What keeps it from taking part is said here, and to the server as often as
+    it asks: it may be mended meanwhile.
     """
 
     name: str
     home: Path
     data: Path
-    client: int
     say: Callable[[str], None] = ignore
     conditions: Watch = NONE
     _hosted: tuple[object, Hosted] | None = None
@@ -74,28 +74,47 @@ class Device:
 
     def look(self, classes: int, shape: tuple[int, ...]) -> None:
         """Read the samples before somebody asks, and say what is wrong with them."""
-        self._answered(lambda: self._declare(Question(classes, shape)))
 
-    def hosted(self, classes: int, shape: tuple[int, ...]) -> Hosted:
-        """Its samples, read again where a file has changed. Raises InputError where they are bad."""
+        def read() -> RecordDict:
+            self._read(classes, shape)
+            return RecordDict()
+
+        self._answered(read)
+
+    def hosted(self, classes: int, shape: tuple[int, ...], clients: Sequence[int]) -> Hosted:
+        """Its samples. Raises InputError where they are bad.
+
+        `clients` are the device's, or some of them: they say whose a single file is.
+        """
+        return self._read(classes, shape).belonging_to(clients)
+
+    def _read(self, classes: int, shape: tuple[int, ...]) -> Hosted:
+        """Its samples, read again where a file has changed."""
         now = (classes, shape, hosted.stamp(self.data))
         if self._hosted is None or self._hosted[0] != now:
             self._hosted = None  # two of them may not fit into memory
-            self._hosted = (now, hosted.demand(self.data, self.client, classes, shape, self.say))
+            self._hosted = (now, hosted.demand(self.data, classes, shape, self.say))
         return self._hosted[1]
 
     def _declare(self, question: Question) -> RecordDict:
         """Say which clients live here and how many samples of each class they have."""
-        here, classes = self.hosted(question.classes, question.shape), question.classes
+        classes, own = question.classes, question.clients
+        here = self.hosted(classes, question.shape, own)
+        if strangers := here.shards.keys() - set(own):
+            raise InputError(
+                f"samples of the clients {sorted(strangers)}",
+                expected=f"those of this node's own, {list(own)}",
+                fix="rename or remove the files of the others, or ask the fleet's owner for their clients",
+            )
         counts = {
             client: tuple(np.bincount(here.data.y_train[shard], minlength=classes).tolist())
             for client, shard in here.shards.items()
         }
-        return pack(Holding(self.name, here.data.x_train.shape[1:], counts))
+        return pack(Holding(here.data.x_train.shape[1:], counts))
 
     def _train(self, task: Task, content: RecordDict) -> RecordDict:
         """Train the clients that are asked for and answer for them."""
-        here = self.hosted(task.classes, task.shape)
+        here = self.hosted(task.classes, task.shape, task.clients)
         if obstacle := self.pause():
             return pack(Refusal.of(obstacle))
         self.conditions.begin()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ ANSWER_WITHIN_S = 120.0
 AGAIN_AFTER_S = 5.0  # a refused node is asked again; to answer costs it some seconds
 MOST_SAMPLES = 2**31  # of a client
 NOBODY = "no client of the round is there; it waits for one until its deadline"
+NO_LONGER = "its key is not let in any more"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A node whose key was let in: how it is called, and the clients that are its own."""
+
+    name: str
+    clients: frozenset[int]
 
 
 class Nodes:
@@ -31,6 +41,8 @@ class Nodes:
 
     How much every client holds is settled when the training begins, or when it joins, and kept in `folder`.
     Who does not take part, and why, is kept there, too, for those who look on.
+
+    `registered()` says which nodes may come, at any moment: Flower's number of each -> who it is.
     """
 
     def __init__(
@@ -39,11 +51,11 @@ class Nodes:
         folder: Path,
         classes: int,
         shape: tuple[int, ...],
-        names: Mapping[int, str] | None = None,
+        registered: Callable[[], Mapping[int, Registered]],
     ) -> None:
         self.grid, self.folder, self.classes, self.shape = grid, folder, classes, shape
-        self.registered = names or {}
-        self.names: dict[int, str] = {}  # node that takes part -> how it is called
+        self.who_may_come, self.registered = registered, registered()
+        self.names: dict[int, str] = {}  # node that takes part, or did -> how it is called
         self.refused: dict[int, str] = {}  # node that does not -> why
         self.hosts: dict[int, int] = {}  # client -> node
         self.clients = 0  # the number of seats
@@ -99,13 +111,13 @@ class Nodes:
 
         Who was refused is asked again, and may have been mended; its answer is heard when it is there.
         """
-        online, now = set(self.grid.get_node_ids()), time.monotonic()
+        online, now = self.online(), time.monotonic()
         for node in self.refused.keys() - online:
             del self.refused[node]
         fresh = online - self.names.keys() - self._asked_at.keys()
         again = {node for node in self.refused if now - self._asked_at[node] > AGAIN_AFTER_S}
         to_ask = sorted((fresh | again) - self._questions.asked)
-        questions = {node: pack(Question(self.classes, self.shape)) for node in to_ask}
+        questions = {node: pack(self._question(node)) for node in to_ask}
         if questions:
             self._questions.send(questions, MessageType.QUERY, 0, ANSWER_WITHIN_S)
             self._asked_at |= dict.fromkeys(questions, now)
@@ -122,15 +134,28 @@ class Nodes:
 
     def hosting(self, clients: Iterable[int]) -> dict[int, list[int]]:
         """node that is there -> those of the clients that it hosts, both in the order of the clients."""
+        self.registered = self.who_may_come()
         self.meet()
-        online = set(self.grid.get_node_ids())
-        hosting: dict[int, list[int]] = {}
+        online, hosting = self.online(), dict[int, list[int]]()
         wanted = list(clients)
         for client in wanted:
-            if (node := self.hosts.get(client)) in online:
+            node = self.hosts.get(client)
+            if node in online and client in self.registered[node].clients:
                 hosting.setdefault(node, []).append(client)
         self._publish(*((), "") if hosting else (wanted, NOBODY))
         return hosting
+
+    def online(self) -> set[int]:
+        """The nodes that are there and may be."""
+        online = set(self.grid.get_node_ids())
+        if online - self.registered.keys():
+            self.registered = self.who_may_come()
+        return online & self.registered.keys()
+
+    def revoked(self, nodes: Iterable[int]) -> set[int]:
+        """Those of the nodes that may not come any more."""
+        self.registered = self.who_may_come()
+        return set(nodes) - self.registered.keys()
 
     @property
     def held(self) -> Held:
@@ -139,8 +164,9 @@ class Nodes:
         return Held(tuple(self.counts.get(client, nothing) for client in range(self.clients)))
 
     def name(self, node: int) -> str:
-        """How a node is called: by the key that it came with, or as it says."""
-        return self.registered.get(node) or self.names.get(node) or f"node {node}"
+        """How a node is called, by the key that it came with."""
+        own = self.registered.get(node)
+        return own.name if own else self.names.get(node, f"node {node}")
 
     def absent(self) -> list[dict[str, Any]]:
         """The entries of a round's ledger for the nodes that are there and take no part."""
@@ -151,7 +177,7 @@ class Nodes:
 
     def _missing(self) -> list[int]:
         """The clients that are not there."""
-        online = set(self.grid.get_node_ids())
+        online = self.online()
         return [client for client in range(self.clients) if self.hosts.get(client) not in online]
 
     def _newcomers(self) -> dict[int, seats.Counts]:
@@ -164,8 +190,14 @@ class Nodes:
         refused = {self.name(node): reason for node, reason in self.refused.items()}
         absent.write(self.folder, refused, list(missing), waiting)
 
+    def _question(self, node: int) -> Question:
+        return Question(self.classes, self.shape, tuple(sorted(self.registered[node].clients)))
+
     def _hear(self, answer: Answer) -> None:
         """Give a node its part in the training, or none."""
+        if answer.node not in self.registered:
+            self.refused[answer.node] = NO_LONGER
+            return
         if answer.content is None:
             self.refused[answer.node] = answer.error
             return
@@ -185,7 +217,13 @@ class Nodes:
             )
         if not holding.class_counts:
             raise InputError("no clients", expected="one at least", fix=SAME_VERSION)
-        online = set(self.grid.get_node_ids())
+        own = self.registered[node]
+        if strangers := sorted(holding.class_counts.keys() - own.clients):
+            raise InputError(
+                f"samples of the clients {strangers}",
+                expected=f"those that belong to its key, {sorted(own.clients)}",
+                fix=f"keep only their files on the node, or change server/nodes/{own.name}.toml",
+            )
         for client, counts in holding.class_counts.items():
             if len(counts) != self.classes or not 0 < sum(counts) < MOST_SAMPLES:
                 raise InputError(
@@ -193,13 +231,6 @@ class Nodes:
                     expected=f"numbers of samples of {self.classes} classes, not all 0",
                     fix=SAME_VERSION,
                 )
-            host = self.hosts.get(client, node)
-            if host != node and host in online:
-                raise InputError(
-                    f"samples of client {client}, which lives on {self.name(host)}",
-                    expected="each client on one node",
-                    fix=f"rename the client's file on this node, or stop {self.name(host)}",
-                )
-        self.names[node] = holding.node
+        self.names[node] = own.name
         self.hosts |= dict.fromkeys(holding.class_counts, node)
         self._held |= holding.class_counts

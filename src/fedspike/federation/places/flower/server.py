@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flwr.app import MessageType
@@ -22,7 +22,7 @@ from fedspike.federation.places.flower.messages import (
     tree_of,
     unpack,
 )
-from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.nodes import NO_LONGER, Nodes
 from fedspike.federation.plan import plain
 
 PATIENCE = 10  # deadlines until a node that nobody waits for is asked again
@@ -170,7 +170,11 @@ class Flower:
         fetched = 0.0
         while self._parts and time.monotonic() < until and not _is_enough(order, heard):
             asked_at = time.monotonic()
-            for answer in (answers := self._post.fetch()):
+            answers = self._post.fetch()
+            revoked = self.nodes.revoked(answer.node for answer in answers) if answers else ()
+            for answer in answers:
+                if answer.node in revoked:
+                    answer = replace(answer, content=None, error=NO_LONGER)
                 heard.read(order, self._parts.pop(answer.number), answer)
             if answers:
                 fetched = time.monotonic() - asked_at

@@ -1,0 +1,93 @@
+"""Who belongs to a fleet: a device asks to be let in, its owner lets it in, or keeps it out for good."""
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from fedspike.cli.commands import say
+from fedspike.cli.options import new_command
+
+
+def offer(actions: Any) -> None:
+    """The three commands and their options."""
+    text = "on a device: make its key and its folder, and show its code"
+    added = new_command(actions, "enrol", enrol, text)
+    added.add_argument("invitation", type=Path, metavar="invitation.toml", help="of the fleet")
+    added.add_argument("--name", default="", metavar="NAME", help="default: as this machine")
+    added.add_argument("--output", type=Path, metavar="DIR", help="default: NAME")
+
+    text = "let in the node with a code; without a code, show who asks"
+    added = new_command(actions, "admit", admit, text)
+    added.add_argument("folder", type=Path, metavar="FOLDER")
+    added.add_argument("code", nargs="?", metavar="CODE", help="such as 7KQF-2M9X-RD4T")
+    added.add_argument("--name", default="", metavar="NAME", help="default: as the node says")
+    added.add_argument(
+        "--clients", nargs="+", metavar="N", help="such as 3 4-7; default: the first that is free"
+    )
+
+    text = "keep a node out for good, from now on"
+    added = new_command(actions, "revoke", revoke, text)
+    added.add_argument("folder", type=Path, metavar="FOLDER")
+    added.add_argument("node", metavar="NAME", help="see: fedspike fleet status FOLDER")
+
+
+def enrol(options: Namespace) -> int:
+    """Make a node's folder with a key of its own, and say its code."""
+    _demand()
+    from fedspike.deploy import enrolment, keys
+
+    invited = enrolment.read(options.invitation)
+    folder = enrolment.enrol(invited, options.invitation.parent, options.name, options.output)
+    data = " --data FILE.npz" if invited.own_data else ""
+    code = keys.code_of(folder.key.public_key())
+    say(
+        f"{folder.path} is the folder of {folder.settings.node}, with a key that was made here.\n"
+        f"Its code:    {code}\n"
+        f"On this device:                fedspike fleet node {folder.path}{data}\n"
+        f"Meanwhile the fleet's owner:   fedspike fleet admit my-fleet {code}"
+    )
+    return 0
+
+
+def admit(options: Namespace) -> int:
+    """Let in the node with a code; without one, say who asks to be let in."""
+    _demand()
+    from fedspike.deploy import enrolment
+    from fedspike.deploy.folder import FleetFolder
+    from fedspike.deploy.register import clients_of, spelled
+
+    folder = FleetFolder(options.folder)
+    if options.code is None:
+        knocks = enrolment.knocking(folder)
+        for knock in knocks:
+            name, ago = knock.name or "(no name)", time.time() - knock.at
+            sys.stdout.write(f"{knock.code}  {name}  from {knock.address}, {ago:.0f} s ago\n")
+        if not knocks:
+            say("Nobody asks to be let in.")
+        return 0
+    clients = clients_of(", ".join(options.clients), "--clients") if options.clients else ()
+    node = enrolment.admit(folder, options.code, options.name, clients)
+    say(f"{node.name} is let in. Its clients: {spelled(node.clients)}")
+    return 0
+
+
+def revoke(options: Namespace) -> int:
+    """Keep a node out for good, from now on."""
+    _demand()
+    from fedspike.deploy import enrolment
+    from fedspike.deploy.folder import FleetFolder
+
+    untold = enrolment.revoke(FleetFolder(options.folder), options.node)
+    later = (
+        f" No server runs that could be told ({untold}); the next one knows it." if untold else ""
+    )
+    say(f"The key of {options.node} is revoked, and never let in again.{later}")
+    return 0
+
+
+def _demand() -> None:
+    from fedspike.deploy import installed
+
+    installed.demand()

@@ -1,0 +1,237 @@
+"""The register of a fleet: which keys may come, how their nodes are called, and whose clients are whose.
+
+server/nodes/kitchen.toml            a node that may come: its public key, and the clients that are its own
+server/revoked/7KQF-2M9X-RD4T.toml   one that may never come again, by the code of its key
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Meta, Struct
+
+from fedspike import reading
+from fedspike.deploy import keys, toml_files
+from fedspike.errors import InputError
+from fedspike.federation.plan import Name
+from fedspike.files import claimed, remove
+
+NODES, REVOKED = "nodes", "revoked"
+MOST_CLIENTS = 10**6  # of a node
+
+
+class Entry(Struct, frozen=True, forbid_unknown_fields=True):
+    """`server/nodes/NAME.toml`; `clients` as in "0-4, 7"."""
+
+    key: Annotated[str, Meta(max_length=1000)]
+    clients: str
+
+
+class Revoked(Struct, frozen=True, forbid_unknown_fields=True):
+    """`server/revoked/CODE.toml`."""
+
+    name: Name
+    key: Annotated[str, Meta(max_length=1000)]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node that may come."""
+
+    name: str
+    key: ec.EllipticCurvePublicKey
+    clients: tuple[int, ...]
+
+    @property
+    def code(self) -> str:
+        """The short code of its key."""
+        return keys.code_of(self.key)
+
+
+@dataclass(frozen=True)
+class Register:
+    """The register in a server's folder."""
+
+    server: Path
+
+    def members(self) -> list[Member]:
+        """The nodes that may come, by name. Raises InputError where a file is spoilt, or two say the same."""
+        members = [self._member(file) for file in sorted((self.server / NODES).glob("*.toml"))]
+        by_code: dict[str, Member] = {}
+        by_client: dict[int, Member] = {}
+        for member in members:
+            _demand_new(by_code.setdefault(member.code, member), member, "the key")
+            for client in member.clients:
+                _demand_new(by_client.setdefault(client, member), member, f"client {client}")
+        return members
+
+    def write(self, member: Member) -> None:
+        """Let a node come; what is said of it is not looked at."""
+        entry = Entry(keys.written(member.key), spelled(member.clients))
+        toml_files.write(self._file(member.name), entry, self.server)
+
+    def admit(
+        self, key: ec.EllipticCurvePublicKey, name: str, clients: Sequence[int], seats: int
+    ) -> Member:
+        """Let a node come, with these clients out of so many, or else the first that is free.
+
+        Raises InputError where its key, its name or one of its clients is taken.
+        """
+        with claimed(self.server / NODES, wait=True):
+            if self.is_revoked(key):
+                raise InputError(
+                    f"the key {keys.code_of(key)} was revoked",
+                    expected="a key that was never revoked",
+                    fix="delete node.key on the device, and there: fedspike fleet enrol invitation.toml",
+                )
+            member = Member(name, key, tuple(clients) or (self._free_client(seats),))
+            demand_name(name, "a node that knocks", "name the node with --name")
+            for other in self.members():
+                _demand_apart(member, other)
+            if beyond := [client for client in member.clients if client >= seats]:
+                raise InputError(
+                    f"the clients {spelled(beyond)}",
+                    expected=f"clients below {seats}, which is fleet.clients",
+                    fix="name others with --clients, or leave it out",
+                )
+            self.write(member)
+        return member
+
+    def withdraw(self, member: Member) -> None:
+        """Undo that a node was let in."""
+        remove(self._file(member.name), self.server)
+
+    def revoke(self, name: str) -> None:
+        """Keep a node out for good. Raises InputError where there is none of this name."""
+        if not is_name(name) or not self._file(name).exists():
+            names = ", ".join(member.name for member in self.members())
+            raise InputError(
+                f"no node is called {name[:100]}",
+                expected=f"one of: {names}" if names else "a node that was let in",
+                fix="see fedspike fleet status",
+            )
+        self.bar(name, self._member(self._file(name)).key)
+        remove(self._file(name), self.server)
+
+    def bar(self, name: str, key: ec.EllipticCurvePublicKey) -> None:
+        """Keep a key out for good; `name` is what its node was called."""
+        file = self.server / REVOKED / f"{keys.code_of(key)}.toml"
+        toml_files.write(file, Revoked(name, keys.written(key)), self.server)
+
+    def is_revoked(self, key: ec.EllipticCurvePublicKey) -> bool:
+        """Whether a key is kept out for good."""
+        return (self.server / REVOKED / f"{keys.code_of(key)}.toml").exists()
+
+    def _free_client(self, clients: int) -> int:
+        """The first of so many clients that is no node's. Raises InputError where all are taken."""
+        taken = {client for member in self.members() for client in member.clients}
+        for client in range(clients):
+            if client not in taken:
+                return client
+        raise InputError(
+            f"all {clients} clients have their nodes",
+            expected="a client that is free",
+            fix="revoke a node that is gone, fedspike fleet revoke; or make a fleet with more fleet.clients",
+        )
+
+    def _file(self, name: str) -> Path:
+        return self.server / NODES / f"{name}.toml"
+
+    def _member(self, file: Path) -> Member:
+        fix = "restore it, or delete it to keep the node out"
+        demand_name(file.stem, str(file), "rename it")
+        entry = toml_files.read(file, Entry, fix=fix)
+        key = keys.public(entry.key, str(file), fix)
+        return Member(file.stem, key, clients_of(entry.clients, str(file)))
+
+
+def _demand_apart(member: Member, other: Member) -> None:
+    """Raise InputError where a new node has something that is another's."""
+    if other.code == member.code:
+        raise InputError(
+            f"the key {member.code} is let in already, as {other.name}",
+            expected="a key that is not let in yet",
+            fix="nothing is to be done",
+        )
+    if other.name.casefold() == member.name.casefold():
+        raise InputError(
+            f"the name {member.name} is taken",
+            expected="a name of its own for each node",
+            fix="name the node with --name",
+        )
+    if taken := {*other.clients} & {*member.clients}:
+        raise InputError(
+            f"the clients {spelled(taken)} are those of {other.name}",
+            expected="clients that are free",
+            fix="name others with --clients, or revoke that node: fedspike fleet revoke",
+        )
+
+
+def is_name(name: str) -> bool:
+    """Whether a node can be called so."""
+    try:
+        return msgspec.convert(name, Name) == name
+    except msgspec.ValidationError:
+        return False
+
+
+def demand_name(name: str, where: str, fix: str) -> None:
+    """Raise InputError where a node cannot be called so; `where` it stands."""
+    if not is_name(name):
+        expected = reading.limits_in_words(Name)
+        raise InputError(f"{where}: the name {name[:200]}", expected=expected, fix=fix)
+
+
+def spelled(clients: Iterable[int]) -> str:
+    """Clients as people write many of them.
+
+    >>> spelled([0, 1, 2, 4, 7, 8])
+    '0-2, 4, 7-8'
+    """
+    runs: list[list[int]] = []
+    for client in sorted(clients):
+        if runs and client == runs[-1][-1] + 1:
+            runs[-1][1:] = [client]
+        else:
+            runs.append([client])
+    return ", ".join("-".join(map(str, run)) for run in runs)
+
+
+def clients_of(text: str, where: str) -> tuple[int, ...]:
+    """What `spelled` wrote; InputError for what else there is, `where` it stands.
+
+    >>> clients_of("0-2, 4", "-")
+    (0, 1, 2, 4)
+    """
+    clients: list[int] = []
+    for run in text.split(","):
+        first, _, last = run.strip().partition("-")
+        last = last or first
+        if not all(re.fullmatch(r"[0-9]{1,9}", end) for end in (first, last)):
+            break
+        more = range(int(first), int(last) + 1)
+        if not 0 < len(more) <= MOST_CLIENTS - len(clients):
+            break
+        clients += more
+    else:
+        if len(set(clients)) == len(clients):
+            return tuple(clients)
+    raise InputError(
+        f"{where}: the clients {text[:100]}",
+        expected=f"numbers of clients, each once, at most {MOST_CLIENTS}",
+        fix='write them as in "0-4, 7"',
+    )
+
+
+def _demand_new(first: Member, member: Member, what: str) -> None:
+    """Raise InputError where something that is a node's alone was another's before."""
+    if first is not member:
+        raise InputError(
+            f"{what} is that of {first.name} and of {member.name}",
+            expected="each on one node",
+            fix=f"mend server/nodes/{first.name}.toml or server/nodes/{member.name}.toml",
+        )
