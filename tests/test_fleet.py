@@ -23,7 +23,7 @@ import pytest
 from safetensors.torch import load_file
 
 from fedspike.deploy import control
-from fedspike.deploy.door import UNREGISTERED
+from fedspike.deploy.door import REVOKED, UNREGISTERED
 from fedspike.deploy.folder import FleetFolder
 from fedspike.experiment import sweep
 from replaying import replayed
@@ -284,8 +284,9 @@ def test_who_does_not_belong_is_refused(tmp_path: Path) -> None:
             running(unregistered, "fleet", "node", wrong) as one,
             running(removed, "fleet", "node", tmp_path / "removed") as other,
         ):
-            for log, node in ((unregistered, 0), (removed, 1)):
-                reason = f"node-{node} is not let in: {UNREGISTERED}"
+            words = ((unregistered, 0, UNREGISTERED), (removed, 1, REVOKED))
+            for log, node, why in words:
+                reason = f"node-{node} is not let in: {why}"
                 until(partial(says, log, reason), "no reason", 10)
             assert one.poll() is other.poll() is None  # they may be let in later
 
