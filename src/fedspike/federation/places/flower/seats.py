@@ -27,7 +27,7 @@ def read(folder: Path, seats: int = 2**31, classes: int | None = None) -> dict[i
     stored = read_json(file, fix=fix)
     try:
         counts = msgspec.convert(stored, dict[int, Counts], strict=False)
-        if not counts.keys() <= set(range(seats)):
+        if not all(0 <= client < seats for client in counts):
             raise ValueError(f"clients that are none of 0 to {seats - 1}")
         for own in counts.values():
             if len(own) != (classes or len(own)) or min(own, default=0) < 0 or not any(own):
