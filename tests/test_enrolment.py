@@ -16,9 +16,10 @@ from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.deploy.knocks import Knocks
 from fedspike.deploy.line import Line, NotWanted
-from fedspike.deploy.register import Member, clients_of, spelled
+from fedspike.deploy.register import Member
 from fedspike.deploy.runtime_client import grid_of_a_training
 from fedspike.errors import InputError
+from fedspike.federation.client_numbers import clients_of, spelled
 
 SEATS = 4
 

@@ -174,7 +174,7 @@ IN_WHAT_IS_SAID: dict[str, tuple[Harm, str]] = {
     "more samples than were declared": (said(samples={CLIENT: 10**6}), "1000000"),
     "fewer than none": (said(samples={CLIENT: -9}), "Expected `int` >= 0"),
     "no samples": (said(samples={CLIENT: 0}), "samples in"),
-    "another node's clients": (for_others, "clients [2]"),
+    "another node's clients": (for_others, "clients 2"),
     "seconds that are nan": (said(seconds={"training": NAN}), "seconds"),
     "seconds below 0": (said(seconds={"training": -1e9}), "seconds"),
     "no seconds of training": (without_training, "seconds"),

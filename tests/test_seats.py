@@ -234,7 +234,7 @@ def test_the_number_may_change_while_the_training_waits(
     nodes = nodes_among(with_own_data(tmp_path, dataset, [1]), tmp_path)
     nodes.wait_for(4, told.append, lambda: next(least))
     assert told == [
-        "1 of 4 clients are there; the training begins when 4 are. Not there: 0, 2, 3",
+        "1 of 4 clients are there; the training begins when 4 are. Not there: 0, 2-3",
         "1 of 4 clients are there; the training begins when 3 are",
     ]
     assert [sum(counts) for counts in nodes.held.counts] == [0, 30, 0, 0]

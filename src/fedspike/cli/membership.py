@@ -8,6 +8,7 @@ from typing import Any
 
 from fedspike.cli.commands import say
 from fedspike.cli.options import new_command
+from fedspike.federation.client_numbers import clients_of, spelled
 
 
 def offer(actions: Any) -> None:
@@ -56,7 +57,6 @@ def admit(options: Namespace) -> int:
     _demand()
     from fedspike.deploy import enrolment
     from fedspike.deploy.folder import FleetFolder
-    from fedspike.deploy.register import clients_of, spelled
 
     folder = FleetFolder(options.folder)
     if options.code is None:

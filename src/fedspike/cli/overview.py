@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from fedspike.cli.columns import WIDTH, table
 from fedspike.cli.watch import clock
+from fedspike.federation.client_numbers import spelled
 from fedspike.records.fleet_status import NodeStatus, RunStatus, Status
 
 HEADER = ("", "", "seen", "clients", "samples", "rounds", "failed", "samples/s")
@@ -49,7 +50,7 @@ def _node(node: NodeStatus) -> list[str]:
     return [
         _short(node.node),
         "refused" if node.refused else there,
-        *(ago, _ranges(node.clients), f"{sum(node.samples.values()):,}" if node.samples else ""),
+        *(ago, spelled(node.clients), f"{sum(node.samples.values()):,}" if node.samples else ""),
         *(str(node.rounds), str(node.failed)),
         "" if speed is None else f"{speed:,.0f}",
     ]
@@ -81,22 +82,6 @@ def _wrong(node: NodeStatus) -> Iterator[str]:
         yield from _wrapped(f"{node.node} takes no part since {since}: {node.refused}")
     elif (last := node.last_failure) and not last.mended:
         yield from _wrapped(f"{node.node}, {last.run} round {last.round}: {last.reason}")
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Whole numbers in their order, briefly.
-
-    >>> _ranges([0, 1, 2, 5, 7, 8])
-    '0-2, 5, 7, 8'
-    """
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][-1] + 1:
-            ranges[-1].append(number)
-        else:
-            ranges.append([number])
-    ends = [f"{one[0]}-{one[-1]}" if len(one) > 2 else ", ".join(map(str, one)) for one in ranges]
-    return ", ".join(ends)
 
 
 def _wrapped(words: str) -> list[str]:

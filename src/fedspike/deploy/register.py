@@ -4,8 +4,7 @@ server/nodes/kitchen.toml            a node that may come: its public key, and t
 server/revoked/7KQF-2M9X-RD4T.toml   one that may never come again, by the code of its key
 """
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +16,11 @@ from msgspec import Meta, Struct
 from fedspike import reading
 from fedspike.deploy import keys, toml_files
 from fedspike.errors import InputError
+from fedspike.federation.client_numbers import clients_of, spelled
 from fedspike.federation.plan import Name
 from fedspike.files import claimed, remove
 
 NODES, REVOKED = "nodes", "revoked"
-MOST_CLIENTS = 10**6  # of a node
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -184,47 +183,6 @@ def demand_name(name: str, where: str, fix: str) -> None:
     if not is_name(name):
         expected = reading.limits_in_words(Name)
         raise InputError(f"{where}: the name {name[:200]}", expected=expected, fix=fix)
-
-
-def spelled(clients: Iterable[int]) -> str:
-    """Clients as people write many of them.
-
-    >>> spelled([0, 1, 2, 4, 7, 8])
-    '0-2, 4, 7-8'
-    """
-    runs: list[list[int]] = []
-    for client in sorted(clients):
-        if runs and client == runs[-1][-1] + 1:
-            runs[-1][1:] = [client]
-        else:
-            runs.append([client])
-    return ", ".join("-".join(map(str, run)) for run in runs)
-
-
-def clients_of(text: str, where: str) -> tuple[int, ...]:
-    """What `spelled` wrote; InputError for what else there is, `where` it stands.
-
-    >>> clients_of("0-2, 4", "-")
-    (0, 1, 2, 4)
-    """
-    clients: list[int] = []
-    for run in text.split(","):
-        first, _, last = run.strip().partition("-")
-        last = last or first
-        if not all(re.fullmatch(r"[0-9]{1,9}", end) for end in (first, last)):
-            break
-        more = range(int(first), int(last) + 1)
-        if not 0 < len(more) <= MOST_CLIENTS - len(clients):
-            break
-        clients += more
-    else:
-        if len(set(clients)) == len(clients):
-            return tuple(clients)
-    raise InputError(
-        f"{where}: the clients {text[:100]}",
-        expected=f"numbers of clients, each once, at most {MOST_CLIENTS}",
-        fix='write them as in "0-4, 7"',
-    )
 
 
 def _demand_new(first: Member, member: Member, what: str) -> None:

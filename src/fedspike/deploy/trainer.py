@@ -26,6 +26,7 @@ from fedspike.deploy.runtime_client import training
 from fedspike.errors import InputError
 from fedspike.experiment.run import Training, load, perform
 from fedspike.experiment.sweep import Experiment
+from fedspike.federation.client_numbers import spelled
 from fedspike.federation.places.flower.nodes import Nodes, Registered
 from fedspike.federation.places.flower.server import Flower
 from fedspike.files import is_full
@@ -99,7 +100,7 @@ def happening(
             for event in events:
                 yield event
                 if isinstance(event, Trained) and (newcomers := nodes.seat_newcomers()):
-                    say(f"clients {', '.join(map(str, newcomers))} join from the next round on")
+                    say(f"clients {spelled(newcomers)} join from the next round on")
                     break
             else:
                 return

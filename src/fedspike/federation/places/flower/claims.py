@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fedspike.algorithms.trees import count_bytes
 from fedspike.errors import InputError
+from fedspike.federation.client_numbers import spelled
 from fedspike.federation.order import Order
 from fedspike.federation.places.flower.messages import BESIDE_NUMBERS, SAME_VERSION, Report
 from fedspike.layers.activity import Activity
@@ -31,8 +32,8 @@ def demand_plausible(report: Report, clients: Sequence[int], order: Order) -> No
     told = report.samples.keys()
     if not told <= set(clients) or not told == report.activity.keys() == report.losses.keys():
         raise InputError(
-            f"an answer for the clients {sorted(told)}",
-            expected=f"one for those that were asked, {sorted(clients)}, or some of them",
+            f"an answer for the clients {spelled(told)}",
+            expected=f"one for those that were asked, {spelled(clients)}, or some of them",
             fix=SAME_VERSION,
         )
     if "training" not in report.seconds:

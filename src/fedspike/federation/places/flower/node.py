@@ -22,6 +22,7 @@ from fedspike.algorithms.trees import copied, count_bytes
 from fedspike.data.dataset import ignore
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
+from fedspike.federation.client_numbers import spelled
 from fedspike.federation.cohort import Site, train_cohort
 from fedspike.federation.guard import form_fault
 from fedspike.federation.places.flower import hosted, memory
@@ -102,8 +103,8 @@ class Device:
         here = self.hosted(classes, question.shape, own)
         if strangers := here.shards.keys() - set(own):
             raise InputError(
-                f"samples of the clients {sorted(strangers)}",
-                expected=f"those of this node's own, {list(own)}",
+                f"samples of the clients {spelled(strangers)}",
+                expected=f"those of this node's own, {spelled(own)}",
                 fix="rename or remove the files of the others, or ask the fleet's owner for their clients",
             )
         counts = {
@@ -175,8 +176,8 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
     twice = len(set(task.clients)) < len(task.clients)
     if strangers or twice or task.held.keys() != set(task.clients):
         raise InputError(
-            f"a task for the clients {list(task.clients)}",
-            expected=f"each once, and of those that live here, {sorted(hosted.shards)}",
+            f"a task for the clients {spelled(task.clients)}",
+            expected=f"each once, and of those that live here, {spelled(hosted.shards)}",
             fix="put back the file of a client that is gone, or start the training again in a new folder",
         )
     declared = {client: hosted.shards[client][: task.held[client]] for client in task.clients}

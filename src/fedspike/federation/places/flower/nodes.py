@@ -10,6 +10,7 @@ from flwr.app import MessageType
 from flwr.serverapp import Grid
 
 from fedspike.errors import InputError
+from fedspike.federation.client_numbers import spelled
 from fedspike.federation.devices import Held
 from fedspike.federation.places.flower import absent, seats
 from fedspike.federation.places.flower.exchange import POLL_S, Answer, Post, in_words
@@ -218,10 +219,10 @@ class Nodes:
         if not holding.class_counts:
             raise InputError("no clients", expected="one at least", fix=SAME_VERSION)
         own = self.registered[node]
-        if strangers := sorted(holding.class_counts.keys() - own.clients):
+        if strangers := holding.class_counts.keys() - own.clients:
             raise InputError(
-                f"samples of the clients {strangers}",
-                expected=f"those that belong to its key, {sorted(own.clients)}",
+                f"samples of the clients {spelled(strangers)}",
+                expected=f"those that belong to its key, {spelled(own.clients)}",
                 fix=f"keep only their files on the node, or change server/nodes/{own.name}.toml",
             )
         for client, counts in holding.class_counts.items():

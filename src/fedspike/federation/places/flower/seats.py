@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fedspike.errors import InputError
+from fedspike.federation.client_numbers import spelled
 from fedspike.files import json_bytes, read_json, write_whole
 
 FILE = "clients.json"  # client -> its samples of each class
@@ -57,4 +58,4 @@ def awaited(missing: Sequence[int], seats: int, at_least: int) -> str:
     sentence = f"{there} of {seats} clients are there; the training begins when {at_least} are"
     if at_least < seats or len(missing) > MOST_NAMED:
         return sentence
-    return f"{sentence}. Not there: {', '.join(map(str, missing))}"
+    return f"{sentence}. Not there: {spelled(missing)}"
