@@ -30,8 +30,6 @@ ROOM = 2**24  # bytes: with less left, a disk counts as full
 MOST = 2**40  # bytes that a file of ours may have
 MOST_JSON = 2**30  # bytes of JSON, whose values take many times as much memory
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
-
-
 FREE_SPACE = "free space on the disk; what was written before is whole"
 SOME_SPACE = "free some space; if the command ended, give it again: it goes on where it stopped"
 
@@ -229,16 +227,14 @@ def json_bytes(value: object, indent: int | None = 1) -> bytes:
     return json.dumps(plain, indent=indent, allow_nan=False).encode() + b"\n"
 
 
-def read_json(path: Path, *, fix: str) -> dict[str, Any]:
-    """A JSON object that we wrote. Raises InputError, with this `fix`, where it is damaged."""
+def read_json(path: Path, kind: Any, *, fix: str) -> Any:
+    """A JSON object that we wrote, as its type. Raises InputError, with this `fix`, where it is damaged."""
     try:
         value = json.loads(content_of(path, MOST_JSON))
-    except (OSError, ValueError, RecursionError) as error:
+        if not isinstance(value, dict):
+            raise ValueError("it is not an object")
+        return msgspec.convert(value, kind, str_keys=True)
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise InputError(
             f"{path}: cannot be read ({error})", expected="the file as fedspike wrote it", fix=fix
         ) from error
-    if not isinstance(value, dict):
-        raise InputError(
-            f"{path}: not an object", expected="the file as fedspike wrote it", fix=fix
-        )
-    return value

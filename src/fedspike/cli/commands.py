@@ -280,8 +280,9 @@ def _first_sentence(toml: str) -> str:
 def print_summary(folder: Path) -> None:
     """Print an experiment's summary for programs. Raises InputError where it was damaged meanwhile."""
     from fedspike.files import read_json
+    from fedspike.records.reader import SUMMARY
 
-    print_json(read_json(folder / "summary.json", fix="give the command again"))
+    print_json(read_json(folder / SUMMARY, dict, fix="give the command again"))
 
 
 def print_json(value: object) -> None:

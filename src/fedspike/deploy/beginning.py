@@ -27,12 +27,8 @@ def at_least(folder: FleetFolder, seats: int) -> int:
     if not file.exists():
         return seats
     fix = f"say it again: fedspike fleet run {folder.path} --at-least {seats}"
-    try:
-        return msgspec.convert(read_json(file, fix=fix), Beginning).at_least
-    except msgspec.ValidationError as error:
-        raise InputError(
-            f"{file}: {error}", expected="the file as fedspike wrote it", fix=fix
-        ) from error
+    beginning: Beginning = read_json(file, Beginning, fix=fix)
+    return beginning.at_least
 
 
 def set_at_least(folder: FleetFolder, clients: int) -> None:

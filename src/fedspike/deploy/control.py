@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from flwr.common.constant import Status
 
 from fedspike.deploy import keys
 from fedspike.deploy.control_client import connected
@@ -30,7 +29,6 @@ from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
 
 LOOK_EVERY_S, ASK_EVERY_S = 0.2, 5.0
-ENDED = "finished"
 REGISTERED = "registered.json"
 
 
@@ -73,14 +71,14 @@ def _numbers(folder: FleetFolder) -> dict[str, int]:
     if not file.exists():
         return {}
     fix = f"delete {file}, and start the server again"
-    numbers: dict[str, int] = _typed(read_json(file, fix=fix), dict[str, int], file, fix)
+    numbers: dict[str, int] = read_json(file, dict[str, int], fix=fix)
     return numbers
 
 
 def submit(folder: FleetFolder) -> None:
     """Start the training, or what is left of it; one that still runs is left alone."""
     with claimed(folder.server, wait=True):  # two that start at once would start two
-        if state(folder) in ("", ENDED):
+        if state(folder) in ("", Status.FINISHED):
             _start(folder)
 
 
@@ -100,7 +98,7 @@ def stop(folder: FleetFolder) -> bool:
     if number is None:
         return False
     with connected(folder) as server:
-        if server.status(number) != ENDED:
+        if server.status(number) != Status.FINISHED:
             server.stop(number)
     return True
 
@@ -119,7 +117,7 @@ def run_id(folder: FleetFolder) -> int | None:
     if not file.exists():
         return None
     fix = f"delete {file}"
-    stored: dict[str, int] = _typed(read_json(file, fix=fix), dict[str, int], file, fix)
+    stored: dict[str, int] = read_json(file, dict[str, int], fix=fix)
     return stored.get("run-id")
 
 
@@ -134,7 +132,7 @@ def state(folder: FleetFolder) -> str:
 
 def is_done(folder: FleetFolder) -> bool:
     """Whether all runs have their summaries."""
-    return all((folder.run / run.name / "summary.json").exists() for run in folder.experiment.runs)
+    return all((folder.run / run.name / reader.SUMMARY).exists() for run in folder.experiment.runs)
 
 
 class RoundsSoFar:
@@ -166,7 +164,7 @@ def follow(
     for run in experiment.runs:
         home, finished = folder.run / run.name, -1
         so_far = RoundsSoFar(home)
-        while finished < run.plan.rounds or not (home / "summary.json").exists():
+        while finished < run.plan.rounds or not (home / reader.SUMMARY).exists():
             records = so_far.read()
             if finished < 0 and (home / "config.toml").exists():
                 finished = len(records)
@@ -199,19 +197,9 @@ def _tell(now: Absent, before: Absent, say: Callable[[str], None]) -> None:
         say(f"{node} is not refused any more")
 
 
-def _typed(value: object, kind: Any, source: object, fix: str) -> Any:
-    """What was read from our file, or Flower said, as its type. Raises InputError where it is another."""
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise InputError(
-            f"{source}: {error}", expected="the file as fedspike wrote it", fix=fix
-        ) from error
-
-
 def _stored(folder: FleetFolder, runs: int) -> bool:
     """Whether the summary of all runs is there."""
-    return (folder.run / "summary.json").exists() and len(reader.read(folder.run).runs) == runs
+    return (folder.run / reader.SUMMARY).exists() and len(reader.read(folder.run).runs) == runs
 
 
 def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
@@ -223,7 +211,7 @@ def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
     except InputError as error:
         say(f"the server is away, waiting for it ({error.passed.splitlines()[0][:100]})")
         return
-    if status == ENDED and not is_done(folder):
+    if status == Status.FINISHED and not is_done(folder):
         raise InputError(
             "the training ended before all rounds were done",
             expected="all rounds",

@@ -8,7 +8,6 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Meta, Struct
 
@@ -39,6 +38,12 @@ class Knock(Struct, frozen=True):
     def code(self) -> str:
         """The short code of the key."""
         return keys.code_of(self.public)
+
+
+class Heard(Struct, frozen=True):
+    """What is in the file: who knocked, the last at the end."""
+
+    knocks: list[Knock]
 
 
 class Knocks:
@@ -85,7 +90,7 @@ class Knocks:
             return
         self._written_at = time.monotonic()
         with self._lock:
-            content = json_bytes({"knocks": list(self._by_key.values())})
+            content = json_bytes(Heard(list(self._by_key.values())))
         try:
             write_whole(self._server / FILE, content, self._server)
         except InputError as error:  # the knock is refused all the same
@@ -111,10 +116,5 @@ def read(server: Path) -> list[Knock]:
     if not file.exists():
         return []
     fix = f"delete {file}: who waits knocks again"
-    try:
-        knocks = msgspec.convert(read_json(file, fix=fix), dict[str, list[Knock]])["knocks"]
-    except (msgspec.ValidationError, KeyError) as error:
-        raise InputError(
-            f"{file}: {error}", expected="the file as fedspike wrote it", fix=fix
-        ) from error
-    return knocks[::-1]
+    heard: Heard = read_json(file, Heard, fix=fix)
+    return heard.knocks[::-1]

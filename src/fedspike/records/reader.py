@@ -210,10 +210,10 @@ def _not_finished(folder: Path) -> InputError:
     if (folder / "config.toml").exists() or list(folder.glob("*/config.toml")):
         passed, fix = "the runs in it are not finished", "give the command of the experiment again"
     elif folder.exists():
-        passed = "no summary.json in it"
+        passed = f"no {SUMMARY} in it"
     else:
         passed = "no such folder"
-        if beside := [path.parent.name for path in folder.parent.glob("*/summary.json")]:
+        if beside := [path.parent.name for path in folder.parent.glob(f"*/{SUMMARY}")]:
             fix = nearest(folder.name, beside)
     return InputError(
         f"{folder}: {passed}",
@@ -251,5 +251,5 @@ def _numbers(
 def _unfinished(directory: Path) -> Iterator[str]:
     """Folders that hold a run's configuration and no summary yet."""
     for path in sorted(directory.glob("*/config.toml")):
-        if not (path.parent / "summary.json").exists():
+        if not (path.parent / SUMMARY).exists():
             yield path.parent.name

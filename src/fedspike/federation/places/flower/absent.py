@@ -4,7 +4,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from fedspike.errors import InputError
@@ -36,13 +35,8 @@ def read(folder: Path) -> Absent:
     file = folder / FILE
     if not file.exists():
         return Absent()
-    fix = f"delete {file}"
-    try:
-        return msgspec.convert(read_json(file, fix=fix), Absent)
-    except msgspec.ValidationError as error:
-        raise InputError(
-            f"{file}: {error}", expected="the file as fedspike wrote it", fix=fix
-        ) from error
+    absent: Absent = read_json(file, Absent, fix=f"delete {file}")
+    return absent
 
 
 def write(folder: Path, refused: dict[str, str], waiting_for: list[int], waiting: str = "") -> None:

@@ -8,8 +8,6 @@ in the file, and its client is in no round.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from fedspike.errors import InputError
 from fedspike.federation.client_numbers import spelled
 from fedspike.files import json_bytes, read_json, write_whole
@@ -24,20 +22,21 @@ def read(folder: Path, seats: int = 2**31, classes: int | None = None) -> dict[i
     file = folder / FILE
     if not file.exists():
         return {}
-    fix = f"restore it, or delete {folder} to start again"
-    stored = read_json(file, fix=fix)
-    try:
-        counts = msgspec.convert(stored, dict[int, Counts], strict=False)
-        if not all(0 <= client < seats for client in counts):
-            raise ValueError(f"clients that are none of 0 to {seats - 1}")
-        for own in counts.values():
-            if len(own) != (classes or len(own)) or min(own, default=0) < 0 or not any(own):
-                raise ValueError(f"samples {own[:20]}, not of {classes} classes")
-    except (msgspec.ValidationError, ValueError) as error:
-        raise InputError(
-            f"{file}: {error}", expected="the file as fedspike wrote it", fix=fix
-        ) from error
+    fix = "restore it; or delete it, and the folder run, to start the training again"
+    counts: dict[int, Counts] = read_json(file, dict[int, Counts], fix=fix)
+    if fault := _fault(counts, seats, classes):
+        raise InputError(f"{file}: {fault}", expected="the file as fedspike wrote it", fix=fix)
     return counts
+
+
+def _fault(counts: Mapping[int, Counts], seats: int, classes: int | None) -> str:
+    """What cannot be of these seats and classes; "" if nothing."""
+    if not all(0 <= client < seats for client in counts):
+        return f"clients that are none of 0 to {seats - 1}"
+    for own in counts.values():
+        if len(own) != (classes or len(own)) or min(own, default=0) < 0 or not any(own):
+            return f"samples {own[:20]}, not of {classes} classes"
+    return ""
 
 
 def write(folder: Path, counts: Mapping[int, Counts]) -> None:
