@@ -9,7 +9,8 @@ from cryptography import x509
 
 from certifying import answering, clock_off_by
 from fedspike.cli import main, passphrase
-from fedspike.deploy import authority, certificates, flower
+from fedspike.deploy import authority, certificates, flower, status
+from fedspike.deploy.control_client import ServerAway, connected
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 
@@ -53,6 +54,11 @@ def test_an_expired_certificate_is_refused_made_anew_and_accepted(
         flower.superlink(fleet)
     with pytest.raises(InputError, match=r"(?s)expired.*fedspike fleet renew"):
         ailment(fleet)
+    # `run` and `status` ask a server that runs, and whose certificate expired meanwhile.
+    expired = pytest.raises(ServerAway, match=r"(?s)has expired.*fedspike fleet renew")
+    with expired as away, connected(fleet) as running:
+        running.nodes()
+    assert status.read(fleet).server_away == away.value.passed
     assert renewed(fleet, "--host", "192.0.2.7", "--host", "localhost") == 0
     flower.superlink(fleet)
     assert ailment(fleet) == ""

@@ -33,7 +33,7 @@ from flwr.supercore.protobuf.client import (
     ProtobufRequestContext,
 )
 
-from fedspike.deploy.certificates import AUTHORITY
+from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
 from fedspike.errors import InputError
@@ -184,7 +184,12 @@ def connected(folder: FleetFolder) -> Iterator[Control]:
 
 
 def _gone_wrong(kind: type[InputError], folder: FleetFolder, words: object) -> InputError:
-    demand_room(folder.path)  # or that is the reason
+    """What kept a server from its answer: its disk or its certificate, where that is it, or its words."""
+    try:
+        demand_room(folder.path)
+        demand_valid(folder.server / SERVER, folder.renewal)
+    except InputError as error:
+        return kind(error.passed, expected=error.expected, fix=error.fix)
     return kind(
         f"the server at {folder.settings.here}: {words}",
         expected="a server that runs and agrees",
