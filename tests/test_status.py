@@ -1,5 +1,6 @@
 """How a fleet is, from what its folder knows and its server says: as a record, as text, as metrics."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from flwr.common.constant import HEARTBEAT_PATIENCE
 from flwr.proto.node_pb2 import NodeInfo
 
 from fedspike.cli import main, overview
-from fedspike.deploy import control, flower, keys, metrics, status
+from fedspike.deploy import control, flower, keys, knocks, metrics, status
 from fedspike.deploy.control_client import Presence, presences
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.register import Member
@@ -96,7 +97,7 @@ def fleet(tmp_path: Path) -> FleetFolder:
     ]
     lines = [json_bytes(each, indent=None) for each in rounds]
     (home / "rounds.jsonl").write_bytes(b"".join(lines) + b'{"round": 3, "half')
-    let_in(folder, {"node-10": 10, "node-2": 2, "node-3": 3})
+    let_in(folder, {"node-2": 2, "node-10": 10, "node-3": 3})
     (folder.server / "clients.json").write_bytes(json_bytes({"0": [5, 7], "1": [0, 9]}))
     (folder.server / "run.json").write_bytes(json_bytes({"run-id": 7}))
     absent.write(folder.server, {"node-3": REASON}, [])
@@ -194,6 +195,44 @@ def test_rounds_that_were_read_are_not_read_again(
     file.write_bytes(b"\n".join((one, two, third)))
     assert observer.status(None).runs[0].rounds_done == 3
     assert lines == [3, 1, 1, 2]
+
+
+def test_who_is_revoked_and_who_knocks_are_told(fleet: FleetFolder) -> None:
+    """Who was let in or revoked since it knocked does not knock, and nobody knocks where no server is."""
+    key, at = keys.written(ec.generate_private_key(ec.SECP384R1()).public_key()), time.time() - 125
+    known = {keys.written(member.key): member.name for member in fleet.register.members()}
+    heard = [
+        knocks.Knock(one, name, "192.0.2.7", at) for one, name in {**known, key: "kitchen"}.items()
+    ]
+    fleet.register.revoke("node-2")
+    (fleet.server / knocks.FILE).write_bytes(json_bytes({"knocks": heard}))
+    now = look(fleet, view())
+    nodes = by_name(now)
+    assert (nodes["node-2"].revoked, nodes["node-2"].rounds) == (True, 2)
+    assert nodes["node-2"].clients == [0]  # as it trained
+    assert not nodes["node-3"].revoked
+    (knock,) = now.knocking
+    assert (knock.name, knock.code) == ("kitchen", heard[-1].code)
+    assert knock.seconds_ago == pytest.approx(125, abs=2)
+    text = overview.text(now, "my-fleet")
+    assert "node-2   revoked" in text
+    assert f"{knock.code}  kitchen  192.0.2.7  2 min 5 s ago" in text
+    assert "fedspike fleet admit my-fleet CODE" in text
+    assert 'fedspike_node_up{node="node-2"}' not in metrics.render(now)
+    assert look(fleet, None, "nobody is there").knocking == []
+
+
+def test_clients_are_those_of_the_register_before_the_first_round(fleet: FleetFolder) -> None:
+    """Also of a node that Flower has not been told of."""
+    (fleet.run / RUN / "rounds.jsonl").unlink()
+    (fleet.server / control.REGISTERED).unlink()
+    nodes = by_name(look(fleet, view()))
+    assert {name: node.clients for name, node in nodes.items()} == {
+        "node-2": [0],
+        "node-3": [2],
+        "node-10": [1],
+    }
+    assert (nodes["node-10"].samples, nodes["node-10"].rounds) == ({1: 9}, 0)
 
 
 def test_a_refusal_lasts_since_it_began(tmp_path: Path) -> None:
@@ -306,7 +345,10 @@ def test_without_a_server_the_folder_is_asked(
     capsys.readouterr()
     assert main(["fleet", "status", str(home), "--json"]) == 0
     now = msgspec.json.decode(capsys.readouterr().out, type=Status)
-    assert (now.training, [node.node for node in now.nodes]) == ("not started", [])
+    assert (now.training, [node.node for node in now.nodes]) == (
+        "not started",
+        ["node-0", "node-1"],
+    )
     assert now.run
     assert now.server_away
     assert "refused" in now.server_away

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from fedspike.cli.columns import WIDTH, table
 from fedspike.cli.watch import clock
 from fedspike.federation.client_numbers import spelled
-from fedspike.records.fleet_status import NodeStatus, RunStatus, Status
+from fedspike.records.fleet_status import Knocking, NodeStatus, RunStatus, Status
 
 HEADER = ("", "", "seen", "clients", "samples", "rounds", "failed", "samples/s")
 
@@ -22,6 +22,7 @@ def text(status: Status, folder: str) -> str:
         lines += ["", *table(HEADER, [_node(node) for node in status.nodes], names=2)]
     lines += _joules(status.nodes)
     lines += [line for node in status.nodes for line in _wrong(node)]
+    lines += _knocking(status.knocking, folder)
     return "\n".join([*lines, ""])
 
 
@@ -49,7 +50,7 @@ def _node(node: NodeStatus) -> list[str]:
     speed = node.samples_per_second
     return [
         _short(node.node),
-        "refused" if node.refused else there,
+        "revoked" if node.revoked else "refused" if node.refused else there,
         *(ago, spelled(node.clients), f"{sum(node.samples.values()):,}" if node.samples else ""),
         *(str(node.rounds), str(node.failed)),
         "" if speed is None else f"{speed:,.0f}",
@@ -74,6 +75,20 @@ def _joules(nodes: Sequence[NodeStatus]) -> Iterator[str]:
 
 def _short(name: str, most: int = 24) -> str:
     return name if len(name) <= most else f"{name[: most - 3]}..."
+
+
+def _knocking(knocking: Sequence[Knocking], folder: str) -> Iterator[str]:
+    if knocking:
+        yield from ("", "Nodes that ask to be let in; the code is what the device shows, too:")
+        rows = [
+            [
+                *(knock.code, _short(knock.name or "(no name)"), _short(knock.address, 40)),
+                f"{clock(knock.seconds_ago)} ago",
+            ]
+            for knock in knocking
+        ]
+        yield from table(["code", "name", "address", "asked"], rows, names=3)
+        yield f"  to let one in: fedspike fleet admit {folder} CODE"
 
 
 def _wrong(node: NodeStatus) -> Iterator[str]:

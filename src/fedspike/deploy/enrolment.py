@@ -83,13 +83,7 @@ def admit(folder: FleetFolder, typed: str, name: str = "", clients: Sequence[int
 def knocking(folder: FleetFolder) -> list[Knock]:
     """Who asks to be let in, the last first. Raises InputError where no server runs."""
     control.register(folder)
-    register, heard = folder.register, knocks.read(folder.server)
-    members = {member.code for member in register.members()}
-    return [
-        knock
-        for knock in heard
-        if knock.code not in members and not register.is_revoked(knock.public)
-    ]
+    return knocks.waiting(folder.register)
 
 
 def revoke(folder: FleetFolder, name: str) -> str:

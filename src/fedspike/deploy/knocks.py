@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Meta, Struct
 
 from fedspike.deploy import keys
-from fedspike.deploy.register import is_name
+from fedspike.deploy.register import Register, is_name
 from fedspike.errors import InputError
 from fedspike.files import json_bytes, read_json, remove, write_whole
 
@@ -108,6 +108,16 @@ def place(address: str) -> str:
     except ValueError:
         return address
     return str(ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
+
+
+def waiting(register: Register) -> list[Knock]:
+    """Who knocked and is neither let in nor revoked, the last first. Raises InputError as `read` does."""
+    members = {member.code for member in register.members()}
+    return [
+        knock
+        for knock in read(register.server)
+        if knock.code not in members and not register.is_revoked(knock.public)
+    ]
 
 
 def read(server: Path) -> list[Knock]:

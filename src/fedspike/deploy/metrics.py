@@ -106,9 +106,10 @@ def _of_nodes(all_nodes: Sequence[NodeStatus]) -> Iterator[Family]:
     nodes = [({"node": node.node}, node) for node in all_nodes]
     last_seen = [(of, node.last_seen.timestamp() if node.last_seen else None) for of, node in nodes]
     held = [(of, sum(node.samples.values())) for of, node in nodes]
+    up = [(of, None if node.revoked else node.online) for of, node in nodes]
     joules = [({**of, "sensor": one}, j) for of, node in nodes for one, j in node.joules.items()]
     gauges: list[tuple[str, str, Values]] = [
-        ("up", "1 for a node that is there.", [(of, node.online) for of, node in nodes]),
+        ("up", "1 for a node that is there.", up),
         ("last_seen_timestamp_seconds", "When the server last heard of the node.", last_seen),
         ("refused", "1 for one that takes no part.", [(of, bool(n.refused)) for of, n in nodes]),
         ("clients", "Clients that live on the node.", [(of, len(n.clients)) for of, n in nodes]),

@@ -121,6 +121,12 @@ class Register:
         file = self.server / REVOKED / f"{keys.code_of(key)}.toml"
         toml_files.write(file, Revoked(name, keys.written(key)), self.server)
 
+    def revoked(self) -> list[Revoked]:
+        """Who is kept out for good. Raises InputError where a file is spoilt."""
+        fix = "restore it, or make a new folder with fedspike fleet init"
+        files = sorted((self.server / REVOKED).glob("*.toml"))
+        return [toml_files.read(file, Revoked, fix=fix) for file in files]
+
     def is_revoked(self, key: ec.EllipticCurvePublicKey) -> bool:
         """Whether a key is kept out for good."""
         return (self.server / REVOKED / f"{keys.code_of(key)}.toml").exists()

@@ -13,12 +13,12 @@ from flwr.common.constant import Status as FlowerStatus
 from flwr.common.constant import SubStatus
 from msgspec.structs import replace
 
-from fedspike.deploy import control
+from fedspike.deploy import control, knocks
 from fedspike.deploy.control_client import Presence, ServerAway, connected
 from fedspike.deploy.folder import FleetFolder
 from fedspike.federation.places.flower import absent, seats
 from fedspike.federation.places.flower.absent import Absent
-from fedspike.records.fleet_status import Failure, NodeStatus, RunStatus, Status, Training
+from fedspike.records.fleet_status import Failure, Knocking, NodeStatus, RunStatus, Status, Training
 from fedspike.records.ledger import Deeds, deeds
 from fedspike.records.reader import ROUNDS, SUMMARY
 from fedspike.records.schema import NodeRound, RoundRecord
@@ -74,6 +74,7 @@ class Observer:
             waiting_for=out.waiting_for,
             waiting=out.waiting,
             nodes=_nodes(folder, records, view, out, now),
+            knocking=_knocking(folder, now) if view else [],
         )
 
 
@@ -110,25 +111,29 @@ def _nodes(
     out: Absent,
     now: datetime,
 ) -> list[NodeStatus]:
-    """Each node that may come, or took part, in the order of their names."""
+    """Each node that may come, took part or is revoked, in the order of their names."""
     work = deeds(record for each in records.values() for record in each)
     failures = _failures(records)
     counts = seats.read(folder.server)
     numbers = {node.name: number for number, node in control.registered(folder).items()}
+    own = {member.name: sorted(member.clients) for member in folder.register.members()}
+    revoked = {node.name for node in folder.register.revoked()} - own.keys()
     nodes = []
-    for name in sorted(numbers.keys() | work.keys() | out.refused.keys(), key=_natural):
+    for name in sorted({*own, *revoked, *work, *out.refused}, key=_natural):
         refusal = out.refused.get(name)
         presence = view.nodes.get(numbers.get(name, 0)) if view else None
         last_seen = presence.last_seen if presence else None
         did = work.get(name, Deeds())
+        clients = own.get(name, did.clients)
         nodes.append(
             NodeStatus(
                 node=name,
                 online=presence.online if presence else None if view is None else False,
                 last_seen=last_seen,
                 seconds_ago=max(0.0, (now - last_seen).total_seconds()) if last_seen else None,
-                clients=did.clients,
-                samples={k: sum(counts[k]) for k in did.clients if k in counts},
+                revoked=name in revoked,
+                clients=clients,
+                samples={k: sum(counts[k]) for k in clients if k in counts},
                 rounds=len(did.answered),
                 failed=len(did.asked) - len(did.answered),
                 samples_per_second=_speed(did.answered[-NEWEST:]),
@@ -139,6 +144,20 @@ def _nodes(
             )
         )
     return nodes
+
+
+def _knocking(folder: FleetFolder, now: datetime) -> list[Knocking]:
+    """Who asks a running server to be let in."""
+    return [
+        Knocking(
+            code=knock.code,
+            name=knock.name,
+            address=knock.address,
+            at=datetime.fromtimestamp(knock.at, tz=UTC),
+            seconds_ago=max(0.0, now.timestamp() - knock.at),
+        )
+        for knock in knocks.waiting(folder.register)
+    ]
 
 
 def _speed(answers: Sequence[tuple[RoundRecord, NodeRound]]) -> float | None:

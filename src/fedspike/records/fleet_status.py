@@ -32,16 +32,17 @@ class Failure(Record, frozen=True, kw_only=True):
 
 
 class NodeStatus(Record, frozen=True, kw_only=True):
-    """A node that may come, or came.
+    """A node that may come, or came, or is `revoked`: kept out for good.
 
     `online` and `last_seen` are None where the server is away, the latter also where it never heard of it.
-    `samples` are what each of its clients holds, `rounds` those of all runs that it answered, `failed` the
-    others. The speed is of training alone, over its newest answers. `joules` are what its own sensors counted
-    of the whole machine while it trained, by sensor; what is modelled is not among them. `refused` says why
-    one that is there takes no part.
+    `clients` are those of its key, or else those that it trained; `samples` are what each of its clients
+    holds, `rounds` those of all runs that it answered, `failed` the others. The speed is of training alone,
+    over its newest answers. `joules` are what its own sensors counted of the whole machine while it trained,
+    by sensor; what is modelled is not among them. `refused` says why one that is there takes no part.
     """
 
     node: str
+    revoked: bool
     online: bool | None
     last_seen: datetime | None
     seconds_ago: float | None
@@ -56,10 +57,21 @@ class NodeStatus(Record, frozen=True, kw_only=True):
     last_failure: Failure | None
 
 
+class Knocking(Record, frozen=True, kw_only=True):
+    """A node that asks to be let in, by the code of its key, and when it last did; `name` is what it says."""
+
+    code: str
+    name: str
+    address: str
+    at: datetime
+    seconds_ago: float
+
+
 class Status(Record, frozen=True, kw_only=True):
     """All of it, at a moment; `server_away` says why the server does not answer, if it does not.
 
     "waiting" is a training that waits for nodes, "paused" one that goes on when the server does.
+    `knocking` has the last one that asked first, and nobody where the server is away.
     """
 
     at: datetime
@@ -70,3 +82,4 @@ class Status(Record, frozen=True, kw_only=True):
     waiting_for: list[int]
     waiting: str
     nodes: list[NodeStatus]
+    knocking: list[Knocking]
