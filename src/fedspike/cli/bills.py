@@ -4,7 +4,7 @@ import statistics
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from fedspike.cli.columns import WIDTH, table
+from fedspike.cli.columns import WIDTH, table, wrapped
 from fedspike.energy.account import RunBill
 from fedspike.energy.bill import Bill
 from fedspike.energy.estimate import decimals, ends, estimate
@@ -62,7 +62,7 @@ class NotPriced:
             terms.setdefault(tuple(where), []).append(term)
         for places, operations in terms.items():
             names = "any of them" if len(places) == profiles > 1 else ", ".join(places)
-            yield from _wrapped(f"no price in {names}: {', '.join(operations)}")
+            yield from wrapped(f"no price in {names}: {', '.join(operations)}")
         self._new = {}
 
 
@@ -84,7 +84,7 @@ def _comparison(comparison: RepricedComparison, repriced: Repriced) -> Iterator[
     title = f"{comparison.setting}: {snn} beside {ann}, {seeds}"
     yield from (title, "=" * len(title), "")
     for reason in comparison.unfit:
-        yield from _wrapped(f"no verdict, for a network does not work: {reason}")
+        yield from wrapped(f"no verdict, for a network does not work: {reason}")
     for name, side in zip((ann, snn), zip(*pairs, strict=True), strict=True):
         yield f"{name}: {_reached(side)}"
     yield ""
@@ -142,10 +142,6 @@ def _level(
     yield ""
 
 
-def _wrapped(words: str) -> list[str]:
-    return textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
-
-
 def _published(repriced: Repriced) -> Iterator[str]:
     """The spikes at which the verdict turns, as others published them."""
     yield "Published thresholds, below which an SNN is said to be cheaper:"
@@ -153,7 +149,7 @@ def _published(repriced: Repriced) -> Iterator[str]:
         low, high = f"{threshold.low:g}", f"{threshold.high:g}"
         value = low if low == high else f"{low} to {high}"
         note = f" ({threshold.note})" if threshold.note else ""
-        yield from _wrapped(f"{value} {threshold.unit}{note}: {threshold.source}")
+        yield from wrapped(f"{value} {threshold.unit}{note}: {threshold.source}")
     yield ""
 
 

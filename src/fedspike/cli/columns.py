@@ -1,5 +1,6 @@
-"""Tables as text to read."""
+"""Tables and sentences as text to read."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 WIDTH = 100
@@ -15,3 +16,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) 
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         yield f"  {'  '.join(cells)}".rstrip()
+
+
+def wrapped(words: str) -> list[str]:
+    """Sentences in lines below something else."""
+    return textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -31,7 +31,7 @@ def init(options: Namespace) -> int:
             expected="how many nodes the experiment's data are dealt out to",
             fix="--nodes 4; or --own-data, where devices bring their own and make their own keys",
         )
-    _demand()
+    demand_flower()
     from fedspike.deploy.authority import Safe
     from fedspike.deploy.folder import FleetFolder
 
@@ -61,7 +61,7 @@ def server(options: Namespace) -> int:
     """Serve until stopped; a training that was going on goes on."""
     from fedspike.deploy import control, flower
 
-    folder = _folder(options.folder)
+    folder = folder_of(options.folder)
     say(QUIET)
     with flower.serving(folder) as program, flower.trainers(folder):
         nodes = _names(control.register(folder).values())
@@ -80,7 +80,7 @@ def server(options: Namespace) -> int:
 
 def node(options: Namespace) -> int:
     """Take part until stopped; wait for the server, and come back to it."""
-    _demand()
+    demand_flower()
     from fedspike.deploy.device import participant
     from fedspike.deploy.folder import NodeFolder
 
@@ -102,7 +102,7 @@ def run(options: Namespace) -> int:
     """Train on the nodes, show how it goes, and write the report."""
     from fedspike.deploy import beginning, control
 
-    folder = _folder(options.folder)
+    folder = folder_of(options.folder)
     if options.at_least is not None:
         beginning.set_at_least(folder, options.at_least)
     control.register(folder)
@@ -116,7 +116,7 @@ def run(options: Namespace) -> int:
 
 def status(options: Namespace) -> int:
     """Say which nodes are there, how they do, and how far the training is."""
-    folder = _folder(options.folder)
+    folder = folder_of(options.folder)
     from fedspike.cli import overview
     from fedspike.deploy import status
 
@@ -134,7 +134,7 @@ def logs(options: Namespace) -> int:
     from fedspike.deploy import flower
     from fedspike.files import content_of
 
-    log = flower.log_of_training(_folder(options.folder))
+    log = flower.log_of_training(folder_of(options.folder))
     if not log.exists():
         raise _not_started(options.folder)
     sys.stdout.write(content_of(log).decode(errors="replace"))
@@ -145,7 +145,7 @@ def stop(options: Namespace) -> int:
     """End the training; what is done is stored, and `run` goes on with it."""
     from fedspike.deploy import control
 
-    folder = _folder(options.folder)
+    folder = folder_of(options.folder)
     if not control.stop(folder):
         raise _not_started(folder.path)
     say(f"The training is stopped. To go on: fedspike fleet run {folder.path}")
@@ -154,7 +154,7 @@ def stop(options: Namespace) -> int:
 
 def renew(options: Namespace) -> int:
     """Make a new certificate for the server, of the same authority and for the same key."""
-    folder = _folder(options.folder)
+    folder = folder_of(options.folder)
     from fedspike.deploy import authority
     from fedspike.deploy.hosts import demand_host
 
@@ -173,7 +173,7 @@ def renew(options: Namespace) -> int:
 
 def service(options: Namespace) -> int:
     """Write a systemd unit for a server or a node, and say how it is installed."""
-    _demand()
+    demand_flower()
     from fedspike.deploy import service
     from fedspike.files import write_whole
 
@@ -216,7 +216,7 @@ def _not_started(path: Path) -> InputError:
 
 def local(options: Namespace) -> int:
     """Server and nodes on this machine, with TLS and keys, and a training; at the end all are gone."""
-    _demand()
+    demand_flower()
     from fedspike.deploy import control, flower
     from fedspike.deploy.folder import FleetFolder
     from fedspike.files import appending
@@ -237,7 +237,8 @@ def local(options: Namespace) -> int:
     say(f"{QUIET}\nWhat server and nodes say is in {logs}.")
     with _last_words(_resume_local(options, path)), ExitStack() as stack:
         opened = {
-            name: appending(logs / f"{name}.log", path) for name in ("server", *map(_name, homes))
+            name: appending(logs / f"{name}.log", path)
+            for name in ("server", *(home.name for home in homes))
         }
         for log in opened.values():
             stack.enter_context(log)
@@ -297,7 +298,7 @@ def _made(
     options: Namespace, path: Path, nodes: int, hosts: list[str], port: int, safe: Any = None
 ) -> Any:
     """The folder of a new fleet for the experiment that the options name."""
-    _demand()
+    demand_flower()
     from fedspike.deploy import folder
     from fedspike.experiment import sweep
     from fedspike.experiment.run import load
@@ -317,8 +318,9 @@ def _made(
     )
 
 
-def _folder(path: Path) -> Any:
-    _demand()
+def folder_of(path: Path) -> Any:
+    """The folder of a fleet. Raises InputError where it is none, or Flower is not installed."""
+    demand_flower()
     from fedspike.deploy.folder import FleetFolder
 
     folder = FleetFolder(path)
@@ -326,14 +328,11 @@ def _folder(path: Path) -> Any:
     return folder
 
 
-def _demand() -> None:
+def demand_flower() -> None:
+    """Raise InputError where Flower is not installed."""
     from fedspike.deploy import installed
 
     installed.demand()
-
-
-def _name(path: Path) -> str:
-    return path.name
 
 
 def _names(nodes: Iterable[Any]) -> str:

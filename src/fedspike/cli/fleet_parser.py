@@ -17,13 +17,13 @@ def add(commands_of: Any) -> None:
     _init(actions)
     _server_and_node(actions)
     _of_a_training(actions)
-    membership.offer(actions)
+    _membership(actions)
     _local(actions)
 
 
 def _init(actions: Any) -> None:
     init = new_command(
-        actions, "init", fleet.init, "write a fleet's folder: keys, app, configuration"
+        actions, "init", fleet.init, "write a fleet's folder: keys, invitation, configuration"
     )
     init.add_argument("folder", type=Path, metavar="FOLDER")
     init.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
@@ -111,6 +111,28 @@ def _of_a_training(actions: Any) -> None:
                 metavar="N",
                 help="begin when so many clients are there; default: all, or as said before",
             )
+
+
+def _membership(actions: Any) -> None:
+    text = "on a device: make its key and its folder, and show its code"
+    enrol = new_command(actions, "enrol", membership.enrol, text)
+    enrol.add_argument("invitation", type=Path, metavar="invitation.toml", help="of the fleet")
+    enrol.add_argument("--name", default="", metavar="NAME", help="default: as this machine")
+    enrol.add_argument("--output", type=Path, metavar="DIR", help="default: NAME")
+
+    text = "let in the node with a code; without a code, show who asks"
+    admit = new_command(actions, "admit", membership.admit, text)
+    admit.add_argument("folder", type=Path, metavar="FOLDER")
+    admit.add_argument("code", nargs="?", metavar="CODE", help="such as 7KQF-2M9X-RD4T")
+    admit.add_argument("--name", default="", metavar="NAME", help="default: as the node says")
+    admit.add_argument(
+        "--clients", nargs="+", metavar="N", help="such as 3 4-7; default: the first that is free"
+    )
+
+    text = "keep a node out for good, from now on"
+    revoke = new_command(actions, "revoke", membership.revoke, text)
+    revoke.add_argument("folder", type=Path, metavar="FOLDER")
+    revoke.add_argument("node", metavar="NAME", help="see: fedspike fleet status FOLDER")
 
 
 def _local(actions: Any) -> None:

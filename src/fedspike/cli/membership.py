@@ -3,40 +3,15 @@
 import sys
 import time
 from argparse import Namespace
-from pathlib import Path
-from typing import Any
 
 from fedspike.cli.commands import say
-from fedspike.cli.options import new_command
+from fedspike.cli.fleet import demand_flower, folder_of
 from fedspike.federation.client_numbers import clients_of, spelled
-
-
-def offer(actions: Any) -> None:
-    """The three commands and their options."""
-    text = "on a device: make its key and its folder, and show its code"
-    added = new_command(actions, "enrol", enrol, text)
-    added.add_argument("invitation", type=Path, metavar="invitation.toml", help="of the fleet")
-    added.add_argument("--name", default="", metavar="NAME", help="default: as this machine")
-    added.add_argument("--output", type=Path, metavar="DIR", help="default: NAME")
-
-    text = "let in the node with a code; without a code, show who asks"
-    added = new_command(actions, "admit", admit, text)
-    added.add_argument("folder", type=Path, metavar="FOLDER")
-    added.add_argument("code", nargs="?", metavar="CODE", help="such as 7KQF-2M9X-RD4T")
-    added.add_argument("--name", default="", metavar="NAME", help="default: as the node says")
-    added.add_argument(
-        "--clients", nargs="+", metavar="N", help="such as 3 4-7; default: the first that is free"
-    )
-
-    text = "keep a node out for good, from now on"
-    added = new_command(actions, "revoke", revoke, text)
-    added.add_argument("folder", type=Path, metavar="FOLDER")
-    added.add_argument("node", metavar="NAME", help="see: fedspike fleet status FOLDER")
 
 
 def enrol(options: Namespace) -> int:
     """Make a node's folder with a key of its own, and say its code."""
-    _demand()
+    demand_flower()
     from fedspike.deploy import enrolment, keys
 
     invited = enrolment.read(options.invitation)
@@ -54,11 +29,9 @@ def enrol(options: Namespace) -> int:
 
 def admit(options: Namespace) -> int:
     """Let in the node with a code; without one, say who asks to be let in."""
-    _demand()
+    folder = folder_of(options.folder)
     from fedspike.deploy import enrolment
-    from fedspike.deploy.folder import FleetFolder
 
-    folder = FleetFolder(options.folder)
     if options.code is None:
         knocks = enrolment.knocking(folder)
         for knock in knocks:
@@ -75,19 +48,12 @@ def admit(options: Namespace) -> int:
 
 def revoke(options: Namespace) -> int:
     """Keep a node out for good, from now on."""
-    _demand()
+    folder = folder_of(options.folder)
     from fedspike.deploy import enrolment
-    from fedspike.deploy.folder import FleetFolder
 
-    untold = enrolment.revoke(FleetFolder(options.folder), options.node)
+    untold = enrolment.revoke(folder, options.node)
     later = (
         f" No server runs that could be told ({untold}); the next one knows it." if untold else ""
     )
     say(f"The key of {options.node} is revoked, and never let in again.{later}")
     return 0
-
-
-def _demand() -> None:
-    from fedspike.deploy import installed
-
-    installed.demand()

@@ -1,9 +1,8 @@
 """A fleet's status as text to read."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
-from fedspike.cli.columns import WIDTH, table
+from fedspike.cli.columns import table, wrapped
 from fedspike.cli.watch import clock
 from fedspike.federation.client_numbers import spelled
 from fedspike.records.fleet_status import Knocking, NodeStatus, RunStatus, Status
@@ -17,7 +16,7 @@ def text(status: Status, folder: str) -> str:
     lines += table(["", "rounds", "accuracy", "newest round"], [_run(run) for run in status.runs])
     lines += [line for run in status.runs if run.run == status.run for line in _parts(run)]
     if status.waiting:
-        lines += _wrapped(status.waiting)
+        lines += wrapped(status.waiting)
     if status.nodes:
         lines += ["", *table(HEADER, [_node(node) for node in status.nodes], names=2)]
     lines += _joules(status.nodes)
@@ -28,7 +27,7 @@ def text(status: Status, folder: str) -> str:
 
 def _away(status: Status, folder: str) -> Iterator[str]:
     if status.server_away is not None:
-        yield from _wrapped(f"the server does not answer ({status.server_away})")
+        yield from wrapped(f"the server does not answer ({status.server_away})")
         yield f"  to start it: fedspike fleet server {folder}"
 
 
@@ -41,7 +40,7 @@ def _run(run: RunStatus) -> list[str]:
 def _parts(run: RunStatus) -> Iterator[str]:
     if run.seconds:
         parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in run.seconds.items())
-        yield from _wrapped(f"the newest round of {run.run}: {parts}")
+        yield from wrapped(f"the newest round of {run.run}: {parts}")
 
 
 def _node(node: NodeStatus) -> list[str]:
@@ -94,10 +93,6 @@ def _knocking(knocking: Sequence[Knocking], folder: str) -> Iterator[str]:
 def _wrong(node: NodeStatus) -> Iterator[str]:
     if node.refused and node.refused_since:
         since = f"{node.refused_since.astimezone():%Y-%m-%d %H:%M:%S}"
-        yield from _wrapped(f"{node.node} takes no part since {since}: {node.refused}")
+        yield from wrapped(f"{node.node} takes no part since {since}: {node.refused}")
     elif (last := node.last_failure) and not last.mended:
-        yield from _wrapped(f"{node.node}, {last.run} round {last.round}: {last.reason}")
-
-
-def _wrapped(words: str) -> list[str]:
-    return textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        yield from wrapped(f"{node.node}, {last.run} round {last.round}: {last.reason}")

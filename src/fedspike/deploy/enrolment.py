@@ -91,7 +91,6 @@ def revoke(folder: FleetFolder, name: str) -> str:
 
     A server that starts later knows it, too. Raises InputError where there is no such node.
     """
-    _ = folder.settings  # or this is no fleet
     folder.register.revoke(name)
     try:
         control.register(folder)
