@@ -392,7 +392,7 @@ def test_without_flower_the_command_says_how_to_get_it(
     ("words", "said"),
     [
         (["server", "nowhere"], "fedspike fleet init my-fleet fleet --nodes 2"),
-        (["node", "nowhere"], "copy the node's folder from the server"),
+        (["node", "nowhere"], "fedspike fleet enrol invitation.toml"),
         (["init", "new", "quickstart", "--nodes", "2"], "with different partitions"),
         (["init", "new", "fleet", "--nodes", "5"], "5 nodes for 4 clients"),
         (["init", ".", "fleet", "--nodes", "2"], "is not empty"),

@@ -1,5 +1,6 @@
 """A device with a key of its own making comes into a fleet that runs, and leaves it for good."""
 
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -253,7 +254,10 @@ def test_a_spoilt_entry_of_the_register_is_named(tmp_path: Path, content: str, w
 
 
 def test_an_invitation_is_held_to_its_form(
-    fleet: FleetFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fleet: FleetFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing is written into a folder that is in other use, and nothing without the owner's own files."""
     text = (fleet.path / "invitation.toml").read_text()
@@ -278,6 +282,13 @@ def test_an_invitation_is_held_to_its_form(
     assert "is not empty" in capsys.readouterr().err
     assert main(["fleet", "enrol", str(file), "--output", str(output)]) == 0
     assert NodeFolder(output).settings.node == enrolment.host()
+    before = code(NodeFolder(output))
+    (output / keys.NODE_KEY).unlink()
+    monkeypatch.chdir(tmp_path)
+    fix = keys.ANOTHER_KEY.partition(": fedspike ")[2].replace("NODE", "here")
+    assert main(shlex.split(fix)) == 0  # the fix for a key that is kept out
+    assert NodeFolder(output).settings.node == enrolment.host()
+    assert code(NodeFolder(output)) != before
     other = text.replace("127.0.0.1:", "127.0.0.2:").replace("MII", "MIJ")
     file.write_text(other)
     assert main(["fleet", "enrol", str(file), "--output", str(output)]) == 2

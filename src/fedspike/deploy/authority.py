@@ -33,7 +33,9 @@ AUTHORITY_KEY = "authority.key"
 SERVER_DAYS = 397  # as long as browsers take a server's
 AUTHORITY_DAYS = 3652
 SOON_DAYS = 30
-ANEW = "make the fleet anew: fedspike fleet init"
+INIT = "fedspike fleet init my-fleet fleet --nodes 2"
+ANEW = f"make the fleet anew: {INIT}"
+RESTORE = f"restore it, or {ANEW}"
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 USAGES = (
     *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
@@ -125,8 +127,7 @@ def renew(
     demand_valid(folder / AUTHORITY, ANEW)
     root = certificate_of(folder / AUTHORITY, ANEW)
     authority = Authority(root, _authority_key(key, root, passphrase))
-    fix = f"restore it, or {ANEW}"
-    own = _private_key(folder / KEY, passphrase, expected="the server's key", fix=fix)
+    own = _private_key(folder / KEY, passphrase, expected="the server's key", fix=RESTORE)
     server = authority.certify(list(dict.fromkeys([*_names(folder), *names])), own.public_key())
     write_whole(folder / SERVER, server.public_bytes(PEM), folder)
     return server
@@ -182,14 +183,14 @@ def _private_key(
 
 def _names(folder: Path) -> list[str]:
     """What the server is called by the certificate that it has."""
-    server = certificate_of(folder / SERVER, fix=f"restore it, or {ANEW}")
+    server = certificate_of(folder / SERVER, fix=RESTORE)
     try:
         names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError) as error:
         raise InputError(
             f"{folder / SERVER}: {error}",
             expected="the server's certificate, as fedspike fleet init wrote it",
-            fix=f"restore it, or {ANEW}",
+            fix=RESTORE,
         ) from error
     return [str(name.value) for name in names]
 

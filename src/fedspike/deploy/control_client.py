@@ -33,6 +33,7 @@ from flwr.supercore.protobuf.client import (
     ProtobufRequestContext,
 )
 
+from fedspike.deploy import keys
 from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
@@ -114,7 +115,7 @@ class Control:
             raise InputError(
                 f"the key of {name} is another node's, or was one's that is no longer let in",
                 expected="a key for each node, and a new one after a node was removed",
-                fix=f"delete server/nodes/{name}.toml; the device makes a new key with fedspike fleet enrol",
+                fix=f"delete server/nodes/{name}.toml; {keys.ANOTHER_KEY}",
             ) from error
 
     def unregister(self, node: int) -> None:

@@ -108,14 +108,14 @@ def _knocking(folder: FleetFolder, code: str) -> Knock:
             raise InputError(
                 f"no node knocks with the code {code}",
                 expected=f"one of: {others}" if others else "a node that asks to be let in",
-                fix="start the node on its device, fedspike fleet node, and type the code that it says",
+                fix="start the node on its device, fedspike fleet node NODE, and type the code that it says",
             )
         time.sleep(LOOK_EVERY_S)
     if len(same) > 1:
         raise InputError(
             f"{len(same)} keys have the code {code}, which cannot be chance",
             expected="one key for a code",
-            fix="delete node.key on the device, and there: fedspike fleet enrol invitation.toml",
+            fix=keys.ANOTHER_KEY,
         )
     return same[0]
 

@@ -175,7 +175,7 @@ def ailment(address: str, authority: Path) -> str:
         raise InputError(
             f"{authority}: {error.strerror if isinstance(error, OSError) else error}",
             expected="the certificate of the fleet's authority",
-            fix="copy it from the server again",
+            fix=f"copy server/{AUTHORITY} there from the folder of the fleet",
         ) from error
     try:
         secure = urllib.request.HTTPSHandler(context=context)
@@ -200,7 +200,8 @@ def _bad_certificate(reason: ssl.SSLError, address: str, authority: Path) -> Inp
     passed = (
         f"{address} is not this fleet's server: its certificate is of another authority ({words})"
     )
-    expected, fix = f"one that {authority} signed", "copy the node's folder from the server again"
+    expected = f"one that {authority} signed"
+    fix = "check server in node.toml; where the fleet was made anew, take the node's folder from it again"
     if code in (CERT_NOT_YET_VALID, CERT_EXPIRED):
         passed = f"the certificate of the server at {address}: {words}"
         expected = f"one that is valid now; this machine's clock says {clock}"
@@ -239,7 +240,7 @@ def _demand_same_time(date: str | None, address: str) -> None:
 def demand_port(host: str, port: int, file: Path) -> None:
     """Raise InputError where a program cannot listen there now; `file` says where."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    again = f"set another port in {file}, and in node.toml of each node"
+    again = f"set another port in {file}, in invitation.toml and in node.toml of each node"
     try:
         with socket.socket(family) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

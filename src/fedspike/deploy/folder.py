@@ -27,7 +27,7 @@ from fedspike import own_files
 from fedspike.data import Dataset
 from fedspike.data.partition import OnDevices
 from fedspike.deploy import authority, certificates, keys, share, toml_files
-from fedspike.deploy.authority import AUTHORITY_KEY, Safe
+from fedspike.deploy.authority import AUTHORITY_KEY, INIT, RESTORE, Safe
 from fedspike.deploy.hosts import demand_host, demand_port, joined, split
 from fedspike.deploy.register import Member, Register
 from fedspike.errors import InputError
@@ -42,8 +42,6 @@ from fedspike.files import content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN, TOKEN_HEADER = "token", "fedspike-token"
-INIT = "fedspike fleet init my-fleet fleet --nodes 2"
-RESTORE = f"restore it, or make a new fleet: {INIT}"
 NODE_HEADER = "fedspike-node"  # how a node says that it is called
 DOOR_HEADER = "fedspike-door"  # on what our door answers, and not Flower behind it
 
@@ -180,7 +178,7 @@ class NodeFolder:
     @property
     def settings(self) -> NodeSettings:
         """Raises InputError where this is no folder of a node."""
-        fix = "copy the node's folder from the server: nodes/node-0 in the folder of the fleet"
+        fix = f"take it out of nodes/ in the folder of the fleet, or make it: {keys.ENROL}"
         return toml_files.read(self.path / "node.toml", NodeSettings, fix=fix)
 
     def demand_whole(self) -> None:
@@ -201,7 +199,10 @@ class NodeFolder:
 
     @property
     def _again(self) -> str:
-        return f"copy nodes/{self.settings.node} from the server's folder again"
+        return (
+            f"copy nodes/{self.settings.node} from the folder of the fleet again; "
+            f"where the device made its own key: {keys.ENROL} --output {self.path}"
+        )
 
 
 def write(

@@ -26,9 +26,7 @@ def demand_host(host: str, where: str) -> None:
 def demand_port(port: int, where: str) -> None:
     """Raise InputError where that is no number of a port."""
     if not 1 <= port < 2**16:
-        raise InputError(
-            f"{where} {port}", expected="a number from 1 to 65535", fix="leave it out for 8000"
-        )
+        raise InputError(f"{where} {port}", expected="a number from 1 to 65535", fix="use 8000")
 
 
 def split(address: str, where: str) -> tuple[str, int]:
@@ -39,7 +37,7 @@ def split(address: str, where: str) -> tuple[str, int]:
         raise InputError(
             f"{where} {address[:100]}",
             expected="a host and a port, such as server.example:8000 or [2001:db8::7]:8000",
-            fix="copy the node's folder from the server again",
+            fix="write it so, with the host and the port of fleet.toml",
         )
     demand_host(host, where)
     demand_port(int(port), where)

@@ -17,6 +17,8 @@ from fedspike.errors import InputError
 from fedspike.files import content_of
 
 NODE_KEY = "node.key"
+ENROL = "fedspike fleet enrol invitation.toml"
+ANOTHER_KEY = f"on the device, delete {NODE_KEY} and make another: {ENROL} --output NODE"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 MISREAD = str.maketrans({"I": "1", "L": "1", "O": "0"})
 CODE_LETTERS, GROUP = 12, 4

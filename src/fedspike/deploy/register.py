@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from fedspike import reading
 from fedspike.deploy import keys, toml_files
+from fedspike.deploy.authority import RESTORE
 from fedspike.errors import InputError
 from fedspike.federation.client_numbers import clients_of, spelled
 from fedspike.federation.plan import Name
@@ -85,7 +86,7 @@ class Register:
                 raise InputError(
                     f"the key {keys.code_of(key)} was revoked",
                     expected="a key that was never revoked",
-                    fix="delete node.key on the device, and there: fedspike fleet enrol invitation.toml",
+                    fix=keys.ANOTHER_KEY,
                 )
             member = Member(name, key, tuple(clients) or (self._free_client(seats),))
             demand_name(name, "a node that knocks", "name the node with --name")
@@ -111,7 +112,7 @@ class Register:
             raise InputError(
                 f"no node is called {name[:100]}",
                 expected=f"one of: {names}" if names else "a node that was let in",
-                fix="see fedspike fleet status",
+                fix=f"see their names: fedspike fleet status {self.server.parent}",
             )
         self.bar(name, self._member(self._file(name)).key)
         remove(self._file(name), self.server)
@@ -123,9 +124,8 @@ class Register:
 
     def revoked(self) -> list[Revoked]:
         """Who is kept out for good. Raises InputError where a file is spoilt."""
-        fix = "restore it, or make a new folder with fedspike fleet init"
         files = sorted((self.server / REVOKED).glob("*.toml"))
-        return [toml_files.read(file, Revoked, fix=fix) for file in files]
+        return [toml_files.read(file, Revoked, fix=RESTORE) for file in files]
 
     def is_revoked(self, key: ec.EllipticCurvePublicKey) -> bool:
         """Whether a key is kept out for good."""
@@ -140,7 +140,8 @@ class Register:
         raise InputError(
             f"all {clients} clients have their nodes",
             expected="a client that is free",
-            fix="revoke a node that is gone, fedspike fleet revoke; or make a fleet with more fleet.clients",
+            fix=f"revoke one that is gone, fedspike fleet revoke {self.server.parent} NAME; "
+            "or make a fleet with more: --set fleet.clients=N",
         )
 
     def _file(self, name: str) -> Path:
@@ -172,7 +173,7 @@ def _demand_apart(member: Member, other: Member) -> None:
         raise InputError(
             f"the clients {spelled(taken)} are those of {other.name}",
             expected="clients that are free",
-            fix="name others with --clients, or revoke that node: fedspike fleet revoke",
+            fix=f"name others with --clients, or revoke it: fedspike fleet revoke FOLDER {other.name}",
         )
 
 
