@@ -122,7 +122,8 @@ def test_what_is_the_owners_is_refused_to_others(fleet: FleetFolder, path: str) 
 def test_without_the_token_nobody_starts_a_training(fleet: FleetFolder) -> None:
     """Nor asks anything else, on the server's own machine either."""
     file = fleet.server / "token"
-    assert file.stat().st_mode & 0o777 == 0o600
+    secret = (file, fleet.server / certificates.KEY, fleet.server)
+    assert [path.stat().st_mode & 0o777 for path in secret] == [0o600, 0o600, 0o700]
     token = fleet.token
     file.write_text("another")
     try:

@@ -15,10 +15,11 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from fedspike.deploy import door
 from fedspike.deploy.door import Door
 from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
+from fedspike.deploy.register import Register
 from test_door import signed_by
 
 TOKEN = "t" * 64
-REGISTERED, UNKNOWN = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
+REGISTERED, UNKNOWN, REVOKED = (ec.generate_private_key(ec.SECP384R1()) for _ in range(3))
 LIMIT = 1000
 
 
@@ -26,7 +27,8 @@ class State:
     """Flower's, as far as the door asks it."""
 
     def get_node_id_by_public_key(self, key: bytes) -> int | None:
-        return 7 if key == public_key_to_bytes(REGISTERED.public_key()) else None
+        known = [public_key_to_bytes(own.public_key()) for own in (REGISTERED, REVOKED)]
+        return 7 if key in known else None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,10 @@ FENCES = {
         lambda: Request(PULL, signed_by(UNKNOWN)),
         lambda patch: patch.setattr(State, "get_node_id_by_public_key", lambda *_: 7),
     ),
+    "revocation, of which Flower was not told": Fence(
+        lambda: Request(PULL, signed_by(REVOKED)),
+        lambda patch: patch.setattr(Register, "is_revoked", lambda *_: False),
+    ),
     "signature": Fence(
         lambda: Request(PULL, signed_by(UNKNOWN) | {KEY: signed_by(REGISTERED)[KEY]}),
         by("verify_signature", lambda *_: True),
@@ -158,11 +164,13 @@ FENCES = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FleetFolder:
-    """One of which the door needs the token alone."""
+    """One of which the door needs the token and the register alone."""
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "token").write_text(TOKEN)
     monkeypatch.setattr(door, "MOST_BODY", LIMIT)
-    return FleetFolder(tmp_path)
+    fleet = FleetFolder(tmp_path)
+    fleet.register.bar("kitchen", REVOKED.public_key())
+    return fleet
 
 
 def test_who_keeps_to_the_rules_comes_in(folder: FleetFolder) -> None:
