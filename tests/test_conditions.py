@@ -138,7 +138,7 @@ def test_mean_power_from_one_work_to_the_next_is_below_the_limit() -> None:
         joules.append((clock.now, sensor.joules()["package"]))
         sensor.watts = 30
         clock.sleep(1.0)
-        assert condition.obstacle() == "drew 30 W since its last work began"
+        assert condition.obstacle() == "drew 30 W since its last task began"
         sensor.watts = 6
         while condition.obstacle():
             clock.sleep(0.01)

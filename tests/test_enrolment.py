@@ -19,8 +19,10 @@ from fedspike.deploy.knocks import Knocks
 from fedspike.deploy.line import Line, NotWanted
 from fedspike.deploy.register import Member
 from fedspike.deploy.runtime_client import grid_of_a_training
+from fedspike.deploy.trainer import Registration
 from fedspike.errors import InputError
 from fedspike.federation.client_numbers import clients_of, spelled
+from fedspike.federation.places.flower.nodes import Registered
 
 SEATS = 4
 
@@ -293,6 +295,26 @@ def test_an_invitation_is_held_to_its_form(
     file.write_text(other)
     assert main(["fleet", "enrol", str(file), "--output", str(output)]) == 2
     assert "of another fleet" in capsys.readouterr().err
+
+
+def test_a_register_that_is_not_whole_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training asks for it many times a second, and goes on with what it was before."""
+    whole, told = {7: Registered("kitchen", frozenset({0}))}, list[str]()
+    fault = InputError("kitchen.toml: no key", expected="-", fix="-")
+    answers: list[dict[int, Registered] | InputError] = [whole, fault, fault, {}, fault]
+
+    def registered(_: FleetFolder) -> dict[int, Registered]:
+        if isinstance(answer := answers.pop(0), InputError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(control, "registered", registered)
+    who_may_come = Registration(FleetFolder(tmp_path), told.append)
+    assert [who_may_come() for _ in range(4)] == [whole, whole, {}, {}]
+    assert len(told) == 2
+    assert all("kitchen.toml" in words for words in told)
 
 
 def test_codes_and_clients_are_read_as_they_are_written() -> None:

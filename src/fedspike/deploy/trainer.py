@@ -39,15 +39,18 @@ class Registration:
     """Who may come; what was known before, while a file of the register is being changed and not whole."""
 
     def __init__(self, folder: FleetFolder, say: Callable[[str], None]) -> None:
-        self._folder, self._say = folder, say
+        self._folder, self._say, self._told = folder, say, ""
         self._last = control.registered(folder)
 
     def __call__(self) -> Mapping[int, Registered]:
         """Flower's number of each node -> who it is."""
         try:
-            self._last = control.registered(self._folder)
+            self._last, fault = control.registered(self._folder), ""
         except InputError as error:
-            self._say(f"the register of the nodes counts as it was before: {error}")
+            fault = str(error)
+        if fault and fault != self._told:
+            self._say(f"the register of the nodes counts as it was before: {fault}")
+        self._told = fault
         return self._last
 
 

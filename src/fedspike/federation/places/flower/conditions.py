@@ -127,7 +127,7 @@ class Idle:
             raise _unreadable(self.option, f"{self._file}: {error}", "as outside Linux") from error
 
     def obstacle(self) -> str:
-        """How busy others were of late."""
+        """How busy other programs were in the last seconds."""
         now = self._read()
         if (seconds := now[0] - self._last[0]) >= WINDOW_S:
             others = (now[1] - self._last[1]) - (now[2] - self._last[2])
@@ -177,7 +177,7 @@ class Cool:
 
 
 class Frugal:
-    """At most so many watts in the mean from the begin of a work to the begin of the next, rest included.
+    """At most so many watts in the mean from one task's beginning to the next one's, rest included.
 
     All of the machine counts, as far as a sensor sees it; of several that may hold each other, the highest.
     """
@@ -203,9 +203,9 @@ class Frugal:
             raise _unreadable(self.option, "a sensor of energy that stands still", "as in a VM")
 
     def obstacle(self) -> str:
-        """What it drew in the mean since the last work began."""
+        """What it drew in the mean since its last task began."""
         watts = self._watts()
-        return "" if watts <= self._limit else f"drew {watts:.3g} W since its last work began"
+        return "" if watts <= self._limit else f"drew {watts:.3g} W since its last task began"
 
     def begin(self) -> None:
         """Count from now on."""

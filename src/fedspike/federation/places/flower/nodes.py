@@ -41,9 +41,9 @@ class Nodes:
     """The nodes that are connected, each asked what it holds until it has a part in the training.
 
     How much every client holds is settled when the training begins, or when it joins, and kept in `folder`.
-    Who does not take part, and why, is kept there, too, for those who look on.
+    Who takes no part, and why, is kept there, too, for those who look on.
 
-    `registered()` says which nodes may come, at any moment: Flower's number of each -> who it is.
+    `who_may_come()` says it at any moment: Flower's number of each node -> who it is.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Nodes:
         folder: Path,
         classes: int,
         shape: tuple[int, ...],
-        registered: Callable[[], Mapping[int, Registered]],
+        who_may_come: Callable[[], Mapping[int, Registered]],
     ) -> None:
         self.grid, self.folder, self.classes, self.shape = grid, folder, classes, shape
-        self.who_may_come, self.registered = registered, registered()
+        self.who_may_come, self.registered = who_may_come, who_may_come()
         self.names: dict[int, str] = {}  # node that takes part, or did -> how it is called
         self.refused: dict[int, str] = {}  # node that does not -> why
         self.hosts: dict[int, int] = {}  # client -> node
@@ -92,7 +92,7 @@ class Nodes:
                 self._publish(missing, waiting)
                 say(waiting)
                 for node, reason in self.refused.items():
-                    say(f"{self.name(node)} does not take part: {reason}")
+                    say(f"{self.name(node)} takes no part: {reason}")
                 told = waiting, dict(self.refused)
             time.sleep(POLL_S)
             self.meet()
