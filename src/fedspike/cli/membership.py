@@ -1,8 +1,8 @@
 """Who belongs to a fleet: a device asks to be let in, its owner lets it in, or keeps it out for good."""
 
 import sys
-import time
 from argparse import Namespace
+from datetime import UTC, datetime
 
 from fedspike.cli.commands import say
 from fedspike.cli.fleet import demand_flower, folder_of
@@ -30,14 +30,14 @@ def enrol(options: Namespace) -> int:
 def admit(options: Namespace) -> int:
     """Let in the node with a code; without one, say who asks to be let in."""
     folder = folder_of(options.folder)
+    from fedspike.cli.overview import knocking
     from fedspike.deploy import enrolment
 
     if options.code is None:
-        knocks = enrolment.knocking(folder)
-        for knock in knocks:
-            name, ago = knock.name or "(no name)", time.time() - knock.at
-            sys.stdout.write(f"{knock.code}  {name}  from {knock.address}, {ago:.0f} s ago\n")
-        if not knocks:
+        now = datetime.now(UTC)
+        if knocks := [knock.told(now) for knock in enrolment.knocking(folder)]:
+            sys.stdout.writelines(f"{line}\n" for line in knocking(knocks, str(folder.path)))
+        else:
             say("Nobody asks to be let in.")
         return 0
     clients = clients_of(", ".join(options.clients), "--clients") if options.clients else ()

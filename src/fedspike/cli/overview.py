@@ -21,7 +21,8 @@ def text(status: Status, folder: str) -> str:
         lines += ["", *table(HEADER, [_node(node) for node in status.nodes], names=2)]
     lines += _joules(status.nodes)
     lines += [line for node in status.nodes for line in _wrong(node)]
-    lines += _knocking(status.knocking, folder)
+    if status.knocking:
+        lines += ["", *knocking(status.knocking, folder)]
     return "\n".join([*lines, ""])
 
 
@@ -76,18 +77,18 @@ def _short(name: str, most: int = 24) -> str:
     return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
-def _knocking(knocking: Sequence[Knocking], folder: str) -> Iterator[str]:
-    if knocking:
-        yield from ("", "Nodes that ask to be let in; the code is what the device shows, too:")
-        rows = [
-            [
-                *(knock.code, _short(knock.name or "(no name)"), _short(knock.address, 40)),
-                f"{clock(knock.seconds_ago)} ago",
-            ]
-            for knock in knocking
+def knocking(knocks: Sequence[Knocking], folder: str) -> Iterator[str]:
+    """Who asks to be let in, and how that is done."""
+    yield "Nodes that ask to be let in; the code is what the device shows, too:"
+    rows = [
+        [
+            *(knock.code, _short(knock.name or "(no name)"), _short(knock.address, 40)),
+            f"{clock(knock.seconds_ago)} ago",
         ]
-        yield from table(["code", "name", "address", "asked"], rows, names=3)
-        yield f"  to let one in: fedspike fleet admit {folder} CODE"
+        for knock in knocks
+    ]
+    yield from table(["code", "name", "address", "asked"], rows, names=3)
+    yield f"  to let one in: fedspike fleet admit {folder} CODE"
 
 
 def _wrong(node: NodeStatus) -> Iterator[str]:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from fedspike.deploy import keys
 from fedspike.deploy.register import Register, is_name
 from fedspike.errors import InputError
 from fedspike.files import json_bytes, read_json, remove, write_whole
+from fedspike.records.fleet_status import Knocking
 
 FILE = "knocking.json"
 MOST, MOST_OF_ONE_PLACE = 64, 16
@@ -38,6 +40,16 @@ class Knock(Struct, frozen=True):
     def code(self) -> str:
         """The short code of the key."""
         return keys.code_of(self.public)
+
+    def told(self, now: datetime) -> Knocking:
+        """For whoever may let it in."""
+        return Knocking(
+            code=self.code,
+            name=self.name,
+            address=self.address,
+            at=datetime.fromtimestamp(self.at, tz=UTC),
+            seconds_ago=max(0.0, now.timestamp() - self.at),
+        )
 
 
 class Heard(Struct, frozen=True):

@@ -18,7 +18,7 @@ from fedspike.deploy.control_client import Presence, ServerAway, connected
 from fedspike.deploy.folder import FleetFolder
 from fedspike.federation.places.flower import absent, seats
 from fedspike.federation.places.flower.absent import Absent
-from fedspike.records.fleet_status import Failure, Knocking, NodeStatus, RunStatus, Status, Training
+from fedspike.records.fleet_status import Failure, NodeStatus, RunStatus, Status, Training
 from fedspike.records.ledger import Deeds, deeds
 from fedspike.records.reader import ROUNDS, SUMMARY
 from fedspike.records.schema import NodeRound, RoundRecord
@@ -74,7 +74,7 @@ class Observer:
             waiting_for=out.waiting_for,
             waiting=out.waiting,
             nodes=_nodes(folder, records, view, out, now),
-            knocking=_knocking(folder, now) if view else [],
+            knocking=[knock.told(now) for knock in knocks.waiting(folder.register)] if view else [],
         )
 
 
@@ -144,20 +144,6 @@ def _nodes(
             )
         )
     return nodes
-
-
-def _knocking(folder: FleetFolder, now: datetime) -> list[Knocking]:
-    """Who asks a running server to be let in."""
-    return [
-        Knocking(
-            code=knock.code,
-            name=knock.name,
-            address=knock.address,
-            at=datetime.fromtimestamp(knock.at, tz=UTC),
-            seconds_ago=max(0.0, now.timestamp() - knock.at),
-        )
-        for knock in knocks.waiting(folder.register)
-    ]
 
 
 def _speed(answers: Sequence[tuple[RoundRecord, NodeRound]]) -> float | None:
