@@ -59,6 +59,9 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("backpropagation", "epochs"): (0,),
     ("backpropagation", "batch_size"): (0, "all"),
     ("fedprox", "mu"): (-0.1,),
+    ("fedbuff", "buffer"): (0, "all"),
+    ("fedbuff", "server_learning_rate"): (0.0,),
+    ("fedbuff", "staleness_exponent"): (-0.5,),
     ("scaffold", "server_learning_rate"): (0.0,),
     ("fedadam", "learning_rate"): (0.0,),
     ("fedadam", "beta1"): (-0.1, 1.1),
@@ -66,7 +69,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("fedadam", "tau"): (0.0,),
     **{
         (kind, "rule"): ("mean", codes.Rate())
-        for kind in ("fedavg", "fedprox", "scaffold", "fedadam")
+        for kind in ("fedavg", "fedbuff", "fedprox", "scaffold", "fedadam")
     },
     ("mean", "by"): ("rounds",),
     ("clipping", "norm"): (0.0, -1.0),
