@@ -28,6 +28,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_OURS = (errno.ELOOP, errno.ENOTDIR)  # a link, or a file, where ours should be
 ROOM = 2**24  # bytes: with less left, a disk counts as full
 MOST = 2**40  # bytes that a file of ours may have
+MOST_SMALL = 2**20  # bytes: keys, certificates and what a system says of itself have less
 MOST_JSON = 2**30  # bytes of JSON, whose values take many times as much memory
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 FREE_SPACE = "free space on the disk; what was written before is whole"

@@ -27,7 +27,7 @@ from fedspike.deploy.certificates import (
     write_secret,
 )
 from fedspike.errors import InputError
-from fedspike.files import content_of, write_whole
+from fedspike.files import MOST_SMALL, content_of, write_whole
 
 AUTHORITY_KEY = "authority.key"
 SERVER_DAYS = 397  # as long as browsers take a server's
@@ -162,7 +162,7 @@ def _private_key(
 ) -> ec.EllipticCurvePrivateKey:
     """A key of ours, for which the passphrase is asked for where it takes one. Raises InputError."""
     try:
-        content = content_of(file, most=2**20)
+        content = content_of(file, most=MOST_SMALL)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}", expected=expected, fix=fix) from error
     locked = b"ENCRYPTED PRIVATE KEY" in content

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from fedspike.errors import InputError
-from fedspike.files import content_of, write_whole
+from fedspike.files import MOST_SMALL, content_of, write_whole
 
 AUTHORITY, SERVER, KEY = "ca.crt", "server.crt", "server.key"
 
@@ -32,7 +32,7 @@ def demand_valid(file: Path, fix: str) -> None:
 def certificate_of(file: Path, fix: str) -> x509.Certificate:
     """The certificate in a file. Raises InputError where there is none."""
     try:
-        return x509.load_pem_x509_certificate(content_of(file, most=2**20))
+        return x509.load_pem_x509_certificate(content_of(file, most=MOST_SMALL))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: {error}", expected="a certificate", fix=fix) from error
 

@@ -34,7 +34,7 @@ from fedspike.deploy.metrics import Metrics
 
 DEVICES, HEALTH, METRICS = "/v1/fleet/", "/health", "/metrics"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
-MOST_BODY = 2**28  # bytes: the tensors of a node's clients; the founding network's are 0.3 MB
+MOST_BODY = letterbox.MOST_BYTES
 UNREGISTERED = "this key is not registered"
 REVOKED = "this key was revoked by the fleet's owner"
 CLOCK = "the clocks of node and server are too far apart: set both, for example with NTP"

@@ -38,7 +38,7 @@ from fedspike.experiment.run import demand_devices
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower.conditions import Conditions
 from fedspike.federation.plan import Name
-from fedspike.files import content_of, make_folder, write_whole
+from fedspike.files import MOST_SMALL, content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN, TOKEN_HEADER = "token", "fedspike-token"
@@ -141,7 +141,7 @@ class FleetFolder:
         """What the server's owner knows and nobody else: it opens its door to whoever starts trainings."""
         file = self.server / TOKEN
         _demand_readable([file], "the file that fedspike fleet init made", RESTORE)
-        return content_of(file, most=2**20).decode("ascii", errors="replace").strip()
+        return content_of(file, most=MOST_SMALL).decode("ascii", errors="replace").strip()
 
     @property
     def server(self) -> Path:
@@ -190,7 +190,7 @@ class NodeFolder:
         """The certificate of the fleet's authority, in PEM. Raises InputError where there is none."""
         file = self.path / certificates.AUTHORITY
         _demand_readable([file], "the certificate of the fleet's authority", self._again)
-        return content_of(file, most=2**20).decode("ascii", errors="replace")
+        return content_of(file, most=MOST_SMALL).decode("ascii", errors="replace")
 
     @property
     def key(self) -> ec.EllipticCurvePrivateKey:
@@ -334,6 +334,6 @@ def _whole(experiment: Experiment) -> dict[str, object]:
 def _demand_readable(files: Sequence[Path], expected: str, fix: str) -> None:
     for file in files:
         try:
-            content_of(file, most=2**20)
+            content_of(file, most=MOST_SMALL)
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}", expected=expected, fix=fix) from error

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedspike.deploy.certificates import write_secret
 from fedspike.errors import InputError
-from fedspike.files import content_of
+from fedspike.files import MOST_SMALL, content_of
 
 NODE_KEY = "node.key"
 ENROL = "fedspike fleet enrol invitation.toml"
@@ -39,7 +39,7 @@ def write_private(folder: Path) -> ec.EllipticCurvePublicKey:
 def private(file: Path, fix: str) -> ec.EllipticCurvePrivateKey:
     """A node's private key. Raises InputError where a file is none."""
     try:
-        key: object = serialization.load_ssh_private_key(content_of(file, most=2**20), None)
+        key: object = serialization.load_ssh_private_key(content_of(file, most=MOST_SMALL), None)
     except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{file}: {reason}", expected="the node's private key", fix=fix) from error

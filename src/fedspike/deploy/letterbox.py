@@ -16,7 +16,11 @@ from flwr.superlink.servicer.fleet import fleet_handlers
 from starlette.exceptions import HTTPException
 
 MOST_PARTS = 3  # of an answer: Flower's message, its content, and our record in it
+MOST_BYTES = (
+    2**28
+)  # of a request, and of all parts together; the founding network's tensors are 0.3 MB
 MOST_TOLD = 2**16  # bytes of what is said of an answer, or of an error in its place
+TOO_MANY_PARTS = "an answer in more parts than any has"
 LATEST_S = 1e10  # since 1970, in the year 2286
 
 
@@ -34,7 +38,7 @@ def fault(request: PushMessagesRequest) -> str:
     if tree.object_id != told.message_id:
         return "the parts of something else"
     if len(list(islice(iterate_object_tree(tree), MOST_PARTS + 1))) > MOST_PARTS:
-        return "an answer in more parts than any has"
+        return TOO_MANY_PARTS
     times = (told.created_at, told.ttl, *request.clientapp_runtime_list)
     if not all(math.isfinite(each) and abs(each) < LATEST_S for each in times):
         return "times that are none"

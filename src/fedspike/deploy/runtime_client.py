@@ -45,10 +45,9 @@ from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.control_client import OwnerToken
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import FleetFolder
-from fedspike.deploy.letterbox import MOST_PARTS
+from fedspike.deploy.letterbox import MOST_BYTES, MOST_PARTS, TOO_MANY_PARTS
 
 ASK_EVERY_S, BEAT_EVERY_S = 0.2, 2.0
-MOST_BYTES = 2**28  # of an answer
 
 
 @dataclass
@@ -124,7 +123,7 @@ class OwnersGrid(HttpGrid):
             self._runtime_client.PullObject, self.node, self.run.run_id
         )
         if len(coming.missing) + len(coming.parts) > MOST_PARTS:
-            return self._error(number, "an answer in more parts than any has")
+            return self._error(number, TOO_MANY_PARTS)
         try:
             for part in list(coming.missing):
                 with suppress(ObjectUnavailableError):

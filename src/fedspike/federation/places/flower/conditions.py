@@ -21,9 +21,8 @@ from msgspec.structs import asdict, fields, replace
 from fedspike.energy import meters
 from fedspike.energy.meters import Sensor, Unavailable
 from fedspike.errors import InputError
-from fedspike.files import content_of
+from fedspike.files import MOST_SMALL, content_of
 
-MOST_BYTES = 2**20  # of a file of the system
 WINDOW_S = 5.0  # over which the work of other programs is counted
 BUSY = 0.25  # of the cores: what other programs may use while a machine counts as idle
 STILL_S = 0.1  # a counter of energy grows meanwhile
@@ -142,7 +141,7 @@ class Idle:
 
     def _read(self) -> tuple[float, float, float]:
         """The time, and the seconds of all cores at work: of all programs, and of this one."""
-        first = content_of(self._file, MOST_BYTES).splitlines()[0].split()
+        first = content_of(self._file, MOST_SMALL).splitlines()[0].split()
         user, nice, system, _idle, _waiting, interrupts, soft = map(int, first[1:8])
         ticks = user + nice + system + interrupts + soft
         return self._clock(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
@@ -270,7 +269,7 @@ def watch(wanted: Conditions, machine: Machine | None = None) -> Watch:
 def _text(file: Path) -> str:
     """What a small file of the system says; "" where it says nothing."""
     try:
-        return content_of(file, MOST_BYTES).decode(errors="replace").strip()
+        return content_of(file, MOST_SMALL).decode(errors="replace").strip()
     except OSError:
         return ""
 
