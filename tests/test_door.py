@@ -22,7 +22,8 @@ from fedspike.cli import main
 from fedspike.deploy import certificates, control, door, flower, keys, runtime_client, status
 from fedspike.deploy import line as line_inside
 from fedspike.deploy.control_client import connected
-from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder, NodeFolder
+from fedspike.deploy.folder import FleetFolder, NodeFolder
+from fedspike.deploy.headers import TOKEN_HEADER
 from fedspike.deploy.line import Line, NotWanted
 from fedspike.deploy.runtime_client import grid_of_a_training
 from fedspike.errors import InputError

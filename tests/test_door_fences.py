@@ -14,7 +14,8 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedspike.deploy import door
 from fedspike.deploy.door import Door
-from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
+from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy.headers import TOKEN_HEADER
 from fedspike.deploy.register import Register
 from test_door import signed_by
 

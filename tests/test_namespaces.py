@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fedspike.deploy.folder import TOKEN_HEADER
+from fedspike.deploy.headers import TOKEN_HEADER
 
 pytestmark = pytest.mark.fleet
 ROOT = Path(__file__).parents[1]

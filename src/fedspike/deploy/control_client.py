@@ -27,16 +27,13 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.supercore.constant import NodeStatus
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.protobuf.client import (
-    ProtobufCall,
-    ProtobufClientInterceptor,
-    ProtobufRequestContext,
-)
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 
 from fedspike.deploy import keys
 from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.flower import client_of
-from fedspike.deploy.folder import TOKEN_HEADER, FleetFolder
+from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy.headers import TOKEN_HEADER, Header
 from fedspike.errors import InputError
 from fedspike.files import demand_room
 
@@ -56,18 +53,6 @@ publisher = "fedspike"
 serverapp = "app:nothing"
 clientapp = "app:nothing"
 """
-
-
-@dataclass(frozen=True)
-class OwnerToken:
-    """Says to the server's door that a request is its owner's."""
-
-    token: str
-
-    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
-        """As one of Flower's interceptors."""
-        context.request.headers[TOKEN_HEADER] = self.token
-        return call_next(context)
 
 
 @dataclass(frozen=True)
@@ -170,7 +155,7 @@ def connected(folder: FleetFolder) -> Iterator[Control]:
     address = folder.settings.here
     asking: list[ProtobufClientInterceptor] = [
         RuntimeVersionHttpInterceptor(component_name="flwr CLI"),
-        OwnerToken(folder.token),
+        Header(TOKEN_HEADER, folder.token),
     ]
     authority = folder.server / AUTHORITY
     client = client_of(ControlHttpClient.from_server_address, address, authority, asking)

@@ -28,7 +28,8 @@ from starlette.responses import PlainTextResponse
 
 from fedspike.deploy import keys, letterbox
 from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
-from fedspike.deploy.folder import DOOR_HEADER, NODE_HEADER, TOKEN_HEADER, FleetFolder
+from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy.headers import DOOR_HEADER, NODE_HEADER, TOKEN_HEADER
 from fedspike.deploy.knocks import Knocks
 from fedspike.deploy.metrics import Metrics
 

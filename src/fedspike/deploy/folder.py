@@ -41,9 +41,7 @@ from fedspike.federation.plan import Name
 from fedspike.files import MOST_SMALL, content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-TOKEN, TOKEN_HEADER = "token", "fedspike-token"
-NODE_HEADER = "fedspike-node"  # how a node says that it is called
-DOOR_HEADER = "fedspike-door"  # on what our door answers, and not Flower behind it
+TOKEN = "token"
 
 
 class FleetSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,6 @@ of it. A node takes messages, never code: what Flower offers for that is not cal
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
@@ -41,18 +40,15 @@ from flwr.supercore.inflatable.inflatable_utils import (
 )
 from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.protobuf.client import (
-    ProtobufCall,
-    ProtobufClientInterceptor,
-    ProtobufRequestContext,
-)
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.flower import client_of
-from fedspike.deploy.folder import DOOR_HEADER, NODE_HEADER, NodeFolder
+from fedspike.deploy.folder import NodeFolder
+from fedspike.deploy.headers import DOOR_HEADER, NODE_HEADER, Header
 
 HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
 BEAT_EVERY_S = 5.0
@@ -190,18 +186,6 @@ def asked(do: Callable[[], ANSWER]) -> ANSWER:
         raise Away(str(error) or type(error).__name__) from error
 
 
-@dataclass(frozen=True)
-class NodeName:
-    """Says how the node is called; to the owner alone, who may let its key in."""
-
-    name: str
-
-    def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
-        """As one of Flower's interceptors."""
-        context.request.headers[NODE_HEADER] = self.name
-        return call_next(context)
-
-
 def _client(folder: NodeFolder) -> tuple[FleetHttpClient, bytes]:
     """A client that signs with the node's key, and the public half of it."""
     private = folder.key
@@ -209,7 +193,7 @@ def _client(folder: NodeFolder) -> tuple[FleetHttpClient, bytes]:
     signing: list[ProtobufClientInterceptor] = [
         RuntimeVersionHttpInterceptor(component_name="SuperNode"),
         NodeAuthHttpInterceptor(private, public),
-        NodeName(folder.settings.node),
+        Header(NODE_HEADER, folder.settings.node),
     ]
     client = client_of(
         FleetHttpClient.from_server_address,

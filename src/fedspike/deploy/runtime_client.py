@@ -42,9 +42,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import HttpGrid
 
 from fedspike.deploy.certificates import AUTHORITY
-from fedspike.deploy.control_client import OwnerToken
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy.headers import TOKEN_HEADER, Header
 from fedspike.deploy.letterbox import MOST_BYTES, MOST_PARTS, TOO_MANY_PARTS
 
 ASK_EVERY_S, BEAT_EVERY_S = 0.2, 2.0
@@ -221,7 +221,7 @@ def _beat(grid: OwnersGrid) -> None:
 def _client(folder: FleetFolder, task: str = "") -> RuntimeHttpClient:
     asking: list[ProtobufClientInterceptor] = [
         RuntimeVersionHttpInterceptor(component_name="flwr-serverapp"),
-        OwnerToken(folder.token),
+        Header(TOKEN_HEADER, folder.token),
     ]
     asking += [RuntimeTokenHttpInterceptor(token=task)] if task else []
     return client_of(
