@@ -35,7 +35,7 @@ def enrol(
     """
     home = output or Path(name or host())
     folder = NodeFolder(home)
-    if (home / "node.toml").exists():
+    if folder.is_made:
         before = folder.settings
         if before.server != invited.server and folder.authority != invited.authority:
             raise InputError(

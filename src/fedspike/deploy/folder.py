@@ -41,7 +41,9 @@ from fedspike.federation.plan import Name
 from fedspike.files import MOST_SMALL, content_of, make_folder, write_whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-TOKEN = "token"
+TOKEN, NODE_TOML = "token", "node.toml"
+Classes = Annotated[int, Meta(ge=1, lt=2**31)]
+Shape = tuple[Annotated[int, Meta(ge=1)], ...]  # of an image
 
 
 class FleetSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,8 +80,8 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     node: Name
     server: str
-    classes: Annotated[int, Meta(ge=1, lt=2**31)]
-    shape: tuple[Annotated[int, Meta(ge=1)], ...]
+    classes: Classes
+    shape: Shape
     conditions: Conditions = Conditions()
 
     def __post_init__(self) -> None:
@@ -95,8 +97,8 @@ class Invitation(Struct, frozen=True, forbid_unknown_fields=True):
 
     server: str
     authority: Annotated[str, Meta(max_length=10_000)]
-    classes: Annotated[int, Meta(ge=1, lt=2**31)]
-    shape: tuple[Annotated[int, Meta(ge=1)], ...]
+    classes: Classes
+    shape: Shape
     own_data: bool
     own_files: tuple[Name, ...] = ()
 
@@ -174,10 +176,15 @@ class NodeFolder:
     path: Path
 
     @property
+    def is_made(self) -> bool:
+        """Whether it is a node's folder."""
+        return (self.path / NODE_TOML).exists()
+
+    @property
     def settings(self) -> NodeSettings:
         """Raises InputError where this is no folder of a node."""
         fix = f"take it out of nodes/ in the folder of the fleet, or make it: {keys.ENROL}"
-        return toml_files.read(self.path / "node.toml", NodeSettings, fix=fix)
+        return toml_files.read(self.path / NODE_TOML, NodeSettings, fix=fix)
 
     def demand_whole(self) -> None:
         """Raise InputError where a part of the folder is not there, not to be read, or no key of a node."""
@@ -282,12 +289,12 @@ def write_node(
     file, fix = home / keys.NODE_KEY, "delete it, and another is made"
     key = keys.private(file, fix).public_key() if file.exists() else keys.write_private(home)
     write_whole(home / certificates.AUTHORITY, invitation.authority.encode(), root)
-    written = (home / "node.toml").exists()
-    conditions = NodeFolder(home).settings.conditions if written else Conditions()
+    before = NodeFolder(home)
+    conditions = before.settings.conditions if before.is_made else Conditions()
     node = NodeSettings(
         *(name, invitation.server, invitation.classes, invitation.shape, conditions)
     )
-    toml_files.write(home / "node.toml", node, root)
+    toml_files.write(home / NODE_TOML, node, root)
     return key
 
 

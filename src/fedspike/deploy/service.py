@@ -99,8 +99,8 @@ def service(folder: Path, data: Path | None) -> Service:
     own, data = folder.resolve(), None if data is None else data.resolve()
     for path in (own, *([] if data is None else [data])):
         _demand_reachable(path)
-    if (own / "node.toml").exists():
-        node = NodeFolder(own).settings.node
+    if (folder_of_node := NodeFolder(own)).is_made:
+        node = folder_of_node.settings.node
         if data is not None and not data.exists():
             raise InputError(
                 f"--data {data}: no such file or folder",
