@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from fedspike.algorithms import Tree
@@ -50,6 +50,11 @@ class Order:
     def clients(self) -> list[int]:
         """The clients whose answers may come, those that were asked first at the front."""
         return [client for order in self.all for client in order.samples]
+
+    def sorted(self, answers: "Answers") -> "Answers":
+        """The same, with what each client did in the order in which they were asked, whoever came first."""
+        did = answers.activity
+        return replace(answers, activity={k: did[k] for k in self.clients if k in did})
 
     def of_round(self, round: Any) -> "Order | None":
         """The order to which an answer belongs that says it is one to this round; None if there is none."""

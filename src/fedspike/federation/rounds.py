@@ -148,7 +148,7 @@ def rounds(
     for number in range(state.round + 1, plan.rounds + 1):
         began = perf_counter()
         order = order_for(plan, site, state, number)
-        answers = place.work(order)
+        answers = order.sorted(place.work(order))
         verdict = judge(order, answers)
         state = _after(order, state, answers, verdict)
         spent = sum(answers.seconds.values())
