@@ -5,6 +5,7 @@ import http.server
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,7 +25,8 @@ from fedspike.deploy.folder import FleetFolder, FleetSettings, NodeFolder
 from fedspike.deploy.hosts import demand_host, split
 from fedspike.errors import InputError
 from fedspike.federation.places.flower import absent, hosted
-from fedspike.files import json_bytes
+from fedspike.files import claimed, json_bytes
+from running import python
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy")
 AXES = "sample height width"
@@ -148,6 +150,44 @@ def test_a_port_that_is_taken_is_named(fleet: Path) -> None:
             flower.superlink(FleetFolder(fleet))
     with pytest.raises(InputError, match=r"address 192\.0\.2\.7 of this machine"):
         flower.demand_port("192.0.2.7", port, fleet / "fleet.toml")
+
+
+def test_a_folder_has_one_server_on_whatever_port(fleet: Path) -> None:
+    """Two would share Flower's memory of the fleet, and each would start its trainings."""
+    words = pytest.raises(InputError, match="its server runs already")
+    with claimed(fleet), words, flower.serving(FleetFolder(fleet)):
+        pass
+
+
+def test_a_server_does_not_outlive_its_command(fleet: Path) -> None:
+    """Killed, the command says good-bye to nobody; its port is free for the next one all the same."""
+    command, around = flower.superlink(FleetFolder(fleet))
+    gone = "1"  # a process that is not its parent
+    ended = subprocess.run([*command[:-1], gone], env=around, timeout=60, capture_output=True)
+    assert ended.returncode == 1
+
+
+def test_idle_connections_up_to_what_the_system_allows_shut_nobody_out() -> None:
+    code = (
+        "import resource as r; kind = r.RLIMIT_NOFILE; _, most = r.getrlimit(kind);"
+        "r.setrlimit(kind, (256, most)); from fedspike.deploy.door import hold_many; hold_many();"
+        "print(r.getrlimit(kind) == (most, most))"
+    )
+    assert python(code).stdout.split() == ["True"]
+
+
+def test_a_nodes_data_can_say_what_is_asked_of_them(tmp_path: Path) -> None:
+    """Where there is no [data] to write it into, as on a device."""
+    mine = tmp_path / "mine.npz"
+    x, y = np.full((3, 4, 4), 7, np.uint8), np.arange(3)
+    np.savez(mine, x_train=x, y_train=y)
+    with pytest.raises(InputError, match=r"np\.savez\(FILE, axes=\.\.\., range=\.\.\.,"):
+        hosted.read(mine, 3)
+    np.savez(mine, x_train=x, y_train=y, axes=AXES)
+    with pytest.raises(InputError, match=r"np\.savez\(FILE, axes=\.\.\., range=\.\.\.,"):
+        hosted.read(mine, 3)
+    np.savez(mine, x_train=x, y_train=y, axes=AXES, range=[0, 255])
+    assert hosted.read(mine, 3).data.x_train.shape == (3, 4, 4)
 
 
 @pytest.mark.parametrize(

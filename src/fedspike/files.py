@@ -32,6 +32,7 @@ MOST_SMALL = 2**20  # bytes: keys, certificates and what a system says of itself
 MOST_JSON = 2**30  # bytes of JSON, whose values take many times as much memory
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 FREE_SPACE = "free space on the disk; what was written before is whole"
+ANOTHER = "wait for the other one, or name another folder with --output"
 SOME_SPACE = "free some space; if the command ended, give it again: it goes on where it stopped"
 
 
@@ -67,8 +68,11 @@ def storing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Make the folder and keep other runs out of it; the system lets go when the process ends."""
+def claimed(folder: Path, *, wait: bool = False, fix: str = ANOTHER) -> Iterator[None]:
+    """Make the folder and keep others out of it; the system lets go when the process ends.
+
+    Raises InputError with the `fix` where another process has it; with `wait`, waits for that one.
+    """
     with opened(folder, folder) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -76,7 +80,7 @@ def claimed(folder: Path, *, wait: bool = False) -> Iterator[None]:
             raise InputError(
                 f"{folder} is in use by another fedspike",
                 expected="one process for a folder at a time",
-                fix="wait for the other one, or name another folder with --output",
+                fix=fix,
             ) from error
         yield
 

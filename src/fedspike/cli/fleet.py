@@ -148,7 +148,10 @@ def stop(options: Namespace) -> int:
     folder = folder_of(options.folder)
     if not control.stop(folder):
         raise _not_started(folder.path)
-    say(f"The training is stopped. To go on: fedspike fleet run {folder.path}")
+    if control.is_done(folder):
+        say(f"The training is done. Its report: {folder.run / 'report.html'}")
+    else:
+        say(f"The training is stopped. To go on: fedspike fleet run {folder.path}")
     return 0
 
 

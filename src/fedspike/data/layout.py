@@ -17,6 +17,7 @@ from fedspike.part import demand_limits
 
 IMAGE, FEATURES = ["sample", "height", "width"], ["sample", "feature"]
 COLOURS = ["sample", "channel", "height", "width"]
+WHERE = "into [data], Layout(...), or beside the arrays, np.savez(FILE, axes=..., range=..., x_train=...)"
 WORDS = {*COLOURS, *FEATURES, "time"}
 Axes = Annotated[
     str,
@@ -167,7 +168,7 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
         raise InputError(
             f"{what} has shape {array.shape}, and nothing says what its axes are",
             expected=f"{count} samples, read in one way",
-            fix=f"write one of these into [data], or into Layout(...): {'; '.join(lines)}",
+            fix=f"write one of these {WHERE}: {'; '.join(lines)}",
         )
 
     def _scaled(self, array: np.ndarray, what: str) -> Float32[np.ndarray, "..."]:
@@ -184,8 +185,9 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(
                 f"{what} holds {array.dtype} from {least} to {greatest}, but how far can they go?",
                 expected="the least and the greatest value that there can be, whatever is there",
-                fix=f"write {_range(min(least, 0), greatest)} into [data] or Layout(...), or the true limits"
-                + (" and, to keep the sign, signed = true" if least < 0 else ""),
+                fix=f"write {_range(min(least, 0), greatest)}, or the true limits, "
+                + ("and, to keep the sign, signed = true, " if least < 0 else "")
+                + WHERE,
             )
         low, high = self.range
         if not (least >= low and greatest <= high):

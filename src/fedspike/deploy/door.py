@@ -1,6 +1,6 @@
 """The server's door: Flower's SuperLink, of which other machines reach the devices' interface alone.
 
-    python -m fedspike.deploy.door FOLDER
+    python -m fedspike.deploy.door FOLDER PARENT
 
 Flower's interfaces for those who start trainings, and for the processes that do them, obey whoever reaches
 them. So they answer this machine alone, and there only who knows the folder's token. What is for devices
@@ -8,9 +8,11 @@ answers keys that are registered: a request's head says which, before its body i
 """
 
 import base64
+import resource
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.headers import DOOR_HEADER, NODE_HEADER, TOKEN_HEADER
 from fedspike.deploy.knocks import Knocks
 from fedspike.deploy.metrics import Metrics
+from fedspike.deploy.parent import end_with
 
 DEVICES, HEALTH, METRICS = "/v1/fleet/", "/health", "/metrics"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -167,8 +170,20 @@ def fault_of_signature(head: dict[str, str], key: ec.EllipticCurvePublicKey) -> 
     return ""
 
 
+def hold_many() -> None:
+    """From now on, hold as many connections as the system lets a process have.
+
+    Most systems give a process 1,024 until it asks for more: so many idle ones would shut all others out.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # not every system takes its own word for it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
-    """Serve a fleet's folder until stopped."""
+    """Serve a fleet's folder until stopped, or until the process PARENT is gone."""
+    end_with(int(sys.argv[2]))
+    hold_many()
     folder = FleetFolder(Path(sys.argv[1]))
     settings, server = folder.settings, folder.server
     sys.argv = [

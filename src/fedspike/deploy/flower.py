@@ -27,7 +27,7 @@ from fedspike.deploy.authority import ANEW
 from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.errors import InputError
-from fedspike.files import appending, content_of, demand_room
+from fedspike.files import appending, claimed, content_of, demand_room
 
 Client = TypeVar("Client")
 START_WITHIN_S, END_WITHIN_S, AGAIN_AFTER_S = 60.0, 15.0, 0.5
@@ -83,14 +83,23 @@ def superlink(folder: FleetFolder) -> tuple[list[str], dict[str, str]]:
     demand_valid(server / AUTHORITY, ANEW)
     demand_valid(server / SERVER, folder.renewal)
     demand_port(settings.listens_on, settings.port, folder.path / "fleet.toml")
-    command = [sys.executable, "-m", "fedspike.deploy.door", str(folder.path.resolve())]
-    return command, environment(folder)
+    return _own("door", folder), environment(folder)
+
+
+def _own(program: str, folder: FleetFolder) -> list[str]:
+    """The command of a program of ours for a folder, which ends with this process."""
+    module = f"fedspike.deploy.{program}"
+    return [sys.executable, "-m", module, str(folder.path.resolve()), str(os.getpid())]
 
 
 @contextmanager
 def serving(folder: FleetFolder, log: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """The server, once it answers; its output goes to `log`, or is shown. InputError as of `superlink`."""
-    with started(*superlink(folder), log) as program:
+    """The server, once it answers; its output goes to `log`, or is shown.
+
+    Raises InputError as `superlink` does, and where the folder's server runs already, on whatever port.
+    """
+    fix = f"its server runs already: use that one, as fedspike fleet status {folder.path} does, or end it"
+    with claimed(folder.path, fix=fix), started(*superlink(folder), log) as program:
         wait_until_healthy(folder, program)
         yield program
 
@@ -103,12 +112,11 @@ def log_of_training(folder: FleetFolder) -> Path:
 @contextmanager
 def trainers(folder: FleetFolder) -> Iterator[None]:
     """Meanwhile there is a process that waits for a training to be started; one ends, and the next begins."""
-    command = [sys.executable, "-m", "fedspike.deploy.trainer", str(folder.path.resolve())]
-    around, over = environment(folder), threading.Event()
+    command, around, over = _own("trainer", folder), environment(folder), threading.Event()
 
     def again() -> None:
         while not over.is_set():
-            with started([*command, str(os.getpid())], around, log) as program:
+            with started(command, around, log) as program:
                 while program.poll() is None:
                     if over.wait(0.1):
                         program.terminate()  # nothing is lost with it, and nobody hears its last words

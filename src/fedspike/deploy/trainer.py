@@ -6,9 +6,7 @@ It runs what is installed here, whatever app came with the start. `fedspike flee
 own process id, and starts it again when it has ended.
 """
 
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -22,6 +20,7 @@ from msgspec.structs import replace
 from fedspike.data import Dataset
 from fedspike.deploy import beginning, control
 from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy.parent import end_with
 from fedspike.deploy.runtime_client import training
 from fedspike.errors import InputError
 from fedspike.experiment.run import Training, load, perform
@@ -107,20 +106,6 @@ def happening(
                     break
             else:
                 return
-
-
-def end_with(parent: int) -> None:
-    """From now on, end at once when the program that started this process is gone.
-
-    All that is stored is whole at any moment, and whoever comes next finds the run folder free.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def said(line: str) -> None:
