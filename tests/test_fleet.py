@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from fedspike.cli.fleet import QUIET
 from fedspike.deploy import control
 from fedspike.deploy.door import REVOKED, UNREGISTERED
 from fedspike.deploy.folder import FleetFolder
@@ -287,6 +288,7 @@ def test_who_does_not_belong_is_refused(tmp_path: Path) -> None:
             words = ((unregistered, 0, UNREGISTERED), (removed, 1, REVOKED))
             for log, node, why in words:
                 reason = f"node-{node} is not let in: {why}"
+                until(partial(says, log, QUIET), "the node did not start")
                 until(partial(says, log, reason), "no reason", 10)
             assert one.poll() is other.poll() is None  # they may be let in later
 
