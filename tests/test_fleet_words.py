@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -188,6 +189,30 @@ def test_a_nodes_data_can_say_what_is_asked_of_them(tmp_path: Path) -> None:
         hosted.read(mine, 3)
     np.savez(mine, x_train=x, y_train=y, axes=AXES, range=[0, 255])
     assert hosted.read(mine, 3).data.x_train.shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"), [("stopped", "the training was stopped"), ("failed", "fedspike fleet logs")]
+)
+def test_who_watches_a_training_that_ends_hears_how(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch, how: str, words: str
+) -> None:
+    folder = FleetFolder(fleet)
+    monkeypatch.setattr(control, "ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(control, "progress", lambda _: ("finished", how))
+    with pytest.raises(InputError, match=words):
+        next(control.follow(folder, folder.experiment, print))
+
+
+def test_a_training_that_is_stopped_leaves_no_traceback_in_the_log() -> None:
+    """Flower interrupts the program whose order is not valid any more."""
+    code = (
+        "import os, signal, sys; from fedspike.deploy import trainer;"
+        "trainer.training = lambda folder: os.kill(os.getpid(), signal.SIGINT);"
+        "sys.argv = ['trainer', 'a-fleet', str(os.getppid())]; trainer.main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from flwr.common.constant import Status
+from flwr.common.constant import Status, SubStatus
 
 from fedspike.deploy import keys
 from fedspike.deploy.control_client import connected
@@ -123,11 +123,16 @@ def run_id(folder: FleetFolder) -> int | None:
 
 def state(folder: FleetFolder) -> str:
     """What Flower says of the training: "running", "finished", ...; "" before it was started."""
+    return progress(folder)[0]
+
+
+def progress(folder: FleetFolder) -> tuple[str, str]:
+    """As `state`, and how one that is finished ended: "completed", "failed", "stopped"."""
     number = run_id(folder)
     if number is None:
-        return ""
+        return "", ""
     with connected(folder) as server:
-        return server.status(number)
+        return server.progress(number)
 
 
 def is_done(folder: FleetFolder) -> bool:
@@ -207,11 +212,17 @@ def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
         say(f"the disk of {folder.path} is full: the training waits for room")
         return
     try:
-        status = state(folder)
+        status, how = progress(folder)
     except InputError as error:
         say(f"the server is away, waiting for it ({error.passed.splitlines()[0][:100]})")
         return
     if status == Status.FINISHED and not is_done(folder):
+        if how == SubStatus.STOPPED:
+            raise InputError(
+                "the training was stopped",
+                expected="one that runs until all rounds are done",
+                fix=f"to go on: fedspike fleet run {folder.path}",
+            )
         raise InputError(
             "the training ended before all rounds were done",
             expected="all rounds",

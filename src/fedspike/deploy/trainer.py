@@ -6,6 +6,7 @@ It runs what is installed here, whatever app came with the start. `fedspike flee
 own process id, and starts it again when it has ended.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -118,6 +119,8 @@ def said(line: str) -> None:
 def main() -> int:
     """Do one training."""
     end_with(int(sys.argv[2]))
+    # Flower interrupts a program whose training was stopped, and so does Ctrl-C at the server.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     folder = FleetFolder(Path(sys.argv[1]))
     try:
         with training(folder) as grid:
