@@ -117,14 +117,16 @@ def test_names_and_clients_are_one_nodes_each(
         ([code(other)], "the name cellar is taken"),
         ([code(other), "--name", "Cellar"], "the name Cellar is taken"),
         ([code(other), "--name", "../x"], "the name ../x"),
-        ([code(other), "--name", "attic", "--clients", "1", "3"], "clients 3 are those of cellar"),
-        ([code(other), "--name", "attic", "--clients", "1", str(SEATS)], f"clients below {SEATS}"),
+        ([code(other), "--name", "attic", "--clients", "1, 3"], "clients 3 are those of cellar"),
+        ([code(other), "--name", "attic", "--clients", f"1, {SEATS}"], f"clients below {SEATS}"),
         ([code(other), "--name", "attic", "--clients", "x"], "--clients: the clients x"),
+        (["--clients", "", code(other), "--name", "attic"], "--clients: the clients "),
+        (["--clients", "1", "3", code(other)], f"{code(other)} is not known"),
     ):
         capsys.readouterr()
         assert main([*admit, *words]) == 2
         assert said in capsys.readouterr().err
-    assert main([*admit, code(other), "--name", "attic", "--clients", "1"]) == 0
+    assert main([*admit, "--clients", "1", code(other), "--name", "attic"]) == 0
     with Line(one), Line(other):
         names = {node.name for node in control.registered(fleet).values()}
     assert {"cellar", "attic"} <= names

@@ -126,7 +126,7 @@ def _membership(actions: Any) -> None:
     admit.add_argument("code", nargs="?", metavar="CODE", help="such as 7KQF-2M9X-RD4T")
     admit.add_argument("--name", default="", metavar="NAME", help="default: as the node says")
     admit.add_argument(
-        "--clients", nargs="+", metavar="N", help="such as 3 4-7; default: the first that is free"
+        "--clients", metavar="CLIENTS", help='such as "3, 5-7"; default: the first that is free'
     )
 
     text = "keep a node out for good, from now on"

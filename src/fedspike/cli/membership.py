@@ -40,7 +40,7 @@ def admit(options: Namespace) -> int:
         else:
             say("Nobody asks to be let in.")
         return 0
-    clients = clients_of(", ".join(options.clients), "--clients") if options.clients else ()
+    clients = () if options.clients is None else clients_of(options.clients, "--clients")
     node = enrolment.admit(folder, options.code, options.name, clients)
     say(f"{node.name} is let in. Its clients: {spelled(node.clients)}")
     return 0

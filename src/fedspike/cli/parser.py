@@ -129,11 +129,21 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
         self.words: Sequence[str] = ()
+        self._within = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does."""
+        """As argparse does; options may stand between FOLDER and a CODE that may be left out."""
+        # Before Python 3.13 argparse does so in its intermixed way alone, which comes here again.
+        if self._within:
+            return super().parse_known_args(args, namespace)
         self.words = args
-        return super().parse_known_args(args, namespace)
+        if self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._within = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._within = False
 
     def error(self, message: str) -> NoReturn:
         """End with the nearest command or option, or as argparse does."""
