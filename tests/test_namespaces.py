@@ -8,13 +8,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+import numpy as np
 import pytest
 
+from fedspike.deploy import door
+from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.headers import TOKEN_HEADER
 
 pytestmark = pytest.mark.fleet
@@ -22,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 FEDSPIKE = Path(sys.executable).parent / "fedspike"
 NETWORK, SERVER = "10.77.0", "10.77.0.1"
 MOST_S = 300.0
+SMALL = ("--set", "snn.time_steps=10")
 ASK = """
 import ssl, sys, urllib.error, urllib.request
 authority, token_header, token, *urls = sys.argv[1:]
@@ -62,6 +69,10 @@ class Machine:
             finally:
                 program.terminate()
                 program.wait(60)
+
+    def said(self, log: str) -> str:
+        file = self.home / log
+        return file.read_text(errors="replace") if file.exists() else ""
 
 
 def ip(*words: str) -> None:
@@ -105,27 +116,44 @@ def until(true: Callable[[], bool], what: Callable[[], str]) -> None:
         time.sleep(0.5)
 
 
-def readme(action: str) -> list[str | Path]:
-    """The words of the README's `fedspike fleet ACTION ...`, for the fedspike that is tested."""
+def readme(action: str, examples: Mapping[str, str] = MappingProxyType({})) -> list[str | Path]:
+    """The words of the README's first `fedspike fleet ACTION ...`, for the fedspike that is tested.
+
+    In the place of its `examples` stand the names that are theirs here.
+    """
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     command = re.findall(rf"^fedspike fleet {action} .*$", text, re.MULTILINE)[0]
-    return [FEDSPIKE, *shlex.split(command)[1:]]
+    words = shlex.split(command)[1:]
+    assert examples.keys() <= {*words}, command
+    return [FEDSPIKE, *(examples.get(word, word) for word in words)]
+
+
+def logs(machines: Sequence[Machine]) -> str:
+    found = [file for machine in machines for file in machine.home.glob("*.log")]
+    return "\n".join(file.read_text(errors="replace") for file in found)
+
+
+def rounds(folder: Path) -> list[dict[str, Any]]:
+    """The records of a fleet's one run, as far as they are written."""
+    files = [*folder.glob("run/*/rounds.jsonl")]
+    lines = files[0].read_text().splitlines(keepends=True) if files else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def nodes_of(record: Mapping[str, Any]) -> set[str]:
+    return {node["node"] for node in record["nodes"]}
 
 
 def test_the_readmes_fleet_runs_on_machines_of_its_own(machines: list[Machine]) -> None:
     """Devices train, reach nothing but what is for them, and need nothing when the certificate is renewed."""
     server, *devices = machines
-    init = [{"server.example": SERVER, "4": "2"}.get(str(word), word) for word in readme("init")]
-    small = ["--set", "rounds=2", "--set", "snn.time_steps=10"]
-    made = server.run(*init, *small)
+    log = partial(logs, machines)
+    init = readme("init", {"server.example": SERVER, "4": "2"})
+    made = server.run(*init, *SMALL, "--set", "rounds=2")
     assert made.returncode == 0, made.stderr
     folder = server.home / "my-fleet"
     for number, device in enumerate(devices):
         shutil.move(folder / "nodes" / f"node-{number}", device.home)
-
-    def log() -> str:
-        logs = [file for machine in machines for file in machine.home.glob("*.log")]
-        return "\n".join(file.read_text(errors="replace") for file in logs)
 
     def online() -> bool:
         asked = server.run(FEDSPIKE, "fleet", "status", "my-fleet", "--json")
@@ -134,13 +162,12 @@ def test_the_readmes_fleet_runs_on_machines_of_its_own(machines: list[Machine]) 
         return states == [True] * len(devices)
 
     def takes_part_again() -> bool:
-        logs = [(device.home / "node.log").read_text() for device in devices]
-        return all(log.count("takes part at") > 1 for log in logs)
+        return all(device.said("node.log").count("takes part at") > 1 for device in devices)
 
     with ExitStack() as stack:
         for number, device in enumerate(devices):
-            words = [str(word).replace("node-0", f"node-{number}") for word in readme("node")]
-            stack.enter_context(device.running("node.log", *words))
+            node = readme("node", {"node-0": f"node-{number}"})
+            stack.enter_context(device.running("node.log", *node))
         with server.running("server.log", *readme("server")):
             until(online, log)
             token = (folder / "server" / "token").read_text()
@@ -157,12 +184,52 @@ def test_the_readmes_fleet_runs_on_machines_of_its_own(machines: list[Machine]) 
             assert server.run(sys.executable, "-c", ASK, *nobody).stdout.split() == ["200"]
             trained = server.run(*readme("run"))
             assert trained.returncode == 0, trained.stderr + log()
-        (records,) = folder.glob("run/*/rounds.jsonl")
-        nodes = [json.loads(line)["nodes"] for line in records.read_text().splitlines()]
-        assert [{node["node"] for node in each} for each in nodes] == [{"node-0", "node-1"}] * 2
+        assert [nodes_of(record) for record in rounds(folder)] == [{"node-0", "node-1"}] * 2
         assert (folder / "run" / "report.html").exists()
 
         renewed = server.run(FEDSPIKE, "fleet", "renew", "my-fleet", "--host", f"{NETWORK}.9")
         assert renewed.returncode == 0, renewed.stderr
         with server.running("server.log", *readme("server")):
             until(takes_part_again, log)
+
+
+def test_the_readmes_devices_enrol_from_an_invitation_alone(machines: list[Machine]) -> None:
+    """Each has its own samples and makes its own key; the owner lets both in, and keeps one out later."""
+    server, *devices = machines
+    log = partial(logs, machines)
+    init = readme("init my-fleet fleet --own-data", {"server.example": SERVER})
+    made = server.run(*init, *SMALL, "--set", "rounds=12")
+    assert made.returncode == 0, made.stderr
+    folder = server.home / "my-fleet"
+    (run,) = FleetFolder(folder).experiment.runs
+    samples = run.plan.loaded().data
+    codes = {}
+    with ExitStack() as stack:
+        stack.enter_context(server.running("server.log", *readme("server")))
+        for number, (name, device) in enumerate(zip(("kitchen", "hall"), devices, strict=True)):
+            shutil.copy(folder / "invitation.toml", device.home)
+            own = slice(200 * number, 200 * (number + 1))
+            x, y = samples.x_train[own], samples.y_train[own]
+            np.savez(device.home / "mine.npz", x_train=x, y_train=y, axes="sample height width")
+            enrolled = device.run(*readme("enrol", {"kitchen": name}))
+            assert enrolled.returncode == 0, enrolled.stderr
+            (codes[name],) = re.findall(r"^Its code: +(\S+)$", enrolled.stderr, re.MULTILINE)
+            node = readme("node kitchen", {"kitchen": name})
+            stack.enter_context(device.running("node.log", *node))
+        until(lambda: all(door.UNREGISTERED in each.said("node.log") for each in devices), log)
+        for name, code in codes.items():
+            admitted = server.run(*readme("admit", {"7KQF-2M9X-RD4T": code}))
+            assert f"{name} is let in" in admitted.stderr
+        training = server.running("run.log", *readme("run"), "--at-least", "2")
+        watching = stack.enter_context(training)
+        until(lambda: len(rounds(folder)) >= 2 or watching.poll() is not None, log)
+        revoked = server.run(FEDSPIKE, "fleet", "revoke", "my-fleet", "kitchen")
+        assert "The key of kitchen is revoked" in revoked.stderr, log()
+        until(lambda: door.REVOKED in devices[0].said("node.log"), log)
+        assert watching.wait(MOST_S) == 0, log()
+    trained = [nodes_of(record) for record in rounds(folder)]
+    assert trained[:2] == [{"kitchen", "hall"}] * 2
+    assert trained[-1] == {"hall"}
+    assert rounds(folder)[-1]["clients"] == [1]
+    assert door.REVOKED not in devices[1].said("node.log")
+    assert (folder / "run" / "report.html").exists()
