@@ -5,8 +5,9 @@
 A server and four nodes, real processes with TLS and keys. One of them is held (SIGSTOP) for nine tenths of
 the time, so that everything in it takes ten times as long. Both ways of learning take turns, each time in a
 new folder; the time is that from the first order to the end of the first round that reaches the target. One
-way is FedAvg, the other one FedBuff with K = `--buffer`. Prints a line for each run, and the medians; writes
-runs/bench/slow_node.json.
+way is FedAvg, the other one FedBuff with K = `--buffer`. Each training is then done again in the simulator,
+with the same answers in the same rounds: its model must be the same to the bit. Prints a line for each run,
+and the medians; writes runs/bench/slow_node.json.
 """
 
 import argparse
@@ -24,7 +25,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
+
 from fedspike.deploy.flower import free_port
+from fedspike.deploy.folder import FleetFolder
+from fedspike.federation.places.here import Here
+from fedspike.federation.rounds import rounds
 from fedspike.records import reader
 from fedspike.records.schema import RoundRecord
 
@@ -92,10 +99,19 @@ def training(folder: Path, settings: list[str], slower: float) -> list[RoundReco
     return run[1]
 
 
-def time_to(target: float, rounds: list[RoundRecord]) -> tuple[float, int] | None:
+def demand_replayed(folder: Path, records: list[RoundRecord]) -> None:
+    """Do the training again in the simulator, with the same arrivals, and compare the models."""
+    (run,) = FleetFolder(folder / "fleet").experiment.runs
+    came = {record.round: record.clients for record in records}
+    *_, last = rounds(run.plan, Here(lambda order: came[order.round]))
+    model = load_file(folder / "fleet" / "run" / run.name / "model.safetensors")
+    assert all(torch.equal(weight, model[name]) for name, weight in last.state.model.items())
+
+
+def time_to(target: float, records: list[RoundRecord]) -> tuple[float, int] | None:
     """Seconds and rounds until a test reached the target; None if none did."""
     spent = 0.0
-    for record in rounds:
+    for record in records:
         spent += sum(record.seconds.values())
         if record.accuracy >= target:
             return spent, record.round
@@ -125,9 +141,11 @@ def main() -> None:
     found: dict[str, list[Any]] = {way: [] for way in ways}
     for repeat in range(options.repeats):
         for way, settings in ways.items():
-            rounds = training(options.output / "slow_node", common + settings, options.slower)
-            reached = time_to(options.target, rounds)
-            best = max(record.accuracy for record in rounds)
+            folder = options.output / "slow_node"
+            records = training(folder, common + settings, options.slower)
+            demand_replayed(folder, records)
+            reached = time_to(options.target, records)
+            best = max(record.accuracy for record in records)
             found[way].append(reached)
             print(
                 f"{repeat}: {way}: {reached or 'not reached'}, best accuracy {best:.1%}", flush=True
