@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedspike.deploy import control, keys, knocks, toml_files
+from fedspike.deploy.control_client import ServerAway
 from fedspike.deploy.folder import FleetFolder, Invitation, NodeFolder, write_node
 from fedspike.deploy.knocks import Knock
 from fedspike.deploy.register import Member, demand_name
@@ -65,8 +66,9 @@ def host() -> str:
 def admit(folder: FleetFolder, typed: str, name: str = "", clients: Sequence[int] = ()) -> Member:
     """Let in the node that knocks with this code; the server goes on meanwhile.
 
-    Without a name it is called as it says, and without clients it gets the first that is free. Raises
-    InputError where no server runs, nobody knocks with this code, or a name or a client is taken.
+    Without a name it is called as it says. Without clients it gets those that it had under this name before
+    its key was revoked, if all are free, or else the first that is. Raises InputError where no server runs,
+    nobody knocks with this code, or a name or a client is taken.
     """
     code, seats = keys.code(typed), folder.experiment.runs[0].plan.fleet.clients
     control.register(folder)
@@ -89,13 +91,17 @@ def knocking(folder: FleetFolder) -> list[Knock]:
 def revoke(folder: FleetFolder, name: str) -> str:
     """Keep a node out for good, from now on; why its server could not be told so, if it could not.
 
-    A server that starts later knows it, too. Raises InputError where there is no such node.
+    A server that starts later knows it, too. Raises InputError where there is no such node, or a server
+    that runs cannot take the register as it is.
     """
     folder.register.revoke(name)
     try:
         control.register(folder)
-    except InputError as error:
+    except ServerAway as error:
         return error.passed
+    except InputError as error:
+        revoked = f"the key of {name} is revoked, but {error.passed}"
+        raise InputError(revoked, expected=error.expected, fix=error.fix) from error
     return ""
 
 

@@ -6,6 +6,7 @@ server/revoked/7KQF-2M9X-RD4T.toml   one that may never come again, by the code 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -32,10 +33,12 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Revoked(Struct, frozen=True, forbid_unknown_fields=True):
-    """`server/revoked/CODE.toml`."""
+    """`server/revoked/CODE.toml`; `clients` as in "0-4, 7", or "" where nobody knows them any more."""
 
     name: Name
     key: Annotated[str, Meta(max_length=1000)]
+    clients: str
+    at: Annotated[datetime, Meta(tz=True)]
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class Register:
     def admit(
         self, key: ec.EllipticCurvePublicKey, name: str, clients: Sequence[int], seats: int
     ) -> Member:
-        """Let a node come, with these clients out of so many, or else the first that is free.
+        """Let a node come, with these clients out of so many, or with those that were this name's if all are
+        free, or else the first that is.
 
         Raises InputError where its key, its name or one of its clients is taken.
         """
@@ -88,7 +92,7 @@ class Register:
                     expected="a key that was never revoked",
                     fix=keys.ANOTHER_KEY,
                 )
-            member = Member(name, key, tuple(clients) or (self._free_client(seats),))
+            member = Member(name, key, tuple(clients) or self._free_clients(name, seats))
             demand_name(name, "a node that knocks", "name the node with --name")
             for other in self.members():
                 _demand_apart(member, other)
@@ -114,13 +118,15 @@ class Register:
                 expected=f"one of: {names}" if names else "a node that was let in",
                 fix=f"see their names: fedspike fleet status {self.server.parent}",
             )
-        self.bar(name, self._member(self._file(name)).key)
+        member = self._member(self._file(name))
+        self.bar(name, member.key, member.clients)
         remove(self._file(name), self.server)
 
-    def bar(self, name: str, key: ec.EllipticCurvePublicKey) -> None:
-        """Keep a key out for good; `name` is what its node was called."""
-        file = self.server / REVOKED / f"{keys.code_of(key)}.toml"
-        toml_files.write(file, Revoked(name, keys.written(key)), self.server)
+    def bar(self, name: str, key: ec.EllipticCurvePublicKey, clients: Sequence[int] = ()) -> None:
+        """Keep a key out for good; its node was called so, and had these clients. The first word counts."""
+        if not self.is_revoked(key):
+            revoked = Revoked(name, keys.written(key), spelled(clients), datetime.now(UTC))
+            toml_files.write(self._revoked_file(key), revoked, self.server)
 
     def revoked(self) -> list[Revoked]:
         """Who is kept out for good. Raises InputError where a file is spoilt."""
@@ -129,16 +135,25 @@ class Register:
 
     def is_revoked(self, key: ec.EllipticCurvePublicKey) -> bool:
         """Whether a key is kept out for good."""
-        return (self.server / REVOKED / f"{keys.code_of(key)}.toml").exists()
+        return self._revoked_file(key).exists()
 
-    def _free_client(self, clients: int) -> int:
-        """The first of so many clients that is no node's. Raises InputError where all are taken."""
+    def _free_clients(self, name: str, seats: int) -> tuple[int, ...]:
+        """Those that were this name's, if they are no node's now, or the first out of so many that is none's.
+
+        Raises InputError where all are taken.
+        """
         taken = {client for member in self.members() for client in member.clients}
-        for client in range(clients):
-            if client not in taken:
-                return client
+        free = [client for client in range(seats) if client not in taken]
+        before = [one for one in self.revoked() if one.name == name and one.clients]
+        if before:
+            last = max(before, key=lambda one: one.at)
+            former = clients_of(last.clients, f"the revoked key of {name}")
+            if {*former} <= {*free}:
+                return former
+        if free:
+            return (free[0],)
         raise InputError(
-            f"all {clients} clients have their nodes",
+            f"all {seats} clients have their nodes",
             expected="a client that is free",
             fix=f"revoke one that is gone, fedspike fleet revoke {self.server.parent} NAME; "
             "or make a fleet with more: --set fleet.clients=N",
@@ -146,6 +161,9 @@ class Register:
 
     def _file(self, name: str) -> Path:
         return self.server / NODES / f"{name}.toml"
+
+    def _revoked_file(self, key: ec.EllipticCurvePublicKey) -> Path:
+        return self.server / REVOKED / f"{keys.code_of(key)}.toml"
 
     def _member(self, file: Path) -> Member:
         fix = "restore it, or delete it to keep the node out"
