@@ -185,41 +185,44 @@ def test_a_node_that_is_revoked_is_out_at_once_and_for_good(
 def test_a_node_that_comes_back_with_another_key_gets_the_clients_that_it_had(
     fleet: FleetFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Under its name, if all are free; what is wrong with the register is not taken for an absent server."""
+    """And what is wrong with the register when a key is revoked is not taken for an absent server."""
     for member in fleet.register.members():  # of the tests before
         enrolment.revoke(fleet, member.name)
-
-    def comes(name: str, *words: str) -> str:
-        node = tmp_path / name / keys.NODE_KEY
-        node.unlink(missing_ok=True)
-        back = device(fleet, tmp_path, name)
-        knock(back)
-        capsys.readouterr()
-        assert main(["fleet", "admit", str(fleet.path), *words, code(back)]) == 0
-        return capsys.readouterr().err.rpartition("Its clients: ")[2].strip()
-
-    assert comes("porch", "--clients", "0, 2-3") == "0, 2-3"
-    for _ in range(2):
-        enrolment.revoke(fleet, "porch")
-        control.register(fleet)
-        assert comes("porch") == "0, 2-3"
-    enrolment.revoke(fleet, "porch")
-    assert comes("porch", "--clients", "1-2") == "1-2"
-    enrolment.revoke(fleet, "porch")
-    assert comes("garden", "--clients", "0") == "0"
-    assert comes("porch") == "1-2"  # which it had last
-    enrolment.revoke(fleet, "porch")
-    assert comes("shed", "--clients", "2") == "2"
-    assert comes("porch") == "1"  # one of those that it had is another's
+    for words in (["--clients", "0, 2-3"], []):
+        porch = device(fleet, tmp_path, "porch")
+        knock(porch)
+        assert main(["fleet", "admit", str(fleet.path), *words, code(porch)]) == 0
+        assert "porch is let in. Its clients: 0, 2-3" in capsys.readouterr().err
+        assert main(["fleet", "revoke", str(fleet.path), "porch"]) == 0
+        (porch.path / keys.NODE_KEY).unlink()
+    fleet.register.admit(ec.generate_private_key(ec.SECP384R1()).public_key(), "shed", [], SEATS)
     spoilt = fleet.server / "nodes" / "spoilt.toml"
     spoilt.write_text("key = 3")
+    capsys.readouterr()
     assert main(["fleet", "revoke", str(fleet.path), "shed"]) == 2
-    words = capsys.readouterr().err
-    assert "the key of shed is revoked, but" in words
-    assert "spoilt.toml" in words
-    assert "No server runs" not in words
+    said = capsys.readouterr().err
+    assert "the key of shed is revoked, but" in said
+    assert "spoilt.toml" in said
+    assert "No server runs" not in said
     spoilt.unlink()
-    assert comes("shed") == "2"
+
+
+def test_clients_of_before_are_given_again_where_all_are_free(tmp_path: Path) -> None:
+    register = FleetFolder(tmp_path).register
+
+    def comes(name: str, *clients: int) -> tuple[int, ...]:
+        public = ec.generate_private_key(ec.SECP384R1()).public_key()
+        return register.admit(public, name, clients, SEATS).clients
+
+    (tmp_path / "server").mkdir()
+    for clients in ((0, 2, 3), (), (1, 2)):
+        assert comes("porch", *clients) == (clients or (0, 2, 3))
+        register.revoke("porch")
+    assert comes("garden") == (0,)
+    assert comes("porch") == (1, 2)  # which it had last
+    register.revoke("porch")
+    assert comes("shed", 2) == (2,)
+    assert comes("porch") == (1,)  # one of those that it had is another's
 
 
 def test_what_is_done_while_no_server_runs_counts_when_one_does(
