@@ -36,6 +36,7 @@ from fedspike.records import reader
 from fedspike.records.schema import RoundRecord
 
 NODES, SLICE_S = 4, 0.5
+EXPERIMENT = str(Path(__file__).with_suffix(".toml"))
 FEDSPIKE = [sys.executable, "-m", "fedspike"]
 
 
@@ -80,7 +81,8 @@ def training(folder: Path, settings: list[str], slower: float) -> list[RoundReco
     shutil.rmtree(folder, ignore_errors=True)
     home = folder / "fleet"
     sets = [word for setting in settings for word in ("--set", setting)]
-    made = ["fleet", "init", str(home), "fleet", "--nodes", str(NODES), "--port", str(free_port())]
+    made = ["fleet", "init", str(home), EXPERIMENT, "--nodes", str(NODES)]
+    made += ["--port", str(free_port())]
     folder.mkdir(parents=True)
     subprocess.run([*FEDSPIKE, *made, *sets], check=True, capture_output=True)
     with ExitStack() as stack:

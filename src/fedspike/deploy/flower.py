@@ -290,7 +290,8 @@ def started(
 
 def end(program: subprocess.Popen[bytes]) -> None:
     """Let a program say good-bye, or end it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    # Not SIGINT, which a shell may have told what runs in its background to ignore.
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if program.poll() is not None:
             return
         program.send_signal(number)
