@@ -71,7 +71,7 @@ def with_pixel(value: float) -> np.ndarray:
         ({"x_train": with_pixel(np.nan)}, "x_train holds 1 pixels that are NaN or infinite"),
         ({"x_test": with_pixel(np.inf)}, "x_test holds 1 pixels"),
         ({"x_train": with_pixel(1e300)}, "x_train holds float64 from 0.5 to 1e+300"),
-        ({"x_train": with_pixel(-0.1)}, "range = [-0.1, 0.5] into [data]"),
+        ({"x_train": with_pixel(-0.1)}, "range = [-0.1, 0.5], or the true limits"),
         ({"x_test": FLOATS * 255}, "x_test holds float64 from 127.5"),
         ({"x_train": own()["x_train"].astype(np.int32)}, "x_train holds int32"),
         ({"x_train": FLOATS.astype(np.complex64)}, "x_train holds complex64"),
