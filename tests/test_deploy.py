@@ -189,7 +189,7 @@ def test_below_the_quorum_the_model_stays(tmp_path: Path) -> None:
         return message if node == 1 or message.metadata.message_type == "query" else None
 
     grid.meddle = lose
-    records = done(on_the_fleet(experiment, grid, tmp_path, deadline_s=5.0))
+    records = done(on_the_fleet(experiment, grid, tmp_path, deadline_s=2.0))
     assert all(record["skipped"] and record["missing"] == [2, 3] for record in records)
     assert records[0]["nodes"][1]["error"] == "no answer before the deadline"
     assert 5.0 <= sum(records[0]["seconds"].values()) < 10.0
