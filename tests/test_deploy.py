@@ -192,7 +192,7 @@ def test_below_the_quorum_the_model_stays(tmp_path: Path) -> None:
     records = done(on_the_fleet(experiment, grid, tmp_path, deadline_s=2.0))
     assert all(record["skipped"] and record["missing"] == [2, 3] for record in records)
     assert records[0]["nodes"][1]["error"] == "no answer before the deadline"
-    assert 5.0 <= sum(records[0]["seconds"].values()) < 10.0
+    assert 2.0 <= sum(records[0]["seconds"].values()) < 7.0
     (run,) = experiment.runs
     model = load_file(tmp_path / "run" / run.name / "model.safetensors")
     start = DenseLayers((784, 20, 10)).init(stream(0, "init"))
