@@ -315,6 +315,7 @@ def test_an_invitation_is_held_to_its_form(
         (text.replace("server = ", "server = 'x' #"), "expected: a host and a port"),
         (text.replace("own_files = []", 'own_files = ["mine.py"]'), "copy the folder own"),
         (text.replace("own_files = []", 'own_files = ["../mine.py"]'), "own_files"),
+        (text.replace("own_data = true", "own_data = false"), "deals its data out"),
     ):
         if content is not None:
             file.write_text(content)

@@ -31,8 +31,8 @@ def enrol(
     """A node's folder for an invitation, with a key that is made here; a key that is there stays.
 
     The owner's files with parts, if the fleet has any, lie `beside` the invitation in own/. Without a name
-    the node is called as before, or as this machine. Raises InputError where the folder is in other use, or
-    one of those files is not there.
+    the node is called as before, or as this machine. Raises InputError where the folder is in other use, one
+    of those files is not there, or the fleet deals its data out: there a new folder would have none.
     """
     home = output or Path(name or host())
     folder = NodeFolder(home)
@@ -45,6 +45,12 @@ def enrol(
                 fix="name another folder with --output",
             )
         name = name or before.node
+    elif not invited.own_data:
+        raise InputError(
+            f"{home} is no node's folder, and this fleet deals its data out to the folders that it made",
+            expected="a fleet whose devices have data of their own, or a folder that it made",
+            fix="copy one out of nodes/ in the folder of the fleet, or make the fleet with --own-data",
+        )
     elif home.exists() and not (home.is_dir() and not any(home.iterdir())):
         raise InputError(
             f"{home} is not empty", expected="a new folder", fix="name another with --output"
