@@ -13,7 +13,7 @@ an infinity that was sent. A guard knows nothing of lies in plausible numbers; t
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,14 +73,15 @@ class Verdict:
 def judge(order: Order, answers: Answers) -> Verdict:
     """Hold replies, each a tree of its own, against the order; the first good one of a sender counts."""
     accepted: dict[tuple[int, int], Reply] = {}  # by round and sender
-    rejections = []
+    rejections, came = [], 0
     for reply in answers.replies:
         fault = claim_fault(order, answers.hosts, reply, answers.deadline_s)
         if fault is None and (reply.round, reply.sender) in accepted:
             fault = "duplicate", f"another answer in round {order.round}"
-        fault = fault or tree_fault(order, reply) or _surplus(order, accepted.values())
+        fault = fault or tree_fault(order, reply) or _surplus(order, came)
         if fault is None:
             accepted[reply.round, reply.sender] = reply
+            came += len(reply.samples)
         else:
             rejections.append(Rejection(reply.sender, *fault))
     senders = [(asked.round, sender) for asked in order.all for sender in answers.hosts]
@@ -89,12 +90,13 @@ def judge(order: Order, answers: Answers) -> Verdict:
     silenced = {rejection.sender for rejection in rejections} - {sender for _, sender in accepted}
     heard = {client for sender in silenced for client in answers.hosts.get(sender, ())}
     asked, took_part = order.clients, set(clients)
+    told_of = took_part | heard | answers.at_work.keys()
     wanted = len(asked) if order.enough is None else order.enough
     return Verdict(
         accepted=kept,
         clients=clients,
         rejections=tuple(rejections),
-        missing=tuple(k for k in asked if k not in took_part | heard | answers.at_work.keys()),
+        missing=tuple(client for client in asked if client not in told_of),
         # Both sides are rounded once, so that 7 of 10 clients are a quorum of 0.7.
         skipped=not clients or len(clients) / wanted < order.plan.fleet.quorum,
         staleness={
@@ -189,9 +191,8 @@ def _asked(order: Order, reply: Reply) -> Order:
     return asked
 
 
-def _surplus(order: Order, accepted: Iterable[Reply]) -> Fault | None:
-    """Whether a good reply came when enough had come, in a round that ends with these."""
-    came = sum(len(reply.samples) for reply in accepted)
+def _surplus(order: Order, came: int) -> Fault | None:
+    """Whether a good reply came when enough clients' had come, in a round that ends with these."""
     if order.goes_on or order.enough is None or came < order.enough:
         return None
     return "not needed", f"the answers of {came} clients had come, and {order.enough} are enough"

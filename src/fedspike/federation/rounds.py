@@ -259,7 +259,7 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
         share = len(verdict.clients) / len(order.site.devices.members)
         server = algorithm.next_state(server, joined(order, verdict.accepted), share)
     asked_in = {client: asked.round for asked in order.all for client in asked.samples}
-    received = next(iter(order.all)).received  # whoever received it, the same is remembered of it
+    received = order.all[0].received  # whoever received it, the same is remembered of it
     remembers = {}
     if received and algorithm.remember(next(iter(received.values()))):
         remembers = {client: asked_in[client] for client in answers.activity}

@@ -64,9 +64,9 @@ class Here:
 
 def _replies(order: Order, clients: Sequence[int], work: Work) -> list[Reply]:
     """What these clients answer; what they did for it is added to the `work`."""
-    replies = {}
+    replies, here = {}, set(clients)
     for asked in order.all:
-        own = [client for client in asked.samples if client in set(clients)]
+        own = [client for client in asked.samples if client in here]
         work.add(train_cohort(asked.site, own, asked.received, asked.memories, asked.round))
         for client in own:
             samples = {client: asked.samples[client]}

@@ -97,9 +97,8 @@ class Flower:
     def __init__(self, nodes: Nodes, deadline_s: float) -> None:
         self.nodes, self.deadline_s = nodes, deadline_s
         self._post = Post(nodes.grid)
-        self._parts: dict[
-            str, Part
-        ] = {}  # whose answers are to come, by the numbers of their messages
+        # Those whose answers are to come, by the numbers of their messages.
+        self._parts: dict[str, Part] = {}
 
     def work(self, order: Order) -> Answers:
         """Send each node its clients' part of the order, and hear answers: enough, or until the deadline."""
