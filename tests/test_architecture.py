@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "fedspike"
 FLOORS = (
     *(
         "errors",
+        "shell",
         "randomness",
         "machine",
         "files",
@@ -93,6 +94,8 @@ WRITES_A_PATH = {
 }
 # Beside files.py what the kernel itself writes is read as it comes.
 READERS = {Path("files.py"), Path("machine.py"), Path("energy/meters.py")}
+# A command with a name in it, which \0 stands for.
+COMMAND = r"fedspike (fleet|run|report|data|explain|energy) [^,;:)]*\0|\0 --[a-z-]+ \0"
 FILE_LINES, FUNCTION_LINES, MOST_PARAMETERS = 400, 60, 8
 
 
@@ -353,8 +356,19 @@ def names_things_by_nouns(source: Source) -> Iterator[str]:
             yield f"{getattr(node, 'lineno', 0)}: {name} does not say what it is"
 
 
+def leaves_commands_to_the_shell(source: Source) -> Iterator[str]:
+    """A name in a command may have spaces in it: fedspike.shell writes it so that it stays one word."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [p.value if isinstance(p, ast.Constant) else "\0" for p in node.values]
+            if re.search(COMMAND, "".join(map(str, parts))):
+                yield f"{node.lineno}: a command that fedspike.shell does not write"
+
+
 # Each rule with a file that breaks it: where it would lie and what would stand in it.
 RULES: list[tuple[Rule, str, str]] = [
+    (leaves_commands_to_the_shell, "cli/fleet.py", "f'see fedspike fleet status {path}'"),
+    (leaves_commands_to_the_shell, "deploy/keys.py", "f'{ENROL} --output {path}'"),
     (imports_only_what_its_room_may, "parts/losses.py", "from fedspike.cli import main"),
     (imports_only_what_its_room_may, "parts/losses.py", "from fedspike import cli"),
     (imports_only_what_its_room_may, "parts/losses.py", "from .. import cli"),
@@ -452,6 +466,7 @@ def test_what_is_allowed_is_allowed() -> None:
     text = (
         "from fedspike.energy import bill\nfrom fedspike.errors import InputError\n"
         "from fedspike.energy.bill import profile\nfrom . import page\nmodel.eval()\n"
+        "f'{path}: as fedspike wrote {it}; see {again}, or fedspike fleet run'\n"
         "import numpy as np\nnp.load('x', allow_pickle=False)\nnp.random.Generator(bits)\n"
     )
     modules = frozenset({"energy", "energy.bill", "errors", "report", "report.page"})

@@ -2,6 +2,7 @@
 
 import datetime
 import http.server
+import shlex
 import shutil
 import signal
 import socket
@@ -388,3 +389,13 @@ def test_a_stopped_local_fleet_says_how_to_go_on(
     assert f"fedspike fleet local 2 fleet --output {fleet}" in told
     assert main(["fleet", "local", "3", "fleet", "--output", str(fleet)]) == 2
     assert f"3 nodes, where {fleet} has 2" in capsys.readouterr().err
+
+
+def test_commands_in_messages_can_be_copied_where_a_folder_has_a_space_in_its_name(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = shutil.copytree(made, tmp_path / "my fleet")
+    assert main(["fleet", "stop", str(home)]) == 2
+    assert f"fix: {shlex.join(['fedspike', 'fleet', 'run', str(home)])}" in capsys.readouterr().err
+    assert main(["fleet", "status", str(home)]) == 0
+    assert f"fedspike fleet server '{home}'\n" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from typing import Any
 
 from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
+from fedspike.shell import command
 
 MOST_THREADS = 1024
 
@@ -249,27 +250,27 @@ def _prepare_torch(threads: str | None, device: str) -> None:
 
 def _reproduce(options: Namespace) -> str:
     """The command that gives these results on any machine: without this machine's folders."""
-    words = ["fedspike", "run", options.experiment]
+    words = ["run", options.experiment]
     words += [word for option in options.set for word in ("--set", option)]
     words += [word for file in options.use for word in ("--use", str(file))]
     words += ["--seeds", options.seeds] if options.seeds is not None else []
     words += ["--device", options.device] if options.device != "cpu" else []
     words += ["--measure"] if options.measure else []
-    return shlex.join(words)
+    return command(*words)
 
 
 def _resume(options: Namespace) -> str:
     """The command that goes on here: the same one, with the path of fedspike if the shell needs it."""
-    command, called = _reproduce(options), Path(sys.argv[0])
+    again, called = _reproduce(options), Path(sys.argv[0])
     if called.name == "fedspike" and shutil.which("fedspike") is None:
-        command = command.replace("fedspike", shlex.quote(str(called)), 1)
+        again = again.replace("fedspike", shlex.quote(str(called)), 1)
     for name, value in (
         ("--output", options.output),
         ("--threads", options.threads),
         ("--data-dir", options.data_dir),
     ):
-        command += f" {name} {shlex.quote(str(value))}" if value is not None else ""
-    return command
+        again += f" {name} {shlex.quote(str(value))}" if value is not None else ""
+    return again
 
 
 def _first_sentence(toml: str) -> str:

@@ -6,19 +6,20 @@ certificate anew, and `service` keeps a server or a node going.
 """
 
 import os
-import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, NoReturn
 
 from fedspike.cli import passphrase
 from fedspike.cli.commands import kinds_of, print_json, print_summary, say, write_report
 from fedspike.cli.stopping import Stopped, leave, on_stop
 from fedspike.errors import InputError
+from fedspike.shell import command
 
 QUIET = "Flower's telemetry and update checks are off; nothing leaves these machines but what they train."
 
@@ -38,17 +39,18 @@ def init(options: Namespace) -> int:
     file = options.authority_key or FleetFolder(options.folder).safe.file
     safe = Safe(file, passphrase.chosen())
     folder = _made(options, options.folder, options.nodes or 0, options.host, options.port, safe)
-    path, data = folder.path, " --data FILE.npz" if options.own_data else ""
-    lines = [f"{path} is ready.", f"On the server:  fedspike fleet server {path}"]
+    path, data = folder.path, ("--data", "FILE.npz") if options.own_data else ()
+    lines = [f"{path} is ready.", f"On the server:  {command('fleet', 'server', path)}"]
     if options.nodes:
         lines += [f"On each device, with its own folder out of {path / 'nodes'}:"]
-        lines += [f"  fedspike fleet node node-0{data}"]
+        lines += [f"  {command('fleet', 'node', 'node-0', *data)}"]
         lines += ["Such a folder holds a secret key: carry it over a safe way, and keep no copy."]
     else:
         lines += [f"On each device, with {path / 'invitation.toml'}:"]
-        lines += ["  fedspike fleet enrol invitation.toml", f"  fedspike fleet node NAME{data}"]
-        lines += [f"On the server, to let it in:  fedspike fleet admit {path} CODE"]
-    say("\n".join([*lines, f"Then here:      fedspike fleet run {path}"]))
+        lines += [f"  {command('fleet', 'enrol', 'invitation.toml')}"]
+        lines += [f"  {command('fleet', 'node', 'NAME', *data)}"]
+        lines += [f"On the server, to let it in:  {command('fleet', 'admit', path, 'CODE')}"]
+    say("\n".join([*lines, f"Then here:      {command('fleet', 'run', path)}"]))
     if not safe.passphrase:
         say(
             f"The key of the fleet's authority, {safe.file}, is not encrypted: take it offline; "
@@ -73,7 +75,7 @@ def server(options: Namespace) -> int:
             raise InputError(
                 f"Flower's server ended with exit code {code}",
                 expected="one that serves until it is stopped",
-                fix=f"see what it said above; then fedspike fleet server {folder.path}",
+                fix=f"see what it said above; then {command('fleet', 'server', folder.path)}",
             )
         return 0
 
@@ -109,7 +111,8 @@ def run(options: Namespace) -> int:
     control.submit(folder)
     resume = (
         f"\nThe training goes on without being watched; to see it again:\n\n"
-        f"  fedspike fleet run {folder.path}\n\nTo end it: fedspike fleet stop {folder.path}\n"
+        f"  {command('fleet', 'run', folder.path)}\n\n"
+        f"To end it: {command('fleet', 'stop', folder.path)}\n"
     )
     return _watched(folder, options, resume)
 
@@ -151,7 +154,7 @@ def stop(options: Namespace) -> int:
     if control.is_done(folder):
         say(f"The training is done. Its report: {folder.run / 'report.html'}")
     else:
-        say(f"The training is stopped. To go on: fedspike fleet run {folder.path}")
+        say(f"The training is stopped. To go on: {command('fleet', 'run', folder.path)}")
     return 0
 
 
@@ -168,7 +171,7 @@ def renew(options: Namespace) -> int:
     say(
         f"The server has a new certificate, valid until {server.not_valid_after_utc:%Y-%m-%d}, "
         "for the key that it had.\n"
-        f"To use it, start the server again: fedspike fleet server {folder.path}\n"
+        f"To use it, start the server again: {command('fleet', 'server', folder.path)}\n"
         "The nodes need nothing."
     )
     return 0
@@ -185,16 +188,16 @@ def service(options: Namespace) -> int:
     home = Path("/etc/systemd/system") if options.system else Path.home() / ".config/systemd/user"
     file, systemctl = home / made.unit, "systemctl" if options.system else "systemctl --user"
     if options.output is None:
-        again = ["fedspike", "fleet", "service", str(options.folder)]
-        again += [] if options.data is None else ["--data", str(options.data)]
+        again = ["fleet", "service", options.folder]
+        again += [] if options.data is None else ["--data", options.data]
         again += ["--system"] if options.system else []
         sys.stdout.write(text)
         sys.stdout.flush()
-        first = f"  {shlex.join([*again, '--output', str(file)])}\n"
+        first = f"  {command(*again, '--output', file)}\n"
     else:
         write_whole(options.output, text.encode(), options.output.parent)
         file, first = options.output.resolve(), ""
-    enable = f"  {systemctl} enable --now {shlex.quote(str(file))}\n"
+    enable = f"  {systemctl} enable --now {quote(str(file))}\n"
     say(f"To install it and start it:\n\n{first}{enable}")
     if not options.system:
         say("It ends when you log out, unless you give once: loginctl enable-linger")
@@ -213,7 +216,7 @@ def _not_started(path: Path) -> InputError:
     return InputError(
         f"{path}: no training was started",
         expected="one that runs or ran",
-        fix=f"fedspike fleet run {path}",
+        fix=command("fleet", "run", path),
     )
 
 
@@ -246,9 +249,9 @@ def local(options: Namespace) -> int:
         for log in opened.values():
             stack.enter_context(log)
         for home in homes:
-            command = [sys.executable, "-m", "fedspike", "fleet", "node", str(home)]
+            program = [sys.executable, "-m", "fedspike", "fleet", "node", str(home)]
             around = {**os.environ, "OMP_NUM_THREADS": threads}
-            stack.enter_context(flower.started(command, around, log=opened[home.name]))
+            stack.enter_context(flower.started(program, around, log=opened[home.name]))
         stack.enter_context(flower.trainers(folder))  # all of them import torch meanwhile
         stack.enter_context(flower.serving(folder, opened["server"]))
         control.register(folder)
@@ -279,12 +282,8 @@ def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
 
 def _resume_local(options: Namespace, path: Path) -> str:
     """What is said when `local` is stopped."""
-    words = ["fedspike", "fleet", "local", str(options.nodes), options.experiment]
-    words += ["--output", str(path)]
-    return (
-        f" {path} holds every finished round; server and nodes ended.\n"
-        f"To go on:\n\n  {shlex.join(words)}\n"
-    )
+    again = command("fleet", "local", options.nodes, options.experiment, "--output", path)
+    return f" {path} holds every finished round; server and nodes ended.\nTo go on:\n\n  {again}\n"
 
 
 @contextmanager

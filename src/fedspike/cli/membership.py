@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from fedspike.cli.commands import say
 from fedspike.cli.fleet import demand_flower, folder_of
 from fedspike.federation.client_numbers import clients_of, spelled
+from fedspike.shell import command
 
 
 def enrol(options: Namespace) -> int:
@@ -16,13 +17,13 @@ def enrol(options: Namespace) -> int:
 
     invited = enrolment.read(options.invitation)
     folder = enrolment.enrol(invited, options.invitation.parent, options.name, options.output)
-    data = " --data FILE.npz" if invited.own_data else ""
+    data = ("--data", "FILE.npz") if invited.own_data else ()
     code = keys.code_of(folder.key.public_key())
     say(
         f"{folder.path} is the folder of {folder.settings.node}, with a key that was made here.\n"
         f"Its code:    {code}\n"
-        f"On this device:                fedspike fleet node {folder.path}{data}\n"
-        f"Meanwhile the fleet's owner:   fedspike fleet admit my-fleet {code}"
+        f"On this device:                {command('fleet', 'node', folder.path, *data)}\n"
+        f"Meanwhile the fleet's owner:   {command('fleet', 'admit', 'my-fleet', code)}"
     )
     return 0
 

@@ -6,6 +6,7 @@ from fedspike.cli.columns import table, wrapped
 from fedspike.cli.watch import clock
 from fedspike.federation.client_numbers import spelled
 from fedspike.records.fleet_status import Knocking, NodeStatus, RunStatus, Status
+from fedspike.shell import command
 
 HEADER = ("", "", "seen", "clients", "samples", "rounds", "failed", "samples/s")
 
@@ -29,7 +30,7 @@ def text(status: Status, folder: str) -> str:
 def _away(status: Status, folder: str) -> Iterator[str]:
     if status.server_away is not None:
         yield from wrapped(f"the server does not answer ({status.server_away})")
-        yield f"  to start it: fedspike fleet server {folder}"
+        yield f"  to start it: {command('fleet', 'server', folder)}"
 
 
 def _run(run: RunStatus) -> list[str]:
@@ -88,7 +89,7 @@ def knocking(knocks: Sequence[Knocking], folder: str) -> Iterator[str]:
         for knock in knocks
     ]
     yield from table(["code", "name", "address", "asked"], rows, names=3)
-    yield f"  to let one in: fedspike fleet admit {folder} CODE"
+    yield f"  to let one in: {command('fleet', 'admit', folder, 'CODE')}"
 
 
 def _wrong(node: NodeStatus) -> Iterator[str]:

@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -62,7 +63,7 @@ class Safe:
             raise InputError(
                 f"{self.file}: its folder is not there",
                 expected="a folder in which the key of the fleet's authority can be kept",
-                fix=f"is its medium in place? Else make the folder: mkdir -p {self.file.parent}",
+                fix=f"is its medium in place? Else make the folder: mkdir -p {quote(str(self.file.parent))}",
             )
 
     def put(self, key: ec.EllipticCurvePrivateKey) -> None:

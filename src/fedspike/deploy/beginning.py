@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
 from fedspike.files import json_bytes, read_json, write_whole
+from fedspike.shell import command
 
 FILE = "beginning.json"
 
@@ -26,7 +27,7 @@ def at_least(folder: FleetFolder, seats: int) -> int:
     file = folder.server / FILE
     if not file.exists():
         return seats
-    fix = f"say it again: fedspike fleet run {folder.path} --at-least {seats}"
+    fix = f"say it again: {command('fleet', 'run', folder.path, '--at-least', seats)}"
     beginning: Beginning = read_json(file, Beginning, fix=fix)
     return beginning.at_least
 

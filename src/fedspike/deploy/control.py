@@ -27,6 +27,7 @@ from fedspike.files import (
 from fedspike.records import reader
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
+from fedspike.shell import command
 
 LOOK_EVERY_S, ASK_EVERY_S = 0.2, 5.0
 REGISTERED = "registered.json"
@@ -217,16 +218,17 @@ def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
         say(f"the server is away, waiting for it ({error.passed.splitlines()[0][:100]})")
         return
     if status == Status.FINISHED and not is_done(folder):
+        again = command("fleet", "run", folder.path)
         if how == SubStatus.STOPPED:
             raise InputError(
                 "the training was stopped",
                 expected="one that runs until all rounds are done",
-                fix=f"to go on: fedspike fleet run {folder.path}",
+                fix=f"to go on: {again}",
             )
         raise InputError(
             "the training ended before all rounds were done",
             expected="all rounds",
-            fix=f"see why: fedspike fleet logs {folder.path}; then fedspike fleet run {folder.path}",
+            fix=f"see why: {command('fleet', 'logs', folder.path)}; then {again}",
         )
 
 

@@ -36,6 +36,7 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.headers import TOKEN_HEADER, Header
 from fedspike.errors import InputError
 from fedspike.files import demand_room
+from fedspike.shell import command
 
 # Flower wants an app for each training. Ours says nothing: server and nodes run what is installed on them.
 APP_TOML = b"""\
@@ -179,5 +180,5 @@ def _gone_wrong(kind: type[InputError], folder: FleetFolder, words: object) -> I
     return kind(
         f"the server at {folder.settings.here}: {words}",
         expected="a server that runs and agrees",
-        fix=f"fedspike fleet server {folder.path}",
+        fix=command("fleet", "server", folder.path),
     )

@@ -35,6 +35,7 @@ from fedspike.deploy.headers import DOOR_HEADER, NODE_HEADER, TOKEN_HEADER
 from fedspike.deploy.knocks import Knocks
 from fedspike.deploy.metrics import Metrics
 from fedspike.deploy.parent import end_with
+from fedspike.shell import command
 
 DEVICES, HEALTH, METRICS = "/v1/fleet/", "/health", "/metrics"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -144,8 +145,8 @@ class Door:
         if state.get_node_id_by_public_key(content) is not None:
             return 0, ""
         self.knocks.hear(key, head.get(NODE_HEADER, ""), address)
-        command = f"fedspike fleet admit FOLDER {keys.code_of(key)}"
-        return 403, f"{UNREGISTERED}; the fleet's owner lets it in with {command}"
+        letting_in = command("fleet", "admit", "FOLDER", keys.code_of(key))
+        return 403, f"{UNREGISTERED}; the fleet's owner lets it in with {letting_in}"
 
 
 def heads(scope: Scope) -> dict[str, str]:

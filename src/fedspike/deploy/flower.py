@@ -28,6 +28,7 @@ from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.errors import InputError
 from fedspike.files import appending, claimed, content_of, demand_room
+from fedspike.shell import command
 
 Client = TypeVar("Client")
 START_WITHIN_S, END_WITHIN_S, AGAIN_AFTER_S = 60.0, 15.0, 0.5
@@ -98,7 +99,8 @@ def serving(folder: FleetFolder, log: IO[bytes] | None = None) -> Iterator[subpr
 
     Raises InputError as `superlink` does, and where the folder's server runs already, on whatever port.
     """
-    fix = f"its server runs already: use that one, as fedspike fleet status {folder.path} does, or end it"
+    use = command("fleet", "status", folder.path)
+    fix = f"its server runs already: use that one, as {use} does, or end it"
     with claimed(folder.path, fix=fix), started(*superlink(folder), log) as program:
         wait_until_healthy(folder, program)
         yield program

@@ -39,6 +39,7 @@ from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower.conditions import Conditions
 from fedspike.federation.plan import Name
 from fedspike.files import MOST_SMALL, content_of, make_folder, write_whole
+from fedspike.shell import command
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN, NODE_TOML = "token", "node.toml"
@@ -156,7 +157,7 @@ class FleetFolder:
     @property
     def renewal(self) -> str:
         """The command that makes a new certificate for the server."""
-        return f"fedspike fleet renew {self.path}"
+        return command("fleet", "renew", self.path)
 
     @property
     def register(self) -> Register:
@@ -204,9 +205,10 @@ class NodeFolder:
 
     @property
     def _again(self) -> str:
+        anew = command("fleet", "enrol", "invitation.toml", "--output", self.path)
         return (
             f"copy nodes/{self.settings.node} from the folder of the fleet again; "
-            f"where the device made its own key: {keys.ENROL} --output {self.path}"
+            f"where the device made its own key: {anew}"
         )
 
 

@@ -15,10 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fedspike.deploy.certificates import write_secret
 from fedspike.errors import InputError
 from fedspike.files import MOST_SMALL, content_of
+from fedspike.shell import command
 
 NODE_KEY = "node.key"
-ENROL = "fedspike fleet enrol invitation.toml"
-ANOTHER_KEY = f"on the device, delete {NODE_KEY} and make another: {ENROL} --output NODE"
+ENROL = command("fleet", "enrol", "invitation.toml")
+ANOTHER_KEY = f"on the device, delete {NODE_KEY} and make another: " + command(
+    "fleet", "enrol", "invitation.toml", "--output", "NODE"
+)
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 MISREAD = str.maketrans({"I": "1", "L": "1", "O": "0"})
 CODE_LETTERS, GROUP = 12, 4

@@ -21,6 +21,7 @@ from fedspike.errors import InputError
 from fedspike.federation.client_numbers import clients_of, spelled
 from fedspike.federation.plan import Name
 from fedspike.files import claimed, remove
+from fedspike.shell import command
 
 NODES, REVOKED = "nodes", "revoked"
 
@@ -116,7 +117,7 @@ class Register:
             raise InputError(
                 f"no node is called {name[:100]}",
                 expected=f"one of: {names}" if names else "a node that was let in",
-                fix=f"see their names: fedspike fleet status {self.server.parent}",
+                fix=f"see their names: {command('fleet', 'status', self.server.parent)}",
             )
         member = self._member(self._file(name))
         self.bar(name, member.key, member.clients)
@@ -155,7 +156,7 @@ class Register:
         raise InputError(
             f"all {seats} clients have their nodes",
             expected="a client that is free",
-            fix=f"revoke one that is gone, fedspike fleet revoke {self.server.parent} NAME; "
+            fix=f"revoke one that is gone, {command('fleet', 'revoke', self.server.parent, 'NAME')}; "
             "or make a fleet with more: --set fleet.clients=N",
         )
 
@@ -191,7 +192,8 @@ def _demand_apart(member: Member, other: Member) -> None:
         raise InputError(
             f"the clients {spelled(taken)} are those of {other.name}",
             expected="clients that are free",
-            fix=f"name others with --clients, or revoke it: fedspike fleet revoke FOLDER {other.name}",
+            fix="name others with --clients, or revoke it: "
+            + command("fleet", "revoke", "FOLDER", other.name),
         )
 
 
