@@ -4,6 +4,7 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from shutil import copytree
@@ -21,6 +22,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedspike.cli import main
 from fedspike.deploy import certificates, control, door, flower, keys, runtime_client, status
 from fedspike.deploy import line as line_inside
+from fedspike.deploy.connections import MOST_WAITING
 from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import FleetFolder, NodeFolder
 from fedspike.deploy.headers import TOKEN_HEADER
@@ -200,6 +202,22 @@ def test_bodies_have_a_limit_with_and_without_a_length(fleet: FleetFolder) -> No
     except httpx.WriteError:  # it hangs up before we have said all
         code = 413
     assert code == 413
+
+
+def test_a_node_gets_in_beside_who_brings_nothing(fleet: FleetFolder) -> None:
+    """Those who came first, of more than may wait, are gone."""
+    with ExitStack() as stack:
+        crowd = [
+            stack.enter_context(
+                socket.create_connection(
+                    ("127.0.0.1", fleet.settings.port), 10, source_address=("127.0.0.2", 0)
+                )
+            )
+            for _ in range(MOST_WAITING + 10)
+        ]
+        with Line(node(fleet)) as line:
+            assert line.pull() is None
+        assert crowd[0].recv(1) == b""
 
 
 def test_an_unknown_key_a_second_node_and_a_revoked_key_are_refused(

@@ -13,6 +13,7 @@ from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER as KEY
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedspike.deploy import door
+from fedspike.deploy.connections import Connections
 from fedspike.deploy.door import Door
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.headers import TOKEN_HEADER
@@ -74,7 +75,7 @@ def answer(folder: FleetFolder, request: Request) -> tuple[int, bytes]:
             state=SimpleNamespace(linkstate_factory=SimpleNamespace(state=State))
         ),
     }
-    asyncio.run(Door(app, folder)(scope, receive, send))
+    asyncio.run(Door(app, folder, Connections())(scope, receive, send))
     return sent[0]["status"], bytes(read)
 
 

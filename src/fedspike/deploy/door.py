@@ -7,6 +7,7 @@ them. So they answer this machine alone, and there only who knows the folder's t
 answers keys that are registered: a request's head says which, before its body is read.
 """
 
+import asyncio
 import base64
 import resource
 import secrets
@@ -14,9 +15,11 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
@@ -30,6 +33,7 @@ from starlette.responses import PlainTextResponse
 
 from fedspike.deploy import keys, letterbox
 from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
+from fedspike.deploy.connections import MOST_WAITING, WAIT_S, Connections, Loop
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.headers import DOOR_HEADER, NODE_HEADER, TOKEN_HEADER
 from fedspike.deploy.knocks import Knocks
@@ -40,6 +44,8 @@ from fedspike.shell import command
 DEVICES, HEALTH, METRICS = "/v1/fleet/", "/health", "/metrics"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 MOST_BODY = letterbox.MOST_BYTES
+BODY_S, SLOWEST = 20.0, 1000.0  # a body has so many seconds, and one more for so many bytes
+TOO_LARGE, TOO_SLOW = ("too large", 413), ("too slow", 408)
 UNREGISTERED = "this key is not registered"
 REVOKED = "this key was revoked by the fleet's owner"
 CLOCK = "the clocks of node and server are too far apart: set both, for example with NTP"
@@ -52,34 +58,44 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Body:
     """A request's body as it comes, with a length or without.
 
-    One that gets too long ends as if its sender had hung up, and what is said to that is not heard.
+    One that gets too long, or comes too slowly, ends as if its sender had hung up, and what is said to that
+    is not heard.
     """
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send, self._read = receive, send, 0
-
-    @property
-    def too_large(self) -> bool:
-        """Whether it is longer than any may be."""
-        return self._read > MOST_BODY
+        self._until = asyncio.get_running_loop().time() + BODY_S
+        self._whole = False
+        self.fault: tuple[str, int] | None = None
 
     async def receive(self) -> MutableMapping[str, Any]:
-        """The next part."""
-        message = await self._receive()
+        """The next part; behind the last one, that its sender has hung up."""
+        if self._whole:
+            return await self._receive()
+        message: MutableMapping[str, Any] = {"type": "http.disconnect"}
+        try:
+            async with asyncio.timeout_at(self._until + self._read / SLOWEST):
+                message = await self._receive()
+        except TimeoutError:
+            self.fault = TOO_SLOW
         self._read += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if self.too_large else message
+        self._whole = not message.get("more_body", False)
+        if self._read > MOST_BODY:
+            self.fault = TOO_LARGE
+        return {"type": "http.disconnect"} if self.fault else message
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """A part of the answer."""
-        if not self.too_large:
+        if not self.fault:
             await self._send(message)
 
 
 class Door:
     """Lets in what may come in, and says to others why not, before any of their body is read."""
 
-    def __init__(self, app: Any, folder: FleetFolder) -> None:
+    def __init__(self, app: Any, folder: FleetFolder, connections: Connections) -> None:
         self.app, self.token, self.metrics = app, folder.token, Metrics(folder)
+        self.connections = connections
         self.register, self.knocks = folder.register, Knocks(folder.server)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,6 +108,14 @@ class Door:
             refusal = PlainTextResponse(words, status, {DOOR_HEADER: "shut"})
             await refusal(scope, receive, send)
             return
+        if scope["path"] == HEALTH:  # anybody may ask, and goes on waiting to be let in
+            await self._pass(scope, receive, send)
+            return
+        with self.connections.let_in(scope["client"]):
+            await self._pass(scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request that was let in, and its answer."""
         if scope["path"] == METRICS:
             state = scope["app"].state.linkstate_factory.state()
             page = await run_in_threadpool(self.metrics.page, state)
@@ -101,10 +125,10 @@ class Door:
         try:
             await self.app(scope, body.receive, body.send)
         except Exception:
-            if not body.too_large:
+            if not body.fault:
                 raise
-        if body.too_large:
-            await PlainTextResponse("too large", 413)(scope, receive, send)
+        if body.fault:
+            await PlainTextResponse(*body.fault)(scope, receive, send)
 
     async def _refusal(self, scope: Scope) -> tuple[int, str]:
         """HTTP's status and the words of a refusal, or 0."""
@@ -171,20 +195,22 @@ def fault_of_signature(head: dict[str, str], key: ec.EllipticCurvePublicKey) -> 
     return ""
 
 
-def hold_many() -> None:
-    """From now on, hold as many connections as the system lets a process have.
+def hold_many() -> int:
+    """From now on, hold as many connections as the system lets a process have; how many that are.
 
-    Most systems give a process 1,024 until it asks for more: so many idle ones would shut all others out.
+    Most systems give a process 1,024 until it asks for more.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # not every system takes its own word for it
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    held, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if held == resource.RLIM_INFINITY else held
 
 
-def main() -> None:
+def main(most_waiting: int = MOST_WAITING, wait_s: float = WAIT_S) -> None:
     """Serve a fleet's folder until stopped, or until the process PARENT is gone."""
     end_with(int(sys.argv[2]))
-    hold_many()
+    connections = Connections(min(most_waiting, hold_many() // 2), wait_s)
     folder = FleetFolder(Path(sys.argv[1]))
     settings, server = folder.settings, folder.server
     sys.argv = [
@@ -194,7 +220,10 @@ def main() -> None:
         *("--database", str(server / "flower.db"), "--isolation", "process"),
     ]
     letterbox.watch()
-    extensions.get_middleware = lambda: (Middleware(Door, folder=folder),)
+    extensions.get_middleware = lambda: (Middleware(Door, folder=folder, connections=connections),)
+    loop: Any = partial(Loop, connections)
+    # Nothing stands between a node and the door that could say in a head from where it comes.
+    uvicorn.run = partial(uvicorn.run, loop=loop, proxy_headers=False, ws="none")
     flower_superlink()
 
 
