@@ -10,7 +10,7 @@ import torch
 
 from fedspike.cli import main
 from fedspike.deploy import certificates, keys
-from fedspike.deploy.folder import NodeSettings
+from fedspike.deploy.folder import NodeFolder, NodeSettings
 from fedspike.energy.meters import Unavailable
 from fedspike.errors import InputError
 from fedspike.federation.places.flower import conditions
@@ -155,14 +155,80 @@ def test_watts_that_nobody_counts_are_refused(found: list[Unavailable | Drawing]
         Frugal(15.0, Machine(sensors=lambda: found), clock, clock.sleep)
 
 
-def test_options_stand_before_the_file() -> None:
-    stored = msgspec.convert({"below_celsius": 60, "only_on_mains": True}, Conditions)
-    wanted = stored.with_options({"below_celsius": 70.0, "only_on_mains": False, "folder": "x"})
+NODE = b"""node = "a"
+server = "localhost:8000"
+classes = 10
+shape = [28, 28]
+[conditions]
+below_celsius = 60
+only_on_mains = true
+"""
+
+
+def test_options_stand_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_bytes(NODE)
+    options = {"below_celsius": 70.0, "only_on_mains": False, "folder": "x"}
+    wanted = NodeFolder(tmp_path).settings_with(options).conditions
     assert (wanted.below_celsius, wanted.only_on_mains) == (70, True)
     assert watch(Conditions()).obstacle() is None
-    for wrong in ({"at_most_cores": 0}, {"below_celsius": float("nan")}, {"at_most_watts": -1.0}):
-        with pytest.raises(InputError, match=next(iter(wrong))):
-            stored.with_options(wrong)
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "words"),
+    [
+        (
+            "below_celcius = 60",
+            "",
+            "node.toml, line 6: unknown key conditions.below_celcius\n  expected: in [conditions]: "
+            "at_most_cores, at_most_watts, below_celsius, only_on_mains, only_when_idle\n"
+            "  fix: did you mean below_celsius?",
+        ),
+        (
+            "below_celsius = 'hot'",
+            "",
+            'node.toml, line 6: conditions.below_celsius = "hot"\n  expected: a number > 0 and <= 150\n'
+            "  fix: correct conditions.below_celsius, or leave it out",
+        ),
+        (
+            "below_celsius = 0",
+            "",
+            "node.toml, line 6: conditions.below_celsius = 0\n  expected: a num",
+        ),
+        (
+            "only_when_idle = 1",
+            "",
+            "line 6: conditions.only_when_idle = 1\n  expected: true or false",
+        ),
+        ("[[conditions]]", "", "fix: correct that place, or take it out of nodes/"),
+        (
+            "x = 1",
+            "--below-celsius=hot",
+            "fedspike: --below-celsius hot\n  expected: a number\n  fix:",
+        ),
+        (
+            "below_celsius = 60",
+            "--below-celsius=500",
+            "fedspike: --below-celsius 500.0: conditions.below_celsius = 500.0\n  expected: a number > 0",
+        ),
+        ("", "--below-celsius=nan", "--below-celsius nan: conditions.below_celsius = nan"),
+        ("", "--at-most-cores=0", "--at-most-cores 0: conditions.at_most_cores = 0"),
+        (
+            "",
+            "--at-most-cores=some",
+            "fedspike: --at-most-cores some\n  expected: a whole number\n",
+        ),
+    ],
+)
+def test_a_condition_that_is_none_is_named_before_all_else(
+    line: str, option: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = NODE.decode().splitlines()
+    lines[5] = line
+    (tmp_path / "node.toml").write_text("\n".join(lines))
+    assert main(["fleet", "node", str(tmp_path), *([option] if option else [])]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("fedspike: ")
+    assert words in told
 
 
 def test_a_machine_without_a_sensor_says_so_when_the_node_starts(

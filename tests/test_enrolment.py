@@ -283,7 +283,7 @@ def test_knocks_are_bounded_and_each_place_has_its_share(tmp_path: Path) -> None
         ("key = '{other}'\nclients = '1-3'", "client 1 is that of"),
         ("key = '{own}'\nclients = '3'", "the key is that of"),
         ("key = '{other}'\nclients = '3'\nmore = 1", "more"),
-        ("key = 3", "key"),
+        ("key = 3\nclients = '3'", "second.toml, line 1: key = 3"),
     ],
 )
 def test_a_spoilt_entry_of_the_register_is_named(tmp_path: Path, content: str, words: str) -> None:

@@ -64,8 +64,8 @@ def server(options: Namespace) -> int:
     from fedspike.deploy import control, flower
 
     folder = folder_of(options.folder)
-    say(QUIET)
     with flower.serving(folder) as program, flower.trainers(folder):
+        say(QUIET)
         nodes = _names(control.register(folder).values())
         if control.resume(folder):
             say("The training that was going on goes on.")
@@ -87,9 +87,9 @@ def node(options: Namespace) -> int:
     from fedspike.deploy.folder import NodeFolder
 
     folder = NodeFolder(options.folder)
-    say(QUIET)
     data = options.data or folder.path / "data"
     taking_part = participant(folder, data, say, vars(options))
+    say(QUIET)
 
     def depart(number: int) -> NoReturn:
         taking_part.say_good_bye()

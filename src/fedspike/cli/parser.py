@@ -156,6 +156,14 @@ class _Parser(argparse.ArgumentParser):
                 expected=f"one of {', '.join(names)}",
                 fix=nearest(choice[1], names),
             )
+        if wrong := re.search(r"argument (\S+): invalid (int|float) value: '(.*)'", message):
+            from fedspike.reading import WORDS
+
+            raise InputError(
+                f"{wrong[1]} {wrong[3]}",
+                expected={kind.__name__: words for kind, words in WORDS.items()}[wrong[2]],
+                fix=f"write it in digits, or see {self.prog} --help",
+            )
         options = ("--", *_options(self))
         for word in self.words:  # what is missing may have been mistyped
             if word.startswith("--") and word.partition("=")[0] not in options:

@@ -129,6 +129,7 @@ def participant(
 
     Data that are there and bad are waited for: server and node say what is wrong with them.
     """
+    settings, home = folder.settings_with(options), folder.path.resolve()
     folder.demand_whole()
     if not data.exists():
         raise InputError(
@@ -136,8 +137,7 @@ def participant(
             expected="the node's samples, or a folder with a file for each of its clients",
             fix="name them with --data",
         )
-    settings, home = folder.settings, folder.path.resolve()
-    wanted = settings.conditions.with_options(options)
+    wanted = settings.conditions
     device = Device(*(settings.node, home, data.resolve(), say), watch(wanted))
     if wanted.at_most_cores is not None:
         torch.set_num_threads(min(wanted.at_most_cores, torch.get_num_threads()))

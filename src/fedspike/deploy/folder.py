@@ -14,7 +14,7 @@ run/                the results, as of `fedspike run`
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,7 @@ from fedspike.deploy.hosts import demand_host, demand_port, joined, split
 from fedspike.deploy.register import Member, Register
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
+from fedspike.experiment.document import Key
 from fedspike.experiment.kept_files import keep, kept
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.run import demand_devices
@@ -184,8 +185,16 @@ class NodeFolder:
     @property
     def settings(self) -> NodeSettings:
         """Raises InputError where this is no folder of a node."""
+        return self.settings_with({})
+
+    def settings_with(self, options: Mapping[str, object]) -> NodeSettings:
+        """As `settings`; conditions among the `options` of the command line have the last word."""
+        asked = {n: options.get(n) for n in Conditions.__struct_fields__}
+        given: dict[Key, object] = {
+            ("conditions", n): o for n, o in asked.items() if o is not None and o is not False
+        }
         fix = f"take it out of nodes/ in the folder of the fleet, or make it: {keys.ENROL}"
-        return toml_files.read(self.path / NODE_TOML, NodeSettings, fix=fix)
+        return toml_files.read(self.path / NODE_TOML, NodeSettings, fix=fix, options=given)
 
     def demand_whole(self) -> None:
         """Raise InputError where a part of the folder is not there, not to be read, or no key of a node."""

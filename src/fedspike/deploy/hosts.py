@@ -20,13 +20,17 @@ def demand_host(host: str, where: str) -> None:
     """
     fault, fix = _fault(host)
     if fault:
-        raise InputError(f"{where} {host[:100]}: {fault}", expected=EXPECTED, fix=fix)
+        raise InputError(
+            f"{where} {host[:100]}: {fault}", expected=EXPECTED, fix=fix, keys=(where,)
+        )
 
 
 def demand_port(port: int, where: str) -> None:
     """Raise InputError where that is no number of a port."""
     if not 1 <= port < 2**16:
-        raise InputError(f"{where} {port}", expected="a number from 1 to 65535", fix="use 8000")
+        raise InputError(
+            f"{where} {port}", expected="a number from 1 to 65535", fix="use 8000", keys=(where,)
+        )
 
 
 def split(address: str, where: str) -> tuple[str, int]:
@@ -38,6 +42,7 @@ def split(address: str, where: str) -> tuple[str, int]:
             f"{where} {address[:100]}",
             expected="a host and a port, such as server.example:8000 or [2001:db8::7]:8000",
             fix="write it so, with the host and the port of fleet.toml",
+            keys=(where,),
         )
     demand_host(host, where)
     demand_port(int(port), where)

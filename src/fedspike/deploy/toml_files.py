@@ -1,6 +1,8 @@
 """The small TOML files of a fleet: read as their type, written whole."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -8,25 +10,27 @@ import tomli_w
 from msgspec import Struct
 
 from fedspike import reading
-from fedspike.errors import InputError
+from fedspike.experiment.document import Document, Key
+from fedspike.experiment.fields import record
 from fedspike.files import write_whole
 
 S = TypeVar("S", bound=Struct)
 
 
-def read(file: Path, kind: type[S], *, fix: str) -> S:
-    """A file as its type. Raises InputError where it cannot be read, or is of another form."""
+def read(
+    file: Path, kind: type[S], *, fix: str, options: Mapping[Key, object] = MappingProxyType({})
+) -> S:
+    """A file as its type, with some keys set by options of the command line, which are called as the keys.
+
+    Raises InputError where it cannot be read or is of another form; file, line and key are named.
+    """
     text = reading.read(file, str(file), expected="a file that fedspike wrote", fix=fix)
-    try:
-        return msgspec.convert(reading.parse(text, str(file), fix=fix), kind)
-    except msgspec.ValidationError as error:
-        if isinstance(cause := error.__cause__, InputError):
-            raise InputError(
-                f"{file}: {cause.passed}", expected=cause.expected, fix=cause.fix
-            ) from error
-        raise InputError(
-            f"{file}: {error}", expected="the keys that fedspike wrote", fix=fix
-        ) from error
+    values = reading.parse(text, str(file), fix=f"correct that place, or {fix}")
+    document = Document(str(file), text, values)
+    for key, value in options.items():
+        given = "" if value is True else f" {value}"
+        document = document.override(key, value, f"--{key[-1].replace('_', '-')}{given}")
+    return record(document, kind)
 
 
 def write(file: Path, values: Struct | dict[str, object], root: Path) -> None:

@@ -17,13 +17,14 @@ import msgspec
 
 from fedspike.errors import InputError
 from fedspike.experiment import advice
-from fedspike.experiment.document import Document, Key, at, dotted
+from fedspike.experiment.document import Document, Key, at
+from fedspike.experiment.fields import demand_known, demand_whole, table_of, value_of
 from fedspike.experiment.kinds import PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.learning import Learner
 from fedspike.networks import NETWORKS, Network
-from fedspike.part import Part, fields_of, fitting
+from fedspike.part import Part, fields_of
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 
@@ -219,14 +220,7 @@ class _Reader:
             self._demand_known(table, (*fields, *(["kind"] if with_kind else [])), key)
         elif (own := self.values.get(key[0])) is not None:
             self._demand_known(own, tuple(fields), key)
-        for field in fields.values():
-            if field.required and field.name not in table:
-                raise self.document.error(
-                    (*key, "kind"),
-                    f"{dotted(key)}.{field.name} is missing",
-                    expected=limits_in_words(field.type),
-                    fix=f"add {dotted(key)}.{field.name}",
-                )
+        demand_whole(self.document, table, fields.values(), key)
         return {
             name: self._value(key, field, table) for name, field in fields.items() if name in table
         }
@@ -234,22 +228,7 @@ class _Reader:
     def _value(self, key: Key, field: Any, table: Mapping[str, Any] | None = None) -> Any:
         """The value of a plain field, in its own type."""
         table = self.values if table is None else table
-        place = (*key, field.name)
-        value = table[field.name]
-        try:
-            return fitting(value, field.type)
-        except msgspec.ValidationError:
-            default = None if field.default is msgspec.NODEFAULT else field.default
-            name = dotted(place)
-            default = list(default) if isinstance(default, tuple) else default
-            raise self.document.error(
-                place,
-                f"{name} = {written(value)}",
-                expected=limits_in_words(field.type, value).replace(" or nothing", ""),
-                fix=f"correct {name}{'' if field.required else ', or leave it out'}"
-                if default is None
-                else f"set {name} = {written(default)}, the default",
-            ) from None
+        return value_of(self.document, table[field.name], field, (*key, field.name))
 
     def _fleet(self) -> Fleet:
         table = self._table(("fleet",)) if "fleet" in self.values else {}
@@ -297,30 +276,20 @@ class _Reader:
         return {**networks, "fleet": Fleet.__struct_fields__, **parts}
 
     def _table(self, key: Key) -> dict[str, Any]:
-        value = self.values[key[0]]
-        if not isinstance(value, dict):
-            raise self.document.error(
-                key,
-                f"{key[0]} = {written(value)}",
-                expected=f"a table [{key[0]}]",
-                # A dotted key is right in a file, in a sweep and after --set.
-                fix=f"write {key[0]}.kind in the place of {key[0]}"
-                if isinstance(value, str) and key[0] in self.kinds.tables
-                else f"write [{key[0]}] on a line of its own and its keys below",
-            )
-        return value
+        value, dotted_key = self.values[key[0]], ""
+        if isinstance(value, str) and key[0] in self.kinds.tables:
+            # A dotted key is right in a file, in a sweep and after --set.
+            dotted_key = f"write {key[0]}.kind in the place of {key[0]}"
+        return table_of(self.document, value, key, dotted_key)
 
-    def _demand_known(self, table: Mapping[str, Any], allowed: Any, key: Key) -> None:
+    def _demand_known(self, table: Mapping[str, Any], allowed: tuple[str, ...], key: Key) -> None:
         """Raise at the first key that its table does not have."""
-        for name in table:
-            if name not in allowed:
-                place = f"[{dotted(key)}]" if key else "the top level"
-                if key and key[0] in self.kinds.tables:
-                    usual = next(iter(self.kinds.of(self.kinds.tables[key[0]])))
-                    place += f' of kind "{table.get("kind", usual)}"'
-                raise self.document.error(
-                    (*key, name),
-                    f"unknown key {dotted((*key, name))}",
-                    expected=f"in {place}: {', '.join(sorted(allowed))}",
-                    fix=advice.for_key(self.kinds, name, key, tuple(allowed)),
-                )
+        of_kind = ""
+        if key and key[0] in self.kinds.tables:
+            usual = next(iter(self.kinds.of(self.kinds.tables[key[0]])))
+            of_kind = f' of kind "{table.get("kind", usual)}"'
+
+        def meant(name: str) -> str:
+            return advice.for_key(self.kinds, name, key, allowed)
+
+        demand_known(self.document, table, allowed, key, of_kind, meant)

@@ -9,14 +9,12 @@ cannot be read on a machine is refused when the node starts: a limit that nobody
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
-import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import asdict, fields, replace
 
 from fedspike.energy import meters
 from fedspike.energy.meters import Sensor, Unavailable
@@ -37,19 +35,6 @@ class Conditions(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     below_celsius: Annotated[float, Meta(gt=0, le=150)] | None = None
     at_most_cores: Annotated[int, Meta(ge=1, lt=2**16)] | None = None
     at_most_watts: Annotated[float, Meta(gt=0, le=1e6)] | None = None
-
-    def with_options(self, options: Mapping[str, Any]) -> "Conditions":
-        """These, but for what was given on the command line. Raises InputError for an impossible number."""
-        names = [each.name for each in fields(Conditions)]
-        given = {n: o for n in names if (o := options.get(n)) is not None and o is not False}
-        try:
-            return msgspec.convert(asdict(replace(self, **given)), Conditions)
-        except msgspec.ValidationError as error:
-            raise InputError(
-                f"a condition of this node: {error}",
-                expected="a temperature up to 150 degrees, 1 core or more, and more than 0 watts",
-                fix="see fedspike fleet node --help",
-            ) from error
 
 
 @dataclass(frozen=True)
