@@ -12,7 +12,7 @@ from algorithms_example import CASES, Case
 from fedspike.energy.counts import count
 from fedspike.engine.choice import engine_for
 from fedspike.learning import Backpropagation
-from fedspike.learning.backpropagation import activities, counted
+from fedspike.learning.activities import activities, counted
 from fedspike.networks import (
     ANN,
     NETWORKS,

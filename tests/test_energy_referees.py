@@ -32,7 +32,7 @@ from fedspike.energy.neurobench import Metrics, metrics
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import BatchNorm, Convolution, Dense, Layer, Pool, Synapses, fan_out
-from fedspike.learning import Backpropagation, backpropagation
+from fedspike.learning import Backpropagation, activities
 from fedspike.networks import (
     SNN,
     Batch,
@@ -291,7 +291,7 @@ def federated(kind: str) -> Case:
     if code and not made.read_out.spiking:
         scores = neurons.leak(scores.movedim(1, 0).unsqueeze(1), BETA)[:, 0].movedim(0, 1) / STEPS
     torch.testing.assert_close(forward.scores[0], scores.sum(1), rtol=0, atol=1e-9)
-    (seen,) = backpropagation.activities([SHOWN], [0], [backpropagation.counted(forward)])
+    (seen,) = activities.activities([SHOWN], [0], [activities.counted(forward)])
     return Case(net, made.described, made.operations(), shown, seen)
 
 

@@ -18,7 +18,7 @@ from fedspike.errors import InputError
 from fedspike.layers.shapes import Convolution, Dense
 from fedspike.layers.shapes import Pool as CountedPool
 from fedspike.learning import Backpropagation
-from fedspike.learning.backpropagation import counted
+from fedspike.learning.activities import counted
 from fedspike.networks import (
     SNN,
     Batch,

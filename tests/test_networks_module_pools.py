@@ -14,7 +14,7 @@ from fedspike.energy.counts import count
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.shapes import Convolution, fan_out
-from fedspike.learning.backpropagation import activities, counted
+from fedspike.learning.activities import activities, counted
 from fedspike.networks import SNN, Batch, Convolutional, ModuleNetwork
 from fedspike.parts.codes import Address, Rate
 from fedspike.parts.neurons import LIF

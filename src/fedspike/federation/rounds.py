@@ -40,7 +40,7 @@ from fedspike.federation.plan import Plan, demand_plan
 from fedspike.federation.state import STATE_FIX, AtWork, State
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations, Operations
-from fedspike.learning.backpropagation import activities, counted
+from fedspike.learning.activities import activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.part import demand_fit, within
 from fedspike.parts.codes import Address
