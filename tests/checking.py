@@ -8,6 +8,7 @@ by beartype alone, as strictly.
 import dataclasses
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -27,9 +28,34 @@ def checked(made: Any) -> Any:
         if dataclasses.is_dataclass(made):
             made.__init__ = checked(made.__init__)  # type: ignore[method-assign]
         return made
-    own_class = made.__qualname__.rpartition(".")[0]
-    promised = [each for each in made.__annotations__.values() if each != own_class]
+    promised = [*made.__annotations__.values()]
+    if made.__qualname__.rpartition(".")[0] in promised:
+        return checked_when_called(made)
     return in_one_scope(beartype(made)) if has_axes(promised) else beartype(made)
+
+
+def checked_when_called(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method whose annotations name its own class, which is not there yet.
+
+    To look a name up in each call, as beartype does, takes longer than many a method.
+    """
+
+    @functools.cache
+    def with_its_class() -> Callable[..., Any]:
+        name = method.__qualname__.rpartition(".")[0]
+        own_class = getattr(sys.modules[method.__module__], name)
+        method.__annotations__ = {
+            each: own_class if promised == name else promised
+            for each, promised in method.__annotations__.items()
+        }
+        checked_method: Callable[..., Any] = checked(method)
+        return checked_method
+
+    @functools.wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
+        return with_its_class()(*arguments, **named)
+
+    return call
 
 
 def in_one_scope(function: Callable[..., Any]) -> Callable[..., Any]:

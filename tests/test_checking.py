@@ -37,6 +37,26 @@ def test_sizes_of_one_name_agree_among_arguments_answer_and_fields() -> None:
             wrong()
 
 
+class Row:
+    @checked
+    def longer(self, other: "Row") -> "Row":
+        return other
+
+    @classmethod
+    @checked
+    def made_of(cls, values: Float[Tensor, " column"], more: Float[Tensor, " column"]) -> "Row":
+        return cls() if (values == more).all() else cls.longer(cls(), cls())
+
+
+def test_a_method_is_checked_that_names_its_own_class() -> None:
+    one = Row.made_of(torch.ones(2), torch.ones(2))
+    assert one.longer(one) is one
+    with pytest.raises(BeartypeCallHintViolation):
+        one.longer("other")
+    with pytest.raises(BeartypeCallHintViolation):
+        Row.made_of(torch.ones(2), torch.ones(1))
+
+
 def test_the_package_is_checked() -> None:
     scores, labels, present = torch.zeros(1, 2, 3), torch.tensor([[0, 1]]), torch.tensor([[True]])
     with pytest.raises(BeartypeCallHintViolation):  # would be broadcast over the batch

@@ -211,9 +211,9 @@ def bill_by(whole: Work, profiles: Sequence[Profile]) -> BillBy:
     def millijoule(parts: Mapping[str, Counts]) -> dict[str, dict[str, Millijoule]]:
         return {
             profile.name: {
-                name: whole.trained.bill(
-                    part, profile, highest_level(profile), rounds=whole.rounds
-                ).nominal_mj
+                name: whole.trained.cost(part, profile, highest_level(profile))
+                .energy(whole.rounds)
+                .nominal_mj
                 for name, part in parts.items()
             }
             for profile in profiles
@@ -253,13 +253,13 @@ def _bill(
     level: Level,
     radio: Radio | None = None,
 ) -> RunBill:
-    def cost(part: Counts, rounds: int = 1) -> Bill:
-        return whole.trained.bill(part, profile, level, radio, rounds)
-
+    cost = whole.trained.cost(counts, profile, level, radio)
+    until = None if first is None else whole.trained.cost(first, profile, level, radio)
     return RunBill(
-        **asdict(cost(counts, whole.rounds)) | WITHOUT_PARTS,
-        to_target=None if first is None else cost(first).energy,
-        run=cost(counts).energy,
+        **asdict(cost.energy(whole.rounds)),
+        not_priced=cost.not_priced,
+        to_target=None if until is None else until.energy(),
+        run=cost.energy(),
     )
 
 

@@ -102,6 +102,19 @@ Bills = Mapping[str, Mapping[str, Bill]]
 """profile -> name of the level (`levels.key`) -> bill."""
 
 
+@dataclass(frozen=True)
+class Cost:
+    """The exact energy of each term, and the terms without one, as in a `Bill`."""
+
+    terms: dict[str, Range]
+    not_priced: list[str]
+    included: list[str]
+
+    def energy(self, rounds: int = 1) -> Energy:
+        """The energy of all terms, the mean of so many rounds."""
+        return _millijoule(sum(self.terms.values(), NOTHING), rounds)
+
+
 def bill(
     counts: Counts,
     profile: Profile,
@@ -124,6 +137,27 @@ def bill(
     >>> bill(counts, shipped()["founding-study"], "study").nominal_mj
     4.9228
     """
+    priced = cost(
+        *(counts, profile, level), footprint=footprint, radio=radio, not_counted=not_counted
+    )
+    return Bill(
+        **asdict(priced.energy(rounds)),
+        not_priced=priced.not_priced,
+        included=priced.included,
+        terms={term: _millijoule(energy, rounds) for term, energy in priced.terms.items()},
+    )
+
+
+def cost(
+    counts: Counts,
+    profile: Profile,
+    level: Level,
+    *,
+    footprint: Footprint | None = None,
+    radio: Radio | None = None,
+    not_counted: Sequence[str] = (),
+) -> Cost:
+    """The exact cost of all rounds, of which `bill` is the rounded mean; raises as `bill` does."""
     _refuse_to_pay_twice(profile, level)
     terms: dict[str, Range] = {}
     unpriced: dict[str, None] = {}
@@ -145,12 +179,7 @@ def bill(
     for part in not_counted:
         if includes(level, "training" if part in OF_TRAINING else "compute"):
             unpriced[UNCOUNTED.format(part)] = None
-    return Bill(
-        **asdict(_millijoule(sum(terms.values(), NOTHING), rounds)),
-        not_priced=list(unpriced),
-        included=list(included),
-        terms={term: _millijoule(energy, rounds) for term, energy in terms.items()},
-    )
+    return Cost(terms, not_priced=list(unpriced), included=list(included))
 
 
 def highest_level(profile: Profile, at_most: Level = HIGHEST_WITHOUT_RADIO) -> Level:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from fedspike.energy.bill import Bill, Footprint, bill, footprint
+from fedspike.energy.bill import Bill, Cost, Footprint, bill, cost, footprint
 from fedspike.energy.break_even import Balance, balance
 from fedspike.energy.counts import (
     BYTES_PER_WORD,
@@ -40,22 +41,19 @@ class Recorded:
         """The sizes of the network's memories."""
         return footprint(self.network)
 
-    def bill(
-        self,
-        counts: Counts,
-        profile: Profile,
-        level: Level,
-        radio: Radio | None = None,
-        rounds: int = 1,
-    ) -> Bill:
+    def bill(self, counts: Counts, profile: Profile, level: Level, *, rounds: int = 1) -> Bill:
         """What these counts of the network cost, the mean of so many rounds."""
-        return bill(
-            *(counts, profile, level),
-            footprint=self.footprint,
-            radio=radio,
-            rounds=rounds,
-            not_counted=self.network.not_counted,
-        )
+        return bill(counts, profile, level, rounds=rounds, **self._priced_with)
+
+    def cost(
+        self, counts: Counts, profile: Profile, level: Level, radio: Radio | None = None
+    ) -> Cost:
+        """What they cost exactly, without the mean."""
+        return cost(counts, profile, level, radio=radio, **self._priced_with)
+
+    @property
+    def _priced_with(self) -> dict[str, Any]:
+        return {"footprint": self.footprint, "not_counted": self.network.not_counted}
 
     @property
     def events_per_synapse(self) -> float:
