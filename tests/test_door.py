@@ -1,5 +1,6 @@
 """Flower's server behind our door, over real sockets: who is let in, who is not, and what passes through."""
 
+import logging
 import socket
 import ssl
 from base64 import b64encode
@@ -20,7 +21,16 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_messa
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedspike.cli import main
-from fedspike.deploy import certificates, control, door, flower, keys, runtime_client, status
+from fedspike.deploy import (
+    certificates,
+    control,
+    door,
+    flower,
+    keys,
+    refusals,
+    runtime_client,
+    status,
+)
 from fedspike.deploy import line as line_inside
 from fedspike.deploy.connections import MOST_WAITING
 from fedspike.deploy.control_client import connected
@@ -185,6 +195,29 @@ def test_metrics_and_status_are_told_to_the_owner(
         spoilt.write_bytes(whole)
     assert (code, "registered.json" in text) == (500, True)
     assert answer(fleet, "/metrics", bearer)[0] == 200
+
+
+def test_the_log_says_once_an_hour_who_is_refused(fleet: FleetFolder) -> None:
+    """Else whoever reaches the port can fill the disk with it."""
+    for _ in range(5):
+        assert answer(fleet, PULL, of="127.0.0.7")[0] == 403
+    log = (fleet.path / "log").read_text().splitlines()
+    assert len([line for line in log if " 127.0.0.7:" in line and " 403" in line]) == 1
+
+
+def test_refusals_are_counted_and_their_lines_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = refusals.Refusals()
+
+    def line(peer: str, status: int) -> logging.LogRecord:
+        words, args = '%s - "%s %s HTTP/%s" %d', (peer, "POST", PULL, "1.1", status)
+        return logging.LogRecord("uvicorn.access", logging.INFO, "", 0, words, args, None)
+
+    peers = [f"192.0.2.{n % 250}:{n}" for n in range(500)]
+    assert sum(told.filter(line(peer, 200)) for peer in peers) == 500
+    assert sum(told.filter(line(peer, 403)) for peer in peers) == refusals.MOST
+    monkeypatch.setattr(refusals, "EVERY_S", -1.0)
+    assert told.filter(again := line("[2001:db8::1]:7", 403))
+    assert again.getMessage().endswith(" 403 (and 400 refusals before it, untold)")
 
 
 def test_bodies_have_a_limit_with_and_without_a_length(fleet: FleetFolder) -> None:

@@ -129,10 +129,35 @@ def test_a_clock_that_is_wrong_is_waited_for(fleet: Path, monkeypatch: pytest.Mo
 
 def test_what_is_not_there_yet_is_waited_for_with_the_reason(fleet: Path) -> None:
     reason = flower.ailment(f"127.0.0.1:{flower.free_port()}", fleet / "server" / "ca.crt")
-    assert "refused" in reason
+    assert reason == "no program listens there"
     (fleet / "server" / "ca.crt").unlink()
     with pytest.raises(InputError, match=r"ca\.crt: No such file"):
         flower.ailment("127.0.0.1:9", fleet / "server" / "ca.crt")
+
+
+def test_an_owner_hears_why_a_server_does_not_answer_and_what_to_do(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is not there, and one whose certificate has expired, which keeps a revoked key out."""
+    folder = FleetFolder(fleet)
+    assert main(["fleet", "run", str(fleet)]) == 2
+    told = capsys.readouterr().err
+    assert f"the server at {folder.settings.here}: no program listens there\n" in told
+    assert f"fix: fedspike fleet server {fleet}\n" in told
+    assert main(["fleet", "revoke", str(fleet), "node-0"]) == 0
+    told = capsys.readouterr().err
+    assert f"No server runs that could be told (the server at {folder.settings.here}: no" in told
+    with clock_off_by(-1000, monkeypatch):
+        write_certificates(fleet / "server", ["127.0.0.1"])
+    text = (fleet / "fleet.toml").read_text()
+    with answering(fleet / "server") as port:
+        (fleet / "fleet.toml").write_text(text.replace(str(folder.settings.port), str(port)))
+        assert main(["fleet", "revoke", str(fleet), "node-1"]) == 0
+    told = capsys.readouterr().err
+    assert "The server keeps it out, but could not be asked" in told
+    assert "has expired" in told
+    assert f"fedspike fleet renew {fleet}" in told
+    assert "No server runs" not in told
 
 
 def test_what_speaks_no_tls_is_not_waited_for(fleet: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -21,10 +22,15 @@ from flwr.common.serde import message_to_proto
 from flwr.proto.control_pb2 import StartRunRequest
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.fleet_pb2 import PushMessagesRequest
-from flwr.proto.message_pb2 import ObjectTree
-from flwr.proto.node_pb2 import Node
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.proto.message_pb2 import Metadata as ProtoMetadata
+from flwr.proto.message_pb2 import ObjectTree, PullObjectRequest, PullObjectResponse
+from flwr.proto.node_pb2 import Node, NodeInfo
+from flwr.proto.runtime_pb2 import GetNodesResponse, PullAppMessagesResponse
 from flwr.supercore.inflatable.inflatable_object import get_object_tree
 from flwr.supercore.inflatable.inflatable_utils import push_object_contents_from_iterable
+from flwr.supercore.run import Run
+from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedspike.cli import main
@@ -192,6 +198,38 @@ def test_a_half_answer_is_let_go_when_its_time_is_over(
     assert not fleet.grid._coming
     assert not fleet.grid._until.keys() & {number}
     assert fleet.stored() <= before
+
+
+def test_parts_are_counted_behind_the_letterbox_too() -> None:
+    """A server whose letterbox has a hole: of an answer in too many parts none is asked for."""
+    parts = [ObjectTree(object_id=f"part-{n}") for n in range(letterbox.MOST_PARTS)]
+    whole = ObjectTree(object_id="answer", children=parts)
+    told = ProtoMessage(
+        metadata=ProtoMetadata(message_id="answer", src_node_id=7, reply_to_message_id="asked")
+    )
+    pulled, confirmed = list[str](), list[str]()
+
+    def pull(request: PullObjectRequest) -> PullObjectResponse:
+        pulled.append(request.object_id)
+        return PullObjectResponse(object_found=True, object_available=False)
+
+    client = Mock(
+        spec=RuntimeHttpClient,
+        PullMessages=lambda _: PullAppMessagesResponse(
+            messages_list=[told], message_object_trees=[whole]
+        ),
+        PullObject=pull,
+        GetNodes=lambda _: GetNodesResponse(nodes=[NodeInfo(node_id=7)]),
+        ConfirmMessageReceived=lambda request: confirmed.append(request.message_object_id),
+    )
+    grid = OwnersGrid(client, "task")
+    grid.set_run(Run.create_empty(1))
+    (answer,) = grid.pull_messages(["asked"])
+    assert (answer.error.reason, pulled, confirmed) == (letterbox.TOO_MANY_PARTS, [], ["answer"])
+    del whole.children[-1]
+    grid._until["asked"] = math.inf
+    assert list(grid.pull_messages(["asked"])) == []
+    assert len(pulled) == letterbox.MOST_PARTS
 
 
 def test_code_that_comes_with_a_training_runs_nowhere(fleet: Fleet, tmp_path: Path) -> None:

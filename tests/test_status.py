@@ -131,10 +131,26 @@ def test_the_folder_and_the_server_together_say_how_a_fleet_is(fleet: FleetFolde
     assert (ten.online, ten.last_seen, ten.rounds, ten.failed) == (False, None, 1, 1)
     assert ten.samples_per_second == 25
     assert ten.joules == {"powercap package": 10.0}
-    failure = Failure(reason="no answer", run=RUN, round=2, mended=False)
+    failure = Failure(reason="no answer", run=RUN, round=2, since=2, mended=False)
     assert (two.last_failure, ten.last_failure) == (None, failure)
     assert (three.refused, two.refused) == (REASON, None)
     assert three.refused_since
+
+
+def test_a_refusal_is_no_failure_and_rounds_in_a_row_are_said_together(fleet: FleetFolder) -> None:
+    """In quick rounds there would soon be hundreds, of which nobody can tell what they count."""
+    with (fleet.run / RUN / "rounds.jsonl").open("rb+") as file:
+        whole = file.read().rpartition(b"\n")[0] + b"\n"
+        file.seek(0)
+        file.truncate()
+        refused = NodeRound(node="node-3", clients=[], downlink_bytes=0, error=REASON)
+        later = [round_of(n, asked("node-10", 1, 0.0, error="on battery"), refused) for n in (3, 4)]
+        file.write(whole + b"".join(json_bytes(each, indent=None) for each in later))
+    now = look(fleet, view())
+    nodes = by_name(now)
+    assert (nodes["node-3"].rounds, nodes["node-3"].failed) == (0, 0)
+    assert (nodes["node-10"].rounds, nodes["node-10"].failed) == (1, 3)
+    assert f"node-10, {RUN} rounds 2 to 4: on battery" in overview.text(now, "my-fleet")
 
 
 def test_who_answers_again_has_mended_it(fleet: FleetFolder) -> None:
@@ -142,7 +158,7 @@ def test_who_answers_again_has_mended_it(fleet: FleetFolder) -> None:
     whole = file.read_bytes().rpartition(b"\n")[0] + b"\n"
     file.write_bytes(whole + json_bytes(round_of(3, asked("node-10", 1, 1.0)), indent=None))
     failure = by_name(look(fleet, view()))["node-10"].last_failure
-    assert failure == Failure(reason="no answer", run=RUN, round=2, mended=True)
+    assert failure == Failure(reason="no answer", run=RUN, round=2, since=2, mended=True)
     (fleet.run / RUN / "summary.json").write_text("{}")
     assert look(fleet, None).training == "done"
 
@@ -351,7 +367,7 @@ def test_without_a_server_the_folder_is_asked(
     )
     assert now.run
     assert now.server_away
-    assert "refused" in now.server_away
+    assert "no program listens there" in now.server_away
     assert main(["fleet", "status", str(home)]) == 0
     text = capsys.readouterr().out
     assert f"fedspike fleet server {home}" in text

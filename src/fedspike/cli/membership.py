@@ -51,10 +51,13 @@ def revoke(options: Namespace) -> int:
     """Keep a node out for good, from now on."""
     folder = folder_of(options.folder)
     from fedspike.deploy import enrolment
+    from fedspike.deploy.control_client import ServerUntrusted
 
     untold = enrolment.revoke(folder, options.node)
-    later = (
-        f" No server runs that could be told ({untold}); the next one knows it." if untold else ""
-    )
+    later = ""
+    if isinstance(untold, ServerUntrusted):
+        later = f" The server keeps it out, but could not be asked ({untold.passed}): {untold.fix}."
+    elif untold:
+        later = f" No server runs that could be told ({untold.passed}); the next one knows it."
     say(f"The key of {options.node} is revoked, and never let in again.{later}")
     return 0

@@ -97,4 +97,7 @@ def _wrong(node: NodeStatus) -> Iterator[str]:
         since = f"{node.refused_since.astimezone():%Y-%m-%d %H:%M:%S}"
         yield from wrapped(f"{node.node} takes no part since {since}: {node.refused}")
     elif (last := node.last_failure) and not last.mended:
-        yield from wrapped(f"{node.node}, {last.run} round {last.round}: {last.reason}")
+        rounds = f"round {last.round}"
+        if last.since < last.round:
+            rounds = f"rounds {last.since} to {last.round}"
+        yield from wrapped(f"{node.node}, {last.run} {rounds}: {last.reason}")

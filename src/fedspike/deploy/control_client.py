@@ -29,7 +29,7 @@ from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 
-from fedspike.deploy import keys
+from fedspike.deploy import keys, silence
 from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import FleetFolder
@@ -82,6 +82,10 @@ def presences(listed: Iterable[NodeInfo]) -> dict[int, Presence]:
 
 class ServerAway(InputError):
     """Nobody answers at the server's address, or not with its certificate."""
+
+
+class ServerUntrusted(ServerAway):
+    """Somebody answers there, whose certificate is not good; the server's may have expired."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,8 @@ def connected(folder: FleetFolder) -> Iterator[Control]:
     except httpx.HTTPStatusError as error:
         raise _gone_wrong(InputError, folder, error.response.text[:500]) from error
     except httpx.HTTPError as error:
-        raise _gone_wrong(ServerAway, folder, error) from error
+        kind = ServerUntrusted if silence.of_certificate(error) else ServerAway
+        raise _gone_wrong(kind, folder, silence.words(error)) from error
     finally:
         client.close()
 

@@ -31,7 +31,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
-from fedspike.deploy import keys, letterbox
+from fedspike.deploy import keys, letterbox, refusals
 from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
 from fedspike.deploy.connections import MOST_WAITING, WAIT_S, Connections, Loop
 from fedspike.deploy.folder import FleetFolder
@@ -220,6 +220,7 @@ def main(most_waiting: int = MOST_WAITING, wait_s: float = WAIT_S) -> None:
         *("--database", str(server / "flower.db"), "--isolation", "process"),
     ]
     letterbox.watch()
+    refusals.bound()
     extensions.get_middleware = lambda: (Middleware(Door, folder=folder, connections=connections),)
     loop: Any = partial(Loop, connections)
     # Nothing stands between a node and the door that could say in a head from where it comes.

@@ -94,7 +94,7 @@ def knocking(folder: FleetFolder) -> list[Knock]:
     return knocks.waiting(folder.register)
 
 
-def revoke(folder: FleetFolder, name: str) -> str:
+def revoke(folder: FleetFolder, name: str) -> ServerAway | None:
     """Keep a node out for good, from now on; why its server could not be told so, if it could not.
 
     A server that starts later knows it, too. Raises InputError where there is no such node, or a server
@@ -104,11 +104,11 @@ def revoke(folder: FleetFolder, name: str) -> str:
     try:
         control.register(folder)
     except ServerAway as error:
-        return error.passed
+        return error
     except InputError as error:
         revoked = f"the key of {name} is revoked, but {error.passed}"
         raise InputError(revoked, expected=error.expected, fix=error.fix) from error
-    return ""
+    return None
 
 
 def _knocking(folder: FleetFolder, code: str) -> Knock:

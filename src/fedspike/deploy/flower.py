@@ -23,9 +23,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, TypeVar
 
+from fedspike.deploy import silence
 from fedspike.deploy.authority import ANEW
 from fedspike.deploy.certificates import AUTHORITY, SERVER, demand_valid
-from fedspike.deploy.folder import FleetFolder, NodeFolder
+from fedspike.deploy.folder import NODE_TOML, FleetFolder, NodeFolder
 from fedspike.errors import InputError
 from fedspike.files import appending, claimed, content_of, demand_room
 from fedspike.shell import command
@@ -163,6 +164,9 @@ def wait_for_server(folder: NodeFolder, say: Callable[[str], None]) -> None:
     while True:
         try:
             kind = reason = ailment(address, folder.path / AUTHORITY)
+            if reason:
+                start = command("fleet", "server", "FOLDER")
+                reason += f"\n  fix: start it there, {start}; or correct server in {folder.path / NODE_TOML}"
         except NotYet as error:
             kind, reason = error.fix, str(error)  # each time it says another second
         if not reason:
@@ -197,9 +201,7 @@ def ailment(address: str, authority: Path) -> str:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(reason, ssl.SSLError):
             raise _bad_certificate(reason, address, authority) from error
-        if isinstance(reason, TimeoutError):
-            return "no answer"
-        return str(getattr(reason, "strerror", None) or reason)
+        return silence.words(error)
 
 
 def _bad_certificate(reason: ssl.SSLError, address: str, authority: Path) -> InputError:

@@ -45,6 +45,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from fedspike.deploy import silence
 from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import NodeFolder
@@ -183,7 +184,7 @@ def asked(do: Callable[[], ANSWER]) -> ANSWER:
         at_door = unknown or DOOR_HEADER in error.response.headers
         raise NotWanted(words, at_door=at_door) from error
     except (httpx.HTTPError, RuntimeError) as error:  # a closed client raises the latter
-        raise Away(str(error) or type(error).__name__) from error
+        raise Away(silence.words(error)) from error
 
 
 def _client(folder: NodeFolder) -> tuple[FleetHttpClient, bytes]:

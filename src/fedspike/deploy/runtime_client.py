@@ -157,7 +157,7 @@ class OwnersGrid(HttpGrid):
             reply_to_message_id=number,
             created_at=time.time(),
         )
-        return make_message(metadata=about, error=Error(ErrorCode.MESSAGE_UNAVAILABLE, reason))
+        return make_message(metadata=about, error=Error(ErrorCode.UNKNOWN, reason))
 
 
 @contextmanager

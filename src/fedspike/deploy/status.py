@@ -135,7 +135,7 @@ def _nodes(
                 clients=clients,
                 samples={k: sum(counts[k]) for k in clients if k in counts},
                 rounds=len(did.answered),
-                failed=len(did.asked) - len(did.answered),
+                failed=did.failed,
                 samples_per_second=_speed(did.answered[-NEWEST:]),
                 joules=did.joules,
                 refused=refusal.reason if refusal else None,
@@ -163,9 +163,14 @@ def _failures(records: Mapping[str, Sequence[RoundRecord]]) -> dict[str, Failure
         for record in rounds:
             for entry in record.nodes:
                 if entry.error is not None:
-                    reason, number = entry.error, record.round
+                    before = failures.get(entry.node)
+                    goes_on = before is not None and not before.mended and before.run == run
                     failures[entry.node] = Failure(
-                        reason=reason, run=run, round=number, mended=False
+                        reason=entry.error,
+                        run=run,
+                        round=record.round,
+                        since=before.since if before is not None and goes_on else record.round,
+                        mended=False,
                     )
                 elif entry.node in failures:
                     failures[entry.node] = replace(failures[entry.node], mended=True)

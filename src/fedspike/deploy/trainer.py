@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 from msgspec.structs import replace
 
 from fedspike.data import Dataset
-from fedspike.deploy import beginning, control
+from fedspike.deploy import beginning, control, silence
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.parent import end_with
 from fedspike.deploy.runtime_client import training
@@ -131,7 +131,7 @@ def main() -> int:
         said(f"the training ended: {error}")
         return 1
     except httpx.HTTPError as error:
-        said(f"the server is away, and its training ends: {error}")
+        said(f"the server is away, and its training ends: {silence.words(error)}")
         return 1
     return 0
 

@@ -23,11 +23,15 @@ class RunStatus(Record, frozen=True, kw_only=True):
 
 
 class Failure(Record, frozen=True, kw_only=True):
-    """What last went wrong with a node, and whether it has answered since then."""
+    """What last went wrong with a node, and whether it has answered since then.
+
+    It has not answered from round `since` of the run to `round`, whose reason it is.
+    """
 
     reason: str
     run: str
     round: int
+    since: int
     mended: bool
 
 
@@ -36,7 +40,8 @@ class NodeStatus(Record, frozen=True, kw_only=True):
 
     `online` and `last_seen` are None where the server is away, the latter also where it never heard of it.
     `clients` are those of its key, or else those that it trained; `samples` are what each of its clients
-    holds, `rounds` those of all runs that it answered, `failed` the others. The speed is of training alone,
+    holds, `rounds` those of all runs that it answered, `failed` those in which it
+    was asked and did not; one that is refused is asked nothing. The speed is of training alone,
     over its newest answers. `joules` are what its own sensors counted of the whole machine while it trained,
     by sensor; what is modelled is not among them. `refused` says why one that is there takes no part.
     """

@@ -23,6 +23,11 @@ class Deeds:
         return [(round, entry) for round, entry in self.asked if entry.error is None]
 
     @property
+    def failed(self) -> int:
+        """The rounds in which it was asked and did not answer; one that is refused is asked nothing."""
+        return sum(entry.error is not None and bool(entry.clients) for _, entry in self.asked)
+
+    @property
     def clients(self) -> list[int]:
         """Whom it trained, or should have, in their order."""
         return sorted({client for _, entry in self.asked for client in entry.clients})
@@ -77,7 +82,7 @@ def _node(name: str, network: NetworkOperations, own: Deeds) -> Node:
         node=name,
         clients=own.clients,
         rounds=len(answered),
-        failed=len(own.asked) - len(answered),
+        failed=own.failed,
         samples=sum(work.samples for round in accepted for work in round.activity.values()),
         operations={kind: sum(layer.get(kind, 0) for layer in forward) for kind in ("mac", "ac")},
         uplink_bytes=sum(entry.uplink_bytes for _, entry in answered),

@@ -8,13 +8,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flwr.app import Message, RecordDict
+from flwr.app import Error, Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from fedspike.errors import InputError
+from fedspike.shell import command
 
 POLL_S = 0.1  # how often the SuperLink is asked for answers
 LONGEST = 500  # characters of an error
+IN_OUR_WORDS = {
+    ErrorCode.NODE_UNAVAILABLE: "gone before it answered (usual fix: on its device, start it again: "
+    f"{command('fleet', 'node', 'NODE')})",
+    ErrorCode.MESSAGE_UNAVAILABLE: "no answer in time, or its key is not let in any more",
+    ErrorCode.REPLY_MESSAGE_UNAVAILABLE: "an answer that came too late",
+}
 
 
 @dataclass(frozen=True)
@@ -71,13 +79,18 @@ class Post:
             if (
                 number := reply.metadata.reply_to_message_id
             ) in self.waiting:  # and not a second one
-                reason = (reply.error.reason or "an error") if reply.has_error() else ""
+                reason = _reason(reply.error) if reply.has_error() else ""
                 answers.append(self._answer(number, None if reason else reply.content, reason))
         return answers
 
     def _answer(self, number: str, content: RecordDict | None, error: str) -> Answer:
         node, since = self.waiting.pop(number)
         return Answer(node, time.monotonic() - since, content, shown(error), number)
+
+
+def _reason(error: Error) -> str:
+    """Why there is no answer: Flower's reasons in our words, others as they are."""
+    return IN_OUR_WORDS.get(error.code) or error.reason or "an error"
 
 
 def shown(foreign: str) -> str:
