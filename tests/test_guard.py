@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -251,6 +251,7 @@ FAULTS: dict[str, Callable[[Reply], st.SearchStrategy[Malformed]]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", CASES)
 @given(data=st.data())
+@settings(max_examples=40)  # of each fault and algorithm
 def test_a_malformed_reply_is_as_none_at_all(name: str, fault: str, data: st.DataObject) -> None:
     one = CASES[name]
     reason, bad = data.draw(FAULTS[fault](one.honest[VICTIM]))
@@ -319,6 +320,9 @@ LARGEST = 2.0**64 * (1 - 2.0**-24)  # the largest float32 whose square is one
     value=st.floats(-LARGEST, LARGEST, width=32) | st.sampled_from([LARGEST, -LARGEST]),
     other=st.floats(-LARGEST, LARGEST, width=32),
 )
+@example(value=LARGEST, other=LARGEST)
+@example(value=LARGEST, other=-LARGEST)
+@settings(max_examples=40)
 @pytest.mark.parametrize("name", CASES)
 def test_whatever_is_accepted_leaves_a_finite_server(name: str, value: float, other: float) -> None:
     """Ten rounds of the largest numbers that pass."""
