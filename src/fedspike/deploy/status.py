@@ -19,7 +19,7 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.federation.places.flower import absent, seats
 from fedspike.federation.places.flower.absent import Absent
 from fedspike.records.fleet_status import Failure, NodeStatus, RunStatus, Status, Training
-from fedspike.records.ledger import Deeds, deeds
+from fedspike.records.ledger import NodeRounds, rounds_by_node
 from fedspike.records.reader import ROUNDS, SUMMARY
 from fedspike.records.schema import NodeRound, RoundRecord
 
@@ -112,7 +112,7 @@ def _nodes(
     now: datetime,
 ) -> list[NodeStatus]:
     """Each node that may come, took part or is revoked, in the order of their names."""
-    work = deeds(record for each in records.values() for record in each)
+    work = rounds_by_node(record for each in records.values() for record in each)
     failures = _failures(records)
     counts = seats.read(folder.server)
     numbers = {node.name: number for number, node in control.registered(folder).items()}
@@ -123,7 +123,7 @@ def _nodes(
         refusal = out.refused.get(name)
         presence = view.nodes.get(numbers.get(name, 0)) if view else None
         last_seen = presence.last_seen if presence else None
-        did = work.get(name, Deeds())
+        did = work.get(name, NodeRounds())
         clients = own.get(name, did.clients)
         nodes.append(
             NodeStatus(

@@ -125,9 +125,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     def devices(self) -> Devices:
         """The clients; raises InputError where the data cannot be divided among them."""
         shards = self.partition(self.data.y_train, clients=self.fleet.clients, seed=self.seed)
-        open_seats = not getattr(self.partition, "dealt", True)
-        devices = Devices(tuple(shards), self.fleet, open_seats)
-        if not isinstance(self.partition, Held):
+        dealt = getattr(self.partition, "dealt", True)
+        devices = Devices(tuple(shards), self.fleet, open_seats=not dealt)
+        if dealt:
             for client, shard in enumerate(devices.shards):
                 if shard.max(initial=-1) >= len(self.data.y_train):
                     raise InputError(

@@ -12,7 +12,7 @@ from fedspike.records.schema import Node, NodeRound, RoundRecord
 
 
 @dataclass(frozen=True)
-class Deeds:
+class NodeRounds:
     """The rounds that a node was asked in, or refused, each with what it did."""
 
     asked: list[tuple[RoundRecord, NodeRound]] = field(default_factory=list)
@@ -42,13 +42,13 @@ class Deeds:
         return sums
 
 
-def deeds(rounds: Iterable[RoundRecord]) -> dict[str, Deeds]:
+def rounds_by_node(rounds: Iterable[RoundRecord]) -> dict[str, NodeRounds]:
     """Node -> what it did, in the order of the nodes' names; nothing of a simulation."""
-    deeds_of: dict[str, Deeds] = {}
+    rounds_of: dict[str, NodeRounds] = {}
     for round in rounds:
         for entry in round.nodes:
-            deeds_of.setdefault(entry.node, Deeds()).asked.append((round, entry))
-    return dict(sorted(deeds_of.items()))
+            rounds_of.setdefault(entry.node, NodeRounds()).asked.append((round, entry))
+    return dict(sorted(rounds_of.items()))
 
 
 def nodes(network: NetworkOperations, rounds: Sequence[RoundRecord]) -> list[Node]:
@@ -56,7 +56,7 @@ def nodes(network: NetworkOperations, rounds: Sequence[RoundRecord]) -> list[Nod
 
     A node's operations are those of the forward passes of its clients.
     """
-    return [_node(name, network, own) for name, own in deeds(rounds).items()]
+    return [_node(name, network, own) for name, own in rounds_by_node(rounds).items()]
 
 
 def round_seconds(rounds: Sequence[RoundRecord]) -> dict[str, float]:
@@ -69,7 +69,7 @@ def round_seconds(rounds: Sequence[RoundRecord]) -> dict[str, float]:
     }
 
 
-def _node(name: str, network: NetworkOperations, own: Deeds) -> Node:
+def _node(name: str, network: NetworkOperations, own: NodeRounds) -> Node:
     answered = own.answered
     accepted = [
         replace(round, activity={client: round.activity[client] for client in entry.clients})
