@@ -3,10 +3,14 @@
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +29,9 @@ HOMELESS = shlex.join(
 )
 NOT_UTF_8 = b"caf\xe9"
 FULL = "fedspike: standard output: No space left on device"
+
+# What Python tells its hooks before it looks an address up, sends anything, or starts another program.
+SENDING = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.get", "subprocess.Popen")
 
 
 def shell(
@@ -155,3 +162,38 @@ def test_a_stream_without_a_letter_shows_its_number() -> None:
     answer = shell("FEDSPIKE explain bntt", PYTHONIOENCODING="ascii")
     assert answer.returncode == 0, answer
     assert answer.stdout.isascii()
+
+
+@contextmanager
+def overheard() -> Iterator[list[Any]]:
+    """All by which this process might send something, as it happens."""
+    heard: list[Any] = []
+    listening = True
+
+    def hear(event: str, what: tuple[Any, ...]) -> None:
+        if listening and event.startswith(SENDING):
+            heard.append((event, what[0] if event == "subprocess.Popen" else what[1:]))
+
+    sys.addaudithook(hear)  # for good
+    try:
+        yield heard
+    finally:
+        listening = False
+
+
+def test_nothing_is_sent_unasked(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with overheard() as heard:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", 1)):
+            pass
+        subprocess.run(["true"], check=True)
+        assert {event for event, _ in heard} >= {"socket.connect", "subprocess.Popen"}
+        heard.clear()
+        (tmp_path / "tiny.toml").write_text(TINY)
+        folder = str(tmp_path / "runs")
+        for words in (
+            ["run", str(tmp_path / "tiny.toml"), "--set", "rounds=1", "--output", folder],
+            *(["energy", folder], ["doctor"], ["presets"], ["explain", "code"]),
+        ):
+            assert main(words) == 0, capfd.readouterr()
+    assert {what for event, what in heard if event == "subprocess.Popen"} <= {"git"}
+    assert [event for event, _ in heard if event != "subprocess.Popen"] == []
