@@ -284,6 +284,7 @@ def test_any_number_of_faults_at_once(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 @given(data=st.data())
+@settings(max_examples=40)
 def test_a_second_answer_changes_nothing(name: str, data: st.DataObject) -> None:
     """Nor does one of an earlier round that comes again."""
     one = CASES[name]
