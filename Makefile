@@ -30,7 +30,7 @@ killed: $(VENV)/.test ## minutes: kill -9 at 20 random moments of a run, which m
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests
 
-fuzz: $(VENV)/.test ## minutes: 100,000 spoilt inputs for each quick reader of files, messages and configuration
+fuzz: $(VENV)/.test ## half an hour of a processor: 100,000 spoilt inputs for each quick reader of files, messages, configuration
 	FEDSPIKE_FUZZ=100000 $(VENV)/bin/pytest -m fuzz --dist load tests
 
 sanitize: $(VENV)/.test ## minutes: the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer

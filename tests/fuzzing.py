@@ -1,7 +1,8 @@
 """What the fuzzers share: documents that are spoilt at random, and what every reader owes to them.
 
 A fuzzer is a test marked `fuzz`: a few hundred inputs in the suite, 100,000 of each with `make fuzz`.
-A failure names the number of the input, from which the same input is made again.
+Files are spoilt here, and a failure names the number of the input, from which the same input is made again;
+messages are drawn by Hypothesis, and a failure shows the least of them that fails.
 """
 
 import copy
@@ -10,15 +11,20 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from random import Random
 from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
 
 from fedspike.errors import InputError
 
 TRIES = int(os.environ.get("FEDSPIKE_FUZZ", "300"))
 LONGEST_S = 10
 MOST_MEMORY = 512 * 2**20  # bytes that reading may add to the process, over all inputs
+PORTION = 1000  # inputs after which Hypothesis, which remembers all that it drew, begins anew
 STRANGE: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2**31, 2**63, -(2**63), 10**30, 0.5, -0.0, 1e308, 5e-324,
     float("nan"), float("inf"), float("-inf"), "", "0", "nan", "\x00", "\ud800", "../x", "a" * 5000,
@@ -36,7 +42,7 @@ def withstands(
 
     A reader that takes long is given `one_in` so many of the inputs.
     """
-    before, refused = _memory(), 0
+    before, refused = _memory_now(), 0
     for number in range(TRIES // one_in):
         given = spoil(Random(number))
         try:
@@ -46,8 +52,37 @@ def withstands(
             refused += 1
         except BaseException as error:
             raise AssertionError(f"input {number}: {given!r:.2000}") from error
-    assert _memory() - before < MOST_MEMORY
+    assert _most_memory() - before < MOST_MEMORY
     assert refused  # a fuzzer that spoils nothing tests nothing
+
+
+def withstands_all(
+    read: Callable[[Any], object],
+    strategy: SearchStrategy[Any],
+    one_in: int = 1,
+    most_memory: int = MOST_MEMORY,
+) -> None:
+    """The same, of what Hypothesis draws, also where one thing drawn is several inputs."""
+    before, refused = _memory_now(), 0
+
+    def holds(drawn: Any) -> None:
+        nonlocal refused
+        try:
+            with _soon():
+                read(drawn)
+        except InputError:
+            refused += 1
+
+    for number, done in enumerate(range(0, TRIES // one_in, PORTION)):
+        portion = settings(
+            max_examples=min(PORTION, TRIES // one_in - done),
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )
+        seed(number)(portion(given(strategy)(holds)))()
+    assert _most_memory() - before < most_memory
+    assert refused
 
 
 def spoilt(document: Any, random: Random, changes: int = 3) -> Any:
@@ -122,6 +157,13 @@ def _soon() -> Iterator[None]:
     assert time.monotonic() - started < LONGEST_S
 
 
-def _memory() -> int:
-    """The most that the process has had so far, in bytes."""
+def _memory_now() -> int:
+    """What the process has, in bytes, where Linux forgets what it had; else the most that it has had."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _most_memory()
+
+
+def _most_memory() -> int:
+    """The most that the process has had since then, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

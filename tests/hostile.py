@@ -1,4 +1,4 @@
-"""A fleet in one process of which one node answers what it likes, with Flower's server out of the way.
+"""A fleet in one process of which some nodes answer what they like, with Flower's server out of the way.
 
 The honest nodes trained once; what they answered is handed in again in every round. What the server's side
 does with an answer is the real thing: taking it out of Flower's hands, reading, judging, joining, testing.
@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from typing import Any, NoReturn
 
-import msgspec
 import pytest
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Message, MessageType, RecordDict
 from flwr.app.error import Error
 from flwr.app.message import make_message, remove_content_from_message
 from flwr.app.metadata import Metadata
@@ -42,7 +40,6 @@ from fedspike.algorithms import Tree
 from fedspike.deploy import runtime_client
 from fedspike.deploy.runtime_client import OwnersGrid
 from fedspike.experiment.sweep import Experiment
-from fedspike.federation import tensor_bytes
 from fedspike.federation.order import Answers, Order, Reply
 from fedspike.federation.places.flower import exchange, messages, nodes, server
 from fedspike.federation.places.flower.messages import Report
@@ -50,9 +47,8 @@ from fedspike.federation.places.flower.nodes import Nodes
 from fedspike.federation.places.flower.server import Flower
 from fedspike.federation.rounds import Round, rounds
 from fleet_in_process import dealt_out
-from fuzzing import spoilt_bytes
 
-HOSTILE, DEADLINE_S = 1, 1.0
+DEADLINE_S = 1.0
 NEVER = 10**9
 
 
@@ -71,7 +67,7 @@ class Clock:
         self.now += seconds
 
 
-@dataclass
+@dataclass(repr=False)
 class Parcel:
     """An answer as Flower's server hands it on: what is said of it, its parts (None: lost), and how often
     each part is asked for before it is there."""
@@ -80,6 +76,11 @@ class Parcel:
     tree: ObjectTree
     parts: dict[str, bytes | None]
     late: int = 0
+
+    def __repr__(self) -> str:
+        """Short enough to be read where a test fails."""
+        parts = [part and part[:200] for part in self.parts.values()]
+        return f"Parcel(late={self.late}, parts={parts!r:.1500}, told={self.told!s:.500})"
 
 
 def parcel(node: int, number: str, what: RecordDict | Error, **about: Any) -> Parcel:
@@ -166,12 +167,15 @@ class Overheard:
 
 
 class World:
-    """A fleet of which node `HOSTILE` answers an order with parcels; its model without and with that node."""
+    """A fleet of which the first nodes, the `hostile`, answer an order with parcels of their own."""
 
-    def __init__(self, experiment: Experiment, folder: Path, count: int) -> None:
+    def __init__(self, experiment: Experiment, folder: Path, count: int, hostile: int) -> None:
         self.plan = experiment.runs[0].plan
+        self.hostile = range(1, hostile + 1)
         self.honest: dict[tuple[int, str], RecordDict] = {}
         self.parcels: dict[tuple[int, str, str], Parcel] = {}
+        # Hostile node -> the number of the message that it answers; the same in every round.
+        self.numbers: dict[int, str] = {}
         grid = dealt_out(experiment, folder, count)
 
         def overhear(node: int, message: Message) -> Message:
@@ -179,20 +183,18 @@ class World:
             return message
 
         grid.meddle = overhear
-        met = Nodes(grid, folder, 3, (3, 3), grid.registered)
+        form = self.plan.data.classes, self.plan.data.x_train.shape[1:]
+        met = Nodes(grid, folder, *form, grid.registered)
         met.wait_for(self.plan.fleet.clients, lambda _: None)
         next(rounds(self.plan, Flower(met, 60.0)))
         self.server = Server(self._honest, sorted(grid.devices))
         self.grid = OwnersGrid(self.server, "-")
         self.grid.set_run(FlowersRun.create_empty(1))
         self.clock = Clock()
-        self.nodes = Nodes(self.grid, folder, 3, (3, 3), grid.registered)
+        self.nodes = Nodes(self.grid, folder, *form, grid.registered)
         self.nodes.wait_for(self.plan.fleet.clients, lambda _: None)
-        self.place = Overheard(Flower(self.nodes, DEADLINE_S))
-        self.with_it = self.after(lambda number: [self.as_it_should(number)]).state.server
-        gone = Error(code=5, reason="Node Unavailable")
-        self.without = self.after(lambda number: [parcel(HOSTILE, number, gone)]).state.server
-        assert not same(self.with_it, self.without)
+        with_them = self.after(self._as_they_should).state.server
+        assert not same(with_them, self.after(self.silent).state.server)
 
     def _honest(self, node: int, number: str, kind: str) -> list[Parcel]:
         key = node, number, kind
@@ -200,24 +202,29 @@ class World:
             self.parcels[key] = parcel(node, number, self.honest[node, kind], message_type=kind)
         return [self.parcels[key]]
 
-    @property
-    def content(self) -> RecordDict:
-        """What the hostile node would answer if it were honest."""
-        return self.honest[HOSTILE, "train"]
+    def _as_they_should(self, node: int, number: str) -> list[Parcel]:
+        self.numbers[node] = number
+        return self._honest(node, number, MessageType.TRAIN)
 
-    def as_it_should(self, number: str) -> Parcel:
-        """The same as Flower hands it on."""
-        return parcel(HOSTILE, number, self.content)
+    def content(self, node: int) -> RecordDict:
+        """What a hostile node would answer if it were honest."""
+        return self.honest[node, MessageType.TRAIN]
 
-    def after(self, answer: Callable[[str], list[Parcel]]) -> Round:
-        """The round in which the hostile node answers so."""
+    @staticmethod
+    def silent(node: int, number: str) -> list[Parcel]:
+        """What Flower's server hands in for a node that is gone."""
+        return [parcel(node, number, Error(code=5, reason="Node Unavailable"))]
+
+    def after(self, answer: Callable[[int, str], list[Parcel]]) -> Round:
+        """The round in which the hostile nodes answer so."""
 
         def answers(node: int, number: str, kind: str) -> list[Parcel]:
-            if (node, kind) == (HOSTILE, "train"):
-                return answer(number)
+            if node in self.hostile and kind == MessageType.TRAIN:
+                return answer(node, number)
             return self._honest(node, number, kind)
 
         self.server.answers = answers
+        self.place = Overheard(Flower(self.nodes, DEADLINE_S))
         with in_short(self.clock):
             return next(rounds(self.plan, self.place))
 
@@ -252,96 +259,5 @@ def in_short(clock: Clock) -> Iterator[None]:
         for module in (runtime_client, exchange, nodes, server):
             patch.setattr(module, "time", clock)
         patch.setattr(server, "pack", lambda *_: nothing)
+        patch.setattr(server, "plain", lambda *_: {})
         yield
-
-
-def disguised(content: RecordDict, random: Random) -> RecordDict:
-    """The same said in another order, with other times, and with more beside it."""
-    record: dict[str, Any] = dict(content.config_records[messages.RECORD])
-    report = msgspec.msgpack.decode(record[messages.MESSAGE], strict=False)
-    report["seconds"] = {"training": random.random() * 1e9, "x": 0.0}
-    report["joules"] = {"a meter": random.random() * 1e15}
-    tensors = tensor_bytes.unpack(record[messages.TENSORS], "-", "-")
-    record[messages.MESSAGE] = msgspec.msgpack.encode(shuffled(report, random))
-    record[messages.TENSORS] = tensor_bytes.pack(shuffled(tensors, random))
-    record["more"] = random.choice([1, "x" * 1000, [0.5], b""])
-    return RecordDict({messages.RECORD: ConfigRecord(shuffled(record, random))})
-
-
-def shuffled(table: dict[Any, Any], random: Random) -> dict[Any, Any]:
-    """Its entries in another order, and those in its tables."""
-    return {
-        key: shuffled(table[key], random) if isinstance(table[key], dict) else table[key]
-        for key in random.sample(list(table), len(table))
-    }
-
-
-def other_records(content: RecordDict, random: Random) -> RecordDict:
-    """Records of other kinds, other names and other numbers of them."""
-    record = content.config_records[messages.RECORD]
-    metric: Any = random.choice([1, -0.5, float("nan"), [2**60] * 9])
-    kinds: list[Any] = [
-        ArrayRecord({"a": random_array(random)}),
-        MetricRecord({"m": metric}),
-        ConfigRecord({}),
-        ConfigRecord({messages.MESSAGE: b"\x00" * random.choice([0, 1, 10**6])}),
-        record,
-    ]
-    names = [messages.RECORD, "", "x" * 1000, "fedspike.", "\x00"]
-    chosen = {random.choice(names): random.choice(kinds) for _ in range(random.randint(0, 4))}
-    return RecordDict(chosen if chosen != {messages.RECORD: record} else {})
-
-
-def random_array(random: Random) -> Array:
-    """One that is none."""
-    kind = random.choice(["float32", "<f8", "object", "x", ""])
-    shape = random.choice([(2,), (2**40, 2**20), (-1,), ()])
-    return Array(kind, shape, random.choice(["numpy.ndarray", "pickle", ""]), random.randbytes(8))
-
-
-def spoilt_parcel(world: World, number: str, content: RecordDict, random: Random) -> list[Parcel]:
-    """What Flower's server might hand on, and what it never would."""
-    given = parcel(HOSTILE, number, content)
-    about: dict[str, list[Any]] = {
-        "reply_to_message_id": ["", "1", "9", "x" * 10**5],
-        "src_node_id": [0, 2, 2**64 - 1],
-        "dst_node_id": [0, 7],
-        "run_id": [0, 2**64 - 1],
-        "created_at": [float("nan"), float("-inf"), -1.0, 1e300],
-        "ttl": [float("nan"), float("inf"), -1.0],
-        "group_id": ["2", "x" * 10**5],
-        "message_type": ["query", "evaluate"],
-    }
-    key = random.choice(list(about))
-    part = random.choice(list(given.parts))
-    what = random.randrange(12)
-    if what == 0:
-        return [parcel(HOSTILE, number, content, **{key: random.choice(about[key])})]
-    if what == 1:
-        setattr(given.told.metadata, key, random.choice(about[key]))
-    elif what == 2:
-        words = random.choice(["", "x" * 10**5, "\x1b[2J\n", "\x00", "{}"])
-        return [parcel(HOSTILE, number, Error(random.choice([0, 5, -1, 2**31]), words))]
-    elif what == 3:
-        given.parts[part] = spoilt_bytes(given.parts[part] or b"", random)
-    elif what == 4:
-        given.parts[part] = given.parts[random.choice(list(given.parts))]
-    elif what == 5:
-        kind = random.choice([b"Array", b"Message", b"MetricRecord", b"Error", b"os.system", b""])
-        _, _, rest = (given.parts[part] or b"").partition(b" ")
-        given.parts[part] = kind + b" " + rest
-    elif what == 6:
-        given.parts[part] = None
-    elif what == 7:
-        given.late = random.choice([1, 2, 3, 5, 20, NEVER])
-    elif what == 8:
-        deepest = given.tree
-        for _ in range(random.choice([1, 2, 50])):
-            deepest = deepest.children.add(object_id=random.choice([part, "x", ""]))
-    elif what == 9:
-        del given.tree.children[:]
-    elif what == 10:
-        return [given, *spoilt_parcel(world, number, content, random)]
-    else:
-        return [*spoilt_parcel(world, number, content, random), given]
-    return [given]
