@@ -253,6 +253,17 @@ def test_a_node_gets_in_beside_who_brings_nothing(fleet: FleetFolder) -> None:
         assert crowd[0].recv(1) == b""
 
 
+def test_a_nodes_connection_notices_when_nobody_is_there(fleet: FleetFolder) -> None:
+    """The system asks, and Flower's client uses it: what that means is tried in tests/test_namespaces.py."""
+    with (
+        Line(node(fleet)) as line,
+        line._client._client.stream("GET", f"https://{fleet.settings.here}/health") as health,
+    ):
+        own = health.extensions["network_stream"].get_extra_info("socket")
+        for level, name, value in line_inside.SOCKET_OPTIONS:
+            assert own.getsockopt(level, name) == value
+
+
 def test_an_unknown_key_a_second_node_and_a_revoked_key_are_refused(
     fleet: FleetFolder, tmp_path: Path
 ) -> None:

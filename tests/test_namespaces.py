@@ -22,6 +22,7 @@ import pytest
 from fedspike.deploy import door
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.headers import TOKEN_HEADER
+from test_fleet import demand_replayed
 
 pytestmark = pytest.mark.fleet
 ROOT = Path(__file__).parents[1]
@@ -29,6 +30,7 @@ FEDSPIKE = Path(sys.executable).parent / "fedspike"
 NETWORK, SERVER = "10.77.0", "10.77.0.1"
 MOST_S = 300.0
 SMALL = ("--set", "snn.time_steps=10")
+CUT_S, BACK_WITHIN_S = 40.0, 10.0  # Flower gives a node up when it has not been heard for 20 s
 ASK = """
 import ssl, sys, urllib.error, urllib.request
 authority, token_header, token, *urls = sys.argv[1:]
@@ -233,3 +235,87 @@ def test_the_readmes_devices_enrol_from_an_invitation_alone(machines: list[Machi
     assert rounds(folder)[-1]["clients"] == [1]
     assert door.REVOKED not in devices[1].said("node.log")
     assert (folder / "run" / "report.html").exists()
+
+
+@contextmanager
+def hole(server: Machine, device: int) -> Iterator[None]:
+    """What is sent to this device, and by it, is lost without a word."""
+    ip("-n", server.namespace, "link", "set", f"to-{device}", "nomaster")
+    try:
+        yield
+    finally:
+        ip("-n", server.namespace, "link", "set", f"to-{device}", "master", "bridge")
+
+
+@contextmanager
+def pulled(server: Machine, device: int) -> Iterator[None]:
+    """The cable, which the device notices."""
+    ip("-n", server.namespace, "link", "set", f"to-{device}", "down")
+    try:
+        yield
+    finally:
+        ip("-n", server.namespace, "link", "set", f"to-{device}", "up")
+
+
+@pytest.mark.parametrize(
+    ("cut", "steps"), [(hole, 10), (hole, 100), (pulled, 10)], ids=["hole", "at work", "pulled"]
+)
+def test_a_node_comes_back_when_its_network_does(
+    machines: list[Machine], cut: Callable[[Machine, int], Any], steps: int
+) -> None:
+    """The others go on without it, its late answer changes no bit, and what it says is heard again soon."""
+    server, *devices = machines
+    log = partial(logs, machines)
+    init = readme("init", {"server.example": SERVER, "4": "2"})
+    rounds_of = ("--set", "rounds=60", "--set", f"snn.time_steps={steps}")
+    made = server.run(*init, *rounds_of)
+    assert made.returncode == 0, made.stderr
+    folder = server.home / "my-fleet"
+    for number, device in enumerate(devices):
+        shutil.move(folder / "nodes" / f"node-{number}", device.home)
+
+    def took_part(record: Mapping[str, Any], name: str) -> bool:
+        return any(node["node"] == name and node["error"] is None for node in record["nodes"])
+
+    def of_node_1() -> dict[str, Any]:
+        asked = server.run(FEDSPIKE, "fleet", "status", "my-fleet", "--json")
+        assert asked.returncode == 0, asked.stderr
+        (found,) = [node for node in json.loads(asked.stdout)["nodes"] if node["node"] == "node-1"]
+        return dict(found)
+
+    with ExitStack() as stack:
+        stack.enter_context(server.running("server.log", *readme("server")))
+        until(lambda: "The server listens" in server.said("server.log"), log)
+        for number, device in enumerate(devices):
+            node = readme("node", {"node-0": f"node-{number}"})
+            stack.enter_context(device.running("node.log", *node))
+        training = stack.enter_context(server.running("run.log", *readme("run")))
+        until(lambda: len(rounds(folder)) >= 2, log)
+        asked = devices[1].said("node.log").count("asked to train")
+        until(lambda: devices[1].said("node.log").count("asked to train") > asked, log)
+        with cut(server, 3):
+            began = time.monotonic()
+            until(lambda: not took_part(rounds(folder)[-1], "node-1"), log)
+            given_up = time.monotonic() - began
+            alone = len(rounds(folder))
+            status = of_node_1()
+            time.sleep(max(0.0, CUT_S - (time.monotonic() - began)))
+            before = len(rounds(folder))
+        there, asked = time.monotonic(), devices[1].said("node.log").count("asked to train")
+        until(lambda: devices[1].said("node.log").count("asked to train") > asked, log)
+        back = time.monotonic() - there  # with what was left of the others' round
+        assert training.wait(MOST_S) == 0, log()
+    found = rounds(folder)
+    errors = [node for record in found for node in record["nodes"] if node["error"] is not None]
+    print(
+        f"\ngiven up after {given_up:.1f} s, back {back:.1f} s after the network; {errors} {status}"
+    )
+    print(devices[1].said("node.log"))
+    assert before > alone
+    assert status["online"] is False
+    assert all(took_part(record, "node-0") for record in found)
+    assert all(took_part(record, "node-1") for record in (*found[:2], *found[-10:]))
+    assert {node["node"] for node in errors} == {"node-1"}
+    assert status["last_failure"]["reason"] == errors[0]["error"]
+    demand_replayed(folder / "run", FleetFolder(folder).experiment)
+    assert back < BACK_WITHIN_S

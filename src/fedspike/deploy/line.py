@@ -4,11 +4,13 @@ All that we use of Flower's inside for it is used here, and tests/test_door.py h
 of it. A node takes messages, never code: what Flower offers for that is not called.
 """
 
+import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from flwr.app import Message as Envelope
@@ -52,12 +54,28 @@ from fedspike.deploy.folder import NodeFolder
 from fedspike.deploy.headers import DOOR_HEADER, NODE_HEADER, Header
 
 HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
-BEAT_EVERY_S = 5.0
+BEAT_EVERY_S, BEAT_AGAIN_S = 5.0, 1.0  # and where one was not heard
+CONNECT_S, ANSWER_S = 5.0, 30.0
+# A server that works for long at an answer still confirms what it gets; a line on which nobody does is dead.
+DEAD_AFTER_S, ASK_AFTER_S, ASK_EVERY_S = 8, 4, 2
 TWICE = (
     f"another node with the same key is there, or was until {2 * HEARTBEAT_S:.0f} s ago; "
     "if there are two, end one, and give each device a folder of its own"
 )
 ANSWER = TypeVar("ANSWER")
+SOCKET_OPTIONS = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in {
+            "TCP_KEEPIDLE": ASK_AFTER_S,
+            "TCP_KEEPINTVL": ASK_EVERY_S,
+            "TCP_KEEPCNT": (DEAD_AFTER_S - ASK_AFTER_S) // ASK_EVERY_S,
+            "TCP_USER_TIMEOUT": 1000 * DEAD_AFTER_S,
+        }.items()
+        if hasattr(socket, name)  # not every system has them
+    ),
+]
 
 
 class Away(Exception):
@@ -70,6 +88,18 @@ class NotWanted(Exception):
     def __init__(self, words: str, *, at_door: bool) -> None:
         super().__init__(words)
         self.at_door = at_door
+
+
+class Client(FleetHttpClient):
+    """Flower's, over connections that notice when nobody is at their other end."""
+
+    def __init__(self, base_url: str, *, verify: ssl.SSLContext, **more: Any) -> None:
+        super().__init__(base_url, verify=verify, **more)
+        self._client.close()
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(verify=verify, socket_options=SOCKET_OPTIONS),
+            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+        )
 
 
 class Line:
@@ -166,10 +196,13 @@ class Line:
     def _beat(self) -> None:
         """Tell the server again and again that the node is there."""
         request = SendNodeHeartbeatRequest(node=self._node, heartbeat_interval=HEARTBEAT_S)
-        while not self._closed.wait(BEAT_EVERY_S):
+        pause = BEAT_EVERY_S
+        while not self._closed.wait(pause):
+            pause = BEAT_AGAIN_S
             # The next question for work meets the same refusal, and acts on it.
             with suppress(Away, NotWanted):
                 asked(lambda: self._client.SendNodeHeartbeat(request))
+                pause = BEAT_EVERY_S
 
 
 def asked(do: Callable[[], ANSWER]) -> ANSWER:
@@ -187,7 +220,7 @@ def asked(do: Callable[[], ANSWER]) -> ANSWER:
         raise Away(silence.words(error)) from error
 
 
-def _client(folder: NodeFolder) -> tuple[FleetHttpClient, bytes]:
+def _client(folder: NodeFolder) -> tuple[Client, bytes]:
     """A client that signs with the node's key, and the public half of it."""
     private = folder.key
     public = private.public_key()
@@ -197,7 +230,7 @@ def _client(folder: NodeFolder) -> tuple[FleetHttpClient, bytes]:
         Header(NODE_HEADER, folder.settings.node),
     ]
     client = client_of(
-        FleetHttpClient.from_server_address,
+        Client.from_server_address,
         folder.settings.server,
         folder.path / AUTHORITY,
         signing,
