@@ -14,7 +14,7 @@ from torch import Tensor
 
 from algorithms_example import CASES
 from fedspike.algorithms import Algorithm
-from fedspike.data import NPZ, FashionMNIST, FashionMNISTSample, Source
+from fedspike.data import NPZ, FashionMNIST, FashionMNISTSample, Signs, Source
 from fedspike.data.partition import (
     IID,
     Centralised,
@@ -23,6 +23,7 @@ from fedspike.data.partition import (
     OnDevices,
     Partition,
     Quantity,
+    Roads,
     Shards,
 )
 from fedspike.learning import Backpropagation, Learner
@@ -115,10 +116,10 @@ def _parabolas(z: Tensor) -> Tensor:
 
 shares = st.just(0.0) | st.floats(1e-9, 1)  # a number of a part is 0, or of a size that computes
 EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
-    Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz")],
+    Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz"), Signs()],
     Partition: [
         *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),
-        *(Centralised(), OnDevices()),
+        *(Roads(), Centralised(), OnDevices()),
     ],
     Network: [ANN(), SNN(time_steps=10), QANN(time_steps=10), QANN(bits=3)],
     Architecture: [FullyConnected(), FullyConnected((20, 10)), Convolutional((4, "pool"), ())],

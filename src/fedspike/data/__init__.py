@@ -13,4 +13,5 @@ from fedspike.data.loading import SOURCES as SOURCES
 from fedspike.data.loading import load as load
 from fedspike.data.npz import NPZ as NPZ
 from fedspike.data.npz import load_own as load_own
+from fedspike.data.signs import Signs as Signs
 from fedspike.data.source import Source as Source

@@ -10,6 +10,7 @@ from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
 from fedspike.data.npz import NPZ as NPZ
+from fedspike.data.signs import Signs as Signs
 from fedspike.data.source import Source
 from fedspike.errors import InputError
 from fedspike.reading import nearest

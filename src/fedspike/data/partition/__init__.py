@@ -9,6 +9,7 @@ from fedspike.data.partition.on_devices import OnDevices as OnDevices
 from fedspike.data.partition.partition import Partition as Partition
 from fedspike.data.partition.partition import class_counts as class_counts
 from fedspike.data.partition.quantity import Quantity as Quantity
+from fedspike.data.partition.roads import Roads as Roads
 from fedspike.data.partition.shards import Shards as Shards
 
 PARTITIONS = part.kinds(Partition, vars(), usual=IID)
