@@ -37,7 +37,17 @@ from fedspike.networks import (
     Network,
 )
 from fedspike.part import Part
-from fedspike.parts.codes import Burst, Code, Delta, Direct, Latency, Phase, Rate, Tabulated
+from fedspike.parts.codes import (
+    Burst,
+    Code,
+    Delta,
+    Direct,
+    Latency,
+    Phase,
+    Rate,
+    ReceptiveField,
+    Tabulated,
+)
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
@@ -58,6 +68,8 @@ CODES: list[tuple[Code, int]] = [  # and for how many time steps
     (Burst(most_spikes=3), 5),
     (Delta(), 6),
     (Direct(), 4),
+    (ReceptiveField(), 4),
+    (ReceptiveField(neurons=6, threshold=0.3), 9),
 ]
 Reset = Literal["subtract", "zero", "none"]
 RESETS: tuple[Reset, ...] = get_args(Reset)

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 import parts_example
 from fedspike.errors import InputError
+from fedspike.networks import SNN
 from fedspike.parts.codes import (
     Address,
     Burst,
@@ -21,6 +22,7 @@ from fedspike.parts.codes import (
     Direct,
     Latency,
     Phase,
+    ReceptiveField,
     Tabulated,
     raster,
 )
@@ -46,10 +48,11 @@ def train(code: Tabulated, steps: int, q: list[int]) -> list[list[int]]:
 def test_zero_pixels_are_silent(code: Code, steps: int, x: torch.Tensor) -> None:
     x[0, 1, 2:], x[1, 2, 0] = 0.0, 1.0
     spikes = code.spikes(x, HERE, steps)
-    assert spikes.shape == (steps, 2, 3, 5)
+    assert spikes.shape == (steps, 2, 3, 5 * code.inputs_per_number)
     assert spikes.dtype == torch.float32
-    assert spikes[:, x == 0].abs().sum() == 0
-    assert spikes[:, 1, 2, 0].sum() > 0
+    if code.inputs_per_number == 1:  # to receptive fields dark is an intensity like any other
+        assert spikes[:, x == 0].abs().sum() == 0
+    assert spikes[:, 1, 2, ::5].sum() > 0
     assert not code.binary or set(spikes.flatten().tolist()) <= {0.0, 1.0}
 
 
@@ -78,7 +81,7 @@ def test_a_raster_has_every_spike_in_order(code: Code, steps: int) -> None:
     one = Address(0, "encode", 1, (7,), (20,))
     events = raster(code, steps, image, one)
     assert events == sorted(set(events))
-    drawn = torch.zeros(steps, 24)
+    drawn = torch.zeros(steps, 24 * code.inputs_per_number)
     for step, pixel in events:
         drawn[step, pixel] = 1
     assert torch.equal(
@@ -218,6 +221,37 @@ def test_frames_that_are_not_intensities_or_not_as_many_as_steps() -> None:
 def test_direct_is_the_image_at_every_step(x: torch.Tensor) -> None:
     assert not Direct.binary
     assert torch.equal(Direct().spikes(x, HERE, 3), torch.stack([x, x, x]))
+
+
+def test_receptive_fields_are_the_sources() -> None:
+    """Bohte et al.: centres (2i-3)/2 / (M-2), width 1 / (1.5 (M-2)), no spike in the last tenth."""
+    code, steps = ReceptiveField(neurons=5), 11
+    x = np.linspace(0, 1, 501)
+    trains = code.trains(x, steps)
+    for i in range(1, 6):
+        mu, sigma = (2 * i - 3) / 2 / 3, 1 / (1.5 * 3)
+        for number, train in zip(x.tolist(), trains[i - 1], strict=True):
+            a = math.exp(-((number - mu) ** 2) / (2 * sigma**2))
+            assert train.nonzero()[0].tolist() == ([round(10 * (1 - a))] if a >= 0.1 else [])
+    first = np.where(trains.any(2), trains.argmax(2), steps).min(0)
+    assert (first <= 4).all()  # some neuron likes each intensity
+
+    fields = ReceptiveField(neurons=3).spikes(torch.tensor([[[0.0, 0.5, 1.0]]]), HERE, 5)[:, 0, 0]
+    # Neuron by neuron, the pixels in order: the middle one likes 0.5 best.
+    assert fields[:, 3:6].argmax(0).tolist()[1] == 0
+    assert fields.shape == (5, 9)
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 8), (3, 4, 8)])
+def test_what_a_code_lets_in_follows_from_the_samples(shape: tuple[int, ...]) -> None:
+    code = ReceptiveField(neurons=4)
+    inputs = math.prod(code.entering(shape))
+    assert inputs == 4 * math.prod(shape)
+    assert Latency().entering(shape) == shape
+    network = SNN(4, code=code).over(shape, classes=3)
+    assert network.architecture.layers[0] == inputs
+    assert network.takes(math.prod(shape))
+    assert not network.takes(inputs)
 
 
 def test_only_phase_weights_its_steps() -> None:

@@ -119,7 +119,7 @@ def _has_pass(network: SizedNetwork) -> TypeGuard[InOnePass]:
 
 def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
     """Whether they take this batch too. If not, and if that is no convolution, it is logged once."""
-    still = batch.pixels.shape[1] == network.architecture.layers[0]
+    still = batch.pixels.shape[1] == network.numbers
     if still and _has_pass(network):
         return True
     if isinstance(network, SpikingNetwork) and isinstance(network.architecture, DenseLayers):

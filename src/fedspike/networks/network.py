@@ -104,11 +104,16 @@ class SizedNetwork(ABC):
         """Whether samples may also hold negative numbers, from -1 on."""
         return self.code is None or self.code.signed
 
+    @property
+    def numbers(self) -> int:
+        """Of a sample that does not move."""
+        each = 1 if self.code is None else self.code.inputs_per_number
+        return self.architecture.layers[0] // each
+
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit: one per input or, where they move, T frames of these."""
-        inputs = self.architecture.layers[0]
         moves = self.code is not None and self.code.moving
-        return pixels == inputs or (moves and pixels == inputs * self.time_steps)
+        return pixels == self.numbers or (moves and pixels == self.numbers * self.time_steps)
 
     @abstractmethod
     def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:

@@ -64,7 +64,7 @@ class SNN(Network, tag="snn"):
 
     def over(self, shape: tuple[int, ...], classes: int) -> "SpikingNetwork":
         """The network for samples of this shape; raises InputError where they do not fit."""
-        return SpikingNetwork(self.architecture.over(shape, classes), self)
+        return SpikingNetwork(self.architecture.over(self.code.entering(shape), classes), self)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class SpikingNetwork(SizedNetwork):
     def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
         """From pixels to scores: encode, then `forward`."""
         x = batch.x
-        if x.shape[2] != self.architecture.layers[0]:
+        if x.shape[2] != self.numbers:
             x = x.reshape(*x.shape[:2], self.time_steps, -1)
         spikes = operators.encoded(self.code, x, batch.address, self.time_steps)
         return self.forward(parameters, spikes, batch.present, operators)

@@ -58,7 +58,7 @@ def _demand_priced(part: Part, table: Table) -> None:
 def _code(code: Any, time_steps: int) -> None:
     pixels = torch.linspace(0, 1, CLIENTS * BATCH * SIZE).reshape(CLIENTS, BATCH, SIZE)
     address = Address(seed=0, purpose="encode", round=1, clients=(0, 1), first_samples=(0, 0))
-    shape = (time_steps, CLIENTS, BATCH, SIZE)
+    shape = (time_steps, CLIENTS, BATCH, SIZE * code.inputs_per_number)
     spikes = _tensor(code, "spikes", shape, pixels, address, time_steps)
     if code.binary:
         _demand_spikes(code, spikes)

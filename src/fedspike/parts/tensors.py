@@ -5,7 +5,7 @@ from torch import Tensor
 
 Frames = Float[Tensor, "client batch *time pixel"]
 """Samples, still or as a frame for each time step."""
-Trains = Float[Tensor, "time client batch pixel"]
+Trains = Float[Tensor, "time client batch input"]
 """What a code lets in: spikes, 0.0 and 1.0, or numbers."""
 Flow = Float[Tensor, "time client batch neuron"]
 """Currents into neurons, their membranes, their spikes."""

@@ -207,6 +207,8 @@ def _images(
     """
     if dataset.x_train.ndim != 3 or weights.ndim != 2 or not np.isfinite(weights).all():
         return None
+    if weights.shape[1] != dataset.x_train[0].size:  # of a code with several inputs for each pixel
+        return None
     return weights.reshape(-1, *dataset.x_train.shape[1:])
 
 
@@ -224,6 +226,8 @@ def _raster(network: SizedNetwork, dataset: Dataset, seed: int) -> Raster | None
     """
     image = dataset.x_train[0]
     if image.ndim != 2 or network.code is None or not network.code.binary:
+        return None
+    if network.code.inputs_per_number != 1:
         return None
     address = codes.Address(seed, "encode", round=1, clients=(0,), first_samples=(0,))
     spikes = np.zeros((network.time_steps, image.size), bool)

@@ -10,6 +10,7 @@ from fedspike.parts.codes.latency import Latency as Latency
 from fedspike.parts.codes.phase import Phase as Phase
 from fedspike.parts.codes.raster import raster as raster
 from fedspike.parts.codes.rate import Rate as Rate
+from fedspike.parts.codes.receptive_field import ReceptiveField as ReceptiveField
 from fedspike.parts.codes.tabulated import Tabulated as Tabulated
 
 CODES = part.kinds(Code, vars(), usual=Rate)

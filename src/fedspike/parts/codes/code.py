@@ -13,7 +13,8 @@ class Code(Part):
 
     So every engine, every order of work and every resumed run sees the same spikes. `binary` says whether
     these are spikes, or else numbers that are the same at each step; `moving`, whether a sample may also be T
-    frames; `signed`, whether pixels may also be negative, from -1 on.
+    frames; `signed`, whether pixels may also be negative, from -1 on. `inputs_per_number` inputs of the
+    network are there for each number of a sample.
     """
 
     binary: ClassVar[bool] = True
@@ -23,7 +24,22 @@ class Code(Part):
 
     @abstractmethod
     def spikes(self, pixels: Frames, address: Address, time_steps: int) -> Trains:
-        """The spikes of one batch, 0.0 and 1.0 in the type of `pixels`: [time, client, batch, pixel]."""
+        """The spikes of one batch, 0.0 and 1.0 in the type of `pixels`: [time, client, batch, input].
+
+        Of several inputs for each number come first all first ones, then all second ones, and so on.
+        """
+
+    @property
+    def inputs_per_number(self) -> int:
+        """How many of the network's inputs each number of a sample has."""
+        return 1
+
+    def entering(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what enters the first layer, of samples of this one: more features, or channels."""
+        if self.inputs_per_number == 1:
+            return shape
+        plain = (1, *shape) if len(shape) == 2 else shape
+        return (self.inputs_per_number * plain[0], *plain[1:])
 
     def fitted(self, time_steps: int) -> "Code":
         """This code for so many time steps; raises InputError where it takes more or fewer."""
