@@ -9,7 +9,7 @@ from cryptography import x509
 
 from certifying import answering, clock_off_by
 from fedspike.cli import main, passphrase
-from fedspike.deploy import authority, certificates, flower, status
+from fedspike.deploy import authority, certificates, control, flower, status
 from fedspike.deploy.control_client import ServerAway, connected
 from fedspike.deploy.folder import FleetFolder
 from fedspike.errors import InputError
@@ -48,8 +48,10 @@ def test_an_expired_certificate_is_refused_made_anew_and_accepted(
     new: FleetFolder, fleet: FleetFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the server itself, and by a node; and nothing but this one file changes."""
+    told = list[str]()
     with clock_off_by(-400, monkeypatch):
         assert renewed(fleet) == 0
+    (fleet.server / "run.json").write_text('{"run-id": 7}')
     with pytest.raises(InputError, match=rf"(?s)has expired.*fedspike fleet renew {fleet.path}"):
         flower.superlink(fleet)
     with pytest.raises(InputError, match=r"(?s)expired.*fedspike fleet renew"):
@@ -58,10 +60,16 @@ def test_an_expired_certificate_is_refused_made_anew_and_accepted(
     expired = pytest.raises(ServerAway, match=r"(?s)has expired.*fedspike fleet renew")
     with expired as away, connected(fleet) as running:
         running.nodes()
-    assert status.read(fleet).server_away == away.value.passed
+    now = status.read(fleet)
+    assert (now.server_away, now.server_fix) == (away.value.passed, away.value.fix)
+    control._demand_running(fleet, told.append)
+    assert told == [
+        f"the server is away, waiting for it ({away.value.passed}); usual fix: {away.value.fix}"
+    ]
     assert renewed(fleet, "--host", "192.0.2.7", "--host", "localhost") == 0
     flower.superlink(fleet)
     assert ailment(fleet) == ""
+    (fleet.server / "run.json").unlink()
     pairs = [(file, new.path / file.relative_to(fleet.path)) for file in fleet.path.rglob("*.*")]
     changed = [one.name for one, other in pairs if one.read_bytes() != other.read_bytes()]
     assert changed == [certificates.SERVER]

@@ -3,6 +3,7 @@
 import logging
 import socket
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIG
 from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 from flwr.supercore.task_identity import TaskIdentity
+from flwr.supernode import node_auth_http_interceptor
 
 from fedspike.cli import main
 from fedspike.deploy import (
@@ -27,9 +29,11 @@ from fedspike.deploy import (
     door,
     flower,
     keys,
+    knocks,
     refusals,
     runtime_client,
     status,
+    trainer,
 )
 from fedspike.deploy import line as line_inside
 from fedspike.deploy.connections import MOST_WAITING
@@ -156,8 +160,8 @@ def test_without_the_token_nobody_starts_a_training(fleet: FleetFolder) -> None:
         (lambda of: signed(of) | {TIMESTAMP_HEADER: now().isoformat()}, "signature is wrong"),
         (lambda of: signed(of) | {FLEET_HTTP_PUBLIC_KEY_HEADER: "AAAA"}, "not signed"),
         (lambda of: signed(of) | {FLEET_HTTP_SIGNATURE_HEADER: "?"}, "not signed"),
-        (lambda of: signed(of, seconds_ago=400), door.CLOCK),
-        (lambda of: signed(of, seconds_ago=-400), door.CLOCK),
+        (lambda of: signed(of, seconds_ago=400), knocks.CLOCK),
+        (lambda of: signed(of, seconds_ago=-400), knocks.CLOCK),
     ],
 )
 def test_who_is_no_node_is_told_why(fleet: FleetFolder, heads: object, words: str) -> None:
@@ -264,13 +268,50 @@ def test_a_nodes_connection_notices_when_nobody_is_there(fleet: FleetFolder) -> 
             assert own.getsockopt(level, name) == value
 
 
+def test_who_asks_in_vain_is_told_to_run_status_and_the_record(
+    fleet: FleetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong clock, a second node with a key, and a stranger; and nobody once they stop."""
+    stranger = NodeFolder(copytree(node(fleet).path, tmp_path / "stranger"))
+    keys.write_private(stranger.path)
+    code = keys.code_of(stranger.key.public_key())
+    told, watching = list[str](), control.AtDoor(fleet)
+    with Line(node(fleet)):
+        for _ in range(2):  # the door writes once a second
+            with pytest.raises(NotWanted, match="same key") as refused:
+                Line(node(fleet))
+            assert refused.value.at_door
+            line_inside.knock(stranger)
+            with monkeypatch.context() as patch:
+                patch.setattr(node_auth_http_interceptor, "now", lambda: now() + timedelta(hours=1))
+                line_inside.knock(node(fleet, 1))
+            time.sleep(knocks.WRITE_EVERY_S)
+        line_inside.knock(node(fleet, 1))  # one that is let in is not remembered
+        watching.look(told.append)
+        shown = {one.node: one for one in status.read(fleet).nodes}
+        recorded = trainer.in_vain(fleet)
+    (asks,) = told
+    assert f"fedspike fleet admit {fleet.path} {code}" in asks
+    reasons = {"node-0 (second)": knocks.TWICE, "node-1": knocks.CLOCK}
+    assert watching.refused.keys() == reasons.keys()
+    assert recorded.keys() == {*reasons, knocks.STRANGERS}
+    for name, reason in reasons.items():
+        words = f"{reason}; it asks from 127.0.0.1"
+        assert watching.refused[name].reason == shown[name].refused == recorded[name] == words
+    assert shown["node-0"].refused is None
+    assert "fedspike fleet status" in recorded[knocks.STRANGERS]
+    monkeypatch.setattr(knocks, "STILL_ASKS_S", 0.0)
+    assert trainer.in_vain(fleet) == {}
+    assert knocks.refused(fleet.register) == {}
+
+
 def test_an_unknown_key_a_second_node_and_a_revoked_key_are_refused(
     fleet: FleetFolder, tmp_path: Path
 ) -> None:
     """Each with its reason, and a node that is let in stays in."""
     stranger = NodeFolder(copytree(node(fleet).path, tmp_path / "stranger"))
     keys.write_private(stranger.path)
-    with pytest.raises(NotWanted, match=door.UNREGISTERED):
+    with pytest.raises(NotWanted, match=knocks.UNREGISTERED):
         Line(stranger)
     with Line(node(fleet)) as line:
         with pytest.raises(NotWanted, match="same key"):

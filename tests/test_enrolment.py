@@ -76,7 +76,7 @@ def test_a_device_enrols_and_is_let_in_while_the_server_runs(
     assert (kitchen.path / keys.NODE_KEY).stat().st_mode & 0o777 == 0o600
     assert code(device(fleet, tmp_path, "kitchen")) == own  # the key is kept
     words = knock(kitchen)
-    assert words.startswith(door.UNREGISTERED)
+    assert words.startswith(knocks.UNREGISTERED)
     assert own in words
     capsys.readouterr()
 
@@ -248,18 +248,18 @@ def test_knocks_are_bounded_and_each_place_has_its_share(tmp_path: Path) -> None
     """Who floods from one place, of IPv6 from one network, drives out himself."""
     public = [ec.generate_private_key(ec.SECP384R1()).public_key() for _ in range(100)]
     door_side = Knocks(tmp_path)
-    door_side.hear(public[0], "honest", "192.0.2.1")
+    door_side.hear(public[0], "honest", "192.0.2.1", knocks.UNREGISTERED)
     for number, key in enumerate(public[1:]):
-        door_side.hear(key, "../../x", f"2001:db8::{number:x}")
+        door_side.hear(key, "../../x", f"2001:db8::{number:x}", knocks.UNREGISTERED)
     heard = door_side._by_key.values()
     assert len(heard) == 1 + knocks.MOST_OF_ONE_PLACE
     assert {knock.name for knock in heard} == {"honest", ""}
     for number, key in enumerate(public[1:]):
-        door_side.hear(key, "x", f"192.0.2.{100 + number % 5}")
+        door_side.hear(key, "x", f"192.0.2.{100 + number % 5}", knocks.UNREGISTERED)
         assert len(heard) <= knocks.MOST
     assert "honest" in {knock.name for knock in heard}
     door_side._written_at = 0.0
-    door_side.hear(public[0], "honest", "192.0.2.1")
+    door_side.hear(public[0], "honest", "192.0.2.1", knocks.UNREGISTERED)
     assert len(knocks.read(tmp_path)) == knocks.MOST
     assert knocks.read(tmp_path)[0].name == "honest"
     (tmp_path / knocks.FILE).write_bytes(b'{"knocks": [{"key": 3}]}')

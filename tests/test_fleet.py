@@ -24,8 +24,9 @@ from safetensors.torch import load_file
 
 from fedspike.cli.fleet import QUIET
 from fedspike.deploy import control
-from fedspike.deploy.door import REVOKED, UNREGISTERED
+from fedspike.deploy.door import REVOKED
 from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy.knocks import UNREGISTERED
 from fedspike.experiment import sweep
 from replaying import replayed
 

@@ -11,13 +11,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fedspike.deploy import flower
-from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy import flower, keys, status
+from fedspike.deploy.folder import FleetFolder, NodeFolder
+from fedspike.deploy.knocks import CLOCK, STRANGERS, TWICE, UNREGISTERED
 from test_fleet import fedspike, records, running, says, text, until
 
 pytestmark = pytest.mark.fleet
@@ -111,6 +113,7 @@ SHOWN_WITHIN_S = 10.0
 AS_IF = """
 import sys
 import datetime, fedspike.deploy.flower as flower
+import flwr.supernode.node_auth_http_interceptor as signing
 import fedspike.federation.places.flower.messages as messages
 from fedspike.cli import main
 
@@ -123,7 +126,9 @@ class Ahead(datetime.datetime):
 sys.exit(main(["fleet", "node", sys.argv[1]]))
 """
 OTHER_VERSION = AS_IF.format(change="messages.INSTALLED = '0.0.9'")
-CLOCK_AHEAD = AS_IF.format(change="flower.datetime = Ahead")
+CLOCK_AHEAD = AS_IF.format(
+    change="flower.datetime = Ahead; signing.now = lambda: Ahead.now(datetime.timezone.utc)"
+)
 
 
 def spoil(data: Path, kind: str) -> None:
@@ -174,7 +179,7 @@ def as_if(code: str, node: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]
 
 
 def test_every_reason_shows_in_time_where_somebody_can_mend_it(tmp_path: Path) -> None:
-    """Of data: on the node, in run, in status, and once they trained in the record; of keys on the node."""
+    """Of data and version: on the node, in run, in status, and once they trained in the record."""
     good: dict[str, bytes] = {}
 
     def spoilt_from_the_start(home: Path) -> None:
@@ -213,16 +218,6 @@ def test_every_reason_shows_in_time_where_somebody_can_mend_it(tmp_path: Path) -
             until(again, "not in run", 5)
             print(f"{kind}, while it trains: {in_record:.1f} s until the record has it")
             mend(data, good)
-        twin = tmp_path / "twin.log"
-        with running(twin, "fleet", "node", it.home / "nodes" / "node-0"):
-            began = time.monotonic()
-            until(lambda: says(twin, "another node with the same key is there"), "no reason", 60)
-            print(f"second node with a key: {time.monotonic() - began:.1f} s, its start included")
-        late = tmp_path / "late.log"
-        with as_if(CLOCK_AHEAD, it.home / "nodes" / "node-0", late):
-            began = time.monotonic()
-            until(lambda: says(late, "fix: set the clocks of both"), "no reason", 60)
-            print(f"clock: {time.monotonic() - began:.1f} s, its start included")
         it.nodes[1].terminate()
         it.nodes[1].wait(60)
         with as_if(OTHER_VERSION, it.home / "nodes" / "node-1", it.log("other")):
@@ -232,6 +227,62 @@ def test_every_reason_shows_in_time_where_somebody_can_mend_it(tmp_path: Path) -
             assert any(words in (n["error"] or "") for n in it.records()[-1]["nodes"])
             assert says(it.log("other"), "the server has fedspike")
             print(f"other version: {in_run:.1f} s after it connected")
+
+
+def test_who_is_kept_out_at_the_door_is_shown_on_both_sides_in_time(tmp_path: Path) -> None:
+    """A second node with a key, a wrong clock, an unregistered key: with the fix, and until it ends."""
+    with fleet_of_two(tmp_path, 1000) as it:
+        until(lambda: len(it.records()) >= 1, "no round")
+        run, homes = it.log("run"), it.home / "nodes"
+        stranger = copytree(homes / "node-0", tmp_path / "stranger")
+        keys.write_private(stranger)
+        code = keys.code_of(NodeFolder(stranger).key.public_key())
+        admit = f"fedspike fleet admit {it.home} {code}"
+
+        def refused(name: str) -> str:
+            nodes = status.read(
+                FleetFolder(it.home)
+            ).nodes  # without the seconds of a command's start
+            return next((node.refused or "" for node in nodes if node.node == name), "")
+
+        def recorded(name: str, words: str, since: int) -> bool:
+            entries = [node for each in it.records()[since:] for node in each["nodes"]]
+            return any(n["node"] == name and words in (n["error"] or "") for n in entries)
+
+        def shown(kind: str, log: Path, on_node: str, in_run: str, name: str, words: str) -> None:
+            since = len(it.records())
+            until(partial(says, log, on_node), f"{kind}: not on the node", 60)
+            began = time.monotonic()
+            seconds_until(partial(says, run, in_run), f"{kind}: not in run")
+            if name != STRANGERS:
+                seconds_until(lambda: words in refused(name), f"{kind}: not in status")
+            seconds_until(partial(recorded, name, words, since), f"{kind}: not in the record")
+            spent = time.monotonic() - began
+            print(f"{kind}: on the node, then in run, status and record {spent:.1f} s later")
+            assert spent < SHOWN_WITHIN_S
+
+        twin = it.log("twin")
+        with running(twin, "fleet", "node", homes / "node-0"):
+            name = "node-0 (second)"
+            shown("second node", twin, TWICE, f"{name} takes no part: {TWICE}", name, TWICE)
+            assert refused("node-0") == ""
+            assert TWICE in " ".join(fedspike("fleet", "status", it.home).stdout.split())
+        over = f"{name} is not refused any more"
+        until(partial(says, run, over), "it is over, and run does not say so", 15)
+        unknown = it.log("unknown")
+        with running(unknown, "fleet", "node", stranger):
+            shown("stranger", unknown, UNREGISTERED, admit, STRANGERS, UNREGISTERED)
+            assert [each["code"] for each in it.status()["knocking"]] == [code]
+        it.nodes[1].terminate()
+        it.nodes[1].wait(60)
+        with as_if(CLOCK_AHEAD, homes / "node-1", it.log("late")):
+            on_node, in_run = "fix: set the clocks of both", f"node-1 takes no part: {CLOCK}"
+            shown("clock", it.log("late"), on_node, in_run, "node-1", CLOCK)
+        with running(it.log("mended"), "fleet", "node", homes / "node-1"):
+            until(
+                lambda: it.records()[-1]["missing"] == [], "its clock is right, and it is out", 60
+            )
+            until(lambda: refused("node-1") == "", "it takes part, and status refuses it", 15)
 
 
 @contextmanager

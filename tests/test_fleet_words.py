@@ -105,16 +105,18 @@ def test_certificates_and_clocks_have_their_own_words(
 
 def test_a_clock_that_is_wrong_is_waited_for(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small device has it some seconds after its start. Flower takes 5 s ahead, 300 s behind."""
+    knocked = list[NodeFolder]()
 
     def said_by(seconds: float) -> str:
         there = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
         date, told = there.strftime("%a, %d %b %Y %H:%M:%S GMT"), list[str]()
+        knocked.clear()
         with answering(fleet / "server", date=date) as port:
             home = fleet / "nodes" / "node-0"
             text = (home / "node.toml").read_text()
             address = FleetFolder(fleet).settings.address
             (home / "node.toml").write_text(text.replace(address, f"127.0.0.1:{port}"))
-            flower.wait_for_server(NodeFolder(home), told.append)
+            flower.wait_for_server(NodeFolder(home), told.append, knocked.append)
             (home / "node.toml").write_text(text)
         return " ".join(told)
 
@@ -123,8 +125,10 @@ def test_a_clock_that_is_wrong_is_waited_for(fleet: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("time.sleep", mended)
     assert said_by(3) == said_by(-290) == ""
+    assert knocked == []
     assert "12 s ahead of" in (told := said_by(12)) or "13 s ahead of" in told
     assert "fix: set the clocks of both" in told
+    assert len(knocked) == 1  # so that its owner sees it on the server, too
 
 
 def test_what_is_not_there_yet_is_waited_for_with_the_reason(fleet: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedspike.deploy import door
+from fedspike.deploy import door, knocks
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.headers import TOKEN_HEADER
 from test_fleet import demand_replayed
@@ -218,7 +218,7 @@ def test_the_readmes_devices_enrol_from_an_invitation_alone(machines: list[Machi
             (codes[name],) = re.findall(r"^Its code: +(\S+)$", enrolled.stderr, re.MULTILINE)
             node = readme("node kitchen", {"kitchen": name})
             stack.enter_context(device.running("node.log", *node))
-        until(lambda: all(door.UNREGISTERED in each.said("node.log") for each in devices), log)
+        until(lambda: all(knocks.UNREGISTERED in each.said("node.log") for each in devices), log)
         for name, code in codes.items():
             admitted = server.run(*readme("admit", {"7KQF-2M9X-RD4T": code}))
             assert f"{name} is let in" in admitted.stderr

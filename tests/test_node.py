@@ -29,7 +29,7 @@ from fedspike.federation.places.flower.messages import (
     unpack,
 )
 from fedspike.federation.places.flower.node import Device
-from fedspike.federation.places.flower.nodes import Nodes
+from fedspike.federation.places.flower.nodes import SILENT, Nodes
 from fedspike.federation.places.flower.server import Flower
 from fedspike.federation.rounds import Round, rounds
 from fedspike.networks import ANN, FullyConnected
@@ -133,6 +133,54 @@ def test_bad_data_are_told_on_the_node_in_run_and_status_and_in_the_record(
     assert "(usual fix: " in spoilt.nodes[1]["error"]
     (device.data / "client-1.npz").write_bytes(good)
     assert next(happening).missing == ()
+
+
+def test_a_node_that_never_answers_holds_up_nobodys_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a reason itself, and its part once it answers; who is kept out at the door has one, too."""
+    monkeypatch.setattr("fedspike.federation.places.flower.nodes.PATIENCE_S", 0.3)
+    grid = dealt_out(toy(ANN(FullyConnected((4,)))), tmp_path, nodes=3)
+    (grid.devices[2].data / "client-1.npz").write_bytes(b"PK no zip")
+    kept, outside = list[Message](), {"node-9": "its clock"}
+    grid.meddle = lambda node, reply: kept.append(reply) if node == 1 else reply
+    nodes = Nodes(grid, tmp_path, 3, (3, 3), grid.registered, lambda: outside)
+    for _ in range(2):
+        began = time.monotonic()
+        nodes.meet()
+        assert time.monotonic() - began < 5
+        nodes._publish([])
+        refused = absent.read(tmp_path).refused
+        assert "client-1.npz" in refused["node-2"].reason
+        assert refused["node-1"].reason == SILENT
+        errors = {entry["node"]: entry["error"] for entry in nodes.absent()}
+        assert errors == {name: one.reason for name, one in refused.items()} | outside
+    assert nodes.hosts == {2: 3}
+    (late,) = kept
+    grid.waiting[late.metadata.reply_to_message_id] = late
+    nodes.meet()
+    assert nodes.hosts == {0: 1, 2: 3}
+    assert 1 not in nodes.refused
+
+
+def test_a_node_that_left_before_it_answered_is_asked_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedspike.federation.places.flower.nodes.AGAIN_AFTER_S", 0.0)
+    grid = dealt_out(toy(ANN(FullyConnected((4,)))), tmp_path, nodes=3)
+    nodes, there = Nodes(grid, tmp_path, 3, (3, 3), grid.registered), dict(grid.devices)
+    for name in there:
+        gone = Device(there[name].name, tmp_path, tmp_path)
+        monkeypatch.setattr(gone, "answer", {}.__getitem__)  # an error comes in its place
+        grid.devices[name] = gone
+    nodes.meet()
+    assert nodes.refused.keys() == {1, 2, 3}
+    grid.devices.clear()
+    nodes.meet()
+    assert nodes.refused == {}
+    grid.devices.update(there)
+    nodes.meet()
+    assert nodes.hosts.keys() == {0, 1, 2}
 
 
 def on_one_node(folder: Path, counts: list[int]) -> tuple[list[Round], Tree]:

@@ -31,7 +31,8 @@ REASON = 'client-1.npz: "y_train" holds labels\nfrom 0 to 12'
 
 
 def look(fleet: FleetFolder, view: status.View | None, away: str | None = None) -> Status:
-    return status.Observer(fleet, ROUNDS).status(view, away)
+    reason = InputError(away, expected="one", fix="start it") if away else None
+    return status.Observer(fleet, ROUNDS).status(view, reason)
 
 
 def by_name(now: Status) -> dict[str, NodeStatus]:
@@ -218,7 +219,8 @@ def test_who_is_revoked_and_who_knocks_are_told(fleet: FleetFolder) -> None:
     key, at = keys.written(ec.generate_private_key(ec.SECP384R1()).public_key()), time.time() - 125
     known = {keys.written(member.key): member.name for member in fleet.register.members()}
     heard = [
-        knocks.Knock(one, name, "192.0.2.7", at) for one, name in {**known, key: "kitchen"}.items()
+        knocks.Knock(one, name, "192.0.2.7", knocks.UNREGISTERED, at, at)
+        for one, name in {**known, key: "kitchen"}.items()
     ]
     fleet.register.revoke("node-2")
     (fleet.server / knocks.FILE).write_bytes(json_bytes({"knocks": heard}))
@@ -293,7 +295,7 @@ def test_twenty_nodes_are_readable(fleet: FleetFolder) -> None:
     now = look(fleet, view(), "nobody is there")
     text = overview.text(now, "my-fleet")
     assert max(map(len, text.splitlines())) <= 100
-    assert "fedspike fleet server my-fleet" in text
+    assert "the server does not answer: nobody is there\n  usual fix: start it" in text
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
     assert lines["raspberry-pi-in-room-2"][1:5] == ["online", "4", "s", "ago"]
     assert lines[RUN][1:] == ["2/3", "20.0%", "1.8", "s"]

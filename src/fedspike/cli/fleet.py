@@ -109,6 +109,7 @@ def run(options: Namespace) -> int:
         beginning.set_at_least(folder, options.at_least)
     control.register(folder)
     control.submit(folder)
+    _remark(folder)
     resume = (
         f"\nThe training goes on without being watched; to see it again:\n\n"
         f"  {command('fleet', 'run', folder.path)}\n\n"

@@ -13,7 +13,7 @@ HEADER = ("", "", "seen", "clients", "samples", "rounds", "failed", "samples/s")
 
 def text(status: Status, folder: str) -> str:
     """The training, its runs, a line for each node, and what is wrong with whom."""
-    lines = [f"training: {status.training}", *_away(status, folder)]
+    lines = [f"training: {status.training}", *_away(status)]
     lines += table(["", "rounds", "accuracy", "newest round"], [_run(run) for run in status.runs])
     lines += [line for run in status.runs if run.run == status.run for line in _parts(run)]
     if status.waiting:
@@ -27,10 +27,10 @@ def text(status: Status, folder: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _away(status: Status, folder: str) -> Iterator[str]:
+def _away(status: Status) -> Iterator[str]:
     if status.server_away is not None:
-        yield from wrapped(f"the server does not answer ({status.server_away})")
-        yield f"  to start it: {command('fleet', 'server', folder)}"
+        yield from wrapped(f"the server does not answer: {status.server_away}")
+        yield f"  usual fix: {status.server_fix}"
 
 
 def _run(run: RunStatus) -> list[str]:

@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from flwr.common.constant import Status, SubStatus
+from msgspec.structs import replace
 
-from fedspike.deploy import keys
+from fedspike.deploy import keys, knocks
 from fedspike.deploy.control_client import connected
 from fedspike.deploy.folder import FleetFolder
+from fedspike.deploy.knocks import Knock
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower import absent
-from fedspike.federation.places.flower.absent import Absent
+from fedspike.federation.places.flower.absent import Absent, Refusal
 from fedspike.federation.places.flower.nodes import Registered
 from fedspike.files import (
     MOST_JSON,
@@ -30,6 +33,7 @@ from fedspike.records.schema import RoundRecord
 from fedspike.shell import command
 
 LOOK_EVERY_S, ASK_EVERY_S = 0.2, 5.0
+MOST_STRANGERS = 16  # who are said to ask; the others are in the fleet's status
 REGISTERED = "registered.json"
 
 
@@ -166,7 +170,7 @@ def follow(
 
     Raises InputError where the training ends before that. A server that is away is waited for.
     """
-    asked_at, told = time.monotonic(), Absent()
+    asked_at, told, door = time.monotonic(), Absent(), AtDoor(folder)
     for run in experiment.runs:
         home, finished = folder.run / run.name, -1
         so_far = RoundsSoFar(home)
@@ -178,9 +182,11 @@ def follow(
             for record in records[max(finished, 0) :]:
                 yield Trained(run.name, record)
             finished = max(finished, len(records)) if finished >= 0 else finished
-            if (now := absent.read(folder.server)) != told:
+            out = absent.read(folder.server)
+            if (now := replace(out, refused=out.refused | door.refused)) != told:
                 _tell(now, told, say)
                 told = now
+            door.look(say)
             if time.monotonic() - asked_at > ASK_EVERY_S:
                 _demand_running(folder, say)
                 asked_at = time.monotonic()
@@ -190,6 +196,34 @@ def follow(
         yield Finished(run.name, summary) if finished >= 0 else Skipped(run.name, summary)
     while not _stored(folder, len(experiment.runs)):
         time.sleep(LOOK_EVERY_S)
+
+
+class AtDoor:
+    """Who asks in vain, for who watches a training; looked at once a second."""
+
+    def __init__(self, folder: FleetFolder) -> None:
+        self.refused: dict[str, Refusal] = {}
+        self._folder, self._looked_at, self._strangers = folder, float("-inf"), set[str]()
+
+    def look(self, say: Callable[[str], None]) -> None:
+        """See who is refused, and say of new strangers how they are let in."""
+        if time.monotonic() - self._looked_at < knocks.WRITE_EVERY_S:
+            return
+        self._looked_at = time.monotonic()
+        with suppress(InputError):  # while the register is changed and not whole, all is as it was
+            self.refused = knocks.refused(self._folder.register)
+            for knock in knocks.waiting(self._folder.register):
+                if knock.goes_on and knock.code not in self._strangers:
+                    self._say_once(knock, say)
+
+    def _say_once(self, knock: Knock, say: Callable[[str], None]) -> None:
+        if len(self._strangers) < MOST_STRANGERS:
+            self._strangers.add(knock.code)
+            say(
+                f"a device asks to be let in and calls itself {knock.name or '(no name)'}, "
+                f"from {knock.address}: {knocks.UNREGISTERED}; if its screen shows the same code, "
+                f"{command('fleet', 'admit', self._folder.path, knock.code)}"
+            )
 
 
 def _tell(now: Absent, before: Absent, say: Callable[[str], None]) -> None:
@@ -215,7 +249,8 @@ def _demand_running(folder: FleetFolder, say: Callable[[str], None]) -> None:
     try:
         status, how = progress(folder)
     except InputError as error:
-        say(f"the server is away, waiting for it ({error.passed.splitlines()[0][:100]})")
+        words = error.passed.splitlines()[0][:300]
+        say(f"the server is away, waiting for it ({words}); usual fix: {error.fix}")
         return
     if status == Status.FINISHED and not is_done(folder):
         again = command("fleet", "run", folder.path)

@@ -15,7 +15,7 @@ from flwr.app import MessageType
 from fedspike import own_files
 from fedspike.deploy import flower
 from fedspike.deploy.folder import NodeFolder
-from fedspike.deploy.line import Away, Line, NotWanted
+from fedspike.deploy.line import Away, Line, NotWanted, knock
 from fedspike.errors import InputError
 from fedspike.experiment.kept_files import kept
 from fedspike.federation.places.flower.conditions import watch
@@ -53,14 +53,14 @@ class Participant:
         """
         self.device.look(self.folder.settings.classes, self.folder.settings.shape)
         while True:
-            flower.wait_for_server(self.folder, self.say)
+            flower.wait_for_server(self.folder, self.say, knock)
             try:
                 with Line(self.folder) as self.line:
                     # Who closes the line is let in again only when the server has forgotten it.
                     while True:
                         self.work(self.line)
                         time.sleep(SOONEST_S)
-                        flower.wait_for_server(self.folder, self.say)
+                        flower.wait_for_server(self.folder, self.say, knock)
             except Away as away:
                 self.tell(f"the server is away: {away}")
             except NotWanted as refused:

@@ -22,7 +22,11 @@ from typing import Any
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
-from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
+from flwr.supercore.constant import (
+    FLEET_HTTP_PUBLIC_KEY_HEADER,
+    FLEET_HTTP_SIGNATURE_HEADER,
+    NodeStatus,
+)
 from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import verify_signature
 from flwr.superlink import extensions
@@ -36,19 +40,18 @@ from fedspike.deploy.certificates import AUTHORITY, KEY, SERVER
 from fedspike.deploy.connections import MOST_WAITING, WAIT_S, Connections, Loop
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.headers import DOOR_HEADER, NODE_HEADER, TOKEN_HEADER
-from fedspike.deploy.knocks import Knocks
+from fedspike.deploy.knocks import CLOCK, TWICE, UNREGISTERED, Knocks
 from fedspike.deploy.metrics import Metrics
 from fedspike.deploy.parent import end_with
 from fedspike.shell import command
 
 DEVICES, HEALTH, METRICS = "/v1/fleet/", "/health", "/metrics"
+ACTIVATION = f"{DEVICES}activate-node"
 HERE = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 MOST_BODY = letterbox.MOST_BYTES
 BODY_S, SLOWEST = 20.0, 1000.0  # a body has so many seconds, and one more for so many bytes
 TOO_LARGE, TOO_SLOW = ("too large", 413), ("too slow", 408)
-UNREGISTERED = "this key is not registered"
 REVOKED = "this key was revoked by the fleet's owner"
-CLOCK = "the clocks of node and server are too far apart: set both, for example with NTP"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -143,7 +146,7 @@ class Door:
             return 0, ""
         if path.startswith(DEVICES):
             state = scope["app"].state.linkstate_factory.state()
-            return await run_in_threadpool(self._stranger, head, scope["client"][0], state)
+            return await run_in_threadpool(self._stranger, head, path, scope["client"][0], state)
         if scope["client"][0] not in HERE:
             return 403, "for the server's machine alone"
         bearer = head.get("authorization", "").removeprefix("Bearer ")
@@ -152,25 +155,37 @@ class Door:
             return 403, "for the server's owner alone: the token is missing or wrong"
         return 0, ""
 
-    def _stranger(self, head: dict[str, str], address: str, state: Any) -> tuple[int, str]:
-        """Why a request is not from a registered node that signed it just now; 0 if it is.
+    def _stranger(
+        self, head: dict[str, str], path: str, address: str, state: Any
+    ) -> tuple[int, str]:
+        """Why a request is not from a registered node that signed it just now, or is a second one's; else 0.
 
         Flower looks again, when it has read the body, whether that speaks of the same node.
         """
         try:
             content = base64.b64decode(head[FLEET_HTTP_PUBLIC_KEY_HEADER.lower()], validate=True)
             key = keys.of_pem(content)
-            if fault := fault_of_signature(head, key):
-                return 403, fault
+            age_s = age_of_signature(head, key)
         except (KeyError, ValueError, TypeError):
             return 403, "for nodes alone: the request is not signed"
+        if age_s is None:
+            return 403, "for nodes alone: the signature is wrong"
         if self.register.is_revoked(key):
             return 403, REVOKED
-        if state.get_node_id_by_public_key(content) is not None:
+        number, reason, fix = state.get_node_id_by_public_key(content), "", ""
+        if number is None:
+            letting_in = command("fleet", "admit", "FOLDER", keys.code_of(key))
+            reason, fix = UNREGISTERED, f"; the fleet's owner lets it in with {letting_in}"
+        elif not -SYSTEM_TIME_TOLERANCE < age_s < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE:
+            reason = CLOCK
+        elif path == ACTIVATION and state.get_node_info(
+            node_ids=[number], statuses=[NodeStatus.ONLINE]
+        ):
+            reason = TWICE
+        if not reason:
             return 0, ""
-        self.knocks.hear(key, head.get(NODE_HEADER, ""), address)
-        letting_in = command("fleet", "admit", "FOLDER", keys.code_of(key))
-        return 403, f"{UNREGISTERED}; the fleet's owner lets it in with {letting_in}"
+        self.knocks.hear(key, head.get(NODE_HEADER, ""), address, reason)
+        return 403, reason + fix
 
 
 def heads(scope: Scope) -> dict[str, str]:
@@ -180,19 +195,15 @@ def heads(scope: Scope) -> dict[str, str]:
     }
 
 
-def fault_of_signature(head: dict[str, str], key: ec.EllipticCurvePublicKey) -> str:
-    """Why a request was not signed with this key just now; "" if it was.
+def age_of_signature(head: dict[str, str], key: ec.EllipticCurvePublicKey) -> float | None:
+    """How many seconds ago a request was signed with this key, by its own word; None if it was not.
 
     Raises KeyError, ValueError or TypeError where it was not signed at all.
     """
     signature = base64.b64decode(head[FLEET_HTTP_SIGNATURE_HEADER.lower()], validate=True)
     signed = head[TIMESTAMP_HEADER.lower()]
     age = (now() - datetime.fromisoformat(signed)).total_seconds()
-    if not -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE:
-        return CLOCK
-    if not verify_signature(key, signed.encode(), signature):
-        return "for nodes alone: the signature is wrong"
-    return ""
+    return age if verify_signature(key, signed.encode(), signature) else None
 
 
 def hold_many() -> int:

@@ -155,9 +155,12 @@ def wait_until_healthy(folder: FleetFolder, server: subprocess.Popen[bytes]) -> 
     )
 
 
-def wait_for_server(folder: NodeFolder, say: Callable[[str], None]) -> None:
+def wait_for_server(
+    folder: NodeFolder, say: Callable[[str], None], knock: Callable[[NodeFolder], None]
+) -> None:
     """Wait until a node's server answers, and clocks and certificates are good.
 
+    It knocks meanwhile where a clock is wrong, so that the server's side knows why the node does not come.
     Raises InputError, as of `ailment`, where it is another server.
     """
     address, told = folder.settings.server, ""
@@ -169,6 +172,7 @@ def wait_for_server(folder: NodeFolder, say: Callable[[str], None]) -> None:
                 reason += f"\n  fix: start it there, {start}; or correct server in {folder.path / NODE_TOML}"
         except NotYet as error:
             kind, reason = error.fix, str(error)  # each time it says another second
+            knock(folder)
         if not reason:
             return
         if kind != told:

@@ -1,4 +1,8 @@
-"""Who asks to be let in: keys that signed rightly and are not registered, as the door remembers them."""
+"""Who asks and is not let in, and why: keys that signed rightly, as the door remembers them.
+
+Strangers, whose keys are not registered, ask until the owner lets them in. A node that is registered is not
+let in while its clock is wrong, or while another one is there with its key.
+"""
 
 import logging
 import threading
@@ -15,21 +19,42 @@ from msgspec import Meta, Struct
 from fedspike.deploy import keys
 from fedspike.deploy.register import Register, is_name
 from fedspike.errors import InputError
+from fedspike.federation.places.flower.absent import Refusal
 from fedspike.files import json_bytes, read_json, remove, write_whole
 from fedspike.records.fleet_status import Knocking
+from fedspike.shell import command
 
 FILE = "knocking.json"
 MOST, MOST_OF_ONE_PLACE = 64, 16
 WRITE_EVERY_S = 1.0
+STILL_ASKS_S = 10.0  # a node that is not let in asks every 2 s
+HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
+UNREGISTERED = "this key is not registered"
+CLOCK = "the clocks of node and server are too far apart: set both, for example with NTP"
+TWICE = (
+    f"another node with the same key is there, or was until {2 * HEARTBEAT_S:.0f} s ago; "
+    "if there are two, end one, and give each device a folder of its own"
+)
+STRANGERS = "(not registered)"  # in a record all of them are one: nobody fills it with keys
 
 
 class Knock(Struct, frozen=True):
-    """A key that asked: how its node says that it is called, from where, and when last (Unix time)."""
+    """A key that asked: how its node says that it is called, from where, and why it was not let in.
+
+    It was heard last `at` this Unix time, and for this reason again and again `since` that one.
+    """
 
     key: Annotated[str, Meta(max_length=1000)]
     name: Annotated[str, Meta(max_length=100)]
     address: Annotated[str, Meta(max_length=100)]
+    reason: Annotated[str, Meta(max_length=500)]
+    since: float
     at: float
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it still asks."""
+        return time.time() - self.at < STILL_ASKS_S
 
     @property
     def public(self) -> ec.EllipticCurvePublicKey:
@@ -59,9 +84,10 @@ class Heard(Struct, frozen=True):
 
 
 class Knocks:
-    """The last keys that knocked: 64 at most, and 16 from one place, the newest; in a file, too.
+    """The last keys that knocked, and in a file, too.
 
-    The file is written once a second at most: who waits to be let in knocks again.
+    Of strangers there are 64 at most, and 16 from one place, the newest; the others are as many as the owner
+    let in. The file is written once a second at most: who waits knocks again.
     """
 
     def __init__(self, server: Path) -> None:
@@ -71,12 +97,14 @@ class Knocks:
         if (server / FILE).exists():
             remove(server / FILE, server)
 
-    def hear(self, key: ec.EllipticCurvePublicKey, name: str, address: str) -> None:
+    def hear(self, key: ec.EllipticCurvePublicKey, name: str, address: str, reason: str) -> None:
         """Remember a key that knocks; `name` is what its node says, whatever that is. From any thread."""
-        knock = Knock(keys.written(key), name if is_name(name) else "", address, time.time())
+        written, name, now = keys.written(key), name if is_name(name) else "", time.time()
         with self._lock:
-            self._by_key.pop(knock.key, None)
-            self._by_key[knock.key] = knock
+            before = self._by_key.pop(written, None)
+            again = before is not None and before.reason == reason and before.goes_on
+            since = before.since if before and again else now
+            self._by_key[written] = Knock(written, name, address, reason, since, now)
             self._forget()
         if self._writing.acquire(blocking=False):
             try:
@@ -85,17 +113,20 @@ class Knocks:
                 self._writing.release()
 
     def _forget(self) -> None:
-        """Drop the oldest of a place with too many; of all, the oldest of the place with the most."""
-        newest = next(reversed(self._by_key.values()))
-        places = Counter(place(knock.address) for knock in self._by_key.values())
-        crowded = place(newest.address)
+        """Drop the oldest stranger of a place with too many; of all, the oldest of the fullest place."""
+        place_of = {
+            key: place(knock.address)
+            for key, knock in self._by_key.items()
+            if knock.reason == UNREGISTERED
+        }
+        if not place_of:
+            return
+        places, crowded = Counter(place_of.values()), next(reversed(place_of.values()))
         if places[crowded] <= MOST_OF_ONE_PLACE:
-            if len(self._by_key) <= MOST:
+            if len(place_of) <= MOST:
                 return
             crowded = places.most_common(1)[0][0]
-        del self._by_key[
-            next(key for key, knock in self._by_key.items() if place(knock.address) == crowded)
-        ]
+        del self._by_key[next(key for key, own in place_of.items() if own == crowded)]
 
     def _write(self) -> None:
         if time.monotonic() - self._written_at < WRITE_EVERY_S:
@@ -122,12 +153,43 @@ def place(address: str) -> str:
     return str(ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
 
 
+def refused(register: Register) -> dict[str, Refusal]:
+    """How nodes are called that are registered and ask in vain now -> why; a second one says that it is one.
+
+    Raises InputError where the file or the register is damaged.
+    """
+    asking = [each for each in read(register.server) if each.goes_on]
+    names = {member.code: member.name for member in register.members()} if asking else {}
+    reasons = {}
+    for knock in asking:
+        if knock.reason != UNREGISTERED and (name := names.get(knock.code)):
+            reasons[f"{name} (second)" if knock.reason == TWICE else name] = Refusal(
+                f"{knock.reason}; it asks from {knock.address}",
+                datetime.fromtimestamp(knock.since, tz=UTC),
+            )
+    return reasons
+
+
+def in_vain(register: Register) -> dict[str, str]:
+    """Who asks in vain now -> why, for the record of a round; of strangers only that there is one.
+
+    Raises InputError as `refused` does.
+    """
+    reasons = {name: refusal.reason for name, refusal in refused(register).items()}
+    if any(knock.goes_on for knock in waiting(register)):
+        see = command("fleet", "status", "FOLDER")
+        reasons[STRANGERS] = f"{UNREGISTERED}; to see its code, and how to let it in: {see}"
+    return reasons
+
+
 def waiting(register: Register) -> list[Knock]:
-    """Who knocked and is neither let in nor revoked, the last first. Raises InputError as `read` does."""
+    """Who knocked and is neither let in nor revoked, the last first. Raises InputError as `refused` does."""
+    if not (heard := read(register.server)):
+        return []
     members = {member.code for member in register.members()}
     return [
         knock
-        for knock in read(register.server)
+        for knock in heard
         if knock.code not in members and not register.is_revoked(knock.public)
     ]
 

@@ -52,16 +52,12 @@ from fedspike.deploy.certificates import AUTHORITY
 from fedspike.deploy.flower import client_of
 from fedspike.deploy.folder import NodeFolder
 from fedspike.deploy.headers import DOOR_HEADER, NODE_HEADER, Header
+from fedspike.deploy.knocks import HEARTBEAT_S, TWICE
 
-HEARTBEAT_S = 10.0  # Flower takes no less; a node is gone for the server after two that are missed
 BEAT_EVERY_S, BEAT_AGAIN_S = 5.0, 1.0  # and where one was not heard
 CONNECT_S, ANSWER_S = 5.0, 30.0
 # A server that works for long at an answer still confirms what it gets; a line on which nobody does is dead.
 DEAD_AFTER_S, ASK_AFTER_S, ASK_EVERY_S = 8, 4, 2
-TWICE = (
-    f"another node with the same key is there, or was until {2 * HEARTBEAT_S:.0f} s ago; "
-    "if there are two, end one, and give each device a folder of its own"
-)
 ANSWER = TypeVar("ANSWER")
 SOCKET_OPTIONS = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -203,6 +199,13 @@ class Line:
             with suppress(Away, NotWanted):
                 asked(lambda: self._client.SendNodeHeartbeat(request))
                 pause = BEAT_EVERY_S
+
+
+def knock(folder: NodeFolder) -> None:
+    """Show a node to the server and ask for nothing: its door remembers whom it does not let in, and why."""
+    client, _ = _client(folder)
+    with closing(client), suppress(Away, NotWanted):
+        asked(lambda: client.SendNodeHeartbeat(SendNodeHeartbeatRequest()))
 
 
 def asked(do: Callable[[], ANSWER]) -> ANSWER:

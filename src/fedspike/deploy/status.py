@@ -16,8 +16,9 @@ from msgspec.structs import replace
 from fedspike.deploy import control, knocks
 from fedspike.deploy.control_client import Presence, ServerAway, connected
 from fedspike.deploy.folder import FleetFolder
+from fedspike.errors import InputError
 from fedspike.federation.places.flower import absent, seats
-from fedspike.federation.places.flower.absent import Absent
+from fedspike.federation.places.flower.absent import Refusal
 from fedspike.records.fleet_status import Failure, NodeStatus, RunStatus, Status, Training
 from fedspike.records.ledger import NodeRounds, rounds_by_node
 from fedspike.records.reader import ROUNDS, SUMMARY
@@ -45,7 +46,7 @@ def read(folder: FleetFolder) -> Status:
             training = ("", "") if number is None else server.progress(number)
             view = View(training, server.nodes())
     except ServerAway as error:
-        away = error.passed
+        away = error
     return Observer(folder, folder.experiment.rounds).status(view, away)
 
 
@@ -56,10 +57,11 @@ class Observer:
         self._folder, self._rounds = folder, rounds
         self._so_far = {run: control.RoundsSoFar(folder.run / run) for run in rounds}
 
-    def status(self, view: View | None, away: str | None = None) -> Status:
-        """How the fleet is, with what its server sees. Raises InputError where the folder is damaged."""
+    def status(self, view: View | None, away: InputError | None = None) -> Status:
+        """How the fleet is, with what its server sees, or why it is away. InputError for a damaged file."""
         now, folder = datetime.now(UTC), self._folder
         out = absent.read(folder.server)
+        at_door = knocks.refused(folder.register) if view else {}
         names = sorted(self._rounds, key=lambda run: _written_at(folder.run / run))
         records = {run: self._so_far[run].read() for run in names}
         runs = [_run(folder.run / run, most, records[run]) for run, most in self._rounds.items()]
@@ -67,13 +69,14 @@ class Observer:
         begun = [run for run in names if records[run] and run in left]
         return Status(
             at=now,
-            server_away=away,
+            server_away=away.passed if away else None,
+            server_fix=away.fix if away else None,
             training=_training(control.run_id(folder), left, out.waiting_for, view),
             run=begun[-1] if begun else next(iter(left), None),
             runs=runs,
             waiting_for=out.waiting_for,
             waiting=out.waiting,
-            nodes=_nodes(folder, records, view, out, now),
+            nodes=_nodes(folder, records, view, out.refused | at_door, now),
             knocking=[knock.told(now) for knock in knocks.waiting(folder.register)] if view else [],
         )
 
@@ -108,10 +111,10 @@ def _nodes(
     folder: FleetFolder,
     records: Mapping[str, Sequence[RoundRecord]],
     view: View | None,
-    out: Absent,
+    refusals: Mapping[str, Refusal],
     now: datetime,
 ) -> list[NodeStatus]:
-    """Each node that may come, took part or is revoked, in the order of their names."""
+    """Each node that may come, took part, is refused or is revoked, in the order of their names."""
     work = rounds_by_node(record for each in records.values() for record in each)
     failures = _failures(records)
     counts = seats.read(folder.server)
@@ -119,8 +122,9 @@ def _nodes(
     own = {member.name: sorted(member.clients) for member in folder.register.members()}
     revoked = {node.name for node in folder.register.revoked()} - own.keys()
     nodes = []
-    for name in sorted({*own, *revoked, *work, *out.refused}, key=_natural):
-        refusal = out.refused.get(name)
+    took_part = {name for name, did in work.items() if did.clients}
+    for name in sorted({*own, *revoked, *took_part, *refusals}, key=_natural):
+        refusal = refusals.get(name)
         presence = view.nodes.get(numbers.get(name, 0)) if view else None
         last_seen = presence.last_seen if presence else None
         did = work.get(name, NodeRounds())

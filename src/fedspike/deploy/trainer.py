@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 from msgspec.structs import replace
 
 from fedspike.data import Dataset
-from fedspike.deploy import beginning, control, silence
+from fedspike.deploy import beginning, control, knocks, silence
 from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.parent import end_with
 from fedspike.deploy.runtime_client import training
@@ -54,12 +54,22 @@ class Registration:
         return self._last
 
 
+def in_vain(folder: FleetFolder) -> dict[str, str]:
+    """Who asks at the door in vain -> why; nobody while a file is not whole, which ends no training."""
+    with suppress(InputError):
+        return knocks.in_vain(folder.register)
+    return {}
+
+
 def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     """Do what is left of the folder's experiment."""
     experiment, deadline_s = folder.experiment, folder.settings.deadline_s
     dataset = load(experiment, say)
     who_may_come = Registration(folder, say)
-    nodes = Nodes(grid, folder.server, dataset.classes, dataset.x_test.shape[1:], who_may_come)
+    nodes = Nodes(
+        *(grid, folder.server, dataset.classes, dataset.x_test.shape[1:], who_may_come),
+        partial(in_vain, folder),
+    )
     plan = replace(experiment.runs[0].plan, data=dataset)
     dealt = [tuple(counts) for counts in plan.class_counts()] if plan.partition.dealt else []
     clients = plan.fleet.clients

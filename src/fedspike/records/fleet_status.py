@@ -75,12 +75,15 @@ class Knocking(Record, frozen=True, kw_only=True):
 class Status(Record, frozen=True, kw_only=True):
     """All of it, at a moment; `server_away` says why the server does not answer, if it does not.
 
+    `server_fix` says what mends that.
+
     "waiting" is a training that waits for nodes, "paused" one that goes on when the server does.
     `knocking` has the last one that asked first, and nobody where the server is away.
     """
 
     at: datetime
     server_away: str | None
+    server_fix: str | None
     training: Training
     run: str | None
     runs: list[RunStatus]

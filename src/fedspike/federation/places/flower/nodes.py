@@ -23,10 +23,14 @@ from fedspike.federation.places.flower.messages import (
 )
 
 ANSWER_WITHIN_S = 120.0
+PATIENCE_S = (
+    5.0  # with who never answered: it may read its data, and asks for work every 3 s at least
+)
 AGAIN_AFTER_S = 5.0  # a refused node is asked again; to answer costs it some seconds
 MOST_SAMPLES = 2**31  # of a client
 NOBODY = "no client of the round is there; it waits for one until its deadline"
 NO_LONGER = "its key is not let in any more"
+SILENT = "no answer yet; it may read its data, or hang: see what it says on its device, or start it again"
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Nodes:
     How much every client holds is settled when the training begins, or when it joins, and kept in `folder`.
     Who takes no part, and why, is kept there, too, for those who look on.
 
-    `who_may_come()` says it at any moment: Flower's number of each node -> who it is.
+    `who_may_come()` says it at any moment: Flower's number of each node -> who it is. `in_vain()` says who
+    asks to come and is kept out -> why.
     """
 
     def __init__(
@@ -53,9 +58,11 @@ class Nodes:
         classes: int,
         shape: tuple[int, ...],
         who_may_come: Callable[[], Mapping[int, Registered]],
+        in_vain: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.grid, self.folder, self.classes, self.shape = grid, folder, classes, shape
         self.who_may_come, self.registered = who_may_come, who_may_come()
+        self.in_vain = in_vain
         self.names: dict[int, str] = {}  # node that takes part, or did -> how it is called
         self.refused: dict[int, str] = {}  # node that does not -> why
         self.hosts: dict[int, int] = {}  # client -> node
@@ -108,16 +115,17 @@ class Nodes:
         return sorted(newcomers)
 
     def meet(self) -> None:
-        """Ask the nodes that have no part yet; wait for those who never answered, but not for ever.
+        """Ask the nodes that have no part yet; wait for those who were never asked before, but not long.
 
         Who was refused is asked again, and may have been mended; its answer is heard when it is there.
         """
         online, now = self.online(), time.monotonic()
         for node in self.refused.keys() - online:
             del self.refused[node]
-        fresh = online - self.names.keys() - self._asked_at.keys()
-        again = {node for node in self.refused if now - self._asked_at[node] > AGAIN_AFTER_S}
-        to_ask = sorted((fresh | again) - self._questions.asked)
+        apart = online - self.names.keys() - self._questions.asked
+        fresh = apart - self._asked_at.keys()
+        again = {n for n in apart - fresh if now - self._asked_at[n] > AGAIN_AFTER_S}
+        to_ask = sorted(fresh | again)
         questions = {node: pack(self._question(node)) for node in to_ask}
         if questions:
             self._questions.send(questions, MessageType.QUERY, 0, ANSWER_WITHIN_S)
@@ -125,13 +133,12 @@ class Nodes:
         while True:
             for answer in self._questions.fetch():
                 self._hear(answer)
-            if not fresh & self._questions.asked:
-                break
-            if time.monotonic() - now > ANSWER_WITHIN_S:
-                for node in fresh & self._questions.asked:
-                    self.refused[node] = f"no answer within {ANSWER_WITHIN_S:.0f} s"
+            if not fresh & self._questions.asked or time.monotonic() - now > PATIENCE_S:
                 break
             time.sleep(POLL_S)
+        for node in self._questions.asked & online - self.names.keys():
+            if time.monotonic() - self._asked_at[node] > PATIENCE_S:
+                self.refused.setdefault(node, SILENT)
 
     def hosting(self, clients: Iterable[int]) -> dict[int, list[int]]:
         """node that is there -> those of the clients that it hosts, both in the order of the clients."""
@@ -170,10 +177,11 @@ class Nodes:
         return own.name if own else self.names.get(node, f"node {node}")
 
     def absent(self) -> list[dict[str, Any]]:
-        """The entries of a round's ledger for the nodes that are there and take no part."""
+        """The entries of a round's ledger for the nodes that are there, or ask to be, and take no part."""
+        reasons = {self.name(node): reason for node, reason in sorted(self.refused.items())}
         return [
-            {"node": self.name(node), "clients": [], "downlink_bytes": 0, "error": reason}
-            for node, reason in sorted(self.refused.items())
+            {"node": name, "clients": [], "downlink_bytes": 0, "error": reason}
+            for name, reason in {**reasons, **self.in_vain()}.items()
         ]
 
     def _missing(self) -> list[int]:
