@@ -240,9 +240,8 @@ def test_who_is_kept_out_at_the_door_is_shown_on_both_sides_in_time(tmp_path: Pa
         admit = f"fedspike fleet admit {it.home} {code}"
 
         def refused(name: str) -> str:
-            nodes = status.read(
-                FleetFolder(it.home)
-            ).nodes  # without the seconds of a command's start
+            # Not by the command, whose start takes seconds.
+            nodes = status.read(FleetFolder(it.home)).nodes
             return next((node.refused or "" for node in nodes if node.node == name), "")
 
         def recorded(name: str, words: str, since: int) -> bool:

@@ -12,6 +12,7 @@ from flwr.common.constant import HEARTBEAT_PATIENCE
 from flwr.proto.node_pb2 import NodeInfo
 
 from fedspike.cli import main, overview
+from fedspike.cli.watch import refusals
 from fedspike.deploy import control, flower, keys, knocks, metrics, status
 from fedspike.deploy.control_client import Presence, presences
 from fedspike.deploy.folder import FleetFolder
@@ -22,6 +23,7 @@ from fedspike.files import json_bytes
 from fedspike.layers.activity import Activity
 from fedspike.records import reader
 from fedspike.records.fleet_status import Failure, NodeStatus, Status
+from fedspike.records.ledger import rounds_by_node
 from fedspike.records.schema import NodeRound, RoundRecord
 
 RUN = "ann-iid-seed0"
@@ -144,14 +146,21 @@ def test_a_refusal_is_no_failure_and_rounds_in_a_row_are_said_together(fleet: Fl
         whole = file.read().rpartition(b"\n")[0] + b"\n"
         file.seek(0)
         file.truncate()
-        refused = NodeRound(node="node-3", clients=[], downlink_bytes=0, error=REASON)
-        later = [round_of(n, asked("node-10", 1, 0.0, error="on battery"), refused) for n in (3, 4)]
+        refused, stranger = (
+            NodeRound(node=name, clients=[], downlink_bytes=0, error=REASON)
+            for name in ("node-3", knocks.STRANGERS)
+        )
+        failed = asked("node-10", 1, 0.0, error="on battery")
+        later = [round_of(n, failed, refused, stranger) for n in (3, 4)]
         file.write(whole + b"".join(json_bytes(each, indent=None) for each in later))
     now = look(fleet, view())
     nodes = by_name(now)
     assert (nodes["node-3"].rounds, nodes["node-3"].failed) == (0, 0)
     assert (nodes["node-10"].rounds, nodes["node-10"].failed) == (1, 3)
     assert f"node-10, {RUN} rounds 2 to 4: on battery" in overview.text(now, "my-fleet")
+    assert refusals(later[0]).keys() == {"node-10: on battery"}
+    assert knocks.STRANGERS not in nodes
+    assert rounds_by_node(later).keys() == {"node-10"}
 
 
 def test_who_answers_again_has_mended_it(fleet: FleetFolder) -> None:

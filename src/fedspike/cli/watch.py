@@ -146,10 +146,13 @@ def describe(record: RoundRecord) -> str:
 
 
 def refusals(record: RoundRecord) -> dict[str, str]:
-    """What went wrong in a round: a sentence for each node and each reason, and one if it was skipped."""
+    """What went wrong in a round: a sentence for each node and each reason, and one if it was skipped.
+
+    Of a node that was asked nothing there is none: that it takes no part is said when it begins.
+    """
     sentences: dict[str, str] = {}
     for node in record.nodes:
-        if node.error is not None:
+        if node.error is not None and node.clients:
             sentences[f"{node.node}: {node.error}"] = f"{node.node}: {node.error}"
     for reply in record.rejected:
         sentence = f"rejected client {reply.sender}: {reply.reason} ({reply.detail})"

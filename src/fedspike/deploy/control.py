@@ -214,9 +214,9 @@ class AtDoor:
             self.refused = knocks.refused(self._folder.register)
             for knock in knocks.waiting(self._folder.register):
                 if knock.goes_on and knock.code not in self._strangers:
-                    self._say_once(knock, say)
+                    self._introduce(knock, say)
 
-    def _say_once(self, knock: Knock, say: Callable[[str], None]) -> None:
+    def _introduce(self, knock: Knock, say: Callable[[str], None]) -> None:
         if len(self._strangers) < MOST_STRANGERS:
             self._strangers.add(knock.code)
             say(

@@ -122,8 +122,7 @@ def _nodes(
     own = {member.name: sorted(member.clients) for member in folder.register.members()}
     revoked = {node.name for node in folder.register.revoked()} - own.keys()
     nodes = []
-    took_part = {name for name, did in work.items() if did.clients}
-    for name in sorted({*own, *revoked, *took_part, *refusals}, key=_natural):
+    for name in sorted({*own, *revoked, *work, *refusals}, key=_natural):
         refusal = refusals.get(name)
         presence = view.nodes.get(numbers.get(name, 0)) if view else None
         last_seen = presence.last_seen if presence else None

@@ -13,7 +13,7 @@ from fedspike.records.schema import Node, NodeRound, RoundRecord
 
 @dataclass(frozen=True)
 class NodeRounds:
-    """The rounds that a node was asked in, or refused, each with what it did."""
+    """The rounds that a node was asked in, each with what it did."""
 
     asked: list[tuple[RoundRecord, NodeRound]] = field(default_factory=list)
 
@@ -24,8 +24,8 @@ class NodeRounds:
 
     @property
     def failed(self) -> int:
-        """The rounds in which it was asked and did not answer; one that is refused is asked nothing."""
-        return sum(entry.error is not None and bool(entry.clients) for _, entry in self.asked)
+        """The rounds in which it did not answer."""
+        return len(self.asked) - len(self.answered)
 
     @property
     def clients(self) -> list[int]:
@@ -43,11 +43,15 @@ class NodeRounds:
 
 
 def rounds_by_node(rounds: Iterable[RoundRecord]) -> dict[str, NodeRounds]:
-    """Node -> what it did, in the order of the nodes' names; nothing of a simulation."""
+    """Node -> what it did, in the order of the nodes' names; nothing of a simulation.
+
+    One that is refused, or asks at the door in vain, is asked nothing.
+    """
     rounds_of: dict[str, NodeRounds] = {}
     for round in rounds:
         for entry in round.nodes:
-            rounds_of.setdefault(entry.node, NodeRounds()).asked.append((round, entry))
+            if entry.clients:
+                rounds_of.setdefault(entry.node, NodeRounds()).asked.append((round, entry))
     return dict(sorted(rounds_of.items()))
 
 

@@ -39,7 +39,10 @@ class Rejected(Record, frozen=True, kw_only=True):
 
 
 class NodeRound(Record, frozen=True, kw_only=True):
-    """What a node of a real fleet did in a round that it was asked in, or the error that came instead."""
+    """What a node of a real fleet did in a round that it was asked in, or the error that came instead.
+
+    One without clients was asked nothing: it is refused, or asks at the door in vain, and the error says why.
+    """
 
     node: str
     clients: list[Count]

@@ -23,9 +23,7 @@ from fedspike.federation.places.flower.messages import (
 )
 
 ANSWER_WITHIN_S = 120.0
-PATIENCE_S = (
-    5.0  # with who never answered: it may read its data, and asks for work every 3 s at least
-)
+PATIENCE_S = 5.0  # with who was never asked before; a node asks for work every 3 s at least
 AGAIN_AFTER_S = 5.0  # a refused node is asked again; to answer costs it some seconds
 MOST_SAMPLES = 2**31  # of a client
 NOBODY = "no client of the round is there; it waits for one until its deadline"
