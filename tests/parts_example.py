@@ -54,7 +54,7 @@ from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
 from fedspike.parts.optimisers import SGD, Adam, Optimiser
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
-from fedspike.remedies import Clipping, Remedy
+from fedspike.remedies import Clipping, FedRolex, HeteroFL, Remedy
 from fedspike.rules import Mean, Median, Rule
 
 CODES: list[tuple[Code, int]] = [  # and for how many time steps
@@ -145,7 +145,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Optimiser: OPTIMISERS,
     Algorithm: [case.algorithm for case in CASES.values()],
     Rule: [Mean(), Mean("clients"), Median()],
-    Remedy: [Clipping(norm=1.0)],
+    Remedy: [Clipping(norm=1.0), HeteroFL(), FedRolex()],
 }
 EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]
 

@@ -299,7 +299,8 @@ def on_nodes() -> list[dict[str, Any]]:
     ]
     snn = pictured(variant(run("snn", rounds=2), "burst", 4), *IMAGE)
     seconds = {"training": 1.5, "transport": 0.25}
-    return [snn | {"nodes": nodes, "round_seconds": seconds, "measured": measured}]
+    sizes = {"width 0.25": [0.6, 0.7]}
+    return [snn | {"nodes": nodes, "round_seconds": seconds, "measured": measured, "sizes": sizes}]
 
 
 def three_networks() -> list[dict[str, Any]]:

@@ -76,6 +76,8 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     },
     ("mean", "by"): ("rounds",),
     ("clipping", "norm"): (0.0, -1.0),
+    **{(kind, "widths"): ((), (0.0,), (1.5,), 0.5) for kind in ("heterofl", "fedrolex")},
+    **{(kind, "scaler"): ("yes",) for kind in ("heterofl", "fedrolex")},
     ("latency", "scale"): ("log",),
     ("latency", "threshold"): (0.0, 1.0),
     ("phase", "period"): (0, 17, "all"),

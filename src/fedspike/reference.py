@@ -45,6 +45,7 @@ class Layers(nn.Module):
         for name, layer in self.layers.items():
             self.add_module(name, _module_of(layer))
         self.names = network.architecture.names
+        self.amplification = network.amplification  # of what a narrowed layer sends on
         self.events_in = dict.fromkeys(self.layers, 0)  # spikes, or values other than zero
         self.synapses_met = {n: 0 for n, x in self.layers.items() if isinstance(x, Convolution)}
         self.events_out = 0
@@ -60,6 +61,8 @@ class Layers(nn.Module):
             events, ones = (flowing != 0).to(flowing), torch.ones_like(module.weight)
             reached = nn.functional.conv2d(events, ones, None, module.stride, module.padding)
             self.synapses_met[name] += int(reached.sum())
+        if name in self.names[1:]:
+            flowing = self.amplification * flowing
         out: Tensor = module(flowing)
         return out
 
@@ -207,7 +210,8 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
                 continue
             received = asked.received
             memory = memories.get(client) or algorithm.remember(received)
-            module = _module(network, _beginning(algorithm, received, memory), dtype)
+            own = site.network_of(client)
+            module = _module(own, _beginning(algorithm, received, memory), dtype)
             shown = torch.from_numpy(devices.shown(seed, asked.round, client, plan.learner.epochs))
             address = Address(seed, "encode", asked.round, (client,), (0,))
             steps = _train_client(module, site, received, memory, shown, address)

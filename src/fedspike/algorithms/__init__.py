@@ -14,6 +14,7 @@ from fedspike.algorithms.fedbuff import FedBuff as FedBuff
 from fedspike.algorithms.fedprox import FedProx as FedProx
 from fedspike.algorithms.local_round import local_round as local_round
 from fedspike.algorithms.local_round import reply_form as reply_form
+from fedspike.algorithms.narrowed import Narrowed as Narrowed
 from fedspike.algorithms.scaffold import Scaffold as Scaffold
 from fedspike.algorithms.statistics import with_statistics as with_statistics
 

@@ -16,7 +16,7 @@ axis of length 1 there, so that plain arithmetic broadcasts. On the server's sid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedspike.networks import Parameters
+from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.tensors import Counts
 from fedspike.rules import Rule
@@ -60,6 +60,21 @@ class Algorithm(Part):
     def waits_for(self) -> int | None:
         """Answers with which the server steps, while others are at work; None: it waits for all it asked."""
         return None
+
+    def fitted(self, network: SizedNetwork) -> "Algorithm":
+        """The algorithm for this network. Raises InputError where it cannot be."""
+        del network
+        return self
+
+    def sub_network(self, network: SizedNetwork, client: int) -> SizedNetwork:
+        """What a client trains: the network, or a smaller one. Raises InputError where there is none."""
+        del client
+        return network
+
+    def size(self, client: int) -> str:
+        """What a client's network is called beside the others'; empty where it is the whole."""
+        del client
+        return ""
 
     def start(self, model: Parameters) -> Tree:
         """The server's state before round 1; its group "model" is the global model."""

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
-from fedspike.networks import Parameters
+from fedspike.networks import Parameters, SizedNetwork
 from fedspike.rules import Rule
 
 
@@ -26,6 +28,18 @@ class Changed(Algorithm):
     def waits_for(self) -> int | None:
         """As the algorithm."""
         return self.algorithm.waits_for
+
+    def fitted(self, network: SizedNetwork) -> "Algorithm":
+        """As the algorithm."""
+        return replace(self, algorithm=self.algorithm.fitted(network))
+
+    def sub_network(self, network: SizedNetwork, client: int) -> SizedNetwork:
+        """As the algorithm."""
+        return self.algorithm.sub_network(network, client)
+
+    def size(self, client: int) -> str:
+        """As the algorithm."""
+        return self.algorithm.size(client)
 
     def start(self, model: Parameters) -> Tree:
         """As the algorithm."""

@@ -19,17 +19,27 @@ def stack(trees: Sequence[Tree]) -> Tree:
 
 
 def together(trees: Sequence[Tree]) -> Tree:
-    """The same, with an axis of length 1 where all have the very same tensor."""
+    """The same, with an axis of length 1 where all have the very same numbers."""
     first, *others = trees
     return {
         group: {
             name: tensor.unsqueeze(0)
-            if all(tree[group][name] is tensor for tree in others)
+            if all(are_one(tree[group][name], tensor) for tree in others)
             else torch.stack([tree[group][name] for tree in trees])
             for name, tensor in tensors.items()
         }
         for group, tensors in first.items()
     }
+
+
+def are_one(tensor: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same piece of memory."""
+    return tensor is other or (
+        tensor.data_ptr() == other.data_ptr()
+        and tensor.shape == other.shape
+        and tensor.stride() == other.stride()
+        and tensor.dtype == other.dtype
+    )
 
 
 def each(tree: Tree, change: Callable[[Tensor], Tensor]) -> Tree:

@@ -20,7 +20,7 @@ from fedspike.energy.description import Count, Fraction, RunDescription, Size
 from fedspike.energy.levels import HIGHEST_OF_INFERENCE, Level, LevelName, key, up_to
 from fedspike.energy.neurobench import Metrics
 from fedspike.energy.profiles import Profile, Radio, radios, shipped
-from fedspike.energy.recorded import Recorded, recorded
+from fedspike.energy.recorded import Recorded, by_clients, recorded
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
@@ -97,7 +97,7 @@ class Work:
         sent = {"uplink_bytes": self.uplink_bytes, "downlink_bytes": self.downlink_bytes}
         return merge(
             [
-                count(network, self.trained.activity, skip_zeros=skip_zeros),
+                self.trained.trained(skip_zeros=skip_zeros),
                 aggregation(network, self.trained.models),
                 {"exchange": {WIRE: sent}},
             ]
@@ -119,9 +119,9 @@ def work(network: NetworkOperations, rounds: Sequence[RoundCounts]) -> Work:
             fix="see in rounds.jsonl why all were missing or rejected",
         )
     uplink_bytes = sum(round.uplink_bytes for round in rounds)
-    trained = _sum(activity for round in rounds for activity in round.activity.values())
+    by_client = (own for round in rounds for own in round.activity.items())
     return Work(
-        trained=recorded(network, trained, uplink_bytes),
+        trained=by_clients(network, by_client, uplink_bytes),
         tested=recorded(network, _sum(round.tested for round in rounds)),
         uplink_bytes=uplink_bytes,
         downlink_bytes=sum(round.downlink_bytes for round in rounds),

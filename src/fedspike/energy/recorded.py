@@ -1,7 +1,9 @@
 """A finished run as it was recorded: enough to count and to price it again without training."""
 
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 from fedspike.energy.bill import Bill, Cost, Footprint, bill, cost, footprint
@@ -24,16 +26,31 @@ from fedspike.layers.operations import NetworkOperations
 
 @dataclass(frozen=True)
 class Recorded:
-    """A network, all that was seen while its clients trained it, and how many models the server got."""
+    """A network, all that was seen while its clients trained it, and how many models the server got.
+
+    Where they trained networks of different size, each of these with its own share of the activity is in
+    `parts`. Memories are priced by the size of the whole one's, which is never too low.
+    """
 
     network: NetworkOperations
     activity: Activity
     models: int = 0
+    parts: tuple[tuple[NetworkOperations, Activity], ...] = ()
+
+    @property
+    def shares(self) -> tuple[tuple[NetworkOperations, Activity], ...]:
+        """Each network that was trained, with its own activity."""
+        return self.parts or ((self.network, self.activity),)
+
+    def trained(self, *, skip_zeros: bool = False) -> Counts:
+        """What the clients did."""
+        first, *others = (count(*share, skip_zeros=skip_zeros) for share in self.shares)
+        return merge([first, *others]) if others else first
 
     @property
     def counts(self) -> Counts:
         """What the clients did, and the server's aggregation; without the bytes."""
-        trained = count(self.network, self.activity)
+        trained = self.trained()
         return merge([trained, aggregation(self.network, self.models)]) if self.models else trained
 
     @cached_property
@@ -63,12 +80,14 @@ class Recorded:
 
         Of an SNN only the layers that spikes enter: not the first one under the direct code.
         """
-        layers = {name: x for name, x in self.network.layers.items() if x.synapses}
-        if self.network.time_steps is not None:
-            layers = {name: x for name, x in layers.items() if x.enters == "spikes"}
-        met = sum(self.activity.met(self.network, name) for name in layers)
-        synapses = sum(layer.synapses for layer in layers.values())
-        return met / (self.activity.samples * synapses) if synapses else 0.0
+        met = possible = 0
+        for network, activity in self.shares:
+            layers = {name: x for name, x in network.layers.items() if x.synapses}
+            if network.time_steps is not None:
+                layers = {name: x for name, x in layers.items() if x.enters == "spikes"}
+            met += sum(activity.met(network, name) for name in layers)
+            possible += activity.samples * sum(layer.synapses for layer in layers.values())
+        return met / possible if possible else 0.0
 
 
 @dataclass(frozen=True)
@@ -96,9 +115,36 @@ def recorded(network: NetworkOperations, activity: Activity, uplink_bytes: int =
     Raises InputError where these numbers are not those of one network.
     """
     demand_possible(network, activity)
-    return Recorded(
-        network, activity, uplink_bytes // (BYTES_PER_WORD * max(1, words_sent(network)))
-    )
+    return Recorded(network, activity, _models(network, uplink_bytes))
+
+
+def by_clients(
+    network: NetworkOperations, activity: Iterable[tuple[int, Activity]], uplink_bytes: int = 0
+) -> Recorded:
+    """As `recorded`, of what each client did with the network that it trains."""
+    parts = shares(network, activity)
+    for part in parts:
+        demand_possible(*part)
+    total = reduce(operator.add, (own for _, own in parts))
+    if parts == ((network, total),):
+        parts = ()
+    return Recorded(network, total, _models(network, uplink_bytes), parts)
+
+
+def shares(
+    network: NetworkOperations, activity: Iterable[tuple[int, Activity]]
+) -> tuple[tuple[NetworkOperations, Activity], ...]:
+    """Each network that clients trained, the whole one or one of its sizes, and what was done with it."""
+    by_size: dict[str, Activity] = {}
+    for client, own in activity:
+        size = network.sizes.get(client, "")
+        by_size[size] = by_size[size] + own if size in by_size else own
+    return tuple((network.smaller.get(size, network), own) for size, own in by_size.items())
+
+
+def _models(network: NetworkOperations, uplink_bytes: int) -> int:
+    """How many times the whole model came in so many bytes."""
+    return uplink_bytes // (BYTES_PER_WORD * max(1, words_sent(network)))
 
 
 def standings(ann: Recorded, snn: Recorded, profile: Profile) -> list[Standing]:

@@ -134,6 +134,7 @@ def _passed(
 ) -> Learned:
     """A network in one pass and, if something is `wanted`, losses and gradients too."""
     names, (clients, rows) = network.architecture.names, batch.positions.shape
+    parameters = network.amplified(parameters)
     scores = torch.empty(clients, rows, network.architecture.layers[-1])
     events_in = torch.empty(len(names), clients, dtype=torch.int64)
     losses = torch.empty(clients, dtype=torch.float64)
@@ -164,4 +165,4 @@ def _passed(
         engine.kernels.conventional(taken, threads)
         events_out = torch.zeros(clients, dtype=torch.int64)
     forward = Forward(scores, dict(zip(names, events_in, strict=True)), events_out)
-    return Learned(forward, losses, gradients)
+    return Learned(forward, losses, network.amplified(gradients) if wanted else {})

@@ -7,6 +7,7 @@ from fedspike.data import Dataset
 from fedspike.energy.description import RunDescription
 from fedspike.experiment.plans import network_tables, toml_of
 from fedspike.experiment.sweep import Run
+from fedspike.federation.cohort import operations
 from fedspike.networks import SizedNetwork
 
 
@@ -25,9 +26,7 @@ def description(
         centralised=plan.partition.one_client,
         config=values,
         network_tables=network_tables(plan),
-        network_operations=network.operations().trained_by(
-            plan.learner.operations(), plan.learner.backward
-        ),
+        network_operations=operations(plan.remedied(), network, plan.learner, len(class_counts)),
         class_counts=class_counts,
         settings_sha256=run.settings_sha256,
         data_sha256=data_sha256(dataset),

@@ -4,10 +4,12 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from msgspec.structs import replace
 from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Client, Tree, local_round
@@ -16,6 +18,7 @@ from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
 from fedspike.federation.devices import Devices
 from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
 from fedspike.learning import Learner, Shown, Trained
 from fedspike.networks import SizedNetwork
 from fedspike.parts.codes import Address
@@ -40,6 +43,38 @@ class Site:
     devices: Devices
     samples: Samples
     seed: int
+
+    def network_of(self, client: int) -> SizedNetwork:
+        """What a client trains, one for all clients of a size."""
+        size = self.algorithm.size(client)
+        if size not in self._networks:
+            self._networks[size] = self.algorithm.sub_network(self.network, client)
+        return self._networks[size]
+
+    @cached_property
+    def operations(self) -> NetworkOperations:
+        """What a device does to train the network, and those of other sizes that clients train."""
+        return operations(self.algorithm, self.network, self.learner, len(self.devices.shards))
+
+    @cached_property
+    def _networks(self) -> dict[str, SizedNetwork]:
+        return {}
+
+
+def operations(
+    algorithm: Algorithm, network: SizedNetwork, learner: Learner, clients: int
+) -> NetworkOperations:
+    """What a device does to train the network, and those of other sizes that so many clients train."""
+
+    def trained(one: SizedNetwork) -> NetworkOperations:
+        return one.operations().trained_by(learner.operations(), learner.backward)
+
+    sizes = {client: size for client in range(clients) if (size := algorithm.size(client))}
+    first = {size: client for client, size in reversed(sizes.items())}
+    smaller = {
+        size: trained(algorithm.sub_network(network, client)) for size, client in first.items()
+    }
+    return replace(trained(network), smaller=smaller, sizes=sizes)
 
 
 @dataclass
@@ -75,10 +110,11 @@ def train_cohort(
         trees = together([received[k] for k in part]), stack([before[k] for k in part])
         client = Client(*(move(tree, device) for tree in trees))
         shown = _shown(site, part, round)
-        return local_round(site.algorithm, site.learner, site.network, client, shown)
+        return local_round(site.algorithm, site.learner, networks[part[0]], client, shown)
 
     work = Work()
-    forms = {k: (form(received[k]), form(before[k])) for k in cohort}
+    networks = {k: site.network_of(k) for k in cohort}
+    forms = {k: (form(received[k]), form(before[k]), networks[k]) for k in cohort}
     engine = engine_for(device, site.samples[0].dtype)
     parts = list(_parts(site, cohort, forms, engine))
     for part, (replies, after, trained) in zip(
@@ -109,7 +145,7 @@ def _parts(
 ) -> Iterator[list[int]]:
     """The cohort in parts that are trained side by side: clients with batches of one size.
 
-    Clients who got trees of different forms are in different parts.
+    Clients who got trees of different forms, or train different networks, are in different parts.
     """
     learner = site.learner
     rows = {k: learner.rows(site.devices.samples(k) * learner.epochs) for k in cohort}
@@ -118,6 +154,7 @@ def _parts(
         for client in alike:
             by_form.setdefault(forms[client], []).append(client)
         for clients in by_form.values():
-            parts = math.ceil(len(clients) / engine.clients_at_once(site.network, height))
+            network = site.network_of(clients[0])
+            parts = math.ceil(len(clients) / engine.clients_at_once(network, height))
             for i in range(parts):
                 yield clients[len(clients) * i // parts : len(clients) * (i + 1) // parts]

@@ -116,14 +116,11 @@ def joined(order: Order, accepted: Sequence[Reply]) -> Tree:
         rows: list[Parameters] = []
         samples, clients = [], []
         for reply in accepted:
-            if rule.partial or len(reply.samples) == 1:
-                own = [reply.tree[group]]
-                samples.append(sum(reply.samples.values()))
-                clients.append(len(reply.samples))
-            else:
-                own = [reply.tree[f"{client}/{group}"] for client in reply.samples]
-                samples += reply.samples.values()
-                clients += [1] * len(reply.samples)
+            forms = _asked(order, reply).forms
+            heaps = rules.heaps(rule, group, {k: forms[k][group] for k in reply.samples})
+            own = [reply.tree[name] for name in heaps]
+            samples += [sum(reply.samples[k] for k in heap) for heap in heaps.values()]
+            clients += [len(heap) for heap in heaps.values()]
             if order.goes_on:
                 staleness = order.round - reply.round
                 own = [order.site.algorithm.aged(group, tensors, staleness) for tensors in own]
@@ -169,18 +166,14 @@ def claim_fault(
 def tree_fault(order: Order, reply: Reply) -> Fault | None:
     """What is wrong with a reply's tree, whose claims are right."""
     asked = _asked(order, reply)
-    first, *others = (asked.forms[client] for client in reply.samples)
-    if not others:
-        return form_fault(first, reply.tree) or number_fault(first, reply.tree)
     form: Tree = {}
+    limits: Tree = {}
     for group, rule in order.rules.items():
-        if not rule.partial:
-            form |= {f"{k}/{group}": asked.forms[k][group] for k in reply.samples}
-        elif any(other[group].keys() != first[group].keys() for other in others):
-            return "wrong names", f"one {group} for clients who were to answer with different ones"
-        else:
-            form[group] = {name: tensor.double() for name, tensor in first[group].items()}
-    limits = form | {group: first[group] for group, rule in order.rules.items() if rule.partial}
+        heaps = rules.heaps(rule, group, {k: asked.forms[k][group] for k in reply.samples})
+        for name, heap in heaps.items():
+            form[name] = limits[name] = asked.forms[heap[0]][group]
+            if rule.partial and len(reply.samples) > 1:
+                form[name] = {n: tensor.double() for n, tensor in limits[name].items()}
     return form_fault(form, reply.tree) or number_fault(limits, reply.tree)
 
 

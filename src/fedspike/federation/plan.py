@@ -176,7 +176,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         data, network = self.data, self.sized_network()
         return Site(
             network,
-            with_statistics(self.remedied(), network),
+            with_statistics(self.remedied().fitted(network), network),
             self.learner,
             self.devices(),
             samples(data.x_train, data.y_train, dtype, device),

@@ -8,7 +8,7 @@ round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from time import perf_counter
@@ -21,7 +21,7 @@ from fedspike.energy import pricing
 from fedspike.energy.bill import Bill
 from fedspike.energy.counts import synaptic
 from fedspike.energy.levels import Level
-from fedspike.energy.recorded import Recorded
+from fedspike.energy.recorded import Recorded, by_clients, shares
 from fedspike.engine.choice import demand_device, engine_for
 from fedspike.errors import InputError
 from fedspike.federation import room
@@ -38,7 +38,7 @@ from fedspike.federation.order import Answers, Order, Place, demand_place
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan, demand_plan
 from fedspike.federation.state import STATE_FIX, AtWork, State
-from fedspike.layers.activity import Activity
+from fedspike.layers.activity import Activity, firing_rates
 from fedspike.layers.operations import NetworkOperations, Operations
 from fedspike.learning.activities import activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
@@ -64,6 +64,9 @@ class Round:
 
     Where a round does not wait for all, `at_work` are the clients that it did not wait for, and `staleness`
     says how many rounds ago an accepted client received its model, where that was not in this round.
+
+    Where clients train networks of different size, `sizes` has the accuracy of the new model's part that each
+    size but the whole one holds, under the size's name.
     """
 
     number: int
@@ -84,6 +87,7 @@ class Round:
     at_work: tuple[int, ...]
     staleness: dict[int, int]
     network: NetworkOperations
+    sizes: dict[str, float]
     nodes: tuple[dict[str, Any], ...] = ()
 
     def bill(self, profile: str, level: Level = "memory") -> Bill:
@@ -101,8 +105,10 @@ class Round:
                 expected="layers that are counted",
                 fix="see docs/own-networks.md for what is counted",
             )
-        trained = reduce(operator.add, self.activity.values(), _nothing(self.tested))
-        recorded = Recorded(self.network, trained)
+        if not self.activity:
+            nothing = Recorded(self.network, _nothing(self.tested))
+            return nothing.bill(nothing.counts, prices, up_to)
+        recorded = by_clients(self.network, self.activity.items())
         return recorded.bill(recorded.counts, prices, up_to)
 
     @property
@@ -292,6 +298,8 @@ def _tested(
     began, network = perf_counter(), site.network
     accuracy, tested = evaluate(network, state.tested, test_set, site.seed, state.round)
     trained = reduce(operator.add, answers.activity.values(), _nothing(tested))
+    operations = site.operations
+    each = shares(operations, answers.activity.items())
     return Round(
         number=state.round,
         state=state,
@@ -300,8 +308,8 @@ def _tested(
         activity=dict(answers.activity),
         tested=tested,
         spikes={name: trained.events_in[name] for name in network.spiked},
-        operations=_operations(network, trained),
-        firing_rates=trained.firing_rates(network.operations()),
+        operations=_synaptic(operations, each),
+        firing_rates=firing_rates(each),
         uplink_bytes=answers.uplink_bytes,
         downlink_bytes=answers.downlink_bytes,
         seconds={
@@ -315,8 +323,20 @@ def _tested(
         at_work=tuple(answers.at_work),
         staleness=dict(verdict.staleness),
         nodes=answers.nodes,
-        network=network.operations().trained_by(site.learner.operations(), site.learner.backward),
+        network=operations,
+        sizes=_sizes(site, test_set, state),
     )
+
+
+def _sizes(site: Site, test_set: Samples, state: State) -> dict[str, float]:
+    """The accuracy of what the clients of each size but the whole one would receive now."""
+    one_of_each = {size: client for client, size in reversed(site.operations.sizes.items())}
+    accuracies = {}
+    for size, client in sorted(one_of_each.items(), key=lambda item: item[1]):
+        model = site.algorithm.order(state.server, client)["model"]
+        network = site.network_of(client)
+        accuracies[size], _ = evaluate(network, model, test_set, site.seed, state.round)
+    return accuracies
 
 
 def _nothing(activity: Activity) -> Activity:
@@ -350,6 +370,14 @@ def evaluate(
     return correct / len(labels), activity
 
 
-def _operations(network: SizedNetwork, trained: Activity) -> Operations:
-    operations = network.operations()
-    return synaptic(operations, trained) if operations.layers else {}
+def _synaptic(
+    operations: NetworkOperations, each: Sequence[tuple[NetworkOperations, Activity]]
+) -> Operations:
+    """Of all clients together; nothing where no layer is counted."""
+    if not operations.layers:
+        return {}
+    total: Operations = {"mac": 0, "ac": 0}
+    for network, activity in each:
+        for kind, number in synaptic(network, activity).items():
+            total[kind] += number
+    return total

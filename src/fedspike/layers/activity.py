@@ -1,6 +1,6 @@
 """What was really seen while a network ran: whole numbers that add up."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -61,15 +61,24 @@ class Activity:
         ... )
         {'hidden': 0.1}
         """
-        possible = self.samples * (network.time_steps or 0)
-        if not possible or not network.layers:
-            return {}
-        left = self.left(network)
-        return {
-            name: left[name] / (possible * (layer.neurons or layer.outputs))
-            for name, layer in network.layers.items()
-            if layer.fires
-        }
+        return firing_rates([(network, self)])
+
+
+def firing_rates(shown: Iterable[tuple[NetworkOperations, Activity]]) -> dict[str, float]:
+    """As `Activity.firing_rates`, over several networks with layers of the same names."""
+    spikes: dict[str, int] = {}
+    possible: dict[str, int] = {}
+    for network, activity in shown:
+        steps = activity.samples * (network.time_steps or 0)
+        if not steps or not network.layers:
+            continue
+        left = activity.left(network)
+        for name, layer in network.layers.items():
+            if layer.fires:
+                spikes[name] = spikes.get(name, 0) + left[name]
+                most = steps * (layer.neurons or layer.outputs)
+                possible[name] = possible.get(name, 0) + most
+    return {name: spikes[name] / most for name, most in possible.items()}
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

@@ -93,15 +93,26 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
 
     `time_steps` is None for a conventional network. `encoder` is what turns samples into spikes. What a
     network or its training does that nobody gave a table for is named in `not_counted`.
+
+    Where clients train networks of different size, those that are not the whole one are among the `smaller`,
+    by the names of their sizes, and `sizes[client]` says which is a client's.
     """
 
     layers: dict[str, LayerOperations]
     time_steps: int | None = None
     encoder: dict[str, dict[str, Operations]] = {}
     not_counted: tuple[str, ...] = ()
+    smaller: dict[str, "NetworkOperations"] = {}
+    sizes: dict[Times, str] = {}
 
     def __post_init__(self) -> None:
         _demand_names(self.encoder)
+        if unknown := {*self.sizes.values()} - self.smaller.keys():
+            raise ValueError(f"a client with a network of the unknown size {min(unknown)}")
+
+    def of(self, client: int) -> "NetworkOperations":
+        """The network that a client trains."""
+        return self.smaller[self.sizes[client]] if client in self.sizes else self
 
     @property
     def entered(self) -> list[str]:

@@ -28,6 +28,7 @@ from fedspike.networks.network import Network as Network
 from fedspike.networks.network import SizedNetwork as SizedNetwork
 from fedspike.networks.sized_layers import Layers as Layers
 from fedspike.networks.sized_layers import Parameters as Parameters
+from fedspike.networks.sized_layers import narrow as narrow
 from fedspike.networks.spiking import SNN as SNN
 from fedspike.networks.spiking import SpikingNetwork as SpikingNetwork
 

@@ -4,7 +4,7 @@ x -> ReLU(W x + b) -> ... -> W x + b        scores = values of the last layer
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -109,6 +109,12 @@ class ConventionalNetwork(SizedNetwork):
 
     architecture: Layers
     quantiser: Quantiser | None = None
+    amplification: float = 1.0
+
+    def narrowed(self, width: float, amplification: float = 1.0) -> "ConventionalNetwork":
+        """The same network with the share `width` of each hidden layer."""
+        narrow = self.architecture.narrowed(width)
+        return replace(self, architecture=narrow, amplification=amplification)
 
     @property
     def signed(self) -> bool:
@@ -138,7 +144,7 @@ class ConventionalNetwork(SizedNetwork):
 
         Layers one after the other, ReLU or the quantiser behind all with weights but the last.
         """
-        flow, present = batch.x, batch.present
+        flow, present, parameters = batch.x, batch.present, self.amplified(parameters)
         activation: Callable[[Tensor], Tensor] = torch.relu_
         if self.quantiser is not None:
             flow, activation = self.quantiser(flow, ceiling=1.0), self.quantiser

@@ -1,14 +1,14 @@
 """Convolutional layers with their sizes: stages over an image, from which the layers follow."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 from fedspike.errors import InputError
 from fedspike.layers import shapes as counted
 from fedspike.layers.shapes import Synapses
-from fedspike.networks.sized_layers import Layers
+from fedspike.networks.sized_layers import Layers, narrow
 
 Shape = tuple[int, int, int]
 """Channels, rows and columns."""
@@ -113,6 +113,10 @@ class ConvolutionalLayers(Layers):
         layers["output"], _ = Dense(self.classes).over(image)
         return layers
 
+    def narrowed(self, width: float) -> "ConvolutionalLayers":
+        """The same with fewer channels and hidden neurons."""
+        return replace(self, stages=tuple(_narrowed(stage, width) for stage in self.stages))
+
     def _names_of_stages(self) -> list[str]:
         """conv1, pool1, ..., and the hidden layers as `DenseLayers` calls them."""
         kinds = [type(stage) for stage in self.stages]
@@ -122,3 +126,9 @@ class ConvolutionalLayers(Layers):
             called[kind] + ("" if kind is Dense and lone else str(kinds[: at + 1].count(kind)))
             for at, kind in enumerate(kinds)
         ]
+
+
+def _narrowed(stage: Stage, width: float) -> Stage:
+    if isinstance(stage, Conv):
+        return replace(stage, channels=narrow(stage.channels, width))
+    return replace(stage, neurons=narrow(stage.neurons, width)) if type(stage) is Dense else stage

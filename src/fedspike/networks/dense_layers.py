@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from fedspike.errors import InputError
 from fedspike.layers.shapes import Dense, Pool, Synapses
-from fedspike.networks.sized_layers import Layers
+from fedspike.networks.sized_layers import Layers, narrow
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,12 @@ class DenseLayers(Layers):
         inner = ("hidden",) if hidden == 1 else tuple(f"hidden{i + 1}" for i in range(hidden))
         layers = [Dense(*size) for size in pairwise(self.sizes)]
         return dict(zip((*inner, "output"), layers, strict=True))
+
+    def narrowed(self, width: float) -> "DenseLayers":
+        """The same with fewer hidden neurons.
+
+        >>> DenseLayers((784, 100, 10)).narrowed(0.25)
+        DenseLayers(sizes=(784, 25, 10))
+        """
+        inputs, *hidden, classes = self.sizes
+        return DenseLayers((inputs, *(narrow(neurons, width) for neurons in hidden), classes))

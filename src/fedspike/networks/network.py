@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
 from fedspike.networks.batch import Batch, Forward
@@ -45,6 +46,7 @@ class SizedNetwork(ABC):
     """
 
     architecture: Sized
+    amplification: float = 1.0
 
     @property
     def described(self) -> Mapping[str, Layer]:
@@ -98,6 +100,28 @@ class SizedNetwork(ABC):
     def statistics(self) -> Parameters:
         """Running statistics before any training; {} without a normalisation."""
         return {}
+
+    def narrowed(self, width: float, amplification: float = 1.0) -> "SizedNetwork":
+        """The same network with the share `width` of each hidden layer; see `amplified`.
+
+        Raises InputError where nobody knows its hidden layers.
+        """
+        raise InputError(
+            f"{type(self).__name__} with {width:g} of its hidden layers, amplified {amplification:g} times",
+            expected="a network of [architecture], whose layers can be narrowed",
+            fix="train it whole, without remedies that narrow it",
+        )
+
+    def amplified(self, parameters: Parameters) -> Parameters:
+        """Parameters as the network computes with them, or gradients as parameters have them.
+
+        What comes from a narrowed layer counts `amplification` times as much in the next one, as if those
+        that are missing did as those that are there.
+        """
+        if self.amplification == 1:
+            return parameters
+        behind = [f"{name}.weight" for name in self.architecture.names[1:]]
+        return parameters | {name: self.amplification * parameters[name] for name in behind}
 
     @property
     def signed(self) -> bool:

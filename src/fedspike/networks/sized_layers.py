@@ -50,6 +50,10 @@ class Layers(ABC):
         """Learned numbers: weights, and a bias per neuron or, of a convolution, channel."""
         return sum(layer.parameters for layer in self.weighted.values())
 
+    @abstractmethod
+    def narrowed(self, width: float) -> "Layers":
+        """The same layers with the share `width` of each hidden layer's units, rounded up."""
+
     def samples_in_cache(self, time_steps: int) -> int | None:
         """Samples whose largest layer, over all time steps, stays in a cache; None: any number.
 
@@ -73,6 +77,15 @@ class Layers(ABC):
                 values = generator.uniform(-bound, bound, shape).astype(np.float32)
                 parameters[f"{name}.{part}"] = torch.from_numpy(values)
         return parameters
+
+
+def narrow(units: int, width: float) -> int:
+    """The share `width` of so many neurons or channels, rounded up, but for an error in the last bits.
+
+    >>> narrow(100, 1 / 16), narrow(30, 0.1)
+    (7, 3)
+    """
+    return math.ceil(round(units * width, 6))
 
 
 def _shape_of_weight(layer: Synapses) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
+from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import BatchNorm, Layer, Pool
 from fedspike.networks.architecture import Architecture, FullyConnected
@@ -73,6 +74,19 @@ class SpikingNetwork(SizedNetwork):
 
     architecture: Layers
     snn: SNN
+    amplification: float = 1.0
+
+    def narrowed(self, width: float, amplification: float = 1.0) -> "SpikingNetwork":
+        """The same network with the share `width` of each hidden layer; InputError if it is normalised."""
+        if self._norms():
+            raise InputError(
+                f"{width:g} of the hidden layers of a network with {self.snn.normalisation.kind}",
+                expected="one without a normalisation, whose statistics are not narrowed",
+                fix="leave the normalisation out",
+                keys=("normalisation",),
+            )
+        narrow = self.architecture.narrowed(width)
+        return replace(self, architecture=narrow, amplification=amplification)
 
     @property
     def time_steps(self) -> int:
@@ -173,6 +187,7 @@ class SpikingNetwork(SizedNetwork):
 
         Running statistics, if there are any, come with the parameters; see `BNTT.normalised`.
         """
+        parameters = self.amplified(parameters)
         if present is None:
             present = torch.ones(spikes.shape[1:3], dtype=torch.bool, device=spikes.device)
         if (by_step := self.code.step_weights(self.time_steps)) is not None:

@@ -11,6 +11,7 @@ torch. JSON has no name for nan and infinity: where one may come up, a field can
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from fedspike.energy.account import Account, RoundCounts
@@ -18,8 +19,8 @@ from fedspike.energy.counts import ENCODER
 from fedspike.energy.description import Count, Fraction, NotNegative, Size
 from fedspike.energy.pairing import EnergyComparison
 
-VERSION: Literal[4] = 4
-Schema = Literal[4]
+VERSION: Literal[5] = 5
+Schema = Literal[5]
 # Of a file in a run's folder, or in a folder there: a name must not be able to leave it.
 FileName = Annotated[
     str, Meta(pattern=r"^([A-Za-z0-9_-]+/)?[^/\\\x00.][^/\\\x00]*\Z", max_length=300)
@@ -59,6 +60,7 @@ class RoundRecord(RoundCounts, frozen=True, kw_only=True):
     `training_loss` is None if it was not finite. `spikes`, `operations` and, by layer, `firing_rates` are of
     all clients that took part together. `at_work` are the clients that the round did not wait for, and
     `staleness` says how many rounds ago an accepted client received its model, where not in this round.
+    `sizes` has the accuracy of what the clients of each size but the whole network's hold.
     """
 
     round: Size
@@ -75,6 +77,7 @@ class RoundRecord(RoundCounts, frozen=True, kw_only=True):
     staleness: dict[Count, Size]
     skipped: bool
     nodes: list[NodeRound]
+    sizes: dict[str, Fraction] = msgspec.field(default_factory=dict)
 
 
 class HiddenWeights(Record, frozen=True, kw_only=True):
@@ -189,6 +192,7 @@ class RunSummary(Account, frozen=True, kw_only=True):
     hidden_weights: HiddenWeights | None
     raster: Raster | None
     files: dict[FileName, Fingerprint]
+    sizes: dict[str, list[Fraction]] = msgspec.field(default_factory=dict)
     seal: str = ""
 
     def __post_init__(self) -> None:
@@ -200,6 +204,7 @@ class RunSummary(Account, frozen=True, kw_only=True):
             len(self.accuracy),
             len(self.training_loss),
             *map(len, self.firing_rates.values()),
+            *map(len, self.sizes.values()),
         }
         if lengths != {self.rounds}:
             raise ValueError(f"numbers of {max(lengths - {self.rounds})} of {self.rounds} rounds")

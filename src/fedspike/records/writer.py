@@ -85,6 +85,7 @@ def _as_it_is(round: Round) -> RoundRecord:
         at_work=list(round.at_work),
         staleness=round.staleness,
         skipped=round.skipped,
+        sizes=dict(round.sizes),
         nodes=msgspec.convert(round.nodes, list[NodeRound]),
     )
 
@@ -120,6 +121,7 @@ def of_run(
         parameters=sum(weights.size for weights in model.values()),
         rounds=count,
         accuracy=accuracy,
+        sizes={size: [round.sizes[size] for round in rounds] for size in rounds[0].sizes},
         final_accuracy=accuracy[-1],
         final_accuracy_mean_last_10=math.fsum(accuracy[-10:]) / len(accuracy[-10:]),
         training_loss=[round.training_loss for round in rounds],

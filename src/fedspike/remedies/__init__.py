@@ -2,6 +2,8 @@
 
 from fedspike import part
 from fedspike.remedies.clipping import Clipping as Clipping
+from fedspike.remedies.fedrolex import FedRolex as FedRolex
+from fedspike.remedies.heterofl import HeteroFL as HeteroFL
 from fedspike.remedies.remedy import Remedy as Remedy
 
 REMEDIES = part.kinds(Remedy, vars(), usual=Clipping)

@@ -14,6 +14,7 @@ from fedspike.report.figures import (
     one_price,
     price_tables,
     record,
+    sizes,
     spike_rasters,
     synaptic_operations,
     thresholds,
@@ -87,7 +88,10 @@ def _of(anchor: str, heading: str, *figures: Figure, introduction: str = "") -> 
 SECTIONS: tuple[Section, ...] = (
     Section("verdict", "Verdict", VERDICT),
     _of("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
-    _of("accuracy", "Accuracy", accuracy.ACCURACY_TABLE, accuracy.ACCURACY_CURVES),
+    _of(
+        *("accuracy", "Accuracy", accuracy.ACCURACY_TABLE, accuracy.ACCURACY_CURVES),
+        sizes.SIZES_TABLE,
+    ),
     Section("bill", "Energy bill", BILL),
     _of(
         *("founding-study", "Founding study", founding_study.PRINTED_ACCURACY),

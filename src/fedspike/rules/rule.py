@@ -1,6 +1,6 @@
 """What a rule is: the answers of many clients to one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,6 +47,28 @@ class Rule(Part):
     @abstractmethod
     def join(self, replies: Replies) -> Parameters:
         """One of all, float64; each reply stands for one client where the rule is not `partial`."""
+
+
+def heaps(rule: Rule, group: str, tensors: Mapping[int, Parameters]) -> dict[str, list[int]]:
+    """Under which names the clients of one reply send a group, and who stands behind each.
+
+    All under the group's own name where their tensors have one form and the rule is `partial`, or there is
+    one client; else one for each form, or each client, named by its first client.
+
+    >>> from fedspike.rules import Mean, Median
+    >>> wide, narrow = {"b": torch.zeros(4)}, {"b": torch.zeros(2)}
+    >>> heaps(Mean(), "update", {3: wide, 5: wide}), heaps(Median(), "update", {3: wide, 5: wide})
+    ({'update': [3, 5]}, {'3/update': [3], '5/update': [5]})
+    >>> heaps(Mean(), "update", {3: wide, 5: narrow, 6: wide})
+    {'3/update': [3, 6], '5/update': [5]}
+    """
+    alike: dict[object, list[int]] = {}
+    for client, own in tensors.items():
+        form = tuple((name, tensor.shape) for name, tensor in own.items())
+        alike.setdefault(form if rule.partial else client, []).append(client)
+    if len(alike) == 1:
+        return {group: next(iter(alike.values()))}
+    return {f"{clients[0]}/{group}": clients for clients in alike.values()}
 
 
 def joined(

@@ -40,10 +40,10 @@ def demand_plausible(report: Report, clients: Sequence[int], order: Order) -> No
         raise InputError(
             "an answer without seconds", expected="those of training", fix=SAME_VERSION
         )
-    network, epochs = order.site.network.operations(), order.site.learner.epochs
+    site = order.site
     for client, activity in report.activity.items():
-        shown = min(report.samples[client], order.samples[client]) * epochs
-        if fault := _impossible(activity, network, shown):
+        shown = min(report.samples[client], order.samples[client]) * site.learner.epochs
+        if fault := _impossible(activity, site.operations.of(client), shown):
             raise InputError(
                 f"{fault} of client {client}",
                 expected="counts that its network and its samples can have",

@@ -20,9 +20,11 @@ from flwr.app import ConfigRecord, RecordDict
 from msgspec import Meta
 
 from fedspike.algorithms import Tree
+from fedspike.algorithms.trees import are_one
 from fedspike.errors import InputError
 from fedspike.federation import tensor_bytes
 from fedspike.layers.activity import Activity
+from fedspike.networks import Parameters
 
 RECORD, MESSAGE, TENSORS, VERSION = "fedspike", "message", "tensors", "version"
 UNGUESSABLE = "unguessable"
@@ -152,11 +154,17 @@ def for_all(received: Mapping[int, Tree]) -> Tree:
     first, *others = received.values()
     tree = {}
     for group, tensors in first.items():
-        if all(other.get(group) is tensors for other in others):
+        if all(_are_one(other.get(group, {}), tensors) for other in others):
             tree[group] = tensors
         else:
             tree |= {f"{client}/{group}": own[group] for client, own in received.items()}
     return tree
+
+
+def _are_one(group: Parameters, other: Parameters) -> bool:
+    return group is other or (
+        group.keys() == other.keys() and all(are_one(group[n], t) for n, t in other.items())
+    )
 
 
 def for_one(tree: Tree, client: int) -> Tree:

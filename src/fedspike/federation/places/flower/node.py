@@ -43,7 +43,7 @@ from fedspike.federation.places.flower.messages import (
 )
 from fedspike.federation.plan import from_plain, print_of
 from fedspike.randomness import stream
-from fedspike.rules import Replies
+from fedspike.rules import Replies, heaps
 
 
 @dataclass
@@ -200,17 +200,16 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
 
 def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int, int]) -> Tree:
     """The reply of the only client, or one for all: float64 sums to be gone on with, or kept apart."""
-    first, *others = replies.values()
-    if not others:
-        return copied(first)
-    weights = torch.tensor([samples[client] for client in replies])
     tree = {}
     for group, rule in algorithm.joining().items():
-        tensors = {client: reply[group] for client, reply in replies.items()}
-        if rule.partial:
-            tree[group] = rule.join(Replies([*tensors.values()], weights, torch.ones_like(weights)))
-        else:
-            tree |= {f"{client}/{group}": own for client, own in tensors.items()}
+        own = {client: reply[group] for client, reply in replies.items()}
+        for name, heap in heaps(rule, group, own).items():
+            if rule.partial and len(replies) > 1:
+                weights = torch.tensor([samples[client] for client in heap])
+                joining = Replies([own[k] for k in heap], weights, torch.ones_like(weights))
+                tree[name] = rule.join(joining)
+            else:
+                tree[name] = own[heap[0]]
     return copied(tree)
 
 
