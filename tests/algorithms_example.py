@@ -1,12 +1,23 @@
 """Every algorithm as the contract tests take it; a new one is one entry in CASES."""
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import msgspec
 import tomli_w
 
-from fedspike.algorithms import ALGORITHMS, Algorithm, FedAdam, FedAvg, FedBuff, FedProx, Scaffold
+from fedspike.algorithms import (
+    ALGORITHMS,
+    Algorithm,
+    FedAdam,
+    FedAvg,
+    FedBuff,
+    FedProx,
+    NeuronMatching,
+    NeuronUnion,
+    Scaffold,
+)
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.rules import Mean
 
@@ -15,14 +26,18 @@ from fedspike.rules import Mean
 class Case:
     """An algorithm at a setting at which it is not FedAvg, and one at which it is, for one client or for any.
 
-    `up` and `down` say how many models' worth of numbers travel each way.
+    `up` and `down` say how many models' worth of numbers travel each way. Where clients stay near the model
+    that they received, an algorithm may do as FedAvg does; then it does not `differ`. `learns` is what it
+    passes where the rest passes 30 %.
     """
 
     algorithm: Algorithm
     neutral: Algorithm
     one_client: bool = False
-    up: int = 1
+    up: int | Fraction = 1
     down: int = 1
+    differs: bool = True
+    learns: float = 0.3
 
     @property
     def patient(self) -> "Case":
@@ -38,7 +53,7 @@ class Case:
     def toml(self) -> str:
         """The algorithm and its optimiser in an experiment's file."""
         algorithm: dict[str, Any] = msgspec.to_builtins(self.algorithm)
-        del algorithm["rule"]
+        algorithm.pop("rule", None)
         optimiser = {"kind": "sgd", "learning_rate": 0.05}
         return tomli_w.dumps(
             {"algorithm": algorithm}
@@ -50,6 +65,14 @@ CASES = {
     "fedavg": Case(FedAvg(), FedAvg()),
     "fedbuff": Case(FedBuff(buffer=2), FedBuff(rule=Mean())),
     "fedprox": Case(FedProx(mu=0.5), FedProx(mu=0.0)),
+    "neuron-matching": Case(NeuronMatching(), NeuronMatching(), one_client=True, differs=False),
+    "neuron-union": Case(
+        NeuronUnion(each=2),
+        NeuronUnion(each=8),
+        one_client=True,
+        learns=0.13,  # of neurons that learn by gradients, beside each other's
+        up=Fraction(2 * (784 + 1 + 10) + 10, 784 * 8 + 8 + 8 * 10 + 10),
+    ),
     "scaffold": Case(Scaffold(), Scaffold(), one_client=True, up=2, down=2),
     "fedadam": Case(FedAdam(), FedAdam(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
 }

@@ -25,8 +25,9 @@ from fedspike.data.partition import (
     Quantity,
     Roads,
     Shards,
+    SharedClasses,
 )
-from fedspike.learning import Backpropagation, Learner
+from fedspike.learning import STDP, Backpropagation, Learner
 from fedspike.networks import (
     ANN,
     QANN,
@@ -49,13 +50,14 @@ from fedspike.parts.codes import (
     Tabulated,
 )
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
-from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
+from fedspike.parts.neurons import LIF, AdaptiveLIF, Competitive, CurrentBasedLIF, Neuron
 from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
 from fedspike.parts.optimisers import SGD, Adam, Optimiser
+from fedspike.parts.plasticity import PairRule, Plasticity
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
 from fedspike.remedies import Clipping, FedRolex, HeteroFL, Remedy
-from fedspike.rules import Mean, Median, Rule
+from fedspike.rules import Maximum, Mean, Median, Rule, Strongest
 
 CODES: list[tuple[Code, int]] = [  # and for how many time steps
     (Rate(), 9),
@@ -106,6 +108,7 @@ NEURONS: list[Neuron] = [
         learn_beta="per-neuron",
         learn_threshold="per-neuron",
     ),
+    Competitive(beta=0.8, threshold=0.7),
 ]
 SURROGATES: list[Surrogate] = [Atan(), FastSigmoid(), Sigmoid(), Triangular()]
 READ_OUTS: list[ReadOut] = [SpikeCount(), MeanMembrane(), FirstSpike()]
@@ -131,7 +134,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz"), Signs()],
     Partition: [
         *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),
-        *(Roads(), Centralised(), OnDevices()),
+        *(Roads(), SharedClasses(), Centralised(), OnDevices()),
     ],
     Network: [ANN(), SNN(time_steps=10), QANN(time_steps=10), QANN(bits=3)],
     Architecture: [FullyConnected(), FullyConnected((20, 10)), Convolutional((4, "pool"), ())],
@@ -140,11 +143,17 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Surrogate: SURROGATES,
     ReadOut: READ_OUTS,
     Normalisation: NORMALISATIONS,
-    Learner: [Backpropagation(), Backpropagation(CrossEntropy(), SGD(), epochs=2)],
+    Learner: [
+        Backpropagation(),
+        Backpropagation(CrossEntropy(), SGD(), epochs=2),
+        STDP(),
+        STDP(output="supervised"),
+    ],
     Loss: LOSSES,
     Optimiser: OPTIMISERS,
+    Plasticity: [PairRule()],
     Algorithm: [case.algorithm for case in CASES.values()],
-    Rule: [Mean(), Mean("clients"), Median()],
+    Rule: [Mean(), Mean("clients"), Median(), Maximum(), Strongest()],
     Remedy: [Clipping(norm=1.0), HeteroFL(), FedRolex()],
 }
 EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]

@@ -69,7 +69,9 @@ def test_at_its_neutral_setting_it_is_fedavg(name: str) -> None:
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - {"fedavg"}))
+@pytest.mark.parametrize(
+    "name", sorted(name for name in CASES if name != "fedavg" and CASES[name].differs)
+)
 def test_away_from_it_it_is_not(name: str) -> None:
     ours = play(CASES[name].algorithm)[-1].state.model["hidden.weight"]
     plain = play(FedAvg())[-1].state.model["hidden.weight"]
@@ -104,7 +106,9 @@ def test_bytes_on_the_wire(name: str) -> None:
 def test_it_learns(name: str) -> None:
     """Chance is 10 %; every one of them passes 30 % in 36 answers on the skewed fleet."""
     algorithm = CASES[name].algorithm
-    assert play(algorithm, rounds=36 // (algorithm.waits_for or 3))[-1].accuracy > 0.3
+    assert (
+        play(algorithm, rounds=36 // (algorithm.waits_for or 3))[-1].accuracy > CASES[name].learns
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -155,7 +159,9 @@ def test_one_reply_stands_for_many(
 ) -> None:
     """However clients are put together, in float64 and once or twice: joining the last is the same."""
     algorithm, draw = CASES[name].algorithm, np.random.Generator(np.random.Philox(seed))
-    server = algorithm.start({"w": torch.from_numpy(draw.normal(size=(3, 2))).float()})
+    shapes = {"hidden.weight": (8, 2), "hidden.bias": (8,), "output.weight": (3, 8)}
+    model = {n: torch.from_numpy(draw.normal(size=shape)).float() for n, shape in shapes.items()}
+    server = algorithm.start(model)
     form = reply_form(algorithm, algorithm.order(server, 0))
     rules = algorithm.joining()
     assert rules.keys() == form.keys()
@@ -168,7 +174,8 @@ def test_one_reply_stands_for_many(
     held = torch.tensor([sum(samples[k] for k in node) for node in nodes])
     hosted = torch.tensor([len(node) for node in nodes])
     for group, tensors in form.items():
-        assert rules[group].partial
+        if not rules[group].partial:
+            continue  # sent apart; see test_places.py
         replies = [
             {
                 n: torch.from_numpy(draw.normal(size=tuple(t.shape))).float()

@@ -99,7 +99,7 @@ HOROWITZ = memories(10, 20, 100) | {"dram / 64": (1300, 1950, 2600)}
 JOUPPI = memories(7.5, 8.5, 14)
 LOIHI: Prices = {
     **{"ac": 23.6, "neuron.multiply": (52, 66.5, 81), "neuron.write_output": 1.7},
-    **{"not used: hop": (3.0, 3.5, 4.0), "not used: stdp_update": 120},
+    **{"optimiser.mac": 120, "not used: hop": (3.0, 3.5, 4.0)},
 }
 YAN: Prices = {
     **dict.fromkeys(("ac", "compare", "add"), 0.05448),

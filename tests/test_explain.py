@@ -34,7 +34,7 @@ def test_the_page_of_energy_has_the_operations_of_all_parts() -> None:
         "| rate | per input and step: `draw`, `compare`; per input: `read_input`; "
         "per event in: `write_output` |",
         "| adam | per parameter and batch: 11 `multiply`, 4 `add`, `sqrt` |",
-        'reset = "zero"` | per event out: 1 `add` less |',
+        'reset = "zero"` (lif, adaptive, current-based) | per event out: 1 `add` less |',
         "Lemaire et al.",
         "Not counted: memory accesses of training",
     ):

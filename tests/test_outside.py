@@ -47,6 +47,12 @@ PARTS: dict[str, dict[str, Any]] = {
     "last_steps": {"read_out": {"steps": 3}},
     "margin": {"loss": {"margin": 2.0}},
     "momentum": {"optimiser": {"decay": 0.8}},
+    "covariance": {
+        "plasticity": {"rate": 0.1},
+        "learner": {"kind": "stdp"},
+        "neuron": {"kind": "competitive"},
+        "read_out": {"kind": "membrane"},
+    },
     "in_turn": {"partition": {"pack": 2}},
     "stripes": {"data": {"noise": 0.2}},
     "server_momentum": {"algorithm": {"decay": 0.3}},
@@ -95,6 +101,9 @@ def plan_of(name: str) -> Any:
             inside["learner"] = {"loss": part}
         case "momentum":
             inside["learner"] = {"optimiser": part}
+        case "covariance":
+            inside["network"] = {"neuron": fs.Competitive(), "read_out": fs.MeanMembrane()}
+            inside["plan"] = {"learner": fs.STDP(plasticity=part)}
         case "in_turn":
             inside["plan"] = {"partition": part}
         case "stripes":

@@ -19,7 +19,14 @@ EXTREMES: tuple[float, ...] = (
     *(5e-324, 1e-300, 1e-38, 1e-15, 1e-7, 0.0, 0.5, 0.999999, 1 - 2**-53, 1.0),
     *(1e9, 1e20, 1e38, 1e39, 1e300, 1.7976931348623157e308, 10**18, 1, 2, 2**31 - 1),
 )
-REQUIRED = {"alpha": 0.9, "classes": 2, "shards_per_client": 1, "adaptation": 1.0, "rho": 0.9}
+REQUIRED = {
+    "alpha": 0.9,
+    "classes": 2,
+    "shards_per_client": 1,
+    "adaptation": 1.0,
+    "rho": 0.9,
+    "each": 2,
+}
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.random((12, 4, 4), np.float32), np.arange(12) % 3
 DATA = Dataset("random", X, Y, X, Y, 3, "nowhere", {})
@@ -41,6 +48,8 @@ def plan(family: str, part: Any) -> Plan:
     own = {"Optimiser": "optimiser", "Loss": "loss"}
     learner |= {own[family]: part} if family in own else {}
     network = {"neuron": fs.LIF(surrogate=part)} if family == "Surrogate" else {}
+    local = family == "Plasticity" or isinstance(part, fs.STDP)
+    network |= {"neuron": fs.Competitive(0.9, 1.0), "read_out": fs.MeanMembrane()} if local else {}
     network |= {family.lower(): part} if family in SPIKING else {}
     small = {"architecture": fs.FullyConnected((3,))} if family != "Architecture" else {}
     settings: dict[str, Any] = {
@@ -49,6 +58,7 @@ def plan(family: str, part: Any) -> Plan:
         "remedies": (part,) if family == "Remedy" else (),
     }
     settings |= {family.lower(): part} if family in OF_PLAN else {}
+    settings |= {"learner": fs.STDP(plasticity=part)} if family == "Plasticity" else {}
     return Plan(**settings, data=DATA, fleet=fs.Fleet(clients=2), rounds=2)
 
 

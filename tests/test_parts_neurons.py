@@ -16,7 +16,9 @@ from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.surrogates import Surrogate
 from parts_example import RESETS, SMOOTH, Reset, shares
 
-each_neuron = pytest.mark.parametrize("neuron", parts_example.NEURONS, ids=parts_example.name)
+# Neurons that compete are no neurons one by one; see test_stdp.py.
+ALONE = [neuron for neuron in parts_example.NEURONS if not neuron.competes]
+each_neuron = pytest.mark.parametrize("neuron", ALONE, ids=parts_example.name)
 CLIENTS, BATCH, PLACES, STEPS = 2, 3, 4, 7
 
 

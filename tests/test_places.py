@@ -6,6 +6,7 @@ Among them algorithms whose orders and replies differ from client to client.
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from fedspike.algorithms import (
     FedAvg,
     FedBuff,
     LocalModel,
+    NeuronMatching,
+    NeuronUnion,
     Tree,
     added,
     difference,
@@ -36,12 +39,14 @@ from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
 from fedspike.federation.state import State
-from fedspike.learning import Backpropagation
-from fedspike.networks import ANN, FullyConnected, Parameters
+from fedspike.learning import STDP, Backpropagation
+from fedspike.networks import ANN, SNN, FullyConnected, Parameters
+from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import SGD
+from fedspike.parts.read_outs import MeanMembrane
 from fedspike.records.writer import round_record
 from fedspike.remedies import Clipping
-from fedspike.rules import Mean, Median, Replies, Rule
+from fedspike.rules import Mean, Median, Replies, Rule, Strongest
 from fleet_in_process import InProcess, dealt_out
 
 SAMPLE = load("fashion-mnist-sample")
@@ -140,9 +145,35 @@ def plan_of(algorithm: Algorithm) -> Plan:
         fleet=Fleet(clients=5, clients_per_round=4, samples_per_round=30),
         learner=Backpropagation(None, SGD(0.1), batch_size=16),
         algorithm=algorithm,
-        remedies=(Clipping(norm=2.0),),
+        remedies=(Clipping(norm=2.0),) if "update" in algorithm.joining() else (),
         rounds=3,
     )
+
+
+def local_plan(algorithm: Algorithm, **learner: Any) -> Plan:
+    """Of neurons that compete and learn by a local rule."""
+    return Plan(
+        network=SNN(
+            time_steps=5,
+            architecture=FullyConnected((12,)),
+            neuron=Competitive(threshold=4.0),
+            read_out=MeanMembrane(),
+        ),
+        data=SAMPLE,
+        fleet=Fleet(clients=5, clients_per_round=4, samples_per_round=30),
+        learner=STDP(**learner),
+        algorithm=algorithm,
+        rounds=3,
+    )
+
+
+PLANS: dict[str, Plan] = {
+    **{name: plan_of(algorithm) for name, algorithm in ALGORITHMS.items()},
+    "stdp": local_plan(FedAvg(rule=Strongest()), output="share", epochs=2),
+    "stdp-supervised": local_plan(FedAvg(), output="supervised", batch_size=8),
+    "stdp-union": local_plan(NeuronUnion(each=2)),
+    "stdp-matching": local_plan(NeuronMatching(), allotted=True),
+}
 
 
 class Slow(InProcess):
@@ -181,10 +212,10 @@ def on_nodes(
 
 
 @pytest.mark.parametrize("nodes", [5, 2], ids=["devices", "many-client-nodes"])
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", PLANS)
 def test_here_and_on_nodes_a_plan_is_the_same(tmp_path: Path, name: str, nodes: int) -> None:
     """To the bit, with a break: the state is all that both need, but for what devices keep to themselves."""
-    plan = plan_of(ALGORITHMS[name])
+    plan = PLANS[name]
     there = list(itertools.islice(on_nodes(plan, tmp_path, nodes), 2))
     copied = {key: tensor.clone() for key, tensor in there[-1].state.tensors().items()}
     there += on_nodes(plan, tmp_path, nodes, State.from_tensors(2, copied))

@@ -22,7 +22,8 @@ machine.steady_products()
 ROOMS = (
     *("errors", "part", "data", "data.partition"),
     *("parts.codes", "parts.neurons", "parts.surrogates", "parts.read_outs", "parts.losses"),
-    *("parts.optimisers", "parts.normalisations", "networks", "learning", "rules", "algorithms"),
+    *("parts.optimisers", "parts.plasticity", "parts.normalisations", "networks", "learning"),
+    *("rules", "algorithms"),
     *("remedies", "federation.plan", "federation.devices", "federation.state", "federation.rounds"),
     *("federation.places.here", "experiment.run"),
 )

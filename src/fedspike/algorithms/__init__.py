@@ -12,9 +12,13 @@ from fedspike.algorithms.fedadam import FedAdam as FedAdam
 from fedspike.algorithms.fedavg import FedAvg as FedAvg
 from fedspike.algorithms.fedbuff import FedBuff as FedBuff
 from fedspike.algorithms.fedprox import FedProx as FedProx
+from fedspike.algorithms.labelled import LABELLED as LABELLED
+from fedspike.algorithms.labelled import with_labels as with_labels
 from fedspike.algorithms.local_round import local_round as local_round
 from fedspike.algorithms.local_round import reply_form as reply_form
 from fedspike.algorithms.narrowed import Narrowed as Narrowed
+from fedspike.algorithms.neuron_matching import NeuronMatching as NeuronMatching
+from fedspike.algorithms.neuron_union import NeuronUnion as NeuronUnion
 from fedspike.algorithms.scaffold import Scaffold as Scaffold
 from fedspike.algorithms.statistics import with_statistics as with_statistics
 

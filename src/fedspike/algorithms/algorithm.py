@@ -57,6 +57,11 @@ class Algorithm(Part):
         return False
 
     @property
+    def corrects(self) -> bool:
+        """Whether it changes the clients' gradients, so that they must be trained by some."""
+        return type(self).correct is not Algorithm.correct
+
+    @property
     def waits_for(self) -> int | None:
         """Answers with which the server steps, while others are at work; None: it waits for all it asked."""
         return None

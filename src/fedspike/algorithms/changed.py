@@ -25,6 +25,11 @@ class Changed(Algorithm):
         return self.algorithm.needs_sgd
 
     @property
+    def corrects(self) -> bool:
+        """As the algorithm, or because the remedy does."""
+        return type(self).correct is not Changed.correct or self.algorithm.corrects
+
+    @property
     def waits_for(self) -> int | None:
         """As the algorithm."""
         return self.algorithm.waits_for

@@ -93,6 +93,7 @@ def quantities(
         "event in": activity.events_in[name] if enters else 0,
         "synapse met": met,
         "event out": activity.left(network)[name] if enters else 0,
+        "update": activity.updates.get(name, 0),
         "parameter and batch": batches * layer.parameters,
         "group and batch": batches * layer.groups,
     }
@@ -177,10 +178,12 @@ def demand_possible(network: NetworkOperations, activity: Activity) -> None:
     most_out = 0 if silent else steps * last.outputs
     meeting = {name: x for name, x in entered.items() if x.synapses and not x.is_dense}
     met_by = activity.synapses_met.keys()
+    weighted = {name for name, x in entered.items() if x.synapses}
     if (
         activity.events_in.keys() != most.keys()
-        or not meeting.keys() <= met_by <= {name for name, x in entered.items() if x.synapses}
-        or min(activity.samples, activity.steps) < 0
+        or not meeting.keys() <= met_by <= weighted
+        or not activity.updates.keys() <= weighted
+        or min(activity.samples, activity.steps, *activity.updates.values()) < 0
         or any(not 0 <= activity.events_in[name] <= most[name] for name in most)
         or not 0 <= activity.events_out <= most_out
     ):

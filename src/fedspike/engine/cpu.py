@@ -30,9 +30,10 @@ from fedspike.networks.batch import count
 from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import Loss
+from fedspike.parts.neurons import Competitive, Neuron
 from fedspike.parts.neurons import Learned as Constants
-from fedspike.parts.neurons import Neuron
 from fedspike.parts.optimisers import Adam, Optimiser, Step
+from fedspike.parts.plasticity import Competed, PairRule, Plasticity, Presented
 from fedspike.parts.tensors import Flow, Frames, Present, Trains
 
 InOnePass = SpikingNetwork | ConventionalNetwork
@@ -69,6 +70,7 @@ class CompiledEngine(Engine):
     """Networks in one pass, or operator by operator."""
 
     device = torch.device("cpu")
+    operators = _KERNELS
 
     def forward(self, network: SizedNetwork, parameters: Parameters, batch: Batch) -> Forward:
         """See `Engine`."""
@@ -98,6 +100,33 @@ class CompiledEngine(Engine):
             g = array(step.gradients[name])
             engine.kernels.adam(g, constants, step.number, weight.numpy(), m, v, threads)
 
+    def compete(
+        self, plasticity: Plasticity, neuron: Competitive, presented: Presented
+    ) -> Competed:
+        """See `Engine`; of the pair rule there is a kernel, side by side for all clients."""
+        if type(plasticity) is not PairRule or type(neuron) is not Competitive:
+            return plasticity.shown(neuron, presented)
+        steps, clients, samples, _ = presented.spikes.shape
+        winners = torch.empty(clients, samples, steps, dtype=torch.int64)
+        updates = torch.empty(clients, dtype=torch.int64)
+        rule = compiled.Competition(
+            *(neuron.beta, neuron.threshold, neuron.rise, neuron.sinking),
+            *(plasticity.tau_in, plasticity.tau_out, plasticity.incoming),
+            *(plasticity.a_plus, plasticity.a_minus),
+            presented.learns,
+        )
+        engine.kernels.compete(
+            rule,
+            array(presented.spikes.movedim(0, 2)),
+            array(presented.competitors),
+            presented.weight.numpy(),
+            presented.threshold.numpy(),
+            winners.numpy(),
+            updates.numpy(),
+            torch.get_num_threads(),
+        )
+        return Competed(winners, updates)
+
     def bytes_per_sample(self, network: SizedNetwork) -> int:
         """See `Engine`."""
         return 0 if _has_pass(network) else network.bytes_per_sample
@@ -122,7 +151,8 @@ def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
     still = batch.pixels.shape[1] == network.numbers
     if still and _has_pass(network):
         return True
-    if isinstance(network, SpikingNetwork) and isinstance(network.architecture, DenseLayers):
+    dense = isinstance(network.architecture, DenseLayers)
+    if isinstance(network, SpikingNetwork) and dense and network.competition is None:
         parts = (network.neuron, network.read_out, network.snn.normalisation)
         what = " and ".join(map(str, parts)) if still else "inputs that move"
         warn_once(f"plain torch computes, several times slower: no kernel has {what}")

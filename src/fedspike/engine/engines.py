@@ -8,8 +8,11 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from fedspike.networks import Batch, ConvolutionalLayers, Forward, Parameters, SizedNetwork
+from fedspike.networks.operators import Operators
 from fedspike.parts.losses import Loss
+from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import Optimiser, Step
+from fedspike.parts.plasticity import Competed, Plasticity, Presented
 from fedspike.parts.tensors import PerClient
 
 # Clients are computed side by side as long as a step of theirs together stays under this size: about 30
@@ -33,6 +36,7 @@ class Engine(ABC):
     """Computes on `device`. All engines see the same spikes and counts; sums may be rounded differently."""
 
     device: torch.device
+    operators: Operators
 
     @abstractmethod
     def forward(self, network: SizedNetwork, parameters: Parameters, batch: Batch) -> Forward:
@@ -50,6 +54,12 @@ class Engine(ABC):
     @abstractmethod
     def step(self, optimiser: Optimiser, step: Step) -> None:
         """A step of an optimiser, in place."""
+
+    @abstractmethod
+    def compete(
+        self, plasticity: Plasticity, neuron: Competitive, presented: Presented
+    ) -> Competed:
+        """Show samples to competing neurons; weights and thresholds change in place if they learn."""
 
     @abstractmethod
     def bytes_per_sample(self, network: SizedNetwork) -> int:

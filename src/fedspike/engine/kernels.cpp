@@ -6,11 +6,13 @@
 #include "dense.hpp"
 #include "encode.hpp"
 #include "spiking.hpp"
+#include "stdp.hpp"
 
 #define NAMED(isa) kernels_##isa
 #define EXPAND(isa) NAMED(isa)
 
 namespace fedspike {
 extern const Kernels EXPAND(FEDSPIKE_ISA) = {encode,  fire,            fire_adjoint,
-                                             average, average_adjoint, spiking, conventional, adam};
+                                             average, average_adjoint, spiking, conventional, compete,
+                                             adam};
 }

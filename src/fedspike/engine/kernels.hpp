@@ -66,6 +66,12 @@ struct Loss {
     double *losses;                         // [client]
 };
 
+// A layer of competing neurons and the pair rule, as parts/neurons/competitive.py and parts/plasticity.
+struct Competition {
+    float beta, threshold, rise, sinking, tau_in, tau_out, incoming, a_plus, a_minus;
+    bool learns;
+};
+
 // Arrays are [client][sample][step][neuron] or [client][output][input]; "in" and "out" name a layer's two sides.
 struct Kernels {
     // A code's trains: spikes drawn at an address, or looked up.
@@ -85,6 +91,10 @@ struct Kernels {
                     int64_t *events);
     // The same of layers with ReLU between them.
     void (*conventional)(const Batch &, const Layers &, const Loss &, float *scores, int64_t *events);
+    // Samples shown to competing neurons one after the other; between competitors[client][sample][0] and [1] one may
+    // fire. `updates` are the changes of weights of each client.
+    void (*compete)(const Competition &, Shape, int64_t neurons, const float *spikes, const int64_t *competitors,
+                    float *weight, float *threshold, int64_t *winners, int64_t *updates);
     // One step of Adam on `count` numbers; `corrections` are 1 - beta^t.
     void (*adam)(int64_t count, const float *gradient, float rate, float beta1, float beta2, float epsilon,
                  const float corrections[2], float *weight, float *m, float *v);

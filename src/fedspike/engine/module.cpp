@@ -272,6 +272,24 @@ void conventional(const InstructionSet &set, const Pass &pass, int threads) {
     set.kernels.conventional(pass.batch, pass.layers, pass.loss, pass.scores.data(), pass.events.data());
 }
 
+void compete(const InstructionSet &set, const Competition &rule, const Values &spikes,
+             const Array<const int64_t, 3> &competitors, const Array<float, 3> &weight, const Array<float, 2> &threshold,
+             const Array<int64_t, 3> &winners, const Array<int64_t, 1> &updates, int threads) {
+    const Shape s = shape_of(spikes);
+    const int64_t neurons = weight.shape(1);
+    demand(has_shape(weight, {s.clients, neurons, s.neurons}) && has_shape(threshold, {s.clients, neurons}) &&
+               has_shape(competitors, {s.clients, s.samples, 2}) && has_shape(winners, {s.clients, s.samples, s.steps}) &&
+               has_shape(updates, {s.clients}),
+           "compete: weights, thresholds or results do not fit the spikes");
+    for (int64_t item = 0; item < s.clients * s.samples; ++item) {
+        const int64_t first = competitors.data()[2 * item], last = competitors.data()[2 * item + 1];
+        demand(first >= last || (first >= 0 && last <= neurons), "compete: competitors beyond the neurons");
+    }
+    Running running(threads);
+    set.kernels.compete(rule, s, neurons, spikes.data(), competitors.data(), weight.data(), threshold.data(),
+                        winners.data(), updates.data());
+}
+
 template <typename T>
 using Flat = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
@@ -298,6 +316,12 @@ NB_MODULE(_kernels, module) {
                                    alpha};
              },
              "beta"_a, "threshold"_a, "reset"_a, "alpha"_a);
+    nb::class_<Competition>(module, "Competition")
+        .def("__init__",
+             [](Competition *self, float beta, float threshold, float rise, float sinking, float tau_in, float tau_out,
+                float incoming, float a_plus, float a_minus, bool learns) {
+                 new (self) Competition{beta, threshold, rise, sinking, tau_in, tau_out, incoming, a_plus, a_minus, learns};
+             });
     nb::class_<Encoding>(module, "Encoding")
         .def(nb::init<const std::string &, int64_t, uint64_t, std::vector<int64_t>, std::vector<int64_t>,
                       std::array<uint64_t, 2>, std::optional<Array<const int64_t, 2>>, std::optional<std::vector<float>>>(),
@@ -329,6 +353,7 @@ NB_MODULE(_kernels, module) {
         .def("average_adjoint", &average_adjoint)
         .def("spiking", &spiking)
         .def("conventional", &conventional)
+        .def("compete", &compete)
         .def("adam", &adam);
     module.attr("instruction_sets") = nb::cast(available());  // best first; all give the same bits
 }

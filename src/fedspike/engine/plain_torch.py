@@ -9,7 +9,9 @@ from fedspike.engine.engines import Engine, Learned
 from fedspike.networks import Batch, Forward, Parameters, SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.parts.losses import Loss
+from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import Optimiser, Step
+from fedspike.parts.plasticity import Competed, Plasticity, Presented
 from fedspike.parts.sums import total
 from fedspike.parts.tensors import PerClient
 
@@ -54,6 +56,12 @@ class PlainEngine(Engine):
     def step(self, optimiser: Optimiser, step: Step) -> None:
         """See `Engine`."""
         optimiser.step(step)
+
+    def compete(
+        self, plasticity: Plasticity, neuron: Competitive, presented: Presented
+    ) -> Competed:
+        """See `Engine`."""
+        return plasticity.shown(neuron, presented)
 
     def bytes_per_sample(self, network: SizedNetwork) -> int:
         """See `Engine`."""

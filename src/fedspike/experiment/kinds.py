@@ -17,6 +17,7 @@ from fedspike.parts.losses import LOSSES, Loss
 from fedspike.parts.neurons import NEURONS, Neuron
 from fedspike.parts.normalisations import NORMALISATIONS, Normalisation
 from fedspike.parts.optimisers import OPTIMISERS, Optimiser
+from fedspike.parts.plasticity import PLASTICITIES, Plasticity
 from fedspike.parts.read_outs import READ_OUTS, ReadOut
 from fedspike.parts.surrogates import SURROGATES, Surrogate
 from fedspike.remedies import REMEDIES, Remedy
@@ -35,6 +36,7 @@ FAMILIES: dict[type[Part], tuple[type[Part], ...]] = {
     Learner: LEARNERS,
     Loss: LOSSES,
     Optimiser: OPTIMISERS,
+    Plasticity: PLASTICITIES,
     Algorithm: ALGORITHMS,
     Rule: RULES,
     Remedy: REMEDIES,

@@ -67,7 +67,7 @@ def operations(
     """What a device does to train the network, and those of other sizes that so many clients train."""
 
     def trained(one: SizedNetwork) -> NetworkOperations:
-        return one.operations().trained_by(learner.operations(), learner.backward)
+        return learner.trains(one.operations())
 
     sizes = {client: size for client in range(clients) if (size := algorithm.size(client))}
     first = {size: client for client, size in reversed(sizes.items())}

@@ -12,7 +12,7 @@ import torch
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from fedspike.algorithms import Algorithm, FedAvg, with_statistics
+from fedspike.algorithms import Algorithm, FedAvg, with_labels, with_statistics
 from fedspike.data import Dataset, Source, load
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
@@ -74,6 +74,13 @@ class Plan(Struct, frozen=True, kw_only=True):
                 fix=f'set optimiser.kind = "{tag(SGD)}"; in Python, train with SGD',
                 keys=("algorithm", "optimiser"),
             )
+        if self.remedied().corrects and not self.learner.takes_gradients:
+            raise InputError(
+                f"{self.algorithm.kind} with the learner {self.learner.kind}",
+                expected="a learner with gradients, which the algorithm or a remedy corrects",
+                fix=f'set algorithm.kind = "{tag(FedAvg)}"',
+                keys=("algorithm", "learner"),
+            )
         if self.algorithm.waits_for is not None and self.fleet.over_selection > 1:
             raise InputError(
                 f"{self.algorithm.kind} with over_selection = {self.fleet.over_selection}",
@@ -81,7 +88,6 @@ class Plan(Struct, frozen=True, kw_only=True):
                 fix="leave over_selection out",
                 keys=("algorithm", "fleet.over_selection"),
             )
-        self.remedied()
 
     def _demand_roles(self) -> None:
         """Raise InputError where what can be of any type cannot do what is asked of it."""
@@ -176,7 +182,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         data, network = self.data, self.sized_network()
         return Site(
             network,
-            with_statistics(self.remedied().fitted(network), network),
+            with_labels(
+                with_statistics(self.remedied().fitted(network), network),
+                self.learner.labels(network),
+            ),
             self.learner,
             self.devices(),
             samples(data.x_train, data.y_train, dtype, device),

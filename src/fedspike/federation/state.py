@@ -10,7 +10,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from fedspike.algorithms import Tree
+from fedspike.algorithms import LABELLED, Tree
 from fedspike.errors import InputError
 from fedspike.networks import Parameters
 from fedspike.part import demand_fit, within
@@ -68,8 +68,8 @@ class State:
 
     @property
     def model(self) -> Parameters:
-        """The global model, no client axis."""
-        return self.server["model"]
+        """The global model, no client axis; of competing neurons those that have been labelled."""
+        return self.server.get(LABELLED, self.server["model"])
 
     @property
     def tested(self) -> Parameters:

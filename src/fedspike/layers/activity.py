@@ -20,6 +20,7 @@ class Activity:
     `events_out` the spikes that left the last one. `synapses_met[layer]` are the synapses that the events
     of a Convolution met, `(events * fan_out(layer)).sum()`; those of a Dense layer follow from its events.
     For the first layer under the direct code both are of the samples' pixels that are not 0, counted once.
+    `updates[layer]` is how often a local rule changed a weight; a layer that has none is not there.
     """
 
     samples: Seen
@@ -27,6 +28,7 @@ class Activity:
     events_in: Mapping[str, Seen]
     events_out: Seen = 0
     synapses_met: Mapping[str, Seen] = field(default_factory=dict)
+    updates: Mapping[str, Seen] = field(default_factory=dict)
 
     def __add__(self, other: "Activity") -> "Activity":
         return Activity(
@@ -35,6 +37,7 @@ class Activity:
             _sum(self.events_in, other.events_in),
             self.events_out + other.events_out,
             _sum(self.synapses_met, other.synapses_met),
+            _sum(self.updates, other.updates),
         )
 
     def met(self, network: NetworkOperations, name: str) -> int:

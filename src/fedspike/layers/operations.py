@@ -8,7 +8,7 @@ meets. Counts are that table times what was seen (`energy/counts.py`). The parts
 is made again without the part. docs/energy.md has the tables of all parts that ship.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -30,7 +30,7 @@ SYMBOLS = """\
 A layer has I inputs, O outputs, S synapses, P learned numbers and, if it is a normalisation, G groups of
 one mean and one variance. A spiking network has T time steps; for a conventional one T is 1. It saw n
 samples in B batches. Over all steps of all samples, theta events went into the layer, these met sigma
-synapses, and theta_out events came out.
+synapses, and theta_out events came out. A local rule changed weights upsilon times.
 """
 PER = {
     "input": "n*I",
@@ -43,6 +43,7 @@ PER = {
     "event in": "theta",
     "synapse met": "sigma",
     "event out": "theta_out",
+    "update": "upsilon",
     "parameter and batch": "B*P",
     "group and batch": "B*G",
 }
@@ -124,23 +125,30 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
         """Learned numbers of all layers and their neurons."""
         return sum(layer.parameters for layer in self.layers.values())
 
-    def trained_by(self, learner: Table | None, backward: bool = True) -> "NetworkOperations":
+    def trained_by(
+        self,
+        learner: Table | None,
+        backward: Container[str] = BACKWARD,
+        layers: Container[str] | None = None,
+    ) -> "NetworkOperations":
         """With what a learner does to each parameter; None where nobody has counted that.
 
-        A learner without `backward` passes leaves out what the network counts for them. Raises InputError
-        where its table is none.
+        Of what the network counts for a backward pass the phases that are not in `backward` are left out.
+        `layers` are those that it trains so, None all. Raises InputError where its table is none.
         """
         demand_table(learner or {}, "learner")
         not_counted = self.not_counted if learner is not None else (*self.not_counted, "optimiser")
-        layers = {}
+        trained = {}
         for name, layer in self.layers.items():
-            tables: list[tuple[Table, int]] = [
-                ({p: rows for p, rows in layer.trained.items() if backward or p not in BACKWARD}, 1)
-            ]
+            if layers is not None and name not in layers:
+                trained[name] = layer
+                continue
+            kept = {p: x for p, x in layer.trained.items() if p in backward or p not in BACKWARD}
+            tables: list[tuple[Table, int]] = [(kept, 1)]
             if learner is not None and layer.parameters:
                 tables.append((learner, 1))
-            layers[name] = msgspec.structs.replace(layer, trained=joined(tables))
-        return msgspec.structs.replace(self, layers=layers, not_counted=not_counted)
+            trained[name] = msgspec.structs.replace(layer, trained=joined(tables))
+        return msgspec.structs.replace(self, layers=trained, not_counted=not_counted)
 
 
 def _demand_names(table: Table) -> None:
@@ -158,8 +166,8 @@ def demand_table(table: object, owner: str) -> None:
     Traceback (most recent call last):
     fedspike.errors.InputError: Mine: operations() says {'compare': 1} per pixel in phase encode
       expected: whole numbers per input, output, synapse, input and step, output and step, synapse and step, \
-product, event in, synapse met, event out, parameter and batch or group and batch, in phase encode, forward, \
-pool, normalise, neuron, backward_weights, backward_inputs, surrogate or optimiser
+product, event in, synapse met, event out, update, parameter and batch or group and batch, in phase encode, \
+forward, pool, normalise, neuron, backward_weights, backward_inputs, surrogate or optimiser
       fix: return for example {"encode": {"input and step": {"compare": 1}}}
     """
     phases = (*INFERENCE, *TRAINING)

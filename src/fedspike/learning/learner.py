@@ -8,7 +8,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fedspike.layers.activity import Activity
-from fedspike.layers.operations import Table
+from fedspike.layers.operations import BACKWARD, NetworkOperations, Table
+from fedspike.learning.labels import Labels
 from fedspike.networks import Network, Parameters, SizedNetwork
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes import Address
@@ -46,11 +47,13 @@ class Learner(Part):
     """Local training, of many clients side by side.
 
     `left_to_network` are the fields that follow from the network unless they are given. `backward` says
-    whether it takes the backward passes that a network counts.
+    whether it takes the backward passes that a network counts, `takes_gradients` whether it asks for its
+    gradients to be corrected.
     """
 
     left_to_network: ClassVar[tuple[str, ...]] = ()
     backward: ClassVar[bool] = True
+    takes_gradients: ClassVar[bool] = True
 
     @property
     def epochs(self) -> int:
@@ -93,6 +96,15 @@ class Learner(Part):
         """The learner with what it leaves to the network; raises InputError where it does not fit it."""
         del network
         return self
+
+    def labels(self, network: SizedNetwork) -> Labels | None:
+        """How a server makes the output layer of what clients say of their classes; None: it is trained."""
+        del network
+        return None
+
+    def trains(self, network: NetworkOperations) -> NetworkOperations:
+        """What a device does to train this network."""
+        return network.trained_by(self.operations(), BACKWARD if self.backward else ())
 
     def operations(self) -> Table | None:
         """What it does to each parameter, phase `optimiser`; None where nobody has counted it."""

@@ -24,6 +24,7 @@ from fedspike.networks.convolutional_layers import Dense as Dense
 from fedspike.networks.convolutional_layers import Pool as Pool
 from fedspike.networks.dense_layers import DenseLayers as DenseLayers
 from fedspike.networks.module import ModuleNetwork as ModuleNetwork
+from fedspike.networks.network import Competition as Competition
 from fedspike.networks.network import Network as Network
 from fedspike.networks.network import SizedNetwork as SizedNetwork
 from fedspike.networks.sized_layers import Layers as Layers

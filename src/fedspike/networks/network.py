@@ -15,7 +15,9 @@ from fedspike.networks.sized_layers import Parameters
 from fedspike.part import Part
 from fedspike.parts.codes import Code
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.neurons import Competitive
 from fedspike.parts.read_outs import ReadOut
+from fedspike.parts.tensors import Flow, Scores, Trains
 
 
 @runtime_checkable
@@ -37,6 +39,29 @@ class Sized(Protocol):
     @property
     def parameters(self) -> int:
         """Learned numbers of weights and biases."""
+
+
+@runtime_checkable
+class Competition(Protocol):
+    """A network of one layer of competing neurons, `inner`, and an `outer` one that reads their spikes."""
+
+    @property
+    def inner(self) -> str:
+        """The competing layer's name."""
+
+    @property
+    def outer(self) -> str:
+        """The reading layer's."""
+
+    @property
+    def neuron(self) -> Competitive:
+        """What competes."""
+
+    def entering(self, batch: Batch, operators: Operators = PLAIN) -> Trains:
+        """The spikes that enter the inner layer, weighted as the code says."""
+
+    def read(self, parameters: Parameters, spikes: Flow) -> Scores:
+        """What the outer layer makes of the inner one's spikes."""
 
 
 class SizedNetwork(ABC):
@@ -143,6 +168,11 @@ class SizedNetwork(ABC):
     def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
         """From pixels to scores, with the running statistics among the parameters if there are any."""
 
+    @property
+    def competition(self) -> Competition | None:
+        """Its layer of competing neurons, if it is one of these and an output layer that reads them."""
+        return None
+
     @abstractmethod
     def operations(self) -> NetworkOperations:
         """What a device does for it; raises InputError where that cannot be counted."""
@@ -166,6 +196,10 @@ class Network(Part):
         """Raise InputError where a loss is not meant for its scores."""
         loss.demand_scores(None, 1)
 
+    def demand_competition(self) -> None:
+        """Raise InputError where no local rule can train it, which takes a layer of neurons that compete."""
+        raise no_competition(f"a network of kind {self.kind}")
+
     @abstractmethod
     def over(self, shape: tuple[int, ...], classes: int) -> SizedNetwork:
         """The network for samples of this shape; raises InputError where they do not fit."""
@@ -174,3 +208,14 @@ class Network(Part):
 def usual_loss(read_out: ReadOut | None) -> Loss:
     """Of spike counts the founding study's, of other scores cross-entropy."""
     return SpikeCountMSE() if read_out is not None and read_out.counts else CrossEntropy()
+
+
+def no_competition(passed: str) -> InputError:
+    """For a network that no local rule can train."""
+    return InputError(
+        f"{passed}, trained by a local rule",
+        expected="an SNN of one dense hidden layer of competing neurons, whose output membranes are read",
+        fix='set network = "snn", neuron.kind = "competitive", read_out.kind = "membrane" and '
+        'architecture.kind = "dense" with one number in hidden',
+        keys=("learner",),
+    )

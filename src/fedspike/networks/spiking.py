@@ -6,7 +6,7 @@ with pools between convolutions and, if wanted, batch normalisation in place of 
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 import msgspec
 import numpy as np
@@ -20,17 +20,17 @@ from fedspike.layers.shapes import BatchNorm, Layer, Pool
 from fedspike.networks.architecture import Architecture, FullyConnected
 from fedspike.networks.batch import Batch, Forward, count, entered
 from fedspike.networks.layer_operations import spiking
-from fedspike.networks.network import Network, SizedNetwork, usual_loss
+from fedspike.networks.network import Competition, Network, SizedNetwork, no_competition, usual_loss
 from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.networks.sized_layers import Layers, Parameters
-from fedspike.networks.synapses import through
+from fedspike.networks.synapses import linear, through
 from fedspike.parts.codes import Code, Rate
 from fedspike.parts.losses import Loss
-from fedspike.parts.neurons import LIF, Neuron
+from fedspike.parts.neurons import LIF, Competitive, Neuron
 from fedspike.parts.normalisations import STATISTICS, Normalisation, Unnormalised
 from fedspike.parts.read_outs import ReadOut, SpikeCount
 from fedspike.parts.sums import repeated
-from fedspike.parts.tensors import Flow, Present, Trains
+from fedspike.parts.tensors import Flow, Present, Scores, Trains
 
 
 class SNN(Network, tag="snn"):
@@ -62,6 +62,20 @@ class SNN(Network, tag="snn"):
     def demand_loss(self, loss: Loss) -> None:
         """Raise InputError where a loss is not meant for its scores."""
         loss.demand_scores(self.read_out, self.time_steps)
+
+    def demand_competition(self) -> None:
+        """Raise InputError where it has no layer of neurons that compete, or more layers than that."""
+        faults = {
+            f"neurons of kind {self.neuron.kind}": not self.neuron.competes,
+            f"a read-out of kind {self.read_out.kind}": self.read_out.spiking,
+            f"a code of kind {self.code.kind}": not self.code.binary,
+            f"a normalisation of kind {self.normalisation.kind}": self.normalisation.replaces_bias,
+            f"an architecture {self.architecture}": not (
+                isinstance(self.architecture, FullyConnected) and len(self.architecture.hidden) == 1
+            ),
+        }
+        if faulty := [fault for fault, there in faults.items() if there]:
+            raise no_competition(f"an SNN with {faulty[0]}")
 
     def over(self, shape: tuple[int, ...], classes: int) -> "SpikingNetwork":
         """The network for samples of this shape; raises InputError where they do not fit."""
@@ -170,11 +184,27 @@ class SpikingNetwork(SizedNetwork):
 
     def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
         """From pixels to scores: encode, then `forward`."""
+        return self.forward(parameters, self._encoded(batch, operators), batch.present, operators)
+
+    @property
+    def competition(self) -> Competition | None:
+        """Its layer of competing neurons, if it is one of these and an output layer that reads them."""
+        if not self.neuron.competes or len(self.architecture.names) != 2:
+            return None
+        return CompetingNetwork(self, *self.architecture.names, cast(Competitive, self.neuron))
+
+    def _encoded(self, batch: Batch, operators: Operators) -> Trains:
         x = batch.x
         if x.shape[2] != self.numbers:
             x = x.reshape(*x.shape[:2], self.time_steps, -1)
-        spikes = operators.encoded(self.code, x, batch.address, self.time_steps)
-        return self.forward(parameters, spikes, batch.present, operators)
+        return operators.encoded(self.code, x, batch.address, self.time_steps)
+
+    def _weighted(self, spikes: Trains) -> Trains:
+        """By what the code weights each step."""
+        if (by_step := self.code.step_weights(self.time_steps)) is None:
+            return spikes
+        weights = torch.tensor(by_step, dtype=spikes.dtype)
+        return spikes * weights.to(spikes.device).view(-1, 1, 1, 1)
 
     def forward(
         self,
@@ -190,9 +220,7 @@ class SpikingNetwork(SizedNetwork):
         parameters = self.amplified(parameters)
         if present is None:
             present = torch.ones(spikes.shape[1:3], dtype=torch.bool, device=spikes.device)
-        if (by_step := self.code.step_weights(self.time_steps)) is not None:
-            weights = torch.tensor(by_step, dtype=spikes.dtype)
-            spikes = spikes * weights.to(spikes.device).view(-1, 1, 1, 1)
+        spikes = self._weighted(spikes)
         at = operators.time_axis(self.neuron)
         flow = spikes if self.code.binary else spikes[:1]  # what is constant enters once
         fired: Tensor | None = None  # spikes of each neuron, where they were counted when made
@@ -236,6 +264,27 @@ class SpikingNetwork(SizedNetwork):
         if self._fires(layer):
             return operators.fired(self.neuron, currents, constants, present)
         return self.neuron.membrane(currents, constants), None
+
+
+@dataclass(frozen=True)
+class CompetingNetwork:
+    """See `Competition` in network.py."""
+
+    network: SpikingNetwork
+    inner: str
+    outer: str
+    neuron: Competitive
+
+    def entering(self, batch: Batch, operators: Operators = PLAIN) -> Trains:
+        """The spikes that enter the inner layer, weighted as the code says."""
+        return self.network._weighted(self.network._encoded(batch, operators))
+
+    def read(self, parameters: Parameters, spikes: Flow) -> Scores:
+        """What the outer layer makes of the inner one's spikes; without a bias it adds none."""
+        own = _own(self.outer, parameters)
+        currents = linear(own["weight"], own.get("bias"), spikes.movedim(0, 1).flatten(1, 2))
+        flow = currents.reshape(spikes.shape[1], len(spikes), spikes.shape[2], -1).movedim(1, 0)
+        return self.network.read_out.scores(self.neuron.membrane(flow))
 
 
 def _own(layer: str, parameters: Parameters) -> Parameters:

@@ -1,8 +1,10 @@
 """Answers of many clients to one: a file for each rule."""
 
 from fedspike import part
+from fedspike.rules.apart import Apart as Apart
 from fedspike.rules.holders import Holders as Holders
 from fedspike.rules.holders import corner as corner
+from fedspike.rules.maximum import Maximum as Maximum
 from fedspike.rules.mean import Mean as Mean
 from fedspike.rules.median import Median as Median
 from fedspike.rules.pooled import Pooled as Pooled
@@ -11,5 +13,6 @@ from fedspike.rules.rule import Rule as Rule
 from fedspike.rules.rule import heaps as heaps
 from fedspike.rules.rule import joined as joined
 from fedspike.rules.rule import narrowed as narrowed
+from fedspike.rules.strongest import Strongest as Strongest
 
 RULES = part.kinds(Rule, vars(), usual=Mean)

@@ -11,5 +11,6 @@ from fedspike.data.partition.partition import class_counts as class_counts
 from fedspike.data.partition.quantity import Quantity as Quantity
 from fedspike.data.partition.roads import Roads as Roads
 from fedspike.data.partition.shards import Shards as Shards
+from fedspike.data.partition.shared_classes import SharedClasses as SharedClasses
 
 PARTITIONS = part.kinds(Partition, vars(), usual=IID)

@@ -2,6 +2,7 @@
 
 from fedspike import part
 from fedspike.parts.neurons.adaptive import AdaptiveLIF as AdaptiveLIF
+from fedspike.parts.neurons.competitive import Competitive as Competitive
 from fedspike.parts.neurons.constants import Learned as Learned
 from fedspike.parts.neurons.current_based import CurrentBasedLIF as CurrentBasedLIF
 from fedspike.parts.neurons.leaky import leak as leak

@@ -1,5 +1,7 @@
 """What a neuron is: currents through all time steps to spikes, or to membranes."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from fedspike.layers.operations import Place, Table
@@ -13,8 +15,11 @@ class Neuron(Part):
 
     A layer named "hidden" has the parameters `initial(neurons)` under names such as `hidden.beta`; stacked
     like every parameter, client first, they come back as `learned`, without the layer's name. An output layer
-    whose membrane is read out is not `spiking`, and has none that only a spike would need.
+    whose membrane is read out is not `spiking`, and has none that only a spike would need. `competes` says
+    that a spike silences all others of its layer, as local rules need it: then it is a `Competitive`.
     """
+
+    competes: ClassVar[bool] = False
 
     def initial(self, neurons: int, spiking: bool = True) -> dict[str, Tensor]:
         """The parameters that a layer of so many neurons gets for what is learned: [1] or [neuron] each."""

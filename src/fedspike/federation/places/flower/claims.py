@@ -40,10 +40,11 @@ def demand_plausible(report: Report, clients: Sequence[int], order: Order) -> No
         raise InputError(
             "an answer without seconds", expected="those of training", fix=SAME_VERSION
         )
-    site = order.site
+    site, learner = order.site, order.site.learner
     for client, activity in report.activity.items():
-        shown = min(report.samples[client], order.samples[client]) * site.learner.epochs
-        if fault := _impossible(activity, site.operations.of(client), shown):
+        shown = min(report.samples[client], order.samples[client]) * learner.epochs
+        network = site.operations.of(client)
+        if fault := _impossible(activity, network, shown, steps=learner.takes_gradients):
             raise InputError(
                 f"{fault} of client {client}",
                 expected="counts that its network and its samples can have",
@@ -58,11 +59,14 @@ def demand_plausible(report: Report, clients: Sequence[int], order: Order) -> No
             )
 
 
-def _impossible(activity: Activity, network: NetworkOperations, shown: int) -> str:
-    """What a client that was shown so many samples cannot have done; empty if nothing is wrong."""
+def _impossible(activity: Activity, network: NetworkOperations, shown: int, *, steps: bool) -> str:
+    """What a client that was shown so many samples cannot have done; empty if nothing is wrong.
+
+    It makes `steps` of an optimiser, or may make none.
+    """
     if (
         not 1 <= activity.samples <= MOST_PASSES * shown
-        or not 1 <= activity.steps <= activity.samples
+        or not int(steps) <= activity.steps <= activity.samples
     ):
         return f"{activity.samples} samples in {activity.steps} steps"
     entered, layers = network.entered, network.layers
@@ -70,10 +74,16 @@ def _impossible(activity: Activity, network: NetworkOperations, shown: int) -> s
         entered
     ):
         return "counts of other layers"
+    if not activity.updates.keys() <= set(entered):
+        return "updates of other layers"
     times = activity.samples * (network.time_steps or 1)
     for name, events in activity.events_in.items():
         if not 0 <= events <= times * layers[name].inputs:
             return f"{events} events in {name}"
+    for name, updates in activity.updates.items():
+        # At each step, and once more when the sample is over.
+        if not 0 <= updates <= (times + activity.samples) * layers[name].synapses:
+            return f"{updates} updates in {name}"
     for name, met in activity.synapses_met.items():
         events, layer = activity.events_in[name], layers[name]
         if not events * layer.least_met <= met <= events * layer.most_met:

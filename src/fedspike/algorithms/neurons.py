@@ -1,0 +1,55 @@
+"""A model's hidden neurons one by one: what belongs to each, and who reads it.
+
+For algorithms that look at single neurons, whose place in a layer means nothing. The model has one hidden
+layer, all to all: what is named after it has a row for each neuron, and the output layer's weights a column.
+"""
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from fedspike.errors import InputError
+from fedspike.networks import Parameters
+
+
+def layers(model: Parameters) -> tuple[str, str]:
+    """The hidden layer and the output layer; raises InputError where there are others, or convolutions.
+
+    Clients may be the first axis of all tensors.
+    """
+    weighted = {n.removesuffix(".weight"): w for n, w in model.items() if n.endswith(".weight")}
+    if len(weighted) != 2 or max(w.ndim for w in weighted.values()) > 3:
+        raise InputError(
+            f"an algorithm over single neurons, and a network of the layers {', '.join(weighted)}",
+            expected="one hidden layer, all to all",
+            fix='set architecture.kind = "dense" with one number in hidden, or algorithm.kind = "fedavg"',
+            keys=("algorithm",),
+        )
+    (one, incoming), (other, outgoing) = weighted.items()
+    follows = incoming.shape[-2] == outgoing.shape[-1]  # tensors have no order on the wire
+    return (one, other) if follows else (other, one)
+
+
+def chosen(model: Parameters, neurons: Int64[Tensor, " neuron"]) -> Parameters:
+    """The model with these of its neurons, in this order; clients may be the first axis of all tensors."""
+    hidden, output = layers(model)
+    axis = model[f"{hidden}.weight"].ndim - 2
+    taken = {}
+    for name, tensor in model.items():
+        if name.startswith(f"{hidden}."):
+            taken[name] = tensor.index_select(axis, neurons)
+        elif name == f"{output}.weight":
+            taken[name] = tensor.index_select(axis + 1, neurons)
+        else:
+            taken[name] = tensor
+    return taken
+
+
+def likeness(
+    one: Float[Tensor, "neuron input"], other: Float[Tensor, "other input"]
+) -> Float[Tensor, "neuron other"]:
+    """The cosine between the incoming weights of each two neurons; 0 for one without weights."""
+    unit = [
+        w / w.norm(dim=1, keepdim=True).clamp(min=1e-12) for w in (one.double(), other.double())
+    ]
+    cosines: Tensor = unit[0] @ unit[1].T
+    return cosines

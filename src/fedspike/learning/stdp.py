@@ -1,0 +1,264 @@
+"""Local learning: spike-timing-dependent plasticity in a layer of competing neurons, and what reads it.
+
+    competing neurons learn from every sample, without its label      parts/plasticity
+    an output layer says what they stand for                          from the labels
+
+Source: Diehl, Cook, "Unsupervised learning of digit recognition using spike-timing-dependent plasticity",
+Frontiers in Computational Neuroscience 9, 2015. Its labels are an `assigned` output: each neuron stands for
+the class that it responds to most, on average, and a class's score is the mean response of its neurons.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int64
+from msgspec import Meta
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from fedspike.engine.choice import engine_for
+from fedspike.layers.activity import Activity
+from fedspike.layers.operations import NetworkOperations
+from fedspike.learning.labels import RECEIVED, Labels, settled
+from fedspike.learning.learner import Correction, Learner, Shown, Trained
+from fedspike.networks import Batch, Competition, Network, Parameters, SizedNetwork
+from fedspike.parts.losses import CrossEntropy
+from fedspike.parts.optimisers import Adam, Optimiser, Step
+from fedspike.parts.plasticity import PairRule, Plasticity, Presented
+from fedspike.parts.sums import total
+from fedspike.parts.tensors import Flow, PerClient
+
+_NUMBERS = 2**24  # of spikes that are made at once
+Count = Annotated[int, Meta(ge=1, lt=2**31)]
+
+
+class STDP(Learner, tag="stdp"):
+    """Competing neurons learn by a local rule, sample after sample; an output layer then reads them.
+
+    The output is `assigned` (each neuron stands for the class that it responds to most), has for each neuron
+    the `share` of each class in its mean responses, or is `supervised`: a layer trained by gradients, for
+    `output_epochs` in minibatches of `batch_size`. The first two are made of all clients' responses to the
+    model that they received, so a round tests the neurons of the round before, and round 1 those that have
+    learned nothing yet. `allotted` neurons belong to classes from the start: only those of a sample's own
+    class may fire for it while they learn.
+    """
+
+    plasticity: Plasticity = PairRule()
+    output: Literal["assigned", "share", "supervised"] = "assigned"
+    allotted: Annotated[bool, Meta(description="each neuron learns from one class alone")] = False
+    epochs: Annotated[Count, Meta(description="passes over a client's samples of the round")] = 1
+    optimiser: Optimiser = Adam()
+    output_epochs: Annotated[Count, Meta(description="passes that train a supervised output")] = 1
+    batch_size: Annotated[Count, Meta(description="samples per step of a supervised output")] = 32
+
+    takes_gradients: ClassVar[bool] = False
+
+    def fitted(self, network: Network) -> "STDP":
+        """Itself; raises InputError for a network that no local rule can train."""
+        network.demand_competition()
+        return self
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the output layer, if that is trained."""
+        return self.optimiser.learning_rate if self.output == "supervised" else 1.0
+
+    def trains(self, network: NetworkOperations) -> NetworkOperations:
+        """The rule's in the inner layer; in a supervised output layer the optimiser's."""
+        inner, outer = network.entered
+        learned = network.trained_by(self.plasticity.operations(), (), (inner,))
+        if self.output != "supervised":
+            return learned.trained_by({}, (), (outer,))
+        kept = ("backward_weights", "surrogate")
+        return learned.trained_by(self.optimiser.operations(), kept, (outer,))
+
+    def labels(self, network: SizedNetwork) -> Labels | None:
+        """What a server makes of all clients' responses, unless each client trains its output layer."""
+        if self.output == "supervised" or network.competition is None:
+            return None
+        neurons = network.competition
+        return Labels(neurons.inner, neurons.outer, self.plasticity, hard=self.output == "assigned")
+
+    def learn(
+        self, network: SizedNetwork, start: Parameters, shown: Shown, correct: Correction
+    ) -> Trained:
+        """See `Learner`; nothing is corrected, for there are no gradients."""
+        del correct
+        neurons = network.competition
+        assert neurons is not None  # see `fitted`
+        work = _Work(self, neurons, network, shown)
+        parameters = {n: w.clone() for n, w in start.items() if not n.startswith(RECEIVED)}
+        labels = self.labels(network)
+        if labels is not None:
+            others = {
+                n.removeprefix(RECEIVED): w for n, w in start.items() if n.startswith(RECEIVED)
+            }
+            responses, losses = work.responses(parameters | others)
+            parameters |= labels.settled(parameters) | responses
+            work.learn(parameters)
+            return Trained(
+                parameters, [0] * len(losses), losses.tolist(), work.activities([0] * len(losses))
+            )
+        parameters |= settled(self.plasticity, neurons.inner, parameters)
+        work.learn(parameters)
+        steps, losses = work.supervise(parameters)
+        return Trained(parameters, steps, losses.tolist(), work.activities(steps))
+
+
+@dataclass
+class _Work:
+    """A cohort's training: samples pass, and what was seen of them adds up."""
+
+    learner: STDP
+    neurons: Competition
+    network: SizedNetwork
+    shown: Shown
+
+    def __post_init__(self) -> None:
+        clients = len(self.shown.positions)
+        self.samples, self.updates, self.entered, self.fired = torch.zeros(
+            4, clients, dtype=torch.int64
+        )
+        self.engine = engine_for(self.shown.pixels.device, self.shown.pixels.dtype)
+        self.classes = self.network.architecture.layers[-1]
+        self.all = len(self.shown.positions[0])
+        self.once = [own[: len(own) // self.learner.epochs] for own in self.shown.positions]
+
+    def learn(self, parameters: Parameters) -> None:
+        """The rule, over all samples of all epochs; weights and thresholds change in place."""
+        for batch in self._batches(self.shown.positions):
+            self._compete(batch, parameters, learns=True)
+
+    def responses(self, received: Parameters) -> tuple[Parameters, PerClient]:
+        """The received model's mean responses and shares of the classes, of each client, and its loss."""
+        weight = received[f"{self.neurons.outer}.weight"]
+        alone = torch.eye(weight.shape[2], dtype=weight.dtype).expand(len(weight), -1, -1)
+        each = {f"{self.neurons.outer}.weight": alone}
+        sums = torch.zeros_like(weight, dtype=torch.float64)
+        counts = torch.zeros(weight.shape[:2], dtype=torch.float64)
+        loss = torch.zeros(len(weight), dtype=torch.float64)
+        samples = torch.tensor([len(own) for own in self.once])
+        for batch in self._batches(self.once, after=self.all):
+            k, present = len(batch.positions), batch.present
+            winners = self._compete(batch, received, learns=False)
+            spikes = fired(winners, weight.shape[2], weight.dtype)
+            of_class = F.one_hot(batch.labels, self.classes).double() * present.unsqueeze(2)
+            response = self.neurons.read(first(each, k), spikes).double()
+            sums[:k] += total(of_class.unsqueeze(3) * response.unsqueeze(2), 1)
+            counts[:k] += total(of_class, 1)
+            loss[:k] += self._loss(first(received, k), spikes, batch).double() * present.sum(1)
+        per = samples.unsqueeze(1)
+        response, share = (
+            (sums / per.unsqueeze(2)).to(weight.dtype),
+            (counts / per).to(weight.dtype),
+        )
+        outer = self.neurons.outer
+        return {f"{outer}.response": response, f"{outer}.share": share}, loss / samples
+
+    def supervise(self, parameters: Parameters) -> tuple[list[int], PerClient]:
+        """Train the output layer on the spikes of the inner one; steps of each client, and its mean loss."""
+        names = [f"{self.neurons.outer}.{part}" for part in ("weight", "bias")]
+        own = {name: parameters[name] for name in names}
+        memory = self.learner.optimiser.start(own)
+        steps = torch.zeros(len(self.once), dtype=torch.int64)
+        loss = torch.zeros(len(self.once), dtype=torch.float64)
+        winners = self._winners(parameters)
+        neurons = len(parameters[f"{self.neurons.inner}.threshold"][0])
+        for _ in range(self.learner.output_epochs):
+            for batch in self._batches(self.once, rows=self.learner.batch_size):
+                k, (begin, *_) = len(batch.positions), batch.address.first_samples
+                shown = winners[:k, begin : begin + batch.positions.shape[1]]
+                spikes = fired(shown, neurons, parameters[names[0]].dtype)
+                leaves = {name: w[:k].detach().requires_grad_() for name, w in own.items()}
+                losses = self._loss(leaves, spikes, batch)
+                slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
+                gradients = dict(zip(names, slopes, strict=True))
+                remembered = {group: first(tensors, k) for group, tensors in memory.items()}
+                step = Step(first(own, k), gradients, remembered, int(steps[0]) + 1)
+                self.engine.step(self.learner.optimiser, step)
+                steps[:k] += 1
+                loss[:k] += losses.detach().double() * batch.present.sum(1)
+        samples = torch.tensor([len(positions) for positions in self.once])
+        return steps.tolist(), loss / (samples * self.learner.output_epochs)
+
+    def _winners(self, parameters: Parameters) -> Int64[Tensor, "client sample time"]:
+        """Who fires at each step of all samples, once, of neurons that no longer learn."""
+        batches = self._batches(self.once, after=self.all)
+        everybody = [self._compete(batch, parameters, learns=False) for batch in batches]
+        clients = len(self.once)
+        padded = [F.pad(one, (0, 0, 0, 0, 0, clients - len(one)), value=-1) for one in everybody]
+        return torch.cat(padded, dim=1)
+
+    def _loss(self, parameters: Parameters, spikes: Flow, batch: Batch) -> PerClient:
+        """The mean cross-entropy of each client."""
+        scores = self.neurons.read(parameters, spikes)
+        return CrossEntropy()(scores, batch.labels, batch.present, self.network.time_steps)
+
+    def activities(self, steps: list[int]) -> list[Activity]:
+        """What each client did."""
+        inner, outer = self.neurons.inner, self.neurons.outer
+        by_client = torch.stack([self.samples, self.entered, self.fired, self.updates]).T
+        return [
+            Activity(samples, made, {inner: entered, outer: fired}, updates={inner: updates})
+            for (samples, entered, fired, updates), made in zip(
+                by_client.tolist(), steps, strict=True
+            )
+        ]
+
+    def _batches(
+        self, own: list[Int64[Tensor, " _shown"]], after: int = 0, rows: int | None = None
+    ) -> Iterator[Batch]:
+        """Samples of the clients that have any left, `rows` at a time, behind `after` shown before."""
+        network, address = self.network, self.shown.address
+        numbers = network.time_steps * len(own) * network.architecture.layers[0]
+        rows = rows or max(1, _NUMBERS // numbers)
+        padded = pad_sequence(own, batch_first=True, padding_value=-1)
+        for begin in range(0, padded.shape[1], rows):
+            k = sum(len(one) > begin for one in own)
+            positions = padded[:k, begin : begin + rows].to(self.shown.pixels.device)
+            here = replace(address, clients=address.clients[:k], first_samples=(after + begin,) * k)
+            labels = self.shown.labels[positions.clamp(min=0)]
+            yield Batch(self.shown.pixels, positions, labels, here)
+
+    def _compete(
+        self, batch: Batch, parameters: Parameters, learns: bool
+    ) -> Int64[Tensor, "client sample time"]:
+        """Show a batch to the inner layer: who fires at each step, -1 for nobody."""
+        k, inner = len(batch.positions), self.neurons.inner
+        weight, threshold = (
+            parameters[f"{inner}.{part}"][:k].contiguous() for part in ("weight", "threshold")
+        )
+        spikes = self.neurons.entering(batch, self.engine.operators)
+        between = self._competitors(batch, weight.shape[1], learns)
+        presented = Presented(spikes, between, weight, threshold, learns)
+        competed = self.engine.compete(self.learner.plasticity, self.neurons.neuron, presented)
+        shown = batch.present.to(spikes.dtype)
+        self.samples[:k] += batch.present.sum(1).cpu()
+        self.updates[:k] += competed.updates.cpu()
+        self.entered[:k] += ((spikes != 0).sum((0, 3)) * shown).sum(1).long().cpu()
+        self.fired[:k] += (competed.winners >= 0).sum((1, 2)).cpu()
+        return competed.winners
+
+    def _competitors(
+        self, batch: Batch, neurons: int, learns: bool
+    ) -> Int64[Tensor, "client batch 2"]:
+        """The first neuron that may fire for each sample and the one behind the last; none for padding."""
+        between = torch.tensor([0, neurons]).expand(*batch.labels.shape, 2)
+        if self.learner.allotted and learns:
+            bounds = torch.arange(self.classes + 1) * neurons // self.classes
+            between = torch.stack([bounds[batch.labels], bounds[batch.labels + 1]], dim=2)
+        return between * batch.present.unsqueeze(2)
+
+
+def first(parameters: Parameters, k: int) -> Parameters:
+    """The parameters of the first k clients."""
+    return {name: weight[:k] for name, weight in parameters.items()}
+
+
+def fired(winners: Int64[Tensor, "client sample time"], neurons: int, dtype: torch.dtype) -> Flow:
+    """The spikes of those that fired."""
+    one_hot = F.one_hot(winners.clamp(min=0), neurons) * (winners >= 0).unsqueeze(3)
+    return one_hot.to(dtype).movedim(2, 0)
