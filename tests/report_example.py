@@ -3,7 +3,7 @@
 import base64
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -312,11 +312,27 @@ def three_networks() -> list[dict[str, Any]]:
     ]
 
 
+def algorithms(
+    points: dict[str, float] | None = None, *, seeds: int = 7, held: Sequence[int] = (10, 3)
+) -> list[dict[str, Any]]:
+    """An SNN under several algorithms, each so many points ahead; each client holds so many classes."""
+    points = points or {"fedprox": 3.0, "fedavg": 0.0, "fedadam": 0.5}
+    return [
+        run("snn", classes, seed, algorithm=algorithm, final_percent=final, rounds=2)
+        | {"hidden_weights": None}
+        for classes in held
+        for algorithm, ahead in points.items()
+        for seed in range(seeds)
+        for final in [50.0 + 3 * classes + ahead * (1 - (-1) ** seed * seed / 10) + 0.3 * seed]
+    ]
+
+
 EXAMPLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "study": lambda: study(),
     "three networks": three_networks,
     "sweep": sweep,
     "nodes": on_nodes,
+    "algorithms": lambda: algorithms(held=(10, 5, 3)),
 }
 
 

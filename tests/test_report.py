@@ -54,6 +54,7 @@ def page(folder: Path, runs: list[dict[str, Any]], **changes: Any) -> Page:
     """The report of these runs; each figure is drawn once."""
     results = example.results(folder, runs, **changes)
     drawn: list[Section] = []
+    heard: list[str] = []
 
     def once(results: Results) -> Iterator[Section]:
         drawn.extend(SHOWN(results))
@@ -61,7 +62,8 @@ def page(folder: Path, runs: list[dict[str, Any]], **changes: Any) -> Page:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writing, "shown", once)
-        assert report.write(folder) == folder / "report.html"
+        assert report.write(folder, heard.append) == folder / "report.html"
+    assert heard == writing.in_short(results)
     return Page(results, drawn, folder)
 
 

@@ -252,3 +252,42 @@ def test_rasters_and_firing_rates_are_drawn(browser: webdriver.Chrome, sweep: Pa
     rates = "[...document.querySelectorAll('svg[aria-label^=\"Firing rates\"]')]"
     lines = ask(browser, f"{rates}.map(svg => svg.querySelectorAll('.mark-line path').length)")
     assert lines == [2] * 12  # hidden and output
+
+
+@pytest.fixture(scope="module")
+def algorithms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    points = {"fedavg": 0.0, "fedprox": 3.0, "fedadam": -2.0}
+    runs = example.algorithms(points, seeds=8, held=(3,))
+    return report.write(example.write(tmp_path_factory.mktemp("runs") / "algorithms", runs))
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_algorithms_stand_side_by_side_with_the_better_one_bold(
+    browser: webdriver.Chrome, algorithms: Path, width: int, scheme: str
+) -> None:
+    show(browser, algorithms, scheme=scheme, width=width)
+    assert browser.get_log("browser") == []
+    assert ask(browser, "document.documentElement.scrollWidth") <= width
+    cells = ask(
+        browser,
+        """[...document.querySelectorAll('h2#side-by-side ~ .scroll')][0].querySelector('tbody tr')
+            .innerText.split(/[\\t\\n]+/).filter(text => text.trim())""",
+    )
+    assert [cell.split(" ")[0] for cell in cells[1:]] == [
+        "60.0",
+        "63.2",
+        "+3.1",
+        "p",
+        "57.9",
+        "−2.1",
+        "p",
+    ]
+    assert ask(browser, "[...document.querySelectorAll('td strong')].map(e => e.innerText)") == [
+        cells[2]
+    ]
+    chart = "document.querySelector('svg[aria-label^=\"Differences to fedavg\"]')"
+    marks = f"[...{chart}.querySelectorAll('.mark-symbol path')].map(e => e.getBBox().width > 0)"
+    assert ask(browser, marks) == [True] * (2 * 8 + 2)
+    fills = f"[...{chart}.querySelectorAll('.mark-symbol path')].slice(-2).map(e => getComputedStyle(e).fill)"
+    assert len({*ask(browser, fills)}) == 1  # both differences are significant
+    assert ask(browser, f"{chart}.getBoundingClientRect().right") <= width

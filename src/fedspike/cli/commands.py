@@ -201,7 +201,7 @@ def write_report(folder: Path) -> Path:
     """Write the page of finished runs; where it is."""
     from fedspike.report import write
 
-    page: Path = write(folder)
+    page: Path = write(folder, say)
     return page
 
 

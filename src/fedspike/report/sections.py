@@ -10,6 +10,7 @@ from fedspike.report.figures import (
     firing_rates,
     founding_study,
     measured,
+    methods,
     neurobench_table,
     one_price,
     price_tables,
@@ -87,6 +88,10 @@ def _of(anchor: str, heading: str, *figures: Figure, introduction: str = "") -> 
 
 SECTIONS: tuple[Section, ...] = (
     Section("verdict", "Verdict", VERDICT),
+    _of(
+        *("side-by-side", "Side by side", methods.METHODS_ANSWER),
+        *(methods.METHODS_TABLE, methods.METHODS_CHART, methods.TESTS_TABLE),
+    ),
     _of("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
     _of(
         *("accuracy", "Accuracy", accuracy.ACCURACY_TABLE, accuracy.ACCURACY_CURVES),

@@ -1,6 +1,6 @@
 """Makes the report of a directory: reads the runs, asks every figure, writes the page and the files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,17 +8,21 @@ from fedspike.files import write_whole
 from fedspike.records.reader import read
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure, Section
+from fedspike.report.figures.methods import sentences
 from fedspike.report.rendering import tables
 from fedspike.report.rendering.drawing import Panels, in_one, to_pdf
 from fedspike.report.rendering.page import Shown, render
 from fedspike.report.rendering.tables import Caption, Table
 from fedspike.report.sections import SECTIONS
 
+LINES = 4  # of a terminal
 
-def write(directory: Path) -> Path:
+
+def write(directory: Path, say: Callable[[str], None] = lambda _: None) -> Path:
     """Write `report.html`, `tables/` and `figures/` into an experiment's or a run's directory.
 
-    Returns the path of the page. Each file is replaced whole or not at all, the page last.
+    Returns the path of the page; `say` hears what it says first of algorithms side by side. Each file is
+    replaced whole or not at all, the page last.
 
     Raises InputError where the directory has no readable summary or cannot be written to.
     """
@@ -31,7 +35,18 @@ def write(directory: Path) -> Path:
                 for path, content in files(figure):
                     write_whole(directory / path, content, directory)
     write_whole(page, render(results.experiment, sections).encode("utf-8"), directory)
+    for line in in_short(results):
+        say(line)
     return page
+
+
+def in_short(results: Results) -> list[str]:
+    """What each algorithm is worth, as far as that fits a few lines."""
+    lines = sentences(results.side_by_side) if results.side_by_side else []
+    more = (
+        [f"{len(lines) - LINES} more settings are on the page."] if len(lines) > LINES + 1 else []
+    )
+    return lines[:LINES] + more if more else lines
 
 
 def shown(results: Results) -> Iterator[Section]:

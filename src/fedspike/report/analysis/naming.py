@@ -73,17 +73,15 @@ def of_partition(partition: dict[str, Any]) -> str:
 def of_settings(configurations: Sequence[dict[str, Any]]) -> list[str]:
     """A name for each configuration of an experiment: its partition, and what it needs to be unique."""
     partitions = [of_partition(one["partition"]) for one in configurations]
-    names = []
-    for one, partition in zip(configurations, partitions, strict=True):
-        namesakes = [
-            other
-            for other, theirs in zip(configurations, partitions, strict=True)
-            if theirs == partition
-        ]
-        values = flat(one)
-        details = [_in_words(key, values.get(key)) for key in differing_keys(namesakes)]
-        names.append(", ".join([partition, *details]))
-    return names
+    tables = [flat(one) for one in configurations]
+    keys = {
+        partition: _telling([t for t, p in zip(tables, partitions, strict=True) if p == partition])
+        for partition in dict.fromkeys(partitions)
+    }
+    return [
+        ", ".join([partition, *(_in_words(k, table[k]) for k in keys[partition] if k in table)])
+        for table, partition in zip(tables, partitions, strict=True)
+    ]
 
 
 def of_networks(networks: Sequence[dict[str, Any]]) -> list[str]:
@@ -97,6 +95,38 @@ def of_networks(networks: Sequence[dict[str, Any]]) -> list[str]:
     (['T = 5', 'T = 10'], [''])
     """
     tables = [flat(network) for network in networks]
+    keys = _telling(tables)
+    return [
+        ", ".join(_in_words(key, table[key]) for key in keys if key in table) for table in tables
+    ]
+
+
+def of_methods(methods: Sequence[dict[str, Any]]) -> list[str]:
+    """A name for each algorithm: its kind, its learner, and what is not as in the first.
+
+    >>> of_methods([
+    ...     {"algorithm.kind": "fedavg", "rule.kind": "mean"},
+    ...     {"algorithm.kind": "fedavg", "rule.kind": "median"},
+    ...     {"algorithm.kind": "fedprox", "algorithm.mu": 0.1, "rule.kind": "mean"},
+    ... ])
+    ['fedavg', 'fedavg, median', 'fedprox']
+    """
+    tables = [flat(method) for method in methods]
+    keys = _telling(tables)
+    always = (*keys[:1], "learner.kind")
+    names = []
+    for table in tables:
+        own = [
+            key
+            for key in keys
+            if key in table and (key in always or table[key] != tables[0].get(key))
+        ]
+        names.append(", ".join(_in_words(key, table[key]) for key in own))
+    return names if len({*names}) == len(names) else of_networks(methods)
+
+
+def _telling(tables: Sequence[dict[str, Any]]) -> list[str]:
+    """As few keys as possible in which all of these differ, as far as they do."""
     others = dict.fromkeys(key for table in tables for key in table)
     first = [key for end in FIRST_KEYS for key in others if f".{key}".endswith(f".{end}")]
     keys: list[str] = []
@@ -105,9 +135,7 @@ def of_networks(networks: Sequence[dict[str, Any]]) -> list[str]:
         told_apart = len({repr([table.get(k) for k in (*keys, key)]) for table in tables})
         if told_apart > distinct:
             keys, distinct = [*keys, key], told_apart
-    return [
-        ", ".join(_in_words(key, table[key]) for key in keys if key in table) for table in tables
-    ]
+    return keys
 
 
 def _in_words(key: str, value: object) -> str:
@@ -121,6 +149,10 @@ def _in_words(key: str, value: object) -> str:
     table, _, leaf = key.rpartition(".")
     if leaf == "time_steps":
         return f"T = {value}"
+    if isinstance(value, bool):
+        return f"{'' if value else 'not '}{leaf.replace('_', ' ')}"
+    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        return " and ".join(map(of_partition, value)) or f"no {leaf}"
     if leaf in SELF_EXPLANATORY:
         return f"no {table}" if value == "none" else str(value)
-    return f"{key.replace('.', ' ').replace('_', ' ')} {value}"
+    return f"{key.removeprefix('algorithm.').replace('.', ' ').replace('_', ' ')} {value}"

@@ -9,6 +9,7 @@ from fedspike.records.schema import ExperimentSummary, RunSummary
 from fedspike.report.analysis.energy_view import EnergyView, energy_view
 from fedspike.report.analysis.other_prices import OtherPrices, other_prices
 from fedspike.report.analysis.settings import Comparison, Network, Setting, settings
+from fedspike.report.analysis.side_by_side import SideBySide, side_by_side
 
 SHOWN_FIRST = "horowitz45-int8"
 
@@ -49,6 +50,11 @@ class Results:
     def networks(self) -> list[Network]:
         """Every network once."""
         return [network for setting in self.settings for network in setting.networks]
+
+    @cached_property
+    def side_by_side(self) -> SideBySide | None:
+        """The algorithms, or other settings, in columns; None where nothing was run in two ways."""
+        return side_by_side(self.runs)
 
     @property
     def has_variants(self) -> bool:

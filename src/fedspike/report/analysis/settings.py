@@ -5,11 +5,12 @@
 - comparison: a spiking network beside the conventional networks of its setting
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fedspike.energy import pairing
+from fedspike.energy.description import RunDescription
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis import naming
@@ -179,7 +180,13 @@ def settings(runs: Sequence[RunSummary]) -> list[Setting]:
         Setting(label, _networks(label, list(networks.values())))
         for label, networks in zip(labels, members.values(), strict=True)
     ]
-    return sorted(made, key=_order)
+    return sorted(made, key=lambda one: (*by_skew(one.first_run), one.label))
+
+
+def by_skew(run: RunDescription) -> tuple[bool, bool, int]:
+    """Where the setting of a run stands among others: the most even data first; see `settings`."""
+    classes = run.classes_per_client
+    return classes is None, not run.centralised, -(classes or 0)
 
 
 def kinds(comparisons: Sequence[Comparison]) -> list[Network]:
@@ -196,7 +203,12 @@ def of(kind: Network, value: Callable[[Network], Any]) -> Callable[[Comparison],
 
 def interval_note(networks: Sequence[Network]) -> str:
     """How many seeds the figures of these networks come from, and what their intervals are."""
-    counts = sorted({len(network.runs) for network in networks})
+    return note_on_seeds(len(network.runs) for network in networks)
+
+
+def note_on_seeds(each: Iterable[int]) -> str:
+    """The same, where figures come from so many seeds each."""
+    counts = sorted({*each})
     if counts == [1]:
         return "One seed: these figures have no interval."
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -229,9 +241,3 @@ def _networks(setting: str, runs: list[list[RunSummary]]) -> tuple[Network, ...]
         *(network for network in plainest if not network.is_spiking),
         *(network for network in best if network.is_spiking),
     )
-
-
-def _order(setting: Setting) -> tuple[bool, bool, int, str]:
-    run = setting.first_run
-    classes = run.classes_per_client
-    return classes is None, not run.centralised, -(classes or 0), setting.label

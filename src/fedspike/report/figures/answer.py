@@ -11,6 +11,7 @@ from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, interval_note
 from fedspike.report.figures.figure import Figure
+from fedspike.report.figures.methods import sentences
 from fedspike.report.figures.weights import sharpness_of
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import interval, number, span
@@ -36,6 +37,9 @@ VARIANTS = (
 
 def _headline(results: Results) -> Prose:
     leading = results.leading
+    if not leading and results.side_by_side:
+        lines = sentences(results.side_by_side)
+        return Prose((" ".join(lines[:1] + lines[1:][-1:]),), "headline")
     if not leading:
         text = "Nothing to compare: no setting has a finished run of both networks with one seed."
         return Prose((text,), "headline")

@@ -1,15 +1,20 @@
 """The first layer's weights as images, on the most even and most skewed data; their sharpness, Table 5."""
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
+from fedspike.energy.description import kind_of
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.records.reader import in_full, weight_images
+from fedspike.records.schema import RunSummary
+from fedspike.report.analysis.naming import flat
 from fedspike.report.analysis.results import Results
-from fedspike.report.analysis.settings import Network, kinds, of
+from fedspike.report.analysis.settings import Network, Setting, kinds, of
+from fedspike.report.analysis.side_by_side import is_plain
 from fedspike.report.figures.accuracy import SETTING
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering import png
@@ -17,13 +22,16 @@ from fedspike.report.rendering.drawing import FONT, LIGHT, Panel, Panels
 from fedspike.report.rendering.heatmap import heatmap
 from fedspike.report.rendering.tables import Caption, Column, Table, number, table
 
-WIDTH = 380  # pixels of a picture
+WIDTH, LINE = 380, 18  # pixels of a picture, and of a line above it
+LETTERS = 48  # of a line of a title
+TITLE = Markup(
+    f'<text x="0" y="{{}}" font-size="14" font-weight="600" fill="{LIGHT["ink"]}">{{}}</text>'
+)
 SVG = Markup(
     f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{{whole}}" '
     f'viewBox="0 0 {WIDTH} {{whole}}" font-family="{FONT}">'
     f'<rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>'
-    f'<text x="0" y="15" font-size="14" font-weight="600" fill="{LIGHT["ink"]}">{{title}}</text>'
-    f'<image class="signed" x="0" y="26" width="{WIDTH}" height="{{height}}" '
+    f'{{title}}<image class="signed" x="0" y="{{above}}" width="{WIDTH}" height="{{height}}" '
     'style="image-rendering: pixelated" href="{image}"/>'
     f'<text x="0" y="{{below}}" font-size="12" fill="{LIGHT["muted"]}">{{text}}</text></svg>'
 )
@@ -39,34 +47,73 @@ class Weights:
 
 
 def pictures(results: Results) -> list[Weights]:
-    """Of the first seed: the reference and the best spiking network of the two settings."""
-    leads = [setting.comparisons[0] for setting in results.settings]
-    by_skew = [c for c in leads if c.setting.first_run.classes_per_client is not None] or leads
+    """Of the first seed: the reference and the best spiking network of the settings that are shown."""
     shown = []
-    for comparison in by_skew[:1] + by_skew[1:][-1:]:
+    for setting in settings_shown(results):
+        comparison = setting.comparisons[0]
         for network in filter(None, (comparison.reference, comparison.spiking)):
             run = in_full(results.directory, network.runs[0])
             images = weight_images(run)
             if images is not None:
-                title = f"{network.title}, {network.label} (seed {run.seed})"
+                title = f"{network.title}, {_label(results, network)} (seed {run.seed})"
                 shown.append(Weights(title, images, run.weights.get("sharpness")))
     return shown
 
 
+def settings_shown(results: Results) -> list[Setting]:
+    """For each learner the settings with the most even and with the most skewed data.
+
+    Of several algorithms the usual baseline, or the first, and of the others the one with the most accurate
+    network.
+    """
+    chosen: list[Setting] = []
+    for learner in _learners(results):
+        own = [one for one in results.settings if _learner(one.first_run) == learner]
+        ordered = [one for one in own if one.first_run.classes_per_client is not None] or own
+        for end in dict.fromkeys((0, -1)):
+            partition = ordered[end].first_run.partition
+            there = [one for one in ordered if one.first_run.partition == partition]
+            plain = next((one for one in there if is_plain(flat(one.first_run.config))), there[0])
+            others = [one for one in there if one is not plain]
+            best = sorted(others, key=lambda one: -max(n.accuracy.mean for n in one.networks))
+            chosen += [one for one in (plain, *best[:1]) if one not in chosen]
+    return chosen
+
+
+def _learners(results: Results) -> list[str]:
+    return list(dict.fromkeys(_learner(setting.first_run) for setting in results.settings))
+
+
+def _learner(run: RunSummary) -> str:
+    return kind_of(run.config.get("learner"))
+
+
+def _label(results: Results, network: Network) -> str:
+    """The setting and the variant, and the learner where there are several."""
+    learner = _learner(network.runs[0])
+    is_clear = len(_learners(results)) == 1 or learner in network.label.split(", ")
+    return network.label if is_clear else f"{learner}, {network.label}"
+
+
 def _panel(weights: Weights) -> Panel:
     drawn = heatmap(weights.images)
-    text = f"Full colour at ±{number(drawn.limit, 3)}."
+    sign = "" if weights.images.min() >= 0 else "±"
+    text = f"Full colour at {sign}{number(drawn.limit, 3)}."
+    if not sign:
+        text += " None is below zero."
     if weights.sharpness is not None:
         text = f"Sharpness {number(weights.sharpness, 2)}. {text}"
     if drawn.tiles < drawn.neurons:
         text += f" The first {drawn.tiles} of {drawn.neurons} images."
-    height = round(WIDTH * drawn.height / drawn.width)
+    title = textwrap.wrap(weights.title, LETTERS)
+    height, above = round(WIDTH * drawn.height / drawn.width), LINE * len(title) + 8
     svg = SVG.format(
-        title=weights.title,
+        title=Markup("").join(TITLE.format(15 + LINE * n, line) for n, line in enumerate(title)),
         image=png.data_uri(drawn.png),
         height=height,
-        below=height + 44,
-        whole=height + 52,
+        above=above,
+        below=above + height + 18,
+        whole=above + height + 26,
         text=text,
     )
     return Panel(f"{weights.title}, {drawn.tiles} neurons", str(svg))
@@ -100,7 +147,7 @@ WEIGHT_IMAGES = Figure(
         "Weights of the first layer after the last round",
         "Each tile is one neuron: its weights from the pixels of the image. Green above zero, purple "
         "below; each picture has one colour scale for all of its tiles. Where data are more skewed, "
-        "averaged weights may blur.",
+        "averaged weights may blur. Titles name the learner where there are several.",
     ),
     pictures,
 )

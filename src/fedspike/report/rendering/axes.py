@@ -67,9 +67,9 @@ def energy_axis(field: str, most: float) -> alt.X:
     return alt.X(f"{field}:Q", title="modelled mJ per round", scale=scale, axis=axis)
 
 
-def rows(field: str, names: Sequence[str]) -> alt.Y:
-    """A row for each name, from top to bottom."""
-    width = {"labelLimit": BAR_LABELS, "minExtent": BAR_LABELS, "maxExtent": BAR_LABELS}
+def rows(field: str, names: Sequence[str], room: int = BAR_LABELS) -> alt.Y:
+    """A row for each name, from top to bottom, with so many pixels for the names."""
+    width = {"labelLimit": room, "minExtent": room, "maxExtent": room}
     axis = alt.Axis(grid=False, labelColor=LIGHT["ink"], **width)
     return alt.Y(f"{field}:O", sort=list(names), title=None, axis=axis)
 

@@ -26,6 +26,14 @@ class Tinted:
     below: str = ""
 
 
+@dataclass(frozen=True)
+class Marked(Estimate):
+    """An estimate that is bold where a test says that it may be, with smaller lines below it."""
+
+    strong: bool = False
+    below: tuple[str, ...] = ()
+
+
 Cell = str | int | float | Estimate | Tinted | None
 
 
@@ -160,7 +168,7 @@ def three_digits(value: float) -> str:
     return "0" if value == 0 else number(value, max(0, 2 - magnitude))
 
 
-def span(values: Sequence[float], digits: int) -> str:
+def span(values: Sequence[int | float], digits: int) -> str:
     """One number, or from the lowest to the highest.
 
     >>> span([47.44, 47.61], 1), span([47.44, 47.43], 1)
@@ -189,7 +197,7 @@ def to_markdown(table: Table, heading: str, notes: Sequence[str]) -> str:
     header = [f"{c.group}: {c.label}" if c.group else c.label for c in table.columns]
     rule = [":--" if column.is_text else "--:" for column in table.columns]
     lines = [[_markdown(cell) for cell in header], rule]
-    lines += [[_markdown(cell) for cell in row] for row in table.body]
+    lines += _with_tests(table, _markdown, "**{}**")
     grid = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     below = "".join(f"\n{_markdown(note)}\n" for note in (*table.footnotes, *notes))
     return f"**{_markdown(heading)}**\n\n{grid}\n{below}"
@@ -203,7 +211,8 @@ def to_latex(table: Table, title: str, notes: Sequence[str]) -> str:
         spans = [rf"\multicolumn{{{n}}}{{c}}{{{_latex(name)}}}" for name, _, n in table.groups]
         lines.append(" & ".join(spans) + r" \\")
     lines.append(" & ".join(_latex(column.label) for column in table.columns) + r" \\ \hline")
-    lines += [" & ".join(_latex(cell) for cell in row) + r" \\" for row in table.body]
+    rows = _with_tests(table, _latex, r"\textbf{{{}}}")
+    lines += [" & ".join(row) + r" \\" for row in rows]
     below = [rf"\par\footnotesize {_latex(note)}" for note in (*table.footnotes, *notes)]
     return "\n".join(
         [
@@ -236,6 +245,21 @@ def _ten_digits(cell: Cell) -> object:
     if isinstance(cell, Tinted):
         return cell.text
     return f"{cell:.10g}" if isinstance(cell, float) else cell
+
+
+def _with_tests(table: Table, escape: Callable[[str], str], bold: str) -> list[list[str]]:
+    """The cells as they are read, escaped; bold as on the page, and what is below them there in brackets."""
+    rows = []
+    for row, body in zip(table.rows, table.body, strict=True):
+        cells = []
+        for cell, text in zip(row, body, strict=True):
+            written = escape(text)
+            if isinstance(cell, Marked):
+                below = escape(f" ({', '.join(cell.below)})") if cell.below else ""
+                written = (bold.format(written) if cell.strong else written) + below
+            cells.append(written)
+        rows.append(cells)
+    return rows
 
 
 def _latex(plain: str) -> str:
