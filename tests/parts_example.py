@@ -27,7 +27,7 @@ from fedspike.data.partition import (
     Shards,
     SharedClasses,
 )
-from fedspike.learning import STDP, Backpropagation, Learner
+from fedspike.learning import OTTT, STDP, Backpropagation, EProp, Learner
 from fedspike.networks import (
     ANN,
     QANN,
@@ -144,10 +144,9 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     ReadOut: READ_OUTS,
     Normalisation: NORMALISATIONS,
     Learner: [
-        Backpropagation(),
-        Backpropagation(CrossEntropy(), SGD(), epochs=2),
-        STDP(),
-        STDP(output="supervised"),
+        *(Backpropagation(), Backpropagation(CrossEntropy(), SGD(), epochs=2)),
+        *(OTTT(), OTTT(error="step"), EProp(), EProp(feedback="random")),
+        *(STDP(), STDP(output="supervised")),
     ],
     Loss: LOSSES,
     Optimiser: OPTIMISERS,

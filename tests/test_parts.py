@@ -58,10 +58,18 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("convolutional", "features"): ((), (0,), ("pooling",)),
     ("convolutional", "hidden"): ((0,),),
     ("convolutional", "pool"): ("mean",),
-    ("backpropagation", "loss"): (codes.Rate(), "spike-count"),
-    ("backpropagation", "optimiser"): (None,),
-    ("backpropagation", "epochs"): (0,),
-    ("backpropagation", "batch_size"): (0, "all"),
+    **{
+        (kind, field): values
+        for kind in ("backpropagation", "ottt", "e-prop")
+        for field, values in (
+            ("loss", (codes.Rate(), "spike-count")),
+            ("optimiser", (None,)),
+            ("epochs", (0,)),
+            ("batch_size", (0, "all")),
+        )
+    },
+    **{(kind, "error"): ("last",) for kind in ("ottt", "e-prop")},
+    ("e-prop", "feedback"): ("none",),
     ("stdp", "plasticity"): (None, codes.Rate()),
     ("stdp", "output"): ("labels",),
     ("stdp", "allotted"): ("yes",),

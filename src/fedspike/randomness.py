@@ -30,16 +30,25 @@ def stream(
 
 
 def words(
-    seed: int, purpose: str, round: int, client: int, sample: int, count: int
+    seed: int, purpose: str, round: int, client: int, sample: int, count: int, block: int = 0
 ) -> UInt64[np.ndarray, " count"]:
-    """The first `count` words of 64 random bits at an address, the raw material of random spikes."""
-    raw = _philox(seed, purpose, round, client, sample).random_raw(count)
+    """`count` words of 64 random bits at an address, the raw material of random spikes.
+
+    They are the first, or those behind so many blocks of 4.
+
+    >>> drawn = [words(7, "encode", 1, 0, 0, count, block) for count, block in ((12, 0), (4, 2))]
+    >>> bool((drawn[0][8:] == drawn[1]).all())
+    True
+    """
+    raw = _philox(seed, purpose, round, client, sample, block).random_raw(count)
     return np.asarray(raw, dtype=np.uint64)
 
 
-def _philox(seed: int, purpose: str, round: int, client: int, sample: int) -> np.random.Philox:
+def _philox(
+    seed: int, purpose: str, round: int, client: int, sample: int, block: int = 0
+) -> np.random.Philox:
     return np.random.Philox(
-        key=np.array(key(seed, purpose), "<u8"), counter=[0, sample, client, round]
+        key=np.array(key(seed, purpose), "<u8"), counter=[block, sample, client, round]
     )
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import torch
+from torch import Tensor
 
 from fedspike.networks import Batch, ConvolutionalLayers, Forward, Parameters, SizedNetwork
 from fedspike.networks.operators import Operators
@@ -13,6 +14,7 @@ from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import Optimiser, Step
 from fedspike.parts.plasticity import Competed, Plasticity, Presented
+from fedspike.parts.sums import total
 from fedspike.parts.tensors import PerClient
 
 # Clients are computed side by side as long as a step of theirs together stays under this size: about 30
@@ -22,6 +24,10 @@ _MOST_TESTED = 1000
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+
+Share = Callable[[PerClient], PerClient]
+"""Of a mean loss over the samples of a part, what it adds to that over the whole batch."""
 
 
 class Learned(NamedTuple):
@@ -96,3 +102,23 @@ class Engine(ABC):
                 yield from pool.map(work, parts)
         finally:
             torch.set_num_threads(threads)
+
+
+def in_parts(
+    batch: Batch, samples: int | None, learn: Callable[[Batch, Share], Learned]
+) -> Learned:
+    """What a batch taught, so many samples of every client at a time; None: all at once."""
+    if samples is None:
+        return learn(batch, lambda losses: losses)
+    forwards, losses, gradients = [], [], dict[str, Tensor]()
+    for part in batch.parts(samples):
+
+        def share(mean: PerClient, present: Tensor = part.present) -> PerClient:
+            return mean * present.sum(1).to(mean.dtype) / batch.present.sum(1)
+
+        learned = learn(part, share)
+        slopes = learned.gradients
+        gradients = {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
+        losses.append(learned.losses)
+        forwards.append(learned.forward)
+    return Learned(Forward.joined(forwards), total(torch.stack(losses), 0), gradients)

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from fedspike.engine.engines import Engine, Learned
+from fedspike.engine.engines import Engine, Learned, Share, in_parts
 from fedspike.networks import Batch, Forward, Parameters, SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import Optimiser, Step
 from fedspike.parts.plasticity import Competed, Plasticity, Presented
-from fedspike.parts.sums import total
 from fedspike.parts.tensors import PerClient
 
 
@@ -34,24 +32,14 @@ class PlainEngine(Engine):
         """See `Engine`."""
         kept = network.statistics().keys()
         leaves = {n: w.detach().requires_grad_() for n, w in parameters.items() if n not in kept}
-        size = network.samples_in_cache if self.device.type == "cpu" else None
-        if size is None:
-            forward = network.run(parameters | leaves, batch, self.operators)
-            losses = loss(forward.scores, batch.labels, batch.present, network.time_steps)
+
+        def learn(part: Batch, share: Share) -> Learned:
+            forward = network.run(parameters | leaves, part, self.operators)
+            losses = share(loss(forward.scores, part.labels, part.present, network.time_steps))
             return Learned(forward, losses.detach(), _slopes(losses, leaves))
-        forwards, shares, gradients = [], [], dict[str, Tensor]()
-        for part in batch.parts(size):
-            forward = network.run(leaves, part, self.operators)
-            samples = part.present.sum(1).to(forward.scores.dtype)
-            own = loss(forward.scores, part.labels, part.present, network.time_steps)
-            losses = own * samples / batch.present.sum(1)
-            slopes = _slopes(losses, leaves)
-            gradients = (
-                {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
-            )
-            shares.append(losses.detach())
-            forwards.append(forward)
-        return Learned(Forward.joined(forwards), total(torch.stack(shares), 0), gradients)
+
+        size = network.samples_in_cache if self.device.type == "cpu" else None
+        return in_parts(batch, size, learn)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:
         """See `Engine`."""

@@ -9,9 +9,20 @@ from msgspec import structs
 from fedspike.energy import counts
 from fedspike.experiment.explaining import markdown_table, text_of
 from fedspike.experiment.kinds import Kinds
-from fedspike.layers.operations import INFERENCE, PER, SYMBOLS, TRAINING, Place, Table, joined
+from fedspike.layers.operations import (
+    BACKWARD,
+    INFERENCE,
+    PER,
+    SYMBOLS,
+    TRAINING,
+    Place,
+    Table,
+    joined,
+)
 from fedspike.layers.shapes import BatchNorm, Dense, Pool
-from fedspike.networks import layer_operations
+from fedspike.learning import Learner
+from fedspike.learning.minibatches import Minibatches
+from fedspike.networks import SNN, FullyConnected, layer_operations
 from fedspike.part import Part, fields_of
 from fedspike.parts.codes import Code
 from fedspike.parts.codes.code import encoder
@@ -82,6 +93,9 @@ def _sections(kinds: Kinds) -> Iterator[str]:
         yield _note(*notes) + _notes(parts)
     yield "### Neurons\n"
     yield from _neurons({kind: _example(part) for kind, part in kinds.of(Neuron).items()})
+    yield "### Learners in minibatches\n"
+    learners = [part for part in kinds.of(Learner).values() if issubclass(part, Minibatches)]
+    yield from _learners([_example(part) for part in learners])
     yield "### The server, and what is not counted\n"
     yield _note(counts.aggregation)
     yield _paragraphs(counts)[-1] + "\n"
@@ -111,6 +125,22 @@ def _neurons(neurons: Mapping[str, Any]) -> Iterator[str]:
     yield "What changes beside these:\n"
     yield _by_kind(rows)
     yield _notes(neurons.values())
+
+
+def _learners(learners: list[Any]) -> Iterator[str]:
+    """What each does to the second of two hidden layers of an SNN, beside its forward pass and optimiser."""
+    network = SNN(2, FullyConnected((3, 3))).over((4,), 10)
+    phases = (*BACKWARD, "optimiser")
+    tables: dict[str, Table] = {}
+    for learner in learners:
+        trained = learner.trains(network).layers["hidden2"].trained
+        optimiser = learner.operations() or NOT_COUNTED
+        kept = {phase: rows for phase, rows in trained.items() if phase in phases}
+        tables[learner.kind] = _beside(kept, optimiser)
+    yield "Of a hidden layer that spikes enter, in a network of LIF neurons with 10 classes:\n"
+    yield _by_kind(tables)
+    own = [getattr(type(one), name, None) for name in ("trains", "work") for one in learners]
+    yield _note(*dict.fromkeys(member for member in own if member is not None))
 
 
 def _options(part: Part) -> Iterator[tuple[str, str, Any]]:

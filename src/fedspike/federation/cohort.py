@@ -65,16 +65,13 @@ def operations(
     algorithm: Algorithm, network: SizedNetwork, learner: Learner, clients: int
 ) -> NetworkOperations:
     """What a device does to train the network, and those of other sizes that so many clients train."""
-
-    def trained(one: SizedNetwork) -> NetworkOperations:
-        return learner.trains(one.operations())
-
     sizes = {client: size for client in range(clients) if (size := algorithm.size(client))}
     first = {size: client for client, size in reversed(sizes.items())}
     smaller = {
-        size: trained(algorithm.sub_network(network, client)) for size, client in first.items()
+        size: learner.trains(algorithm.sub_network(network, client))
+        for size, client in first.items()
     }
-    return replace(trained(network), smaller=smaller, sizes=sizes)
+    return replace(learner.trains(network), smaller=smaller, sizes=sizes)
 
 
 @dataclass

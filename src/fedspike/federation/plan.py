@@ -173,6 +173,7 @@ class Plan(Struct, frozen=True, kw_only=True):
                 expected="an ANN or the direct code, which read negative numbers",
                 fix=f'leave signed out: then the range becomes 0 to 1; or set {other} = "{kind}"',
             )
+        self.learner.demand_network(network)
         room.demand(room.training(self, network))
         demand_sound(parts_in(self), network.time_steps)
         return network

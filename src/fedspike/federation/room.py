@@ -35,9 +35,7 @@ def training(plan: Any, network: SizedNetwork, clients: int = 1) -> list[Need]:
     shown = held if fleet.samples_per_round == "all" else min(held, fleet.samples_per_round)
     rows = learner.rows(shown * learner.epochs)
     model = 4 * sum(layer.parameters for layer in network.described.values())
-    in_cache = engine_for("cpu", torch.float32).bytes_per_sample(network) == 0
-    at_once = 1 if in_cache else min(rows, network.samples_in_cache or rows)
-    step = at_once * network.bytes_per_sample
+    step = learner.bytes_of_a_step(engine_for("cpu", torch.float32), network, rows)
     steps = network.time_steps
     table = 0 if network.code is None else network.code.bytes_per_step * steps
     needs = [

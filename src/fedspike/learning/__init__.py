@@ -2,12 +2,14 @@
 
 from fedspike import part
 from fedspike.learning.backpropagation import Backpropagation as Backpropagation
+from fedspike.learning.eprop import EProp as EProp
 from fedspike.learning.labels import RECEIVED as RECEIVED
 from fedspike.learning.labels import Labels as Labels
 from fedspike.learning.learner import Correction as Correction
 from fedspike.learning.learner import Learner as Learner
 from fedspike.learning.learner import Shown as Shown
 from fedspike.learning.learner import Trained as Trained
+from fedspike.learning.ottt import OTTT as OTTT
 from fedspike.learning.stdp import STDP as STDP
 
 LEARNERS = part.kinds(Learner, vars(), usual=Backpropagation)

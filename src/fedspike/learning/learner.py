@@ -7,6 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from fedspike.engine.engines import Engine
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import BACKWARD, NetworkOperations, Table
 from fedspike.learning.labels import Labels
@@ -102,9 +103,20 @@ class Learner(Part):
         del network
         return None
 
-    def trains(self, network: NetworkOperations) -> NetworkOperations:
-        """What a device does to train this network."""
-        return network.trained_by(self.operations(), BACKWARD if self.backward else ())
+    def demand_network(self, network: SizedNetwork) -> None:
+        """Raise InputError where it cannot train this network."""
+        del network
+
+    def bytes_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
+        """Memory of a step of one client on so many samples, at the least."""
+        in_cache = engine.bytes_per_sample(network) == 0
+        at_once = 1 if in_cache else min(rows, network.samples_in_cache or rows)
+        return at_once * network.bytes_per_sample
+
+    def trains(self, network: SizedNetwork) -> NetworkOperations:
+        """What a device does to train the network: its passes, and to each parameter `operations()`."""
+        phases = BACKWARD if self.backward else ()
+        return network.operations().trained_by(self.operations(), phases)
 
     def operations(self) -> Table | None:
         """What it does to each parameter, phase `optimiser`; None where nobody has counted it."""

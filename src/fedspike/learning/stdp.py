@@ -66,10 +66,11 @@ class STDP(Learner, tag="stdp"):
         """Of the output layer, if that is trained."""
         return self.optimiser.learning_rate if self.output == "supervised" else 1.0
 
-    def trains(self, network: NetworkOperations) -> NetworkOperations:
+    def trains(self, network: SizedNetwork) -> NetworkOperations:
         """The rule's in the inner layer; in a supervised output layer the optimiser's."""
-        inner, outer = network.entered
-        learned = network.trained_by(self.plasticity.operations(), (), (inner,))
+        operations = network.operations()
+        inner, outer = operations.entered
+        learned = operations.trained_by(self.plasticity.operations(), (), (inner,))
         if self.output != "supervised":
             return learned.trained_by({}, (), (outer,))
         kept = ("backward_weights", "surrogate")

@@ -32,6 +32,7 @@ from fedspike.networks.sized_layers import Parameters as Parameters
 from fedspike.networks.sized_layers import narrow as narrow
 from fedspike.networks.spiking import SNN as SNN
 from fedspike.networks.spiking import SpikingNetwork as SpikingNetwork
+from fedspike.networks.steps import Step as Step
 
 ARCHITECTURES = part.kinds(Architecture, vars(), usual=FullyConnected)
 NETWORKS = part.kinds(Network, vars(), usual=ANN)

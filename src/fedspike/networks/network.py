@@ -12,6 +12,7 @@ from fedspike.layers.shapes import Layer
 from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.sized_layers import Parameters
+from fedspike.networks.steps import Steps
 from fedspike.part import Part
 from fedspike.parts.codes import Code
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
@@ -118,6 +119,16 @@ class SizedNetwork(ABC):
         """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
         return None
 
+    @property
+    def samples_at_a_step(self) -> int | None:
+        """The same, where one time step is computed after the other."""
+        return None
+
+    def rises(self, layer: str) -> tuple[float, float] | None:
+        """Of thresholds that rise with each spike: by how much, and the share left of it after a step."""
+        del layer
+        return None
+
     @abstractmethod
     def init(self, generator: np.random.Generator) -> Parameters:
         """Parameters before any training, float32, no client axis."""
@@ -172,6 +183,23 @@ class SizedNetwork(ABC):
     def competition(self) -> Competition | None:
         """Its layer of competing neurons, if it is one of these and an output layer that reads them."""
         return None
+
+    def demand_steps(self) -> None:
+        """Raise InputError where it cannot be run one time step after the other, as some learners want."""
+        raise self._without_steps()
+
+    def steps(self, parameters: Parameters, batch: Batch, *, apart: bool) -> Steps:
+        """One time step after the other, of a network for which `demand_steps` raised nothing."""
+        del parameters, batch, apart
+        raise self._without_steps()
+
+    def _without_steps(self) -> InputError:
+        return InputError(
+            f"a {type(self).__name__}, which is not run one time step after the other",
+            expected="a spiking network of layers that are described",
+            fix="take an SNN, or learn by backpropagation",
+            keys=("learner", "network"),
+        )
 
     @abstractmethod
     def operations(self) -> NetworkOperations:

@@ -23,6 +23,7 @@ from fedspike.networks.layer_operations import spiking
 from fedspike.networks.network import Competition, Network, SizedNetwork, no_competition, usual_loss
 from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.networks.sized_layers import Layers, Parameters
+from fedspike.networks.steps import Steps, demand_steps
 from fedspike.networks.synapses import linear, through
 from fedspike.parts.codes import Code, Rate
 from fedspike.parts.losses import Loss
@@ -30,7 +31,7 @@ from fedspike.parts.neurons import LIF, Competitive, Neuron
 from fedspike.parts.normalisations import STATISTICS, Normalisation, Unnormalised
 from fedspike.parts.read_outs import ReadOut, SpikeCount
 from fedspike.parts.sums import repeated
-from fedspike.parts.tensors import Flow, Present, Scores, Trains
+from fedspike.parts.tensors import Flow, Frames, Present, Scores, Trains
 
 
 class SNN(Network, tag="snn"):
@@ -136,7 +137,7 @@ class SpikingNetwork(SizedNetwork):
         if self.snn.normalisation.replaces_bias:
             parameters = {n: w for n, w in parameters.items() if not n.endswith(".bias")}
         for name, layer in self.architecture.weighted.items():
-            constants = self.neuron.initial(layer.outputs, self._fires(name))
+            constants = self.neuron.initial(layer.outputs, self.fires(name))
             parameters |= {f"{name}.{constant}": start for constant, start in constants.items()}
         for name, norm in self._norms().items():
             parameters[f"{name}.gamma"] = torch.ones(norm.time_steps, norm.channels)
@@ -178,6 +179,15 @@ class SpikingNetwork(SizedNetwork):
         return self.architecture.samples_in_cache(self.time_steps)
 
     @property
+    def samples_at_a_step(self) -> int | None:
+        """The same, where one time step is computed after the other."""
+        return self.architecture.samples_in_cache(1)
+
+    def rises(self, layer: str) -> tuple[float, float] | None:
+        """Of the thresholds of a layer's neurons, if these fire."""
+        return self.neuron.rises if self.fires(layer) else None
+
+    @property
     def bytes_per_sample(self) -> int:
         """Memory of a training step, about: all as plain floats."""
         return 12 * self.time_steps * sum(self.architecture.layers)
@@ -194,10 +204,7 @@ class SpikingNetwork(SizedNetwork):
         return CompetingNetwork(self, *self.architecture.names, cast(Competitive, self.neuron))
 
     def _encoded(self, batch: Batch, operators: Operators) -> Trains:
-        x = batch.x
-        if x.shape[2] != self.numbers:
-            x = x.reshape(*x.shape[:2], self.time_steps, -1)
-        return operators.encoded(self.code, x, batch.address, self.time_steps)
+        return operators.encoded(self.code, self.shown(batch), batch.address, self.time_steps)
 
     def _weighted(self, spikes: Trains) -> Trains:
         """By what the code weights each step."""
@@ -205,6 +212,13 @@ class SpikingNetwork(SizedNetwork):
             return spikes
         weights = torch.tensor(by_step, dtype=spikes.dtype)
         return spikes * weights.to(spikes.device).view(-1, 1, 1, 1)
+
+    def shown(self, batch: Batch) -> Frames:
+        """What its code is given: still samples, or their frames."""
+        x = batch.x
+        if x.shape[2] != self.numbers:
+            x = x.reshape(*x.shape[:2], self.time_steps, -1)
+        return x
 
     def forward(
         self,
@@ -246,13 +260,29 @@ class SpikingNetwork(SizedNetwork):
         scores = self.read_out.scores(flow)
         return Forward.counted(scores, self.architecture.described, by_input, left, statistics)
 
+    def demand_steps(self) -> None:
+        """Raise InputError where a part of it cannot be computed step by step."""
+        if self._norms():
+            raise InputError(
+                f"{type(self.snn.normalisation).__name__}, whose statistics are of a whole batch",
+                expected="no normalisation, for whoever learns step by step",
+                fix='normalisation.kind = "none", or learn by backpropagation',
+                keys=("normalisation", "learner"),
+            )
+        demand_steps(self.code, self.neuron, self.read_out, self.time_steps)
+
+    def steps(self, parameters: Parameters, batch: Batch, *, apart: bool) -> Steps:
+        """One time step after the other."""
+        return Steps(self, parameters, batch, apart)
+
     def _norms(self) -> dict[str, BatchNorm]:
         """What stands between the synapses and the neurons of all layers but the last."""
         *inner, _ = self.architecture.weighted.items()
         norms = {n: self.snn.normalisation.behind(x, self.time_steps) for n, x in inner}
         return {name: norm for name, norm in norms.items() if norm is not None}
 
-    def _fires(self, layer: str) -> bool:
+    def fires(self, layer: str) -> bool:
+        """Whether the neurons of a layer fire, or their membranes are read out."""
         return layer != self.architecture.names[-1] or self.read_out.spiking
 
     def _neurons(
@@ -261,7 +291,7 @@ class SpikingNetwork(SizedNetwork):
         """Their spikes, counted if that comes with them; to a read-out that wants these, membranes."""
         others = ("weight", "bias", "gamma", *STATISTICS)
         constants = {name: tensor for name, tensor in own.items() if name not in others}
-        if self._fires(layer):
+        if self.fires(layer):
             return operators.fired(self.neuron, currents, constants, present)
         return self.neuron.membrane(currents, constants), None
 

@@ -43,21 +43,21 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(rows, weight)
-        return _product(rows, weight.mT, bias)
+        return product(rows, weight.mT, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         (delta,) = gradients
         rows, weight = ctx.saved_tensors
-        into_rows = _product(delta, weight) if ctx.needs_input_grad[0] else None
-        into_weight, into_bias = _product(delta.mT, rows), None
+        into_rows = product(delta, weight) if ctx.needs_input_grad[0] else None
+        into_weight, into_bias = product(delta.mT, rows), None
         if ctx.needs_input_grad[2]:  # the sum over rows, as a product
-            into_bias = _product(delta.new_ones(len(delta), 1, delta.shape[1]), delta).squeeze(1)
+            into_bias = product(delta.new_ones(len(delta), 1, delta.shape[1]), delta).squeeze(1)
         return into_rows, into_weight, into_bias
 
 
-def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Of every client, plus the bias if there is one, by no more threads than there are clients.
+def product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Of every client's matrices, plus the bias if there is one, by no more threads than there are clients.
 
     MKL cuts fewer products than threads, and its sums with them, so that bits would depend on both numbers.
     """

@@ -1,11 +1,12 @@
 """What a code is: it turns samples into what enters a spiking network at each of its time steps."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from fedspike.layers.operations import Table
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes.address import Address
-from fedspike.parts.tensors import Frames, Trains
+from fedspike.parts.tensors import Frames, Now, Trains
 
 
 class Code(Part):
@@ -40,6 +41,10 @@ class Code(Part):
             return shape
         plain = (1, *shape) if len(shape) == 2 else shape
         return (self.inputs_per_number * plain[0], *plain[1:])
+
+    def steps(self, pixels: Frames, address: Address, time_steps: int) -> Iterator[Now]:
+        """The same spikes one time step after the other; the kinds that ship make each as it is asked for."""
+        yield from self.spikes(pixels, address, time_steps)
 
     def fitted(self, time_steps: int) -> "Code":
         """This code for so many time steps; raises InputError where it takes more or fewer."""

@@ -1,5 +1,6 @@
 """The delta code: a spike where a pixel has become brighter, for inputs that change in time."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import torch
@@ -13,7 +14,7 @@ from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import encoder
 from fedspike.parts.codes.pixels import HIGHEST, levels
 from fedspike.parts.codes.tabulated import ByStep, Intensities, Tabulated
-from fedspike.parts.tensors import Frames, Trains
+from fedspike.parts.tensors import Frames, Now, Trains
 
 
 class Delta(Tabulated, tag="delta"):
@@ -51,6 +52,18 @@ class Delta(Tabulated, tag="delta"):
             return super().spikes(pixels, address, time_steps)
         return self._rises(pixels, time_steps).permute(2, 0, 1, 3).to(pixels.dtype)
 
+    def steps(self, pixels: Frames, address: Address, time_steps: int) -> Iterator[Now]:
+        """A frame beside the one before it."""
+        if pixels.ndim == 3:
+            yield from super().steps(pixels, address, time_steps)
+            return
+        self._demand_frames(pixels, time_steps)
+        before, theta = torch.zeros_like(pixels[:, :, 0], dtype=torch.int64), self._rise
+        for frame in pixels.unbind(2):
+            x = levels(frame)
+            yield (x - before >= theta).to(pixels.dtype)
+            before = x
+
     def operations(self) -> Table:
         """A difference and a comparison at each step."""
         return encoder(add=1, compare=1)
@@ -64,6 +77,17 @@ class Delta(Tabulated, tag="delta"):
         self, frames: Float[Tensor, "client batch time pixel"], time_steps: int
     ) -> Bool[Tensor, "client batch time pixel"]:
         """The equation."""
+        self._demand_frames(frames, time_steps)
+        x = levels(frames)
+        return x.diff(dim=2, prepend=torch.zeros_like(x[:, :, :1])) >= self._rise
+
+    @property
+    def _rise(self) -> int:
+        """Theta in levels."""
+        return int(levels(torch.tensor(self.threshold, dtype=torch.float64)))
+
+    @staticmethod
+    def _demand_frames(frames: Frames, time_steps: int) -> None:
         if frames.shape[2] != time_steps:
             raise InputError(
                 f"Delta: {frames.shape[2]} frames, time_steps = {time_steps}",
@@ -71,5 +95,3 @@ class Delta(Tabulated, tag="delta"):
                 fix=f"time_steps = {frames.shape[2]}, or leave frames out or repeat them",
                 keys=("time_steps",),
             )
-        x, theta = levels(frames), levels(torch.tensor(self.threshold, dtype=torch.float64))
-        return x.diff(dim=2, prepend=torch.zeros_like(x[:, :, :1])) >= theta

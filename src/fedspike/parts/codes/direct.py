@@ -1,12 +1,14 @@
 """The direct code: no spikes, the pixel itself is the input."""
 
+from collections.abc import Iterator
+from itertools import repeat
 from typing import ClassVar
 
 from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import Code
 from fedspike.parts.codes.pixels import demand_intensities
-from fedspike.parts.tensors import Frames, Trains
+from fedspike.parts.tensors import Frames, Now, Trains
 
 
 class Direct(Code, tag="direct"):
@@ -45,3 +47,8 @@ class Direct(Code, tag="direct"):
         del address
         demand_intensities(pixels, darkest=-1)
         return pixels.expand(time_steps, *pixels.shape)
+
+    def steps(self, pixels: Frames, address: Address, time_steps: int) -> Iterator[Now]:
+        """The pixels, again and again."""
+        self.spikes(pixels, address, 1)  # raises for what are no pixels
+        yield from repeat(pixels, time_steps)

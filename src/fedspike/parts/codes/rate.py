@@ -1,6 +1,7 @@
 """The rate code: the brighter a pixel, the more often it spikes, at random."""
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
@@ -12,13 +13,14 @@ from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import Code, encoder
 from fedspike.parts.codes.pixels import demand_intensities
-from fedspike.parts.tensors import Frames, Trains
+from fedspike.parts.tensors import Frames, Now, Trains
 from fedspike.randomness import words
 
 _threads = ThreadPoolExecutor(
     os.cpu_count()
 )  # NumPy draws and compares outside the interpreter lock
-_BLOCK = 16  # samples that one thread draws in one go
+_BLOCK = 4  # samples that one thread draws in one go
+Words = UInt64[np.ndarray, "client sample pixel"]
 
 
 class Rate(Code, tag="rate"):
@@ -52,48 +54,65 @@ class Rate(Code, tag="rate"):
 
         Raises InputError where a pixel is not in [0, 1].
         """
-        demand_intensities(pixels)
         clients, batch, size = pixels.shape
-        groups = -(-time_steps // 64)
-        limits = (pixels.cpu().double() * 65536).round_().numpy().astype(np.uint64)
+        limits = _limits(pixels)
         # Client first in memory, because the matrix products want every client's block in one piece.
         # NumPy asks the system for huge pages, which makes this large block 4 times faster to fill.
         shape = (clients, time_steps, batch, size)
         spikes = np.empty(shape, dtype=np.float64 if pixels.dtype == torch.float64 else np.float32)
-
-        def draw_block(block: tuple[int, int]) -> None:
-            """Samples first to last - 1 of the client at this position in the batch."""
-            position, first = block
-            last = min(first + _BLOCK, batch)
-            random = [
-                words(
-                    address.seed,
-                    address.purpose,
-                    address.round,
-                    address.clients[position],
-                    address.first_samples[position] + b,
-                    groups * size * 16,
-                ).reshape(groups, size, 16)
-                for b in range(first, last)
-            ]
-            trains = _below(np.stack(random, axis=1), limits[position, first:last])
-            steps = np.unpackbits(
-                trains.view(np.uint8).reshape(*trains.shape, 8), axis=3, bitorder="little"
-            )
-            drawn = steps.transpose(0, 3, 1, 2).reshape(groups * 64, last - first, size)
-            spikes[position, :, first:last] = drawn[:time_steps]
-
-        list(_threads.map(draw_block, product(range(clients), range(0, batch, _BLOCK))))
+        for first in range(0, time_steps, 64):
+            trains = _trains(limits, address, first // 64)
+            bits = trains.view(np.uint8).reshape(clients, batch, size, 8)
+            steps = np.unpackbits(bits, axis=3, bitorder="little")
+            count = min(64, time_steps - first)
+            spikes[:, first : first + count] = steps.transpose(0, 3, 1, 2)[:, :count]
         return torch.from_numpy(spikes).to(pixels.device).movedim(0, 1)
+
+    def steps(self, pixels: Frames, address: Address, time_steps: int) -> Iterator[Now]:
+        """64 steps are drawn at once, and kept as bits, 8 steps of all pixels together."""
+        limits = _limits(pixels)
+        for step in range(time_steps):
+            if step % 64 == 0:
+                trains = _trains(limits, address, step // 64).view(np.uint8)
+                by_8 = np.ascontiguousarray(np.moveaxis(trains.reshape(*limits.shape, 8), 3, 0))
+                bits = torch.from_numpy(by_8).to(pixels.device)
+            yield (bits[step % 64 // 8] >> step % 8 & 1).to(pixels.dtype)
+
+
+def _limits(pixels: Frames) -> Words:
+    """65536 x, rounded; raises InputError where a pixel is not in [0, 1]."""
+    demand_intensities(pixels)
+    return (pixels.cpu().double() * 65536).round_().numpy().astype(np.uint64)
+
+
+def _trains(limits: Words, address: Address, group: int) -> Words:
+    """The spikes of 64 steps, the first of which is 64 `group`."""
+    clients, batch, size = limits.shape
+    trains = np.empty(limits.shape, np.uint64)
+
+    def draw_block(block: tuple[int, int]) -> None:
+        """Samples first to last - 1 of the client at this position in the batch."""
+        position, first = block
+        last = min(first + _BLOCK, batch)
+        where = (address.seed, address.purpose, address.round, address.clients[position])
+        random = [
+            words(*where, address.first_samples[position] + b, size * 16, group * size * 4)
+            for b in range(first, last)
+        ]
+        drawn = np.stack(random).reshape(last - first, size, 16)
+        trains[position, first:last] = _below(drawn, limits[position, first:last])
+
+    list(_threads.map(draw_block, product(range(clients), range(0, batch, _BLOCK))))
+    return trains
 
 
 def _below(
-    words: UInt64[np.ndarray, "group sample pixel 16"], limits: UInt64[np.ndarray, "sample pixel"]
-) -> UInt64[np.ndarray, "group sample pixel"]:
+    words: UInt64[np.ndarray, "sample pixel 16"], limits: UInt64[np.ndarray, "sample pixel"]
+) -> UInt64[np.ndarray, "sample pixel"]:
     """64 comparisons r < limit at once, as r <= q = limit - 1, the highest bits first; none holds at 0."""
-    less = np.zeros(words.shape[:3], np.uint64)
+    less = np.zeros(words.shape[:2], np.uint64)
     undecided, q = np.where(limits > 0, ~less, 0), limits - np.uint64(1)
-    for j, word in enumerate(np.ascontiguousarray(np.moveaxis(words, 3, 0))):
+    for j, word in enumerate(np.ascontiguousarray(np.moveaxis(words, 2, 0))):
         bit = -(q >> np.uint64(15 - j) & np.uint64(1))  # all ones, or all zeros
         decided = undecided & (word ^ bit)
         less |= decided & bit

@@ -1,5 +1,6 @@
 """Receptive fields: each pixel is seen by several neurons, each of which likes one intensity best."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import Code, encoder
 from fedspike.parts.codes.pixels import HIGHEST, levels
 from fedspike.parts.codes.tabulated import TABLES_KEPT
-from fedspike.parts.tensors import Frames, Trains
+from fedspike.parts.tensors import Frames, Now, Trains
 
 MOST_NEURONS = 16
 
@@ -78,6 +79,13 @@ class ReceptiveField(Code, tag="receptive-field"):
         by_client = [trains[:, :, own] for own in levels(pixels)]  # [neuron, time, batch, pixel]
         stacked = torch.stack(by_client).to(pixels.dtype)
         return stacked.permute(2, 0, 3, 1, 4).flatten(3)
+
+    def steps(self, pixels: Frames, address: Address, time_steps: int) -> Iterator[Now]:
+        """Every level is looked up at each step, by each neuron."""
+        del address
+        own = levels(pixels)
+        for train in _table(self, time_steps, pixels.device).unbind(1):
+            yield train[:, own].to(pixels.dtype).permute(1, 2, 0, 3).flatten(2)
 
     def operations(self) -> Table:
         """A comparison at each step of each neuron, which reads the pixel for itself."""

@@ -4,6 +4,7 @@ Such a code says which trains its equation gives for all levels at once; what is
 looks pixels up.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +16,7 @@ from fedspike.part import abstractmethod
 from fedspike.parts.codes.address import Address
 from fedspike.parts.codes.code import Code
 from fedspike.parts.codes.pixels import HIGHEST, levels
-from fedspike.parts.tensors import Frames, Trains
+from fedspike.parts.tensors import Frames, Now, Trains
 
 Intensities = Float64[np.ndarray, " value"]
 ByStep = Bool[np.ndarray, "value time"]
@@ -42,6 +43,13 @@ class Tabulated(Code):
         # Client first in memory, because the matrix products want every client's block in one piece.
         by_client = [trains[:, own] for own in levels(pixels)]
         return torch.stack(by_client).to(pixels.dtype).movedim(0, 1)
+
+    def steps(self, pixels: Frames, address: Address, time_steps: int) -> Iterator[Now]:
+        """Every level is looked up at each step."""
+        del address
+        own = levels(pixels)
+        for train in table(self, time_steps, pixels.device):
+            yield train[own].to(pixels.dtype)
 
 
 @lru_cache(TABLES_KEPT)

@@ -18,12 +18,14 @@ from typing import Annotated
 
 import torch
 from msgspec import Meta
+from torch import Tensor
 
 from fedspike.layers.operations import Place, Table, joined
 from fedspike.parts.neurons.constants import NOTHING, Learned, Learning, value
 from fedspike.parts.neurons.leaky import STATE, Decay, Leaky
+from fedspike.parts.neurons.neuron import Kept
 from fedspike.parts.surrogates import fire
-from fedspike.parts.tensors import Flow
+from fedspike.parts.tensors import Flow, Now
 
 
 class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
@@ -44,6 +46,11 @@ class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
         """Rho, too, where neurons fire."""
         rise = {"rho": (self.rho, self.learn_rho)} if spiking else {}
         return rise | super().learning(spiking)
+
+    @property
+    def rises(self) -> tuple[float, float]:
+        """Adaptation and rho."""
+        return self.adaptation, self.rho
 
     def words(self, place: Place) -> int:
         """The potential and, where neurons fire, the threshold's rise."""
@@ -74,13 +81,27 @@ class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
         """
         beta, threshold = self.constants(learned, currents)
         rho = value(self.rho, "rho", learned, currents, largest=1.0)
-        U = S = b = torch.zeros_like(currents[0])
-        theta = threshold
+        kept: Kept = {}
         spikes = []
         for current in currents:
-            U = self.step(U, S.detach(), current, beta, theta)
-            b = rho * b + (1 - rho) * S
-            theta = threshold + self.adaptation * b
-            S = fire(U - theta, self.surrogate)
+            S, kept = self._at_step(kept, current, beta, threshold, rho)
             spikes.append(S)
         return torch.stack(spikes)
+
+    def fires(self, kept: Kept, current: Now) -> tuple[Now, Kept]:
+        """The equations at one step."""
+        return self._at_step(kept, current, self.beta, self.threshold, self.rho)
+
+    def _at_step(
+        self,
+        kept: Kept,
+        current: Now,
+        beta: float | Tensor,
+        threshold: float | Tensor,
+        rho: float | Tensor,
+    ) -> tuple[Now, Kept]:
+        U, S, b = (kept[name] if name in kept else torch.zeros_like(current) for name in "USb")
+        U = self.step(U, S.detach(), current, beta, threshold + self.adaptation * b)
+        b = rho * b + (1 - rho) * S
+        S = fire(U - (threshold + self.adaptation * b), self.surrogate)
+        return S, {"U": U, "S": S, "b": b}

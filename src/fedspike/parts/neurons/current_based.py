@@ -17,7 +17,8 @@ from fedspike.layers.operations import Place, Table, joined
 from fedspike.parts.neurons.constants import NOTHING, Learned, Learning, value
 from fedspike.parts.neurons.leaky import STATE, Decay, leak
 from fedspike.parts.neurons.lif import LIF
-from fedspike.parts.tensors import Flow
+from fedspike.parts.neurons.neuron import Kept
+from fedspike.parts.tensors import Flow, Now
 
 
 class CurrentBasedLIF(LIF, tag="current-based", kw_only=True):
@@ -59,6 +60,21 @@ class CurrentBasedLIF(LIF, tag="current-based", kw_only=True):
     def membrane(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """The membranes of neurons that only leak and add: they never fire, so they are never reset."""
         return super().membrane(self._through_synapses(currents, learned), learned)
+
+    def fires(self, kept: Kept, current: Now) -> tuple[Now, Kept]:
+        """Both equations at one step."""
+        J = self._arrived(kept, current)
+        S, after = super().fires(kept, J)
+        return S, {**after, "J": J}
+
+    def leaks(self, kept: Kept, current: Now) -> tuple[Now, Kept]:
+        """Both equations at one step, of neurons that never fire."""
+        J = self._arrived(kept, current)
+        U, after = super().leaks(kept, J)
+        return U, {**after, "J": J}
+
+    def _arrived(self, kept: Kept, current: Now) -> Now:
+        return self.alpha * kept["J"] + current if "J" in kept else current
 
     def _through_synapses(self, currents: Tensor, learned: Learned) -> Tensor:
         return leak(currents, value(self.alpha, "alpha", learned, currents, largest=1.0))

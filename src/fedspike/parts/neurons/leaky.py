@@ -3,18 +3,16 @@
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Float
 from msgspec import Meta
 from torch import Tensor
 
 from fedspike.layers.operations import Place, Table
 from fedspike.parts.neurons.constants import NOTHING, Learned, Learning, initial, value
-from fedspike.parts.neurons.neuron import Neuron
+from fedspike.parts.neurons.neuron import Kept, Neuron
 from fedspike.parts.surrogates import Atan, Surrogate
-from fedspike.parts.tensors import Flow
+from fedspike.parts.tensors import Flow, Now
 
 Decay = Annotated[float, Meta(ge=0, le=1)]
-Now = Float[Tensor, "client batch neuron"]
 STATE = {"read_potential": 1, "write_potential": 1}
 
 
@@ -54,6 +52,11 @@ class Leaky(Neuron):
     def membrane(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """The membranes of neurons that only leak and add: they never fire, so they are never reset."""
         return leak(currents, value(self.beta, "beta", learned, currents, largest=1.0))
+
+    def leaks(self, kept: Kept, current: Now) -> tuple[Now, Kept]:
+        """U[t] = beta*U[t-1] + I[t]."""
+        U = self.beta * kept["U"] + current if "U" in kept else current
+        return U, {"U": U}
 
     def step(
         self, U: Now, R: Now, current: Now, beta: float | Tensor, theta: float | Tensor

@@ -28,8 +28,9 @@ from torch import Tensor
 
 from fedspike.parts.neurons.constants import NOTHING, Learned
 from fedspike.parts.neurons.leaky import Leaky
+from fedspike.parts.neurons.neuron import Kept
 from fedspike.parts.surrogates import fire
-from fedspike.parts.tensors import Flow
+from fedspike.parts.tensors import Flow, Now
 
 
 class LIF(Leaky, tag="lif"):
@@ -51,13 +52,24 @@ class LIF(Leaky, tag="lif"):
             return self._unrolled(currents, beta, theta)
         return _Scan.apply(currents, beta, theta, self)  # type: ignore[no-any-return,no-untyped-call]
 
+    def fires(self, kept: Kept, current: Now) -> tuple[Now, Kept]:
+        """The equation at one step."""
+        return self._at_step(kept, current, self.beta, self.threshold)
+
+    def _at_step(
+        self, kept: Kept, current: Now, beta: float | Tensor, theta: float | Tensor
+    ) -> tuple[Now, Kept]:
+        U, S = (kept[name] if name in kept else torch.zeros_like(current) for name in "US")
+        U = self.step(U, S.detach(), current, beta, theta)
+        S = fire(U - theta, self.surrogate)
+        return S, {"U": U, "S": S}
+
     def _unrolled(self, currents: Tensor, beta: float | Tensor, theta: float | Tensor) -> Flow:
         """Step by step under autograd, which finds the gradients of beta and theta too."""
-        U = S = torch.zeros_like(currents[0])
+        kept: Kept = {}
         spikes = []
         for current in currents:
-            U = self.step(U, S.detach(), current, beta, theta)
-            S = fire(U - theta, self.surrogate)
+            S, kept = self._at_step(kept, current, beta, theta)
             spikes.append(S)
         return torch.stack(spikes)
 

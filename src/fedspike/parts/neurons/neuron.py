@@ -4,10 +4,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from fedspike.errors import InputError
 from fedspike.layers.operations import Place, Table
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.neurons.constants import NOTHING, Learned
-from fedspike.parts.tensors import Flow
+from fedspike.parts.tensors import Flow, Now
+
+Kept = dict[str, Now]
+"""What neurons keep from step to step, by its symbol; nothing at rest."""
 
 
 class Neuron(Part):
@@ -33,6 +37,29 @@ class Neuron(Part):
     @abstractmethod
     def membrane(self, currents: Flow, learned: Learned = NOTHING) -> Flow:
         """The membranes of neurons that only leak and add: [time, client, batch, neuron]."""
+
+    def fires(self, kept: Kept, current: Now) -> tuple[Now, Kept]:
+        """A step of `spikes`, for neurons of which no constant is learned: spikes, and what is kept then."""
+        del kept, current
+        raise self._no_step()
+
+    def leaks(self, kept: Kept, current: Now) -> tuple[Now, Kept]:
+        """A step of `membrane`: membranes, and what is kept then."""
+        del kept, current
+        raise self._no_step()
+
+    def _no_step(self) -> InputError:
+        return InputError(
+            f"{type(self).__name__}, which is written for all time steps at once",
+            expected="fires and leaks, a step of the neuron, for whoever learns step by step",
+            fix=f"write them in {type(self).__name__}, as the neurons that ship do",
+            keys=("learner", "neuron"),
+        )
+
+    @property
+    def rises(self) -> tuple[float, float] | None:
+        """Of a threshold that rises with each spike: by how much, and the share left of it after a step."""
+        return None
 
     def words(self, place: Place) -> int:
         """Words that a neuron keeps from step to step."""

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from fedspike.parts.read_outs.read_out import ReadOut
 from fedspike.parts.sums import total
-from fedspike.parts.tensors import Output, Scores
+from fedspike.parts.tensors import Now, Output, Scores
 
 
 class MeanMembrane(ReadOut, tag="membrane"):
@@ -21,3 +21,8 @@ class MeanMembrane(ReadOut, tag="membrane"):
     def scores(self, membranes: Output) -> Scores:
         """Of the output layer's membranes."""
         return total(membranes, 0) / len(membranes)
+
+    def share(self, flow: Now, step: int, time_steps: int) -> Scores:
+        """U[t] / T."""
+        del step
+        return flow / time_steps

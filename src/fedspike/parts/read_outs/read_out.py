@@ -11,8 +11,9 @@ The class with the highest score is the answer.
 
 from typing import ClassVar
 
+from fedspike.errors import InputError
 from fedspike.part import Part, abstractmethod
-from fedspike.parts.tensors import Output, Scores
+from fedspike.parts.tensors import Now, Output, Scores
 
 
 class ReadOut(Part):
@@ -27,3 +28,13 @@ class ReadOut(Part):
     @abstractmethod
     def scores(self, flow: Output) -> Scores:
         """Scores of the output layer's spikes or membranes: [client, batch, class]."""
+
+    def share(self, flow: Now, step: int, time_steps: int) -> Scores:
+        """What a step adds to the scores, where these are a sum over the steps."""
+        del flow, step, time_steps
+        raise InputError(
+            f"{type(self).__name__}, whose scores are no sum over the time steps",
+            expected="a read-out to which every step adds its share, for whoever learns step by step",
+            fix="take SpikeCount or MeanMembrane, or learn by backpropagation",
+            keys=("learner", "read_out"),
+        )

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from fedspike.parts.read_outs.read_out import ReadOut
 from fedspike.parts.sums import total
-from fedspike.parts.tensors import Output, Scores
+from fedspike.parts.tensors import Now, Output, Scores
 
 
 class SpikeCount(ReadOut, tag="count"):
@@ -18,3 +18,8 @@ class SpikeCount(ReadOut, tag="count"):
     def scores(self, spikes: Output) -> Scores:
         """Of the output layer's spikes."""
         return total(spikes, 0)
+
+    def share(self, flow: Now, step: int, time_steps: int) -> Scores:
+        """The spikes of the step."""
+        del step, time_steps
+        return flow * 1.0
