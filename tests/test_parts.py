@@ -85,7 +85,6 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("competitive", "rise"): (-0.1,),
     ("competitive", "sinking"): (-0.1, 1.1),
     ("competitive", "surrogate"): (None, codes.Rate()),
-    ("neuron-union", "each"): (0, "all"),
     ("neuron-union", "alike"): (-0.1, 1.1),
     ("fedprox", "mu"): (-0.1,),
     ("fedbuff", "buffer"): (0, "all"),

@@ -25,7 +25,6 @@ REQUIRED = {
     "shards_per_client": 1,
     "adaptation": 1.0,
     "rho": 0.9,
-    "each": 2,
 }
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.random((12, 4, 4), np.float32), np.arange(12) % 3

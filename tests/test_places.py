@@ -171,7 +171,7 @@ PLANS: dict[str, Plan] = {
     **{name: plan_of(algorithm) for name, algorithm in ALGORITHMS.items()},
     "stdp": local_plan(FedAvg(rule=Strongest()), output="share", epochs=2),
     "stdp-supervised": local_plan(FedAvg(), output="supervised", batch_size=8),
-    "stdp-union": local_plan(NeuronUnion(each=2)),
+    "stdp-union": local_plan(NeuronUnion()),
     "stdp-matching": local_plan(NeuronMatching(), allotted=True),
 }
 

@@ -163,16 +163,25 @@ def test_an_allotted_neuron_learns_from_its_own_class_alone() -> None:
     assert set(moved) <= set(range(4 * held, 4 * held + 4))
 
 
-def test_the_union_of_all_neurons_is_what_the_clients_trained() -> None:
-    done = list(rounds(plan_of(algorithm=NeuronUnion(each=10), rounds=2)))
-    own = [done[-1].state.clients[client]["own"] for client in range(4)]
-    whole = done[-1].state.server["model"]
-    for name in ("hidden.weight", "hidden.threshold"):
-        assert torch.allclose(whole[name], torch.cat([one[name] for one in own]), atol=1e-5)
-    crowded = list(rounds(plan_of(algorithm=NeuronUnion(each=20), rounds=1)))[-1].state
-    every = torch.cat([crowded.clients[client]["own"]["hidden.threshold"] for client in range(4)])
-    assert len(crowded.model["hidden.weight"]) == 40
-    assert crowded.server["model"]["hidden.threshold"].mean() > every.mean()
+def test_a_union_keeps_what_was_used_most_and_none_twice() -> None:
+    model = {
+        "hidden.weight": torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]),
+        "hidden.threshold": torch.tensor([1.0, 1.0]),
+        "output.weight": torch.tensor([[1.0, 2.0]]),
+        "output.bias": torch.tensor([0.5]),
+    }
+    # Both clients have made the first neuron what it was; one the second another, and used it less.
+    update = {
+        name: torch.stack([torch.zeros_like(t), torch.zeros_like(t)]) for name, t in model.items()
+    }
+    update["hidden.threshold"] = torch.tensor([[5.0, 0.0], [4.0, 3.0]])
+    update["hidden.weight"][1, 1] = torch.tensor([-1.0, -1.0, 1.0])
+    update["output.bias"][0] = 1.0
+    after = NeuronUnion().next_state({"model": model}, {"update": update}, 1.0)["model"]
+    assert after["hidden.weight"].tolist() == [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    assert after["hidden.threshold"].tolist() == [6.0, 4.0]
+    assert after["output.weight"].tolist() == [[1.0, 2.0]]
+    assert after["output.bias"].tolist() == [1.0]
 
 
 def test_matching_finds_the_same_neurons_in_another_order() -> None:
@@ -226,10 +235,3 @@ def test_what_no_local_rule_can_train_is_refused_before_round_1(
 ) -> None:
     with pytest.raises(InputError, match=words):
         plan_of(**changed)
-
-
-def test_a_union_of_more_than_there_is_room_for_is_refused_before_round_1() -> None:
-    with pytest.raises(
-        InputError, match="a union of 41 neurons from each client in a hidden layer of 40"
-    ):
-        next(rounds(plan_of(algorithm=NeuronUnion(each=41))))
