@@ -17,7 +17,7 @@ from fedspike.part import Part
 
 EXTREMES: tuple[float, ...] = (
     *(5e-324, 1e-300, 1e-38, 1e-15, 1e-7, 0.0, 0.5, 0.999999, 1 - 2**-53, 1.0),
-    *(1e9, 1e20, 1e38, 1e39, 1e300, 1.7976931348623157e308, 10**18, 1, 2, 2**31 - 1),
+    *(1e9, 1e20, 1e38, 1e39, 1e300, 1.7976931348623157e308, 10**18, 1, 2, 3, 2**31 - 1),
 )
 REQUIRED = {
     "alpha": 0.9,
@@ -29,6 +29,8 @@ REQUIRED = {
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.random((12, 4, 4), np.float32), np.arange(12) % 3
 DATA = Dataset("random", X, Y, X, Y, 3, "nowhere", {})
+X43, Y43 = RANDOM.random((86, 4, 4), np.float32), np.arange(86) % 43
+SIGNS = Dataset("random", X43, Y43, X43, Y43, 43, "nowhere", {})
 
 
 def fields() -> Iterator[tuple[str, type[Part], str]]:
@@ -58,7 +60,8 @@ def plan(family: str, part: Any) -> Plan:
     }
     settings |= {family.lower(): part} if family in OF_PLAN else {}
     settings |= {"learner": fs.STDP(plasticity=part)} if family == "Plasticity" else {}
-    return Plan(**settings, data=DATA, fleet=fs.Fleet(clients=2), rounds=2)
+    data = SIGNS if isinstance(part, fs.Roads) else DATA  # which divides nothing else
+    return Plan(**settings, data=data, fleet=fs.Fleet(clients=2), rounds=2)
 
 
 SPIKING = ("Architecture", "Code", "Neuron", "Normalisation")
