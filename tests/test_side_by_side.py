@@ -15,7 +15,7 @@ from fedspike.energy.estimate import estimate
 from fedspike.report.analysis.side_by_side import SideBySide, side_by_side
 from fedspike.report.analysis.significance import holm, least_p, pairs_for, signed_rank
 from fedspike.report.figures.methods import METHODS_CHART, METHODS_TABLE, TESTS_TABLE, sentences
-from fedspike.report.figures.weights import WEIGHT_IMAGES, pictures
+from fedspike.report.figures.weights import WEIGHT_IMAGES, pictures, settings_shown
 from fedspike.report.rendering.drawing import Panels
 from fedspike.report.rendering.tables import Caption, Marked, Table, to_latex, to_markdown
 from fedspike.report.writing import in_short
@@ -291,3 +291,31 @@ def test_each_learner_has_weight_images_and_is_named(tmp_path: Path) -> None:
     assert isinstance(drawn, Panels)
     texts = ["None is below zero" in panel.svg for panel in drawn.panels]
     assert texts == [False] * 5 + [True] + [False] * 2
+
+
+@pytest.mark.parametrize(
+    ("held", "shown"),
+    [
+        ((3,), ["fedavg", "fedprox", "fedadam"]),  # one partition: all
+        ((10, 5, 3), ["fedavg", "fedprox"] * 2),  # the ends: plain averaging and the best other
+    ],
+)
+def test_pictures_are_of_plain_averaging_and_of_the_best_others(
+    held: tuple[int, ...], shown: list[str], tmp_path: Path
+) -> None:
+    runs = example.algorithms(seeds=1, held=held)
+    results = example.results(tmp_path / "runs", runs)
+    ends = dict.fromkeys((held[0], held[-1]))
+    algorithms = [setting.first_run.algorithm for setting in settings_shown(results)]
+    assert algorithms == shown
+    classes = [setting.first_run.classes_per_client for setting in settings_shown(results)]
+    assert list(dict.fromkeys(classes)) == list(ends)
+
+
+def test_one_setting_needs_no_name_in_a_sentence() -> None:
+    points = {"fedavg": 0.0, "fedprox": -1.0}
+    (line,) = sentences(table_of(example.algorithms(points, seeds=6, held=(3,))))
+    assert line == (
+        "No algorithm is significantly better than fedavg; "
+        "fedprox is 1.0 points behind it (n = 6, p = 0.031)."
+    )

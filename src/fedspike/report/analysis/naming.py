@@ -6,8 +6,11 @@ from typing import Any
 from fedspike.energy.description import kind_of
 from fedspike.records.schema import RunSummary
 
-# What names begin with, where networks differ in it: a key, or the end of one.
-FIRST_KEYS = ("code.kind", "time_steps", "read_out", "read_out.kind", "neuron.kind")
+# What names begin with, where settings or networks differ in it: a key, or the end of one.
+FIRST_KEYS = (
+    *("algorithm.kind", "rule.kind"),
+    *("code.kind", "time_steps", "read_out", "read_out.kind", "neuron.kind"),
+)
 SELF_EXPLANATORY = ("kind", "read_out", "network")  # keys whose value needs no word before it
 LONGEST_ABBREVIATION = 3  # letters
 

@@ -35,8 +35,8 @@ def sentences(side: SideBySide) -> list[str]:
     made = []
     for row in side.rows:
         if best := row.best:
-            where = f"{row.label}: " if len(side.rows) > 1 else ""
-            made.append(f"{where}{_sentence(side, best, row.differences[best])}.")
+            text = _sentence(side, best, row.differences[best])
+            made.append(f"{row.label}: {text}." if len(side.rows) > 1 else f"{text}.")
     return made
 
 
@@ -51,9 +51,8 @@ def _sentence(side: SideBySide, best: str, difference: Difference) -> str:
     if difference.better:
         return f"{one} beats {baseline} by {number(points, 1)} points {tested}"
     others = f"the best other, {one}," if len(side.columns) > 2 else one
-    return (
-        f"no {side.what} is significantly better than {baseline}; {others} is {apart} it {tested}"
-    )
+    nobody = "no" if len(side.rows) > 1 else "No"
+    return f"{nobody} {side.what} is significantly better than {baseline}; {others} is {apart} it {tested}"
 
 
 def _in_sentence(name: str) -> str:

@@ -23,17 +23,19 @@ from fedspike.report.rendering.heatmap import heatmap
 from fedspike.report.rendering.tables import Caption, Column, Table, number, table
 
 WIDTH, LINE = 380, 18  # pixels of a picture, and of a line above it
-LETTERS = 48  # of a line of a title
+TITLE_LETTERS, TEXT_LETTERS = 48, 64  # of a line
+OTHERS, SHOWN = 5, 6
 TITLE = Markup(
     f'<text x="0" y="{{}}" font-size="14" font-weight="600" fill="{LIGHT["ink"]}">{{}}</text>'
 )
+TEXT = Markup(f'<text x="0" y="{{}}" font-size="12" fill="{LIGHT["muted"]}">{{}}</text>')
 SVG = Markup(
     f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{{whole}}" '
     f'viewBox="0 0 {WIDTH} {{whole}}" font-family="{FONT}">'
     f'<rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>'
     f'{{title}}<image class="signed" x="0" y="{{above}}" width="{WIDTH}" height="{{height}}" '
     'style="image-rendering: pixelated" href="{image}"/>'
-    f'<text x="0" y="{{below}}" font-size="12" fill="{LIGHT["muted"]}">{{text}}</text></svg>'
+    "{text}</svg>"
 )
 
 
@@ -63,8 +65,8 @@ def pictures(results: Results) -> list[Weights]:
 def settings_shown(results: Results) -> list[Setting]:
     """For each learner the settings with the most even and with the most skewed data.
 
-    Of several algorithms the usual baseline, or the first, and of the others the one with the most accurate
-    network.
+    Of several algorithms the usual baseline, or the first, and the most accurate other; where all data are
+    alike skewed, more others.
     """
     chosen: list[Setting] = []
     for learner in _learners(results):
@@ -76,7 +78,8 @@ def settings_shown(results: Results) -> list[Setting]:
             plain = next((one for one in there if is_plain(flat(one.first_run.config))), there[0])
             others = [one for one in there if one is not plain]
             best = sorted(others, key=lambda one: -max(n.accuracy.mean for n in one.networks))
-            chosen += [one for one in (plain, *best[:1]) if one not in chosen]
+            few = 1 if len(there) < len(ordered) else OTHERS
+            chosen += [one for one in (plain, *best[:few]) if one not in chosen]
     return chosen
 
 
@@ -105,16 +108,16 @@ def _panel(weights: Weights) -> Panel:
         text = f"Sharpness {number(weights.sharpness, 2)}. {text}"
     if drawn.tiles < drawn.neurons:
         text += f" The first {drawn.tiles} of {drawn.neurons} images."
-    title = textwrap.wrap(weights.title, LETTERS)
+    title = textwrap.wrap(weights.title, TITLE_LETTERS)
     height, above = round(WIDTH * drawn.height / drawn.width), LINE * len(title) + 8
+    lines, below = textwrap.wrap(text, TEXT_LETTERS), above + height + 18
     svg = SVG.format(
         title=Markup("").join(TITLE.format(15 + LINE * n, line) for n, line in enumerate(title)),
         image=png.data_uri(drawn.png),
         height=height,
         above=above,
-        below=above + height + 18,
-        whole=above + height + 26,
-        text=text,
+        whole=below + LINE * len(lines) - 10,
+        text=Markup("").join(TEXT.format(below + LINE * n, line) for n, line in enumerate(lines)),
     )
     return Panel(f"{weights.title}, {drawn.tiles} neurons", str(svg))
 
@@ -142,7 +145,9 @@ def sharpness_of(network: Network | None) -> Estimate | None:
 
 WEIGHT_IMAGES = Figure(
     "weights",
-    lambda pictures: Panels(tuple(map(_panel, pictures)), 25, len(pictures)),
+    lambda pictures: Panels(
+        tuple(map(_panel, pictures)), 25, SHOWN, ("more picture", "more pictures")
+    ),
     Caption(
         "Weights of the first layer after the last round",
         "Each tile is one neuron: its weights from the pixels of the image. Green above zero, purple "
