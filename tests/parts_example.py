@@ -14,7 +14,7 @@ from torch import Tensor
 
 from algorithms_example import CASES
 from fedspike.algorithms import Algorithm
-from fedspike.data import NPZ, FashionMNIST, FashionMNISTSample, Signs, Source
+from fedspike.data import GTSRB, NPZ, FashionMNIST, FashionMNISTSample, Signs, Source
 from fedspike.data.partition import (
     IID,
     Centralised,
@@ -131,7 +131,7 @@ def _parabolas(z: Tensor) -> Tensor:
 
 shares = st.just(0.0) | st.floats(1e-9, 1)  # a number of a part is 0, or of a size that computes
 EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
-    Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz"), Signs()],
+    Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz"), Signs(), GTSRB()],
     Partition: [
         *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),
         *(Roads(), SharedClasses(), Centralised(), OnDevices()),

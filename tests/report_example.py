@@ -88,6 +88,7 @@ def run(
         "accuracy": curve(final / 100, rounds, seed, skew=10 - (classes or 10)),
         "final_accuracy": final / 100,
         "final_accuracy_mean_last_10": final / 100 - 0.002,
+        "disturbed": [],
         "training_loss": [0.5] * rounds,
         "parameters": 79_510,
         "layers": [784, 100, 10],
@@ -304,9 +305,18 @@ def on_nodes() -> list[dict[str, Any]]:
 
 
 def three_networks() -> list[dict[str, Any]]:
-    """A conventional, a quantised and a spiking network, in two settings that follow no study."""
+    """A conventional, a quantised and a spiking network, in two settings that follow no study.
+
+    They are tested in noise and out of focus, too.
+    """
+    amounts = {"noise": (0.1, 0.2), "blur": (1.0, 2.0)}
+    tests = [
+        {"kind": kind, "amount": amount, "accuracy": 0.7 - 0.1 * amount}
+        for kind, each in amounts.items()
+        for amount in each
+    ]
     return [
-        priced(run(network, classes, rounds=9))
+        priced(run(network, classes, rounds=9, disturbed=tests))
         for classes in (10, 3)
         for network in ("ann", "snn", "qann")
     ]

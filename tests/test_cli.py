@@ -178,6 +178,7 @@ def test_presets_are_listed_and_can_be_copied(
         "codes",
         "fleet",
         "quickstart",
+        "signs",
         "stdp",
         "study",
     }

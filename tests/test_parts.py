@@ -34,6 +34,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("npz", "range"): ((0.0,), "all"),
     ("npz", "signed"): ("yes",),
     **{("signs", f"{part}_samples"): (42, "all") for part in ("train", "test")},
+    ("gtsrb", "folder"): ("", 3),
     ("signs", "edition"): (-1, 2**31),
     ("roads", "seldom"): (0.0, 1.1),
     ("convolutional", "uneven"): ("round",),

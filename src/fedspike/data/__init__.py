@@ -8,6 +8,7 @@ from fedspike.data.checking import remarks as remarks
 from fedspike.data.dataset import Dataset as Dataset
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
+from fedspike.data.gtsrb import GTSRB as GTSRB
 from fedspike.data.layout import Layout as Layout
 from fedspike.data.loading import SOURCES as SOURCES
 from fedspike.data.loading import load as load

@@ -4,21 +4,29 @@ Both write into a folder that the caller gives and later throws away, and raise 
 fail; whether the files are the right ones is for the caller to check.
 """
 
+import hashlib
 import http.client
 import os
 import shutil
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 STEP_BYTES = 5_000_000  # how often progress is said
-LARGEST_BYTES = 100_000_000
+LARGEST_BYTES, LARGEST_ARCHIVE = 100_000_000, 400_000_000
 APT_SECONDS = 600
 
 
-def from_web(url: str, folder: Path, say: Callable[[str], None], wait_seconds: float = 5.0) -> None:
+def from_web(
+    url: str,
+    folder: Path,
+    say: Callable[[str], None],
+    wait_seconds: float = 5.0,
+    most_bytes: int = LARGEST_BYTES,
+) -> None:
     """Fetch `url` into `folder`; `wait_seconds` is the longest silence of the server.
 
     Raises OSError if it cannot be reached, does not have the file, or stops early.
@@ -35,8 +43,8 @@ def from_web(url: str, folder: Path, say: Callable[[str], None], wait_seconds: f
             while block := answer.read(1 << 16):
                 file.write(block)
                 received += len(block)
-                if received > LARGEST_BYTES:
-                    raise OSError(f"{url} is larger than {LARGEST_BYTES / 1e6:.0f} MB")
+                if received > most_bytes:
+                    raise OSError(f"{url} is larger than {most_bytes / 1e6:.0f} MB")
                 if received - last >= STEP_BYTES:
                     last = received
                     say(f"  {name}: {received / 1e6:.0f}{of_total} MB")
@@ -51,6 +59,28 @@ def from_web(url: str, folder: Path, say: Callable[[str], None], wait_seconds: f
         raise OSError(f"{url} did not answer in HTTP: {error!r}") from error
     if total is not None and received != total:
         raise OSError(f"{url} stopped after {received} of {total} bytes")
+
+
+def cached(url: str, cache: Path, md5: str, say: Callable[[str], None]) -> None:
+    """Fetch a file into the cache unless it is there unchanged; it is moved in whole.
+
+    Raises OSError if it cannot be had, or has another content.
+    """
+    name = url.rpartition("/")[2]
+    if (cache / name).exists() and _md5(cache / name) == md5:
+        return
+    say(f"  {url}")
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as temporary:
+        from_web(url, Path(temporary), say, most_bytes=LARGEST_ARCHIVE)
+        if (digest := _md5(Path(temporary) / name)) != md5:
+            raise OSError(f"{url} has MD5 {digest}, not {md5}")
+        (Path(temporary) / name).replace(cache / name)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def from_debian(package: str, folder: Path, say: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from fedspike.data.arrays import warned
 from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
+from fedspike.data.gtsrb import GTSRB as GTSRB
 from fedspike.data.npz import NPZ as NPZ
 from fedspike.data.signs import Signs as Signs
 from fedspike.data.source import Source

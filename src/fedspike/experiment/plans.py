@@ -42,7 +42,7 @@ def plan_of(document: Document, values: Mapping[str, Any], kinds: Kinds) -> Plan
 
 def toml_of(plan: Plan) -> dict[str, Any]:
     """A plan as the values of a file, all defaults written out."""
-    values: dict[str, Any] = {name: getattr(plan, name) for name in PLAIN}
+    values = {name: value for name, value in _said(plan).items() if name in PLAIN and value != []}
     values["network"] = plan.network.kind
     values["fleet"] = _said(plan.fleet)
     values[plan.network.kind] = _said(plan.network)

@@ -22,6 +22,7 @@ from fedspike.experiment.plans import placed, toml_of
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation import room
 from fedspike.federation.devices import Held
+from fedspike.federation.disturbed import disturbed
 from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan, demand_plan
 from fedspike.federation.rounds import demand_state, rounds
@@ -222,6 +223,7 @@ def _train(
         {name: weights.numpy() for name, weights in state.model.items()},
         files={name: fingerprint(content) for name, content in files.items()}
         | {journal.path.name: journal.fingerprint},
+        disturbed=list(disturbed(plan, state, training.device)),
         measured=meter.result() if meter else None,
     )
     summary, content = sealed(summary)

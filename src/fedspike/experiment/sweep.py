@@ -28,7 +28,13 @@ LONGEST_NAME = 150  # characters; folders may have 255 bytes
 # A run's name says these already; every other swept key is appended to it.
 NAMED = ("network", "seed", "partition", "algorithm")
 SPEAKING = ("kind",)  # keys whose value needs no word before it in a name
-NOT_SWEPT = ("name", "data", "target_accuracy")  # an experiment has one of each
+NOT_SWEPT = (
+    "name",
+    "data",
+    "target_accuracy",
+    "test_noise",
+    "test_blur",
+)  # an experiment has one of each
 NO_RESULT = ("name", "target_accuracy")  # they decide nothing of a run's result
 
 SHIPPED = Kinds()

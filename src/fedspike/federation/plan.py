@@ -35,13 +35,16 @@ REMEDIES_FIX = "write remedies=(Clipping(1.0),)"
 # A name becomes a folder, so it must not be able to leave its parent.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 
+Amounts = Annotated[tuple[Annotated[float, Meta(gt=0, le=100)], ...], Meta(max_length=50)]
+
 
 class Plan(Struct, frozen=True, kw_only=True):
     """What `rounds` does. Pixels and classes follow from the data, who holds what from the partition.
 
     `network` is a description, `network.over(shape, classes)` the network that runs. `partition(labels,
     clients, seed)` gives each client its positions in the training set. The remedies are applied to the
-    algorithm in their order. `target_accuracy` and `name` decide nothing of the training.
+    algorithm in their order. `target_accuracy` and `name` decide nothing of the training, nor do `test_noise`
+    and `test_blur`: when all rounds are done, the model is also tested on samples disturbed like that.
 
     Raises InputError for a value outside its limits, and for an optimiser that the algorithm cannot have.
     """
@@ -58,6 +61,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     target_accuracy: Annotated[
         float, Meta(ge=0, le=1, description="the summary says what it cost to reach it")
     ] = 0.85
+    test_noise: Annotated[
+        Amounts,
+        Meta(description="standard deviations of noise in which the final model is tested, too"),
+    ] = ()
+    test_blur: Annotated[
+        Amounts,
+        Meta(description="standard deviations, in pixels, of blur in which it is tested, too"),
+    ] = ()
     name: Name = "plan"
 
     def __post_init__(self) -> None:
@@ -174,6 +185,13 @@ class Plan(Struct, frozen=True, kw_only=True):
                 fix=f'leave signed out: then the range becomes 0 to 1; or set {other} = "{kind}"',
             )
         self.learner.demand_network(network)
+        if self.test_blur and len(shape) < 2:
+            raise InputError(
+                f"test_blur = {list(self.test_blur)} over samples of shape {shape}",
+                expected="images, which can be blurred",
+                fix="leave test_blur out, or say which axes of the samples are height and width",
+                keys=("test_blur",),
+            )
         room.demand(room.training(self, network))
         demand_sound(parts_in(self), network.time_steps)
         return network

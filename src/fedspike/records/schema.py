@@ -148,6 +148,14 @@ class Node(Record, frozen=True, kw_only=True):
     joules: dict[str, float]
 
 
+class Disturbed(Record, frozen=True, kw_only=True):
+    """The accuracy on test samples in noise or blur of this standard deviation."""
+
+    kind: Literal["noise", "blur"]
+    amount: Annotated[float, Meta(gt=0, le=100)]
+    accuracy: Fraction
+
+
 class Fingerprint(Record, frozen=True, kw_only=True):
     """The length and the hash of a file."""
 
@@ -169,6 +177,7 @@ class RunSummary(Account, frozen=True, kw_only=True):
     accuracy: Annotated[list[Fraction], Meta(min_length=1)]
     final_accuracy: Fraction
     final_accuracy_mean_last_10: Fraction
+    disturbed: list[Disturbed]
     training_loss: list[float | None]
     samples_per_round: Count | NotNegative  # a whole number where all rounds are alike
     operations: dict[str, Count]

@@ -18,6 +18,7 @@ from fedspike.energy.description import RunDescription
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.pairing import compared
 from fedspike.errors import InputError
+from fedspike.federation.disturbed import Disturbed
 from fedspike.federation.rounds import Round
 from fedspike.files import home
 from fedspike.networks import SizedNetwork
@@ -98,14 +99,14 @@ def of_run(
     model: Mapping[str, np.ndarray],
     *,
     files: Mapping[str, Fingerprint],
+    disturbed: Sequence[Disturbed] = (),
     measured: Sequence[dict[str, Any]] | None = None,
 ) -> RunSummary:
     """The summary of a finished run, from its rounds, its data, its model, and what sensors measured.
 
-    `files` are those that the run's folder holds, its model among them.
+    `files` are those that the run's folder holds, its model among them; `disturbed` are further tests.
     """
-    count = len(rounds)
-    accuracy = [round.accuracy for round in rounds]
+    count, accuracy = len(rounds), [round.accuracy for round in rounds]
     samples = sum(round.samples for round in rounds)
     operations = _totals([round.operations for round in rounds])
     spikes = _totals([round.spikes for round in rounds])
@@ -124,6 +125,7 @@ def of_run(
         sizes={size: [round.sizes[size] for round in rounds] for size in rounds[0].sizes},
         final_accuracy=accuracy[-1],
         final_accuracy_mean_last_10=math.fsum(accuracy[-10:]) / len(accuracy[-10:]),
+        disturbed=[schema.Disturbed(**one._asdict()) for one in disturbed],
         training_loss=[round.training_loss for round in rounds],
         samples_per_round=_mean(samples, count),
         operations=operations,

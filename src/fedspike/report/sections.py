@@ -15,6 +15,7 @@ from fedspike.report.figures import (
     one_price,
     price_tables,
     record,
+    robustness,
     sizes,
     spike_rasters,
     synaptic_operations,
@@ -96,6 +97,10 @@ SECTIONS: tuple[Section, ...] = (
     _of(
         *("accuracy", "Accuracy", accuracy.ACCURACY_TABLE, accuracy.ACCURACY_CURVES),
         sizes.SIZES_TABLE,
+    ),
+    _of(
+        *("robustness", "Noise and blur"),
+        *(robustness.ROBUSTNESS_CHART, robustness.ROBUSTNESS_TABLE),
     ),
     Section("bill", "Energy bill", BILL),
     _of(

@@ -1,0 +1,44 @@
+"""The final model on test samples in noise and out of focus."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from fedspike.data.disturbances import blurred, noisy
+from fedspike.federation.cohort import samples
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import evaluate
+from fedspike.federation.state import State
+
+
+class Disturbed(NamedTuple):
+    """The accuracy on test samples that were disturbed so much."""
+
+    kind: Literal["noise", "blur"]
+    amount: float
+    accuracy: float
+
+
+def disturbed(plan: Plan, state: State, device: str = "cpu") -> Iterator[Disturbed]:
+    """The tests that the plan asks for beside the usual one, with the model of its last round.
+
+    The noise is that of the plan's seed: the same for all networks.
+    """
+    data, network = plan.data, plan.sized_network()
+    darkest = -1.0 if data.signed else 0.0
+    ways: dict[
+        Literal["noise", "blur"], tuple[tuple[float, ...], Callable[[float], np.ndarray]]
+    ] = {
+        "noise": (
+            plan.test_noise,
+            lambda amount: noisy(data.x_test, amount, plan.seed, darkest),
+        ),
+        "blur": (plan.test_blur, lambda amount: blurred(data.x_test, amount)),
+    }
+    for kind, (amounts, way) in ways.items():
+        for amount in amounts:
+            test_set = samples(way(amount), data.y_test, torch.float32, device)
+            accuracy, _ = evaluate(network, state.tested, test_set, plan.seed, state.round)
+            yield Disturbed(kind, amount, accuracy)
