@@ -49,7 +49,7 @@ from fedspike.parts.codes import (
     ReceptiveField,
     Tabulated,
 )
-from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.losses import CrossEntropy, Loss, MaskedCrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF, AdaptiveLIF, Competitive, CurrentBasedLIF, Neuron
 from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
 from fedspike.parts.optimisers import SGD, Adam, Optimiser
@@ -112,7 +112,7 @@ NEURONS: list[Neuron] = [
 ]
 SURROGATES: list[Surrogate] = [Atan(), FastSigmoid(), Sigmoid(), Triangular()]
 READ_OUTS: list[ReadOut] = [SpikeCount(), MeanMembrane(), FirstSpike()]
-LOSSES: list[Loss] = [SpikeCountMSE(), CrossEntropy()]
+LOSSES: list[Loss] = [SpikeCountMSE(), CrossEntropy(), MaskedCrossEntropy()]
 OPTIMISERS: list[Optimiser] = [Adam(), SGD()]
 NORMALISATIONS: list[Normalisation] = [Unnormalised(), BNTT(), BNTT("local")]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import parts_example
 from fedspike.errors import InputError
-from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
+from fedspike.parts.losses import CrossEntropy, Loss, MaskedCrossEntropy, SpikeCountMSE
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 
 each_loss = pytest.mark.parametrize("loss", parts_example.LOSSES, ids=parts_example.name)
@@ -106,3 +106,24 @@ def test_the_right_class_is_asked_for_more_whole_spikes() -> None:
     ):
         with pytest.raises(InputError, match=asked):
             loss.demand_scores(SpikeCount(), steps)
+
+
+def test_masked_cross_entropy_leaves_absent_classes_alone() -> None:
+    """With all classes there it is the cross-entropy; else the scores of the others move nothing."""
+    draw = torch.Generator().manual_seed(0)
+    scores = torch.randn(1, 8, 4, generator=draw, dtype=torch.float64)
+    labels = torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3]])
+    there = all_present(labels)
+    assert torch.equal(
+        MaskedCrossEntropy()(scores, labels, there, STEPS),
+        CrossEntropy()(scores, labels, there, STEPS),
+    )
+    few = there & (labels < 2)  # padding has labels, and none of them counts
+    free = scores.clone().requires_grad_()
+    (loss,) = MaskedCrossEntropy()(free, labels, few, STEPS)
+    loss.backward()
+    assert free.grad is not None
+    assert torch.equal(free.grad[..., 2:], torch.zeros_like(free.grad[..., 2:]))
+    assert float(free.grad[..., :2].abs().sum()) > 0
+    zeroed = scores * torch.tensor([1.0, 1.0, 0.0, 0.0])
+    assert torch.equal(loss.detach(), CrossEntropy()(zeroed, labels, few, STEPS)[0])

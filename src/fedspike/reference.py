@@ -185,7 +185,7 @@ class Asked:
 
 def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterator[ReferenceRound]:
     """The study's loop: send, train every client in turn, average, test."""
-    plan = plan.loaded()
+    plan = plan.loaded().fitted()
     site = plan.site(dtype=dtype)
     network, algorithm, devices, seed = site.network, site.algorithm, site.devices, plan.seed
     initial = network.init(stream(seed, "init"))

@@ -5,6 +5,7 @@ the processor's cache. Of all others they compute the operators that they have, 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeGuard
 
 import torch
@@ -36,7 +37,13 @@ from fedspike.parts.optimisers import Adam, Optimiser, Step
 from fedspike.parts.plasticity import Competed, PairRule, Plasticity, Presented
 from fedspike.parts.tensors import Flow, Frames, Present, Trains
 
+CONVENTIONAL_BLOCK, SPIKING_BLOCK = 64, 16  # samples of a block, as the kernels have them
 InOnePass = SpikingNetwork | ConventionalNetwork
+
+
+def whole_vectors(numbers: int) -> int:
+    """So many numbers and what pads them, as in vectors.hpp."""
+    return -(-numbers // 16) * 16
 
 
 def _encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains:
@@ -130,6 +137,23 @@ class CompiledEngine(Engine):
     def bytes_per_sample(self, network: SizedNetwork) -> int:
         """See `Engine`."""
         return 0 if _has_pass(network) else network.bytes_per_sample
+
+    def bytes_of_step(self, network: SizedNetwork, rows: int) -> int:
+        """See `Engine`; in one pass what spiking.hpp and conventional.hpp hold, whatever the rows."""
+        if not _has_pass(network):
+            return _OPERATORS.bytes_of_step(network, rows)
+        layers = [*pairwise(network.architecture.layers)]
+        # Columns and sums of gradients, then rows, all padded to whole vectors.
+        sums = sum(2 * 4 * (inputs + 1) * whole_vectors(outputs) for inputs, outputs in layers)
+        sums += sum(4 * outputs * whole_vectors(inputs) for inputs, outputs in layers[1:])
+        if not isinstance(network, SpikingNetwork):
+            values = sum(2 * whole_vectors(outputs) for _, outputs in layers)
+            return sums + CONVENTIONAL_BLOCK * 4 * (layers[0][0] + values)
+        steps, words = network.time_steps, -(-network.time_steps // 64)
+        spikes = sum(8 * words * inputs for inputs, _ in layers)
+        deltas = sum(4 * steps * whole_vectors(outputs) for _, outputs in layers)
+        widest = 4 * steps * max(whole_vectors(outputs) for _, outputs in layers)
+        return sums + SPIKING_BLOCK * (spikes + deltas) + deltas + widest
 
 
 def _has_pass(network: SizedNetwork) -> TypeGuard[InOnePass]:

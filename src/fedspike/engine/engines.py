@@ -71,6 +71,10 @@ class Engine(ABC):
     def bytes_per_sample(self, network: SizedNetwork) -> int:
         """Memory of a training step, about; 0 where nothing leaves the processor's cache."""
 
+    @abstractmethod
+    def bytes_of_step(self, network: SizedNetwork, rows: int) -> int:
+        """Memory of a training step of one client on one thread, beside parameters and whole gradients."""
+
     def clients_at_once(self, network: SizedNetwork, rows: int) -> int:
         """Clients with batches of so many rows that are trained side by side: a cache full of them."""
         room = BLOCK_BYTES

@@ -55,6 +55,12 @@ class PlainEngine(Engine):
         """See `Engine`."""
         return network.bytes_per_sample
 
+    def bytes_of_step(self, network: SizedNetwork, rows: int) -> int:
+        """See `Engine`: what autograd keeps; in parts, the gradients of one of them, too."""
+        at_once = (network.samples_in_cache if self.device.type == "cpu" else None) or rows
+        part = 0 if at_once >= rows else 4 * network.architecture.parameters
+        return min(rows, at_once) * network.bytes_per_sample + part
+
 
 def _slopes(losses: PerClient, leaves: Parameters) -> Parameters:
     # No client's loss depends on another's weights, so the gradient of their sum is everybody's own.

@@ -7,12 +7,11 @@ from fedspike.data import Dataset
 from fedspike.energy.description import RunDescription
 from fedspike.experiment.plans import network_tables, toml_of
 from fedspike.experiment.sweep import Run
-from fedspike.federation.cohort import operations
-from fedspike.networks import SizedNetwork
+from fedspike.federation.cohort import Site
 
 
 def description(
-    run: Run, network: SizedNetwork, dataset: Dataset, class_counts: list[list[int]]
+    run: Run, site: Site, dataset: Dataset, class_counts: list[list[int]]
 ) -> RunDescription:
     """A run as its summary describes it."""
     plan, values = run.plan, toml_of(run.plan)
@@ -26,7 +25,7 @@ def description(
         centralised=plan.partition.one_client,
         config=values,
         network_tables=network_tables(plan),
-        network_operations=operations(plan.remedied(), network, plan.learner, len(class_counts)),
+        network_operations=site.operations,
         class_counts=class_counts,
         settings_sha256=run.settings_sha256,
         data_sha256=data_sha256(dataset),

@@ -20,7 +20,7 @@ from fedspike.experiment.describing import data_sha256, description
 from fedspike.experiment.document import Document
 from fedspike.experiment.plans import placed, toml_of
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.federation import room
+from fedspike.federation import room, training_memory
 from fedspike.federation.devices import Held
 from fedspike.federation.disturbed import disturbed
 from fedspike.federation.order import Place
@@ -214,9 +214,10 @@ def _train(
 
     files[writer.MODEL] = pack(state.tested)
     write_whole(home / writer.MODEL, files[writer.MODEL], root)
-    network = plan.sized_network()
+    site = plan.site()
+    network = site.network
     summary = writer.of_run(
-        description(run, network, dataset, plan.class_counts()),
+        description(run, site, dataset, plan.class_counts()),
         records,
         dataset,
         network,
@@ -225,6 +226,7 @@ def _train(
         | {journal.path.name: journal.fingerprint},
         disturbed=list(disturbed(plan, state, training.device)),
         measured=meter.result() if meter else None,
+        training_bytes=training_memory.by_size(site),
     )
     summary, content = sealed(summary)
     write_whole(home / reader.SUMMARY, content, root)

@@ -32,6 +32,9 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     Design", MLSys 2019, section 2.2, which asks 1.3 times as many. Which simulated client answers first hangs
     on its samples and on its speed, which is drawn once: the logarithm of the time that a sample takes is
     normally distributed, with the standard deviation `speed_spread`.
+
+    Client k has `memory_kb[k mod n]` times 1000 bytes for its training (federation/training_memory.py);
+    remedies that have smaller networks choose by it.
     """
 
     clients: Annotated[Count, Meta(description="how many devices")] = 10
@@ -57,6 +60,18 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(ge=0, le=3, description="how unlike the devices' speeds are; 0: they are the same"),
     ] = 0.0
+
+    memory_kb: Annotated[
+        tuple[Annotated[float, Meta(gt=0, le=1e12)], ...],
+        Meta(
+            description="for training, of clients 0, 1, 2, ... in turn; empty: enough",
+            max_length=10_000,
+        ),
+    ] = ()
+    unfit: Annotated[
+        Literal["refuse", "absent"],
+        Meta(description="a client into whose memory nothing fits is refused, or takes no part"),
+    ] = "refuse"
 
     def __post_init__(self) -> None:
         demand_limits(self)
@@ -150,18 +165,21 @@ class Devices:
 
     Lists and ranges are converted. Raises InputError for positions that are no whole numbers from 0 on, and
     for a client without samples; with `open_seats` that is a seat that nobody has taken yet, in no cohort.
+    Nor are those in any who are `unfit`: nothing fits into their memory.
     """
 
     shards: tuple[Any, ...]  # made arrays, int64 [sample]
     fleet: Fleet = EVERYBODY
     open_seats: bool = False
+    unfit: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.shards:
             raise InputError("a fleet without clients", expected="one at least", fix="add a client")
         shards = tuple(_positions(client, shard) for client, shard in enumerate(self.shards))
         vars(self).update(shards=shards)
-        if len(self.members) < (1 if self.open_seats else len(shards)):
+        filled = sum(len(shard) > 0 for shard in shards)
+        if filled < (1 if self.open_seats else len(shards)):
             empty = next(client for client, shard in enumerate(shards) if not len(shard))
             raise InputError(
                 f"client {empty} holds no samples",
@@ -177,8 +195,9 @@ class Devices:
 
     @cached_property
     def members(self) -> tuple[int, ...]:
-        """The clients that hold samples: all, but for open seats."""
-        return tuple(client for client, shard in enumerate(self.shards) if len(shard))
+        """The clients that hold samples and can train: all, but for open seats and who is unfit."""
+        there = (client for client, shard in enumerate(self.shards) if len(shard))
+        return tuple(client for client in there if client not in self.unfit)
 
     @property
     def cohort_size(self) -> int:

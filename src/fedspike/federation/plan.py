@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -16,7 +16,7 @@ from fedspike.algorithms import Algorithm, FedAvg, with_labels, with_statistics
 from fedspike.data import Dataset, Source, load
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
-from fedspike.federation import room
+from fedspike.federation import room, training_memory
 from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.learning import Backpropagation, Learner
@@ -120,10 +120,10 @@ class Plan(Struct, frozen=True, kw_only=True):
                 fix=REMEDIES_FIX,
             )
 
-    def remedied(self) -> Algorithm:
+    def remedied(self, remedies: Sequence[Remedy] | None = None) -> Algorithm:
         """The algorithm with the remedies over it; raises InputError where one cannot be over it."""
         algorithm = self.algorithm
-        for place, remedy in enumerate(self.remedies):
+        for place, remedy in enumerate(self.remedies if remedies is None else remedies):
             try:
                 algorithm = remedy.over(algorithm)
             except InputError as error:
@@ -139,8 +139,27 @@ class Plan(Struct, frozen=True, kw_only=True):
         """With its data in memory; what is read without a word is logged. InputError if they are nowhere."""
         return self if isinstance(self.data, Dataset) else replace(self, data=load(self.data))
 
+    def fitted(self) -> "Plan":
+        """With what fits into each device's memory. Raises InputError where nothing fits one."""
+        if not self.fleet.memory_kb:
+            return self
+        remedies, _ = self._chosen(self.sized_network(), self._all_devices())
+        return replace(self, remedies=remedies)
+
+    def _chosen(
+        self, network: SizedNetwork, devices: Devices
+    ) -> tuple[tuple[Remedy, ...], frozenset[int]]:
+        return training_memory.chosen(self.remedies, self.remedied, network, self.learner, devices)
+
     def devices(self) -> Devices:
-        """The clients; raises InputError where the data cannot be divided among them."""
+        """The clients; raises InputError where the data cannot be divided among them, or nothing fits one."""
+        devices = self._all_devices()
+        if not self.fleet.memory_kb:
+            return devices
+        _, unfit = self._chosen(self.sized_network(), devices)
+        return dataclasses.replace(devices, unfit=unfit)
+
+    def _all_devices(self) -> Devices:
         shards = self.partition(self.data.y_train, clients=self.fleet.clients, seed=self.seed)
         dealt = getattr(self.partition, "dealt", True)
         devices = Devices(tuple(shards), self.fleet, open_seats=not dealt)
@@ -199,10 +218,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
         """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
         data, network = self.data, self.sized_network()
+        algorithm = self.fitted().remedied()
         return Site(
             network,
             with_labels(
-                with_statistics(self.remedied().fitted(network), network),
+                with_statistics(algorithm.fitted(network), network),
                 self.learner.labels(network),
             ),
             self.learner,

@@ -141,7 +141,7 @@ def rounds(
     place = Here() if place is None else place
     demand_place(place)
     demand_device(device, dtype)
-    plan = plan.loaded()
+    plan = plan.loaded().fitted()
     site = plan.site(device, dtype)
     network = site.network
     room.demand(room.training(plan, network, site.devices.cohort_size))

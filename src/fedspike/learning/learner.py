@@ -67,6 +67,15 @@ class Learner(Part):
         return 1.0
 
     @property
+    def copies(self) -> int:
+        """Numbers that it keeps for each parameter while it trains, the parameter among them."""
+        return 1
+
+    def bytes_of_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
+        """Memory of a step beside these, of one client on one thread."""
+        return engine.bytes_of_step(network, rows)
+
+    @property
     def follows_the_gradient(self) -> bool:
         """Whether each step is the gradient times the learning rate, which some algorithms need."""
         return False

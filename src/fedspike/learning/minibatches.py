@@ -72,6 +72,11 @@ class Minibatches(Learner):
         return self.optimiser.learning_rate
 
     @property
+    def copies(self) -> int:
+        """The parameter, its gradient, that of the step before, and what the optimiser remembers."""
+        return 3 + len(self.optimiser.start({}))
+
+    @property
     def follows_the_gradient(self) -> bool:
         """Whether the optimiser is plain gradient descent."""
         return self.optimiser.plain

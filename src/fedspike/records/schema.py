@@ -202,6 +202,7 @@ class RunSummary(Account, frozen=True, kw_only=True):
     raster: Raster | None
     files: dict[FileName, Fingerprint]
     sizes: dict[str, list[Fraction]] = msgspec.field(default_factory=dict)
+    training_bytes: dict[str, Count] = msgspec.field(default_factory=dict)
     seal: str = ""
 
     def __post_init__(self) -> None:

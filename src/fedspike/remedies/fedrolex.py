@@ -14,7 +14,8 @@ from fedspike.remedies.heterofl import HeteroFL
 class FedRolex(HeteroFL, tag="fedrolex"):
     """Client k trains the share r = `widths[k mod n]` of each hidden layer, a window that rolls on.
 
-    It moves by a unit a round. Where all have width 1 it is the algorithm.
+    It moves by a unit a round. Where devices have a `fleet.memory_kb`, each trains the widest of these that
+    fits. Where all have width 1 it is the algorithm.
     """
 
     rolling: ClassVar[bool] = True

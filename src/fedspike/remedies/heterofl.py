@@ -9,9 +9,11 @@ stands where that enters the next layer, before its weights: with ReLU this is t
 parameters, and a spike has one height only. The paper's static batch normalisation is not here.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from fedspike.algorithms import Algorithm, Narrowed
 from fedspike.errors import InputError
@@ -23,18 +25,29 @@ Width = Annotated[float, Meta(gt=0, le=1)]
 class HeteroFL(Remedy, tag="heterofl"):
     """Client k trains the share r = `widths[k mod n]` of each hidden layer, the leading units.
 
-    Where all have width 1 it is the algorithm.
+    Where devices have a `fleet.memory_kb`, each trains the widest of these that fits. Where all have width 1
+    it is the algorithm.
     """
 
     widths: Annotated[
         tuple[Width, ...],
-        Meta(min_length=1, max_length=10_000, description="r, in turn for clients 0, 1, 2, ..."),
+        Meta(min_length=1, max_length=10**6, description="r, in turn for clients 0, 1, 2, ..."),
     ] = (1.0, 0.5, 0.25, 0.125, 0.0625)
     scaler: Annotated[
         bool, Meta(description="what enters from a narrowed layer counts 1/r in training")
     ] = True
 
     rolling: ClassVar[bool] = False
+
+    @property
+    def options(self) -> tuple[Remedy, ...]:
+        """Each width, for all."""
+        return tuple(replace(self, widths=(width,)) for width in dict.fromkeys(self.widths))
+
+    def chosen(self, options: Sequence[Remedy]) -> Remedy:
+        """With the width of each client's option."""
+        widths = [option.widths[0] for option in options if isinstance(option, HeteroFL)]
+        return replace(self, widths=tuple(widths) if len({*widths}) > 1 else (widths[0],))
 
     def over(self, algorithm: Algorithm) -> Algorithm:
         """Raises InputError over another remedy that narrows; where a window rolls and answers come late."""

@@ -31,6 +31,12 @@ class Held:
             lambda run: 100 * (run.sizes[self.size][-1] if self.size else run.final_accuracy)
         )
 
+    @property
+    def memory_kb(self) -> float | None:
+        """That a client of this size needs to train; None where the record does not say."""
+        needed = self.network.runs[0].training_bytes.get(self.size)
+        return None if needed is None else needed / 1000
+
 
 def _held(networks: list[Network]) -> Iterator[Held]:
     for network in networks:
@@ -44,6 +50,7 @@ def _table(networks: list[Network]) -> Table:
         words("setting", "each client holds", lambda one: one.label),
         words("network", None, lambda one: one.network.title),
         words("size", None, lambda one: one.size or WHOLE),
+        Column("training_memory_kb", "memory to train, kB", lambda one: one.memory_kb),
         Column("accuracy_percent", "accuracy, %", lambda one: one.accuracy, digits=1),
     )
 
@@ -61,7 +68,7 @@ def _caption(networks: list[Network]) -> Caption:
     return Caption(
         "Test accuracy of what devices of each size hold",
         "Smaller devices train a part of the global model; this is how good that part is alone, after "
-        "the last round.",
+        "the last round, and what a training of it takes by the memory model (docs/configuration.md).",
         interval_note(networks),
     )
 

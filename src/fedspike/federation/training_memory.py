@@ -1,0 +1,89 @@
+"""Memory that a client needs to train, and what fits into a device's.
+
+    4 bytes x parameters x (1 received + 1 weight + 2 gradients + moments)  +  what a step keeps
+
+The second gradient is that of the step before, which is there until the new one is. What a step keeps is told
+by the learner and the engine: activations and spikes, and where the kernels take a network in one pass their
+own layouts of weights and gradients. A client trains on one thread, alone; its samples are not counted, nor
+the program itself. tests/test_training_memory.py holds this against what a process really takes.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+
+from fedspike.algorithms import Algorithm
+from fedspike.engine.choice import engine_for
+from fedspike.errors import InputError
+from fedspike.federation.cohort import Site
+from fedspike.federation.devices import Devices
+from fedspike.learning import Learner
+from fedspike.networks import SizedNetwork
+from fedspike.remedies import Remedy
+
+BYTES = 4  # of a number
+
+
+def training_bytes(network: SizedNetwork, learner: Learner, samples: int) -> int:
+    """Memory of a client's round with so many samples; the equation."""
+    parameters = network.architecture.parameters
+    rows = learner.rows(samples * learner.epochs)
+    engine = engine_for("cpu", torch.float32)
+    kept = learner.bytes_of_step(engine, network, rows)
+    return BYTES * parameters * (1 + learner.copies) + kept
+
+
+def by_size(site: Site) -> dict[str, int]:
+    """Memory that a client of each size needs, the whole network under ""; that of the most samples."""
+    devices = site.devices
+    first = {size: client for client, size in reversed(site.operations.sizes.items())}
+    networks = {"": site.network} | {size: site.network_of(k) for size, k in first.items()}
+    most = max(devices.samples(client) for client in range(len(devices.shards)))
+    return {size: training_bytes(one, site.learner, most) for size, one in networks.items()}
+
+
+def chosen(
+    remedies: Sequence[Remedy],
+    over: Callable[[Sequence[Remedy]], Algorithm],
+    network: SizedNetwork,
+    learner: Learner,
+    devices: Devices,
+) -> tuple[tuple[Remedy, ...], frozenset[int]]:
+    """The remedies with the options that use most of each client's memory, and the clients that nothing fits.
+
+    `over` makes an algorithm of remedies. Raises InputError where nothing fits a client, and such clients are
+    refused, or it fits none.
+    """
+    budgets = devices.fleet.memory_kb
+    if not budgets:
+        return tuple(remedies), frozenset()
+    options = [*itertools.product(*(remedy.options for remedy in remedies))]
+    networks = [over(option).fitted(network).sub_network(network, 0) for option in options]
+    needs: dict[int, list[int]] = {}
+    picked, unfit, least = [], set[int](), 0
+    for client in range(len(devices.shards)):
+        samples = max(1, devices.samples(client))
+        if samples not in needs:
+            needs[samples] = [training_bytes(one, learner, samples) for one in networks]
+        own, budget = needs[samples], 1000 * budgets[client % len(budgets)]
+        fitting = [(need, -place) for place, need in enumerate(own) if need <= budget]
+        if not fitting:
+            unfit.add(client)
+            least = max(least, min(own))
+        picked.append(options[-max(fitting)[1]] if fitting else options[own.index(min(own))])
+    if unfit and (devices.fleet.unfit == "refuse" or len(unfit) == len(devices.shards)):
+        client = min(unfit)
+        raise InputError(
+            f"client {client} with memory_kb = {budgets[client % len(budgets)]:g}: its training needs "
+            f"{least / 1000:,.0f} kB",
+            expected="devices into whose memory a training fits",
+            fix='raise it, narrow the network with [[remedies]] kind = "heterofl", or set fleet.unfit = '
+            '"absent" to leave such devices out',
+            keys=("fleet.memory_kb",),
+        )
+    by_remedy = zip(*picked, strict=True)
+    return (
+        tuple(remedy.chosen(own) for remedy, own in zip(remedies, by_remedy, strict=True)),
+        frozenset(unfit),
+    )

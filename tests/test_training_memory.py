@@ -1,0 +1,162 @@
+"""The memory model against what one client's process really takes, and what it lets devices train."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedspike.errors import InputError
+from fedspike.federation.devices import Fleet
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import rounds
+from fedspike.federation.training_memory import training_bytes
+from fedspike.learning import Backpropagation
+from fedspike.networks import ANN, SNN, FullyConnected, Network, SizedNetwork
+from fedspike.parts.neurons import LIF
+from fedspike.parts.optimisers import SGD, Adam
+from fedspike.remedies import FedRolex, HeteroFL
+from running import finish, sample
+
+SAMPLE = sample(tested=50)
+RESETS_PEAK = Path("/proc/self/clear_refs").exists()
+# Every piece of 16 kB is the system's own and goes back to it, so that the peak is what was in use.
+QUIET = {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "16384"}
+MEASURED = """
+import ctypes, gc, sys
+import numpy as np, torch
+import fedspike as fs
+from fedspike.federation.cohort import train_cohort
+from fedspike.federation.devices import Given
+from fedspike.algorithms.trees import copied
+from fedspike.networks import *
+from fedspike.parts.neurons import *
+from fedspike.parts.read_outs import *
+from fedspike.parts.optimisers import *
+from fedspike.randomness import stream
+from fedspike.remedies import HeteroFL
+
+def of(network, width, images):
+    rows = np.arange(600) % 10
+    grey = fs.Layout(axes="sample height width")
+    data = fs.from_arrays(images, rows, images[:10], rows[:10], layout=grey)
+    plan = fs.Plan(
+        network=network, data=data, partition=Given((np.arange(600),)), fleet=fs.Fleet(clients=1),
+        learner=fs.Backpropagation(optimiser={optimiser}), remedies=(HeteroFL((width,)),),
+    )
+    site = plan.site()
+    server = site.algorithm.start(site.network.init(stream(0, "init")))
+    return site, {{0: copied(site.algorithm.order(server, 0))}}
+
+def now(field):
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field)))
+
+images = np.random.default_rng(0).random((600, 28, 28), np.float32)
+# What is loaded and kept once is no memory of this training: the same with as little as there may be.
+small = of({small}, 1.0, np.ascontiguousarray(images[:, :8, :8]))
+train_cohort(*small[:1], [0], small[1], {{}}, 1)
+site, received = of({network}, {width}, images)
+del small
+gc.collect()
+ctypes.CDLL(None).malloc_trim(0)
+open("/proc/self/clear_refs", "w").write("5")
+before = now("VmRSS") - sum(t.nbytes for t in received[0]["model"].values())
+train_cohort(site, [0], received, {{}}, 1)
+print(now("VmHWM") - before)
+"""
+
+
+def measured(network: str, small: str, width: float, optimiser: str = "Adam()") -> int:
+    """Bytes that the process of a client took at its peak, above what it took at rest."""
+    code = MEASURED.format(network=network, small=small, width=width, optimiser=optimiser)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | QUIET, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    return int(ran.stdout)
+
+
+SMALL = "FullyConnected((1,))"
+CASES: dict[str, tuple[str, str, float, str]] = {
+    "ann": ("ANN(FullyConnected((400,)))", f"ANN({SMALL})", 1.0, "Adam()"),
+    "ann-quarter": ("ANN(FullyConnected((400,)))", f"ANN({SMALL})", 0.25, "Adam()"),
+    "snn": ("SNN(10, FullyConnected((400,)))", f"SNN(10, {SMALL})", 1.0, "Adam()"),
+    "snn-quarter": ("SNN(10, FullyConnected((400,)))", f"SNN(10, {SMALL})", 0.25, "Adam()"),
+    "snn-long": ("SNN(50, FullyConnected((400,)))", f"SNN(50, {SMALL})", 0.25, "SGD()"),
+}
+
+
+@pytest.mark.skipif(not RESETS_PEAK, reason="the system does not tell a process its peak anew")
+@pytest.mark.parametrize("case", CASES)
+def test_the_model_is_within_15_percent_of_the_process(case: str) -> None:
+    network, small, width, optimiser = CASES[case]
+    names = {kind.__name__: kind for kind in (ANN, SNN, FullyConnected, Adam, SGD)}
+    sized: SizedNetwork = eval(network, names).over((28, 28), 10)
+    learner = Backpropagation(optimiser=eval(optimiser, names))
+    modelled = training_bytes(sized if width == 1 else sized.narrowed(width), learner, 600)
+    taken = measured(network, small, width, optimiser)
+    assert modelled == pytest.approx(taken, rel=0.15)
+
+
+def plan(*remedies: HeteroFL, network: Network | None = None, **fleet: object) -> Plan:
+    return Plan(
+        network=network or ANN(FullyConnected((400,))),
+        data=SAMPLE,
+        fleet=Fleet(**{"clients": 4, "samples_per_round": 20} | fleet),  # type: ignore[arg-type]
+        learner=Backpropagation(batch_size=8),
+        remedies=remedies,
+        rounds=1,
+    )
+
+
+@pytest.mark.parametrize("remedy", [HeteroFL(), FedRolex()])
+def test_each_device_trains_the_widest_network_that_fits(remedy: HeteroFL) -> None:
+    (chosen,) = plan(remedy, memory_kb=(11_000, 3_000)).fitted().remedies
+    assert chosen.widths == (1.0, 0.25, 1.0, 0.25)
+    assert type(chosen) is type(remedy)
+    assert plan(remedy).fitted() == plan(remedy)
+    round = next(rounds(plan(remedy, memory_kb=(11_000, 3_000))))
+    assert round.sizes.keys() == {"width 0.25"}
+
+
+def test_who_nothing_fits_is_refused_before_round_1_or_left_out() -> None:
+    """The control: only large devices take part."""
+    with pytest.raises(
+        InputError, match=r"client 1 with memory_kb = 3000: its training needs 10,"
+    ) as e:
+        next(rounds(plan(memory_kb=(11_000, 3_000))))
+    assert "heterofl" in str(e.value)
+    assert e.value.keys == ("fleet.memory_kb",)
+    with pytest.raises(InputError, match="memory_kb = 1"):
+        next(rounds(plan(HeteroFL(), memory_kb=(1,), unfit="absent")))
+    round = next(rounds(plan(memory_kb=(11_000, 3_000), unfit="absent")))
+    assert round.clients == (0, 2)
+    assert round.missing == ()
+
+
+def test_a_file_that_nothing_fits_is_refused_by_its_line(tmp_path: Path) -> None:
+    text = 'name = "tiny"\nrounds = 1\n[data]\nkind = "fashion-mnist-sample"\n[fleet]\nmemory_kb = [1]\n'
+    with pytest.raises(InputError, match=r"tiny.toml, line 6: .*memory_kb"):
+        finish(text, tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [ANN(), SNN(5), SNN(5, neuron=LIF(learn_beta="per-layer"))],
+)
+def test_the_model_says_less_of_what_is_narrower(network: Network) -> None:
+    whole = network.over((28, 28), 10)
+    needs = [training_bytes(whole.narrowed(w), Backpropagation(), 100) for w in (1.0, 0.5, 0.25)]
+    assert needs == sorted(needs, reverse=True)
+    plain = training_bytes(whole, Backpropagation(optimiser=SGD()), 100)
+    adam = training_bytes(whole, Backpropagation(), 100)
+    assert adam - plain == 2 * 4 * whole.architecture.parameters
+
+
+@pytest.mark.parametrize("size", ["0", "-1"])
+def test_impossible_budgets(size: str) -> None:
+    with pytest.raises(InputError, match="memory_kb"):
+        Fleet(memory_kb=(float(size),))
