@@ -226,8 +226,8 @@ def _train(
         | {journal.path.name: journal.fingerprint},
         disturbed=list(disturbed(plan, state, training.device)),
         measured=meter.result() if meter else None,
-        training_bytes=training_memory.by_size(site),
     )
+    summary = replace(summary, training_bytes=training_memory.by_size(site))
     summary, content = sealed(summary)
     write_whole(home / reader.SUMMARY, content, root)
     return summary

@@ -92,13 +92,14 @@ class SpikingNetwork(SizedNetwork):
     amplification: float = 1.0
 
     def narrowed(self, width: float, amplification: float = 1.0) -> "SpikingNetwork":
-        """The same network with the share `width` of each hidden layer; InputError if it is normalised."""
-        if self._norms():
+        """The same network with the share `width` of each hidden layer. InputError if that cannot be."""
+        if self._norms() or self.neuron.competes:
+            what = self.neuron if self.neuron.competes else self.snn.normalisation
             raise InputError(
-                f"{width:g} of the hidden layers of a network with {self.snn.normalisation.kind}",
-                expected="one without a normalisation, whose statistics are not narrowed",
-                fix="leave the normalisation out",
-                keys=("normalisation",),
+                f"{width:g} of the hidden layers of a network with {what.kind}",
+                expected="one without a normalisation, and without neurons that compete",
+                fix="leave it out, or train the network whole",
+                keys=("normalisation", "neuron"),
             )
         narrow = self.architecture.narrowed(width)
         return replace(self, architecture=narrow, amplification=amplification)

@@ -101,7 +101,6 @@ def of_run(
     files: Mapping[str, Fingerprint],
     disturbed: Sequence[Disturbed] = (),
     measured: Sequence[dict[str, Any]] | None = None,
-    training_bytes: Mapping[str, int] | None = None,
 ) -> RunSummary:
     """The summary of a finished run, from its rounds, its data, its model, and what sensors measured.
 
@@ -150,7 +149,6 @@ def of_run(
         hidden_weights=None if images is None else _int8(images),
         raster=_raster(network, dataset, description.seed),
         files=dict(files),
-        training_bytes=dict(training_bytes or {}),
     )
 
 

@@ -60,6 +60,13 @@ class HeteroFL(Remedy, tag="heterofl"):
                 expected="one remedy that narrows",
                 fix="leave one of them out",
             )
+        if not all(rule.by_number for rule in algorithm.joining().values()):
+            raise InputError(
+                f"{self.kind} with {algorithm.kind}, which joins whole neurons",
+                expected="an algorithm and a rule that join each number on its own",
+                fix='set algorithm.kind = "fedavg"',
+                keys=("algorithm", "rule"),
+            )
         if self.rolling and algorithm.waits_for is not None:
             raise InputError(
                 f"{self.kind} with {algorithm.kind}",

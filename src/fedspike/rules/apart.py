@@ -1,5 +1,7 @@
 """Answers are not joined but kept apart, for an algorithm that looks at each."""
 
+from typing import ClassVar
+
 from fedspike.rules.rule import Parameters, Replies, Rule
 
 
@@ -12,6 +14,8 @@ class Apart(Rule):
     {'a': tensor([[1.],
             [2.]])}
     """
+
+    by_number: ClassVar[bool] = False
 
     def join(self, replies: Replies) -> Parameters:
         """All that came, in the order of the clients."""

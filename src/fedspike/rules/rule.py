@@ -39,10 +39,12 @@ class Rule(Part):
     """How the tensors that clients send in one group become one.
 
     `partial` says whether some clients' tensors may be joined first, and the result with the others' then: a
-    mean may, a median may not. A node that hosts many clients sends apart what is not `partial`.
+    mean may, a median may not. A node that hosts many clients sends apart what is not `partial`. `by_number`
+    says whether each number is joined on its own, so that some clients may send a part of them only.
     """
 
     partial: ClassVar[bool] = False
+    by_number: ClassVar[bool] = True
 
     @abstractmethod
     def join(self, replies: Replies) -> Parameters:

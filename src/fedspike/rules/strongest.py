@@ -5,6 +5,8 @@
 Source: Motta, Nanni, arXiv 2603.13037, "selective" aggregation by the L1 norm.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,8 @@ class Strongest(Rule, tag="strongest"):
     {'a.weight': tensor([[ 3.],
             [-2.]]), 'a.bias': tensor([1., 0.])}
     """
+
+    by_number: ClassVar[bool] = False
 
     def join(self, replies: Replies) -> Parameters:
         """The equation; of several clients that are alike the first."""
