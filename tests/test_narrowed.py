@@ -18,7 +18,7 @@ from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
 from fedspike.federation.state import State
-from fedspike.learning import Backpropagation
+from fedspike.learning import OTTT, Backpropagation
 from fedspike.networks import (
     ANN,
     SNN,
@@ -35,6 +35,7 @@ from fedspike.networks.convolutional_layers import Conv, Dense, Pool
 from fedspike.parts.neurons import LIF
 from fedspike.parts.normalisations import BNTT
 from fedspike.parts.optimisers import SGD, Adam
+from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
 from fedspike.remedies import Clipping, FedRolex, HeteroFL
 from fedspike.rules import Holders, Mean, Median, Replies, joined
@@ -249,3 +250,14 @@ def test_scaffold_remembers_as_much_as_it_holds() -> None:
     assert {
         client: len(tree["control"]["hidden.bias"]) for client, tree in last.state.clients.items()
     }.items() <= {0: 8, 1: 4, 2: 2, 3: 8, 4: 4}.items()
+
+
+def test_an_online_learner_trains_the_same_narrower_network() -> None:
+    """Over one time step its gradients are those of backpropagation, what is amplified among them."""
+    network = SNN(1, FullyConnected((8,)), read_out=MeanMembrane())
+    models = []
+    for kind in (OTTT, Backpropagation):
+        learner = kind(optimiser=SGD(0.1), batch_size=16)
+        mixed = replace(plan(HeteroFL(widths=MIXED), network=network), learner=learner)
+        models.append(list(rounds(mixed, dtype=torch.float64))[-1].state.model)
+    torch.testing.assert_close(*models, rtol=0, atol=1e-9)

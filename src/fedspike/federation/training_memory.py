@@ -30,7 +30,7 @@ def training_bytes(network: SizedNetwork, learner: Learner, samples: int) -> int
     parameters = network.architecture.parameters
     rows = learner.rows(samples * learner.epochs)
     engine = engine_for("cpu", torch.float32)
-    kept = learner.bytes_of_step(engine, network, rows)
+    kept = learner.peak_of_a_step(engine, network, rows)
     return BYTES * parameters * (1 + learner.copies) + kept
 
 

@@ -71,7 +71,7 @@ class Learner(Part):
         """Numbers that it keeps for each parameter while it trains, the parameter among them."""
         return 1
 
-    def bytes_of_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
+    def peak_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
         """Memory of a step beside these, of one client on one thread."""
         return engine.bytes_of_step(network, rows)
 

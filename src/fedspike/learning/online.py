@@ -75,6 +75,11 @@ class Online(Minibatches):
             12 * min(rows, self.samples_at_once(network) or rows) * sum(network.architecture.layers)
         )
 
+    def peak_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
+        """What it is at the least, and the gradients of a time step beside their sum."""
+        gradients = 4 * network.architecture.parameters
+        return self.bytes_of_a_step(engine, network, rows) + gradients
+
     def begin(self, network: SizedNetwork, seed: int) -> Memory:
         """What is kept before the first step of a pass."""
         del network, seed
@@ -107,7 +112,8 @@ class Online(Minibatches):
         """Through all steps of these samples."""
         T, read_out, last = network.time_steps, network.read_out, network.architecture.names[-1]
         assert read_out is not None  # see `demand_network`
-        leaves = {name: weight.detach().requires_grad_() for name, weight in parameters.items()}
+        used = network.amplified(parameters)
+        leaves = {name: weight.detach().requires_grad_() for name, weight in used.items()}
         steps = network.steps(leaves, part, apart=self.apart)
         gradients, memory = dict[str, Tensor](), self.begin(network, part.address.seed)
         z: Tensor | float = 0.0
@@ -129,7 +135,7 @@ class Online(Minibatches):
                 {n: gradients[n].add_(g) for n, g in slopes.items()} if gradients else slopes
             )
         assert isinstance(z, Tensor)
-        return Learned(steps.forward(z), mean_loss(z), gradients)
+        return Learned(steps.forward(z), mean_loss(z), network.amplified(gradients))
 
     def trains(self, network: SizedNetwork) -> NetworkOperations:
         """With what it does in place of a backward pass through time.
