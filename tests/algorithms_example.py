@@ -36,6 +36,7 @@ class Case:
     up: int = 1
     down: int = 1
     differs: bool = True
+    any_network: bool = True
     learns: float = 0.3
 
     @property
@@ -64,12 +65,19 @@ CASES = {
     "fedavg": Case(FedAvg(), FedAvg()),
     "fedbuff": Case(FedBuff(buffer=2), FedBuff(rule=Mean())),
     "fedprox": Case(FedProx(mu=0.5), FedProx(mu=0.0)),
-    "neuron-matching": Case(NeuronMatching(), NeuronMatching(), one_client=True, differs=False),
+    "neuron-matching": Case(
+        NeuronMatching(), NeuronMatching(), one_client=True, differs=False, any_network=False
+    ),
     # It is made for neurons that compete: those of one client learn by gradients to answer together.
-    "neuron-union": Case(NeuronUnion(), NeuronUnion(alike=1.0), one_client=True, learns=0.05),
+    "neuron-union": Case(
+        NeuronUnion(), NeuronUnion(alike=1.0), one_client=True, learns=0.05, any_network=False
+    ),
     "scaffold": Case(Scaffold(), Scaffold(), one_client=True, up=2, down=2),
     "fedadam": Case(FedAdam(), FedAdam(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
 }
+
+# Those that take networks of more than one hidden layer, of convolutions, and with a normalisation.
+ANYWHERE = {name: case for name, case in CASES.items() if case.any_network}
 
 
 def missing() -> set[str]:

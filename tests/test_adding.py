@@ -26,6 +26,7 @@ ROOMS = {
     "in_turn": "data/partition/__init__.py",
     "stripes": "data/loading.py",
     "server_momentum": "algorithms/__init__.py",
+    "covariance": "parts/plasticity/__init__.py",
     "rounded": "remedies/__init__.py",
     "perturbation": "learning/__init__.py",
 }

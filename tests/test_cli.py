@@ -177,9 +177,9 @@ def test_presets_are_listed_and_can_be_copied(
         "bntt",
         "codes",
         "fleet",
+        "memory",
         "quickstart",
         "signs",
-        "stdp",
         "study",
     }
     for name in ("quickstart", "study"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms_example import CASES, Case
+from algorithms_example import ANYWHERE, Case
 from fedspike.energy.counts import count
 from fedspike.engine.choice import engine_for
 from fedspike.learning import Backpropagation
@@ -93,7 +93,7 @@ def test_every_kind_of_network_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("network", ALL, ids=name)
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", ANYWHERE.values(), ids=ANYWHERE)
 def test_a_round_of_every_network_under_every_algorithm(case: Case, network: Network) -> None:
     _, last = simulate(
         network=network.over((28, 28), classes=10),

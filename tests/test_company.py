@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from algorithms_example import CASES
+from algorithms_example import ANYWHERE, CASES
 from fedspike import machine
 from fedspike.engine.choice import engine_for
 from fedspike.federation.rounds import Round
@@ -245,7 +245,8 @@ NORMALISED = SNN(
     normalisation=NORMALISATIONS[-1],
 )
 ROUNDS: list[tuple[str, Network]] = [
-    *((algorithm, NORMALISED) for algorithm in CASES),
+    *((algorithm, NORMALISED) for algorithm in ANYWHERE),
+    *((algorithm, ANN()) for algorithm in CASES.keys() - ANYWHERE.keys()),
     ("fedavg", QANN(FullyConnected((20,)), bits=4)),
     ("fedavg", SNN(3, Convolutional((2, "pool", "pool"), (7,)), read_out=MeanMembrane())),
 ]

@@ -4,11 +4,13 @@ In float64 the only difference left is the order of sums, about 1e-13 a step; a 
 missed reset shows at 1e-3 and above. 1e-9 keeps clear of both.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from algorithms_example import CASES
+from algorithms_example import ANYWHERE, CASES
 from fedspike.algorithms import Algorithm
 from fedspike.data import Dataset
 from fedspike.data.partition import Classes
@@ -89,8 +91,13 @@ def fleet_of(*sizes: int, **settings: float) -> Devices:
     return devices(tuple(np.split(order[: cuts[-1]], cuts[:-1])), **settings)
 
 
-@pytest.mark.parametrize("algorithm", CASES)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    ("network", "algorithm"),
+    [
+        *itertools.product(NETWORKS, ANYWHERE),
+        *itertools.product(("ann", "snn"), sorted(CASES.keys() - ANYWHERE.keys())),
+    ],
+)
 def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
     shards = Classes(3)(SAMPLE.y_train, clients=5, seed=0)
     fleet = devices(tuple(shards), clients_per_round=4, samples_per_round=40)

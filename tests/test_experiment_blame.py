@@ -13,6 +13,7 @@ from fedspike.experiment import document, sweep
 from fedspike.experiment.kinds import FAMILIES, PLAIN, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
+from fedspike.learning import STDP
 from fedspike.networks import NETWORKS
 from fedspike.part import Part, tag
 from fedspike.remedies import REMEDIES
@@ -33,6 +34,12 @@ TABLES: list[tuple[str, type[msgspec.Struct]]] = [
 ]
 
 
+# What a kind needs beside it.
+BESIDE: dict[type[msgspec.Struct], str] = {
+    STDP: 'network = "snn"\n[neuron]\nkind = "competitive"\n[read_out]\nkind = "membrane"\n'
+}
+
+
 def keys_of(kind: type[msgspec.Struct]) -> list[str]:
     plain = [field.name for field in msgspec.structs.fields(kind) if not family_of(field.type)]
     return [name for name in plain if kind is not Plan or name in PLAIN]
@@ -42,8 +49,8 @@ def header(table: str, kind: type[msgspec.Struct]) -> str:
     """What stands in a file before a key; of a list of tables it is the second one's."""
     said = f'kind = "{tag(kind)}"\n' if issubclass(kind, Part) and kind not in NETWORKS else ""
     if kind in REMEDIES:
-        return f"[[{table}]]\n{said}[[{table}]]\n{said}"
-    return f"[{table}]\n{said}" if table else ""
+        return f'[[{table}]]\nkind = "clipping"\nnorm = 1.0\n[[{table}]]\n{said}'
+    return f"{BESIDE.get(kind, '')}[{table}]\n{said}" if table else ""
 
 
 @pytest.mark.parametrize(("table", "kind"), TABLES, ids=lambda one: getattr(one, "__name__", one))

@@ -181,7 +181,7 @@ def test_sweeps_over_codes_read_outs_and_time_steps() -> None:
         '"snn.time_steps" = [5, 10]\nnetwork = ["snn", "ann", "qann"]\n'
     )
     expected = [
-        f"snn-iid-{code}-{read_out.replace('-', '_')}-time_steps{steps}-seed0"
+        f"snn-iid-{code.replace('-', '_')}-{read_out.replace('-', '_')}-time_steps{steps}-seed0"
         for code, read_out, steps in itertools.product(codes, read_outs, (5, 10))
     ]
     conventional = ["ann-iid-seed0", "qann-iid-bits3-seed0", "qann-iid-bits4-seed0"]

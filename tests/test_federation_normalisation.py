@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms_example import CASES
+from algorithms_example import ANYWHERE
 from fedspike.algorithms import Algorithm, FedAvg, with_statistics
 from fedspike.data import load
 from fedspike.data.partition import Classes
@@ -114,13 +114,13 @@ def test_after_one_batch_the_server_has_the_statistics_of_all_data(
     assert torch.equal(ours[0], ours[2]), "a constant current has the same statistics at each step"
 
 
-@pytest.mark.parametrize("algorithm", CASES)
+@pytest.mark.parametrize("algorithm", ANYWHERE)
 @pytest.mark.parametrize("statistics", ["pooled", "local"])
 def test_it_resumes_bit_for_bit_with_its_statistics(algorithm: str, statistics: str) -> None:
     norm = BNTT(statistics)  # type: ignore[arg-type]
-    whole = play(norm, CASES[algorithm].algorithm, number=3)
+    whole = play(norm, ANYWHERE[algorithm].algorithm, number=3)
     copied = {path: tensor.clone() for path, tensor in whole[0].state.tensors().items()}
-    later = play(norm, CASES[algorithm].algorithm, number=3, state=State.from_tensors(1, copied))
+    later = play(norm, ANYWHERE[algorithm].algorithm, number=3, state=State.from_tensors(1, copied))
     assert [round.accuracy for round in whole[1:]] == [round.accuracy for round in later]
     one, other = whole[-1].state.tensors(), later[-1].state.tensors()
     assert one.keys() == other.keys()
@@ -134,10 +134,10 @@ def test_it_resumes_bit_for_bit_with_its_statistics(algorithm: str, statistics: 
         assert kept == {f"client/{client}/statistics" for client in took_part}
 
 
-@pytest.mark.parametrize("algorithm", sorted(CASES.keys() - {"fedavg"}))
+@pytest.mark.parametrize("algorithm", sorted(ANYWHERE.keys() - {"fedavg"}))
 def test_no_algorithm_does_to_statistics_what_it_does_to_updates(algorithm: str) -> None:
     """After a round that began alike they are FedAvg's, to the bit; fedprox moves weights in between."""
-    (ours,) = play(BNTT(), CASES[algorithm].patient.algorithm, number=1, batch_size=70)
+    (ours,) = play(BNTT(), ANYWHERE[algorithm].patient.algorithm, number=1, batch_size=70)
     (plain,) = play(BNTT(), number=1, batch_size=70)
     for name, numbers in plain.state.server["statistics"].items():
         assert torch.equal(ours.state.server["statistics"][name], numbers)

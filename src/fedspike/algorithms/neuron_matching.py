@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.neurons import chosen, layers, likeness
+from fedspike.algorithms.neurons import chosen, layers, likeness, of_neurons
 from fedspike.networks import Parameters
 from fedspike.rules import Apart, Rule
 
@@ -26,7 +26,7 @@ class NeuronMatching(Algorithm, tag="neuron-matching"):
 
     def start(self, model: Parameters) -> Tree:
         """The model; raises InputError where it has not one hidden layer."""
-        layers(model)
+        of_neurons(model)
         return {"model": model}
 
     def joining(self) -> Mapping[str, Rule]:

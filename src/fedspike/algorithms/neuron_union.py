@@ -19,7 +19,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.neurons import chosen, layers, likeness
+from fedspike.algorithms.neurons import chosen, layers, likeness, of_neurons
 from fedspike.networks import Parameters
 from fedspike.rules import Apart, Rule
 
@@ -37,7 +37,7 @@ class NeuronUnion(Algorithm, tag="neuron-union"):
 
     def start(self, model: Parameters) -> Tree:
         """The model; raises InputError where it has not one hidden layer."""
-        layers(model)
+        of_neurons(model)
         return {"model": model}
 
     def joining(self) -> Mapping[str, Rule]:
@@ -49,12 +49,14 @@ class NeuronUnion(Algorithm, tag="neuron-union"):
         del participation
         model, update = server["model"], joined["update"]
         hidden, output = layers(model)
-        change = update.get(f"{hidden}.threshold", update[f"{hidden}.weight"].abs().sum(2))
+        change = update[f"{hidden}.weight"].abs().sum(2)
+        if f"{hidden}.threshold" in of_neurons(model):
+            change = update[f"{hidden}.threshold"]
         everybody = {name: model[name] + tensor for name, tensor in update.items()}
         rows = {
             name: tensor.flatten(0, 1)
             for name, tensor in everybody.items()
-            if name.startswith(f"{hidden}.")
+            if name in of_neurons(model)
         }
         read = f"{output}.weight"
         rows[read] = everybody[read].movedim(0, 1).flatten(1, 2)

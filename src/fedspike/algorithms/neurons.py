@@ -29,13 +29,31 @@ def layers(model: Parameters) -> tuple[str, str]:
     return (one, other) if follows else (other, one)
 
 
+def of_neurons(model: Parameters) -> list[str]:
+    """The tensors that have something for each hidden neuron; InputError beside a normalisation."""
+    hidden, _ = layers(model)
+    weight = model[f"{hidden}.weight"]
+    axis, names = weight.ndim - 2, list[str]()
+    for name, tensor in model.items():
+        if name.startswith(f"{hidden}.") and tensor.shape[axis] != 1:
+            if tensor.shape[axis] != weight.shape[axis]:
+                raise InputError(
+                    f"an algorithm over single neurons, and a network with {name}",
+                    expected="a hidden layer without a normalisation",
+                    fix='set normalisation.kind = "none", or algorithm.kind = "fedavg"',
+                    keys=("algorithm",),
+                )
+            names.append(name)
+    return names
+
+
 def chosen(model: Parameters, neurons: Int64[Tensor, " neuron"]) -> Parameters:
     """The model with these of its neurons, in this order; clients may be the first axis of all tensors."""
     hidden, output = layers(model)
-    axis = model[f"{hidden}.weight"].ndim - 2
+    axis, own = model[f"{hidden}.weight"].ndim - 2, of_neurons(model)
     taken = {}
     for name, tensor in model.items():
-        if name.startswith(f"{hidden}."):
+        if name in own:
             taken[name] = tensor.index_select(axis, neurons)
         elif name == f"{output}.weight":
             taken[name] = tensor.index_select(axis + 1, neurons)

@@ -32,7 +32,7 @@ def blurred(images: Samples, width: float) -> Samples:
     It ends after three deviations, and beyond its edge an image goes on as at the edge.
 
     >>> point = np.zeros((1, 5, 5), np.float32); point[0, 2, 2] = 1
-    >>> blurred(point, 0.5)[0, 2].round(3).tolist()
+    >>> blurred(point, 0.5)[0, 2].astype(float).round(3).tolist()
     [0.0, 0.084, 0.619, 0.084, 0.0]
     """
     rows, columns = (_bell(side, width) for side in images.shape[-2:])

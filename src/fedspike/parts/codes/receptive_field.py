@@ -44,7 +44,7 @@ class ReceptiveField(Code, tag="receptive-field"):
     >>> address = Address(seed=0, purpose="encode", round=1, clients=(0,), first_samples=(0,))
     >>> code = ReceptiveField(neurons=4)
     >>> code.spikes(torch.tensor([[[0.0, 0.7]]]), address, time_steps=4)[:, 0, 0].argmax(0).tolist()
-    [1, 0, 1, 2, 0, 0, 0, 1]
+    [1, 0, 1, 2, 0, 0, 0, 2]
     """
 
     neurons: Annotated[int, Meta(ge=3, le=MOST_NEURONS)] = 4
