@@ -84,6 +84,8 @@ def test_a_run_of_signs_stores_its_tests_also_after_a_stop(tmp_path: Path) -> No
 
 
 @pytest.mark.fleet
+# A terminal's stream is none that the tests' checks of types know.
+@pytest.mark.usefixtures("capsys")
 def test_signs_on_nodes_have_the_same_bits_and_a_page(tmp_path: Path) -> None:
     experiment, whole = experiment_in(tmp_path), tmp_path / "whole"
     assert main(["run", str(tmp_path / "signs.toml"), "--output", str(whole)]) == 0
