@@ -11,27 +11,14 @@ Source: Singh, Jaggi, "Model Fusion via Optimal Transport", NeurIPS 2020, for mo
 by a transport plan; Wang et al., "Federated Learning with Matched Averaging", ICLR 2020, lets the model grow.
 """
 
-from collections.abc import Mapping
-
 import torch
 
-from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.neurons import chosen, layers, likeness, of_neurons
-from fedspike.networks import Parameters
-from fedspike.rules import Apart, Rule
+from fedspike.algorithms.algorithm import Tree
+from fedspike.algorithms.neurons import OverNeurons, chosen, directions, layers
 
 
-class NeuronMatching(Algorithm, tag="neuron-matching"):
+class NeuronMatching(OverNeurons, tag="neuron-matching"):
     """Averages hidden neurons that are alike, wherever clients have them; takes one hidden layer."""
-
-    def start(self, model: Parameters) -> Tree:
-        """The model; raises InputError where it has not one hidden layer."""
-        of_neurons(model)
-        return {"model": model}
-
-    def joining(self) -> Mapping[str, Rule]:
-        """All updates, kept apart."""
-        return {"update": Apart()}
 
     def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
         """The equations, one client after the other."""
@@ -42,7 +29,7 @@ class NeuronMatching(Algorithm, tag="neuron-matching"):
         total = {name: tensor[0].double() for name, tensor in trained.items()}
         for k in range(1, len(trained[weight])):
             own = {name: tensor[k].double() for name, tensor in trained.items()}
-            order = _assignment(likeness(total[weight], own[weight]))
+            order = _assignment(directions(total[weight]) @ directions(own[weight]).T)
             matched = chosen(own, order)
             total = {name: tensor + matched[name] for name, tensor in total.items()}
         clients = len(trained[weight])

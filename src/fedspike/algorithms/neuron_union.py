@@ -11,20 +11,17 @@ their union keeps what each has learned. There the model grows; here it has a bu
 first is ours.
 """
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import torch
 from msgspec import Meta
 from torch import Tensor
 
-from fedspike.algorithms.algorithm import Algorithm, Tree
-from fedspike.algorithms.neurons import chosen, layers, likeness, of_neurons
-from fedspike.networks import Parameters
-from fedspike.rules import Apart, Rule
+from fedspike.algorithms.algorithm import Tree
+from fedspike.algorithms.neurons import OverNeurons, chosen, directions, layers, of_neurons
 
 
-class NeuronUnion(Algorithm, tag="neuron-union"):
+class NeuronUnion(OverNeurons, tag="neuron-union"):
     """Keeps the hidden neurons of all clients beside each other, the most used first, none twice.
 
     The use of a neuron is how much its threshold has risen in the round or, where it has none, how much its
@@ -35,29 +32,16 @@ class NeuronUnion(Algorithm, tag="neuron-union"):
         float, Meta(ge=0, le=1, description="cosine of weights above which two neurons are one")
     ] = 0.9
 
-    def start(self, model: Parameters) -> Tree:
-        """The model; raises InputError where it has not one hidden layer."""
-        of_neurons(model)
-        return {"model": model}
-
-    def joining(self) -> Mapping[str, Rule]:
-        """All updates, kept apart."""
-        return {"update": Apart()}
-
     def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
         """The union."""
         del participation
         model, update = server["model"], joined["update"]
-        hidden, output = layers(model)
+        (hidden, output), own = layers(model), of_neurons(model)
         change = update[f"{hidden}.weight"].abs().sum(2)
-        if f"{hidden}.threshold" in of_neurons(model):
+        if f"{hidden}.threshold" in own:
             change = update[f"{hidden}.threshold"]
         everybody = {name: model[name] + tensor for name, tensor in update.items()}
-        rows = {
-            name: tensor.flatten(0, 1)
-            for name, tensor in everybody.items()
-            if name in of_neurons(model)
-        }
+        rows = {name: everybody[name].flatten(0, 1) for name in own}
         read = f"{output}.weight"
         rows[read] = everybody[read].movedim(0, 1).flatten(1, 2)
         kept = self._unlike(
@@ -69,10 +53,10 @@ class NeuronUnion(Algorithm, tag="neuron-union"):
 
     def _unlike(self, weight: Tensor, use: Tensor, room: int) -> Tensor:
         """The neurons that are kept: the most used, but those that are like one before them come last."""
-        kept, spare = list[int](), list[int]()
+        kept, spare, toward = list[int](), list[int](), directions(weight)
         for j in use.argsort(descending=True, stable=True).tolist():
             if len(kept) == room:
                 break
-            alike = likeness(weight[j : j + 1], weight[kept]) > self.alike
+            alike = toward[kept] @ toward[j] > self.alike
             (spare if alike.any() else kept).append(j)
         return torch.tensor((kept + spare)[:room]).sort().values

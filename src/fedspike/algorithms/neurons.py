@@ -4,11 +4,28 @@ For algorithms that look at single neurons, whose place in a layer means nothing
 layer, all to all: what is named after it has a row for each neuron, and the output layer's weights a column.
 """
 
+from collections.abc import Mapping
+
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.errors import InputError
 from fedspike.networks import Parameters
+from fedspike.rules import Apart, Rule
+
+
+class OverNeurons(Algorithm):
+    """An algorithm that looks at everybody's neurons, so that updates are kept apart."""
+
+    def start(self, model: Parameters) -> Tree:
+        """The model; raises InputError where it has not one hidden layer."""
+        of_neurons(model)
+        return {"model": model}
+
+    def joining(self) -> Mapping[str, Rule]:
+        """All updates, kept apart."""
+        return {"update": Apart()}
 
 
 def layers(model: Parameters) -> tuple[str, str]:
@@ -62,12 +79,8 @@ def chosen(model: Parameters, neurons: Int64[Tensor, " neuron"]) -> Parameters:
     return taken
 
 
-def likeness(
-    one: Float[Tensor, "neuron input"], other: Float[Tensor, "other input"]
-) -> Float[Tensor, "neuron other"]:
-    """The cosine between the incoming weights of each two neurons; 0 for one without weights."""
-    unit = [
-        w / w.norm(dim=1, keepdim=True).clamp(min=1e-12) for w in (one.double(), other.double())
-    ]
-    cosines: Tensor = unit[0] @ unit[1].T
-    return cosines
+def directions(weight: Float[Tensor, "neuron input"]) -> Float[Tensor, "neuron input"]:
+    """Each neuron's incoming weights at length 1, in float64, so that products are cosines; 0 stays 0."""
+    wide = weight.double()
+    scaled: Tensor = wide / wide.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return scaled

@@ -98,14 +98,12 @@ class STDP(Learner, tag="stdp"):
                 n.removeprefix(RECEIVED): w for n, w in start.items() if n.startswith(RECEIVED)
             }
             responses, losses = work.responses(parameters | others)
-            parameters |= labels.settled(parameters) | responses
-            work.learn(parameters)
-            return Trained(
-                parameters, [0] * len(losses), losses.tolist(), work.activities([0] * len(losses))
-            )
+            parameters |= responses
         parameters |= settled(self.plasticity, neurons.inner, parameters)
         work.learn(parameters)
-        steps, losses = work.supervise(parameters)
+        steps = [0] * len(shown.positions)
+        if labels is None:
+            steps, losses = work.supervise(parameters)
         return Trained(parameters, steps, losses.tolist(), work.activities(steps))
 
 
