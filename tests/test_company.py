@@ -246,7 +246,7 @@ NORMALISED = SNN(
 )
 ROUNDS: list[tuple[str, Network]] = [
     *((algorithm, NORMALISED) for algorithm in ANYWHERE),
-    *((algorithm, ANN()) for algorithm in CASES.keys() - ANYWHERE.keys()),
+    *((algorithm, ANN()) for algorithm in sorted(CASES.keys() - ANYWHERE.keys())),
     ("fedavg", QANN(FullyConnected((20,)), bits=4)),
     ("fedavg", SNN(3, Convolutional((2, "pool", "pool"), (7,)), read_out=MeanMembrane())),
 ]
