@@ -17,7 +17,7 @@ class SharedClasses(Partition, tag="shared-classes"):
     but for one where they do not go up. The samples of a shared class are split in parts that differ by at
     most one. Raises InputError where a client would get no class of its own, or no sample of a shared one.
 
-    Source: Motta, Nanni, arXiv 2603.13037, whose two devices learn one class both and two classes each alone.
+    Source: Motta, Nanni, arXiv 2603.13037, whose two devices learn one class both and one more each alone.
 
     >>> shards = SharedClasses(1)(np.array([5, 5, 7, 7, 9, 9]), clients=2)
     >>> sorted(len(shard) for shard in shards)
