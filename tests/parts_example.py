@@ -61,6 +61,7 @@ from fedspike.rules import Maximum, Mean, Median, Rule, Strongest
 
 CODES: list[tuple[Code, int]] = [  # and for how many time steps
     (Rate(), 9),
+    (Rate(gain=0.3), 9),
     (Latency(), 2),
     (Latency(), 10),
     (Latency(scale="logarithmic"), 70),

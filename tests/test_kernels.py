@@ -221,7 +221,15 @@ def assert_one_pass_is_plain_torch(network: SpikingNetwork, loss: Loss, batch: B
 
 
 CODES: list[tuple[Code, int]] = [
-    *((Rate(), 8), (Latency(), 70), (Phase(), 16), (Burst(), 9), (Delta(), 3), (Direct(), 6)),
+    *(
+        (Rate(), 8),
+        (Rate(gain=0.3), 65),
+        (Latency(), 70),
+        (Phase(), 16),
+        (Burst(), 9),
+        (Delta(), 3),
+        (Direct(), 6),
+    ),
 ]
 
 
@@ -400,7 +408,7 @@ def bits_of_a_step(network: SizedNetwork, clients: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(clients, 6, 70, generator=generator)
     address = Address(0, "encode", 1, tuple(range(clients)), (0,) * clients)
-    codes: list[tuple[Rate | Tabulated, int]] = [(Rate(), 50), (Burst(), 65)]
+    codes: list[tuple[Rate | Tabulated, int]] = [(Rate(), 50), (Rate(gain=0.3), 9), (Burst(), 65)]
     trains = [kernel_parts.packed_spikes(c, pixels, address, t).trains for c, t in codes]
     return [*trains, *bits_of_a_pass(network, clients)]
 

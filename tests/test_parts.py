@@ -104,6 +104,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("clipping", "norm"): (0.0, -1.0),
     **{(kind, "widths"): ((), (0.0,), (1.5,), 0.5) for kind in ("heterofl", "fedrolex")},
     **{(kind, "scaler"): ("yes",) for kind in ("heterofl", "fedrolex")},
+    ("rate", "gain"): (0.0, 1.1),
     ("latency", "scale"): ("log",),
     ("latency", "threshold"): (0.0, 1.0),
     ("phase", "period"): (0, 17, "all"),

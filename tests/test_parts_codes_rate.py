@@ -34,12 +34,13 @@ def test_a_full_pixel_always_spikes_and_a_zero_one_never() -> None:
     assert (spikes[..., 1] == 1).all()
 
 
-def test_the_mean_is_the_pixel() -> None:
+@pytest.mark.parametrize("gain", [1.0, 0.3])
+def test_the_mean_is_the_pixel_times_the_gain(gain: float) -> None:
     """200,000 draws each of 11 intensities: 5 standard errors, missed once in two million tests each."""
     x = torch.linspace(0, 1, 11).expand(1, 200, 11)
-    mean = Rate().spikes(x, address(0), 1000).mean((0, 1, 2))
-    error = 5 * (x[0, 0] * (1 - x[0, 0]) / 200_000).sqrt() + 1.6e-5
-    assert bool(((mean - x[0, 0]).abs() <= error).all())
+    mean, p = Rate(gain=gain).spikes(x, address(0), 1000).mean((0, 1, 2)), gain * x[0, 0]
+    error = 5 * (p * (1 - p) / 200_000).sqrt() + 1.6e-5
+    assert bool(((mean - p).abs() <= error).all())
 
 
 @pytest.mark.parametrize("encode", [Rate().spikes, compiled_spikes], ids=["numpy", "compiled"])

@@ -106,15 +106,16 @@ struct Draw {
     std::vector<int32_t> limits;
     explicit Draw(int64_t pixels) : open(pixels), limits(pixels) {}
 
-    void operator()(const Shape &s, const float *image, const uint64_t key[2], uint64_t round, uint64_t client,
-              uint64_t sample, uint64_t *trains) {
+    void operator()(const Shape &s, const Code &code, const float *image, uint64_t client, uint64_t sample,
+                    uint64_t *trains) {
         const Words zero = {};
         for (int64_t i = 0; i < s.neurons; ++i) {
-            const float q = std::nearbyint(65536.0f * image[i]) - 1.0f;
+            const float q = std::nearbyint(65536.0f * (code.gain * image[i])) - 1.0f;
             limits[i] = (int32_t)std::min(std::max(-1.0f, q), 65535.0f);  // of NaN -1
         }
         for (int64_t word = 0; word < s.words(); ++word)
-            rate_word(s, word, limits.data(), {zero, zero + sample, zero + client, zero + round}, key, open, trains);
+            rate_word(s, word, limits.data(), {zero, zero + sample, zero + client, zero + code.round}, code.key, open,
+                      trains);
     }
 };
 
@@ -145,7 +146,7 @@ struct Encoder {
     // Sample number `sample` of client number k of the batch.
     void operator()(const Shape &s, const Code &code, const float *image, int64_t k, int64_t sample, uint64_t *trains) {
         if (code.kind == Code::rate)
-            draw(s, image, code.key, code.round, code.clients[k], code.first_samples[k] + sample, trains);
+            draw(s, code, image, code.clients[k], code.first_samples[k] + sample, trains);
         else
             look_up(s, image, code.trains, trains);
     }

@@ -18,7 +18,7 @@ def _encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains
         return PLAIN.encoded(code, x, address, time_steps)
     philox = key(address.seed, address.purpose)
     where = (address.round, address.clients, address.first_samples)
-    return triton_kernels.rate(x, philox, *where, time_steps)
+    return triton_kernels.rate(code.gain * x, philox, *where, time_steps)
 
 
 def _fired(neuron: Neuron, currents: Flow, constants: Learned, present: Present) -> Fired:

@@ -39,9 +39,9 @@ class Constants(NamedTuple):
 
 def encoding(code: Code, address: Address, time_steps: int) -> Any:
     """A code as the kernels take it: spikes drawn at an address, looked up, or the pixels themselves."""
-    kind, philox, trains = "direct", (0, 0), None
+    kind, philox, gain, trains = "direct", (0, 0), 1.0, None
     if type(code) is Rate:
-        kind, philox = "rate", key(address.seed, address.purpose)
+        kind, philox, gain = "rate", key(address.seed, address.purpose), code.gain
     elif isinstance(code, Tabulated):
         kind, trains = "table", bits(code, time_steps).numpy()
     return compiled.Encoding(
@@ -51,6 +51,7 @@ def encoding(code: Code, address: Address, time_steps: int) -> Any:
         address.clients,
         address.first_samples,
         philox,
+        gain,
         trains,
         code.step_weights(time_steps),
     )

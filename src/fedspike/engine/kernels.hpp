@@ -52,6 +52,7 @@ struct Code {
     enum { rate, table, direct } kind;
     int64_t steps;
     uint64_t key[2], round;
+    float gain;
     const int64_t *clients, *first_samples;
     const uint64_t *trains;     // [level][word]
     const float *step_weights;  // what a spike counts for at each step, or null

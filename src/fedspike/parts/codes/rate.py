@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import UInt64
+from msgspec import Meta
 
 from fedspike.layers.operations import Table
 from fedspike.parts.codes.address import Address
@@ -26,15 +28,17 @@ Words = UInt64[np.ndarray, "client sample pixel"]
 class Rate(Code, tag="rate"):
     """The brighter a pixel, the more often it spikes, at random.
 
-    Every pixel is the probability of a spike, drawn anew at each of T time steps.
+    Every pixel, times the `gain`, is the probability of a spike, drawn anew at each of T time steps.
 
-        s[t] = 1 if r[t] < round(2^16 x) else 0,    r[t] uniform on 0..2^16-1
+        s[t] = 1 if r[t] < round(2^16 gain x) else 0,    r[t] uniform on 0..2^16-1
 
-    so s ~ Bernoulli(round(2^16 x) / 2^16): right to 1.6e-5, a zero pixel never spikes and a pixel at 1
-    always does. 64 numbers r are compared at once, from the highest bit down, so each group g of 64 steps
-    has 16 random words per pixel, of which the j-th holds the j-th highest bits: bit t % 64 of word
-    number 16 (g I + i) + j of `randomness.words`, with g = t // 64 and I pixels. Where all 64 are decided
-    the later words need not be drawn.
+    so s ~ Bernoulli(round(2^16 gain x) / 2^16): right to 1.6e-5, a zero pixel never spikes and, with the
+    usual gain of 1, a pixel at 1 always does.
+
+    64 numbers r are compared at once, from the highest bit down, so each group g of 64 steps has 16 random
+    words per pixel, of which the j-th holds the j-th highest bits: bit t % 64 of word number
+    16 (g I + i) + j of `randomness.words`, with g = t // 64 and I pixels. Where all 64 are decided the
+    later words need not be drawn.
 
     Source: snnTorch 1.0.0 `spikegen.rate` (Eshraghian et al., Proc. IEEE 111, 2023), here with
     addressed instead of global randomness.
@@ -44,6 +48,8 @@ class Rate(Code, tag="rate"):
     >>> Rate().spikes(pixels, address, time_steps=3)[:, 0, 0].tolist()
     [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]
     """
+
+    gain: Annotated[float, Meta(gt=0, le=1, description="chance of a spike of a pixel at 1")] = 1.0
 
     def operations(self) -> Table:
         """A random number is drawn and compared at each step."""
@@ -55,11 +61,11 @@ class Rate(Code, tag="rate"):
         Raises InputError where a pixel is not in [0, 1].
         """
         clients, batch, size = pixels.shape
-        limits = _limits(pixels)
         # Client first in memory, because the matrix products want every client's block in one piece.
         # NumPy asks the system for huge pages, which makes this large block 4 times faster to fill.
         shape = (clients, time_steps, batch, size)
         spikes = np.empty(shape, dtype=np.float64 if pixels.dtype == torch.float64 else np.float32)
+        limits = self._limits(pixels)
         for first in range(0, time_steps, 64):
             trains = _trains(limits, address, first // 64)
             bits = trains.view(np.uint8).reshape(clients, batch, size, 8)
@@ -70,7 +76,7 @@ class Rate(Code, tag="rate"):
 
     def steps(self, pixels: Frames, address: Address, time_steps: int) -> Iterator[Now]:
         """64 steps are drawn at once, and kept as bits, 8 steps of all pixels together."""
-        limits = _limits(pixels)
+        limits = self._limits(pixels)
         for step in range(time_steps):
             if step % 64 == 0:
                 trains = _trains(limits, address, step // 64).view(np.uint8)
@@ -78,11 +84,10 @@ class Rate(Code, tag="rate"):
                 bits = torch.from_numpy(by_8).to(pixels.device)
             yield (bits[step % 64 // 8] >> step % 8 & 1).to(pixels.dtype)
 
-
-def _limits(pixels: Frames) -> Words:
-    """65536 x, rounded; raises InputError where a pixel is not in [0, 1]."""
-    demand_intensities(pixels)
-    return (pixels.cpu().double() * 65536).round_().numpy().astype(np.uint64)
+    def _limits(self, pixels: Frames) -> Words:
+        """65536 gain x, rounded; raises InputError where a pixel is not in [0, 1]."""
+        demand_intensities(pixels)
+        return ((self.gain * pixels.cpu()).double() * 65536).round_().numpy().astype(np.uint64)
 
 
 def _trains(limits: Words, address: Address, group: int) -> Words:
