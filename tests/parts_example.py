@@ -56,7 +56,14 @@ from fedspike.parts.optimisers import SGD, Adam, Optimiser
 from fedspike.parts.plasticity import PairRule, Plasticity
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
-from fedspike.remedies import Clipping, FedRolex, HeteroFL, Remedy
+from fedspike.remedies import (
+    Clipping,
+    FedRolex,
+    FewerSteps,
+    HeteroFL,
+    MixedLearners,
+    Remedy,
+)
 from fedspike.rules import Maximum, Mean, Median, Rule, Strongest
 
 CODES: list[tuple[Code, int]] = [  # and for how many time steps
@@ -154,7 +161,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Plasticity: [PairRule()],
     Algorithm: [case.algorithm for case in CASES.values()],
     Rule: [Mean(), Mean("clients"), Median(), Maximum(), Strongest()],
-    Remedy: [Clipping(norm=1.0), HeteroFL(), FedRolex()],
+    Remedy: [Clipping(norm=1.0), HeteroFL(), FedRolex(), FewerSteps((2, 1)), MixedLearners()],
 }
 EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]
 

@@ -22,7 +22,9 @@ WRONG: tuple[Any, ...] = (
     *(None, True, -1, 0.5, 10**30, float("nan"), float("inf"), "", "x", b"x", [], {}, (), (None,)),
     *([[1], [1, 2]], {"kind": "x"}, object(), int, fs.Part, fs.SNN, np.zeros(2), np.array("x")),
 )
-REQUIRED = {"alpha": 0.9, "classes": 2, "shards_per_client": 1, "adaptation": 1.0, "rho": 0.9}
+REQUIRED = {"alpha": 0.9, "classes": 2, "shards_per_client": 1, "adaptation": 1.0, "rho": 0.9} | {
+    "steps": (1,)
+}
 
 
 def records() -> Iterator[tuple[type[Any], dict[str, Any]]]:

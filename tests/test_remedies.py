@@ -14,8 +14,16 @@ from fedspike.federation.devices import Fleet, Given
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
 from fedspike.learning import Backpropagation
-from fedspike.networks import ANN, FullyConnected
-from fedspike.remedies import REMEDIES, Clipping, FedRolex, HeteroFL, Remedy
+from fedspike.networks import ANN, SNN, FullyConnected
+from fedspike.remedies import (
+    REMEDIES,
+    Clipping,
+    FedRolex,
+    FewerSteps,
+    HeteroFL,
+    MixedLearners,
+    Remedy,
+)
 from fedspike.remedies.clipping import clipped
 
 SAMPLE = load("fashion-mnist-sample")
@@ -24,12 +32,16 @@ EXAMPLES: dict[type[Remedy], tuple[Remedy, Remedy]] = {
     Clipping: (Clipping(norm=1e9), Clipping(norm=0.01)),
     HeteroFL: (HeteroFL(widths=(1.0,)), HeteroFL(widths=(0.5,))),
     FedRolex: (FedRolex(widths=(1.0,)), FedRolex(widths=(0.5,))),
+    FewerSteps: (FewerSteps((3,)), FewerSteps((3, 2))),
+    MixedLearners: (MixedLearners(("own",)), MixedLearners(("own", "ottt"))),
 }
+IN_TIME = (FewerSteps, MixedLearners)
 
 
-def play(name: str, *remedies: Remedy) -> list[Round]:
+def play(name: str, *remedies: Remedy, spiking: bool = False) -> list[Round]:
+    hidden = FullyConnected((6,))
     plan = Plan(
-        network=ANN(FullyConnected((6,))),
+        network=SNN(3, hidden) if spiking else ANN(hidden),
         data=SAMPLE,
         partition=Given(tuple(np.array_split(np.arange(90), 3))),
         fleet=Fleet(clients=3),
@@ -43,6 +55,8 @@ def play(name: str, *remedies: Remedy) -> list[Round]:
 
 def refusal(algorithm: Algorithm, kind: type[Remedy]) -> str:
     """Why a remedy cannot be over an algorithm, or nothing."""
+    if kind in IN_TIME:
+        return ""
     if kind is Clipping:
         return "" if "update" in algorithm.joining() else 'a group "update"'
     if not all(rule.by_number for rule in algorithm.joining().values()):
@@ -62,11 +76,13 @@ def test_it_goes_with_every_algorithm(name: str, kind: type[Remedy]) -> None:
         with pytest.raises(InputError, match=refusal(CASES[name].algorithm, kind)):
             play(name, active)
         return
-    plain = play(name)
-    for a, b in zip(plain, play(name, idle), strict=True):
+    spiking = kind in IN_TIME
+    plain = play(name, spiking=spiking)
+    for a, b in zip(plain, play(name, idle, spiking=spiking), strict=True):
         assert all(torch.equal(t, b.state.tensors()[key]) for key, t in a.state.tensors().items())
-    after = play(name, active)[-1]
-    assert (after.uplink_bytes == plain[-1].uplink_bytes) is (kind is Clipping)
+    after = play(name, active, spiking=spiking)[-1]
+    narrower = kind in (HeteroFL, FedRolex)
+    assert (after.uplink_bytes == plain[-1].uplink_bytes) is not narrower
     assert not torch.equal(
         after.state.model["hidden.weight"], plain[-1].state.model["hidden.weight"]
     )

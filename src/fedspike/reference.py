@@ -305,7 +305,7 @@ def _backpropagation(site: Site) -> Backpropagation:
 
 
 def _loss(module: nn.Module, site: Site, x: Tensor, y: Tensor, address: Address) -> Tensor:
-    network, aim = site.network, _backpropagation(site).loss
+    network, aim = site.network_of(address.clients[0]), _backpropagation(site).loss
     if isinstance(network, ConventionalNetwork):
         return nn.functional.cross_entropy(module(x), y)
     assert isinstance(network, SpikingNetwork)

@@ -16,6 +16,7 @@ axis of length 1 there, so that plain arithmetic broadcasts. On the server's sid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.tensors import Counts
@@ -76,8 +77,13 @@ class Algorithm(Part):
         del client
         return network
 
+    def learner(self, learner: Learner, client: int) -> Learner:
+        """What trains a client: the experiment's learner, or another one in its place."""
+        del client
+        return learner
+
     def size(self, client: int) -> str:
-        """What a client's network is called beside the others'; empty where it is the whole."""
+        """What a client's network and learner are called beside others'; empty of the usual ones."""
         del client
         return ""
 

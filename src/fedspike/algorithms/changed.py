@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
+from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.rules import Rule
 
@@ -41,6 +42,10 @@ class Changed(Algorithm):
     def sub_network(self, network: SizedNetwork, client: int) -> SizedNetwork:
         """As the algorithm."""
         return self.algorithm.sub_network(network, client)
+
+    def learner(self, learner: Learner, client: int) -> Learner:
+        """As the algorithm."""
+        return self.algorithm.learner(learner, client)
 
     def size(self, client: int) -> str:
         """As the algorithm."""

@@ -164,10 +164,11 @@ def demand_devices(plan: Plan, source: Document) -> None:
 
 
 def _demand_room(plan: Plan, source: Document) -> None:
-    """Raise InputError, naming the key in `source`, where data or memory do not suit the plan."""
-    clients = plan.devices().cohort_size
+    """Raise InputError, naming the key in `source`, where data, memory or remedies do not suit the plan."""
     try:
-        needs = room.training(plan, plan.sized_network(), clients)
+        site = plan.site()
+        clients = site.devices.cohort_size
+        needs = room.training(plan, site.network, clients)
         room.demand([*needs, room.records(plan.rounds, clients)])
     except InputError as error:
         raise placed(error, plan, source, "network") from error

@@ -51,10 +51,19 @@ class Site:
             self._networks[size] = self.algorithm.sub_network(self.network, client)
         return self._networks[size]
 
+    def learner_of(self, client: int) -> Learner:
+        """What trains it."""
+        return self.algorithm.learner(self.learner, client)
+
     @cached_property
     def operations(self) -> NetworkOperations:
         """What a device does to train the network, and those of other sizes that clients train."""
         return operations(self.algorithm, self.network, self.learner, len(self.devices.shards))
+
+    def demand_sizes(self) -> None:
+        """Raise InputError where a learner cannot train what some clients do."""
+        for client in {size: client for client, size in self.operations.sizes.items()}.values():
+            self.learner_of(client).demand_network(self.network_of(client))
 
     @cached_property
     def _networks(self) -> dict[str, SizedNetwork]:
@@ -68,7 +77,7 @@ def operations(
     sizes = {client: size for client in range(clients) if (size := algorithm.size(client))}
     first = {size: client for client, size in reversed(sizes.items())}
     smaller = {
-        size: learner.trains(algorithm.sub_network(network, client))
+        size: algorithm.learner(learner, client).trains(algorithm.sub_network(network, client))
         for size, client in first.items()
     }
     return replace(learner.trains(network), smaller=smaller, sizes=sizes)
@@ -107,11 +116,12 @@ def train_cohort(
         trees = together([received[k] for k in part]), stack([before[k] for k in part])
         client = Client(*(move(tree, device) for tree in trees))
         shown = _shown(site, part, round)
-        return local_round(site.algorithm, site.learner, networks[part[0]], client, shown)
+        learner = site.learner_of(part[0])
+        return local_round(site.algorithm, learner, networks[part[0]], client, shown)
 
     work = Work()
     networks = {k: site.network_of(k) for k in cohort}
-    forms = {k: (form(received[k]), form(before[k]), networks[k]) for k in cohort}
+    forms = {k: (form(received[k]), form(before[k]), site.algorithm.size(k)) for k in cohort}
     engine = engine_for(device, site.samples[0].dtype)
     parts = list(_parts(site, cohort, forms, engine))
     for part, (replies, after, trained) in zip(
@@ -142,7 +152,7 @@ def _parts(
 ) -> Iterator[list[int]]:
     """The cohort in parts that are trained side by side: clients with batches of one size.
 
-    Clients who got trees of different forms, or train different networks, are in different parts.
+    Clients who got trees of different forms, or are of different sizes, are in different parts.
     """
     learner = site.learner
     rows = {k: learner.rows(site.devices.samples(k) * learner.epochs) for k in cohort}

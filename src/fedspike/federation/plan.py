@@ -219,7 +219,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
         data, network = self.data, self.sized_network()
         algorithm = self.fitted().remedied()
-        return Site(
+        site = Site(
             network,
             with_labels(
                 with_statistics(algorithm.fitted(network), network),
@@ -230,6 +230,8 @@ class Plan(Struct, frozen=True, kw_only=True):
             samples(data.x_train, data.y_train, dtype, device),
             self.seed,
         )
+        site.demand_sizes()
+        return site
 
 
 def plain(plan: Plan) -> dict[str, Any]:

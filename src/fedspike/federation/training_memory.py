@@ -38,9 +38,11 @@ def by_size(site: Site) -> dict[str, int]:
     """Memory that a client of each size needs, the whole network under ""; that of the most samples."""
     devices = site.devices
     first = {size: client for client, size in reversed(site.operations.sizes.items())}
-    networks = {"": site.network} | {size: site.network_of(k) for size, k in first.items()}
     most = max(devices.samples(client) for client in range(len(devices.shards)))
-    return {size: training_bytes(one, site.learner, most) for size, one in networks.items()}
+    return {"": training_bytes(site.network, site.learner, most)} | {
+        size: training_bytes(site.network_of(client), site.learner_of(client), most)
+        for size, client in first.items()
+    }
 
 
 def chosen(
@@ -50,8 +52,10 @@ def chosen(
     learner: Learner,
     devices: Devices,
 ) -> tuple[tuple[Remedy, ...], frozenset[int]]:
-    """The remedies with the options that use most of each client's memory, and the clients that nothing fits.
+    """The remedies with what fits each client, and the clients that nothing fits.
 
+    Of what fits the network that needs most is chosen, and of learners for it the first; so what a network
+    needs is asked of the experiment's learner here.
     `over` makes an algorithm of remedies. Raises InputError where nothing fits a client, and such clients are
     refused, or it fits none.
     """
@@ -59,15 +63,20 @@ def chosen(
     if not budgets:
         return tuple(remedies), frozenset()
     options = [*itertools.product(*(remedy.options for remedy in remedies))]
-    networks = [over(option).fitted(network).sub_network(network, 0) for option in options]
-    needs: dict[int, list[int]] = {}
+    algorithms = [over(option).fitted(network) for option in options]
+    networks = [algorithm.sub_network(network, 0) for algorithm in algorithms]
+    learners = [algorithm.learner(learner, 0) for algorithm in algorithms]
+    needs: dict[int, tuple[list[int], list[int]]] = {}
     picked, unfit, least = [], set[int](), 0
     for client in range(len(devices.shards)):
         samples = max(1, devices.samples(client))
         if samples not in needs:
-            needs[samples] = [training_bytes(one, learner, samples) for one in networks]
-        own, budget = needs[samples], 1000 * budgets[client % len(budgets)]
-        fitting = [(need, -place) for place, need in enumerate(own) if need <= budget]
+            needs[samples] = (
+                [training_bytes(one, learner, samples) for one in networks],
+                [training_bytes(*both, samples) for both in zip(networks, learners, strict=True)],
+            )
+        (whole, own), budget = needs[samples], 1000 * budgets[client % len(budgets)]
+        fitting = [(whole[place], -place) for place, need in enumerate(own) if need <= budget]
         if not fitting:
             unfit.add(client)
             least = max(least, min(own))

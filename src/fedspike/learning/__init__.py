@@ -9,6 +9,8 @@ from fedspike.learning.learner import Correction as Correction
 from fedspike.learning.learner import Learner as Learner
 from fedspike.learning.learner import Shown as Shown
 from fedspike.learning.learner import Trained as Trained
+from fedspike.learning.minibatches import Minibatches as Minibatches
+from fedspike.learning.online import Online as Online
 from fedspike.learning.ottt import OTTT as OTTT
 from fedspike.learning.stdp import STDP as STDP
 

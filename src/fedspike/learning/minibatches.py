@@ -52,6 +52,11 @@ class Minibatches(Learner):
         network.demand_loss(loss)
         return replace(self, loss=loss)
 
+    def demand_network(self, network: SizedNetwork) -> None:
+        """Raise InputError where its loss is not one of what the network answers in its time steps."""
+        if self.loss is not None and network.code is not None:
+            self.loss.demand_scores(network.read_out, network.time_steps)
+
     @abstractmethod
     def taught(
         self,

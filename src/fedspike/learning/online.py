@@ -62,6 +62,7 @@ class Online(Minibatches):
 
     def demand_network(self, network: SizedNetwork) -> None:
         """Raise InputError for a network that is not run step by step."""
+        super().demand_network(network)
         network.demand_steps()
 
     def samples_at_once(self, network: SizedNetwork) -> int | None:

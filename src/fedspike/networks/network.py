@@ -148,6 +148,19 @@ class SizedNetwork(ABC):
             fix="train it whole, without remedies that narrow it",
         )
 
+    def in_steps(self, time_steps: int, *, longer: bool = False) -> "SizedNetwork":
+        """The same network in so many time steps, or longer ones; itself where it has no time.
+
+        Raises InputError where they are more than it has, or nobody knows its constants in them.
+        """
+        if self.code is None or time_steps == self.time_steps:
+            return self
+        raise InputError(
+            f"{type(self).__name__} in {time_steps} {'longer ' * longer}time steps",
+            expected="an SNN, whose neurons are known in other time steps",
+            fix="train it in all its time steps, without remedies that have fewer",
+        )
+
     def amplified(self, parameters: Parameters) -> Parameters:
         """Parameters as the network computes with them, or gradients as parameters have them.
 

@@ -90,6 +90,7 @@ class SpikingNetwork(SizedNetwork):
     architecture: Layers
     snn: SNN
     amplification: float = 1.0
+    gain: float = 1.0  # of what charges membranes that are read out
 
     def narrowed(self, width: float, amplification: float = 1.0) -> "SpikingNetwork":
         """The same network with the share `width` of each hidden layer. InputError if that cannot be."""
@@ -103,6 +104,44 @@ class SpikingNetwork(SizedNetwork):
             )
         narrow = self.architecture.narrowed(width)
         return replace(self, architecture=narrow, amplification=amplification)
+
+    def in_steps(self, time_steps: int, *, longer: bool = False) -> "SpikingNetwork":
+        """The same network in so many time steps, or longer ones. InputError if that cannot be.
+
+        Output membranes that are read get currents so much larger that a constant one has the same score.
+        """
+        if time_steps == self.time_steps:
+            return self
+        if time_steps > self.time_steps:
+            raise InputError(
+                f"{time_steps} time steps of a network that has {self.time_steps}",
+                expected="no more than it has",
+                fix=f"lower them to {self.time_steps} at most, or raise snn.time_steps",
+                keys=("time_steps",),
+            )
+        if self._norms():
+            raise InputError(
+                f"fewer time steps of a network with {self.snn.normalisation.kind}",
+                expected="one without a normalisation, which has numbers for each time step",
+                fix="leave it out, or train the network in all its time steps",
+                keys=("normalisation",),
+            )
+        neuron = self.neuron.lengthened(self.time_steps / time_steps) if longer else self.neuron
+        fewer = replace(
+            self, snn=msgspec.structs.replace(self.snn, time_steps=time_steps, neuron=neuron)
+        )
+        if self.read_out.spiking:
+            return fewer
+        return replace(fewer, gain=self.gain * self._charge() / fewer._charge())
+
+    def amplified(self, parameters: Parameters) -> Parameters:
+        """See `SizedNetwork`; what charges membranes that are read is `gain` times as much."""
+        parameters = super().amplified(parameters)
+        if self.gain == 1:
+            return parameters
+        last = self.architecture.names[-1]
+        read = (f"{last}.weight", f"{last}.bias")
+        return parameters | {name: self.gain * parameters[name] for name in read}
 
     @property
     def time_steps(self) -> int:
@@ -275,6 +314,11 @@ class SpikingNetwork(SizedNetwork):
     def steps(self, parameters: Parameters, batch: Batch, *, apart: bool) -> Steps:
         """One time step after the other."""
         return Steps(self, parameters, batch, apart)
+
+    def _charge(self) -> float:
+        """The score of an output membrane that a current of 1 charges at each step."""
+        ones = torch.ones(self.time_steps, 1, 1, 1, dtype=torch.float64)
+        return float(self.read_out.scores(self.neuron.membrane(ones)))
 
     def _norms(self) -> dict[str, BatchNorm]:
         """What stands between the synapses and the neurons of all layers but the last."""

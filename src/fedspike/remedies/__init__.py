@@ -3,7 +3,9 @@
 from fedspike import part
 from fedspike.remedies.clipping import Clipping as Clipping
 from fedspike.remedies.fedrolex import FedRolex as FedRolex
+from fedspike.remedies.fewer_steps import FewerSteps as FewerSteps
 from fedspike.remedies.heterofl import HeteroFL as HeteroFL
+from fedspike.remedies.mixed_learners import MixedLearners as MixedLearners
 from fedspike.remedies.remedy import Remedy as Remedy
 
 REMEDIES = part.kinds(Remedy, vars(), usual=Clipping)

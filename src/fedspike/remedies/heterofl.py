@@ -9,20 +9,18 @@ stands where that enters the next layer, before its weights: with ReLU this is t
 parameters, and a spike has one height only. The paper's static batch normalisation is not here.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
-from msgspec.structs import replace
 
 from fedspike.algorithms import Algorithm, Narrowed
 from fedspike.errors import InputError
-from fedspike.remedies.remedy import Remedy
+from fedspike.remedies.by_client import ByClient
 
 Width = Annotated[float, Meta(gt=0, le=1)]
 
 
-class HeteroFL(Remedy, tag="heterofl"):
+class HeteroFL(ByClient, tag="heterofl"):
     """Client k trains the share r = `widths[k mod n]` of each hidden layer, the leading units.
 
     Where devices have a `fleet.memory_kb`, each trains the widest of these that fits. Where all have width 1
@@ -37,17 +35,8 @@ class HeteroFL(Remedy, tag="heterofl"):
         bool, Meta(description="what enters from a narrowed layer counts 1/r in training")
     ] = True
 
+    listed: ClassVar[str] = "widths"
     rolling: ClassVar[bool] = False
-
-    @property
-    def options(self) -> tuple[Remedy, ...]:
-        """Each width, for all."""
-        return tuple(replace(self, widths=(width,)) for width in dict.fromkeys(self.widths))
-
-    def chosen(self, options: Sequence[Remedy]) -> Remedy:
-        """With the width of each client's option."""
-        widths = [option.widths[0] for option in options if isinstance(option, HeteroFL)]
-        return replace(self, widths=tuple(widths) if len({*widths}) > 1 else (widths[0],))
 
     def over(self, algorithm: Algorithm) -> Algorithm:
         """Raises InputError over another remedy that narrows; where a window rolls and answers come late."""

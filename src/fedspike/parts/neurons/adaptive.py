@@ -14,7 +14,7 @@ neither currents are scaled by 1 - beta nor the surrogate by 1/theta; and the au
 (IGITUGraz/LSNN-official) subtracts theta[t], which that very spike has raised.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from msgspec import Meta
@@ -41,6 +41,8 @@ class AdaptiveLIF(Leaky, tag="adaptive", kw_only=True):
     ]
     rho: Annotated[Decay, Meta(description="share of the threshold's rise left after a step")]
     learn_rho: Annotated[Learning, Meta(description="rho is learned")] = "no"
+
+    decays: ClassVar[tuple[str, ...]] = ("beta", "rho")
 
     def learning(self, spiking: bool) -> dict[str, tuple[float, Learning]]:
         """Rho, too, where neurons fire."""

@@ -8,7 +8,7 @@ J[t] at the step after a spike, U[t] = (1 - R[t])*(beta*U[t-1] + J[t]), while it
 both neurons do as `Leaky`, so that alpha = 0 is the LIF neuron whatever the reset.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 from torch import Tensor
@@ -29,6 +29,8 @@ class CurrentBasedLIF(LIF, tag="current-based", kw_only=True):
 
     alpha: Annotated[Decay, Meta(description="share of a synapse's current left after a step")]
     learn_alpha: Annotated[Learning, Meta(description="alpha is learned")] = "no"
+
+    decays: ClassVar[tuple[str, ...]] = ("alpha", "beta")
 
     def learning(self, spiking: bool) -> dict[str, tuple[float, Learning]]:
         """Alpha, too."""

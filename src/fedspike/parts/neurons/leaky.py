@@ -1,9 +1,10 @@
 """What all neurons here have in common: a membrane that leaks, a threshold, a reset and a surrogate."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from msgspec import Meta
+from msgspec.structs import replace
 from torch import Tensor
 
 from fedspike.layers.operations import Place, Table
@@ -34,6 +35,17 @@ class Leaky(Neuron):
     surrogate: Surrogate = Atan()
     learn_beta: Annotated[Learning, Meta(description="beta is learned like a weight")] = "no"
     learn_threshold: Annotated[Learning, Meta(description="the threshold is learned")] = "no"
+
+    decays: ClassVar[tuple[str, ...]] = ("beta",)
+    """The fields with the share that is left of something after a step."""
+
+    def lengthened(self, factor: float) -> Neuron:
+        """Every decay to this power, so that all fades in the same time as before."""
+        if any(
+            how != "no" for name, (_, how) in self.learning(True).items() if name in self.decays
+        ):
+            return super().lengthened(factor)
+        return replace(self, **{name: getattr(self, name) ** factor for name in self.decays})
 
     def learning(self, spiking: bool) -> dict[str, tuple[float, Learning]]:
         """The constants that may be learned: where each starts, and whether it is."""

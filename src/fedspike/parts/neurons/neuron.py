@@ -56,6 +56,18 @@ class Neuron(Part):
             keys=("learner", "neuron"),
         )
 
+    def lengthened(self, factor: float) -> "Neuron":
+        """The same neurons in time steps so many times as long.
+
+        Raises InputError where nobody knows the constants of other steps.
+        """
+        raise InputError(
+            f"{type(self).__name__} in time steps {factor:g} times as long",
+            expected="neurons whose decays are fixed, so that those of other time steps are known",
+            fix="keep the decays as they are, or do not learn them",
+            keys=("neuron",),
+        )
+
     @property
     def rises(self) -> tuple[float, float] | None:
         """Of a threshold that rises with each spike: by how much, and the share left of it after a step."""
