@@ -23,7 +23,7 @@ from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import rounds
 from fedspike.learning import STDP
 from fedspike.networks import ANN, SNN, Batch, FullyConnected
-from fedspike.parts.codes import Address
+from fedspike.parts.codes import Address, Rate
 from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import Adam
 from fedspike.parts.plasticity import PairRule, Presented, Synapses
@@ -75,6 +75,39 @@ def test_who_does_not_learn_fires_as_the_neuron_says() -> None:
     assert spikes.sum(3).max() == 1
     fired = torch.where(spikes.any(3), spikes.argmax(3), -1).movedim(0, 2)
     assert torch.equal(fired, won)
+
+
+@pytest.mark.skipif(not ACTIVE, reason="no kernels")
+@pytest.mark.parametrize("bias", [0.0, 0.25])
+def test_a_network_of_competing_neurons_passes_event_by_event_as_layer_by_layer(
+    bias: float,
+) -> None:
+    """Weights are multiples of a power of 2, so that no sum is rounded; the kernel adds no bias."""
+    neuron, code = Competitive(threshold=3.0, beta=0.5), Rate(gain=0.4)
+    snn = SNN(STEPS, FullyConnected((NEURONS,)), code, neuron, MeanMembrane())
+    network, draw = snn.over((INPUTS,), 4), torch.Generator().manual_seed(1)
+    inner, outer = network.architecture.names
+    parameters = {
+        f"{inner}.weight": torch.randint(0, 64, (CLIENTS, NEURONS, INPUTS), generator=draw) / 64,
+        f"{inner}.bias": torch.full((CLIENTS, NEURONS), bias),
+        f"{inner}.threshold": torch.full((CLIENTS, NEURONS), 3.0),
+        f"{outer}.weight": torch.rand(CLIENTS, 4, NEURONS, generator=draw),
+        f"{outer}.bias": torch.rand(CLIENTS, 4, generator=draw),
+    }
+    pixels = torch.rand(CLIENTS * SAMPLES, INPUTS, generator=draw)
+    positions = torch.arange(CLIENTS * SAMPLES).view(CLIENTS, SAMPLES)
+    positions[1, 5:], positions[2, 4:] = -1, -1
+    address = Address(0, "evaluation", 1, tuple(range(CLIENTS)), (0,) * CLIENTS)
+    batch = Batch(pixels, positions, torch.zeros(CLIENTS, SAMPLES, dtype=torch.int64), address)
+    fast = CompiledEngine().forward(network, parameters, batch)
+    plain = PlainEngine(torch.device("cpu")).forward(network, parameters, batch)
+    there = batch.present
+    torch.testing.assert_close(fast.scores[there], plain.scores[there])
+    assert {n: c.tolist() for n, c in fast.events_in.items()} == {
+        n: c.tolist() for n, c in plain.events_in.items()
+    }
+    assert fast.events_in[outer].min() > 5
+    assert torch.equal(fast.events_out, plain.events_out)
 
 
 def test_the_pair_rule_is_spikingjellys_stdp() -> None:

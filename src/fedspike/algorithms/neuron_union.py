@@ -54,9 +54,13 @@ class NeuronUnion(OverNeurons, tag="neuron-union"):
     def _unlike(self, weight: Tensor, use: Tensor, room: int) -> Tensor:
         """The neurons that are kept: the most used, but those that are like one before them come last."""
         kept, spare, toward = list[int](), list[int](), directions(weight)
+        taken = torch.empty_like(toward[:room])
         for j in use.argsort(descending=True, stable=True).tolist():
             if len(kept) == room:
                 break
-            alike = toward[kept] @ toward[j] > self.alike
-            (spare if alike.any() else kept).append(j)
+            if (taken[: len(kept)] @ toward[j] > self.alike).any():
+                spare.append(j)
+            else:
+                taken[len(kept)] = toward[j]
+                kept.append(j)
         return torch.tensor((kept + spare)[:room]).sort().values

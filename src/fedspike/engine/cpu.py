@@ -83,6 +83,8 @@ class CompiledEngine(Engine):
         """See `Engine`."""
         if _passes(network, batch):
             return _passed(network, parameters, batch).forward
+        if isinstance(network, SpikingNetwork) and _competes(network, parameters):
+            return self._competed(network, parameters, batch)
         return _OPERATORS.forward(network, parameters, batch)
 
     def learn(
@@ -134,6 +136,24 @@ class CompiledEngine(Engine):
         )
         return Competed(winners, updates)
 
+    def _competed(self, network: SpikingNetwork, parameters: Parameters, batch: Batch) -> Forward:
+        """A network of competing neurons, event by event."""
+        neurons = network.competition
+        assert neurons is not None  # see `_competes`
+        weight, threshold = (
+            parameters[f"{neurons.inner}.{part}"].detach().contiguous()
+            for part in ("weight", "threshold")
+        )
+        spikes = neurons.entering(batch, self.operators)
+        between = torch.tensor([0, weight.shape[1]]) * batch.present.unsqueeze(2)
+        shown = Presented(spikes, between, weight, threshold, learns=False)
+        winners = self.compete(PairRule(), neurons.neuron, shown).winners
+        events = (spikes != 0).sum((0, 3)), (winners >= 0).sum(2)
+        entered, left = (count(by_sample, batch.present) for by_sample in events)
+        scores = neurons.read(network.amplified(parameters), winners)
+        events_in = {neurons.inner: entered, neurons.outer: left}
+        return Forward(scores, events_in, torch.zeros_like(left))
+
     def bytes_per_sample(self, network: SizedNetwork) -> int:
         """See `Engine`."""
         return 0 if _has_pass(network) else network.bytes_per_sample
@@ -167,6 +187,18 @@ def _has_pass(network: SizedNetwork) -> TypeGuard[InOnePass]:
         and kernel_parts.has_code(network.code)
         and kernel_parts.has_read_out(network.read_out)
         and kernel_parts.constants(network.neuron) is not None
+    )
+
+
+def _competes(network: SpikingNetwork, parameters: Parameters) -> bool:
+    """Whether its neurons compete as the kernel has it, which adds no bias, and membranes are read."""
+    return (
+        (neurons := network.competition) is not None
+        and isinstance(network.architecture, DenseLayers)
+        and type(neurons.neuron) is Competitive
+        and not network.read_out.spiking
+        and not any(isinstance(layer, BatchNorm) for layer in network.described.values())
+        and not parameters[f"{neurons.inner}.bias"].any()
     )
 
 

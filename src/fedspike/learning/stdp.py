@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from fedspike.engine.choice import engine_for
+from fedspike.engine.engines import Engine
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.learning.labels import RECEIVED, Labels, settled
@@ -29,7 +30,7 @@ from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.optimisers import Adam, Optimiser, Step
 from fedspike.parts.plasticity import PairRule, Plasticity, Presented
 from fedspike.parts.sums import total
-from fedspike.parts.tensors import Flow, PerClient
+from fedspike.parts.tensors import PerClient, Winners
 
 _NUMBERS = 2**24  # of spikes that are made at once
 Count = Annotated[int, Meta(ge=1, lt=2**31)]
@@ -75,6 +76,15 @@ class STDP(Learner, tag="stdp"):
             return learned.trained_by({}, (), (outer,))
         kept = ("backward_weights", "surrogate")
         return learned.trained_by(self.optimiser.operations(), kept, (outer,))
+
+    def bytes_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
+        """Memory of what is shown at once, at the least: the spikes that enter, as floats."""
+        del engine
+        return (
+            4 * network.time_steps * network.architecture.layers[0] * min(rows, _at_once(network))
+        )
+
+    peak_of_a_step = bytes_of_a_step
 
     def labels(self, network: SizedNetwork) -> Labels | None:
         """What a server makes of all clients' responses, unless each client trains its output layer."""
@@ -143,12 +153,11 @@ class _Work:
         for batch in self._batches(self.once, after=self.all):
             k, present = len(batch.positions), batch.present
             winners = self._compete(batch, received, learns=False)
-            spikes = fired(winners, weight.shape[2], weight.dtype)
             of_class = F.one_hot(batch.labels, self.classes).double() * present.unsqueeze(2)
-            response = self.neurons.read(first(each, k), spikes).double()
+            response = self.neurons.read(first(each, k), winners).double()
             sums[:k] += total(of_class.unsqueeze(3) * response.unsqueeze(2), 1)
             counts[:k] += total(of_class, 1)
-            loss[:k] += self._loss(first(received, k), spikes, batch).double() * present.sum(1)
+            loss[:k] += self._loss(first(received, k), winners, batch).double() * present.sum(1)
         per = samples.unsqueeze(1)
         response, share = (
             (sums / per.unsqueeze(2)).to(weight.dtype),
@@ -165,14 +174,12 @@ class _Work:
         steps = torch.zeros(len(self.once), dtype=torch.int64)
         loss = torch.zeros(len(self.once), dtype=torch.float64)
         winners = self._winners(parameters)
-        neurons = len(parameters[f"{self.neurons.inner}.threshold"][0])
         for _ in range(self.learner.output_epochs):
             for batch in self._batches(self.once, rows=self.learner.batch_size):
                 k, (begin, *_) = len(batch.positions), batch.address.first_samples
                 shown = winners[:k, begin : begin + batch.positions.shape[1]]
-                spikes = fired(shown, neurons, parameters[names[0]].dtype)
                 leaves = {name: w[:k].detach().requires_grad_() for name, w in own.items()}
-                losses = self._loss(leaves, spikes, batch)
+                losses = self._loss(leaves, shown, batch)
                 slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
                 gradients = dict(zip(names, slopes, strict=True))
                 remembered = {group: first(tensors, k) for group, tensors in memory.items()}
@@ -183,7 +190,7 @@ class _Work:
         samples = torch.tensor([len(positions) for positions in self.once])
         return steps.tolist(), loss / (samples * self.learner.output_epochs)
 
-    def _winners(self, parameters: Parameters) -> Int64[Tensor, "client sample time"]:
+    def _winners(self, parameters: Parameters) -> Winners:
         """Who fires at each step of all samples, once, of neurons that no longer learn."""
         batches = self._batches(self.once, after=self.all)
         everybody = [self._compete(batch, parameters, learns=False) for batch in batches]
@@ -191,9 +198,9 @@ class _Work:
         padded = [F.pad(one, (0, 0, 0, 0, 0, clients - len(one)), value=-1) for one in everybody]
         return torch.cat(padded, dim=1)
 
-    def _loss(self, parameters: Parameters, spikes: Flow, batch: Batch) -> PerClient:
+    def _loss(self, parameters: Parameters, winners: Winners, batch: Batch) -> PerClient:
         """The mean cross-entropy of each client."""
-        scores = self.neurons.read(parameters, spikes)
+        scores = self.neurons.read(parameters, winners)
         return CrossEntropy()(scores, batch.labels, batch.present, self.network.time_steps)
 
     def activities(self, steps: list[int]) -> list[Activity]:
@@ -212,8 +219,7 @@ class _Work:
     ) -> Iterator[Batch]:
         """Samples of the clients that have any left, `rows` at a time, behind `after` shown before."""
         network, address = self.network, self.shown.address
-        numbers = network.time_steps * len(own) * network.architecture.layers[0]
-        rows = rows or max(1, _NUMBERS // numbers)
+        rows = rows or _at_once(network, len(own))
         padded = pad_sequence(own, batch_first=True, padding_value=-1)
         for begin in range(0, padded.shape[1], rows):
             k = sum(len(one) > begin for one in own)
@@ -222,9 +228,7 @@ class _Work:
             labels = self.shown.labels[positions.clamp(min=0)]
             yield Batch(self.shown.pixels, positions, labels, here)
 
-    def _compete(
-        self, batch: Batch, parameters: Parameters, learns: bool
-    ) -> Int64[Tensor, "client sample time"]:
+    def _compete(self, batch: Batch, parameters: Parameters, learns: bool) -> Winners:
         """Show a batch to the inner layer: who fires at each step, -1 for nobody."""
         k, inner = len(batch.positions), self.neurons.inner
         weight, threshold = (
@@ -252,12 +256,11 @@ class _Work:
         return between * batch.present.unsqueeze(2)
 
 
+def _at_once(network: SizedNetwork, clients: int = 1) -> int:
+    """Samples of each client that are shown at once."""
+    return max(1, _NUMBERS // (network.time_steps * clients * network.architecture.layers[0]))
+
+
 def first(parameters: Parameters, k: int) -> Parameters:
     """The parameters of the first k clients."""
     return {name: weight[:k] for name, weight in parameters.items()}
-
-
-def fired(winners: Int64[Tensor, "client sample time"], neurons: int, dtype: torch.dtype) -> Flow:
-    """The spikes of those that fired."""
-    one_hot = F.one_hot(winners.clamp(min=0), neurons) * (winners >= 0).unsqueeze(3)
-    return one_hot.to(dtype).movedim(2, 0)

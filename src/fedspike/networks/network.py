@@ -18,7 +18,7 @@ from fedspike.parts.codes import Code
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import Competitive
 from fedspike.parts.read_outs import ReadOut
-from fedspike.parts.tensors import Flow, Scores, Trains
+from fedspike.parts.tensors import Scores, Trains, Winners
 
 
 @runtime_checkable
@@ -61,8 +61,8 @@ class Competition(Protocol):
     def entering(self, batch: Batch, operators: Operators = PLAIN) -> Trains:
         """The spikes that enter the inner layer, weighted as the code says."""
 
-    def read(self, parameters: Parameters, spikes: Flow) -> Scores:
-        """What the outer layer makes of the inner one's spikes."""
+    def read(self, parameters: Parameters, winners: Winners) -> Scores:
+        """What the outer layer makes of who fired at each step, -1 for nobody."""
 
 
 class SizedNetwork(ABC):

@@ -24,14 +24,14 @@ from fedspike.networks.network import Competition, Network, SizedNetwork, no_com
 from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.networks.sized_layers import Layers, Parameters
 from fedspike.networks.steps import Steps, demand_steps
-from fedspike.networks.synapses import linear, through
+from fedspike.networks.synapses import through
 from fedspike.parts.codes import Code, Rate
 from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF, Competitive, Neuron
 from fedspike.parts.normalisations import STATISTICS, Normalisation, Unnormalised
 from fedspike.parts.read_outs import ReadOut, SpikeCount
 from fedspike.parts.sums import repeated
-from fedspike.parts.tensors import Flow, Frames, Present, Scores, Trains
+from fedspike.parts.tensors import Flow, Frames, Present, Scores, Trains, Winners
 
 
 class SNN(Network, tag="snn"):
@@ -354,12 +354,15 @@ class CompetingNetwork:
         """The spikes that enter the inner layer, weighted as the code says."""
         return self.network._weighted(self.network._encoded(batch, operators))
 
-    def read(self, parameters: Parameters, spikes: Flow) -> Scores:
-        """What the outer layer makes of the inner one's spikes; without a bias it adds none."""
+    def read(self, parameters: Parameters, winners: Winners) -> Scores:
+        """What the outer layer makes of who fired, -1 for nobody; without a bias it adds none."""
         own = _own(self.outer, parameters)
-        currents = linear(own["weight"], own.get("bias"), spikes.movedim(0, 1).flatten(1, 2))
-        flow = currents.reshape(spikes.shape[1], len(spikes), spikes.shape[2], -1).movedim(1, 0)
-        return self.network.read_out.scores(self.neuron.membrane(flow))
+        client = torch.arange(len(winners)).view(-1, 1, 1)
+        # One spike at most: a product with spikes is the weights of the neuron that fired.
+        currents = own["weight"].mT[client, winners.clamp(min=0)] * (winners >= 0).unsqueeze(3)
+        if "bias" in own:
+            currents = currents + own["bias"][:, None, None]
+        return self.network.read_out.scores(self.neuron.membrane(currents.movedim(2, 0)))
 
 
 def _own(layer: str, parameters: Parameters) -> Parameters:

@@ -9,6 +9,8 @@ Trains = Float[Tensor, "time client batch input"]
 """What a code lets in: spikes, 0.0 and 1.0, or numbers."""
 Flow = Float[Tensor, "time client batch neuron"]
 """Currents into neurons, their membranes, their spikes."""
+Winners = Int64[Tensor, "client batch time"]
+"""Which neuron of a layer that competes fired at each step, -1 for none."""
 Now = Float[Tensor, "client batch neuron"]
 """The same at one time step: currents, membranes, spikes, pixels as they enter."""
 Output = Float[Tensor, "time client batch class"]

@@ -25,7 +25,7 @@ from torch import Tensor
 from fedspike.layers.operations import Table
 from fedspike.part import Part, abstractmethod
 from fedspike.parts.neurons import Competitive
-from fedspike.parts.tensors import Counts, Trains
+from fedspike.parts.tensors import Counts, Trains, Winners
 
 TimeConstant = Annotated[float, Meta(ge=1, description="time steps in which a trace fades")]
 
@@ -63,7 +63,7 @@ class Presented:
 class Competed:
     """Who fired at each step of each sample, -1 for nobody; and how often a weight was changed."""
 
-    winners: Int64[Tensor, "client sample time"]
+    winners: Winners
     updates: Counts
 
 
