@@ -535,15 +535,67 @@ def test_a_damaged_summary_is_made_again_from_the_checkpoint(
             ["data.kind=fashion-mnist", "data.data_dir=/nowhere"],
             ["--set data.data_dir=/nowhere: "],
         ),
+        (
+            ["partition.kind=shared-classes", "fleet.clients=12"],
+            ["--set fleet.clients=12: ", "set clients = 9 or less"],
+        ),
     ],
 )
 def test_what_the_data_do_not_allow_is_refused_before_anything_is_written(
     options: list[str], words: list[str], tmp_path: Path
 ) -> None:
+    refuse(tmp_path, options, words)
+
+
+def refuse(folder: Path, options: list[str], words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
-        perform_all(tmp_path / "runs", *options)
+        perform_all(folder / "runs", *options)
     assert [word for word in words if word not in str(caught.value)] == []
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["algorithm.kind=neuron-union", "architecture.hidden=[6, 6]"],
+            ["--set algorithm.kind=neuron-union: ", "hidden1, hidden2", "one hidden layer"],
+        ),
+        # As many time steps as neurons.
+        (
+            ["algorithm.kind=neuron-matching", "normalisation.kind=bntt", "snn.time_steps=6"],
+            ["--set algorithm.kind=neuron-matching: ", "hidden.gamma", "without a normalisation"],
+        ),
+        (
+            ['remedies=[{kind="heterofl"}]', "normalisation.kind=bntt"],
+            ["--set normalisation.kind=bntt: ", "narrowed, with bntt"],
+        ),
+        (
+            ['remedies=[{kind="fedrolex"}]', "rule.kind=strongest"],
+            [
+                "remedies: ",
+                "fedrolex with the rule strongest",
+                'rule.kind = "mean"',
+            ],
+        ),
+        (
+            ["learner.kind=ottt", "neuron.kind=competitive"],
+            ["--set learner.kind=ottt: ", "threshold of Competitive", "another kind"],
+        ),
+        (
+            [
+                *("learner.kind=stdp", "learner.allotted=true"),
+                *("neuron.kind=competitive", "read_out.kind=membrane"),
+            ],
+            ["tiny.toml, line 13: ", "6 neurons allotted to 10 classes"],
+        ),
+    ],
+)
+def test_what_the_network_does_not_allow_is_refused_before_anything_is_written(
+    options: list[str], words: list[str], tmp_path: Path
+) -> None:
+    """Also where it is the last run of many that cannot be."""
+    refuse(tmp_path, ["network=snn", *options], words)
 
 
 def test_an_impossible_last_run_is_refused_before_the_first(tmp_path: Path) -> None:

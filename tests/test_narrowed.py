@@ -229,7 +229,7 @@ def test_what_is_amplified_is_what_enters_from_a_narrowed_layer() -> None:
         (lambda: plan(FedRolex(), algorithm=FedBuff()), "fedrolex with fedbuff"),
         (
             lambda: plan(HeteroFL(), network=SNN(3, normalisation=BNTT())).site(),
-            "a network with bntt",
+            "narrowed, with bntt",
         ),
     ],
 )

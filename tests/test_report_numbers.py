@@ -284,6 +284,14 @@ def test_a_metric_that_one_seed_does_not_have_is_a_dash(tmp_path: Path) -> None:
     assert [row["effective_acs"] for row in cells] == [0, None]
 
 
+def test_what_a_synapse_cost_that_met_no_spike_is_a_dash(tmp_path: Path) -> None:
+    runs = example.pair()
+    runs[1] |= {"forward_operations_per_sample": 0.0}
+    ann, snn = rows(SYNAPTIC_OPERATIONS, example.results(tmp_path / "runs", runs))
+    assert ann["price_pj"] == pytest.approx(3.1)
+    assert snn["price_pj"] is None
+
+
 @pytest.mark.parametrize("freedom", range(1, 31))
 def test_95_percent_of_students_density_lie_within_the_tabled_t(freedom: int) -> None:
     # The density from its definition; with x = tan(angle) the tails of one degree are no trouble.

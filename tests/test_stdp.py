@@ -217,6 +217,12 @@ def test_a_union_keeps_what_was_used_most_and_none_twice() -> None:
     assert after["output.bias"].tolist() == [1.0]
 
 
+def test_a_layer_of_one_neuron_has_a_union() -> None:
+    one = SNN(2, FullyConnected((1,)), neuron=Competitive(threshold=4.0), read_out=MeanMembrane())
+    done = next(rounds(plan_of(network=one, algorithm=NeuronUnion())))
+    assert done.state.server["model"]["hidden.threshold"] > 4.0
+
+
 def test_matching_finds_the_same_neurons_in_another_order() -> None:
     draw = torch.Generator().manual_seed(0)
     model = {

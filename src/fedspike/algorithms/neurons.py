@@ -9,19 +9,20 @@ from collections.abc import Mapping
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from fedspike.algorithms.algorithm import Algorithm, Tree
+from fedspike.algorithms.algorithm import Algorithm
 from fedspike.errors import InputError
-from fedspike.networks import Parameters
+from fedspike.networks import Parameters, SizedNetwork
+from fedspike.randomness import stream
 from fedspike.rules import Apart, Rule
 
 
 class OverNeurons(Algorithm):
     """An algorithm that looks at everybody's neurons, so that updates are kept apart."""
 
-    def start(self, model: Parameters) -> Tree:
-        """The model; raises InputError where it has not one hidden layer."""
-        of_neurons(model)
-        return {"model": model}
+    def fitted(self, network: SizedNetwork) -> "OverNeurons":
+        """Itself; raises InputError for a network that has not one hidden layer, all to all."""
+        of_neurons(network.init(stream(0, "init")))
+        return self
 
     def joining(self) -> Mapping[str, Rule]:
         """All updates, kept apart."""
@@ -49,17 +50,20 @@ def layers(model: Parameters) -> tuple[str, str]:
 def of_neurons(model: Parameters) -> list[str]:
     """The tensors that have something for each hidden neuron; InputError beside a normalisation."""
     hidden, _ = layers(model)
-    weight = model[f"{hidden}.weight"]
-    axis, names = weight.ndim - 2, list[str]()
+    weight = f"{hidden}.weight"
+    axis, names = model[weight].ndim - 2, [weight]
     for name, tensor in model.items():
-        if name.startswith(f"{hidden}.") and tensor.shape[axis] != 1:
-            if tensor.shape[axis] != weight.shape[axis]:
-                raise InputError(
-                    f"an algorithm over single neurons, and a network with {name}",
-                    expected="a hidden layer without a normalisation",
-                    fix='set normalisation.kind = "none", or algorithm.kind = "fedavg"',
-                    keys=("algorithm",),
-                )
+        if name == weight or not name.startswith(f"{hidden}."):
+            continue
+        if tensor.ndim > axis + 1:
+            raise InputError(
+                f"an algorithm over single neurons, and a network with {name}",
+                expected="a hidden layer without a normalisation",
+                fix='set normalisation.kind = "none", or algorithm.kind = "fedavg"',
+                keys=("algorithm",),
+            )
+        # A constant of the whole layer is one number.
+        if tensor.shape[axis] == model[weight].shape[axis]:
             names.append(name)
     return names
 

@@ -35,7 +35,7 @@ from fedspike.experiment import sweep
 from fedspike.experiment.document import Key
 from fedspike.experiment.kept_files import keep, kept
 from fedspike.experiment.kinds import Kinds
-from fedspike.experiment.run import demand_devices
+from fedspike.experiment.run import demand_trainable
 from fedspike.experiment.sweep import Experiment
 from fedspike.federation.places.flower.conditions import Conditions
 from fedspike.federation.plan import Name
@@ -253,7 +253,7 @@ def write(
             fix=f"use {clients} nodes or fewer, or set fleet.clients",
         )
     if deal_out:
-        demand_devices(plan, experiment.source)
+        demand_trainable(plan, experiment.source)
         devices = plan.devices()
     if path.exists() and any(path.iterdir()):
         raise InputError(f"{path} is not empty", expected="a new folder", fix="name another folder")

@@ -122,8 +122,7 @@ def perform(
     """
     plans = {run.name: _with(run.plan, dataset, training.held) for run in experiment.runs}
     for plan in plans.values():
-        demand_devices(plan, experiment.source)
-        _demand_room(plan, experiment.source)
+        demand_trainable(plan, experiment.source)
     with claimed(folder):
         _demand_same_experiment(experiment, folder)
         homes = {run.name: folder / run.name for run in experiment.runs}
@@ -147,8 +146,14 @@ def perform(
         _store(experiment, folder, command, dataset, finished, training.device)
 
 
-def demand_devices(plan: Plan, source: Document) -> None:
-    """Raise InputError, naming the key in `source`, where the data cannot be divided like that."""
+def demand_trainable(plan: Plan, source: Document) -> None:
+    """Raise InputError, naming the key in `source`, where data, network and algorithm do not go together."""
+    _demand_devices(plan, source)
+    _demand_network(plan, source)
+
+
+def _demand_devices(plan: Plan, source: Document) -> None:
+    """Raise InputError where the data cannot be divided like that."""
     try:
         devices = plan.devices()
     except InputError as error:
@@ -163,8 +168,8 @@ def demand_devices(plan: Plan, source: Document) -> None:
         )
 
 
-def _demand_room(plan: Plan, source: Document) -> None:
-    """Raise InputError, naming the key in `source`, where data, memory or remedies do not suit the plan."""
+def _demand_network(plan: Plan, source: Document) -> None:
+    """Raise InputError where data, memory, remedies or algorithm do not suit the network."""
     try:
         site = plan.site()
         clients = site.devices.cohort_size

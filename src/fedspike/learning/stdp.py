@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
+from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.learning.labels import RECEIVED, Labels, settled
@@ -61,6 +62,17 @@ class STDP(Learner, tag="stdp"):
         """Itself; raises InputError for a network that no local rule can train."""
         network.demand_competition()
         return self
+
+    def demand_network(self, network: SizedNetwork) -> None:
+        """Raise InputError where neurons are allotted to classes, and a class would get none."""
+        neurons, classes = network.architecture.layers[-2:]
+        if self.allotted and neurons < classes:
+            raise InputError(
+                f"{neurons} neurons allotted to {classes} classes",
+                expected="a neuron at least for each class",
+                fix=f"set architecture.hidden = [{classes}] or more, or learner.allotted = false",
+                keys=("hidden", "allotted"),
+            )
 
     @property
     def learning_rate(self) -> float:

@@ -82,10 +82,10 @@ class Layers(ABC):
 def narrow(units: int, width: float) -> int:
     """The share `width` of so many neurons or channels, rounded up, but for an error in the last bits.
 
-    >>> narrow(100, 1 / 16), narrow(30, 0.1)
-    (7, 3)
+    >>> narrow(100, 1 / 16), narrow(30, 0.1), narrow(30, 1e-9)
+    (7, 3, 1)
     """
-    return math.ceil(round(units * width, 6))
+    return max(1, math.ceil(round(units * width, 6)))
 
 
 def _shape_of_weight(layer: Synapses) -> tuple[int, ...]:

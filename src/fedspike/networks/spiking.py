@@ -97,9 +97,9 @@ class SpikingNetwork(SizedNetwork):
         if self._norms() or self.neuron.competes:
             what = self.neuron if self.neuron.competes else self.snn.normalisation
             raise InputError(
-                f"{width:g} of the hidden layers of a network with {what.kind}",
+                f"a network that is narrowed, with {what.kind}",
                 expected="one without a normalisation, and without neurons that compete",
-                fix="leave it out, or train the network whole",
+                fix="leave out the remedy that narrows it, or what does not go with it",
                 keys=("normalisation", "neuron"),
             )
         narrow = self.architecture.narrowed(width)

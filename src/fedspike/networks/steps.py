@@ -155,11 +155,13 @@ def _convolved(
 def demand_steps(code: Code, neuron: Neuron, read_out: ReadOut, time_steps: int) -> None:
     """Raise InputError where a part has no steps, or where they are not those of all steps together."""
     if constants := [*neuron.initial(1)]:
+        key = f"learn_{constants[0]}"
+        fixed = f'{key} = "no"' if hasattr(neuron, key) else "take neurons of another kind"
         raise InputError(
             f"a learned {constants[0]} of {type(neuron).__name__}",
             expected="fixed constants: step by step, weights and biases are learned",
-            fix=f'learn_{constants[0]} = "no", or learn by backpropagation',
-            keys=(f"learn_{constants[0]}", "learner"),
+            fix=f"{fixed}, or learn by backpropagation",
+            keys=(key, "learner"),
         )
     flow = torch.linspace(-1, 4, time_steps * 8).reshape(time_steps, 1, 2, 4)
     for wanted, step in (

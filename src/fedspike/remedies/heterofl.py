@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from fedspike.algorithms import Algorithm, Narrowed
 from fedspike.errors import InputError
+from fedspike.part import is_kind
 from fedspike.remedies.by_client import ByClient
 
 Width = Annotated[float, Meta(gt=0, le=1)]
@@ -49,18 +50,20 @@ class HeteroFL(ByClient, tag="heterofl"):
                 expected="one remedy that narrows",
                 fix="leave one of them out",
             )
-        if not all(rule.by_number for rule in algorithm.joining().values()):
-            raise InputError(
-                f"{self.kind} with {algorithm.kind}, which joins whole neurons",
-                expected="an algorithm and a rule that join each number on its own",
-                fix='set algorithm.kind = "fedavg"',
-                keys=("algorithm", "rule"),
-            )
+        for rule in algorithm.joining().values():
+            if not rule.by_number:
+                what = f"the rule {rule.kind}" if is_kind(type(rule)) else algorithm.kind
+                raise InputError(
+                    f"{self.kind} with {what}, which joins whole neurons",
+                    expected="an algorithm and a rule that join each number on its own",
+                    fix='set algorithm.kind = "fedavg" and rule.kind = "mean"',
+                    keys=("algorithm", "rule"),
+                )
         if self.rolling and algorithm.waits_for is not None:
             raise InputError(
                 f"{self.kind} with {algorithm.kind}",
                 expected="an algorithm that waits for all, since each round has another window",
-                fix='set remedies.kind = "heterofl"',
+                fix='take [[remedies]] kind = "heterofl", or algorithm.kind = "fedavg"',
                 keys=("algorithm",),
             )
         rolling = self.rolling and min(self.widths) < 1

@@ -32,10 +32,13 @@ class SharedClasses(Partition, tag="shared-classes"):
         values, sizes = np.unique(labels, return_counts=True)
         alone = len(values) - self.shared
         if alone < clients:
+            ways = [f"clients = {alone} or less"] if alone > 0 else []
+            if len(values) >= clients:
+                ways.append(f"shared = {len(values) - clients} or less")
             raise InputError(
                 f"shared = {self.shared} of {len(values)} classes, for clients = {clients}",
                 expected="a class of its own for each client beside the shared ones",
-                fix=f"set shared = {max(0, len(values) - clients)} or less, or clients = {max(1, alone)}",
+                fix=f"set {' or '.join(ways) or 'both lower'}",
                 keys=("shared", "clients"),
             )
         generator = stream(seed, "partition")

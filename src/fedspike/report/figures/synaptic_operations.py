@@ -31,9 +31,12 @@ def _table(results: Results) -> Table:
     )
 
 
-def _price_pj(network: Network) -> float:
+def _price_pj(network: Network) -> float | None:
+    """Unknown of a network in which no spike ever met a synapse."""
     run = network.runs[0]
     operations = run.forward_operations_per_sample * run.samples_per_round
+    if not operations:
+        return None
     return run.study_energy_mj_per_round * PICOJOULES_IN_A_MILLIJOULE / operations
 
 
