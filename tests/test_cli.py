@@ -180,6 +180,7 @@ def test_presets_are_listed_and_can_be_copied(
         "memory",
         "quickstart",
         "signs",
+        "stdp",
         "study",
     }
     for name in ("quickstart", "study"):
