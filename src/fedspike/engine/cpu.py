@@ -27,7 +27,7 @@ from fedspike.networks import (
     SizedNetwork,
     SpikingNetwork,
 )
-from fedspike.networks.batch import count
+from fedspike.networks.batch import count, events
 from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import Loss
@@ -148,8 +148,8 @@ class CompiledEngine(Engine):
         between = torch.tensor([0, weight.shape[1]]) * batch.present.unsqueeze(2)
         shown = Presented(spikes, between, weight, threshold, learns=False)
         winners = self.compete(PairRule(), neurons.neuron, shown).winners
-        events = (spikes != 0).sum((0, 3)), (winners >= 0).sum(2)
-        entered, left = (count(by_sample, batch.present) for by_sample in events)
+        by_sample = events(spikes), (winners >= 0).sum(2)
+        entered, left = (count(numbers, batch.present) for numbers in by_sample)
         scores = neurons.read(network.amplified(parameters), winners)
         events_in = {neurons.inner: entered, neurons.outer: left}
         return Forward(scores, events_in, torch.zeros_like(left))

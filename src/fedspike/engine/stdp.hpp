@@ -106,21 +106,30 @@ struct Competitors {
     }
 };
 
+constexpr int64_t AT_A_TIME = 128;  // samples that one thread shows to neurons that do not learn
+
 // spikes[client][sample][step][input], competitors[client][sample][2], winners[client][sample][step].
+// Neurons that learn see a client's samples one after the other; others see parts of them side by side.
 void compete(const Competition &rule, Shape s, int64_t neurons, const float *spikes, const int64_t *competitors,
              float *weight, float *threshold, int64_t *winners, int64_t *updates) {
+    const int64_t most = rule.learns ? std::max<int64_t>(1, s.samples) : AT_A_TIME;
+    const int64_t parts = (s.samples + most - 1) / most;
+    std::fill_n(updates, s.clients, 0);
 #pragma omp parallel for schedule(dynamic)
-    for (int64_t client = 0; client < s.clients; ++client) {
+    for (int64_t part = 0; part < s.clients * parts; ++part) {
+        const int64_t client = part / parts, first = part % parts * most;
         float *own = weight + client * neurons * s.neurons, *th = threshold + client * neurons;
         Competitors layer(rule, s, neurons, own, th);
-        for (int64_t item = client * s.samples; item < (client + 1) * s.samples; ++item) {
+        for (int64_t item = client * s.samples + first;
+             item < client * s.samples + std::min(first + most, s.samples); ++item) {
             const int64_t *between = competitors + 2 * item;
             if (between[0] < between[1])
                 layer.sample(spikes + item * s.steps * s.neurons, between, winners + item * s.steps);
             else
                 std::fill_n(winners + item * s.steps, s.steps, -1);
         }
-        if (rule.learns) layer.give(own, th);
+        if (!rule.learns) continue;
+        layer.give(own, th);
         updates[client] = layer.updates;
     }
 }

@@ -27,6 +27,7 @@ from fedspike.layers.operations import NetworkOperations
 from fedspike.learning.labels import RECEIVED, Labels, settled
 from fedspike.learning.learner import Correction, Learner, Shown, Trained
 from fedspike.networks import Batch, Competition, Network, Parameters, SizedNetwork
+from fedspike.networks.batch import count, events
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.optimisers import Adam, Optimiser, Step
 from fedspike.parts.plasticity import PairRule, Plasticity, Presented
@@ -250,10 +251,9 @@ class _Work:
         between = self._competitors(batch, weight.shape[1], learns)
         presented = Presented(spikes, between, weight, threshold, learns)
         competed = self.engine.compete(self.learner.plasticity, self.neurons.neuron, presented)
-        shown = batch.present.to(spikes.dtype)
         self.samples[:k] += batch.present.sum(1).cpu()
         self.updates[:k] += competed.updates.cpu()
-        self.entered[:k] += ((spikes != 0).sum((0, 3)) * shown).sum(1).long().cpu()
+        self.entered[:k] += count(events(spikes), batch.present).cpu()
         self.fired[:k] += (competed.winners >= 0).sum((1, 2)).cpu()
         return competed.winners
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from fedspike.layers.shapes import Convolution, Layer, fan_out
 from fedspike.networks.sized_layers import Parameters
 from fedspike.parts.codes import Address
-from fedspike.parts.tensors import Counts, Labels, Positions, Present, Scores
+from fedspike.parts.tensors import Counts, Labels, Positions, Present, Scores, Trains
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,11 @@ def entered(
     # float32 over less than 2^24 rows.
     ones = torch.ne(rows.detach(), 0, out=torch.empty_like(rows))
     return torch.bmm(shown.unsqueeze(1), ones).squeeze(1).long()
+
+
+def events(spikes: Trains) -> Int64[Tensor, "client batch"]:
+    """How many numbers of each sample are not 0, over all inputs and steps."""
+    return torch.ne(spikes, 0, out=torch.empty_like(spikes)).sum((0, 3)).long()
 
 
 @cache
