@@ -3,7 +3,6 @@
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Learned
 from fedspike.engine.plain_torch import PlainEngine
 from fedspike.errors import InputError
-from fedspike.federation.state import State
 from fedspike.layers.activity import Activity
 from fedspike.learning.eprop import random_feedback
 from fedspike.learning.online import Online
@@ -38,11 +36,10 @@ from fedspike.parts.codes import Address, Code, Direct, Latency, Phase, Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.normalisations import BNTT
-from fedspike.parts.optimisers import SGD
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.randomness import stream
 from parts_example import CODES, NEURONS
-from test_places import SAMPLE, on_nodes
+from test_places import SAMPLE
 
 PLAIN = PlainEngine(torch.device("cpu"))
 INPUTS, CLASSES, T, SEED = 20, 3, 9, 4
@@ -369,41 +366,6 @@ def test_a_step_is_the_same_alone_and_in_any_company(described: Network, learner
                 assert torch.equal(numbers, beside[what][first:last]), what
     finally:
         torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    ("learner", "algorithm"),
-    [
-        (fs.OTTT(optimiser=SGD(0.1), batch_size=16), fs.Scaffold()),
-        pytest.param(
-            fs.EProp(feedback="random", batch_size=16),
-            fs.FedProx(mu=0.5),
-            marks=pytest.mark.fleet,
-        ),
-    ],
-    ids=parts_example.name,
-)
-def test_stopped_and_on_nodes_it_has_the_same_bits(
-    learner: Online, algorithm: Any, tmp_path: Path
-) -> None:
-    plan = fs.Plan(
-        network=SNN(2, FullyConnected((6, 5))),
-        data=SAMPLE,
-        fleet=fs.Fleet(clients=3, samples_per_round=20),
-        learner=learner,
-        algorithm=algorithm,
-        rounds=2,
-    )
-    whole = list(fs.rounds(plan))
-    copied = {key: tensor.clone() for key, tensor in whole[0].state.tensors().items()}
-    (resumed,) = fs.rounds(plan, None, State.from_tensors(1, copied))
-    *_, there = on_nodes(plan, tmp_path, 2)
-    one = whole[-1]
-    for other in (resumed, there):
-        assert (one.training_loss, one.activity) == (other.training_loss, other.activity)
-        for name, weight in one.state.model.items():
-            assert torch.equal(weight, other.state.model[name])
-    assert one.bill("horowitz45-int8").nominal_mj > 0
 
 
 def test_it_is_billed_for_what_a_device_does() -> None:

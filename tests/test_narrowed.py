@@ -1,8 +1,5 @@
 """Clients that train networks of different width: what each holds, trains and sends, and what comes of it."""
 
-import itertools
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +14,6 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
-from fedspike.federation.state import State
 from fedspike.learning import OTTT, Backpropagation
 from fedspike.networks import (
     ANN,
@@ -37,11 +33,10 @@ from fedspike.parts.normalisations import BNTT
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
-from fedspike.remedies import Clipping, FedRolex, HeteroFL
-from fedspike.rules import Holders, Mean, Median, Replies, joined
+from fedspike.remedies import FedRolex, HeteroFL
+from fedspike.rules import Holders, Mean, Replies, joined
 from running import devices, sample
 from test_engine_equals_reference import compare
-from test_places import on_nodes
 from test_remedies import refusal
 
 SAMPLE = sample(tested=101)
@@ -126,25 +121,6 @@ def test_the_engine_equals_the_plain_loop(name: str, remedy: HeteroFL, algorithm
     narrowed = remedy.over(CASES[algorithm].algorithm)
     engine = compare(SIZED[name], narrowed, CASES[algorithm].optimiser(), fleet)  # type: ignore[arg-type]
     assert len({tuple(done.events_in.values()) for done in engine[-1].activity.values()}) > 1
-
-
-@pytest.mark.parametrize("remedy", [HeteroFL(widths=MIXED), FedRolex(widths=MIXED)])
-@pytest.mark.parametrize("nodes", [5, 2], ids=["devices", "many-client-nodes"])
-@pytest.mark.parametrize("rule", [Mean(), Median()])
-def test_here_and_on_nodes_it_is_the_same(
-    tmp_path: Path, remedy: HeteroFL, nodes: int, rule: Mean | Median
-) -> None:
-    """To the bit, with a break, and with a remedy over the remedy."""
-    whole = plan(remedy, Clipping(norm=2.0), algorithm=FedAvg(rule))
-    there = list(itertools.islice(on_nodes(whole, tmp_path, nodes), 2))
-    copied = {key: tensor.clone() for key, tensor in there[-1].state.tensors().items()}
-    there += on_nodes(whole, tmp_path, nodes, State.from_tensors(2, copied))
-    for one, other in zip(rounds(whole), there, strict=True):
-        assert other.rejections == ()
-        assert same(one, other)
-        assert dict(one.activity) == {k: other.activity[k] for k in one.activity}
-        assert one.operations == other.operations
-        assert one.sizes == other.sizes
 
 
 def test_what_nobody_holds_stays_and_a_window_rolls_over_all() -> None:

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
@@ -19,7 +18,6 @@ from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.remedies import FedRolex, HeteroFL
 from running import finish, sample
-from test_places import on_nodes
 
 SAMPLE = sample(tested=50)
 RESETS_PEAK = Path("/proc/self/clear_refs").exists()
@@ -162,13 +160,3 @@ def test_the_model_says_less_of_what_is_narrower(network: Network) -> None:
 def test_impossible_budgets(size: str) -> None:
     with pytest.raises(InputError, match="memory_kb"):
         Fleet(memory_kb=(float(size),))
-
-
-def test_on_nodes_it_is_the_same(tmp_path: Path) -> None:
-    """Nodes are told what each client trains; what its memory is they need not know."""
-    mixed = plan(HeteroFL(), network=ANN(FullyConnected((16,))), memory_kb=(600, 420))
-    assert len({*mixed.fitted().remedies[0].widths}) > 1
-    here, there = next(rounds(mixed)), next(on_nodes(mixed, tmp_path, 2))
-    assert there.rejections == ()
-    assert there.sizes == here.sizes
-    assert all(torch.equal(w, there.state.model[n]) for n, w in here.state.model.items())

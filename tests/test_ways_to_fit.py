@@ -1,6 +1,5 @@
 """Fewer time steps and an online learner for devices of little memory: what they are, and where they fail."""
 
-import itertools
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,6 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import rounds
-from fedspike.federation.state import State
 from fedspike.federation.training_memory import training_bytes
 from fedspike.learning import OTTT, STDP, Backpropagation
 from fedspike.networks import ANN, SNN, FullyConnected, Network
@@ -22,11 +20,10 @@ from fedspike.parts.neurons import LIF, AdaptiveLIF, Competitive, CurrentBasedLI
 from fedspike.parts.normalisations import BNTT
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
-from fedspike.remedies import FewerSteps, HeteroFL, MixedLearners, Remedy
+from fedspike.remedies import FewerSteps, MixedLearners, Remedy
 from running import devices, finish, sample
 from test_engine_equals_reference import compare
 from test_narrowed import same
-from test_places import on_nodes
 
 SAMPLE = sample(tested=60)
 SMALL = FullyConnected((8,))
@@ -103,23 +100,6 @@ def test_the_engine_equals_the_plain_loop(
     fewer = FewerSteps((6, 3, 2), decays).over(case.algorithm).fitted(network)
     engine = compare(network, fewer, case.optimiser(), fleet)
     assert {engine[-1].network.of(client).time_steps for client in range(3)} == {6, 3, 2}
-
-
-@pytest.mark.parametrize("nodes", [5, 2], ids=["devices", "many-client-nodes"])
-def test_here_and_on_nodes_it_is_the_same(tmp_path: Path, nodes: int) -> None:
-    """To the bit, with a break, all ways together."""
-    mixed = plan(
-        FewerSteps((8, 4)), HeteroFL((1.0, 1.0, 0.5)), MixedLearners(("own", "ottt", "e-prop"))
-    )
-    there = list(itertools.islice(on_nodes(mixed, tmp_path, nodes), 2))
-    copied = {key: tensor.clone() for key, tensor in there[-1].state.tensors().items()}
-    there += on_nodes(mixed, tmp_path, nodes, State.from_tensors(2, copied))
-    for one, other in zip(rounds(mixed), there, strict=True):
-        assert other.rejections == ()
-        assert same(one, other)
-        assert dict(one.activity) == {k: other.activity[k] for k in one.activity}
-        assert one.sizes == other.sizes
-    assert {"e-prop, width 0.5", "ottt, 4 steps"} < one.sizes.keys()
 
 
 def test_all_online_is_the_online_learner() -> None:

@@ -205,9 +205,8 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
                 at_work[client] = Asked(number, algorithm.order(server, client), time)
         first = sorted(at_work, key=lambda client: at_work[client].needs)[:wanted]
         now = max((at_work[client].needs for client in first), default=0.0)
-        for client, asked in list(at_work.items()):
-            if client not in first:
-                continue
+        for client in sorted(first):
+            asked = at_work[client]
             received = asked.received
             memory = memories.get(client) or algorithm.remember(received)
             own = site.network_of(client)

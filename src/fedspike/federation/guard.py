@@ -109,24 +109,28 @@ def judge(order: Order, answers: Answers) -> Verdict:
 
 
 def joined(order: Order, accepted: Sequence[Reply]) -> Tree:
-    """Each group of the accepted replies, joined by its rule, in the types that were ordered."""
+    """Each group of the accepted replies, joined by its rule, in the types that were ordered.
+
+    They come in the order of their clients' numbers, whoever hosts whom: for rules that look at one by one.
+    """
     form = _asked(order, accepted[0]).forms[next(iter(accepted[0].samples))]
     tree = {}
     for group, rule in order.rules.items():
-        rows: list[Parameters] = []
-        samples, clients = [], []
+        rows: list[tuple[list[int], int, Parameters]] = []
         for reply in accepted:
             forms = _asked(order, reply).forms
             heaps = rules.heaps(rule, group, {k: forms[k][group] for k in reply.samples})
             own = [reply.tree[name] for name in heaps]
-            samples += [sum(reply.samples[k] for k in heap) for heap in heaps.values()]
-            clients += [len(heap) for heap in heaps.values()]
             if order.goes_on:
                 staleness = order.round - reply.round
                 own = [order.site.algorithm.aged(group, tensors, staleness) for tensors in own]
-            rows += own
-        stand_for = torch.tensor(samples), torch.tensor(clients)
-        tree[group] = rules.joined(rule, rows, *stand_for, like=form[group])
+            for heap, tensors in zip(heaps.values(), own, strict=True):
+                rows.append((sorted(heap), sum(reply.samples[k] for k in heap), tensors))
+        rows.sort(key=lambda row: row[0])
+        samples = torch.tensor([sum_of for _, sum_of, _ in rows])
+        clients = torch.tensor([len(heap) for heap, _, _ in rows])
+        trees = [tensors for _, _, tensors in rows]
+        tree[group] = rules.joined(rule, trees, samples, clients, like=form[group])
     return tree
 
 

@@ -90,11 +90,14 @@ class Minibatches(Learner):
         self, network: SizedNetwork, start: Parameters, shown: Shown, correct: Correction
     ) -> Trained:
         """Step by step; a finished client's weights are not touched any more."""
-        schedules = [self.batches(len(own)) for own in shown.positions]
+        schedules = [
+            schedule(len(own) // self.epochs, self.epochs, self.batch_size)
+            for own in shown.positions
+        ]
         steps = [len(schedule) for schedule in schedules]
         if sorted(steps, reverse=True) != steps:
             raise ValueError("clients must come with the most batches first")
-        positions = _stack_batches(shown.positions, schedules, self.rows(len(shown.positions[0])))
+        positions = stacked(shown.positions, schedules, self.rows(len(shown.positions[0])))
         present = (positions >= 0).sum(2)
         positions = positions.to(shown.pixels.device)
         wanted = shown.labels[positions.clamp(min=0)]
@@ -138,22 +141,6 @@ class Minibatches(Learner):
         """The optimiser's."""
         return self.optimiser.operations()
 
-    def batches(self, shown: int) -> list[tuple[int, int]]:
-        """First and last-plus-one position of every batch among the `shown` samples of a client.
-
-        No batch spans two epochs; an epoch's last batch holds what is left.
-
-        >>> from fedspike.learning import Backpropagation
-        >>> Backpropagation(epochs=2, batch_size=3).batches(shown=8)
-        [(0, 3), (3, 4), (4, 7), (7, 8)]
-        """
-        samples = shown // self.epochs
-        return [
-            (epoch * samples + first, epoch * samples + min(first + self.batch_size, samples))
-            for epoch in range(self.epochs)
-            for first in range(0, samples, self.batch_size)
-        ]
-
     def rows(self, shown: int) -> int:
         """Rows that each batch of a client is padded to: a power of two, or the batch size.
 
@@ -167,7 +154,22 @@ class Minibatches(Learner):
         return min(self.batch_size, 1 << (samples - 1).bit_length())
 
 
-def _stack_batches(
+def schedule(samples: int, epochs: int, batch_size: int) -> list[tuple[int, int]]:
+    """First and last-plus-one position of every batch of a client that is shown so many in each epoch.
+
+    No batch spans two epochs; an epoch's last batch holds what is left.
+
+    >>> schedule(4, epochs=2, batch_size=3)
+    [(0, 3), (3, 4), (4, 7), (7, 8)]
+    """
+    return [
+        (epoch * samples + first, epoch * samples + min(first + batch_size, samples))
+        for epoch in range(epochs)
+        for first in range(0, samples, batch_size)
+    ]
+
+
+def stacked(
     shown: list[Int64[Tensor, " _shown"]], schedules: list[list[tuple[int, int]]], rows: int
 ) -> Int64[Tensor, "client step row"]:
     """Positions of all samples, batch by batch, padded with -1."""

@@ -26,13 +26,15 @@ from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.learning.labels import RECEIVED, Labels, settled
 from fedspike.learning.learner import Correction, Learner, Shown, Trained
+from fedspike.learning.minibatches import schedule, stacked
 from fedspike.networks import Batch, Competition, Network, Parameters, SizedNetwork
 from fedspike.networks.batch import count, events
 from fedspike.parts.losses import CrossEntropy
 from fedspike.parts.optimisers import Adam, Optimiser, Step
 from fedspike.parts.plasticity import PairRule, Plasticity, Presented
 from fedspike.parts.sums import total
-from fedspike.parts.tensors import PerClient, Winners
+from fedspike.parts.tensors import Labels as Labelled
+from fedspike.parts.tensors import PerClient, Present, Winners
 
 _NUMBERS = 2**24  # of spikes that are made at once
 Count = Annotated[int, Meta(ge=1, lt=2**31)]
@@ -163,14 +165,15 @@ class _Work:
         counts = torch.zeros(weight.shape[:2], dtype=torch.float64)
         loss = torch.zeros(len(weight), dtype=torch.float64)
         samples = torch.tensor([len(own) for own in self.once])
-        for batch in self._batches(self.once, after=self.all):
+        for batch in self._batches(self.once, again=True):
             k, present = len(batch.positions), batch.present
             winners = self._compete(batch, received, learns=False)
             of_class = F.one_hot(batch.labels, self.classes).double() * present.unsqueeze(2)
             response = self.neurons.read(first(each, k), winners).double()
             sums[:k] += total(of_class.unsqueeze(3) * response.unsqueeze(2), 1)
             counts[:k] += total(of_class, 1)
-            loss[:k] += self._loss(first(received, k), winners, batch).double() * present.sum(1)
+            losses = self._loss(first(received, k), winners, batch.labels, present)
+            loss[:k] += losses.double() * present.sum(1)
         per = samples.unsqueeze(1)
         response, share = (
             (sums / per.unsqueeze(2)).to(weight.dtype),
@@ -181,40 +184,54 @@ class _Work:
 
     def supervise(self, parameters: Parameters) -> tuple[list[int], PerClient]:
         """Train the output layer on the spikes of the inner one; steps of each client, and its mean loss."""
-        names = [f"{self.neurons.outer}.{part}" for part in ("weight", "bias")]
+        learner, names = (
+            self.learner,
+            [f"{self.neurons.outer}.{part}" for part in ("weight", "bias")],
+        )
         own = {name: parameters[name] for name in names}
-        memory = self.learner.optimiser.start(own)
-        steps = torch.zeros(len(self.once), dtype=torch.int64)
+        memory = learner.optimiser.start(own)
         loss = torch.zeros(len(self.once), dtype=torch.float64)
-        winners = self._winners(parameters)
-        for _ in range(self.learner.output_epochs):
-            for batch in self._batches(self.once, rows=self.learner.batch_size):
-                k, (begin, *_) = len(batch.positions), batch.address.first_samples
-                shown = winners[:k, begin : begin + batch.positions.shape[1]]
-                leaves = {name: w[:k].detach().requires_grad_() for name, w in own.items()}
-                losses = self._loss(leaves, shown, batch)
-                slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
-                gradients = dict(zip(names, slopes, strict=True))
-                remembered = {group: first(tensors, k) for group, tensors in memory.items()}
-                step = Step(first(own, k), gradients, remembered, int(steps[0]) + 1)
-                self.engine.step(self.learner.optimiser, step)
-                steps[:k] += 1
-                loss[:k] += losses.detach().double() * batch.present.sum(1)
+        winners, places, steps = self._winners(parameters), *self._minibatches()
+        labels = self.shown.labels[pad_sequence(self.once, batch_first=True)]
+        for number in range(steps[0]):
+            k = sum(count > number for count in steps)  # the clients that are still training
+            client, at = torch.arange(k).unsqueeze(1), places[:k, number].clamp(min=0)
+            present = places[:k, number] >= 0
+            shown = winners[client, at].masked_fill(~present.unsqueeze(2), -1)
+            leaves = {name: w[:k].detach().requires_grad_() for name, w in own.items()}
+            losses = self._loss(leaves, shown, labels[client, at], present)
+            slopes = torch.autograd.grad(losses.sum(), list(leaves.values()))
+            gradients = dict(zip(names, slopes, strict=True))
+            remembered = {group: first(tensors, k) for group, tensors in memory.items()}
+            step = Step(first(own, k), gradients, remembered, number + 1)
+            self.engine.step(learner.optimiser, step)
+            loss[:k] += losses.detach().double() * present.sum(1)
         samples = torch.tensor([len(positions) for positions in self.once])
-        return steps.tolist(), loss / (samples * self.learner.output_epochs)
+        return steps, loss / (samples * learner.output_epochs)
+
+    def _minibatches(self) -> tuple[Int64[Tensor, "client step row"], list[int]]:
+        """Which of its samples each client takes at each step, padded with -1, and how many steps it has."""
+        learner, size = self.learner, self.learner.batch_size
+        schedules = [schedule(len(own), learner.output_epochs, size) for own in self.once]
+        again = [torch.arange(len(own)).repeat(learner.output_epochs) for own in self.once]
+        # As many rows in any company: clients with as many are side by side.
+        rows = min(size, learner.rows(self.all))
+        return stacked(again, schedules, rows), [len(own) for own in schedules]
 
     def _winners(self, parameters: Parameters) -> Winners:
         """Who fires at each step of all samples, once, of neurons that no longer learn."""
-        batches = self._batches(self.once, after=self.all)
+        batches = self._batches(self.once, again=True)
         everybody = [self._compete(batch, parameters, learns=False) for batch in batches]
         clients = len(self.once)
         padded = [F.pad(one, (0, 0, 0, 0, 0, clients - len(one)), value=-1) for one in everybody]
         return torch.cat(padded, dim=1)
 
-    def _loss(self, parameters: Parameters, winners: Winners, batch: Batch) -> PerClient:
+    def _loss(
+        self, parameters: Parameters, winners: Winners, labels: Labelled, present: Present
+    ) -> PerClient:
         """The mean cross-entropy of each client."""
         scores = self.neurons.read(parameters, winners)
-        return CrossEntropy()(scores, batch.labels, batch.present, self.network.time_steps)
+        return CrossEntropy()(scores, labels, present, self.network.time_steps)
 
     def activities(self, steps: list[int]) -> list[Activity]:
         """What each client did."""
@@ -227,17 +244,17 @@ class _Work:
             )
         ]
 
-    def _batches(
-        self, own: list[Int64[Tensor, " _shown"]], after: int = 0, rows: int | None = None
-    ) -> Iterator[Batch]:
-        """Samples of the clients that have any left, `rows` at a time, behind `after` shown before."""
+    def _batches(self, own: list[Int64[Tensor, " _shown"]], again: bool = False) -> Iterator[Batch]:
+        """Samples of the clients that have any left, some at a time; `again` after all of a round."""
         network, address = self.network, self.shown.address
-        rows = rows or _at_once(network, len(own))
+        rows = _at_once(network, len(own))
+        before = [len(one) if again else 0 for one in self.shown.positions]
         padded = pad_sequence(own, batch_first=True, padding_value=-1)
         for begin in range(0, padded.shape[1], rows):
             k = sum(len(one) > begin for one in own)
             positions = padded[:k, begin : begin + rows].to(self.shown.pixels.device)
-            here = replace(address, clients=address.clients[:k], first_samples=(after + begin,) * k)
+            firsts = tuple(shown + begin for shown in before[:k])
+            here = replace(address, clients=address.clients[:k], first_samples=firsts)
             labels = self.shown.labels[positions.clamp(min=0)]
             yield Batch(self.shown.pixels, positions, labels, here)
 

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, cast
 import msgspec
 import numpy as np
 import torch
+import torch.nn.functional as F
 from msgspec import Meta
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from fedspike.networks.network import Competition, Network, SizedNetwork, no_com
 from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.networks.sized_layers import Layers, Parameters
 from fedspike.networks.steps import Steps, demand_steps
-from fedspike.networks.synapses import through
+from fedspike.networks.synapses import linear, through
 from fedspike.parts.codes import Code, Rate
 from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF, Competitive, Neuron
@@ -357,11 +358,18 @@ class CompetingNetwork:
     def read(self, parameters: Parameters, winners: Winners) -> Scores:
         """What the outer layer makes of who fired, -1 for nobody; without a bias it adds none."""
         own = _own(self.outer, parameters)
-        client = torch.arange(len(winners)).view(-1, 1, 1)
-        # One spike at most: a product with spikes is the weights of the neuron that fired.
-        currents = own["weight"].mT[client, winners.clamp(min=0)] * (winners >= 0).unsqueeze(3)
-        if "bias" in own:
-            currents = currents + own["bias"][:, None, None]
+        weight, bias = own["weight"], own.get("bias")
+        fired = (winners >= 0).unsqueeze(3)
+        if (
+            weight.requires_grad
+        ):  # gradients that hang on no company, nor on threads, are of products
+            one_hot = F.one_hot(winners.clamp(min=0), weight.shape[2]) * fired
+            rows = one_hot.flatten(1, 2).to(weight.dtype)
+            currents = linear(weight, bias, rows).reshape(*winners.shape, -1)
+        else:  # one spike at most: the product is the weights of the neuron that fired
+            client = torch.arange(len(winners)).view(-1, 1, 1)
+            currents = weight.mT[client, winners.clamp(min=0)] * fired
+            currents = currents if bias is None else currents + bias[:, None, None]
         return self.network.read_out.scores(self.neuron.membrane(currents.movedim(2, 0)))
 
 
