@@ -63,6 +63,7 @@ from fedspike.remedies import (
     HeteroFL,
     MixedLearners,
     Remedy,
+    SmallerParts,
 )
 from fedspike.rules import Maximum, Mean, Median, Rule, Strongest
 
@@ -161,7 +162,14 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Plasticity: [PairRule()],
     Algorithm: [case.algorithm for case in CASES.values()],
     Rule: [Mean(), Mean("clients"), Median(), Maximum(), Strongest()],
-    Remedy: [Clipping(norm=1.0), HeteroFL(), FedRolex(), FewerSteps((2, 1)), MixedLearners()],
+    Remedy: [
+        Clipping(norm=1.0),
+        HeteroFL(),
+        FedRolex(),
+        FewerSteps((2, 1)),
+        MixedLearners(),
+        SmallerParts(),
+    ],
 }
 EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]
 

@@ -105,6 +105,8 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     **{(kind, "widths"): ((), (0.0,), (1.5,), 0.5) for kind in ("heterofl", "fedrolex")},
     ("fewer-steps", "steps"): ((), (0,), (2.5,), 2),
     ("fewer-steps", "decays"): ("shorter",),
+    ("backpropagation", "samples_at_once"): (0, 2.5, "some"),
+    ("smaller-parts", "samples"): ((), (0,), ("some",), 2),
     ("mixed-learners", "learners"): ((), ("stdp",), "ottt"),
     **{(kind, "scaler"): ("yes",) for kind in ("heterofl", "fedrolex")},
     ("rate", "gain"): (0.0, 1.1),

@@ -57,6 +57,7 @@ from fedspike.remedies import (
     HeteroFL,
     MixedLearners,
     Remedy,
+    SmallerParts,
 )
 from fedspike.rules import RULES, Maximum, Mean, Median, Replies, Rule, Strongest
 from fleet_in_process import InProcess, dealt_out
@@ -207,6 +208,7 @@ PLANS: dict[str, Plan] = {
         FewerSteps((8, 4)),
         HeteroFL((1.0, 1.0, 0.5)),
         MixedLearners(("own", "ottt", "e-prop")),
+        SmallerParts(("all", "all", "all", 5)),
         network=SNN(8, FullyConnected((8,)), read_out=MeanMembrane()),
     ),
 }

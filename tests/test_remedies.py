@@ -23,6 +23,7 @@ from fedspike.remedies import (
     HeteroFL,
     MixedLearners,
     Remedy,
+    SmallerParts,
 )
 from fedspike.remedies.clipping import clipped
 
@@ -34,6 +35,7 @@ EXAMPLES: dict[type[Remedy], tuple[Remedy, Remedy]] = {
     FedRolex: (FedRolex(widths=(1.0,)), FedRolex(widths=(0.5,))),
     FewerSteps: (FewerSteps((3,)), FewerSteps((3, 2))),
     MixedLearners: (MixedLearners(("own",)), MixedLearners(("own", "ottt"))),
+    SmallerParts: (SmallerParts(("all", 16)), SmallerParts((5,))),
 }
 IN_TIME = (FewerSteps, MixedLearners)
 
@@ -55,7 +57,7 @@ def play(name: str, *remedies: Remedy, spiking: bool = False) -> list[Round]:
 
 def refusal(algorithm: Algorithm, kind: type[Remedy]) -> str:
     """Why a remedy cannot be over an algorithm, or nothing."""
-    if kind in IN_TIME:
+    if kind in (*IN_TIME, SmallerParts):
         return ""
     if kind is Clipping:
         return "" if "update" in algorithm.joining() else 'a group "update"'

@@ -12,10 +12,10 @@ from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import rounds
 from fedspike.federation.training_memory import training_bytes
-from fedspike.learning import Backpropagation
-from fedspike.networks import ANN, SNN, FullyConnected, Network, SizedNetwork
-from fedspike.parts.neurons import LIF
-from fedspike.parts.optimisers import SGD, Adam
+from fedspike.learning import OTTT, Backpropagation, EProp
+from fedspike.networks import ANN, SNN, Convolutional, FullyConnected, Network, SizedNetwork
+from fedspike.parts.neurons import LIF, AdaptiveLIF
+from fedspike.parts.optimisers import SGD
 from fedspike.remedies import FedRolex, HeteroFL
 from running import finish, sample
 
@@ -43,7 +43,7 @@ def of(network, width, images):
     data = fs.from_arrays(images, rows, images[:10], rows[:10], layout=grey)
     plan = fs.Plan(
         network=network, data=data, partition=Given((np.arange(600),)), fleet=fs.Fleet(clients=1),
-        learner=fs.Backpropagation(optimiser={optimiser}), remedies=(HeteroFL((width,)),),
+        learner=fs.{learner}, remedies=(HeteroFL((width,)),),
     )
     site = plan.site()
     server = site.algorithm.start(site.network.init(stream(0, "init")))
@@ -68,9 +68,9 @@ print(now("VmHWM") - before)
 """
 
 
-def measured(network: str, small: str, width: float, optimiser: str = "Adam()") -> int:
+def measured(network: str, small: str, width: float, learner: str = "Backpropagation()") -> int:
     """Bytes that the process of a client took at its peak, above what it took at rest."""
-    code = MEASURED.format(network=network, small=small, width=width, optimiser=optimiser)
+    code = MEASURED.format(network=network, small=small, width=width, learner=learner)
     ran = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | QUIET, capture_output=True, text=True
     )
@@ -79,24 +79,44 @@ def measured(network: str, small: str, width: float, optimiser: str = "Adam()") 
 
 
 SMALL = "FullyConnected((1,))"
-CASES: dict[str, tuple[str, str, float, str]] = {
-    "ann": ("ANN(FullyConnected((400,)))", f"ANN({SMALL})", 1.0, "Adam()"),
-    "ann-quarter": ("ANN(FullyConnected((400,)))", f"ANN({SMALL})", 0.25, "Adam()"),
-    "snn": ("SNN(10, FullyConnected((400,)))", f"SNN(10, {SMALL})", 1.0, "Adam()"),
-    "snn-quarter": ("SNN(10, FullyConnected((400,)))", f"SNN(10, {SMALL})", 0.25, "Adam()"),
-    "snn-long": ("SNN(50, FullyConnected((400,)))", f"SNN(50, {SMALL})", 0.25, "SGD()"),
-}
+TIRING = "AdaptiveLIF(adaptation=0.2, rho=0.9)"
+IMAGES = "Convolutional(features=(8, 16), hidden=(32,))"
+PARTS = (ANN, SNN, FullyConnected, Convolutional, AdaptiveLIF, SGD, OTTT, EProp, Backpropagation)
+USUAL = "Backpropagation()"
+WIDE, LONG = "FullyConnected((400,))", "FullyConnected((100,))"
+CASES = [
+    ("ANN({})", WIDE, 1.0, USUAL),
+    ("ANN({})", WIDE, 0.25, USUAL),
+    ("SNN(10, {})", WIDE, 1.0, USUAL),
+    ("SNN(10, {})", WIDE, 0.25, USUAL),
+    ("SNN(50, {})", WIDE, 0.25, "Backpropagation(None, SGD())"),
+]
+OTHERS = [  # where plain torch computes
+    (f"SNN(20, {{}}, neuron={TIRING})", LONG, 1.0, USUAL),
+    (f"SNN(50, {{}}, neuron={TIRING})", LONG, 1.0, USUAL),
+    ("SNN(50, {})", LONG, 1.0, "OTTT()"),
+    ("SNN(10, {})", WIDE, 1.0, "OTTT()"),
+    ("SNN(50, {})", LONG, 1.0, "EProp(batch_size=32)"),
+    ("ANN({})", IMAGES, 1.0, USUAL),
+    ("ANN({})", "Convolutional()", 1.0, USUAL),
+]
 
 
 @pytest.mark.skipif(not RESETS_PEAK, reason="the system does not tell a process its peak anew")
-@pytest.mark.parametrize("case", CASES)
-def test_the_model_is_within_15_percent_of_the_process(case: str) -> None:
-    network, small, width, optimiser = CASES[case]
-    names = {kind.__name__: kind for kind in (ANN, SNN, FullyConnected, Adam, SGD)}
-    sized: SizedNetwork = eval(network, names).over((28, 28), 10)
-    learner = Backpropagation(optimiser=eval(optimiser, names))
-    modelled = training_bytes(sized if width == 1 else sized.narrowed(width), learner, 600)
-    taken = measured(network, small, width, optimiser)
+@pytest.mark.parametrize(
+    ("network", "architecture", "width", "learner"),
+    [*CASES, *(pytest.param(*case, marks=pytest.mark.fuzz) for case in OTHERS)],
+)
+def test_the_model_is_within_15_percent_of_the_process(
+    network: str, architecture: str, width: float, learner: str
+) -> None:
+    names = {kind.__name__: kind for kind in PARTS}
+    described = network.format(architecture)
+    sized: SizedNetwork = eval(described, names).over((28, 28), 10)
+    narrow = sized if width == 1 else sized.narrowed(width)
+    modelled = training_bytes(narrow, eval(learner, names), 600)
+    small = "Convolutional(features=(1,), hidden=())" if "Convol" in architecture else SMALL
+    taken = measured(described, network.format(small), width, learner)
     assert modelled == pytest.approx(taken, rel=0.15)
 
 

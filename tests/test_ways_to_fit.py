@@ -8,19 +8,20 @@ import torch
 
 from algorithms_example import CASES
 from fedspike.data.partition import Classes
+from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import rounds
 from fedspike.federation.training_memory import training_bytes
 from fedspike.learning import OTTT, STDP, Backpropagation
-from fedspike.networks import ANN, SNN, FullyConnected, Network
-from fedspike.parts.codes import Phase
+from fedspike.networks import ANN, SNN, Batch, Convolutional, FullyConnected, Network
+from fedspike.parts.codes import Address, Phase
 from fedspike.parts.neurons import LIF, AdaptiveLIF, Competitive, CurrentBasedLIF, Neuron
 from fedspike.parts.normalisations import BNTT
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
-from fedspike.remedies import FewerSteps, MixedLearners, Remedy
+from fedspike.remedies import FewerSteps, MixedLearners, Remedy, SmallerParts
 from running import devices, finish, sample
 from test_engine_equals_reference import compare
 from test_narrowed import same
@@ -110,6 +111,42 @@ def test_all_online_is_the_online_learner() -> None:
         assert one.network.of(0).layers == other.network.layers
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["dense", "adaptive", "convolutional", "conventional"])
+def test_the_gradients_of_parts_add_up_to_those_of_the_minibatch(
+    name: str, dtype: torch.dtype
+) -> None:
+    """To rounding, also where one of two clients has no sample in some parts."""
+    images = Convolutional(features=(3, "pool"), hidden=())
+    network = {
+        "dense": READ,
+        "adaptive": SNN(5, SMALL, neuron=ADAPTIVE),
+        "convolutional": SNN(4, images),
+        "conventional": ANN(SMALL),
+    }[name].over((28, 28), 10)
+    draw = torch.Generator().manual_seed(0)
+    present = torch.arange(11) < torch.tensor([[11], [3]])
+    pixels = torch.rand(2, 11, 784, generator=draw, dtype=dtype)
+    labels = torch.randint(10, (2, 11), generator=draw)
+    batch = Batch.of(pixels, Address(0, "encode", 1, (0, 1), (0, 0)), labels, present)
+    model = {
+        n: w.to(dtype).repeat(2, *[1] * w.dim()) for n, w in network.init(stream(0, "init")).items()
+    }
+    engine = engine_for("cpu", dtype)
+    whole, parts, most = (
+        Backpropagation(samples_at_once=n).taught(engine, network, network.usual_loss, model, batch)
+        for n in ("all", 4, 11)
+    )
+    assert parts.forward.events_in.keys() == whole.forward.events_in.keys()
+    for name, events in whole.forward.events_in.items():
+        assert torch.equal(parts.forward.events_in[name], events)
+    accuracy = 1e-12 if dtype == torch.float64 else 1e-5
+    torch.testing.assert_close(parts.losses, whole.losses, rtol=accuracy, atol=0)
+    for name, gradient in whole.gradients.items():
+        torch.testing.assert_close(parts.gradients[name], gradient, rtol=accuracy, atol=accuracy)
+        assert torch.equal(most.gradients[name], gradient)
+
+
 def test_a_network_without_time_is_trained_as_it_is() -> None:
     plain = plan(network=ANN(SMALL))
     for one, other in zip(
@@ -140,6 +177,7 @@ def test_a_network_without_time_is_trained_as_it_is() -> None:
             "ottt beside the learner stdp",
         ),
         (lambda: plan(MixedLearners(), network=SNN(8, SMALL, normalisation=BNTT())), "BNTT, whose"),
+        (lambda: plan(SmallerParts(), network=SNN(8, SMALL, normalisation=BNTT())), "samples_at_once = "),
         (lambda: plan(MixedLearners(("e-prop",)), network=SNN(8, FullyConnected((8, 8)))), "symmetric"),
     ],
 )  # fmt: skip
@@ -183,3 +221,14 @@ def test_who_has_little_memory_learns_online_where_that_saves_some() -> None:
             plan(MixedLearners(), network=network, learner=learner, fleet=fleet).fitted().remedies
         )
         assert chosen[0].learners == learners
+
+
+def test_a_minibatch_is_taken_apart_where_plain_torch_computes_and_memory_is_short() -> None:
+    network, learner = SNN(50, SMALL, neuron=ADAPTIVE), Backpropagation(batch_size=64)
+    sized = network.over((28, 28), 10)
+    needs = [training_bytes(sized, learner.in_parts(n), 100) for n in ("all", 32, 8)]
+    assert needs == sorted(needs, reverse=True)
+    assert needs[0] > 4 * needs[2]
+    fleet = Fleet(clients=3, samples_per_round=100, memory_kb=[need / 1000 for need in needs])  # type: ignore[arg-type]
+    chosen = plan(SmallerParts(), network=network, learner=learner, fleet=fleet).fitted().remedies
+    assert chosen[0].samples == ("all", 32, 8)

@@ -1,6 +1,6 @@
 """Plain torch with autograd: the oracle, and what computes where there are no kernels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -36,7 +36,10 @@ class PlainEngine(Engine):
         def learn(part: Batch, share: Share) -> Learned:
             forward = network.run(parameters | leaves, part, self.operators)
             losses = share(loss(forward.scores, part.labels, part.present, network.time_steps))
-            return Learned(forward, losses.detach(), _slopes(losses, leaves))
+            slopes = _slopes(losses, leaves)
+            # Scores with their past would keep all of it, part by part, until the batch is through.
+            forward = replace(forward, scores=forward.scores.detach())
+            return Learned(forward, losses.detach(), slopes)
 
         size = network.samples_in_cache if self.device.type == "cpu" else None
         return in_parts(batch, size, learn)
@@ -59,7 +62,7 @@ class PlainEngine(Engine):
         """See `Engine`: what autograd keeps; in parts, the gradients of one of them, too."""
         at_once = (network.samples_in_cache if self.device.type == "cpu" else None) or rows
         part = 0 if at_once >= rows else 4 * network.architecture.parameters
-        return min(rows, at_once) * network.bytes_per_sample + part
+        return min(rows, at_once) * network.bytes_at_peak + part
 
 
 def _slopes(losses: PerClient, leaves: Parameters) -> Parameters:

@@ -8,6 +8,7 @@ from fedspike.learning.labels import Labels as Labels
 from fedspike.learning.learner import Correction as Correction
 from fedspike.learning.learner import Learner as Learner
 from fedspike.learning.learner import Shown as Shown
+from fedspike.learning.learner import Together as Together
 from fedspike.learning.learner import Trained as Trained
 from fedspike.learning.minibatches import Minibatches as Minibatches
 from fedspike.learning.online import Online as Online

@@ -1,6 +1,14 @@
 """Backpropagation, for a spiking network through all its time steps."""
 
-from fedspike.engine.engines import Engine, Learned
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+from msgspec.structs import replace
+
+from fedspike.engine.engines import Engine, Learned, Share, in_parts
+from fedspike.errors import InputError
+from fedspike.learning.learner import Together
 from fedspike.learning.minibatches import Minibatches
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.losses import Loss
@@ -9,8 +17,41 @@ from fedspike.parts.losses import Loss
 class Backpropagation(Minibatches, tag="backpropagation"):
     """So many epochs over a client's samples, in minibatches, with the gradients of a loss.
 
-    Without a loss it is the network's usual one.
+    Without a loss it is the network's usual one. The gradients of a minibatch may be added up of parts of it,
+    so that no more than a part is in memory; that is the same sum, rounded differently.
     """
+
+    samples_at_once: Annotated[
+        Together, Meta(description="samples of a minibatch that are in memory together")
+    ] = "all"
+
+    def in_parts(self, samples: Together) -> "Backpropagation":
+        """With so many in memory together."""
+        return replace(self, samples_at_once=samples)
+
+    def demand_network(self, network: SizedNetwork) -> None:
+        """Raise InputError, too, for a network that needs the whole minibatch, in parts."""
+        super().demand_network(network)
+        if self.samples_at_once != "all" and network.statistics():
+            raise InputError(
+                f"samples_at_once = {self.samples_at_once} with a normalisation",
+                expected='"all", because its statistics are of a whole minibatch',
+                fix='set normalisation.kind = "none", or leave samples_at_once out',
+                keys=("samples_at_once",),
+            )
+
+    def _at_once(self, rows: int) -> int:
+        return rows if self.samples_at_once == "all" else min(rows, self.samples_at_once)
+
+    def bytes_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
+        """Of the largest part, at the least."""
+        return super().bytes_of_a_step(engine, network, self._at_once(rows))
+
+    def peak_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
+        """Of the largest part and, where there are several, the sum of their gradients."""
+        at_once = self._at_once(rows)
+        added_up = 4 * network.architecture.parameters if at_once < rows else 0
+        return super().peak_of_a_step(engine, network, at_once) + added_up
 
     def taught(
         self,
@@ -21,4 +62,17 @@ class Backpropagation(Minibatches, tag="backpropagation"):
         batch: Batch,
     ) -> Learned:
         """Exact gradients, by the engine."""
-        return engine.learn(network, loss, parameters, batch)
+        rows = batch.positions.shape[1]
+        if (at_once := self._at_once(rows)) == rows:
+            return engine.learn(network, loss, parameters, batch)
+
+        def learn(part: Batch, share: Share) -> Learned:
+            forward, losses, slopes = engine.learn(network, loss, parameters, part)
+            own = share(torch.ones_like(losses))
+            none = own == 0  # of a client without a sample in this part there is no mean either
+            for slope in slopes.values():
+                axes = (-1, *[1] * (slope.dim() - 1))
+                slope.mul_(own.to(slope).view(axes)).masked_fill_(none.view(axes), 0)
+            return Learned(forward, share(losses).masked_fill(none, 0), slopes)
+
+        return in_parts(batch, at_once, learn)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from jaxtyping import Float, Int64
+from msgspec import Meta
 from torch import Tensor
 
 from fedspike.engine.engines import Engine
@@ -17,6 +18,10 @@ from fedspike.parts.codes import Address
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients."""
+
+
+Together = Annotated[int, Meta(ge=1, lt=2**31)] | Literal["all"]
+"""Samples of a minibatch that are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class Learner(Part):
     def peak_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
         """Memory of a step beside these, of one client on one thread."""
         return engine.bytes_of_step(network, rows)
+
+    def in_parts(self, samples: Together) -> "Learner":
+        """With so many samples of a minibatch in memory together, where more would take more."""
+        del samples
+        return self
 
     @property
     def follows_the_gradient(self) -> bool:

@@ -77,9 +77,12 @@ class Online(Minibatches):
         )
 
     def peak_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
-        """What it is at the least, and the gradients of a time step beside their sum."""
-        gradients = 4 * network.architecture.parameters
-        return self.bytes_of_a_step(engine, network, rows) + gradients
+        """Measured: 7 numbers of all layers a sample; the code's, and a step's gradients beside their sum."""
+        del engine
+        rows, code = min(rows, self.samples_at_once(network) or rows), network.code
+        inputs, *_ = layers = network.architecture.layers
+        shown = 0 if code is None else code.bytes_of_steps(inputs, rows, network.time_steps)
+        return 28 * rows * sum(layers) + shown + 4 * network.architecture.parameters
 
     def begin(self, network: SizedNetwork, seed: int) -> Memory:
         """What is kept before the first step of a pass."""

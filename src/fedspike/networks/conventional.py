@@ -139,6 +139,17 @@ class ConventionalNetwork(SizedNetwork):
         """Memory of a training step, about: every value and its gradient; before and after rounding."""
         return (8 if self.quantiser is None else 12) * sum(self.architecture.layers)
 
+    @property
+    def bytes_at_peak(self) -> int:
+        """Of convolutions beside all values what the largest layer takes while its gradients are made.
+
+        Measured: 4 times its values, those of oneDNN's own order among them, and half of it with a quantiser.
+        """
+        if self.samples_in_cache is None:  # no convolution
+            return self.bytes_per_sample
+        largest = (4 if self.quantiser is None else 2) * max(self.architecture.layers)
+        return 4 * (sum(self.architecture.layers) + largest)
+
     def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
         """From pixels to scores: the values of the output layer, before any softmax.
 

@@ -115,6 +115,11 @@ class SizedNetwork(ABC):
         """Memory of a training step in plain torch, about."""
 
     @property
+    def bytes_at_peak(self) -> int:
+        """The same, of a sample when most of it is in use."""
+        return self.bytes_per_sample
+
+    @property
     def samples_in_cache(self) -> int | None:
         """Samples that are computed at once, so that layers stay in a cache; None: the whole batch."""
         return None

@@ -7,5 +7,6 @@ from fedspike.remedies.fewer_steps import FewerSteps as FewerSteps
 from fedspike.remedies.heterofl import HeteroFL as HeteroFL
 from fedspike.remedies.mixed_learners import MixedLearners as MixedLearners
 from fedspike.remedies.remedy import Remedy as Remedy
+from fedspike.remedies.smaller_parts import SmallerParts as SmallerParts
 
 REMEDIES = part.kinds(Remedy, vars(), usual=Clipping)

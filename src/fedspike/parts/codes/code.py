@@ -46,6 +46,11 @@ class Code(Part):
         """The same spikes one time step after the other; the kinds that ship make each as it is asked for."""
         yield from self.spikes(pixels, address, time_steps)
 
+    def bytes_of_steps(self, inputs: int, samples: int, time_steps: int) -> int:
+        """Memory beside the inputs of a step, where it makes one after the other: the table that it keeps."""
+        del inputs, samples
+        return self.bytes_per_step * time_steps
+
     def fitted(self, time_steps: int) -> "Code":
         """This code for so many time steps; raises InputError where it takes more or fewer."""
         del time_steps
