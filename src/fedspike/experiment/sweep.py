@@ -26,7 +26,7 @@ from fedspike.reading import nearest, numbers, written
 MOST_RUNS = 1000
 LONGEST_NAME = 150  # characters; folders may have 255 bytes
 # A run's name says these already; every other swept key is appended to it.
-NAMED = ("network", "seed", "partition", "algorithm")
+NAMED = ("network", "seed", "partition", "algorithm", "rule")
 SPEAKING = ("kind",)  # keys whose value needs no word before it in a name
 NOT_SWEPT = (
     "name",
