@@ -137,6 +137,8 @@ def test_the_gradients_of_parts_add_up_to_those_of_the_minibatch(
         Backpropagation(samples_at_once=n).taught(engine, network, network.usual_loss, model, batch)
         for n in ("all", 4, 11)
     )
+    # Scores with a graph would keep all parts in memory.
+    assert not parts.forward.scores.requires_grad
     assert parts.forward.events_in.keys() == whole.forward.events_in.keys()
     for name, events in whole.forward.events_in.items():
         assert torch.equal(parts.forward.events_in[name], events)
