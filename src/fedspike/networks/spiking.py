@@ -360,13 +360,13 @@ class CompetingNetwork:
         own = _own(self.outer, parameters)
         weight, bias = own["weight"], own.get("bias")
         fired = (winners >= 0).unsqueeze(3)
-        if (
-            weight.requires_grad
-        ):  # gradients that hang on no company, nor on threads, are of products
+        if weight.requires_grad:
+            # Gradients that hang on no company, nor on threads, are of products.
             one_hot = F.one_hot(winners.clamp(min=0), weight.shape[2]) * fired
             rows = one_hot.flatten(1, 2).to(weight.dtype)
             currents = linear(weight, bias, rows).reshape(*winners.shape, -1)
-        else:  # one spike at most: the product is the weights of the neuron that fired
+        else:
+            # One spike at most: the product is the weights of the neuron that fired.
             client = torch.arange(len(winners)).view(-1, 1, 1)
             currents = weight.mT[client, winners.clamp(min=0)] * fired
             currents = currents if bias is None else currents + bias[:, None, None]
