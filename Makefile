@@ -24,7 +24,7 @@ test: lint types ## format, lint, type check and all tests
 agreement: $(VENV)/.test ## minutes: the full float32 network, engine against reference over 5 seeds
 	$(VENV)/bin/pytest -m agreement -s tests/test_agreement.py
 
-killed: $(VENV)/.test ## minutes: kill -9 at 20 random moments of a run, which must end with the same bits
+killed: $(VENV)/.test ## minutes: kill -9 at random moments of runs, which must end with the same bits
 	$(VENV)/bin/pytest -m killed -s -n 0 tests/test_killed.py
 
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet

@@ -1,9 +1,10 @@
-"""kill -9 at 20 moments that nobody chose: every run that goes on ends as if nothing had been. `make killed`
+"""kill -9 at moments that nobody chose: every run that goes on ends as if nothing had been. `make killed`
 
-The process is the command itself, on the packaged data: two networks with SCAFFOLD, whose clients have
-memories, some of whom drop out. The moments are uniform over the time from the first round of the undisturbed
-run to the last, with all that is stored between them. A smaller version, in the suite, is in
-test_experiment_run.py.
+The process is the command itself, on small data. First two networks with SCAFFOLD, whose clients have
+memories, some of whom drop out, killed 20 times; then the other kinds that keep something from round to round
+or have clients of several sizes, 3 times each. The moments are uniform over the time from the first stored
+round of the undisturbed run to the last, with all that is stored between them. A smaller version, in the
+suite, is in test_experiment_run.py.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,21 @@ import pytest
 from fedspike.randomness import stream
 
 FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
-KILLS = 20
-TINY = """\
-name = "tiny"
+FLEET = """
+[fleet]
+clients = 4
+clients_per_round = 3
+samples_per_round = 60
+"""
+SAMPLE = """
+rounds = 30
+[data]
+kind = "fashion-mnist-sample"
+"""
+EXPERIMENTS = {  # how often each is killed, and its file
+    "scaffold": (
+        20,
+        """
 rounds = 60
 [data]
 kind = "fashion-mnist-sample"
@@ -49,9 +63,102 @@ learning_rate = 0.05
 kind = "scaffold"
 [sweep]
 network = ["ann", "snn"]
-"""
-RUNS = ("ann-classes3-scaffold-seed0", "snn-classes3-scaffold-seed0")
-FIRST_ROUND = Path(RUNS[0], "checkpoint")  # which comes after the first round's line
+""",
+    ),
+    "local": (
+        3,
+        SAMPLE
+        + FLEET
+        + """
+[partition]
+kind = "shared-classes"
+[architecture]
+hidden = [20]
+[snn]
+time_steps = 5
+[neuron]
+kind = "competitive"
+[read_out]
+kind = "membrane"
+[learner]
+kind = "stdp"
+[sweep]
+network = ["snn"]
+together = [
+    { algorithm.kind = "neuron-union" },
+    { algorithm.kind = "neuron-matching" },
+    { rule.kind = "strongest" },
+    { rule.kind = "maximum", learner.output = "supervised" },
+    { learner.allotted = true },
+]
+""",
+    ),
+    "memory": (
+        3,
+        SAMPLE
+        + FLEET
+        + """
+memory_kb = [600, 450, 1]
+unfit = "absent"
+[architecture]
+hidden = [16]
+[snn]
+time_steps = 4
+[read_out]
+kind = "membrane"
+[sweep]
+network = ["ann", "snn"]
+together = [{ remedies = [{ kind = "heterofl" }] }, { remedies = [{ kind = "fedrolex" }] }]
+""",
+    ),
+    "online": (
+        3,
+        SAMPLE
+        + FLEET
+        + """
+[architecture]
+hidden = [8]
+[snn]
+time_steps = 4
+[sweep]
+network = ["snn"]
+"learner.kind" = ["ottt", "e-prop"]
+""",
+    ),
+    "signs": (
+        3,
+        """
+network = "snn"
+rounds = 20
+test_noise = [0.1]
+test_blur = [1.0]
+[data]
+kind = "signs"
+train_samples = 129
+test_samples = 43
+[partition]
+kind = "roads"
+[fleet]
+clients = 4
+clients_per_round = 3
+[architecture]
+kind = "convolutional"
+features = [2, "pool", 4, "pool"]
+pool = "max"
+hidden = [8]
+[snn]
+time_steps = 3
+[read_out]
+kind = "membrane"
+[code]
+kind = "receptive-field"
+[loss]
+kind = "masked-cross-entropy"
+[learner]
+batch_size = 8
+""",
+    ),
+}
 
 
 def begin(file: Path, folder: Path) -> subprocess.Popen[bytes]:
@@ -69,12 +176,17 @@ def finish(process: subprocess.Popen[bytes]) -> None:
     assert process.returncode == 0, said.decode()
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 300
-    while not path.exists():
-        assert process.poll() is None, f"ended without {path}"
-        assert time.monotonic() < deadline, f"{path} never came"
+    while not what():
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline, "it never came"
         time.sleep(0.001)
+
+
+def trains(folder: Path) -> Callable[[], bool]:
+    """Whether a round is stored."""
+    return lambda: any(folder.glob("*/checkpoint"))
 
 
 def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
@@ -85,16 +197,16 @@ def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
 def fingerprints(folder: Path) -> dict[str, tuple[str, str, str]]:
     """run -> SHA-256 of its weights, of its round records and of its summary."""
     found = {}
-    for name in RUNS:
-        run = folder / name
+    for path in sorted(folder.glob("*/summary.json")):
+        run = path.parent
         lines = (run / "rounds.jsonl").read_text().splitlines()
         records = [without_seconds(json.loads(line)) for line in lines]
-        assert [record["round"] for record in records] == list(range(1, 61))
-        summary = without_seconds(json.loads((run / "summary.json").read_text()))
+        assert [record["round"] for record in records] == list(range(1, len(lines) + 1))
+        summary = without_seconds(json.loads(path.read_text()))
         weights = (run / "model.safetensors").read_bytes()
         texts = (weights, json.dumps(records).encode(), json.dumps(summary).encode())
         one, two, three = (hashlib.sha256(text).hexdigest() for text in texts)
-        found[name] = (one, two, three)
+        found[run.name] = (one, two, three)
     return found
 
 
@@ -103,23 +215,23 @@ def rounds_done(folder: Path) -> int:
 
 
 @pytest.mark.killed
-def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    file = tmp_path / "tiny.toml"
-    file.write_text(TINY)
-    whole = begin(file, tmp_path / "whole")
-    wait_for(tmp_path / "whole" / FIRST_ROUND, whole)
-    started = time.monotonic()
-    wait_for(tmp_path / "whole" / RUNS[-1] / "summary.json", whole)
-    training_s = time.monotonic() - started
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_killed_at_any_moment_it_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
+    kills, text = EXPERIMENTS[name]
+    file, undisturbed = tmp_path / "tiny.toml", tmp_path / "whole"
+    file.write_text(f'name = "{name}"\n{text}')
+    whole = begin(file, undisturbed)
+    wait_for(trains(undisturbed), whole)
+    started = time.time()
     finish(whole)
-    expected = fingerprints(tmp_path / "whole")
+    training_s = max(path.stat().st_mtime for path in undisturbed.glob("*/summary.json")) - started
+    expected, rounds = fingerprints(undisturbed), rounds_done(undisturbed)
 
-    moments = stream(0, "kill").random(KILLS) * training_s
     same, done = 0, []
-    for number, moment in enumerate(moments):
+    for number, moment in enumerate(stream(0, "kill").random(kills) * training_s):
         folder = tmp_path / f"killed-{number}"
         process = begin(file, folder)
-        wait_for(folder / FIRST_ROUND, process)
+        wait_for(trains(folder), process)
         time.sleep(moment)
         assert process.poll() is None, "it ended before it could be killed"
         process.send_signal(signal.SIGKILL)
@@ -129,8 +241,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path: Path) -> None
         finish(begin(file, folder))
         same += fingerprints(folder) == expected
         print(
-            f"killed after {moment:.2f} s and {done[-1]} of 120 rounds; {same} of {number + 1} same"
+            f"{name}: killed after {moment:.2f} s and {done[-1]} of {rounds} rounds; "
+            f"{same} of {number + 1} same"
         )
-    assert same == KILLS
-    assert sum(rounds < 120 for rounds in done) > KILLS / 2, "most died after training"
-    assert len(set(done)) > KILLS / 2, "most died at the same round"
+    assert same == kills
+    assert sum(one < rounds for one in done) > kills / 2, "most died after training"
+    assert len(set(done)) > kills / 2, "most died at the same round"
