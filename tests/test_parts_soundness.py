@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import tomli_w
 
 from fedspike.cli import main
 from fedspike.errors import InputError
-from fedspike.parts.neurons import LIF
+from fedspike.federation.plan import read_plain
+from fedspike.parts.neurons import LIF, Neuron
 from fedspike.records import reader
 from test_outside import FILE, OUTSIDE
 
@@ -58,6 +60,11 @@ def test_a_kind_of_its_own_is_demanded() -> None:
     with pytest.raises(InputError, match='Never has the kind "lif" of LIF') as caught:
         Never()
     assert caught.value.fix == 'class Never(LIF, tag="never")'
+
+    class Other(Neuron, tag="lif"):
+        """It is in memory, too, and is not what an order means."""
+
+    assert type(read_plain(msgspec.to_builtins(LIF()), Neuron)) is LIF
 
 
 def test_a_neuron_that_nobody_counted_is_compared_and_said(tmp_path: Path) -> None:
