@@ -294,7 +294,7 @@ def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
 def _known(family: type[Part]) -> dict[str, type[Part]]:
     """kind -> class, of all kinds of a family that this process has imported, a user's own among them.
 
-    Of several with one name the first: who gives the name of a kind that ships is refused, but is still there.
+    Of several with one name the first: who gives the name of a kind that ships is refused, but still there.
     """
     kinds: dict[str, type[Part]] = {}
     for kind in family.__subclasses__():
