@@ -21,8 +21,8 @@ study: $(VENV)/.runtime ## compare ANN and SNN as the founding study did, into r
 test: lint types ## format, lint, type check and all tests
 	$(VENV)/bin/pytest
 
-agreement: $(VENV)/.test ## minutes: the full float32 network, engine against reference over 5 seeds
-	$(VENV)/bin/pytest -m agreement -s tests/test_agreement.py
+agreement: $(VENV)/.test ## minutes: engine against reference over 5 seeds; the memory model against processes
+	$(VENV)/bin/pytest -m agreement -s tests/test_agreement.py tests/test_training_memory.py
 
 killed: $(VENV)/.test ## minutes: kill -9 at random moments of runs, which must end with the same bits
 	$(VENV)/bin/pytest -m killed -s -n 0 tests/test_killed.py

@@ -105,7 +105,7 @@ OTHERS = [  # where plain torch computes
 @pytest.mark.skipif(not RESETS_PEAK, reason="the system does not tell a process its peak anew")
 @pytest.mark.parametrize(
     ("network", "architecture", "width", "learner"),
-    [*CASES, *(pytest.param(*case, marks=pytest.mark.fuzz) for case in OTHERS)],
+    [*CASES, *(pytest.param(*case, marks=pytest.mark.agreement) for case in OTHERS)],
 )
 def test_the_model_is_within_15_percent_of_the_process(
     network: str, architecture: str, width: float, learner: str
