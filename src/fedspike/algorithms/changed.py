@@ -48,8 +48,13 @@ class Changed(Algorithm):
         return self.algorithm.learner(learner, client)
 
     def size(self, client: int) -> str:
-        """As the algorithm."""
-        return self.algorithm.size(client)
+        """As the algorithm, behind what this one makes of the client."""
+        return ", ".join(filter(None, [self.own_size(client), self.algorithm.size(client)]))
+
+    def own_size(self, client: int) -> str:
+        """What this one makes of the client; "" where that is nothing."""
+        del client
+        return ""
 
     def start(self, model: Parameters) -> Tree:
         """As the algorithm."""

@@ -43,10 +43,10 @@ class Narrowed(Changed):
         whole, width = self.algorithm.sub_network(network, client), self.width(client)
         return whole if width == 1 else whole.narrowed(width, 1 / width if self.amplified else 1.0)
 
-    def size(self, client: int) -> str:
-        """With the width."""
-        width, others = self.width(client), self.algorithm.size(client)
-        return ", ".join(filter(None, ["" if width == 1 else f"width {width:g}", others]))
+    def own_size(self, client: int) -> str:
+        """The width."""
+        width = self.width(client)
+        return "" if width == 1 else f"width {width:g}"
 
     def start(self, model: Parameters) -> Tree:
         """Where the window rolls, with how often the server stepped."""

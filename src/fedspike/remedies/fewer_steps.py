@@ -68,9 +68,9 @@ class _Fewer(Changed):
         whole = self.algorithm.sub_network(network, client)
         return whole.in_steps(self._of(client), longer=self.longer)
 
-    def size(self, client: int) -> str:
-        steps, others = self._of(client), self.algorithm.size(client)
-        return ", ".join(filter(None, ["" if steps == self.most else f"{steps} steps", others]))
+    def own_size(self, client: int) -> str:
+        steps = self._of(client)
+        return "" if steps == self.most else f"{steps} steps"
 
     def _of(self, client: int) -> int:
         return self.steps[client % len(self.steps)]

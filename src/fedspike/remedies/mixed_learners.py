@@ -78,9 +78,9 @@ class _Mixed(Changed):
             )
         return ONLINE[kind](own.loss, own.optimiser, own.epochs, own.batch_size)
 
-    def size(self, client: int) -> str:
-        kind, others = self._of(client), self.algorithm.size(client)
-        return ", ".join(filter(None, ["" if kind == OWN else kind, others]))
+    def own_size(self, client: int) -> str:
+        kind = self._of(client)
+        return "" if kind == OWN else kind
 
     def _of(self, client: int) -> str:
         return self.learners[client % len(self.learners)]

@@ -40,9 +40,9 @@ class _InParts(Changed):
     def learner(self, learner: Learner, client: int) -> Learner:
         return self.algorithm.learner(learner, client).in_parts(self._of(client))
 
-    def size(self, client: int) -> str:
-        samples, others = self._of(client), self.algorithm.size(client)
-        return ", ".join(filter(None, ["" if samples == "all" else f"{samples} at once", others]))
+    def own_size(self, client: int) -> str:
+        samples = self._of(client)
+        return "" if samples == "all" else f"{samples} at once"
 
     def _of(self, client: int) -> Together:
         return self.samples[client % len(self.samples)]
