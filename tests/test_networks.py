@@ -10,10 +10,12 @@ from fedspike.networks import (
     Batch,
     ConventionalNetwork,
     DenseLayers,
+    FullyConnected,
     Parameters,
     Quantiser,
     SpikingNetwork,
 )
+from fedspike.networks.sized_layers import InitialWeights
 from fedspike.parts.codes import Address
 from fedspike.randomness import stream
 
@@ -43,6 +45,21 @@ def test_initial_values_are_uniform_within_the_bound() -> None:
     weight = DenseLayers((784, 100, 10)).init(stream(0, "init"))["hidden.weight"]
     assert 0.999 / 28 < float(weight.abs().max()) <= 1 / 28
     assert abs(float(weight.mean())) < 5 / 28 / np.sqrt(3 * 78_400)
+
+
+@pytest.mark.parametrize(("start", "share"), [("he", 1.0), ("torch", 1 / 6)])
+def test_he_keeps_the_mean_square_of_what_passes_through_relus(
+    start: InitialWeights, share: float
+) -> None:
+    """A layer of ReLUs passes on n/2 Var[w] of it; 1 % is what 2,000 neurons leave to chance, thrice over."""
+    layers = FullyConnected((2000,), initial_weights=start).over((2000,), 2000)
+    model = layers.init(stream(0, "init"))
+    x = torch.relu(torch.randn(200, 2000, generator=torch.Generator().manual_seed(0)))
+    after = torch.relu(x @ model["hidden.weight"].T) @ model["output.weight"].T
+    kept = float(after.square().mean() / (2 * x.square().mean()))
+    assert kept == pytest.approx(share**2, rel=0.03)
+    assert bool(model["hidden.bias"].any()) == (start == "torch")
+    assert layers.narrowed(0.5).initial_weights == start
 
 
 def test_each_client_meets_its_own_weights() -> None:

@@ -8,14 +8,19 @@ from msgspec import Meta
 from fedspike.errors import InputError
 from fedspike.networks.convolutional_layers import Conv, ConvolutionalLayers, Dense, Pool
 from fedspike.networks.dense_layers import DenseLayers
-from fedspike.networks.sized_layers import Layers
+from fedspike.networks.sized_layers import InitialWeights, Layers
 from fedspike.part import Part, abstractmethod
 
 Count = Annotated[int, Meta(ge=1, lt=2**31)]
 
 
-class Architecture(Part):
+class Architecture(Part, kw_only=True):
     """Layers between the numbers of a sample and its classes."""
+
+    initial_weights: Annotated[
+        InitialWeights,
+        Meta(description="torch: as torch's layers begin; he: as suits many layers of ReLUs"),
+    ] = "torch"
 
     @abstractmethod
     def over(self, shape: tuple[int, ...], classes: int) -> Layers:
@@ -33,7 +38,7 @@ class FullyConnected(Architecture, tag="dense"):
 
     def over(self, shape: tuple[int, ...], classes: int) -> DenseLayers:
         """The layers over flat samples."""
-        return DenseLayers((math.prod(shape), *self.hidden, classes))
+        return DenseLayers((math.prod(shape), *self.hidden, classes), self.initial_weights)
 
 
 class Convolutional(Architecture, tag="convolutional"):
@@ -74,5 +79,8 @@ class Convolutional(Architecture, tag="convolutional"):
         stages = [pool if stage == "pool" else Conv(int(stage)) for stage in self.features]
         channels, rows, columns = image
         return ConvolutionalLayers(
-            (channels, rows, columns), (*stages, *map(Dense, self.hidden)), classes
+            (channels, rows, columns),
+            (*stages, *map(Dense, self.hidden)),
+            classes,
+            self.initial_weights,
         )

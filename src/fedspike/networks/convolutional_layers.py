@@ -1,14 +1,14 @@
 """Convolutional layers with their sizes: stages over an image, from which the layers follow."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from fedspike.errors import InputError
 from fedspike.layers import shapes as counted
 from fedspike.layers.shapes import Synapses
-from fedspike.networks.sized_layers import Layers, narrow
+from fedspike.networks.sized_layers import InitialWeights, Layers, narrow
 
 Shape = tuple[int, int, int]
 """Channels, rows and columns."""
@@ -86,6 +86,7 @@ class ConvolutionalLayers(Layers):
     image: Shape
     stages: tuple[Stage, ...]
     classes: int
+    initial_weights: InitialWeights = field(default="torch", repr=False)
 
     def __post_init__(self) -> None:
         kinds = [type(stage) for stage in self.stages]

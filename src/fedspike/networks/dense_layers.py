@@ -1,12 +1,12 @@
 """Fully connected layers with their sizes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
 from fedspike.errors import InputError
 from fedspike.layers.shapes import Dense, Pool, Synapses
-from fedspike.networks.sized_layers import Layers, narrow
+from fedspike.networks.sized_layers import InitialWeights, Layers, narrow
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class DenseLayers(Layers):
     """
 
     sizes: tuple[int, ...]
+    initial_weights: InitialWeights = field(default="torch", repr=False)
 
     def __post_init__(self) -> None:
         if len(self.sizes) < 2 or min(self.sizes) < 1:
@@ -43,4 +44,5 @@ class DenseLayers(Layers):
         DenseLayers(sizes=(784, 25, 10))
         """
         inputs, *hidden, classes = self.sizes
-        return DenseLayers((inputs, *(narrow(neurons, width) for neurons in hidden), classes))
+        narrower = (narrow(neurons, width) for neurons in hidden)
+        return replace(self, sizes=(inputs, *narrower, classes))

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,12 +12,15 @@ from torch import Tensor
 from fedspike.layers.shapes import Convolution, Dense, Pool, Synapses
 
 Parameters = dict[str, Tensor]
+InitialWeights = Literal["torch", "he"]
 # Numbers of the largest layer, over all time steps, that stay in a cache of 4 MB and those before it.
 _CACHED = 2**20
 
 
 class Layers(ABC):
     """Layers one after the other, of which the first and the last have weights."""
+
+    initial_weights: InitialWeights
 
     @property
     @abstractmethod
@@ -64,17 +68,29 @@ class Layers(ABC):
         return max(1, _CACHED // (time_steps * max(self.layers)))
 
     def init(self, generator: np.random.Generator) -> Parameters:
-        """Draw initial weights and biases, uniform on +-1/sqrt(a neuron's inputs), as torch's layers do.
+        """Draw initial weights and biases; a neuron has n inputs.
+
+            torch   both uniform on +-1/sqrt(n), as torch's layers draw them
+            he      weights uniform on +-sqrt(6/n), a variance of 2/n; biases 0
+
+        The second keeps the size of what passes through layers of ReLUs, where the first makes it smaller
+        from layer to layer: deep networks then begin to learn late, or not at all.
 
         Weights are `[channels, channels before, kernel, kernel]` or `[outputs, inputs]`, biases `[channels]`
         or `[outputs]`, float32.
+
+        Source: He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, eq. 10.
         """
+        he = self.initial_weights == "he"
         parameters: Parameters = {}
         for name, layer in self.weighted.items():
             weight = _shape_of_weight(layer)
             bound = math.prod(weight[1:]) ** -0.5
-            for part, shape in (("weight", weight), ("bias", weight[:1])):
-                values = generator.uniform(-bound, bound, shape).astype(np.float32)
+            for part, shape, most in (
+                ("weight", weight, bound * 6**0.5 if he else bound),
+                ("bias", weight[:1], 0.0 if he else bound),
+            ):
+                values = generator.uniform(-most, most, shape).astype(np.float32)
                 parameters[f"{name}.{part}"] = torch.from_numpy(values)
         return parameters
 
