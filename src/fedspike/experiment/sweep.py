@@ -26,7 +26,7 @@ from fedspike.reading import nearest, numbers, written
 MOST_RUNS = 1000
 LONGEST_NAME = 150  # characters; folders may have 255 bytes
 # A run's name says these already; every other swept key is appended to it.
-NAMED = ("network", "seed", "partition", "algorithm", "rule")
+NAMED = ("network", "seed", "partition", "algorithm", "rule", "remedies")
 SPEAKING = ("kind",)  # keys whose value needs no word before it in a name
 NOT_SWEPT = (
     "name",
@@ -297,7 +297,7 @@ def _differences(part: Part) -> Iterator[str]:
 def _slug(value: object) -> str:
     if isinstance(value, dict):
         value = [value.get("kind", ""), *(v for key, v in value.items() if key != "kind")]
-    text = "_".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = "_".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return re.sub(r"[^A-Za-z0-9.]+", "_", text)
 
 

@@ -20,7 +20,8 @@ from fedspike.federation.cohort import Site
 from fedspike.federation.devices import Devices
 from fedspike.learning import Learner
 from fedspike.networks import SizedNetwork
-from fedspike.remedies import Remedy
+from fedspike.part import tag
+from fedspike.remedies import REMEDIES, Remedy
 
 BYTES = 4  # of a number
 
@@ -82,13 +83,15 @@ def chosen(
             least = max(least, min(own))
         picked.append(options[-max(fitting)[1]] if fitting else options[own.index(min(own))])
     if unfit and (devices.fleet.unfit == "refuse" or len(unfit) == len(devices.shards)):
-        client = min(unfit)
+        client, used = min(unfit), [remedy.kind for remedy in remedies]
+        others = [tag(kind) for kind in REMEDIES if kind.options is not Remedy.options]
+        ways = [kind for kind in others if kind not in used]
         raise InputError(
             f"client {client} with memory_kb = {budgets[client % len(budgets)]:g}: its training needs "
             f"{least / 1000:,.0f} kB",
             expected="devices into whose memory a training fits",
-            fix='raise it, narrow the network with [[remedies]] kind = "heterofl", or set fleet.unfit = '
-            '"absent" to leave such devices out',
+            fix=f"raise it, add one of [[remedies]] for such devices ({', '.join(ways)}), use a smaller "
+            'network, or set fleet.unfit = "absent" to leave them out',
             keys=("fleet.memory_kb",),
         )
     by_remedy = zip(*picked, strict=True)

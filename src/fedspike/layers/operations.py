@@ -55,10 +55,10 @@ class LayerOperations(msgspec.Struct, frozen=True, kw_only=True):
 
     `enters` says what an event is that enters: a spike, or a real value; nothing enters a normalisation one
     by one. A `constant` input is the same at each time step, and its events are counted once. An event meets
-    `least_met` to `most_met` synapses. Where a pool stands before its neurons, there are
-    `neurons` in place of `outputs`. `keeps` are the words of all its neurons from step to step, `stores`
-    those of its parameters in a device's memory, `sends` those of its statistics that clients send beside
-    the parameters. `trained` is done in training, `tested` in a test.
+    `least_met` to `most_met` synapses. Of its neurons `neurons` may spike at a step where these are not its
+    `outputs`: those behind a pool, and one of those that compete. `keeps` are the words of all its neurons
+    from step to step, `stores` those of its parameters in a device's memory, `sends` those of its statistics
+    that clients send beside the parameters. `trained` is done in training, `tested` in a test.
     """
 
     inputs: Times

@@ -126,7 +126,7 @@ def spiking(
             constant=constant,
             fires=place.fires,
             normalised=name in normalised,
-            neurons=neurons if name in pooled else None,
+            neurons=neurons if name in pooled else 1 if neuron.competes else None,
             keeps=keeps,
             constants=sum(c.numel() for c in neuron.initial(neurons, place.fires).values()),
         )
