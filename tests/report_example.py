@@ -21,7 +21,7 @@ from fedspike.networks import ANN, SNN
 from fedspike.parts.optimisers import Adam
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.records.reader import read
-from fedspike.records.schema import VERSION, RunSummary
+from fedspike.records.schema import LARGE, VERSION, RunSummary
 from fedspike.report.analysis.results import Results
 from running import resealed
 
@@ -128,6 +128,7 @@ def run(
         "bill_evaluation": {},
         "neurobench": None,
         "raster": None,
+        "predictions": None,
         "files": {},
         "weights": {"sharpness": 1.7 - 0.01 * seed},
         "hidden_weights": {
@@ -399,7 +400,7 @@ def write(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Path:
             "train_samples": 60_000,
             "test_samples": 10_000,
         },
-        "runs": [one | {"hidden_weights": None, "raster": None} for one in runs],
+        "runs": [one | dict.fromkeys(LARGE) for one in runs],
         "comparisons": [],
     }
     if all(one["bill"] for one in runs):

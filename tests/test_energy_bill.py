@@ -334,18 +334,19 @@ def test_verdicts_over_seeds() -> None:
 
 
 def test_an_interval_of_energies_ends_at_nothing() -> None:
-    """Ratios 0.01 and 0.03: mean 0.02, half width 12.706 * 0.01 = 0.127, so the SNN's energy may be 0."""
-    (one,) = verdicts(of(priced(1.0), priced(1.0)), of(priced(0.01), priced(0.03)))
+    """Ratios 0.01, 0.01 and 0.04: s = 0.0173, half width 4.303 * 0.01 = 0.043, so the SNN's may be 0."""
+    three = of(priced(1.0), priced(1.0), priced(1.0))
+    (one,) = verdicts(three, of(priced(0.01), priced(0.01), priced(0.04)))
     assert one.winner == "spiking"
     assert one.factor == pytest.approx(50.0)
     assert one.interval is not None
-    assert one.interval[0] == pytest.approx(1 / (0.02 + 0.12706), rel=1e-6)
+    assert one.interval[0] == pytest.approx(1 / (0.02 + 0.04303), rel=1e-6)
     assert one.interval[1] is None  # without bounds
-    (none,) = verdicts(of(priced(1.0), priced(1.0)), of(priced(0.0), priced(0.0)))
+    (none,) = verdicts(three, of(priced(0.0), priced(0.0), priced(0.0)))
     assert (none.winner, none.factor, none.interval) == ("spiking", None, None)
-    (wide,) = verdicts(of(priced(1.0), priced(1.0)), of(priced(0.1), priced(1.9)))
+    (wide,) = verdicts(three, of(priced(0.1), priced(1.0), priced(1.9)))
     assert wide.winner == "level"
-    assert wide.interval == pytest.approx((0.0, 1 + 12.706 * 0.9), rel=1e-6)
+    assert wide.interval == pytest.approx((0.0, 1 + 4.303 * 0.9 / 3**0.5), rel=1e-6)
 
 
 def test_no_verdict_without_a_price_for_the_work_itself() -> None:

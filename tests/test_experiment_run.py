@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -27,8 +28,9 @@ from fedspike.energy.meters import Unavailable
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.parts.codes import Address, Rate
-from fedspike.records import health
+from fedspike.records import health, reader
 from fedspike.records.events import Finished, Skipped, Started, Trained
+from fedspike.records.schema import LARGE
 
 TINY = """\
 name = "tiny"
@@ -183,7 +185,7 @@ def test_the_summary_holds_what_the_issue_asks(finished: Path) -> None:
         assert np.array(run["class_counts"]).sum() == 2000
         assert (np.array(run["class_counts"]) > 0).sum(1).tolist() == [3] * 4
         own = read(finished / run["name"] / "summary.json")
-        assert own | {"hidden_weights": None, "raster": None} == run
+        assert own | dict.fromkeys(LARGE) == run
 
 
 def test_operations_and_energy_are_those_of_the_study(finished: Path) -> None:
@@ -292,6 +294,33 @@ def test_the_model_and_its_image_are_the_trained_weights(finished: Path) -> None
         assert image["shape"] == [6, 28, 28]
         assert np.abs(weights.reshape(6, 784) - model["hidden.weight"]).max() <= image["scale"] / 2
         assert summary["weights"]["sharpness"] > 0
+
+
+def test_the_predictions_are_those_of_the_model_in_the_last_test(finished: Path) -> None:
+    test = data.load("fashion-mnist-sample")
+    for network in NETWORKS:
+        home = finished / f"{network}-classes3-seed0"
+        summary = reader.run(home)
+        assert summary is not None
+        both = reader.predictions_of(summary)
+        assert both is not None
+        labels, predicted = both
+        assert (labels == test.y_test).all()
+        assert (labels == predicted).mean() == summary.final_accuracy
+        if network == "ann":  # what plain numpy says of the stored model
+            model = load_file(home / "model.safetensors")
+            hidden = test.x_test.reshape(-1, 784) @ model["hidden.weight"].T + model["hidden.bias"]
+            scores = np.maximum(hidden, 0) @ model["output.weight"].T + model["output.bias"]
+            assert (scores.argmax(1) == predicted).mean() > 0.999  # but for ties
+        kept = summary.predictions
+        assert kept is not None
+        assert kept.bytes_each == 1
+        other = msgspec.structs.replace(kept, predicted_base64=kept.labels_base64)
+        with pytest.raises(InputError, match="another accuracy than the run's"):
+            reader.predictions_of(msgspec.structs.replace(summary, predictions=other))
+        short = msgspec.structs.replace(kept, predicted_base64=kept.predicted_base64[1:])
+        with pytest.raises(InputError, match="predicted holds"):
+            reader.predictions_of(msgspec.structs.replace(summary, predictions=short))
 
 
 def test_the_raster_is_the_first_image_and_what_the_code_makes_of_it(

@@ -284,7 +284,7 @@ def test_a_sweep_that_is_not_finished_names_what_is_missing(tmp_path: Path) -> N
     (waiting / "config.toml").touch()
     one = page(folder, [example.run("ann", 10, rounds=2), example.run("ann", 3, rounds=2)])
     assert text_of(one.html).count(waiting.name) == 2  # beside the verdict and below all runs
-    assert "Nothing to compare" in text_of(one.html)
+    assert "Not decidable, because no setting has" in text_of(one.html)
 
 
 def test_a_single_run_has_a_report_without_the_experiments_part(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from fedspike.report import writing
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures import founding_study
 from fedspike.report.figures.accuracy import ACCURACY_TABLE
-from fedspike.report.figures.answer import FINDINGS, HEADLINE, difference_in_words
+from fedspike.report.figures.decision import IN_SHORT
 from fedspike.report.figures.figure import Figure
 from fedspike.report.figures.neurobench_table import NEUROBENCH_TABLE
 from fedspike.report.figures.price_tables import ALL_BILLS, PRICE_SOURCES
@@ -30,7 +30,7 @@ from fedspike.report.figures.synaptic_operations import SYNAPTIC_OPERATIONS
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import NO_FIGURE, Column, Table, number, text
 
-VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40)
+VALUES = st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=40)
 Rows = list[dict[str, Any]]
 
 
@@ -176,37 +176,37 @@ def test_several_seeds_have_students_interval(tmp_path: Path) -> None:
         cell = cells[key]
         assert isinstance(cell, Estimate)
         assert (cell.mean, cell.half_width) == pytest.approx((mean, half))
-    assert "3.0 ± 2.5 points less accurate" in sentences(HEADLINE, results)
+    assert "against 81.0 % of the ANN, −3.0 ± 2.5 points" in sentences(IN_SHORT, results)
 
 
 @pytest.mark.parametrize(
-    ("finals", "differs"),
+    ("finals", "ahead"),
     [
-        ({"ann": (80.0, 81.0), "snn": (80.5, 80.5)}, False),  # within the interval of two seeds
-        ({"ann": (86.8,), "snn": (86.6,)}, False),  # one seed: within chance, 0.9 points
-        ({"ann": (81.4,), "snn": (76.1,)}, True),
-        ({"ann": (80.0,), "snn": (83.0,)}, True),
+        ({"ann": (80.0, 81.0, 82.0), "snn": (80.5, 80.5, 82.5)}, ""),  # within their interval
+        ({"ann": (80.0, 80.1), "snn": (90.0, 90.1)}, ""),  # two seeds
+        ({"ann": (86.8,), "snn": (86.6,)}, ""),  # one seed: within chance, 0.9 points
+        ({"ann": (81.4,), "snn": (76.1,)}, "conventional"),
+        ({"ann": (80.0,), "snn": (83.0,)}, "spiking"),
     ],
 )
 def test_a_difference_is_one_where_it_is_more_than_chance(
-    tmp_path: Path, finals: dict[str, tuple[float, ...]], differs: bool
+    tmp_path: Path, finals: dict[str, tuple[float, ...]], ahead: str
 ) -> None:
     runs = [
         example.run(network, 3, seed, rounds=5, final_percent=final)
         for network, values in finals.items()
         for seed, final in enumerate(values)
     ]
-    results = example.results(tmp_path / "runs", runs)
-    words = difference_in_words(results, results.leading[0])
-    assert ("not significantly different" in words) != differs
-    assert (" less accurate" in words) == (differs and finals["snn"] < finals["ann"])
+    (gap,) = example.results(tmp_path / "runs", runs).gaps
+    assert gap is not None
+    assert gap.ahead == ahead
 
 
 def test_chance_is_that_of_two_independent_test_results(study: Results) -> None:
     # At 3 classes: 1.96 sqrt((0.814 x 0.186 + 0.761 x 0.239) / 10,000).
-    assert "On 10,000 test images, two equally good networks differ by up to 1.1" in sentences(
-        FINDINGS, study
-    )
+    *_, last = study.gaps
+    assert last is not None
+    assert last.half_width == pytest.approx(1.13, abs=0.005)
 
 
 def test_runs_of_different_length_are_not_compared(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dataset_example import refusal
 from fedspike.cli import main
 from fedspike.data.disturbances import blurred, noisy
 from fedspike.experiment import sweep
-from fedspike.federation.disturbed import disturbed
+from fedspike.federation.final_tests import disturbed
 from fedspike.records import reader
 from fedspike.records.events import Trained
 from fedspike.report.figures.robustness import ROBUSTNESS_CHART, ROBUSTNESS_TABLE

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+FEWEST = 3  # seeds with an interval: that of two is 13 times as wide as they are apart
 # 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom (any statistics textbook). Beyond
 # the table its last value is used: the interval is then a little too wide, never too narrow.
 STUDENT_T = (
@@ -16,7 +17,7 @@ STUDENT_T = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with half of its 95 % interval, which a single seed does not have."""
+    """A mean over seeds with half of its 95 % interval, which one or two seeds do not have."""
 
     mean: float
     half_width: float | None
@@ -28,12 +29,12 @@ def estimate(values: Sequence[float]) -> Estimate:
 
     >>> f"{estimate([1.0, 2.0, 3.0]).half_width:.3f}"
     '2.484'
-    >>> estimate([1.0])
-    Estimate(mean=1.0, half_width=None, count=1)
+    >>> estimate([1.0, 2.0])
+    Estimate(mean=1.5, half_width=None, count=2)
     """
     count, mean = len(values), statistics.fmean(values)
-    if count == 1:
-        return Estimate(mean, None, 1)
+    if count < FEWEST:
+        return Estimate(mean, None, count)
     t = STUDENT_T[min(count - 1, len(STUDENT_T)) - 1]
     return Estimate(mean, t * statistics.stdev(values) / math.sqrt(count), count)
 

@@ -22,7 +22,7 @@ from fedspike.experiment.plans import placed, toml_of
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation import room, training_memory
 from fedspike.federation.devices import Held
-from fedspike.federation.disturbed import disturbed
+from fedspike.federation.final_tests import final_tests
 from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan, demand_plan
 from fedspike.federation.rounds import demand_state, rounds
@@ -228,9 +228,9 @@ def _train(
         dataset,
         network,
         {name: weights.numpy() for name, weights in state.model.items()},
+        final_tests(plan, state, training.device),
         files={name: fingerprint(content) for name, content in files.items()}
         | {journal.path.name: journal.fingerprint},
-        disturbed=list(disturbed(plan, state, training.device)),
         measured=meter.result() if meter else None,
     )
     summary = replace(summary, training_bytes=training_memory.by_size(site))

@@ -15,6 +15,8 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, reply_form, trees
 from fedspike.energy import pricing
@@ -348,13 +350,21 @@ def _nothing(activity: Activity) -> Activity:
 def evaluate(
     network: SizedNetwork, model: Parameters, test_set: Samples, seed: int, round: int
 ) -> tuple[float, Activity]:
-    """Share of samples whose label has the highest score, and what was done to find out.
+    """Share of samples whose label has the highest score, and what was done to find out; see `predict`."""
+    predicted, activity = predict(network, model, test_set, seed, round)
+    return int((predicted == test_set[1]).sum()) / len(predicted), activity
+
+
+def predict(
+    network: SizedNetwork, model: Parameters, test_set: Samples, seed: int, round: int
+) -> tuple[Int64[Tensor, " sample"], Activity]:
+    """The class with the highest score of each sample, and what was done to find out.
 
     Test spikes are drawn anew each round. The `model` has the running statistics too, if there are any.
     """
     pixels, labels = test_set
     parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
-    correct, batches = 0, []
+    predicted, batches = [], []
     engine = engine_for(pixels.device, pixels.dtype)
     size = engine.samples_at_once(network)
     for first in range(0, len(labels), size):
@@ -364,10 +374,10 @@ def evaluate(
         positions = positions.unsqueeze(0).to(pixels.device)
         batch = Batch(pixels, positions, wanted, address)
         forward = engine.forward(network, parameters, batch)
-        correct += int((forward.scores.argmax(2) == wanted).sum())
+        predicted.append(forward.scores.argmax(2)[0])
         batches.append(counted(forward))
     (activity,) = activities([len(labels)], [0], batches)
-    return correct / len(labels), activity
+    return torch.cat(predicted), activity
 
 
 def _synaptic(

@@ -1,4 +1,4 @@
-"""Reads a run directory: summaries, the records of rounds, and the pictures in a summary. Needs no torch."""
+"""Reads a run directory: summaries, the records of rounds, and what is large in a summary. Needs no torch."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from fedspike.errors import InputError
 from fedspike.reading import nearest
-from fedspike.records.schema import VERSION, ExperimentSummary, RoundRecord, RunSummary
+from fedspike.records.schema import LARGE, VERSION, ExperimentSummary, RoundRecord, RunSummary
 from fedspike.records.seal import content_of, demand_sealed, verified
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def _experiment(text: bytes, path: Path) -> ExperimentSummary:
 
 
 def run(home: Path) -> RunSummary | None:
-    """The summary of a run with its pictures; None if the run is not finished. Raises what `read` raises."""
+    """The whole summary of a run; None if the run is not finished. Raises what `read` raises."""
     path = home / SUMMARY
     if not path.exists():
         return None
@@ -112,8 +112,8 @@ def _again(home: Path) -> str:
 
 
 def in_full(directory: Path, summary: RunSummary) -> RunSummary:
-    """The run with its pictures, which only its own summary has; without them where that is not there."""
-    if summary.hidden_weights is not None or summary.raster is not None:
+    """The run with what only its own summary has; without where that is not there."""
+    if any(getattr(summary, field) is not None for field in LARGE):
         return summary
     return run(directory / summary.name) or summary
 
@@ -202,6 +202,30 @@ def raster_of(
     packed = _numbers(summary, "raster", raster.spikes_base64, byte, [-(-size // 8)])
     spikes = np.unpackbits(packed, count=size).reshape(raster.time_steps, image.size)
     return image, spikes.astype(bool)
+
+
+def predictions_of(
+    summary: RunSummary,
+) -> tuple[Int[np.ndarray, " sample"], Int[np.ndarray, " sample"]] | None:
+    """The label of each test sample and what the final model said; None if the run does not have them."""
+    if summary.predictions is None:
+        return None
+    kept = summary.predictions
+    count, kind = len(kept.labels_base64) // kept.bytes_each, np.dtype(f"<u{kept.bytes_each}")
+    labels, predicted = (
+        _numbers(summary, field, content, kind, [count]).astype(np.int64)
+        for field, content in (
+            ("labels", kept.labels_base64),
+            ("predicted", kept.predicted_base64),
+        )
+    )
+    if not count or (labels == predicted).sum() / count != summary.final_accuracy:
+        raise InputError(
+            f"run {summary.name}: predictions of {count} samples with another accuracy than the run's",
+            expected="what the final model said of each test sample",
+            fix=RUN_AGAIN,
+        )
+    return labels, predicted
 
 
 def _not_finished(folder: Path) -> InputError:

@@ -19,8 +19,8 @@ from fedspike.energy.counts import ENCODER
 from fedspike.energy.description import Count, Fraction, NotNegative, Size
 from fedspike.energy.pairing import EnergyComparison
 
-VERSION: Literal[5] = 5
-Schema = Literal[5]
+VERSION: Literal[6] = 6
+Schema = Literal[6]
 # Of a file in a run's folder, or in a folder there: a name must not be able to leave it.
 FileName = Annotated[
     str, Meta(pattern=r"^([A-Za-z0-9_-]+/)?[^/\\\x00.][^/\\\x00]*\Z", max_length=300)
@@ -97,6 +97,14 @@ class Raster(Record, frozen=True, kw_only=True):
     spikes_base64: bytes
 
 
+class Predictions(Record, frozen=True, kw_only=True):
+    """The label of each test sample and what the final model said: whole numbers, the low byte first."""
+
+    bytes_each: Literal[1, 2, 4]
+    labels_base64: bytes
+    predicted_base64: bytes
+
+
 class RateLimit(Record, frozen=True, kw_only=True):
     """The firing rate below, or above, which a layer is dead or saturated, and the usual fix."""
 
@@ -166,7 +174,7 @@ class Fingerprint(Record, frozen=True, kw_only=True):
 class RunSummary(Account, frozen=True, kw_only=True):
     """One finished training: its description, its account (both in energy/), and what became of it.
 
-    `hidden_weights` and `raster` are in a run's own summary alone, not in its experiment's. `files` are the
+    What is `LARGE` is in a run's own summary alone, not in its experiment's. `files` are the
     others in the run's folder, by their names, and `seal` is the own summary's (records/seal.py).
     """
 
@@ -200,6 +208,7 @@ class RunSummary(Account, frozen=True, kw_only=True):
     weights: dict[str, NotNegative | None]
     hidden_weights: HiddenWeights | None
     raster: Raster | None
+    predictions: Predictions | None
     files: dict[FileName, Fingerprint]
     sizes: dict[str, list[Fraction]] = msgspec.field(default_factory=dict)
     training_bytes: dict[str, Count] = msgspec.field(default_factory=dict)
@@ -225,6 +234,10 @@ class RunSummary(Account, frozen=True, kw_only=True):
         named |= {layer for own in self.bill_by.layer.values() for layer in own if layer != ENCODER}
         if unknown := named - self.network_operations.layers.keys():
             raise ValueError(f"a layer {min(unknown)} that the network does not have")
+
+
+LARGE = ("hidden_weights", "raster", "predictions")
+"""The fields of a run's summary that its experiment's summary leaves out."""
 
 
 class Dataset(Record, frozen=True, kw_only=True):

@@ -1,15 +1,16 @@
 """What a run says of itself, put together: a record for each round, and the summaries at the end."""
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 
 from fedspike.data import Dataset
 from fedspike.energy.account import account, work
@@ -18,7 +19,7 @@ from fedspike.energy.description import RunDescription
 from fedspike.energy.neurobench import metrics
 from fedspike.energy.pairing import compared
 from fedspike.errors import InputError
-from fedspike.federation.disturbed import Disturbed
+from fedspike.federation.final_tests import FinalTests
 from fedspike.federation.rounds import Round
 from fedspike.files import home
 from fedspike.networks import SizedNetwork
@@ -31,6 +32,7 @@ from fedspike.records.schema import (
     HiddenWeights,
     Measured,
     NodeRound,
+    Predictions,
     Raster,
     Rejected,
     RoundRecord,
@@ -97,24 +99,23 @@ def of_run(
     dataset: Dataset,
     network: SizedNetwork,
     model: Mapping[str, np.ndarray],
+    tests: FinalTests,
     *,
     files: Mapping[str, Fingerprint],
-    disturbed: Sequence[Disturbed] = (),
     measured: Sequence[dict[str, Any]] | None = None,
 ) -> RunSummary:
-    """The summary of a finished run, from its rounds, its data, its model, and what sensors measured.
+    """The summary of a finished run, from its rounds, its data, its model and the tests of that.
 
-    `files` are those that the run's folder holds, its model among them; `disturbed` are further tests.
+    `measured` is what sensors read; `files` are those that the run's folder holds, its model among them.
     """
     count, accuracy = len(rounds), [round.accuracy for round in rounds]
     samples = sum(round.samples for round in rounds)
     operations = _totals([round.operations for round in rounds])
     spikes = _totals([round.spikes for round in rounds])
-    rates = _rates(rounds)
-    images = _images(model[f"{network.architecture.names[0]}.weight"], dataset)
+    rates, images = _rates(rounds), _images(network, model, dataset)
     of_network, target = description.network_operations, description.config["target_accuracy"]
-    tested = np.bincount(dataset.y_test, minlength=dataset.classes).tolist()
-    unfit = health.unfit(accuracy[-1], tested, rates)
+    tested = np.bincount(dataset.y_test, minlength=dataset.classes)
+    unfit = health.unfit(accuracy[-1], tested.tolist(), rates)
     neurobench = metrics(model, network.described, of_network, rounds[-1].tested)
     return RunSummary(
         **msgspec.structs.asdict(account(description, rounds, neurobench, target, unfit)),
@@ -124,8 +125,8 @@ def of_run(
         accuracy=accuracy,
         sizes={size: [round.sizes[size] for round in rounds] for size in rounds[0].sizes},
         final_accuracy=accuracy[-1],
-        final_accuracy_mean_last_10=math.fsum(accuracy[-10:]) / len(accuracy[-10:]),
-        disturbed=[schema.Disturbed(**one._asdict()) for one in disturbed],
+        final_accuracy_mean_last_10=statistics.fmean(accuracy[-10:]),
+        disturbed=[schema.Disturbed(**one._asdict()) for one in tests.disturbed],
         training_loss=[round.training_loss for round in rounds],
         samples_per_round=_mean(samples, count),
         operations=operations,
@@ -148,6 +149,7 @@ def of_run(
         weights={} if images is None else {"sharpness": sharpness(images)},
         hidden_weights=None if images is None else _int8(images),
         raster=_raster(network, dataset, description.seed),
+        predictions=_predictions(dataset.y_test, tests.predicted),
         files=dict(files),
     )
 
@@ -160,10 +162,8 @@ def of_experiment(
     runs: Iterable[RunSummary],
     created: str,
 ) -> ExperimentSummary:
-    """The summary of an experiment: those of its runs without their pictures, and their comparisons."""
-    without_pictures = tuple(
-        msgspec.structs.replace(run, hidden_weights=None, raster=None) for run in runs
-    )
+    """The summary of an experiment: those of its runs without what is large, and their comparisons."""
+    small = tuple(msgspec.structs.replace(run, **dict.fromkeys(schema.LARGE)) for run in runs)
     return ExperimentSummary(
         name=name,
         command=command,
@@ -176,8 +176,8 @@ def of_experiment(
             train_samples=len(dataset.y_train),
             test_samples=len(dataset.y_test),
         ),
-        runs=without_pictures,
-        comparisons=compared(without_pictures),
+        runs=small,
+        comparisons=compared(small),
     )
 
 
@@ -203,12 +203,13 @@ def _mean(total: int, rounds: int) -> int | float:
 
 
 def _images(
-    weights: Float32[np.ndarray, "neuron ..."], dataset: Dataset
+    network: SizedNetwork, model: Mapping[str, np.ndarray], dataset: Dataset
 ) -> Float32[np.ndarray, "neuron height width"] | None:
     """The first layer's weights as images; None if the data are none, or training diverged.
 
     Of a convolution neither: a kernel is no image.
     """
+    weights = model[f"{network.architecture.names[0]}.weight"]
     if dataset.x_train.ndim != 3 or weights.ndim != 2 or not np.isfinite(weights).all():
         return None
     if weights.shape[1] != dataset.x_train[0].size:  # of a code with several inputs for each pixel
@@ -221,6 +222,19 @@ def _int8(images: Float32[np.ndarray, "neuron height width"]) -> HiddenWeights:
     scale = float(np.abs(images).max()) / 127 or 1.0  # all zero: any scale will do
     small = np.rint(images / scale).astype(np.int8)
     return HiddenWeights(shape=list(images.shape), scale=scale, int8_base64=small.tobytes())
+
+
+def _predictions(
+    labels: Int[np.ndarray, " sample"], predicted: Int[np.ndarray, " sample"]
+) -> Predictions:
+    """In as few bytes as the highest class takes."""
+    highest = max(labels.max(), predicted.max())
+    size: Literal[1, 2, 4] = 1 if highest < 2**8 else 2 if highest < 2**16 else 4
+    return Predictions(
+        bytes_each=size,
+        labels_base64=labels.astype(f"<u{size}").tobytes(),
+        predicted_base64=predicted.astype(f"<u{size}").tobytes(),
+    )
 
 
 def _raster(network: SizedNetwork, dataset: Dataset, seed: int) -> Raster | None:

@@ -3,7 +3,9 @@
 from fedspike.report.figures import (
     accuracy,
     answer,
+    classes,
     data_per_client,
+    decision,
     device_work,
     energy_shares,
     energy_spent,
@@ -41,7 +43,7 @@ FILES = (
     "stored beside it as CSV, Markdown and LaTeX in tables/, the figures as SVG and PDF in figures/."
 )
 VERDICT = (
-    Part((answer.HEADLINE, verdicts.PRICE_MATRIX, answer.FINDINGS)),
+    Part((decision.HEADLINE, decision.IN_SHORT, verdicts.PRICE_MATRIX, answer.FINDINGS)),
     Part((answer.LIMITS,), "What this does not say"),
 )
 BILL = (
@@ -97,6 +99,10 @@ SECTIONS: tuple[Section, ...] = (
     _of(
         *("accuracy", "Accuracy", accuracy.ACCURACY_TABLE, accuracy.ACCURACY_CURVES),
         sizes.SIZES_TABLE,
+    ),
+    _of(
+        *("classes", "Classes and clients", classes.CONFUSION_CHART),
+        *(classes.CLIENTS_TABLE, classes.CLASSES_TABLE),
     ),
     _of(
         *("robustness", "Noise and blur"),

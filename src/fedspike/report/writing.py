@@ -7,6 +7,7 @@ from pathlib import Path
 from fedspike.files import write_whole
 from fedspike.records.reader import read
 from fedspike.report.analysis.results import Results
+from fedspike.report.figures.decision import lines
 from fedspike.report.figures.figure import Figure, Section
 from fedspike.report.figures.methods import sentences
 from fedspike.report.rendering import tables
@@ -15,7 +16,7 @@ from fedspike.report.rendering.page import Shown, render
 from fedspike.report.rendering.tables import Caption, Table
 from fedspike.report.sections import SECTIONS
 
-LINES = 4  # of a terminal
+ANSWER, LINES = 3, 4  # lines of a terminal for the networks, and for the algorithms
 
 
 def write(directory: Path, say: Callable[[str], None] = lambda _: None) -> Path:
@@ -41,12 +42,13 @@ def write(directory: Path, say: Callable[[str], None] = lambda _: None) -> Path:
 
 
 def in_short(results: Results) -> list[str]:
-    """What each algorithm is worth, as far as that fits a few lines."""
-    lines = sentences(results.side_by_side) if results.side_by_side else []
-    more = (
-        [f"{len(lines) - LINES} more settings are on the page."] if len(lines) > LINES + 1 else []
-    )
-    return lines[:LINES] + more if more else lines
+    """The answer in three lines, and what each algorithm is worth as far as that fits a few more."""
+    own = lines(results)[:ANSWER] if results.choices or not results.side_by_side else []
+    methods = sentences(results.side_by_side) if results.side_by_side else []
+    if len(methods) > LINES + 1:
+        more = len(methods) - LINES
+        methods = [*methods[:LINES], f"{more} more settings are on the page."]
+    return own + methods
 
 
 def shown(results: Results) -> Iterator[Section]:

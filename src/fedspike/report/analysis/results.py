@@ -5,8 +5,12 @@ from functools import cached_property
 from pathlib import Path
 
 from fedspike.energy.levels import Level
+from fedspike.records.reader import in_full
 from fedspike.records.schema import ExperimentSummary, RunSummary
+from fedspike.report.analysis.choices import Choice, choices
+from fedspike.report.analysis.confusion import Outcome, outcome
 from fedspike.report.analysis.energy_view import EnergyView, energy_view
+from fedspike.report.analysis.gaps import Gap, gaps
 from fedspike.report.analysis.other_prices import OtherPrices, other_prices
 from fedspike.report.analysis.settings import Comparison, Network, Setting, settings
 from fedspike.report.analysis.side_by_side import SideBySide, side_by_side
@@ -45,6 +49,32 @@ class Results:
         paired = [one for s in self.settings if (one := s.comparisons[0]).pairs()]
         ordered = [c for c in paired if c.setting.first_run.classes_per_client is not None]
         return ordered or paired
+
+    @cached_property
+    def gaps(self) -> list[Gap | None]:
+        """How far apart the networks of each of the leading comparisons are, with its test."""
+        dataset = self.experiment.dataset
+        return gaps(self.leading, self.in_full, dataset.test_samples if dataset else 0)
+
+    @cached_property
+    def choices(self) -> list[Choice]:
+        """Which network to choose in each of the leading comparisons."""
+        return choices(self.leading, self.gaps, self.energy)
+
+    def in_full(self, run: RunSummary) -> RunSummary:
+        """A run with its pictures and predictions, where its folder is here."""
+        return in_full(self.directory, run)
+
+    @cached_property
+    def outcomes(self) -> dict[Network, tuple[Outcome, ...]]:
+        """What the final models said of each test sample, seed by seed, where all of a network's are here.
+
+        Of the networks of the leading comparisons, or of all where there are none.
+        """
+        comparisons = self.leading or self.comparisons
+        networks = dict.fromkeys(one for pair in comparisons for one in pair.networks)
+        each = {one: [outcome(self.in_full(run)) for run in one.runs] for one in networks}
+        return {one: tuple(filter(None, own)) for one, own in each.items() if all(own)}
 
     @cached_property
     def networks(self) -> list[Network]:

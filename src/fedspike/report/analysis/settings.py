@@ -11,7 +11,7 @@ from typing import Any
 
 from fedspike.energy import pairing
 from fedspike.energy.description import RunDescription
-from fedspike.energy.estimate import Estimate, estimate
+from fedspike.energy.estimate import FEWEST, Estimate, estimate
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis import naming
 
@@ -211,10 +211,12 @@ def note_on_seeds(each: Iterable[int]) -> str:
     counts = sorted({*each})
     if counts == [1]:
         return "One seed: these figures have no interval."
+    if counts[-1] < FEWEST:
+        return "Mean over 2 seeds, or one seed: too few for an interval."
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return (
         f"Mean over {seeds} seeds ± half of Student’s 95 % interval; differences are taken within a seed. "
-        "A figure without ± comes from one seed, or is the same for all seeds."
+        "A figure without ± comes from one or two seeds, or is the same for all seeds."
     )
 
 

@@ -1,27 +1,15 @@
-"""In sentences made of the runs' numbers: the answer, what else they say, and what they do not."""
+"""In sentences made of the runs' numbers: what they say beside the answer, and what they do not."""
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-from fedspike.energy.levels import Level
-from fedspike.records.health import NORMAL_975
 from fedspike.records.schema import RunSummary
-from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.analysis.results import Results
-from fedspike.report.analysis.settings import Comparison, interval_note
+from fedspike.report.analysis.settings import interval_note
 from fedspike.report.figures.figure import Figure
-from fedspike.report.figures.methods import sentences
 from fedspike.report.figures.weights import sharpness_of
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import interval, number, span
 
-COUNTING: dict[Level, str] = {
-    "study": "counting synaptic operations alone",
-    "compute": "with all arithmetic",
-    "memory": "with memory",
-    "training": "with training",
-}
 ENERGY = (
     "What a device would need. The energies are modelled, not measured: counted operations times prices from "
     "the literature, most of them rough figures for one operation in a 45 nm or 7 nm chip. Only the all-in "
@@ -35,83 +23,6 @@ VARIANTS = (
 )
 
 
-def _headline(results: Results) -> Prose:
-    leading = results.leading
-    if not leading and results.side_by_side:
-        lines = sentences(results.side_by_side)
-        return Prose((" ".join(lines[:1] + lines[1:][-1:]),), "headline")
-    if not leading:
-        text = "Nothing to compare: no setting has a finished run of both networks with one seed."
-        return Prose((text,), "headline")
-    first, last = leading[0], leading[-1]
-    text = (
-        f"With {first.setting.in_sentence} {_subject(first)} {difference_in_words(results, first)}"
-    )
-    if last is not first:
-        subject = "it" if last.variant == first.variant else f"the most accurate ({last.variant})"
-        text += f"; with {last.setting.in_sentence} {subject} {difference_in_words(results, last)}"
-    text += "."
-    if results.energy:
-        text += f" {energy_in_words(results.energy, leading)}"
-    return Prose((text,), "headline")
-
-
-def energy_in_words(view: EnergyView, leading: Sequence[Comparison]) -> str:
-    """Under how many price tables the spiking network needs less energy, level by level."""
-    subject = "It" if leading[-1].variant == leading[0].variant else "The first of these"
-    parts: list[str] = []
-    for level, counting in COUNTING.items():
-        won, judged = view.won(view.rivals[0], level) if view.rivals else (0, 0)
-        if judged:
-            tables = " price tables" if not parts else ""
-            parts.append(f"under {won} of {judged}{tables} {counting}")
-    if view.unfit:
-        return f"No verdict on energy, because a network does not work: {'; '.join(view.unfit)}."
-    if not parts:
-        return "No price table prices both networks, so none says which needs less energy."
-    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
-    return f"{subject} needs less energy {listed}."
-
-
-def _subject(comparison: Comparison) -> str:
-    """The spiking network inside a sentence."""
-    if not comparison.variant:
-        return "the spiking network"
-    count = len(comparison.setting.spiking)
-    return f"the most accurate of {count} spiking networks ({comparison.variant})"
-
-
-def chance_points(results: Results, comparison: Comparison) -> float:
-    """By how many points a finite test set sets two equally good networks apart; 0 where it is not known.
-
-    1.96 * sqrt((p(1-p) + q(1-q)) / n): accuracies p and q, each a mean of n independent tosses.
-    """
-    dataset = results.experiment.dataset
-    if dataset is None:
-        return 0.0
-    accuracies = [comparison.reference, comparison.spiking]
-    shares = [network.accuracy.mean / 100 for network in accuracies if network]
-    variance = sum(p * (1 - p) for p in shares) / max(1, dataset.test_samples)
-    return 100 * NORMAL_975 * math.sqrt(variance)
-
-
-def difference_in_words(results: Results, comparison: Comparison) -> str:
-    """How the spiking network's accuracy differs from the reference's, inside a sentence."""
-    gap, reference, spiking = comparison.gap_points(), comparison.reference, comparison.spiking
-    if gap is None or reference is None or spiking is None:
-        return "has no rival"
-    accuracies = " against ".join(
-        f"{number(network.accuracy.mean, 1)} %" for network in (spiking, reference)
-    )
-    size = interval(replace(gap, mean=abs(gap.mean)), 1)
-    limit = chance_points(results, comparison) if gap.half_width is None else gap.half_width
-    if gap.half_width is not None:
-        accuracies += f"; {gap.count} seeds, difference {size} points"
-    if abs(gap.mean) <= limit:
-        return f"is not significantly different from the conventional network ({accuracies})"
-    return f"is {size} points {'less' if gap.mean < 0 else 'more'} accurate ({accuracies})"
-
-
 def _findings(results: Results) -> Prose:
     sentences = (
         *_accuracies(results),
@@ -120,7 +31,7 @@ def _findings(results: Results) -> Prose:
         *_ill_layers(results.runs),
         *_rejected(results.runs),
         interval_note(results.networks),
-        *_chance(results),
+        *_missing(results),
     )
     return Prose(sentences, "ul")
 
@@ -206,15 +117,8 @@ def _rejected(runs: Sequence[RunSummary]) -> Iterator[str]:
         )
 
 
-def _chance(results: Results) -> Iterator[str]:
-    """How sure the accuracies are, and what is missing."""
-    dataset = results.experiment.dataset
-    if results.leading and dataset:
-        chance = max(chance_points(results, comparison) for comparison in results.leading)
-        yield (
-            f"On {number(dataset.test_samples, 0)} test images, two equally good networks differ by up to "
-            f"{number(chance, 1)} points by chance alone (95 %, if their errors are independent)."
-        )
+def _missing(results: Results) -> Iterator[str]:
+    """The runs that are not finished."""
     if results.experiment.missing:
         yield f"Not finished, and not in these figures: {', '.join(results.experiment.missing)}."
 
@@ -229,6 +133,5 @@ def _limits(results: Results) -> Iterator[str]:
     yield f"Anything about other tasks or larger networks: this is {data} with {shapes} neurons."
 
 
-HEADLINE = Figure("headline", _headline)
 FINDINGS = Figure("findings", _findings)
 LIMITS = Figure("limits", lambda results: Prose(tuple(_limits(results)), "ul"))

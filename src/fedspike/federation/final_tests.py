@@ -1,15 +1,16 @@
-"""The final model on test samples in noise and out of focus."""
+"""The final model on the test samples: what it says of each, and its accuracy in noise and out of focus."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from fedspike.data.disturbances import blurred, noisy
 from fedspike.federation.cohort import samples
 from fedspike.federation.plan import Plan
-from fedspike.federation.rounds import evaluate
+from fedspike.federation.rounds import evaluate, predict
 from fedspike.federation.state import State
 
 
@@ -19,6 +20,21 @@ class Disturbed(NamedTuple):
     kind: Literal["noise", "blur"]
     amount: float
     accuracy: float
+
+
+class FinalTests(NamedTuple):
+    """The class that the model gives each test sample, and its accuracy on disturbed ones."""
+
+    predicted: Int64[np.ndarray, " sample"]
+    disturbed: tuple[Disturbed, ...] = ()
+
+
+def final_tests(plan: Plan, state: State, device: str = "cpu") -> FinalTests:
+    """The last round's test over again, sample by sample, and those that the plan asks for beside it."""
+    data = plan.data
+    test_set = samples(data.x_test, data.y_test, torch.float32, device)
+    classes, _ = predict(plan.sized_network(), state.tested, test_set, plan.seed, state.round)
+    return FinalTests(classes.cpu().numpy(), tuple(disturbed(plan, state, device)))
 
 
 def disturbed(plan: Plan, state: State, device: str = "cpu") -> Iterator[Disturbed]:

@@ -1,0 +1,140 @@
+"""Which network to choose, and why; or why that cannot be said.
+
+A comparison is decided in this order:
+
+1. Each network must work, and have settled (`records/health.py`, `convergence.py`): else nothing is decided.
+2. Accuracy: one is ahead, or both are alike within a point (`gaps.py`): else nothing is decided.
+3. Energy, by every price table, up to training where a table goes so far: one needs less under all of them,
+   against the conventional network as it is and on hardware that skips zeros; or it depends on the hardware.
+
+    accuracy ahead or alike, energy the same side    choose that network
+    alike, and energy depends                        it depends on the hardware
+    one ahead in accuracy, the other in energy       it depends on which counts more
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO, Level, includes
+from fedspike.energy.verdict import Verdict
+from fedspike.report.analysis.convergence import unsettled
+from fedspike.report.analysis.energy_view import EnergyView, Rival
+from fedspike.report.analysis.gaps import Gap
+from fedspike.report.analysis.settings import Comparison, Network
+
+Side = Literal["spiking", "conventional"]
+Answer = Literal["spiking", "conventional", "depends", "undecided"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The verdicts of all price tables against one rival, each at the highest level that the table has."""
+
+    rival: Rival
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def won(self) -> int:
+        """By the spiking network."""
+        return [one.winner for one in self.verdicts].count("spiking")
+
+    @property
+    def lost(self) -> int:
+        """By the spiking network; at the others neither is cheaper."""
+        return [one.winner for one in self.verdicts].count("conventional")
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """The least and the most that the conventional network needs for each joule of the spiking one."""
+        times = [1 / one.ratio if one.ratio else float("inf") for one in self.verdicts]
+        return min(times), max(times)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a comparison says of its two networks."""
+
+    comparison: Comparison
+    gap: Gap
+    tables: tuple[Tables, ...]
+    faults: tuple[str, ...]
+
+    @cached_property
+    def cheaper(self) -> Side | None:
+        """The network that needs less energy under every price table, against every rival."""
+        judged = [one for one in self.tables if one.verdicts]
+        if judged and all(one.won == len(one.verdicts) for one in judged):
+            return "spiking"
+        if judged and all(one.lost == len(one.verdicts) for one in judged[:1]):
+            return "conventional"
+        return None
+
+    @property
+    def priced(self) -> bool:
+        """Whether any table says who needs less."""
+        return any(one.verdicts for one in self.tables)
+
+    @property
+    def ahead(self) -> Side | None:
+        """The network that is surely more accurate, by what matters."""
+        if self.gap.alike or not self.gap.ahead:
+            return None
+        return "spiking" if self.gap.ahead == "spiking" else "conventional"
+
+    @property
+    def answer(self) -> Answer:
+        """Which network to choose, as far as that can be said."""
+        if self.faults or not (self.gap.ahead or self.gap.alike):
+            return "undecided"
+        if not self.priced:
+            return self.ahead or "undecided"
+        if self.cheaper is None or (self.ahead and self.ahead != self.cheaper):
+            return "depends"
+        return self.cheaper
+
+    def network(self, side: Side | None) -> Network:
+        """The network of a side."""
+        network = self.comparison.spiking if side == "spiking" else self.comparison.reference
+        assert network is not None, "only comparisons of two networks are decided"
+        return network
+
+
+def choices(
+    comparisons: Sequence[Comparison], gaps: Sequence[Gap | None], view: EnergyView | None
+) -> list[Choice]:
+    """What each comparison says that has runs of one seed of both networks."""
+    return [
+        Choice(one, gap, _tables(one, view), tuple(_faults(one)))
+        for one, gap in zip(comparisons, gaps, strict=True)
+        if gap
+    ]
+
+
+def _faults(comparison: Comparison) -> list[str]:
+    """Why nothing is decided: each network that does not work, or has not settled."""
+    both = [*filter(None, (comparison.reference, comparison.spiking))]
+    unfit = {network.title: [why for run in network.runs for why in run.unfit] for network in both}
+    broken = [f"the {name} does not work ({why[0]})" for name, why in unfit.items() if why]
+    restless = [f"the {network.title} {why}" for network in both if (why := unsettled(network))]
+    return broken or restless
+
+
+def _tables(comparison: Comparison, view: EnergyView | None) -> tuple[Tables, ...]:
+    """Of the reference, and of it on hardware that skips zeros, as far as there are verdicts."""
+    reference = comparison.reference
+    if view is None or reference is None:
+        return ()
+    made = []
+    for rival in (Rival(reference), Rival(reference, skips_zeros=True)):
+        highest: dict[str, tuple[Level, Verdict]] = {}
+        for (profile, level), verdict in view.verdicts(rival, comparison).items():
+            before = highest.get(profile)
+            if verdict.ratio is None or not includes(HIGHEST_WITHOUT_RADIO, level):
+                continue
+            if before is None or includes(level, before[0]):
+                highest[profile] = level, verdict
+        if highest:
+            made.append(Tables(rival, tuple(verdict for _, verdict in highest.values())))
+    return tuple(made)

@@ -1,0 +1,163 @@
+"""How far apart a spiking and a conventional network are in accuracy, and how sure that is.
+
+    one seed         McNemar's exact test on the same test samples; the interval is that of the samples alone
+    two seeds        no test: Student's interval of two numbers is 13 times as wide as they are apart
+    three or more    Student's t of the differences within a seed, the p of all settings corrected by Holm
+
+Sources: McNemar, "Note on the Sampling Error of the Difference Between Correlated Proportions or
+Percentages", Psychometrika 12, 1947; the interval: Fleiss, Levin, Paik, "Statistical Methods for Rates and
+Proportions", 3rd ed., 2003, eq. 13.14 without the correction for continuity.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from fedspike.energy.estimate import FEWEST, estimate
+from fedspike.records.health import NORMAL_975
+from fedspike.records.reader import predictions_of
+from fedspike.records.schema import RunSummary
+from fedspike.report.analysis.settings import Comparison
+from fedspike.report.analysis.significance import SIGNIFICANT, holm
+
+ALIKE = 1.0  # points: networks whose difference is surely smaller are as accurate as each other
+MOST_SEEDS = 100
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Points by which the spiking network is ahead, one for each seed.
+
+    `half_width` is half of the 95 % interval of their mean, and `p` that of no difference; None where there
+    is none. Of one seed both are of the test samples alone.
+    """
+
+    by_seed: tuple[float, ...]
+    half_width: float | None
+    p: float | None
+
+    @property
+    def points(self) -> float:
+        """The mean over the seeds."""
+        return statistics.fmean(self.by_seed)
+
+    @property
+    def seeds(self) -> int:
+        """How many there are."""
+        return len(self.by_seed)
+
+    @property
+    def ahead(self) -> str:
+        """Which kind of network is more accurate, "spiking" or "conventional"; "" where that is not sure."""
+        if self.p is None or self.p >= SIGNIFICANT:
+            return ""
+        return "spiking" if self.points > 0 else "conventional"
+
+    @property
+    def alike(self) -> bool:
+        """Whether a difference that matters is ruled out, which takes three seeds."""
+        if self.half_width is None or self.seeds < FEWEST:
+            return False
+        return abs(self.points) + self.half_width <= ALIKE
+
+    @property
+    def seeds_for_an_answer(self) -> int | None:
+        """How many seeds would show the difference, or that there is none, if they scatter like these.
+
+        The fewest n with t(0.975, n-1) s/sqrt(n) below the difference, or below what is left of `ALIKE`
+        beside it; None where the scatter s is not known, or `MOST_SEEDS` are too few.
+        """
+        if self.seeds < 2:
+            return None
+        scatter, room = (
+            statistics.stdev(self.by_seed),
+            max(abs(self.points), ALIKE - abs(self.points)),
+        )
+        return next(
+            (
+                n
+                for n in range(max(FEWEST, self.seeds + 1), MOST_SEEDS + 1)
+                if stats.t.ppf(0.975, n - 1) * scatter / math.sqrt(n) < room
+            ),
+            None,
+        )
+
+
+def gaps(
+    comparisons: Sequence[Comparison], in_full: Callable[[RunSummary], RunSummary], tested: int
+) -> list[Gap | None]:
+    """The gap of each comparison, None without a pair; `in_full` finds a run's predictions.
+
+    `tested` is the number of test samples, for runs that have no predictions; 0 if unknown.
+    """
+    made = [_gap(one, in_full, tested) for one in comparisons]
+    several = [place for place, gap in enumerate(made) if gap and gap.seeds >= FEWEST]
+    corrected = holm([p for place in several if (gap := made[place]) and (p := gap.p) is not None])
+    for place, p in zip(several, corrected, strict=True):
+        gap = made[place]
+        assert gap is not None
+        made[place] = replace(gap, p=p)
+    return made
+
+
+def _gap(
+    comparison: Comparison, in_full: Callable[[RunSummary], RunSummary], tested: int
+) -> Gap | None:
+    pairs = comparison.pairs()
+    points = tuple(100 * (snn.final_accuracy - ann.final_accuracy) for ann, snn in pairs)
+    if not points:
+        return None
+    if len(points) == 1:
+        ann, snn = pairs[0]
+        both = predictions_of(in_full(ann)), predictions_of(in_full(snn))
+        if both[0] and both[1] and np.array_equal(both[0][0], both[1][0]):
+            labels, own, rival = both[0][0], both[1][1], both[0][1]
+            return Gap(points, *mcnemar(own == labels, rival == labels))
+        return Gap(points, *_unpaired(ann.final_accuracy, snn.final_accuracy, tested))
+    return Gap(points, estimate(points).half_width, student(points))
+
+
+def mcnemar(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Half of the 95 % interval of the difference in points, and the exact p, of who is right where.
+
+    With b samples that only `one` has right and c that only the other has, of n:
+
+        p = P(|X - (b+c)/2| >= |b-c|/2),  X ~ Binomial(b+c, 1/2)
+        half = 100 * 1.96 sqrt(b + c - (b-c)^2/n) / n
+
+    >>> one = np.array([True] * 80 + [False] * 20)
+    >>> half, p = mcnemar(one, np.roll(one, 10))
+    >>> f"{half:.1f} {p:.2f}"
+    '8.8 1.00'
+    """
+    b, c, n = int((one & ~other).sum()), int((other & ~one).sum()), len(one)
+    p = float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0
+    return 100 * NORMAL_975 * math.sqrt(b + c - (b - c) ** 2 / n) / n, p
+
+
+def student(differences: Sequence[float]) -> float | None:
+    """The two-sided p of paired differences whose mean is 0, by Student's t; None of fewer than three.
+
+    >>> round(student([1.0, 2.0, 3.0]), 3), student([0.0, 0.0, 0.0]), student([1.0, 2.0])
+    (0.074, 1.0, None)
+    """
+    if len(differences) < FEWEST:
+        return None
+    mean, scatter = statistics.fmean(differences), statistics.stdev(differences)
+    if scatter == 0:
+        return 0.0 if mean else 1.0
+    t = mean / scatter * math.sqrt(len(differences))
+    return float(2 * stats.t.sf(abs(t), len(differences) - 1))
+
+
+def _unpaired(ann: float, snn: float, tested: int) -> tuple[float | None, float | None]:
+    """The same as McNemar's of two accuracies that are told apart by independent samples."""
+    if not tested:
+        return None, None
+    deviation = math.sqrt((ann * (1 - ann) + snn * (1 - snn)) / tested)
+    z = abs(snn - ann) / deviation if deviation else math.inf
+    return 100 * NORMAL_975 * deviation, float(2 * stats.norm.sf(z))

@@ -1,0 +1,162 @@
+"""What the models have right, class by class and client by client, and what they take for what."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+
+from fedspike.energy.estimate import Estimate, estimate
+from fedspike.report.analysis.confusion import Outcome
+from fedspike.report.analysis.results import Results
+from fedspike.report.analysis.settings import Network, interval_note
+from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering.axes import chart_of
+from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.tables import Caption, Column, Table, table, words
+
+MOST_DRAWN = 20  # classes, beyond which nobody can read the cells
+CELL = 26  # pixels
+SHOWN = 2
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a network's models have right of some samples of a setting."""
+
+    network: Network
+    outcomes: tuple[Outcome, ...]
+
+    def estimate(self, of: Callable[[Outcome], float]) -> Estimate:
+        """The mean over the seeds."""
+        return estimate([of(one) for one in self.outcomes])
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Of all seeds together."""
+        sizes = [len(one.confusion) for one in self.outcomes]
+        padded = (
+            np.pad(one.confusion, (0, max(sizes) - len(one.confusion))) for one in self.outcomes
+        )
+        return np.asarray(np.add.reduce([*padded]))
+
+
+def _shares(results: Results) -> list[Share]:
+    return [Share(network, own) for network, own in results.outcomes.items()]
+
+
+def _of_class(share: Share, label: int) -> Estimate | None:
+    """Percent of a class that is right; None where a seed tested none of it."""
+    rows = [one.confusion[label] if label < len(one.confusion) else [] for one in share.outcomes]
+    if not all(sum(row) for row in rows):
+        return None
+    return estimate([100 * row[label] / sum(row) for row in rows])
+
+
+def _by_class(shares: list[Share]) -> Table:
+    """A row for each setting and class, a column for each network."""
+    settings = dict.fromkeys(share.network.setting for share in shares)
+    names = dict.fromkeys(share.network.name for share in shares)
+    rows = []
+    for setting in settings:
+        own = {share.network.name: share for share in shares if share.network.setting == setting}
+        classes = max(len(one.confusion) for share in own.values() for one in share.outcomes)
+        for label in range(classes):
+            cells = (_of_class(own[name], label) if name in own else None for name in names)
+            rows.append((setting, label, *cells))
+    return table(
+        rows,
+        words("setting", "each client holds"),
+        Column("class", "class"),
+        *(Column(f"{name}_percent", name, None, "right, %", 1) for name in names),
+    )
+
+
+def _by_class_caption(shares: list[Share]) -> Caption:
+    return Caption(
+        "Test accuracy of each class",
+        "Of the samples of a class the share that the model of the last round has right.",
+        interval_note([share.network for share in shares]),
+    )
+
+
+def _by_client(shares: list[Share]) -> Table:
+    return table(
+        shares,
+        words("setting", "each client holds", lambda one: one.network.setting),
+        words("network", "network", lambda one: one.network.name),
+        Column("clients", "clients", lambda one: len(one.outcomes[0].by_client)),
+        *(Column(f"{key}_percent", label, _over(of), "right, %", 1) for key, label, of in CLIENTS),
+    )
+
+
+def _over(of: Callable[[Outcome], float]) -> Callable[[Share], Estimate]:
+    return lambda share: share.estimate(of)
+
+
+CLIENTS: tuple[tuple[str, str, Callable[[Outcome], float]], ...] = (
+    ("mean", "mean client", lambda one: float(np.mean(one.client_accuracies))),
+    ("worst_tenth", "worst tenth", lambda one: one.worst_tenth),
+    ("worst", "worst client", lambda one: one.client_accuracies[0]),
+    ("best", "best client", lambda one: one.client_accuracies[-1]),
+)
+
+
+def _by_client_caption(shares: list[Share]) -> Caption:
+    return Caption(
+        "Test accuracy of each client",
+        "The test samples are dealt to the clients as the training samples are: each client is asked about "
+        "the classes that it has, in its proportions. All are answered by the global model.",
+        interval_note([share.network for share in shares]),
+    )
+
+
+def _drawn(results: Results) -> list[Share]:
+    return [share for share in _shares(results) if len(share.confusion) <= MOST_DRAWN]
+
+
+def _draw(shares: list[Share]) -> Panels:
+    drawn = ((f"{one.network.setting}, {one.network.name}", _chart(one)) for one in shares)
+    return Panels(charts(drawn), 22, SHOWN, ("more network", "more networks"))
+
+
+def _chart(share: Share) -> alt.LayerChart:
+    counts = share.confusion
+    classes = list(range(len(counts)))
+    of_label = counts.sum(1, keepdims=True)
+    percent = 100 * counts / np.where(of_label, of_label, 1)
+    cells = [
+        {
+            **{"label": label, "said": said, "share": percent[label, said]},
+            **{"text": f"{percent[label, said]:.0f}", "right": label == said},
+        }
+        for label in classes
+        for said in classes
+        if counts[label, said]
+    ]
+    axis = alt.Axis(grid=False, labelAngle=0)
+    scale = alt.Scale(domain=classes)
+    shade = alt.Scale(domain=[0, 100], range=[0.06, 0.6])
+    base = chart_of(*cells).encode(
+        x=alt.X("said:O", title="taken for class", scale=scale, axis=axis),
+        y=alt.Y("label:O", title="class", scale=scale, axis=axis),
+    )
+    colour = LIGHT[share.network.role]
+    fill = base.mark_rect(color=colour, stroke=LIGHT["paper"]).encode(
+        opacity=alt.Opacity("share:Q", scale=shade, legend=None)
+    )
+    text = base.mark_text(fontSize=9.5, color=LIGHT["ink"]).encode(text="text:N")
+    size = {"step": CELL}
+    title = f"{share.network.setting}, {share.network.name}"
+    return alt.layer(fill, text).properties(width=size, height=size, title=title)
+
+
+CONFUSION_CAPTION = Caption(
+    "What is taken for what",
+    "Of the test samples of a class (row) the share, in percent, that the model of the last round takes for "
+    "each class (column), all seeds together. An empty cell: none.",
+)
+
+CLASSES_TABLE = Figure("classes", _by_class, _by_class_caption, _shares, "11")
+CONFUSION_CHART = Figure("confusion", _draw, CONFUSION_CAPTION, _drawn)
+CLIENTS_TABLE = Figure("clients", _by_client, _by_client_caption, _shares, "12")
