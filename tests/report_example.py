@@ -1,6 +1,7 @@
 """An experiment directory as `fedspike run` leaves it, with made-up numbers, for the report's tests."""
 
 import base64
+import hashlib
 import itertools
 import json
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from fedspike.layers.operations import NetworkOperations
 from fedspike.networks import ANN, SNN
 from fedspike.parts.optimisers import Adam
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
-from fedspike.records.reader import read
+from fedspike.records import joined
 from fedspike.records.schema import LARGE, VERSION, RunSummary
 from fedspike.report.analysis.results import Results
 from running import resealed
@@ -103,7 +104,7 @@ def run(
         "downlink_bytes_per_round": exchanged,
         "seconds": 81.5,
         "class_counts": counts(classes, centralised),
-        "settings_sha256": "5e",
+        "settings_sha256": hashlib.sha256(json.dumps(config).encode()).hexdigest(),
         "data_sha256": "da",
         "model_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "config": config,
@@ -267,6 +268,27 @@ def pair(
     return [priced(ann), priced(snn, sample_factor=factor)]
 
 
+def predicted(percent: float, shift: int = 0) -> dict[str, Any]:
+    """Predictions of 1,000 samples of which so many percent are right, those after `shift` places."""
+    labels = np.arange(1000) % 10
+    wrong = np.roll(np.arange(1000) >= round(10 * percent), shift)
+    kinds = {"labels": labels, "predicted": np.where(wrong, (labels + 1) % 10, labels)}
+    encoded = {
+        f"{name}_base64": base64.b64encode(values.astype(np.uint8).tobytes()).decode()
+        for name, values in kinds.items()
+    }
+    return {"bytes_each": 1, **encoded}
+
+
+def tested() -> list[dict[str, Any]]:
+    """Both networks with what they said of each test sample, on even data and with 3 classes."""
+    return [
+        run(network, classes, rounds=5, final_percent=percent, predictions=predicted(percent))
+        for classes, percents in ((10, (80, 81)), (3, (70, 60)))
+        for network, percent in zip(("ann", "snn"), percents, strict=True)
+    ]
+
+
 CODES, STEPS, READ_OUTS = ("rate", "latency"), (5, 10), ("count", "membrane")
 
 
@@ -346,13 +368,14 @@ EXAMPLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "sweep": sweep,
     "nodes": on_nodes,
     "algorithms": lambda: algorithms(held=(10, 5, 3)),
+    "predictions": tested,
 }
 
 
 def results(directory: Path, runs: list[dict[str, Any]], **changes: Any) -> Results:
     """The runs, laid down as an experiment, as the figures get them."""
     write(directory, runs, **changes)
-    return Results(read(directory), directory)
+    return Results(*joined.read([directory]))
 
 
 def study(seeds: int = 1) -> list[dict[str, Any]]:

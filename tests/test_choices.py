@@ -1,6 +1,5 @@
 """Which network to choose: twelve cases whose answers were written down before, and the tests behind them."""
 
-import base64
 import math
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,8 @@ from fedspike.report.analysis.gaps import Gap, mcnemar, student
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.decision import answer, lines
 
-ROUNDS, TESTED = 20, 1000
+ROUNDS = 20
 CHEAP, DEAR = 0.001, 3.0  # times the spikes of the study
-
-
-def predicted(percent: float, shift: int = 0) -> dict[str, Any]:
-    """Predictions of 1,000 samples of which so many percent are right, those after `shift` places."""
-    labels = np.arange(TESTED) % 10
-    wrong = np.roll(np.arange(TESTED) >= round(10 * percent), shift)
-    kinds = {"labels": labels, "predicted": np.where(wrong, (labels + 1) % 10, labels)}
-    encoded = {
-        f"{name}_base64": base64.b64encode(values.astype(np.uint8).tobytes()).decode()
-        for name, values in kinds.items()
-    }
-    return {"bytes_each": 1, **encoded}
 
 
 def one(
@@ -45,7 +32,7 @@ def one(
     **changes: Any,
 ) -> dict[str, Any]:
     """A finished run that settled long ago, with a bill."""
-    flat = {"accuracy": [percent / 100] * ROUNDS, "predictions": predicted(percent, shift)}
+    flat = {"accuracy": [percent / 100] * ROUNDS, "predictions": example.predicted(percent, shift)}
     made = example.run(
         network, classes, seed, rounds=ROUNDS, final_percent=percent, **(flat | changes)
     )

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import report_example as example
+from fedspike.records import joined
 from fedspike.records.reader import run as read_run
 from fedspike.report.analysis.confusion import Outcome, dealt, outcome
 from fedspike.report.analysis.results import Results
@@ -96,7 +97,7 @@ def test_the_worst_tenth_has_one_client_at_least() -> None:
 
 def test_a_finished_runs_counts_are_its_accuracy(tmp_path: Path) -> None:
     folder = finish(TINY, tmp_path / "runs")
-    results = example_results(folder)
+    results = Results(*joined.read([folder]))
     assert len(results.outcomes) == 2
     for run in results.runs:
         own = read_run(folder / run.name)
@@ -111,12 +112,6 @@ def test_a_finished_runs_counts_are_its_accuracy(tmp_path: Path) -> None:
     drawn = CONFUSION_CHART.draw(CONFUSION_CHART.needs(results))
     assert isinstance(drawn, Panels)
     assert len(drawn.panels) == 2
-
-
-def example_results(folder: Path) -> Results:
-    from fedspike.records.reader import read
-
-    return Results(read(folder), folder)
 
 
 def test_seeds_have_an_interval_and_runs_without_predictions_no_table(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fedspike.cli import main
 from fedspike.energy import repricing
-from fedspike.records import reader
+from fedspike.records import joined, reader
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.decision import lines
 from running import asked, finish, python, resealed
@@ -301,7 +301,7 @@ def test_a_network_that_does_not_work_gets_no_verdict(
     told = capsys.readouterr().out
     assert "no verdict, for a network does not work: " in told
     assert "Break-even" not in told
-    first, *others = lines(Results(reader.read(folder), folder))
+    first, *others = lines(Results(*joined.read([folder])))
     assert first.startswith("Not decidable, because ")
     assert "the SNN does not work (" in first
     assert "Energy: not compared, because a network does not work." in others

@@ -117,7 +117,7 @@ def check_table(shown: Shown, table: Table, page: Page) -> None:
     ]
     assert len(grid) == len(table.rows) + 2  # the heading and the rule below it
     assert {len(row) for row in grid} == {len(keys)}
-    body = "".join(files["tex"].split(r"\hline")[1:-1])
+    body = "".join(re.split(r"\\(?:mid|bottom)rule", files["tex"])[1:-1])
     for text_line in body.strip().splitlines():
         cells = re.split(r"(?<!\\)&", text_line)
         spans = [int(n) for n in re.findall(r"\\multicolumn\{(\d+)\}", text_line)]

@@ -261,7 +261,7 @@ def test_only_what_is_significantly_better_is_bold(tmp_path: Path) -> None:
     bold = [[cell.strong for cell in row if isinstance(cell, Marked)] for row in drawn.rows]
     assert bold == [[True, False]] * 2
     assert to_markdown(drawn, "", ()).count("** (+") == 2
-    assert to_latex(drawn, "", ()).count(r"\textbf{") == 2
+    assert to_latex(drawn, "", (), "methods").count(r"\textbf{") == 2
     tests = TESTS_TABLE.draw(side)
     assert isinstance(tests, Table)
     assert [row[-1] for row in tests.rows] == ["better", "worse"] * 2

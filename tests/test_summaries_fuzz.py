@@ -20,7 +20,7 @@ from fedspike.experiment.document import Document
 from fedspike.experiment.run import perform
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.networks import FullyConnected
-from fedspike.records import checkpoint, reader
+from fedspike.records import checkpoint, joined, reader
 from fedspike.records.schema import RunSummary
 from fedspike.records.seal import demand_sealed
 from fedspike.report import writing
@@ -95,7 +95,7 @@ def experiment(folder: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def shown(folder: Path) -> None:
     """All that is on the page of a folder, and its tables as files."""
-    results = Results(reader.read(folder), folder)
+    results = Results(*joined.read([folder]))
     sections = list(writing.shown(results))
     for figure in (f for section in sections for part in section.parts for f in part.figures):
         if figure.form == "table":

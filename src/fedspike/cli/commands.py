@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -52,8 +53,15 @@ def run(options: Namespace) -> int:
 
 
 def report(options: Namespace) -> int:
-    """Write the page, the tables and the figures of finished runs."""
-    page = write_report(options.directory)
+    """Write the page, the tables and the figures of finished runs, of one folder or of several together."""
+    output = options.output
+    if output is None and len(options.folders) > 1:
+        raise InputError(
+            f"{len(options.folders)} folders, and none for their common page",
+            expected="--output DIR beside several folders",
+            fix="write for example --output runs/compared",
+        )
+    page = write_report(output or options.folders[0], options.folders, options.baseline)
     if options.json:
         print_json({"report": str(page)})
     else:
@@ -197,11 +205,11 @@ def say(text: str) -> None:
             raise
 
 
-def write_report(folder: Path) -> Path:
-    """Write the page of finished runs; where it is."""
+def write_report(folder: Path, folders: Sequence[Path] = (), baseline: str = "") -> Path:
+    """Write the page of the finished runs in a folder, or in others, into it; where it is."""
     from fedspike.report import write
 
-    page: Path = write(folder, say)
+    page: Path = write(folder, say, folders, baseline)
     return page
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fedspike.cli import commands, explain, fleet_parser, streams
+from fedspike.cli import commands, compare, explain, fleet_parser, streams
 from fedspike.cli.options import add_changes, add_data_dir, add_json, add_set, add_use, new_command
 from fedspike.cli.stopping import Stopped, on_stop, unwind
 from fedspike.errors import InputError
@@ -191,8 +191,14 @@ def parser() -> argparse.ArgumentParser:
     _run(commands_of)
 
     report = new_command(commands_of, "report", commands.report, "write the page of finished runs")
-    report.add_argument("directory", type=Path, metavar="DIR")
+    report.add_argument("folders", type=Path, metavar="DIR", nargs="+")
+    report.add_argument(
+        "--output", type=Path, metavar="DIR", help="where the page goes; default: DIR, if it is one"
+    )
+    compare.add_baseline(report)
     add_json(report, "print where the page is as JSON")
+
+    compare.add(commands_of)
 
     data = commands_of.add_parser("data", help="check, show or fetch a data set")
     actions = data.add_subparsers(required=True, metavar="ACTION")

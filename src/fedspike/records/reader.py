@@ -111,11 +111,11 @@ def _again(home: Path) -> str:
     return f"delete {home} and start the experiment's command again"
 
 
-def in_full(directory: Path, summary: RunSummary) -> RunSummary:
+def in_full(home: Path, summary: RunSummary) -> RunSummary:
     """The run with what only its own summary has; without where that is not there."""
     if any(getattr(summary, field) is not None for field in LARGE):
         return summary
-    return run(directory / summary.name) or summary
+    return run(home) or summary
 
 
 def rounds(home: Path) -> list[RoundRecord]:

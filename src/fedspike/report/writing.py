@@ -1,12 +1,14 @@
 """Makes the report of a directory: reads the runs, asks every figure, writes the page and the files."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fedspike.files import write_whole
-from fedspike.records.reader import read
+from fedspike.records import joined
 from fedspike.report.analysis.results import Results
+from fedspike.report.figures import methods
+from fedspike.report.figures.accuracy import ACCURACY_TABLE
 from fedspike.report.figures.decision import lines
 from fedspike.report.figures.figure import Figure, Section
 from fedspike.report.figures.methods import sentences
@@ -19,15 +21,21 @@ from fedspike.report.sections import SECTIONS
 ANSWER, LINES = 3, 4  # lines of a terminal for the networks, and for the algorithms
 
 
-def write(directory: Path, say: Callable[[str], None] = lambda _: None) -> Path:
-    """Write `report.html`, `tables/` and `figures/` into an experiment's or a run's directory.
+def write(
+    directory: Path,
+    say: Callable[[str], None] = lambda _: None,
+    folders: Sequence[Path] = (),
+    baseline: str = "",
+) -> Path:
+    """Write `report.html`, `tables/` and `figures/` into a directory, an experiment's or a run's.
 
-    Returns the path of the page; `say` hears what it says first of algorithms side by side. Each file is
-    replaced whole or not at all, the page last.
+    They are about the runs of these `folders` if there are any, else about its own. Methods are compared with
+    the `baseline`, see `Results`. Returns the path of the page; `say` hears the answer. Each file is replaced
+    whole or not at all, the page last.
 
-    Raises InputError where the directory has no readable summary or cannot be written to.
+    Raises InputError where a directory has no readable summary or cannot be written to.
     """
-    results = Results(read(directory), directory)
+    results = Results(*joined.read(folders or (directory,)), baseline)
     sections = list(shown(results))
     page = directory / "report.html"
     for section in sections:
@@ -44,11 +52,17 @@ def write(directory: Path, say: Callable[[str], None] = lambda _: None) -> Path:
 def in_short(results: Results) -> list[str]:
     """The answer in three lines, and what each algorithm is worth as far as that fits a few more."""
     own = lines(results)[:ANSWER] if results.choices or not results.side_by_side else []
-    methods = sentences(results.side_by_side) if results.side_by_side else []
-    if len(methods) > LINES + 1:
-        more = len(methods) - LINES
-        methods = [*methods[:LINES], f"{more} more settings are on the page."]
-    return own + methods
+    by_method = sentences(results.side_by_side) if results.side_by_side else []
+    if len(by_method) > LINES + 1:
+        more = len(by_method) - LINES
+        by_method = [*by_method[:LINES], f"{more} more settings are on the page."]
+    return own + by_method
+
+
+def compared(results: Results) -> Iterator[Shown]:
+    """The tables that set the runs side by side."""
+    networks = [ACCURACY_TABLE] if results.leading or not results.side_by_side else []
+    yield from _shown((methods.METHODS_TABLE, methods.TESTS_TABLE, *networks), results)
 
 
 def shown(results: Results) -> Iterator[Section]:
@@ -70,11 +84,15 @@ def _shown(figures: Iterable[Figure], results: Results) -> Iterator[Shown]:
 
 def files(figure: Shown) -> Iterator[tuple[str, bytes]]:
     """A figure as files, each with its place below the directory; texts are on the page alone."""
-    drawing, stem, notes = figure.drawing, figure.figure.stem, figure.caption.notes
+    drawing, notes = figure.drawing, figure.caption.notes
+    stem, name = figure.figure.stem, figure.figure.name
     if isinstance(drawing, Table):
         yield f"tables/{stem}.csv", tables.to_csv(drawing).encode()
         yield f"tables/{stem}.md", tables.to_markdown(drawing, figure.heading, notes).encode()
-        yield f"tables/{stem}.tex", tables.to_latex(drawing, figure.caption.title, notes).encode()
+        yield (
+            f"tables/{stem}.tex",
+            tables.to_latex(drawing, figure.caption.title, notes, name).encode(),
+        )
     if isinstance(drawing, Panels):
         svg = in_one(drawing.panels, drawing.panel_rem)
         yield f"figures/{stem}.svg", svg.encode()

@@ -1,5 +1,6 @@
 """What all figures are made from: the runs of an experiment, compared, with their energy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +21,14 @@ SHOWN_FIRST = "horowitz45-int8"
 
 @dataclass(frozen=True)
 class Results:
-    """An experiment, or a single run, and the directory that it was read from."""
+    """An experiment, or a single run, and the folders that its runs were read from, by their names.
+
+    Methods are compared with the column `baseline`, which is the plainest one if it is "".
+    """
 
     experiment: ExperimentSummary
-    directory: Path
+    homes: Mapping[str, Path]
+    baseline: str = ""
 
     @property
     def runs(self) -> tuple[RunSummary, ...]:
@@ -63,7 +68,7 @@ class Results:
 
     def in_full(self, run: RunSummary) -> RunSummary:
         """A run with its pictures and predictions, where its folder is here."""
-        return in_full(self.directory, run)
+        return in_full(self.homes[run.name], run)
 
     @cached_property
     def outcomes(self) -> dict[Network, tuple[Outcome, ...]]:
@@ -84,7 +89,7 @@ class Results:
     @cached_property
     def side_by_side(self) -> SideBySide | None:
         """The algorithms, or other settings, in columns; None where nothing was run in two ways."""
-        return side_by_side(self.runs)
+        return side_by_side(self.runs, self.baseline)
 
     @property
     def has_variants(self) -> bool:

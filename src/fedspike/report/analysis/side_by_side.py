@@ -18,7 +18,9 @@ from typing import Any
 
 from fedspike.energy import pairing
 from fedspike.energy.estimate import Estimate, estimate
+from fedspike.errors import InputError
 from fedspike.files import content_of
+from fedspike.reading import nearest
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis import naming
 from fedspike.report.analysis.settings import by_skew
@@ -130,8 +132,12 @@ class SideBySide:
         )
 
 
-def side_by_side(runs: Sequence[RunSummary]) -> SideBySide | None:
-    """The table of these runs; None where no setting was run in two ways."""
+def side_by_side(runs: Sequence[RunSummary], baseline: str = "") -> SideBySide | None:
+    """The table of these runs; None where no setting was run in two ways.
+
+    The columns are compared with the one of this name, or with the plainest. Raises InputError where there is
+    none of this name.
+    """
     flat = [naming.flat(run.config) for run in runs]
     keys, what = _column_keys([naming.flat(pairing.shared(run)) for run in runs])
     ways = [_text(one, keys) for one in flat]
@@ -143,21 +149,48 @@ def side_by_side(runs: Sequence[RunSummary]) -> SideBySide | None:
         row.setdefault(way, {})[run.seed] = run
     met = [row for row in cells.values() if len(row) > 1]
     if not met:
+        if baseline:
+            raise _no_column(baseline, ())
         return None
     columns = {way: one for way, one in zip(ways, flat, strict=True) if any(way in r for r in met)}
-    baseline = next((way for way, one in columns.items() if is_plain(one)), next(iter(columns)))
-    columns = {baseline: columns[baseline]} | columns
-    named = naming.of_methods([{k: one[k] for k in keys if k in one} for one in columns.values()])
-    names = dict(zip(columns, named, strict=True))
+    plain = next((way for way, one in columns.items() if is_plain(one)), next(iter(columns)))
+    columns = {plain: columns[plain]} | columns
+    names = _names(columns, keys)
+    first_way = _way(names, baseline) if baseline else plain
+    columns = {first_way: columns[first_way]} | columns
+    named = [names[way] for way in columns]
     first = [next(iter(next(iter(row.values())).values())) for row in met]
     rows = [
-        _row(label, run, {names[way]: cell for way, cell in row.items()}, names[baseline])
+        _row(label, run, {names[way]: cell for way, cell in row.items()}, names[first_way])
         for label, run, row in zip(_labels(first, left), first, met, strict=True)
     ]
     ordered = [
         row for _, row in sorted(zip(map(by_skew, first), rows, strict=True), key=itemgetter(0))
     ]
     return SideBySide(what, tuple(named), *_tested(ordered), tuple(bound))
+
+
+def _names(columns: dict[str, Configuration], keys: Sequence[str]) -> dict[str, str]:
+    """A name for each column; the plainest is in front."""
+    own = [{key: one[key] for key in keys if key in one} for one in columns.values()]
+    return dict(zip(columns, naming.of_methods(own), strict=True))
+
+
+def _way(names: dict[str, str], asked: str) -> str:
+    """The column of this name."""
+    ways = {name: way for way, name in names.items()}
+    if asked not in ways:
+        raise _no_column(asked, ways)
+    return ways[asked]
+
+
+def _no_column(asked: str, names: Iterable[str]) -> InputError:
+    listed = "; ".join(names)
+    return InputError(
+        f"--baseline {asked}: no such column",
+        expected=f"one of {listed}" if listed else "runs of which a setting was run in two ways",
+        fix=nearest(asked, names, otherwise="leave it out"),
+    )
 
 
 def _column_keys(shared: Sequence[Configuration]) -> tuple[list[str], str]:

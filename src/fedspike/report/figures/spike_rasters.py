@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from markupsafe import Markup
 
-from fedspike.records.reader import in_full, raster_of
+from fedspike.records.reader import raster_of
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
@@ -60,7 +60,7 @@ def rasters(results: Results) -> list[Raster]:
     rasters = []
     for code, runs in by_code.items():
         run = min(runs, key=lambda run: abs((run.time_steps or 0) - USUAL_TIME_STEPS))
-        raster = raster_of(in_full(results.directory, run))
+        raster = raster_of(results.in_full(run))
         if raster is not None:
             rasters.append(Raster(code, *raster))
     return rasters

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from fedspike.energy.description import kind_of
 from fedspike.energy.estimate import Estimate, estimate
-from fedspike.records.reader import in_full, weight_images
+from fedspike.records.reader import weight_images
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.naming import flat
 from fedspike.report.analysis.results import Results
@@ -54,7 +54,7 @@ def pictures(results: Results) -> list[Weights]:
     for setting in settings_shown(results):
         comparison = setting.comparisons[0]
         for network in filter(None, (comparison.reference, comparison.spiking)):
-            run = in_full(results.directory, network.runs[0])
+            run = results.in_full(network.runs[0])
             images = weight_images(run)
             if images is not None:
                 title = f"{network.title}, {_label(results, network)} (seed {run.seed})"

@@ -100,6 +100,21 @@ class Table:
             for row in self.rows
         ]
 
+    @property
+    def full(self) -> list[list[str]]:
+        """The cells as they are read, with what is below them in brackets, and a star where they are bold."""
+        return [
+            [_in_full(cell, text) for cell, text in zip(row, body, strict=True)]
+            for row, body in zip(self.rows, self.body, strict=True)
+        ]
+
+
+def _in_full(cell: "Cell", text: str) -> str:
+    if not isinstance(cell, Marked):
+        return text
+    below = f" ({', '.join(cell.below)})" if cell.below else ""
+    return f"{text}{'*' if cell.strong else ''}{below}"
+
 
 def table(rows: Iterable[Any], *columns: Column, footnotes: Iterable[str] = ()) -> Table:
     """A row for each of these: a tuple of its cells, or something in which every column finds its own.
@@ -203,14 +218,14 @@ def to_markdown(table: Table, heading: str, notes: Sequence[str]) -> str:
     return f"**{_markdown(heading)}**\n\n{grid}\n{below}"
 
 
-def to_latex(table: Table, title: str, notes: Sequence[str]) -> str:
-    """The table for a paper; needs no package."""
+def to_latex(table: Table, title: str, notes: Sequence[str], label: str) -> str:
+    r"""The table for a paper, with the rules of the package booktabs; `\ref{tab:...}` refers to it."""
     alignment = "".join("l" if column.is_text else "r" for column in table.columns)
     lines = []
     if table.has_groups:
         spans = [rf"\multicolumn{{{n}}}{{c}}{{{_latex(name)}}}" for name, _, n in table.groups]
         lines.append(" & ".join(spans) + r" \\")
-    lines.append(" & ".join(_latex(column.label) for column in table.columns) + r" \\ \hline")
+    lines += [" & ".join(_latex(column.label) for column in table.columns) + r" \\", r"\midrule"]
     rows = _with_tests(table, _latex, r"\textbf{{{}}}")
     lines += [" & ".join(row) + r" \\" for row in rows]
     below = [rf"\par\footnotesize {_latex(note)}" for note in (*table.footnotes, *notes)]
@@ -219,10 +234,11 @@ def to_latex(table: Table, title: str, notes: Sequence[str]) -> str:
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_latex(title)}}}",
+            rf"\label{{tab:{label}}}",
             rf"\begin{{tabular}}{{{alignment}}}",
-            r"\hline",
+            r"\toprule",
             *lines,
-            r"\hline",
+            r"\bottomrule",
             r"\end{tabular}",
             *below,
             r"\end{table}",

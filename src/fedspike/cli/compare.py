@@ -1,0 +1,78 @@
+"""Finished runs side by side in the terminal, or as tables for a paper."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from fedspike.cli import commands
+from fedspike.cli.options import add_json, new_command
+from fedspike.errors import InputError
+
+FORMATS = ("text", "latex", "markdown", "csv")
+
+
+def add(commands_of: Any) -> None:
+    """The command and its options."""
+    text = "set runs, sweeps and folders side by side, without training"
+    made = new_command(commands_of, "compare", compare, text)
+    made.add_argument("folders", metavar="DIR", type=Path, nargs="+", help="such as runs/study")
+    add_baseline(made)
+    made.add_argument(
+        "--format", default=FORMATS[0], metavar="NAME", help=f"{', '.join(FORMATS)}; default: text"
+    )
+    add_json(made, "print the answer and the tables as JSON")
+
+
+def add_baseline(command: Any) -> None:
+    """What the methods are compared with."""
+    command.add_argument(
+        "--baseline", default="", metavar="NAME", help="a column to compare with; default: fedavg"
+    )
+
+
+def compare(options: Namespace) -> int:
+    """Print the answer and the tables of the runs in these folders."""
+    from fedspike.reading import nearest
+
+    if options.format not in FORMATS:
+        raise InputError(
+            f"--format {options.format}",
+            expected=f"one of {', '.join(FORMATS)}",
+            fix=nearest(options.format, FORMATS),
+        )
+    from fedspike.records import joined
+    from fedspike.report import writing
+    from fedspike.report.analysis.results import Results
+
+    results = Results(*joined.read(options.folders), options.baseline)
+    answer, tables = writing.in_short(results), list(writing.compared(results))
+    if options.json:
+        commands.print_json({"answer": answer, "tables": {t.figure.stem: _rows(t) for t in tables}})
+        return 0
+    if options.format == "text":
+        sys.stdout.write("\n".join([*answer, *map(_text, tables)]) + "\n")
+        return 0
+    suffix: dict[str, str] = {"latex": ".tex", "markdown": ".md", "csv": ".csv"}
+    for table in tables:
+        for path, content in writing.files(table):
+            if path.endswith(suffix[options.format]):
+                sys.stdout.write(f"{content.decode()}\n")
+    return 0
+
+
+def _text(shown: Any) -> str:
+    """A table with its heading above it and its notes below."""
+    from fedspike.cli.columns import table, wrapped
+
+    drawing = shown.drawing
+    header = [f"{c.group} {c.label}".strip() for c in drawing.columns]
+    names = next((n for n, c in enumerate(drawing.columns) if not c.is_text), len(header))
+    notes = [line for note in (*drawing.footnotes, *shown.notes) for line in wrapped(note)]
+    return "\n".join(["", shown.heading, "", *table(header, drawing.full, names), "", *notes])
+
+
+def _rows(shown: Any) -> list[dict[str, Any]]:
+    """The rows of a table by the keys of its columns, numbers as numbers."""
+    keys = [column.key for column in shown.drawing.columns]
+    return [dict(zip(keys, row, strict=True)) for row in shown.drawing.rows]
