@@ -18,6 +18,7 @@ import pytest
 import report_example as example
 from fedspike import report
 from fedspike.energy.estimate import Estimate
+from fedspike.records import joined
 from fedspike.report import writing
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure, Part, Section
@@ -25,7 +26,7 @@ from fedspike.report.rendering.drawing import LIGHT, Panels, Prose
 from fedspike.report.rendering.page import Shown
 from fedspike.report.rendering.tables import Caption, Table, Tinted, table, words
 from fedspike.report.sections import SECTIONS
-from running import python
+from running import finish, python
 
 FIGURES = [figure for section in SECTIONS for part in section.parts for figure in part.figures]
 SVG_TAGS = {"svg", "g", "path", "rect", "line", "text", "image", "defs", "clipPath"}
@@ -52,7 +53,10 @@ class Page:
 
 def page(folder: Path, runs: list[dict[str, Any]], **changes: Any) -> Page:
     """The report of these runs; each figure is drawn once."""
-    results = example.results(folder, runs, **changes)
+    return drawn_once(folder, example.results(folder, runs, **changes))
+
+
+def drawn_once(folder: Path, results: Results) -> Page:
     drawn: list[Section] = []
     heard: list[str] = []
 
@@ -68,12 +72,29 @@ def page(folder: Path, runs: list[dict[str, Any]], **changes: Any) -> Page:
 
 
 SHOWN = writing.shown
+TRAINED = """\
+name = "trained"
+rounds = 2
+[data]
+kind = "fashion-mnist-sample"
+[fleet]
+clients = 2
+samples_per_round = 20
+[architecture]
+hidden = [4]
+[snn]
+time_steps = 3
+[sweep]
+network = ["ann", "snn"]
+"""
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     folder = tmp_path_factory.mktemp("pages")
-    return {name: page(folder / name, runs()) for name, runs in example.EXAMPLES.items()}
+    made = {name: page(folder / name, runs()) for name, runs in example.EXAMPLES.items()}
+    trained = finish(TRAINED, folder / "trained")  # with the records of its rounds
+    return made | {"trained": drawn_once(trained, Results(*joined.read([trained])))}
 
 
 @cache

@@ -169,9 +169,11 @@ def parse_option(text: str) -> tuple[Key, object]:
     (('snn', 'time_steps'), 10)
     >>> parse_option("network=snn")
     (('network',), 'snn')
+    >>> parse_option('sweep."code.kind"=["rate"]')  # as a file has it
+    (('sweep', 'code', 'kind'), ['rate'])
     """
     name, equals, written = text.partition("=")
-    key = tuple(part.strip() for part in name.split("."))
+    key = tuple(part.strip(" \"'") for part in name.split("."))
     try:
         values = tomllib.loads(f"value = {written}")
     except (ValueError, RecursionError):

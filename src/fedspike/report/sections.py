@@ -56,7 +56,10 @@ BILL = (
         (energy_shares.ENERGY_LEVELS, energy_shares.ENERGY_PARTS, energy_shares.PARTS_TABLE),
         "Where the energy goes",
     ),
-    Part((energy_spent.ACCURACY_ENERGY, energy_spent.TARGET_TABLE), "Energy for an accuracy"),
+    Part(
+        (energy_spent.ACCURACY_ENERGY, energy_spent.EQUAL_TABLE, energy_spent.TARGET_TABLE),
+        "Energy for an accuracy",
+    ),
     Part(
         (
             *(one_price.SENSITIVITY_CHART, one_price.SENSITIVITY_TABLE),

@@ -6,11 +6,12 @@ from functools import cached_property
 from pathlib import Path
 
 from fedspike.energy.levels import Level
-from fedspike.records.reader import in_full
-from fedspike.records.schema import ExperimentSummary, RunSummary
+from fedspike.records.reader import ROUNDS, in_full, rounds
+from fedspike.records.schema import ExperimentSummary, RoundRecord, RunSummary
 from fedspike.report.analysis.choices import Choice, choices
 from fedspike.report.analysis.confusion import Outcome, outcome
 from fedspike.report.analysis.energy_view import EnergyView, energy_view
+from fedspike.report.analysis.equal_accuracy import EqualAccuracy, equal_accuracy
 from fedspike.report.analysis.gaps import Gap, gaps
 from fedspike.report.analysis.other_prices import OtherPrices, other_prices
 from fedspike.report.analysis.settings import Comparison, Network, Setting, settings
@@ -69,6 +70,17 @@ class Results:
     def in_full(self, run: RunSummary) -> RunSummary:
         """A run with its pictures and predictions, where its folder is here."""
         return in_full(self.homes[run.name], run)
+
+    @cached_property
+    def equal_accuracy(self) -> list[EqualAccuracy]:
+        """What the networks of the leading comparisons need until an accuracy that both reach."""
+        made = (equal_accuracy(one, self.rounds, self.profile) for one in self.leading)
+        return [one for one in made if one is not None]
+
+    def rounds(self, run: RunSummary) -> list[RoundRecord]:
+        """The records of a run's rounds, where its folder has them."""
+        home = self.homes[run.name]
+        return rounds(home) if (home / ROUNDS).exists() else []
 
     @cached_property
     def outcomes(self) -> dict[Network, tuple[Outcome, ...]]:

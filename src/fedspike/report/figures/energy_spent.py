@@ -9,7 +9,9 @@ import altair as alt
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
 from fedspike.report.analysis.energy_view import EnergyView, energy_mj
-from fedspike.report.analysis.settings import Comparison, Network, kinds, of
+from fedspike.report.analysis.equal_accuracy import Effort, EqualAccuracy
+from fedspike.report.analysis.results import Results
+from fedspike.report.analysis.settings import Comparison, Network, interval_note, kinds, of
 from fedspike.report.figures.accuracy import SETTING, dashes
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels, log_scale
@@ -126,6 +128,45 @@ def _mean(values: Sequence[float]) -> Estimate | None:
     return estimate(values) if values else None
 
 
+def _equal(results: Results) -> Table:
+    """A row for each setting; each network's rounds, bytes and energy until the accuracy."""
+    all_kinds = kinds([one.comparison for one in results.equal_accuracy])
+
+    def needed(kind: Network, of: Callable[[Effort], Any]) -> Callable[[EqualAccuracy], Any]:
+        return lambda row: next((of(e) for e in row.efforts if e.network.key == kind.key), None)
+
+    columns = (
+        ("rounds", "rounds", 0, lambda effort: effort.rounds),
+        ("megabytes", "MB, up and down", 1, lambda effort: effort.megabytes),
+        ("joule", "modelled J, with training", 2, lambda effort: effort.joules),
+    )
+    return table(
+        results.equal_accuracy,
+        SETTING,
+        Column("target_percent", "accuracy, %", lambda row: 100 * row.target, digits=1),
+        *(
+            Column(f"{kind.key}_{key}", kind.title, needed(kind, of), label, digits)
+            for key, label, digits, of in columns
+            for kind in all_kinds
+        ),
+    )
+
+
+def _equal_caption(results: Results) -> Caption:
+    return Caption(
+        f"Until the highest accuracy that both networks reach, at the prices of {results.profile}",
+        "The first round of each run whose test reaches it; all devices together, the radio not priced.",
+        interval_note([e.network for one in results.equal_accuracy for e in one.efforts]),
+    )
+
+
+EQUAL_TABLE = Figure(
+    "equal-accuracy",
+    _equal,
+    _equal_caption,
+    lambda results: results if results.equal_accuracy else None,
+    "E13",
+)
 ACCURACY_ENERGY = Figure(
     "accuracy-energy", _draw, _caption, lambda results: results.judged(HIGHEST_WITHOUT_RADIO)
 )
