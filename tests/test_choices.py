@@ -77,12 +77,12 @@ CASES: dict[str, tuple[list[Any], str, str]] = {
     "diverged": (
         [one("ann", 80, training_loss=[0.5] * (ROUNDS - 1) + [None]), one("snn", 70)],
         "undecided",
-        "Not decidable, because the ANN diverged: its loss is no longer a number",
+        "Not decidable, because the ANN diverged (its loss is no longer a number",
     ),
     "not converged": (
         [one("ann", 80), one("snn", 78, **RISING)],
         "undecided",
-        "Not decidable, because the SNN still learns: 8.0 points more in the last fifth",
+        "Not decidable, because the SNN still learns (8.0 points more in the last fifth",
     ),
     "within McNemar's interval": (
         [one("ann", 80), one("snn", 81, spikes=CHEAP, shift=100)],
@@ -180,8 +180,8 @@ def test_how_many_seeds_would_do() -> None:
     [
         ([0.5] * 20, ""),
         ([0.5 + 0.001 * n for n in range(20)], ""),  # 0.4 points a fifth
-        ([0.4 + 0.01 * n for n in range(20)], "still learns: 4.0 points more"),
-        ([0.8] * 12 + [0.6] * 8, "has forgotten: 20 points less"),
+        ([0.4 + 0.01 * n for n in range(20)], "still learns (4.0 points more"),
+        ([0.8] * 12 + [0.6] * 8, "has forgotten (20 points less"),
         ([0.1, 0.5, 0.6], "has had 3 rounds, too few"),
         ([0.5 + 0.1 * (n % 2) for n in range(20)], ""),  # no more than the rounds scatter
     ],

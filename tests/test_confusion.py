@@ -14,7 +14,7 @@ from fedspike.records import joined
 from fedspike.records.reader import run as read_run
 from fedspike.report.analysis.confusion import Outcome, dealt, outcome
 from fedspike.report.analysis.results import Results
-from fedspike.report.figures.classes import CLASSES_TABLE, CLIENTS_TABLE, CONFUSION_CHART
+from fedspike.report.figures.confusions import CLASSES_TABLE, CLIENTS_TABLE, CONFUSION_CHART
 from fedspike.report.rendering.drawing import Panels
 from running import finish
 from test_choices import both, one

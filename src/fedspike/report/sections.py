@@ -3,7 +3,7 @@
 from fedspike.report.figures import (
     accuracy,
     answer,
-    classes,
+    confusions,
     data_per_client,
     decision,
     device_work,
@@ -42,8 +42,13 @@ FILES = (
     "The folder of each run contains its whole configuration, config.toml. The tables of this page are "
     "stored beside it as CSV, Markdown and LaTeX in tables/, the figures as SVG and PDF in figures/."
 )
-VERDICT = (
-    Part((decision.HEADLINE, decision.IN_SHORT, verdicts.PRICE_MATRIX, answer.FINDINGS)),
+ANSWER = (
+    Part(
+        (
+            *(decision.HEADLINE, decision.IN_SHORT, methods.METHODS_TABLE, accuracy.ACCURACY_TABLE),
+            *(verdicts.PRICE_MATRIX, answer.FINDINGS),
+        )
+    ),
     Part((answer.LIMITS,), "What this does not say"),
 )
 BILL = (
@@ -93,19 +98,16 @@ def _of(anchor: str, heading: str, *figures: Figure, introduction: str = "") -> 
 
 
 SECTIONS: tuple[Section, ...] = (
-    Section("verdict", "Verdict", VERDICT),
+    Section("answer", "Answer", ANSWER),
     _of(
         *("side-by-side", "Side by side", methods.METHODS_ANSWER),
-        *(methods.METHODS_TABLE, methods.METHODS_CHART, methods.TESTS_TABLE),
+        *(methods.METHODS_CHART, methods.TESTS_TABLE),
     ),
     _of("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
+    _of("accuracy", "Accuracy", accuracy.ACCURACY_CURVES, sizes.SIZES_TABLE),
     _of(
-        *("accuracy", "Accuracy", accuracy.ACCURACY_TABLE, accuracy.ACCURACY_CURVES),
-        sizes.SIZES_TABLE,
-    ),
-    _of(
-        *("classes", "Classes and clients", classes.CONFUSION_CHART),
-        *(classes.CLIENTS_TABLE, classes.CLASSES_TABLE),
+        *("classes", "Classes and clients", confusions.CONFUSION_CHART),
+        *(confusions.CLIENTS_TABLE, confusions.CLASSES_TABLE),
     ),
     _of(
         *("robustness", "Noise and blur"),

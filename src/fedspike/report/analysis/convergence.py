@@ -20,7 +20,7 @@ def unsettled(network: Network) -> str:
     points below the best fifth; or the loss is no number.
     """
     if any(map(_lost, network.runs)):
-        return "diverged: its loss is no longer a number"
+        return "diverged (its loss is no longer a number)"
     curve = [100 * statistics.fmean(of) for of in zip(*_curves(network.runs), strict=True)]
     size = len(curve) // PARTS
     if not size:
@@ -30,9 +30,9 @@ def unsettled(network: Network) -> str:
     means = [statistics.fmean(part) for part in parts]
     rise, fall = means[0] - means[1], max(means) - means[0]
     if fall > FALLS:
-        return f"has forgotten: {fall:.0f} points less than it once had"
+        return f"has forgotten ({fall:.0f} points less than it once had)"
     if rise > max(RISES, 2 * _error(parts[0], parts[1])):
-        return f"still learns: {rise:.1f} points more in the last fifth of the rounds"
+        return f"still learns ({rise:.1f} points more in the last fifth of the rounds)"
     return ""
 
 

@@ -1,6 +1,6 @@
 """Whether methods differ over seeds: Wilcoxon's signed-rank test, and Holm's correction of many.
 
-Exact where ties and zeros are, too, as accuracies have them: they are counts of a few thousand images.
+Exact where ties and zeros are, too, as accuracies have them: they are counts of a few thousand samples.
 """
 
 from collections.abc import Sequence

@@ -18,8 +18,8 @@ ENERGY = (
     "nothing about any chip."
 )
 VARIANTS = (
-    "How accurate the best network would be on other images: it was chosen by the same test accuracy that it "
-    "is shown with, so of many equally good networks it is the luckiest."
+    "How accurate the best network would be on other samples: it was chosen by the same test accuracy that "
+    "it is shown with, so of many equally good networks it is the luckiest."
 )
 
 

@@ -16,11 +16,11 @@ from fedspike.report.figures.methods import sentences
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import interval, number, span, three_digits
 
-COUNTING: dict[Level, str] = {
-    "study": "counting synaptic operations alone",
+BY: dict[Level, str] = {
+    "study": "by synaptic operations alone",
     "compute": "with all arithmetic",
     "memory": "with memory",
-    "training": "with training",
+    "training": "with memory and training",
 }
 MOST_SETTINGS = 3  # by name in one sentence
 FEW = 2  # price tables by name
@@ -71,7 +71,7 @@ def _sentence(group: Sequence[Choice]) -> str:
     """What settings with the same answer say, without the full stop."""
     first = group[0]
     if first.answer == "undecided":
-        return f"Not decidable, because {_undecided(first)}"
+        return f"Not decidable, because {_reasons(group)}"
     if first.answer == "depends":
         return f"It depends on {_on(group)}: {_accurate(group)}; {_less_energy(group)}"
     chosen = first.network(first.answer).title
@@ -92,6 +92,16 @@ def _on(group: Sequence[Choice]) -> str:
     on = ["which counts more"] if any(choice.ahead for choice in group) else []
     on += ["the hardware"] if any(choice.cheaper is None for choice in group) else []
     return _listed(on)
+
+
+def _reasons(group: Sequence[Choice]) -> str:
+    """Why nothing can be said; of several settings the first, if each has a reason of its own."""
+    reasons = list(dict.fromkeys(map(_undecided, group)))
+    if len(reasons) == 1:
+        return reasons[0]
+    others = f"{len(group) - 1} more setting{'s' if len(group) > 2 else ''}"
+    first = group[0].comparison.setting.in_sentence
+    return f"with {first} {reasons[0]}, and {others} cannot be decided either"
 
 
 def _undecided(choice: Choice) -> str:
@@ -199,37 +209,35 @@ def accuracy_in_words(comparison: Comparison, gap: Gap) -> str:
 
 
 def _energy(view: EnergyView) -> str:
-    """Under how many price tables the spiking network needs less energy, level by level, and the radio."""
+    """Under how many price tables the spiking network needs less energy, and the radio's share."""
     if view.unfit:
         return "Energy: not compared, because a network does not work."
-    parts: list[str] = []
-    for level, counting in COUNTING.items():
-        won, judged = view.won(view.rivals[0], level) if view.rivals else (0, 0)
-        if judged:
-            tables = " price tables" if not parts else ""
-            parts.append(f"under {won} of {judged}{tables} {counting}")
-    if not parts:
+    scores = {level: view.won(view.rivals[0], level) for level in BY if view.rivals}
+    judged = [level for level, (_, of) in scores.items() if of]
+    if not judged:
         return "Energy: no price table prices both networks, so none says which needs less."
+    parts: list[str] = []
+    for level in dict.fromkeys((judged[-1], judged[0])):
+        won, of = scores[level]
+        parts.append(f"under {won} of {of}{'' if parts else ' price tables'} {BY[level]}")
     return f"Energy: the {view.spiking.title} needs less {_listed(parts)}.{_radio(view)}"
 
 
 def _radio(view: EnergyView) -> str:
     """What share of each network's energy the radio takes."""
-    if not view.radio:
-        return ""
-    shares = [
-        1 - bill[HIGHEST_WITHOUT_RADIO].nominal_mj / sent.nominal_mj
+    sums = [
+        (bill[HIGHEST_WITHOUT_RADIO].nominal_mj, bill[view.key("communication")].nominal_mj)
         for network in view.twins
         for run in network.runs
         for bill in run.bill.values()
-        if HIGHEST_WITHOUT_RADIO in bill
-        and (sent := bill.get(view.key("communication")))
-        and sent.nominal_mj
+        if HIGHEST_WITHOUT_RADIO in bill and view.key("communication") in bill
     ]
-    if not shares:
+    percent = [100 * (1 - own / with_radio) for own, with_radio in sums if with_radio]
+    if not percent:
         return ""
-    percent = span([100 * share for share in shares], 0)
-    return f" The radio would take {percent} % of all energy ({view.radio_title}), the same joules for both."
+    return (
+        f" The radio, alike for both, would be {span(percent, 0)} % of it all ({view.radio_title})."
+    )
 
 
 def _confidence(choices: Sequence[Choice]) -> str:
@@ -242,11 +250,8 @@ def _confidence(choices: Sequence[Choice]) -> str:
         return f"Confidence: one seed{test}. Other seeds may differ by more."
     if max(seeds) < 3:
         return "Confidence: 2 seeds are too few for a test."
-    return (
-        f"Confidence: {span(seeds, 0)} seeds, differences within a seed, 95 % intervals; "
-        f"{_between(ps)} by Student’s t after Holm’s correction for {len(ps)} "
-        f"setting{'s' if len(ps) > 1 else ''}."
-    )
+    holm = f" after Holm’s correction for {len(ps)} settings" if len(ps) > 1 else ""
+    return f"Confidence: {span(seeds, 0)} seeds, {_between(ps)} by Student’s t{holm}."
 
 
 def _between(ps: Sequence[float]) -> str:

@@ -87,7 +87,7 @@ def _table(other: OtherPrices) -> Table:
 def _table_caption(other: OtherPrices) -> Caption:
     return Caption(
         "Spikes, and the thresholds below which a spiking network is said to be cheaper",
-        "This network: mean over its synapses, of an image shown for "
+        "This network: mean over its synapses, of a sample shown for "
         f"{other.time_steps} time steps.",
     )
 

@@ -127,18 +127,18 @@ def _chart(share: Share) -> alt.LayerChart:
     percent = 100 * counts / np.where(of_label, of_label, 1)
     cells = [
         {
-            **{"label": label, "said": said, "share": percent[label, said]},
-            **{"text": f"{percent[label, said]:.0f}", "right": label == said},
+            **{"label": label, "taken": other, "share": percent[label, other]},
+            **{"text": f"{percent[label, other]:.0f}"},
         }
         for label in classes
-        for said in classes
-        if counts[label, said]
+        for other in classes
+        if counts[label, other]
     ]
     axis = alt.Axis(grid=False, labelAngle=0)
     scale = alt.Scale(domain=classes)
     shade = alt.Scale(domain=[0, 100], range=[0.06, 0.6])
     base = chart_of(*cells).encode(
-        x=alt.X("said:O", title="taken for class", scale=scale, axis=axis),
+        x=alt.X("taken:O", title="taken for class", scale=scale, axis=axis),
         y=alt.Y("label:O", title="class", scale=scale, axis=axis),
     )
     colour = LIGHT[share.network.role]
