@@ -11,6 +11,7 @@ from fedspike.report.figures import (
     energy_spent,
     firing_rates,
     founding_study,
+    glossary,
     measured,
     methods,
     neurobench_table,
@@ -135,4 +136,5 @@ SECTIONS: tuple[Section, ...] = (
     ),
     _of("runs", "All runs", record.RUNS_TABLE),
     Section("reproduce", "Reproduce", REPRODUCE),
+    _of("words", "Words", glossary.GLOSSARY),
 )

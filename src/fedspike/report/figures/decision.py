@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO, Level
-from fedspike.report.analysis.choices import Choice, Tables
+from fedspike.energy.estimate import FEWEST
+from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
+from fedspike.report.analysis.choices import Choice
 from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.analysis.gaps import Gap
 from fedspike.report.analysis.results import Results
@@ -16,14 +17,7 @@ from fedspike.report.figures.methods import sentences
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import interval, number, span, three_digits
 
-BY: dict[Level, str] = {
-    "study": "by synaptic operations alone",
-    "compute": "with all arithmetic",
-    "memory": "with memory",
-    "training": "with memory and training",
-}
 MOST_SETTINGS = 3  # by name in one sentence
-FEW = 2  # price tables by name
 ONE_NETWORK = (
     "Not decidable, because no setting has a finished run of both networks with one seed. A file with "
     'network = ["ann", "snn"] in [sweep] trains both.'
@@ -34,7 +28,7 @@ def lines(results: Results) -> list[str]:
     """The answer; then accuracy, energy and confidence, a line each, as far as there is anything to say."""
     if not results.choices:
         return sentences(results.side_by_side) if results.side_by_side else [ONE_NETWORK]
-    energy = _energy(results.energy) if results.energy else ""
+    energy = _energy(results.energy, results.choices[0]) if results.energy else ""
     return [
         answer(results.choices),
         _accuracy(results),
@@ -49,11 +43,10 @@ def answer(choices: Sequence[Choice]) -> str:
         groups.setdefault(choice.answer, []).append(choice)
     if len(groups) == 1:
         return f"{_sentence(choices)}."
-    parts = []
-    for group in groups.values():
-        sentence = _sentence(group)
-        parts.append(f"with {_named(group)}, {sentence[0].lower()}{sentence[1:]}")
-    return f"It depends on the data: {'; '.join(parts)}."
+    alike = choices[0].cheaper is not None and len({choice.cheaper for choice in choices}) == 1
+    parts = [f"with {_named(group)} {_in_short(group, alike)}" for group in groups.values()]
+    energy = f" In all of them {_less_energy(choices)}." if alike else ""
+    return f"It depends on the data: {'; '.join(parts)}.{energy}"
 
 
 def _named(group: Sequence[Choice]) -> str:
@@ -80,11 +73,24 @@ def _sentence(group: Sequence[Choice]) -> str:
     accuracy = (
         f"{_points(ahead)} more accurate"
         if ahead
-        else f"as accurate as the {other} (within a point)"
+        else f"as accurate as the {other} (within 1 point)"
     )
     accuracy += ", or as accurate," if ahead and len(ahead) < len(group) else ""
     energy = f"and needs {_times(group)}" if first.priced else "and nothing prices the energy"
     return f"Choose the {chosen}: it is {accuracy} {energy}"
+
+
+def _in_short(group: Sequence[Choice], alike: bool) -> str:
+    """The same inside a sentence about all data; without the energy where that is alike in all."""
+    first = group[0]
+    if first.answer == "undecided":
+        return f"it is not decidable, because {_reasons(group)}"
+    reasons = [_accurate(group)]
+    reasons += [_less_energy(group)] if first.priced and not alike else []
+    what = f"it depends on {_on(group)}"
+    if first.answer != "depends":
+        what = f"choose the {first.network(first.answer).title}"
+    return f"{what} ({', '.join(reasons)})"
 
 
 def _on(group: Sequence[Choice]) -> str:
@@ -127,7 +133,7 @@ def _accurate(group: Sequence[Choice]) -> str:
     """Which network is more accurate, and by how much."""
     ahead = [choice for choice in group if choice.ahead]
     if not ahead:
-        return "both networks are equally accurate, within a point"
+        return "both networks are equally accurate (within 1 point)"
     sides = dict.fromkeys(choice.network(choice.ahead).title for choice in ahead)
     more = f"the {' or the '.join(sides)} is {_points(ahead)} more accurate"
     return more if len(ahead) == len(group) else f"{more}, or both are alike"
@@ -145,32 +151,29 @@ def _less_energy(group: Sequence[Choice]) -> str:
     spiking, rival = first.network("spiking").title, first.network("conventional").title
     scores = []
     for place, tables in enumerate(first.tables):
-        won = span([choice.tables[place].won for choice in group], 0)
-        where = f" on hardware that skips the zeros of the {rival}" if place else " price tables"
-        names = _few(tables) if len(group) == 1 else ""
-        scores.append(f"under {won} of {len(tables.verdicts)}{where}{names}")
+        won = span([len(choice.tables[place].of("spiking")) for choice in group], 0)
+        where = (
+            f" on hardware that skips the zeros of the {rival}"
+            if place
+            else " hardware price tables"
+        )
+        scores.append(f"under {won} of {len(tables.verdicts)}{where}")
     return f"the {spiking} needs less energy {_listed(scores)}"
-
-
-def _few(tables: Tables) -> str:
-    """The names of the price tables that are for the spiking network, or against it, if they are few."""
-    names = [one.profile for one in tables.verdicts if one.winner == "spiking"]
-    others = [one.profile for one in tables.verdicts if one.winner != "spiking"]
-    if 0 < len(names) <= FEW:
-        return f" ({_listed(names)})"
-    return f" (not {_listed(others)})" if 0 < len(others) <= FEW else ""
 
 
 def _times(group: Sequence[Choice]) -> str:
     """How many times less the network that is cheaper needs, and under which price tables."""
     first = group[0]
-    ends = [end for choice in group for end in choice.tables[0].factors]
-    if first.cheaper == "conventional":
-        ends = [1 / end if end else math.inf for end in ends]
-    times = " to ".join(dict.fromkeys(map(_factor, (min(ends), max(ends)))))
-    count = len(first.tables[0].verdicts)
-    under = f"all {count} price tables" if count > 1 else "the price table"
-    return f"{times} times less energy under {under}"
+    assert first.cheaper is not None
+    tables, won = first.tables[0].verdicts, first.tables[0].of(first.cheaper)
+    ratios = [one.ratio or 0.0 for choice in group for one in choice.tables[0].of(first.cheaper)]
+    if first.cheaper == "spiking":
+        ratios = [1 / ratio if ratio else math.inf for ratio in ratios]
+    times = " to ".join(dict.fromkeys(map(_factor, (min(ratios), max(ratios)))))
+    others = [one.profile for one in tables if one not in won]
+    count = f"{len(won)} of {len(tables)}" if others else f"all {len(tables)}"
+    but = f" (not {_listed(others)})" if others else ""
+    return f"{times} times less energy under {count} hardware price tables{but}"
 
 
 def _factor(value: float) -> str:
@@ -192,51 +195,52 @@ def _accuracy(results: Results) -> str:
 
 
 def accuracy_in_words(comparison: Comparison, gap: Gap) -> str:
-    """Both accuracies and their difference, inside a sentence."""
-    reference, spiking = comparison.reference, comparison.spiking
+    """Both accuracies, their difference and its p, inside a sentence."""
+    reference, spiking, points = comparison.reference, comparison.spiking, comparison.gap_points()
     assert reference is not None
     assert spiking is not None
+    assert points is not None
     variant = f" ({comparison.variant})" if comparison.variant else ""
     accuracies = (
         f"{spiking.title}{variant} {number(spiking.accuracy.mean, 1)} % against "
         f"{number(reference.accuracy.mean, 1)} % of the {reference.title}"
     )
-    points = comparison.gap_points()
-    if gap.seeds == 1 and points is not None:
+    if gap.seeds == 1:
         points = replace(points, half_width=gap.half_width)
-    difference = "" if points is None else interval(points, 1, signed=True)
-    return f"{accuracies}, {difference} points"
+    test = f" ({in_words(gap.p)})" if gap.p is not None and gap.ahead else ""
+    return f"{accuracies}, {interval(points, 1, signed=True)} points{test}"
 
 
-def _energy(view: EnergyView) -> str:
-    """Under how many price tables the spiking network needs less energy, and the radio's share."""
+def _energy(view: EnergyView, choice: Choice) -> str:
+    """Under how many price tables the spiking network needs less energy, and what the radio makes of it."""
     if view.unfit:
         return "Energy: not compared, because a network does not work."
-    scores = {level: view.won(view.rivals[0], level) for level in BY if view.rivals}
-    judged = [level for level, (_, of) in scores.items() if of]
-    if not judged:
+    if not choice.priced:
         return "Energy: no price table prices both networks, so none says which needs less."
-    parts: list[str] = []
-    for level in dict.fromkeys((judged[-1], judged[0])):
-        won, of = scores[level]
-        parts.append(f"under {won} of {of}{'' if parts else ' price tables'} {BY[level]}")
-    return f"Energy: the {view.spiking.title} needs less {_listed(parts)}.{_radio(view)}"
+    won, judged = view.won(view.rivals[0], "study")
+    whole = f"{_less_energy([choice])}; " if choice.answer == "undecided" else ""
+    return (
+        f"Energy: {whole}by synaptic operations alone the {view.spiking.title} needs less under {won} of "
+        f"{judged}.{_radio(view)}"
+    )
 
 
 def _radio(view: EnergyView) -> str:
-    """What share of each network's energy the radio takes."""
-    sums = [
-        (bill[HIGHEST_WITHOUT_RADIO].nominal_mj, bill[view.key("communication")].nominal_mj)
-        for network in view.twins
-        for run in network.runs
-        for bill in run.bill.values()
-        if HIGHEST_WITHOUT_RADIO in bill and view.key("communication") in bill
-    ]
-    percent = [100 * (1 - own / with_radio) for own, with_radio in sums if with_radio]
-    if not percent:
+    """What share of the energy the radio takes, and what is left of the difference with it."""
+    radio, sums, ratios = view.key("communication"), [], []
+    for profile, levels in view.judged().items():
+        if "communication" not in levels:
+            continue
+        ratios.append(levels["communication"].ratio or 0.0)
+        for run in (run for network in view.twins for run in network.runs):
+            own, with_radio = (run.bill[profile][key] for key in (HIGHEST_WITHOUT_RADIO, radio))
+            sums.append(100 * (1 - own.nominal_mj / with_radio.nominal_mj))
+    if not ratios:
         return ""
+    apart = max(abs(ratio - 1) for ratio in ratios)
     return (
-        f" The radio, alike for both, would be {span(percent, 0)} % of it all ({view.radio_title})."
+        f" With the radio ({view.radio_title}), alike for both and {span(sums, 0)} % of it all, they differ "
+        f"by {number(100 * apart, int(apart < 0.1))} % at most."
     )
 
 
@@ -244,19 +248,12 @@ def _confidence(choices: Sequence[Choice]) -> str:
     """What the accuracies rest on."""
     gaps = [choice.gap for choice in choices]
     seeds = sorted({gap.seeds for gap in gaps})
-    ps = [gap.p for gap in gaps if gap.p is not None]
     if seeds == [1]:
-        test = f", {_between(ps)} by McNemar’s test" if ps else ""
-        return f"Confidence: one seed{test}. Other seeds may differ by more."
-    if max(seeds) < 3:
+        return "Confidence: one seed, McNemar’s test on the same samples; other seeds may differ by more."
+    if max(seeds) < FEWEST:
         return "Confidence: 2 seeds are too few for a test."
-    holm = f" after Holm’s correction for {len(ps)} settings" if len(ps) > 1 else ""
-    return f"Confidence: {span(seeds, 0)} seeds, {_between(ps)} by Student’s t{holm}."
-
-
-def _between(ps: Sequence[float]) -> str:
-    """The lowest and the highest p."""
-    return " to ".join(dict.fromkeys(in_words(p) for p in (min(ps), max(ps))))
+    holm = f", corrected for {len(gaps)} settings by Holm’s method" if len(gaps) > 1 else ""
+    return f"Confidence: {span(seeds, 0)} seeds, 95 % intervals, Student’s t{holm}."
 
 
 HEADLINE = Figure("headline", lambda results: Prose((lines(results)[0],), "headline"))
