@@ -38,6 +38,8 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("signs", "edition"): (-1, 2**31),
     ("roads", "seldom"): (0.0, 1.1),
     ("convolutional", "uneven"): ("round",),
+    ("dense", "initial_weights"): ("xavier",),
+    ("convolutional", "initial_weights"): ("xavier",),
     ("classes", "classes"): (0, 2**31, "all"),
     ("shards", "shards_per_client"): (0,),
     ("shared-classes", "shared"): (-1, "one"),
