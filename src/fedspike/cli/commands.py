@@ -206,10 +206,25 @@ def say(text: str) -> None:
 
 
 def write_report(folder: Path, folders: Sequence[Path] = (), baseline: str = "") -> Path:
-    """Write the page of the finished runs in a folder, or in others, into it; where it is."""
+    """Write the page of the finished runs in a folder, or in others, into it; where it is.
+
+    A terminal sees what is being drawn, and the answer at the end.
+    """
+    heard: list[str] = []
+    from rich.console import Console
+
     from fedspike.report import write
 
-    page: Path = write(folder, say, folders, baseline)
+    with Console(stderr=True).status("The report") as status:
+        page: Path = write(
+            folder,
+            heard.append,
+            folders,
+            baseline,
+            lambda doing: status.update(f"The report: {doing}"),
+        )
+    for line in heard:
+        say(line)
     return page
 
 

@@ -26,21 +26,26 @@ def write(
     say: Callable[[str], None] = lambda _: None,
     folders: Sequence[Path] = (),
     baseline: str = "",
+    busy: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write `report.html`, `tables/` and `figures/` into a directory, an experiment's or a run's.
 
     They are about the runs of these `folders` if there are any, else about its own. Methods are compared with
-    the `baseline`, see `Results`. Returns the path of the page; `say` hears the answer. Each file is replaced
-    whole or not at all, the page last.
+    the `baseline`, see `Results`. Returns the path of the page; `say` hears the answer, and `busy` what is
+    being done meanwhile. Each file is replaced whole or not at all, the page last.
 
     Raises InputError where a directory has no readable summary or cannot be written to.
     """
     results = Results(*joined.read(folders or (directory,)), baseline)
-    sections = list(shown(results))
-    page = directory / "report.html"
+    page, sections = directory / "report.html", []
+    busy(f"drawing {len(results.runs)} runs")
+    for section in shown(results):
+        busy(f"drawn: {section.heading}")
+        sections.append(section)
     for section in sections:
         for part in section.parts:
             for figure in part.figures:
+                busy(f"writing {figure.figure.stem}")
                 for path, content in files(figure):
                     write_whole(directory / path, content, directory)
     write_whole(page, render(results.experiment, sections).encode("utf-8"), directory)
