@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import report_example as example
@@ -189,6 +190,19 @@ def test_a_figure_goes_from_what_it_needs_to_its_caption(
             check_table(shown, shown.drawing, one)
         else:
             check_panels(shown, shown.drawing, one)
+
+
+def test_a_page_about_sensors_says_nothing_of_images(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.random((80, 12), dtype=np.float32), np.arange(80) % 4
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:40], y_test=y[:40])
+    source = f'kind = "npz"\npath = "{tmp_path / "own.npz"}"'
+    folder = finish(TRAINED.replace('kind = "fashion-mnist-sample"', source), tmp_path / "runs")
+    report.write(folder)
+    html = (folder / "report.html").read_text("utf-8")
+    words = text_of(re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)).lower()
+    assert "classes and clients" in words
+    assert re.findall(r"\b(?:images?|pictures?)\b", words) == []
 
 
 def test_files_and_sections_have_names_of_their_own() -> None:
