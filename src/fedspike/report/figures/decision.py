@@ -151,7 +151,8 @@ def _less_energy(group: Sequence[Choice]) -> str:
     spiking, rival = first.network("spiking").title, first.network("conventional").title
     scores = []
     for place, tables in enumerate(first.tables):
-        won = span([len(choice.tables[place].of("spiking")) for choice in group], 0)
+        of_all = [choice.tables[place] for choice in group if place < len(choice.tables)]
+        won = span([len(own.of("spiking")) for own in of_all], 0)
         where = (
             f" on hardware that skips the zeros of the {rival}"
             if place
@@ -166,7 +167,8 @@ def _times(group: Sequence[Choice]) -> str:
     first = group[0]
     assert first.cheaper is not None
     tables, won = first.tables[0].verdicts, first.tables[0].of(first.cheaper)
-    ratios = [one.ratio or 0.0 for choice in group for one in choice.tables[0].of(first.cheaper)]
+    against = [own for choice in group for own in choice.tables[:1]]
+    ratios = [one.ratio or 0.0 for own in against for one in own.of(first.cheaper)]
     if first.cheaper == "spiking":
         ratios = [1 / ratio if ratio else math.inf for ratio in ratios]
     times = " to ".join(dict.fromkeys(map(_factor, (min(ratios), max(ratios)))))
