@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats import contingency_tables, multitest
 
 import report_example as example
 from fedspike.records import health
 from fedspike.report.analysis.convergence import unsettled
 from fedspike.report.analysis.gaps import Gap, mcnemar, student
 from fedspike.report.analysis.results import Results
+from fedspike.report.analysis.significance import holm
 from fedspike.report.figures.decision import answer, lines
 
 ROUNDS = 20
@@ -168,6 +170,19 @@ def test_mcnemar_is_the_exact_binomial_test(seed: int, p: float, q: float) -> No
     assert found == pytest.approx(min(1.0, 2 * tail), rel=1e-9)
     differences = right.astype(float) - other
     assert half == pytest.approx(196 * differences.std() / math.sqrt(300), rel=1e-9)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80))
+def test_mcnemar_is_statsmodels(right: list[tuple[bool, bool]]) -> None:
+    one, other = np.array(right).T
+    table = [[((one == a) & (other == b)).sum() for b in (True, False)] for a in (True, False)]
+    expected = contingency_tables.mcnemar(table, exact=True).pvalue
+    assert mcnemar(one, other)[1] == pytest.approx(float(expected), rel=1e-9)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_statsmodels(ps: list[float]) -> None:
+    assert holm(ps) == pytest.approx(multitest.multipletests(ps, method="holm")[1], abs=1e-12)
 
 
 @given(st.lists(st.floats(-10, 10), min_size=3, max_size=12))
