@@ -152,6 +152,23 @@ def test_the_answer_is_the_one_written_down(case: str, tmp_path: Path) -> None:
     assert len(lines(results)) in (3, 4)
 
 
+def test_settings_with_one_answer_are_named_together(tmp_path: Path) -> None:
+    """What can be decided comes first; of many reasons the first is said, with its setting."""
+    runs = [
+        run
+        for classes, percent in ((10, 80.4), (7, 80.5), (5, 80.3), (3, 75.0))
+        for run in (one("ann", 80, classes=classes), one("snn", percent, classes=classes, shift=9))
+    ]
+    said = answer(example.results(tmp_path / "runs", runs).choices)
+    assert said.startswith(
+        "It depends on the data: with 3 classes per client choose the ANN (the ANN is 5.0"
+    )
+    assert (
+        "; with 10, 7 and 5 classes per client it is not decidable (with 10 classes per client a "
+        in said
+    )
+
+
 def test_without_both_networks_there_is_nothing_to_choose(tmp_path: Path) -> None:
     results = example.results(tmp_path / "runs", [one("snn", 80)])
     assert not results.choices

@@ -18,6 +18,7 @@ from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import interval, number, span, three_digits
 
 MOST_SETTINGS = 3  # by name in one sentence
+CLASSES = " classes per client"
 ONE_NETWORK = (
     "Not decidable, because no setting has a finished run of both networks with one seed. A file with "
     'network = ["ann", "snn"] in [sweep] trains both.'
@@ -44,16 +45,23 @@ def answer(choices: Sequence[Choice]) -> str:
     if len(groups) == 1:
         return f"{_sentence(choices)}."
     alike = choices[0].cheaper is not None and len({choice.cheaper for choice in choices}) == 1
-    parts = [f"with {_named(group)} {_in_short(group, alike)}" for group in groups.values()]
+    decided_first = sorted(groups.items(), key=lambda group: group[0] == "undecided")
+    parts = [f"with {_named(group)} {_in_short(group, alike)}" for _, group in decided_first]
     energy = f" In all of them {_less_energy(choices)}." if alike else ""
     return f"It depends on the data: {'; '.join(parts)}.{energy}"
 
 
 def _named(group: Sequence[Choice]) -> str:
-    """The settings of a group inside a sentence."""
+    """The settings of a group inside a sentence.
+
+    Numbers of classes stand together, as in "10, 7 and 3 classes per client".
+    """
     names = [choice.comparison.setting.in_sentence for choice in group]
-    more = len(names) - MOST_SETTINGS
-    return _listed(names[:MOST_SETTINGS] + ([f"{more} more settings"] if more > 0 else []))
+    numbers = [name.removesuffix(CLASSES) for name in names]
+    if all(number.isdigit() for number in numbers):
+        return f"{_listed(numbers)}{CLASSES}"
+    shown, more = names[:MOST_SETTINGS], len(names) - MOST_SETTINGS
+    return _listed(shown + ([f"{more} more setting{'s' if more > 1 else ''}"] if more > 0 else []))
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -84,7 +92,8 @@ def _in_short(group: Sequence[Choice], alike: bool) -> str:
     """The same inside a sentence about all data; without the energy where that is alike in all."""
     first = group[0]
     if first.answer == "undecided":
-        return f"it is not decidable, because {_reasons(group)}"
+        where = f"with {_named(group[:1])} " if len({*map(_undecided, group)}) > 1 else ""
+        return f"it is not decidable ({where}{_undecided(first)})"
     reasons = [_accurate(group)]
     reasons += [_less_energy(group)] if first.priced and not alike else []
     what = f"it depends on {_on(group)}"
