@@ -75,9 +75,7 @@ class Choice:
     @property
     def ahead(self) -> Side | None:
         """The network that is surely more accurate, by what matters."""
-        if self.gap.alike or not self.gap.ahead:
-            return None
-        return "spiking" if self.gap.ahead == "spiking" else "conventional"
+        return None if self.gap.alike else self.gap.ahead or None
 
     @property
     def answer(self) -> Answer:

@@ -11,16 +11,16 @@ Proportions", 3rd ed., 2003, eq. 13.14 without the correction for continuity.
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from fedspike.energy.estimate import FEWEST, estimate
 from fedspike.records.health import NORMAL_975
-from fedspike.records.reader import predictions_of
-from fedspike.records.schema import RunSummary
+from fedspike.report.analysis.confusion import Outcome
 from fedspike.report.analysis.settings import Comparison
 from fedspike.report.analysis.significance import SIGNIFICANT, holm
 
@@ -51,7 +51,7 @@ class Gap:
         return len(self.by_seed)
 
     @property
-    def ahead(self) -> str:
+    def ahead(self) -> Literal["spiking", "conventional", ""]:
         """Which kind of network is more accurate, "spiking" or "conventional"; "" where that is not sure."""
         if self.p is None or self.p >= SIGNIFICANT:
             return ""
@@ -88,13 +88,13 @@ class Gap:
 
 
 def gaps(
-    comparisons: Sequence[Comparison], in_full: Callable[[RunSummary], RunSummary], tested: int
+    comparisons: Sequence[Comparison], outcomes: Mapping[str, Outcome], tested: int
 ) -> list[Gap | None]:
-    """The gap of each comparison, None without a pair; `in_full` finds a run's predictions.
+    """The gap of each comparison, None without a pair; `outcomes` has those of runs by their names.
 
-    `tested` is the number of test samples, for runs that have no predictions; 0 if unknown.
+    `tested` is the number of test samples, for runs that have no outcome; 0 if unknown.
     """
-    made = [_gap(one, in_full, tested) for one in comparisons]
+    made = [_gap(one, outcomes, tested) for one in comparisons]
     several = [place for place, gap in enumerate(made) if gap and gap.seeds >= FEWEST]
     corrected = holm([p for place in several if (gap := made[place]) and (p := gap.p) is not None])
     for place, p in zip(several, corrected, strict=True):
@@ -104,19 +104,16 @@ def gaps(
     return made
 
 
-def _gap(
-    comparison: Comparison, in_full: Callable[[RunSummary], RunSummary], tested: int
-) -> Gap | None:
+def _gap(comparison: Comparison, outcomes: Mapping[str, Outcome], tested: int) -> Gap | None:
     pairs = comparison.pairs()
     points = tuple(100 * (snn.final_accuracy - ann.final_accuracy) for ann, snn in pairs)
     if not points:
         return None
     if len(points) == 1:
         ann, snn = pairs[0]
-        both = predictions_of(in_full(ann)), predictions_of(in_full(snn))
-        if both[0] and both[1] and np.array_equal(both[0][0], both[1][0]):
-            labels, own, rival = both[0][0], both[1][1], both[0][1]
-            return Gap(points, *mcnemar(own == labels, rival == labels))
+        rival, own = outcomes.get(ann.name), outcomes.get(snn.name)
+        if rival and own and np.array_equal(rival.labels, own.labels):
+            return Gap(points, *mcnemar(own.right, rival.right))
         return Gap(points, *_unpaired(ann.final_accuracy, snn.final_accuracy, tested))
     return Gap(points, estimate(points).half_width, student(points))
 

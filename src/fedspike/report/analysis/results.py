@@ -60,7 +60,12 @@ class Results:
     def gaps(self) -> list[Gap | None]:
         """How far apart the networks of each of the leading comparisons are, with its test."""
         dataset = self.experiment.dataset
-        return gaps(self.leading, self.in_full, dataset.test_samples if dataset else 0)
+        outcomes = {
+            run.name: outcome
+            for network, own in self.outcomes.items()
+            for run, outcome in zip(network.runs, own, strict=True)
+        }
+        return gaps(self.leading, outcomes, dataset.test_samples if dataset else 0)
 
     @cached_property
     def choices(self) -> list[Choice]:
