@@ -38,7 +38,7 @@ FLOORS = (
 ONLY: dict[str, tuple[str, ...]] = {
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": tuple(room for room in FLOORS[: FLOORS.index("reference")] if room != "engine"),
-    "report": ("errors", "files", "reading", "layers", "energy", "records"),
+    "report": ("errors", "files", "reading", "randomness", "layers", "energy", "records"),
 }
 # Kinds that are everyday words, too: they also name other things.
 WORDS_TOO = ("none", "count", "rate", "direct", "dense", "mean", "classes", "membrane")

@@ -12,6 +12,7 @@ from scipy import stats
 from statsmodels.stats import contingency_tables, multitest
 
 import report_example as example
+from fedspike.energy.estimate import Estimate
 from fedspike.records import health
 from fedspike.report.analysis.convergence import unsettled
 from fedspike.report.analysis.gaps import Gap, mcnemar, student
@@ -213,12 +214,12 @@ def test_students_p_is_scipys(differences: list[float]) -> None:
 def test_how_many_seeds_would_do() -> None:
     """Seeds that scatter by 2 around 1: t(0.975, n-1) 2/sqrt(n) < 1 first holds with 18."""
     values = (-1.0, 1.0, 3.0)
-    gap = Gap(values, half_width=4.97, p=0.48)
+    gap = Gap(values, Estimate(1.0, 4.97, 3), p=0.48)
     assert gap.seeds_for_an_answer == 18
     assert (
         stats.t.ppf(0.975, 17) * 2 / math.sqrt(18) < 1 < stats.t.ppf(0.975, 16) * 2 / math.sqrt(17)
     )
-    assert Gap((1.0,), 2.0, 0.3).seeds_for_an_answer is None
+    assert Gap((1.0,), Estimate(1.0, 2.0, 1), 0.3).seeds_for_an_answer is None
 
 
 @pytest.mark.parametrize(
@@ -243,4 +244,6 @@ def test_predictions_of_other_samples_are_not_compared(tmp_path: Path) -> None:
     """Then the interval is that of two independent tests, which is wider."""
     runs = [one("ann", 80), one("snn", 81, predictions=None)]
     (gap,) = Results.gaps.func(example.results(tmp_path / "runs", runs))  # type: ignore[attr-defined]
-    assert gap.half_width == pytest.approx(196 * math.sqrt((0.8 * 0.2 + 0.81 * 0.19) / 10_000))
+    assert gap.estimate.half_width == pytest.approx(
+        196 * math.sqrt((0.8 * 0.2 + 0.81 * 0.19) / 10_000)
+    )

@@ -206,7 +206,7 @@ def test_chance_is_that_of_two_independent_test_results(study: Results) -> None:
     # At 3 classes: 1.96 sqrt((0.814 x 0.186 + 0.761 x 0.239) / 10,000).
     *_, last = study.gaps
     assert last is not None
-    assert last.half_width == pytest.approx(1.13, abs=0.005)
+    assert last.estimate.half_width == pytest.approx(1.13, abs=0.005)
 
 
 def test_runs_of_different_length_are_not_compared(tmp_path: Path) -> None:

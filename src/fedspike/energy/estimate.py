@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FEWEST = 3  # seeds with an interval: that of two is 13 times as wide as they are apart
 # 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom (any statistics textbook). Beyond
@@ -17,11 +17,30 @@ STUDENT_T = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with half of its 95 % interval, which one or two seeds do not have."""
+    """A mean over seeds with its 95 % interval, which one or two seeds do not have.
+
+    That reaches `half_width` to both sides; or from one of the `ends` to the other, where they are given.
+    """
 
     mean: float
     half_width: float | None
     count: int
+    ends: tuple[float, float] | None = None
+
+    @property
+    def low(self) -> float:
+        """The lower end; the mean where there is no interval."""
+        return self.ends[0] if self.ends else self.mean - (self.half_width or 0.0)
+
+    @property
+    def high(self) -> float:
+        """The upper end; the mean where there is no interval."""
+        return self.ends[1] if self.ends else self.mean + (self.half_width or 0.0)
+
+    def __neg__(self) -> "Estimate":
+        """Of the same values with the other sign."""
+        ends = (-self.ends[1], -self.ends[0]) if self.ends else None
+        return replace(self, mean=-self.mean, ends=ends)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -30,7 +49,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     >>> f"{estimate([1.0, 2.0, 3.0]).half_width:.3f}"
     '2.484'
     >>> estimate([1.0, 2.0])
-    Estimate(mean=1.5, half_width=None, count=2)
+    Estimate(mean=1.5, half_width=None, count=2, ends=None)
     """
     count, mean = len(values), statistics.fmean(values)
     if count < FEWEST:

@@ -3,6 +3,7 @@
     one seed         McNemar's exact test on the same test samples; the interval is that of the samples alone
     two seeds        no test: Student's interval of two numbers is 13 times as wide as they are apart
     three or more    Student's t of the differences within a seed, the p of all settings corrected by Holm
+    ten or more      the same; the interval is bootstrapped (`bootstrap.py`)
 
 Sources: McNemar, "Note on the Sampling Error of the Difference Between Correlated Proportions or
 Percentages", Psychometrika 12, 1947; the interval: Fleiss, Levin, Paik, "Statistical Methods for Rates and
@@ -18,8 +19,9 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from fedspike.energy.estimate import FEWEST, estimate
+from fedspike.energy.estimate import FEWEST, Estimate
 from fedspike.records.health import NORMAL_975
+from fedspike.report.analysis.bootstrap import of_pairs
 from fedspike.report.analysis.confusion import Outcome
 from fedspike.report.analysis.settings import Comparison
 from fedspike.report.analysis.significance import SIGNIFICANT, holm
@@ -32,18 +34,18 @@ MOST_SEEDS = 100
 class Gap:
     """Points by which the spiking network is ahead, one for each seed.
 
-    `half_width` is half of the 95 % interval of their mean, and `p` that of no difference; None where there
-    is none. Of one seed both are of the test samples alone.
+    `estimate` is their mean with its interval, and `p` that of no difference; None where there is none. Of
+    one seed both are of the test samples alone.
     """
 
     by_seed: tuple[float, ...]
-    half_width: float | None
+    estimate: Estimate
     p: float | None
 
     @property
     def points(self) -> float:
         """The mean over the seeds."""
-        return statistics.fmean(self.by_seed)
+        return self.estimate.mean
 
     @property
     def seeds(self) -> int:
@@ -60,9 +62,7 @@ class Gap:
     @property
     def alike(self) -> bool:
         """Whether a difference that matters is ruled out, which takes three seeds."""
-        if self.half_width is None or self.seeds < FEWEST:
-            return False
-        return abs(self.points) + self.half_width <= ALIKE
+        return self.seeds >= FEWEST and -ALIKE <= self.estimate.low <= self.estimate.high <= ALIKE
 
     @property
     def seeds_for_an_answer(self) -> int | None:
@@ -112,10 +112,11 @@ def _gap(comparison: Comparison, outcomes: Mapping[str, Outcome], tested: int) -
     if len(points) == 1:
         ann, snn = pairs[0]
         rival, own = outcomes.get(ann.name), outcomes.get(snn.name)
+        half, p = _unpaired(ann.final_accuracy, snn.final_accuracy, tested)
         if rival and own and np.array_equal(rival.labels, own.labels):
-            return Gap(points, *mcnemar(own.right, rival.right))
-        return Gap(points, *_unpaired(ann.final_accuracy, snn.final_accuracy, tested))
-    return Gap(points, estimate(points).half_width, student(points))
+            half, p = mcnemar(own.right, rival.right)
+        return Gap(points, Estimate(points[0], half, 1), p)
+    return Gap(points, of_pairs(points), student(points))
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from fedspike.energy.description import RunDescription
 from fedspike.energy.estimate import FEWEST, Estimate, estimate
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis import naming
+from fedspike.report.analysis.bootstrap import ENOUGH, of_pairs
 
 Pair = tuple[RunSummary, RunSummary]
 
@@ -154,7 +155,7 @@ class Comparison:
         Runs of one seed share data and initial weights, so pairing them removes that scatter.
         """
         pairs = self.pairs()
-        return estimate([of(*pair) for pair in pairs]) if pairs else None
+        return of_pairs([of(*pair) for pair in pairs]) if pairs else None
 
     def gap_points(self) -> Estimate | None:
         """Percentage points by which the spiking network is ahead after the last round."""
@@ -214,8 +215,10 @@ def note_on_seeds(each: Iterable[int]) -> str:
     if counts[-1] < FEWEST:
         return "Mean over 2 seeds, or one seed: too few for an interval."
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    bca = f"; those of {ENOUGH} seeds or more have the ends of a BCa bootstrap interval in brackets"
     return (
-        f"Mean over {seeds} seeds ± half of Student’s 95 % interval; differences are taken within a seed. "
+        f"Mean over {seeds} seeds ± half of Student’s 95 % interval; differences are taken within a seed"
+        f"{bca if counts[-1] >= ENOUGH else ''}. "
         "A figure without ± comes from one or two seeds, or is the same for all seeds."
     )
 

@@ -12,6 +12,7 @@ import json
 import tomllib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from fedspike.files import content_of
 from fedspike.reading import nearest
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis import naming
+from fedspike.report.analysis.bootstrap import of_pairs
 from fedspike.report.analysis.settings import by_skew
 from fedspike.report.analysis.significance import (
     SIGNIFICANT,
@@ -52,10 +54,10 @@ class Difference:
     p: float | None = None
     corrected: float | None = None
 
-    @property
+    @cached_property
     def points(self) -> Estimate:
         """The mean over the seeds of both."""
-        return estimate(list(self.by_seed.values()))
+        return of_pairs(list(self.by_seed.values()))
 
     @property
     def significant(self) -> bool:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from fedspike.energy.estimate import FEWEST
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
+from fedspike.report.analysis.bootstrap import ENOUGH
 from fedspike.report.analysis.choices import Choice
 from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.analysis.gaps import Gap
@@ -128,14 +128,15 @@ def _undecided(choice: Choice) -> str:
         return "2 seeds are too few: take 3 or more"
     size = f"{number(abs(gap.points), 1)} points"
     if gap.seeds == 1:
-        limit = "" if gap.half_width is None else f" (± {number(gap.half_width, 1)})"
+        half = gap.estimate.half_width
+        limit = "" if half is None else f" (± {number(half, 1)})"
         return f"a difference of {size} is within what chance explains{limit}; take 3 seeds or more"
     if gap.alike:
         return "both are as accurate as each other, and nothing prices their energy"
     enough = gap.seeds_for_an_answer
     more = f"; about {enough} seeds would do" if enough else ""
-    half = number(gap.half_width or 0.0, 1)
-    return f"the difference, {size} ± {half} with {gap.seeds} seeds, may as well be none{more}"
+    apart = interval(gap.estimate if gap.points > 0 else -gap.estimate, 1)
+    return f"the difference, {apart} points with {gap.seeds} seeds, may as well be none{more}"
 
 
 def _accurate(group: Sequence[Choice]) -> str:
@@ -207,19 +208,16 @@ def _accuracy(results: Results) -> str:
 
 def accuracy_in_words(comparison: Comparison, gap: Gap) -> str:
     """Both accuracies, their difference and its p, inside a sentence."""
-    reference, spiking, points = comparison.reference, comparison.spiking, comparison.gap_points()
+    reference, spiking = comparison.reference, comparison.spiking
     assert reference is not None
     assert spiking is not None
-    assert points is not None
     variant = f" ({comparison.variant})" if comparison.variant else ""
     accuracies = (
         f"{spiking.title}{variant} {number(spiking.accuracy.mean, 1)} % against "
         f"{number(reference.accuracy.mean, 1)} % of the {reference.title}"
     )
-    if gap.seeds == 1:
-        points = replace(points, half_width=gap.half_width)
     test = f" ({in_words(gap.p)})" if gap.p is not None and gap.ahead else ""
-    return f"{accuracies}, {interval(points, 1, signed=True)} points{test}"
+    return f"{accuracies}, {interval(gap.estimate, 1, signed=True)} points{test}"
 
 
 def _energy(view: EnergyView, choice: Choice) -> str:
@@ -264,7 +262,8 @@ def _confidence(choices: Sequence[Choice]) -> str:
     if max(seeds) < FEWEST:
         return "Confidence: 2 seeds are too few for a test."
     holm = f", corrected for {len(gaps)} settings by Holm’s method" if len(gaps) > 1 else ""
-    return f"Confidence: {span(seeds, 0)} seeds, 95 % intervals, Student’s t{holm}."
+    kind = " BCa bootstrap" if seeds[0] >= ENOUGH else ""
+    return f"Confidence: {span(seeds, 0)} seeds, 95 %{kind} intervals, Student’s t{holm}."
 
 
 HEADLINE = Figure("headline", lambda results: Prose((lines(results)[0],), "headline"))

@@ -200,9 +200,7 @@ def _draw(side: SideBySide) -> Panels:
 
 def _ends(difference: Difference) -> list[float]:
     """The lowest and the highest that is drawn of it."""
-    points = difference.points
-    half = points.half_width or 0.0
-    return [*difference.by_seed.values(), points.mean - half, points.mean + half]
+    return [*difference.by_seed.values(), difference.points.low, difference.points.high]
 
 
 def _chart(side: SideBySide, row: Row, ends: tuple[float, float]) -> alt.LayerChart:
@@ -240,10 +238,9 @@ def _chart(side: SideBySide, row: Row, ends: tuple[float, float]) -> alt.LayerCh
 
 def _mean(name: str, difference: Difference) -> dict[str, object]:
     points = difference.points
-    half = points.half_width or 0.0
+    ends = {"low": points.low, "high": points.high}
     fill = LIGHT["ink" if difference.significant else "paper"]
-    low, high = points.mean - half, points.mean + half
-    return {"name": name, "points": points.mean, "low": low, "high": high, "fill": fill}
+    return {"name": name, "points": points.mean, "fill": fill} | ends
 
 
 def _drawn_caption(side: SideBySide) -> Caption:

@@ -7,6 +7,7 @@ import altair as alt
 
 from fedspike.energy.estimate import Estimate
 from fedspike.records.schema import RunSummary
+from fedspike.report.analysis.bootstrap import of_pairs
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, interval_note
 from fedspike.report.figures.accuracy import HEIGHT, WIDTH, dashes
@@ -40,9 +41,10 @@ class Point:
         """Percentage points that the disturbance costs."""
         if not self.amount:
             return None
-        return self.network.estimate(
-            lambda run: 100 * (_accuracy(run, self.kind, self.amount) - run.final_accuracy)
+        lost = (
+            _accuracy(run, self.kind, self.amount) - run.final_accuracy for run in self.network.runs
         )
+        return of_pairs([100 * one for one in lost])
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ def _chart(panel: Panel) -> alt.LayerChart:
             {
                 "amount": amount,
                 "mean": one.mean,
-                "low": max(one.mean - (one.half_width or 0), 0.0),
-                "high": min(one.mean + (one.half_width or 0), 100.0),
+                "low": max(one.low, 0.0),
+                "high": min(one.high, 100.0),
             }
             for amount, one in accuracies
         ]

@@ -183,16 +183,16 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
 
 def _row(point: Point, named: bool, low: int, high: int) -> dict[str, object]:
     """A point as the chart reads it; its interval as far as the axis goes."""
-    mean, half = point.accuracy.mean, point.accuracy.half_width or 0.0
+    accuracy = point.accuracy
     return {
         "mj": point.energy_mj,
-        "percent": mean,
-        "low": max(mean - half, low),
-        "high": min(mean + half, high),
+        "percent": accuracy.mean,
+        "low": max(accuracy.low, low),
+        "high": min(accuracy.high, high),
         "colour": LIGHT["spiking" if point.is_spiking else "conventional"],
         "strength": 1.0 if named else 0.3,
         "shape": "circle" if point.is_spiking else "square",
-        "text": f"{number(mean, 1)}  {point.name}",
+        "text": f"{number(accuracy.mean, 1)}  {point.name}",
     }
 
 

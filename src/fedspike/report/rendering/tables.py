@@ -148,17 +148,23 @@ def text(cell: Cell, column: Column) -> str:
 
 
 def interval(estimate: Estimate, digits: int, *, signed: bool = False) -> str:
-    """A mean and half of its interval, with enough digits that the half is no zero.
+    """A mean with its interval, with enough digits that half of that is no zero.
 
     >>> interval(Estimate(0.00071, 0.00003, 5), 4), interval(Estimate(3.0, 0.0, 5), 1)
     ('0.00071 ± 0.00003', '3.0')
+    >>> interval(Estimate(0.5, None, 10, (-0.04, 1.3)), 1, signed=True)
+    '+0.5 (0.0 to +1.3)'
     """
-    half = estimate.half_width
+    half = (estimate.high - estimate.low) / 2
     # One seed, or the same for all: a count, say.
-    if not half or half < ROUNDING * abs(estimate.mean):
+    if half <= ROUNDING * abs(estimate.mean):
         return number(estimate.mean, digits, signed=signed)
     digits = decimals(half, digits)
-    return f"{number(estimate.mean, digits, signed=signed)} ± {number(half, digits)}"
+    mean = number(estimate.mean, digits, signed=signed)
+    if estimate.ends is None:
+        return f"{mean} ± {number(half, digits)}"
+    low, high = (number(end, digits, signed=signed) for end in estimate.ends)
+    return f"{mean} ({low} to {high})"
 
 
 def number(value: int | float, digits: int, *, signed: bool = False) -> str:
@@ -194,14 +200,20 @@ def span(values: Sequence[int | float], digits: int) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The table with ten digits; an interval has a column of its own beside its mean."""
+    """The table with ten digits; an interval has columns of its own beside its mean."""
     written: list[list[object]] = []
     by_column = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
     for column, cells in zip(table.columns, by_column, strict=True):
-        halves = [cell.half_width if isinstance(cell, Estimate) else None for cell in cells]
+        means = [cell if isinstance(cell, Estimate) else Estimate(0.0, None, 0) for cell in cells]
         written.append([column.key, *map(_ten_digits, cells)])
-        if any(half is not None for half in halves):
-            written.append([f"{column.key}_half_width_95", *map(_ten_digits, halves)])
+        beside: dict[str, list[float | None]] = {
+            "half_width": [one.half_width for one in means],
+            "low": [one.ends and one.low for one in means],
+            "high": [one.ends and one.high for one in means],
+        }
+        for name, numbers in beside.items():
+            if any(number is not None for number in numbers):
+                written.append([f"{column.key}_{name}_95", *map(_ten_digits, numbers)])
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(zip(*written, strict=True))
     return out.getvalue()
