@@ -368,6 +368,7 @@ EXAMPLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "sweep": sweep,
     "nodes": on_nodes,
     "algorithms": lambda: algorithms(held=(10, 5, 3)),
+    "many settings": lambda: algorithms(held=(10, 9, 8, 7, 5, 4, 3), seeds=1),
     "predictions": tested,
 }
 

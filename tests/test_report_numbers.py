@@ -28,7 +28,7 @@ from fedspike.report.figures.price_tables import ALL_BILLS, PRICE_SOURCES
 from fedspike.report.figures.record import RUNS_TABLE
 from fedspike.report.figures.synaptic_operations import SYNAPTIC_OPERATIONS
 from fedspike.report.rendering.drawing import Prose
-from fedspike.report.rendering.tables import NO_FIGURE, Column, Table, number, text
+from fedspike.report.rendering.tables import NO_FIGURE, Caption, Column, Marked, Table, number, text
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=40)
 Rows = list[dict[str, Any]]
@@ -200,6 +200,35 @@ def test_a_difference_is_one_where_it_is_more_than_chance(
     (gap,) = example.results(tmp_path / "runs", runs).gaps
     assert gap is not None
     assert gap.ahead == ahead
+
+
+@pytest.mark.parametrize(
+    ("networks", "snn", "bold"),
+    [
+        (("ann", "snn"), (70.0, 71.0, 72.1), {"snn_last_round_percent"}),
+        (("ann", "snn"), (60.0, 61.0, 62.1), {"ann_last_round_percent"}),
+        (("ann", "snn"), (66.0, 67.0, 68.1), set()),
+        (("ann", "qann", "snn"), (70.0, 71.0, 72.1), set()),  # of three only two are tested
+    ],
+)
+def test_a_network_is_bold_where_it_is_significantly_ahead(
+    networks: tuple[str, ...], snn: tuple[float, ...], bold: set[str], tmp_path: Path
+) -> None:
+    finals = {"ann": (66.0, 67.1, 68.0), "qann": (65.0, 66.0, 67.0), "snn": snn}
+    runs = [
+        example.run(network, 3, seed, rounds=5, final_percent=final)
+        for network in networks
+        for seed, final in enumerate(finals[network])
+    ]
+    results = example.results(tmp_path / "runs", runs)
+    table = ACCURACY_TABLE.draw(results)
+    assert isinstance(table, Table)
+    cells = zip(table.columns, table.rows[0], strict=True)
+    assert {column.key for column, cell in cells if isinstance(cell, Marked)} == bold
+    assert not isinstance(ACCURACY_TABLE.caption, Caption)
+    assert any(note.startswith("Bold") for note in ACCURACY_TABLE.caption(results).notes) == bool(
+        bold
+    )
 
 
 def test_chance_is_that_of_two_independent_test_results(study: Results) -> None:

@@ -259,13 +259,28 @@ def test_only_what_is_significantly_better_is_bold(tmp_path: Path) -> None:
     drawn = METHODS_TABLE.draw(side)
     assert isinstance(drawn, Table)
     bold = [[cell.strong for cell in row if isinstance(cell, Marked)] for row in drawn.rows]
-    assert bold == [[True, False]] * 2
+    assert bold == [[False, True, False]] * 2
     assert to_markdown(drawn, "", ()).count("** (+") == 2
     assert to_latex(drawn, "", (), "methods").count(r"\textbf{") == 2
     tests = TESTS_TABLE.draw(side)
     assert isinstance(tests, Table)
     assert [row[-1] for row in tests.rows] == ["better", "worse"] * 2
     assert in_short(results) == sentences(side)
+
+
+@pytest.mark.parametrize(
+    ("points", "bold"),
+    [
+        ({"fedavg": 0.0, "fedprox": -3.0, "fedadam": -2.0}, [True, False, False]),
+        ({"fedavg": 0.0, "fedprox": -3.0, "fedadam": 0.0}, [False, False, False]),
+    ],
+)
+def test_the_baseline_is_bold_where_it_is_better_than_all_others(
+    points: dict[str, float], bold: list[bool]
+) -> None:
+    drawn = METHODS_TABLE.draw(table_of(example.algorithms(points, seeds=8, held=(3,))))
+    assert isinstance(drawn, Table)
+    assert [cell.strong for cell in drawn.rows[0] if isinstance(cell, Marked)] == bold
 
 
 def test_each_learner_has_weight_images_and_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from fedspike.report.figures import (
     accuracy,
     answer,
     confusions,
+    costs,
     data_per_client,
     decision,
     device_work,
@@ -17,6 +18,7 @@ from fedspike.report.figures import (
     neurobench_table,
     one_price,
     price_tables,
+    ranking,
     record,
     robustness,
     sizes,
@@ -103,6 +105,7 @@ SECTIONS: tuple[Section, ...] = (
     _of(
         *("side-by-side", "Side by side", methods.METHODS_ANSWER),
         *(methods.METHODS_CHART, methods.TESTS_TABLE),
+        *(ranking.RANKS_CHART, ranking.RANKS_TABLE, costs.COSTS_TABLE),
     ),
     _of("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
     _of("accuracy", "Accuracy", accuracy.ACCURACY_CURVES, sizes.SIZES_TABLE),

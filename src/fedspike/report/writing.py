@@ -9,9 +9,11 @@ from fedspike.records import joined
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures import methods
 from fedspike.report.figures.accuracy import ACCURACY_TABLE
+from fedspike.report.figures.costs import COSTS_TABLE
 from fedspike.report.figures.decision import lines
 from fedspike.report.figures.figure import Figure, Section
 from fedspike.report.figures.methods import sentences
+from fedspike.report.figures.ranking import RANKS_TABLE
 from fedspike.report.rendering import tables
 from fedspike.report.rendering.drawing import Panels, in_one, to_pdf
 from fedspike.report.rendering.page import Shown, render
@@ -67,7 +69,8 @@ def in_short(results: Results) -> list[str]:
 def compared(results: Results) -> Iterator[Shown]:
     """The tables that set the runs side by side."""
     networks = [ACCURACY_TABLE] if results.leading or not results.side_by_side else []
-    yield from _shown((methods.METHODS_TABLE, methods.TESTS_TABLE, *networks), results)
+    of_methods = (methods.METHODS_TABLE, methods.TESTS_TABLE, COSTS_TABLE, RANKS_TABLE)
+    yield from _shown((*of_methods, *networks), results)
 
 
 def shown(results: Results) -> Iterator[Section]:

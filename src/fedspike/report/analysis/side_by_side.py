@@ -72,18 +72,31 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row:
-    """A setting: the accuracy of each column that was run in it, in percent, and its difference."""
+    """A setting: the runs of each column in it, seed by seed, and the column's difference."""
 
     label: str
     role: str
-    accuracy: dict[str, Estimate]
+    runs: dict[str, tuple[RunSummary, ...]]
     differences: dict[str, Difference]
+
+    @cached_property
+    def accuracy(self) -> dict[str, Estimate]:
+        """Of each column, in percent, after the last round."""
+        return {column: estimate([*map(_percent, runs)]) for column, runs in self.runs.items()}
 
     @property
     def best(self) -> str | None:
         """The column that is the furthest ahead of the baseline; None where nothing can be compared."""
         ahead = self.differences.items()
         return max(ahead, key=lambda one: one[1].points.mean, default=(None, None))[0]
+
+    @property
+    def baseline_best(self) -> bool:
+        """Whether the baseline is significantly better than all other columns that the row has."""
+        others = self.differences.values()
+        return len(others) == len(self.runs) - 1 and all(
+            one.significant and not one.better for one in others
+        )
 
 
 @dataclass(frozen=True)
@@ -243,22 +256,26 @@ def _labels(runs: Sequence[RunSummary], left: Collection[str]) -> list[str]:
 
 def _row(label: str, run: RunSummary, cells: Cells, baseline: str) -> Row:
     """A row without tests."""
-    percent = {
-        column: {seed: 100 * run.final_accuracy for seed, run in sorted(cell.items())}
-        for column, cell in cells.items()
-    }
-    plain = percent.get(baseline, {})
+    plain = cells.get(baseline, {})
     differences = {
-        column: {seed: value - plain[seed] for seed, value in own.items() if seed in plain}
-        for column, own in percent.items()
+        column: {
+            seed: _percent(own) - _percent(plain[seed])
+            for seed, own in sorted(cell.items())
+            if seed in plain
+        }
+        for column, cell in cells.items()
         if column != baseline
     }
     return Row(
         label,
         "conventional" if run.time_steps is None else "spiking",
-        {column: estimate(list(own.values())) for column, own in percent.items()},
+        {column: tuple(cell[seed] for seed in sorted(cell)) for column, cell in cells.items()},
         {column: Difference(by_seed) for column, by_seed in differences.items() if by_seed},
     )
+
+
+def _percent(run: RunSummary) -> float:
+    return 100 * run.final_accuracy
 
 
 def _tested(rows: Sequence[Row]) -> tuple[tuple[Row, ...], int]:

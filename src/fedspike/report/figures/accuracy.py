@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ import altair as alt
 
 from fedspike.energy.estimate import Estimate
 from fedspike.report.analysis.results import Results
-from fedspike.report.analysis.settings import Comparison, Network, interval_note, kinds, of
+from fedspike.report.analysis.settings import Comparison, Network, Setting, interval_note, kinds, of
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import DASH, accuracy_axis, chart_of, end_labels, round_axis
 from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
-from fedspike.report.rendering.tables import Caption, Column, Table, table, words
+from fedspike.report.rendering.tables import Caption, Column, Table, marked, table, words
 
 WIDTH, HEIGHT = 330, 210
 SHOWN_VARIANTS = 4
@@ -27,7 +27,7 @@ def _table(results: Results) -> Table:
     columns = [SETTING]
     for kind in kinds(results.comparisons):
         key, group, role = kind.key, f"{kind.title}, %", kind.role
-        last, mean = of(kind, lambda one: one.accuracy), of(kind, _last_10)
+        last, mean = _last_round(results, kind), of(kind, _last_10)
         columns += [
             Column(f"{key}_last_round_percent", "last round", last, group, 1, role=role),
             Column(f"{key}_mean_last_10_percent", "last 10", mean, group, 1, role=role),
@@ -37,15 +37,41 @@ def _table(results: Results) -> Table:
     return table(results.comparisons, *columns, gap)
 
 
+def _last_round(results: Results, kind: Network) -> Callable[[Comparison], Estimate | None]:
+    """The accuracy of this kind of network, bold where it is significantly ahead."""
+    ahead = _ahead(results)
+
+    def cell(comparison: Comparison) -> Estimate | None:
+        accuracy: Estimate | None = of(kind, lambda one: one.accuracy)(comparison)
+        strong = ahead.get(comparison.setting) == kind.role
+        return marked(accuracy, strong=True) if accuracy and strong else accuracy
+
+    return cell
+
+
+def _ahead(results: Results) -> dict[Setting, str]:
+    """Which of the two networks of a setting is ahead by the test of the answer; of more there is none."""
+    tested = zip(results.leading, results.gaps, strict=True)
+    return {
+        one.setting: gap.ahead
+        for one, gap in tested
+        if gap and gap.ahead and len(one.setting.networks) == 2
+    }
+
+
 def _last_10(network: Network) -> Estimate:
     return network.estimate(lambda run: 100 * run.final_accuracy_mean_last_10)
 
 
 def _table_caption(results: Results) -> Caption:
+    bold = (
+        ["Bold: significantly more accurate, by the test of the answer."] if _ahead(results) else []
+    )
     return Caption(
         "Test accuracy of the global model",
         "“Last 10” is the mean over the last ten rounds. The last column is the difference of the "
         "last round, in percentage points.",
+        *bold,
         interval_note(results.networks),
     )
 

@@ -15,9 +15,9 @@ from fedspike.report.rendering.tables import (
     Caption,
     Cell,
     Column,
-    Marked,
     Table,
     interval,
+    marked,
     number,
     span,
     table,
@@ -97,12 +97,13 @@ def _accuracy_in(column: str) -> Callable[[Row], Cell]:
 
     def cell(row: Row) -> Cell:
         accuracy, difference = row.accuracy.get(column), row.differences.get(column)
-        if accuracy is None or difference is None:
-            return accuracy
+        if accuracy is None:
+            return None
+        if difference is None:
+            return marked(accuracy, strong=row.baseline_best)
         below = [interval(difference.points, 1, signed=True)]
         below += [] if difference.corrected is None else [in_words(difference.corrected)]
-        values = (accuracy.mean, accuracy.half_width, accuracy.count)
-        return Marked(*values, strong=difference.better, below=tuple(below))
+        return marked(accuracy, *below, strong=difference.better)
 
     return cell
 
@@ -116,7 +117,8 @@ def _accuracies_caption(side: SideBySide) -> Caption:
     if side.tested:
         below += (
             f" p: of {TEST} over these seeds, corrected by Holm’s method for the {_comparisons(side)} of "
-            f"this table. Bold: better than {baseline}, p below {SIGNIFICANT}."
+            f"this table. Bold: better than {baseline}, or {baseline} better than all others, p below "
+            f"{SIGNIFICANT}."
         )
     notes = [
         note_on_seeds(cell.count for row in side.rows for cell in row.accuracy.values()),

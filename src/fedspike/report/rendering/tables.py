@@ -34,6 +34,11 @@ class Marked(Estimate):
     below: tuple[str, ...] = ()
 
 
+def marked(estimate: Estimate, *below: str, strong: bool) -> Marked:
+    """An estimate with its mark, and lines below it."""
+    return Marked(**vars(estimate), strong=strong, below=below)
+
+
 Cell = str | int | float | Estimate | Tinted | None
 
 
@@ -45,7 +50,7 @@ class Column:
     label: str
     cell: Callable[[Any], Cell] | None = None  # of what a row is about; else what is so named there
     group: str = ""  # a heading shared with its neighbours
-    digits: int = 0
+    digits: int | None = 0  # behind the point; None: as many as show three of each number
     signed: bool = False
     form: Literal["number", "tinted", "text", "long", "code"] = "number"  # long: more than a line
     role: str = ""  # the colour of the shared heading
@@ -142,9 +147,11 @@ def text(cell: Cell, column: Column) -> str:
         return NO_FIGURE
     if isinstance(cell, Tinted | str):
         return cell if isinstance(cell, str) else cell.text
+    mean = cell.mean if isinstance(cell, Estimate) else cell
+    digits = places(mean) if column.digits is None else column.digits
     if isinstance(cell, Estimate):
-        return interval(cell, column.digits, signed=column.signed)
-    return number(cell, column.digits, signed=column.signed)
+        return interval(cell, digits, signed=column.signed)
+    return number(cell, digits, signed=column.signed)
 
 
 def interval(estimate: Estimate, digits: int, *, signed: bool = False) -> str:
@@ -185,8 +192,16 @@ def three_digits(value: float) -> str:
     >>> three_digits(0.01234), three_digits(4.9228), three_digits(20951.4)
     ('0.0123', '4.92', '20,951')
     """
-    magnitude = int(f"{value:e}".partition("e")[2])
-    return "0" if value == 0 else number(value, max(0, 2 - magnitude))
+    return "0" if value == 0 else number(value, places(value))
+
+
+def places(value: float) -> int:
+    """Digits behind the point with which a number has three at least.
+
+    >>> places(0.01234), places(4.9228), places(20951.4)
+    (4, 2, 0)
+    """
+    return max(0, 2 - int(f"{value:e}".partition("e")[2]))
 
 
 def span(values: Sequence[int | float], digits: int) -> str:
