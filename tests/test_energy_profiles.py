@@ -14,6 +14,7 @@ from fedspike.cli import main
 from fedspike.energy import pricing
 from fedspike.energy.bill import bill
 from fedspike.energy.counts import count
+from fedspike.energy.pricing import read
 from fedspike.energy.profiles import (
     KEYS,
     NOTHING,
@@ -25,7 +26,6 @@ from fedspike.energy.profiles import (
     profile,
     radio,
     radios,
-    read,
     shipped,
 )
 from fedspike.errors import InputError

@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 
 from counted_example import counted
-from fedspike.energy import profiles
+from fedspike.energy import pricing, profiles
 from fedspike.energy.bill import highest_level
 from fedspike.energy.profiles import Profile
 from fedspike.energy.recorded import Recorded
@@ -54,7 +54,7 @@ def plans(path: Path) -> None:
 
 
 def prices(path: Path) -> None:
-    read = profiles.read(path)
+    read = pricing.read(path)
     if isinstance(read, Profile):
         WORK.bill(WORK.counts, read, highest_level(read))
 

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from fedspike.cli import main
-from fedspike.energy import profiles
+from fedspike.energy import duties, profiles
 from fedspike.experiment import sweep
 from fedspike.records import reader
 from running import python
@@ -115,10 +115,11 @@ def test_the_documented_part_of_ones_own_is_used(
     assert rounds.stdout.splitlines()[-1].startswith(f"{run.final_accuracy:.1%}, ")
 
 
-def test_the_documented_profile_and_radio_are_accepted() -> None:
-    chip, radio = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
+def test_the_documented_profile_radio_and_duty_are_accepted() -> None:
+    chip, radio, duty = blocks("toml", (ROOT / "docs/energy.md").read_text(encoding="utf-8"))
     assert set(profiles.profile(chip, "my-chip.toml").price) == {"mac", "ac"}
     assert profiles.radio(radio, "my-radio.toml").uplink_bit.pj.nominal == 40_000
+    assert duties.duty(duty, "my-sensor.toml").battery_wh.value == 3.9  # type: ignore[union-attr]
 
 
 def test_contributing_is_short() -> None:

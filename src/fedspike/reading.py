@@ -3,6 +3,7 @@
 import codecs
 import difflib
 import math
+import re
 import tomllib
 import types
 import typing
@@ -130,6 +131,17 @@ def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> st
     if otherwise is not None:
         return otherwise
     return f"use one of: {', '.join(names)}" if names else "remove it"
+
+
+def key_of(error: msgspec.ValidationError) -> str:
+    """The key of a file that msgspec's error is about; "" where it names none.
+
+    >>> key_of(msgspec.ValidationError("Expected `float`, got `str` - at `$.battery_wh.value`"))
+    'battery_wh'
+    """
+    # The key comes last: "... unknown field `colour`", "... - at `$.node_nm`"
+    named = re.findall(r"`(?:\$\.)?(\w+)[^`]*`", str(error))
+    return named[-1] if named else ""
 
 
 def written(value: object) -> str:

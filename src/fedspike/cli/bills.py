@@ -9,9 +9,22 @@ from fedspike.energy.account import RunBill
 from fedspike.energy.bill import Bill
 from fedspike.energy.estimate import decimals, ends, estimate
 from fedspike.energy.levels import ADDS, Level, key, up_to
+from fedspike.energy.on_device import OnDevice
 from fedspike.energy.repricing import Repriced, RepricedComparison, RepricedRun
+from fedspike.energy.units import written
 from fedspike.energy.verdict import Verdict
 
+ON_DEVICE = {  # heading -> field and unit
+    "model": ("model_bytes", "bytes"),
+    "operations": ("operations", ""),
+    "words": ("words", ""),
+    "latency each": ("latency_s", "s"),
+    "inference": ("inference_j", "J"),
+    "round": ("round_j", "J"),
+    "radio": ("radio_j", "J"),
+    "a year": ("year_j", "J"),
+    "battery life": ("battery_days", "days"),
+}
 WHAT_IT_IS_NOT = (
     "These figures are not a measurement. They are counts of what was really computed, times prices that"
     " others published for other chips than yours, without leakage, clock, control and idle time. The"
@@ -33,6 +46,8 @@ def text(repriced: Repriced) -> str:
         for run in repriced.runs:
             lines += _alone(run, repriced)
     lines += _evaluation(repriced)
+    for profile in repriced.runs[0].on_device:
+        lines += _on_device(repriced, profile)
     return "\n".join([*lines, *textwrap.wrap(WHAT_IT_IS_NOT, WIDTH), ""])
 
 
@@ -184,6 +199,43 @@ def _evaluation(repriced: Repriced) -> Iterator[str]:
     ]
     yield "The test after each round: inference with memory, on the server, in no figure above"
     yield from (*table(["", *(f"{kind.upper()} mJ" for kind in kinds)], rows), "")
+
+
+def _on_device(repriced: Repriced, profile: str) -> Iterator[str]:
+    """What each network costs one device at the prices of a profile; the mean over the seeds."""
+    rows, not_priced = [], dict[str, None]()
+    for name, runs in _networks(repriced).items():
+        own = [run.on_device[profile] for run in runs]
+        not_priced |= dict.fromkeys(term for one in own for term in one.not_priced)
+        rows.append([name, *(_mean(own, field, unit) for field, unit in ON_DEVICE.values())])
+    duty = repriced.duty
+    yield f"On one device, {duty.title} ({duty.name}): {profile}, {repriced.radio}, modelled"
+    yield from table(["", *ON_DEVICE], rows)
+    yield from wrapped(
+        "operations, words, latency and energy of an inference; energy of a round of training, without and "
+        "of the radio; energy of a year, and battery life. A dash: no price, or no number in the duty."
+    )
+    yield from wrapped(duty.in_words)
+    if not_priced:
+        yield from wrapped(f"no price, so missing here: {', '.join(not_priced)}")
+    yield ""
+
+
+def _networks(repriced: Repriced) -> dict[str, list[RepricedRun]]:
+    """The networks that are compared, by setting and kind, or else every run."""
+    runs = {run.name: run for run in repriced.runs}
+    if not repriced.comparisons:
+        return {name: [run] for name, run in runs.items()}
+    return {
+        f"{comparison.setting} {kind.upper()}": [runs[name] for name in names]
+        for comparison in repriced.comparisons
+        for kind, names in zip(comparison.networks, zip(*comparison.runs, strict=True), strict=True)
+    }
+
+
+def _mean(own: Sequence[OnDevice], field: str, unit: str) -> str:
+    values = [getattr(one, field) for one in own]
+    return "-" if None in values else written(statistics.fmean(values), unit)
 
 
 def _reached(runs: Sequence[RepricedRun]) -> str:

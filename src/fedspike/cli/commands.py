@@ -61,7 +61,10 @@ def report(options: Namespace) -> int:
             expected="--output DIR beside several folders",
             fix="write for example --output runs/compared",
         )
-    page = write_report(output or options.folders[0], options.folders, options.baseline)
+    from fedspike.energy import pricing
+
+    hardware = pricing.hardware(options.profile, options.radio, options.duty)
+    page = write_report(output or options.folders[0], options.folders, options.baseline, hardware)
     if options.json:
         print_json({"report": str(page)})
     else:
@@ -147,7 +150,7 @@ def energy(options: Namespace) -> int:
     from fedspike.energy import repricing
     from fedspike.records import reader
 
-    prices = repricing.prices(options.profile, options.level, options.radio)
+    prices = repricing.prices(options.profile, options.level, options.radio, options.duty)
     target = None if options.target is None else _fraction("--target", options.target)
     runs = reader.with_rounds(options.folder)
     repriced = repricing.reprice(runs, prices, target, skip_zeros=options.skip_zeros)
@@ -205,7 +208,9 @@ def say(text: str) -> None:
             raise
 
 
-def write_report(folder: Path, folders: Sequence[Path] = (), baseline: str = "") -> Path:
+def write_report(
+    folder: Path, folders: Sequence[Path] = (), baseline: str = "", hardware: Any = None
+) -> Path:
     """Write the page of the finished runs in a folder, or in others, into it; where it is.
 
     A terminal sees what is being drawn, and the answer at the end.
@@ -222,6 +227,7 @@ def write_report(folder: Path, folders: Sequence[Path] = (), baseline: str = "")
             folders,
             baseline,
             lambda doing: status.update(f"The report: {doing}"),
+            hardware,
         )
     for line in heard:
         say(line)

@@ -39,6 +39,22 @@ def add_json(command: argparse.ArgumentParser, text: str) -> None:
     command.add_argument("--json", action="store_true", help=f"{text} on stdout")
 
 
+def add_hardware(command: argparse.ArgumentParser, profiles: str) -> None:
+    """The chip, the radio and the duty of a device."""
+    file = "NAME|FILE.toml"
+    command.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        metavar=file,
+        help=f"a chip's prices; can be given again; {profiles}",
+    )
+    command.add_argument("--radio", default="", metavar=file, help="default: bluetooth-le")
+    command.add_argument(
+        "--duty", default="", metavar=file, help="what a device does in a day; default: two-aa"
+    )
+
+
 def add_changes(command: argparse.ArgumentParser) -> None:
     """What changes an experiment."""
     add_set(command, "override a key, such as rounds=5 or snn.time_steps=10; can be given again")

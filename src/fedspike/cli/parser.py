@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fedspike.cli import commands, compare, explain, fleet_parser, streams
-from fedspike.cli.options import add_changes, add_data_dir, add_json, add_set, add_use, new_command
+from fedspike.cli.options import (
+    add_changes,
+    add_data_dir,
+    add_hardware,
+    add_json,
+    add_set,
+    add_use,
+    new_command,
+)
 from fedspike.cli.stopping import Stopped, on_stop, unwind
 from fedspike.errors import InputError
 
@@ -196,6 +204,7 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="DIR", help="where the page goes; default: DIR, if it is one"
     )
     compare.add_baseline(report)
+    add_hardware(report, "those that ship are on the page too; default: horowitz45-int8")
     add_json(report, "print where the page is as JSON")
 
     compare.add(commands_of)
@@ -264,17 +273,8 @@ def _energy(commands_of: Any) -> None:
     run = new_command(actions, RUN, commands.energy, text)
     run.prog = "fedspike energy"
     run.add_argument("folder", metavar="RUN", type=Path, help="a folder such as runs/study")
-    run.add_argument(
-        "--profile",
-        action="append",
-        default=[],
-        metavar="NAME|FILE.toml",
-        help="prices; can be given again; default: all that ship",
-    )
+    add_hardware(run, "default: all that ship")
     run.add_argument("--level", metavar="LEVEL", help="study, compute, ...; default: all")
-    run.add_argument(
-        "--radio", default="bluetooth-le", metavar="NAME|FILE.toml", help="default: bluetooth-le"
-    )
     run.add_argument(
         "--target", metavar="0.85", help="sum the energy until this accuracy; default: the run's"
     )
@@ -284,7 +284,7 @@ def _energy(commands_of: Any) -> None:
         help="hardware for the conventional networks that leaves out products with zero",
     )
     add_json(run, "print the bills as JSON")
-    text = "list price profiles and radios with their sources"
+    text = "list price profiles, radios and duties with their sources"
     profiles = new_command(actions, "profiles", commands.energy_profiles, text)
     profiles.add_argument(
         "profile", metavar="NAME|FILE.toml", nargs="*", help="only these; a file is checked"

@@ -1,4 +1,4 @@
-"""Price profiles as text to read."""
+"""Price profiles, radios and duties as text to read."""
 
 import shutil
 import textwrap
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def text(described: dict[str, list[dict[str, Any]]]) -> str:
-    """All profiles and radios: every price with its unit and where it comes from, as wide as the terminal."""
+    """All of them: every number with its unit and where it comes from, as wide as the terminal."""
     width = shutil.get_terminal_size().columns
     blocks = [
         _block(f"{p['name']}: {p['title']} ({p['scope']})", _of_profile(p), width)
@@ -18,6 +18,7 @@ def text(described: dict[str, list[dict[str, Any]]]) -> str:
         _block(f"{r['name']}: {r['title']} (radio)", _of_radio(r), width)
         for r in described["radios"]
     ]
+    blocks += [_duty(one, width) for one in described["duties"]]
     return "\n".join(blocks)
 
 
@@ -54,11 +55,22 @@ def _block(title: str, prices: Iterator[tuple[str, dict[str, Any]]], width: int)
         notes = ", ".join([*own, *([price["note"]] if price["note"] else [])])
         lines.append(f"  {name:{first}}  {energy:>{second}}  {notes}".rstrip())
     lines += [f"  [{number}] {source}" for source, number in sources.items()]
-    wrapped = [
-        textwrap.fill(line, width, subsequent_indent=" " * 6, break_on_hyphens=False)
-        for line in lines
-    ]
-    return "\n".join([*wrapped, ""])
+    return "\n".join([*(_wrapped(line, width) for line in lines), ""])
+
+
+def _duty(duty: dict[str, Any], width: int) -> str:
+    """A title, and a line for each number with where it comes from."""
+    given = {key: value for key, value in duty.items() if isinstance(value, dict)}
+    first = max(map(len, given))
+    lines = [f"{duty['name']}: {duty['title']} (duty)"]
+    for key, one in given.items():
+        words = f"{key:{first}}  {one['value']:>13,.10g}"
+        lines.append(f"  {words}  {one['evidence']}: {one['source']}")
+    return "\n".join([*(_wrapped(line, width) for line in lines), ""])
+
+
+def _wrapped(line: str, width: int) -> str:
+    return textwrap.fill(line, width, subsequent_indent=" " * 6, break_on_hyphens=False)
 
 
 def _energy(price: dict[str, Any]) -> str:

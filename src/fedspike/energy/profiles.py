@@ -5,7 +5,6 @@ Prices are computed with as exact fractions of the decimals that are printed.
 """
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +25,9 @@ Text = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0, lt=1e9)]  # finite, in any unit
 Scope = Literal["per-term", "all-in"]
+Evidence = Literal["measured", "pre-silicon", "datasheet", "derived", "assumed"]
+SHOWN_FIRST = "horowitz45-int8"  # the profile, where one is shown of many
+USUAL_RADIO = "bluetooth-le"
 SYNAPTIC = ("mac", "ac")  # all that an all-in profile may price
 WAYS = ("uplink_bit", "downlink_bit")  # all that a radio prices, and must
 WORD_BITS = 32
@@ -80,7 +82,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     source: Text
-    evidence: Literal["measured", "pre-silicon", "datasheet", "derived", "assumed"]
+    evidence: Evidence
     data_type: Text
     node_nm: Positive | Literal["not recorded"]
     voltage_v: Positive | Literal["not recorded"]
@@ -185,31 +187,6 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     not_used: dict[str, dict[str, Any]] = {}
 
 
-def read(path: Path) -> Profile | Radio:
-    """What a TOML file of yours has prices of: a radio's links, else a profile's operations.
-
-    Raises InputError that says what is wrong with it.
-    """
-    text = reading.read(
-        path,
-        str(path),
-        expected="a TOML file with prices, in UTF-8",
-        fix="check the path; `fedspike energy profiles` lists the profiles and radios that ship",
-    )
-    made: Profile | Radio
-    if any(key.startswith(("uplink", "downlink")) for key in _parse(text, path.name).price):
-        made, shipped_names = radio(text, where=path.name), radios().keys()
-    else:
-        made, shipped_names = profile(text, where=path.name), shipped().keys()
-    if made.name in shipped_names:
-        raise InputError(
-            f"{path.name}: name = {made.name}",
-            expected="a name of its own, that nothing has that ships",
-            fix=f"call it my-{made.name}, say: bills are told apart by these names",
-        )
-    return made
-
-
 @cache
 def shipped() -> Mapping[str, Profile]:
     """The profiles that come with the package, by name."""
@@ -238,6 +215,12 @@ def profile(text: str, where: str) -> Profile:
     )
     _consistent(made, where)
     return made
+
+
+def looks_like_a_radio(values: Mapping[str, Any]) -> bool:
+    """Whether the prices in a file are those of a radio's links."""
+    prices = values.get("price")
+    return isinstance(prices, dict) and any(k.startswith(("uplink", "downlink")) for k in prices)
 
 
 def radio(text: str, where: str) -> Radio:
@@ -297,9 +280,7 @@ def _convert(values: object, kind: type[S], where: str) -> S:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         keys = [field.name for field in msgspec.structs.fields(kind)]
-        # msgspec puts the key last: "... unknown field `colour`", "... - at `$.node_nm`"
-        named = re.findall(r"`(?:\$\.)?(\w+)[^`]*`", str(error))
-        key = named[-1] if named else ""
+        key = reading.key_of(error)
         fix = "correct it, or add it; what all prices share may stand once in [every_price]"
         if key not in keys:
             fix = reading.nearest(key, keys, otherwise="leave it out")

@@ -20,9 +20,11 @@ from fedspike.energy.account import (
 )
 from fedspike.energy.bill import Bill
 from fedspike.energy.break_even import PUBLISHED, Published
+from fedspike.energy.duties import Duty
 from fedspike.energy.levels import LEVELS, Level, level_of_key
+from fedspike.energy.on_device import OnDevice, on_device, trainings
 from fedspike.energy.pairing import EnergyComparison, comparison, pairs, unfit
-from fedspike.energy.profiles import Profile, Radio, shipped
+from fedspike.energy.profiles import SHOWN_FIRST, Profile, Radio, shipped
 from fedspike.energy.recorded import Standing, standings
 from fedspike.energy.verdict import verdicts
 from fedspike.errors import InputError
@@ -35,13 +37,19 @@ class Prices:
     profiles: tuple[Profile, ...]
     levels: tuple[Level, ...]
     radio: Radio
+    duty: Duty
     named: bool
+
+    @property
+    def of_a_device(self) -> tuple[Profile, ...]:
+        """The profiles for what a network costs one device: one, unless others were asked for."""
+        return self.profiles if self.named else (shipped()[SHOWN_FIRST],)
 
 
 class RepricedRun(Struct, frozen=True, kw_only=True):
     """A finished run and its new bills. `skip_zeros` if they are of hardware that leaves out zeros.
 
-    Under the profiles `synapses_not_priced` its synaptic operations have no price.
+    Under the profiles `synapses_not_priced` its synaptic operations have no price. `on_device` is by profile.
     """
 
     name: str
@@ -56,6 +64,7 @@ class RepricedRun(Struct, frozen=True, kw_only=True):
     bill: RunBills
     bill_evaluation: dict[str, Bill]
     synapses_not_priced: list[str]
+    on_device: dict[str, OnDevice]
 
 
 class RepricedComparison(EnergyComparison, frozen=True, kw_only=True):
@@ -69,6 +78,7 @@ class Repriced(Struct, frozen=True, kw_only=True):
     """The new bills of all runs, the networks side by side, and the thresholds that others published."""
 
     radio: str
+    duty: Duty
     levels: list[Level]
     profiles: list[str]
     skip_zeros: bool
@@ -77,14 +87,15 @@ class Repriced(Struct, frozen=True, kw_only=True):
     published: tuple[Published, ...]
 
 
-def prices(profile_names: Sequence[str], level: str | None, radio: str) -> Prices:
-    """The prices that these names on the command line stand for.
+def prices(profile_names: Sequence[str], level: str | None, radio: str, duty: str = "") -> Prices:
+    """The prices that these names on the command line stand for; "" is the usual radio or duty.
 
     Raises InputError, with the nearest name, at one that is unknown.
     """
     levels = LEVELS if level is None else (pricing.level(level, "--level"),)
-    profiles = [pricing.profile(name) for name in profile_names] or list(shipped().values())
-    return Prices(tuple(profiles), levels, pricing.radio(radio), bool(profile_names))
+    chosen = pricing.hardware(profile_names, radio, duty)
+    profiles = chosen.chosen or tuple(shipped().values())
+    return Prices(profiles, levels, chosen.radio, chosen.duty, named=bool(profile_names))
 
 
 def reprice(
@@ -120,6 +131,7 @@ def reprice(
     summaries = [summary for summary, _ in runs]
     return Repriced(
         radio=with_prices.radio.name,
+        duty=with_prices.duty,
         levels=list(with_prices.levels),
         profiles=[profile.name for profile in with_prices.profiles],
         skip_zeros=skip_zeros,
@@ -155,6 +167,13 @@ def _repriced(
         bill=_chosen(made, with_prices),
         bill_evaluation=tests,
         synapses_not_priced=[name for name, bill in tests.items() if not bill.is_comparable],
+        on_device={
+            profile.name: on_device(
+                *(whole, trainings(rounds), profile, with_prices.radio, with_prices.duty),
+                skip_zeros=skip_zeros,
+            )
+            for profile in with_prices.of_a_device
+        },
     )
 
 

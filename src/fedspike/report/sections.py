@@ -7,6 +7,7 @@ from fedspike.report.figures import (
     costs,
     data_per_client,
     decision,
+    device_cost,
     device_work,
     energy_shares,
     energy_spent,
@@ -68,6 +69,7 @@ BILL = (
         (energy_spent.ACCURACY_ENERGY, energy_spent.EQUAL_TABLE, energy_spent.TARGET_TABLE),
         "Energy for an accuracy",
     ),
+    Part((device_cost.DEVICE_COST_TABLE,), "On a device"),
     Part(
         (
             *(one_price.SENSITIVITY_CHART, one_price.SENSITIVITY_TABLE),

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fedspike.energy.pricing import Hardware
 from fedspike.files import write_whole
 from fedspike.records import joined
+from fedspike.report.analysis.own_prices import with_own_prices
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures import methods
 from fedspike.report.figures.accuracy import ACCURACY_TABLE
@@ -29,16 +31,21 @@ def write(
     folders: Sequence[Path] = (),
     baseline: str = "",
     busy: Callable[[str], None] = lambda _: None,
+    hardware: Hardware | None = None,
 ) -> Path:
     """Write `report.html`, `tables/` and `figures/` into a directory, an experiment's or a run's.
 
     They are about the runs of these `folders` if there are any, else about its own. Methods are compared with
-    the `baseline`, see `Results`. Returns the path of the page; `say` hears the answer, and `busy` what is
-    being done meanwhile. Each file is replaced whole or not at all, the page last.
+    the `baseline`, see `Results`; own prices in `hardware` are used, too. Returns the path of the page; `say`
+    hears the answer, and `busy` what is being done meanwhile. Each file is replaced whole or not at all, the
+    page last.
 
     Raises InputError where a directory has no readable summary or cannot be written to.
     """
-    results = Results(*joined.read(folders or (directory,)), baseline)
+    hardware = hardware or Hardware()
+    experiment, homes = joined.read(folders or (directory,))
+    priced = with_own_prices(experiment, homes, hardware)
+    results = Results(priced, homes, baseline, hardware)
     page, sections = directory / "report.html", []
     busy(f"drawing {len(results.runs)} runs")
     for section in shown(results):

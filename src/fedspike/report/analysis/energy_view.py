@@ -1,7 +1,7 @@
 """The bills of the runs as the report shows them: at which prices, up to which level, against which rival."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from fedspike.energy.bill import NOT_COUNTED
@@ -16,7 +16,7 @@ from fedspike.energy.levels import (
     up_to,
 )
 from fedspike.energy.pairing import EnergyComparison
-from fedspike.energy.profiles import radios, shipped
+from fedspike.energy.pricing import Hardware
 from fedspike.energy.verdict import Verdict
 from fedspike.report.analysis.settings import Comparison, Network, Pair
 
@@ -49,14 +49,15 @@ class Rival:
 class EnergyView:
     """The comparisons with bills; the page shows the first of them in full.
 
-    `radio` is the one that needs the least energy, so that computing counts most; `profile` the one whose
-    charts are shown first.
+    `radio` is the one that was chosen, or else the one that needs the least energy, so that computing counts
+    most; `profile` the one whose charts are shown first.
     """
 
     comparisons: list[Comparison]
     stored: Sequence[EnergyComparison]
     radio: str
     profile: str
+    hardware: Hardware = field(default_factory=Hardware)
 
     @property
     def main(self) -> Comparison:
@@ -96,7 +97,13 @@ class EnergyView:
     @property
     def radio_title(self) -> str:
         """The radio in words."""
-        return radios()[self.radio].title if self.radio in radios() else self.radio
+        radios = self.hardware.radios
+        return radios[self.radio].title if self.radio in radios else self.radio
+
+    def title(self, profile: str) -> str:
+        """A profile in words, if it is known."""
+        profiles = self.hardware.profiles
+        return profiles[profile].title if profile in profiles else profile
 
     def key(self, level: Level) -> str:
         """The name of a level in a run's bills."""
@@ -166,11 +173,11 @@ class EnergyView:
 
 
 def energy_view(
-    comparisons: Sequence[Comparison], stored: Sequence[EnergyComparison], profile: str
+    comparisons: Sequence[Comparison], stored: Sequence[EnergyComparison], hardware: Hardware
 ) -> EnergyView | None:
     """The comparisons with bills, with the verdicts that are `stored`; None where there are none.
 
-    `profile` is shown first if it has a verdict.
+    The profile of the `hardware` is shown first if it has a verdict.
     """
     billed = [c for c in comparisons if any(a.bill and s.bill for a, s in c.pairs())]
     if not billed:
@@ -183,11 +190,13 @@ def energy_view(
         if level_of_key(name) == "communication"
     }
     radio = min(sent, key=lambda name: sent[name]) if sent else ""
-    view = EnergyView(billed, stored, radio, profile)
+    if hardware.chosen_radio is not None and hardware.chosen_radio.name in sent:
+        radio = hardware.chosen_radio.name
+    view = EnergyView(billed, stored, radio, hardware.profile.name, hardware)
     judged = view.judging("study")
-    if profile in judged:
+    if view.profile in judged:
         return view
-    return EnergyView(billed, stored, radio, judged[0] if judged else next(iter(bills)))
+    return replace(view, profile=judged[0] if judged else next(iter(bills)))
 
 
 def winner(
@@ -220,11 +229,6 @@ def highest_level(network: Network, profile: str) -> Level | None:
     """The highest level without the radio that a profile has a bill for."""
     levels = network.runs[0].bill.get(profile, {})
     return next((one for one in reversed(up_to(HIGHEST_WITHOUT_RADIO)) if one in levels), None)
-
-
-def profile_title(name: str) -> str:
-    """The profile in words, if it ships with the package."""
-    return shipped()[name].title if name in shipped() else name
 
 
 def not_priced(network: Network, profile: str, name: str) -> set[str]:

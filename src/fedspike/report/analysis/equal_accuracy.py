@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fedspike.energy.account import bills, rounds_to, until
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
-from fedspike.energy.profiles import shipped
+from fedspike.energy.profiles import Profile
 from fedspike.records.schema import RoundRecord, RunSummary
 from fedspike.report.analysis.settings import Comparison, Network
 
@@ -43,7 +43,9 @@ class EqualAccuracy:
         return self.comparison.label
 
 
-def equal_accuracy(comparison: Comparison, rounds_of: Rounds, profile: str) -> EqualAccuracy | None:
+def equal_accuracy(
+    comparison: Comparison, rounds_of: Rounds, profile: Profile
+) -> EqualAccuracy | None:
     """At the prices of a profile; None without a pair, or where a run has reached nothing by training."""
     networks = comparison.networks
     if not comparison.pairs():
@@ -55,7 +57,7 @@ def equal_accuracy(comparison: Comparison, rounds_of: Rounds, profile: str) -> E
     return EqualAccuracy(comparison, target, made) if len(made) == len(networks) else None
 
 
-def _effort(network: Network, target: float, rounds_of: Rounds, profile: str) -> Effort | None:
+def _effort(network: Network, target: float, rounds_of: Rounds, profile: Profile) -> Effort | None:
     numbers, megabytes, joules = [], [], []
     for run in network.runs:
         records = rounds_of(run)
@@ -65,7 +67,7 @@ def _effort(network: Network, target: float, rounds_of: Rounds, profile: str) ->
             return None
         numbers.append(float(number))
         megabytes.append((first.uplink_bytes + first.downlink_bytes) / 1e6)
-        bill = bills(first, None, [shipped()[profile]], ())[profile].get(HIGHEST_WITHOUT_RADIO)
+        bill = bills(first, None, [profile], ())[profile.name].get(HIGHEST_WITHOUT_RADIO)
         joules += [bill.run.nominal_mj / 1000] if bill and bill.is_comparable else []
     priced = estimate(joules) if len(joules) == len(numbers) else None
     return Effort(network, estimate(numbers), estimate(megabytes), priced)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fedspike.energy import sensitivity as energy_sensitivity
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
-from fedspike.energy.profiles import shipped
+from fedspike.energy.profiles import Profile
 from fedspike.energy.recorded import Recorded, Standing, recorded, standings
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.errors import InputError
@@ -34,7 +34,7 @@ class OtherPrices:
 
 
 def other_prices(view: EnergyView) -> OtherPrices | None:
-    """The first pair of the main comparison, under every shipped profile that judges it.
+    """The first pair of the main comparison, under every profile that judges it.
 
     None where its activity does not give its bill again, as at prices that have changed since.
     """
@@ -43,10 +43,10 @@ def other_prices(view: EnergyView) -> OtherPrices | None:
     if ann is None or snn is None or snn.network.time_steps is None:
         return None
     judged = view.judged()
-    profiles = [profile for name, profile in shipped().items() if name in judged]
+    profiles = [profile for name, profile in view.hardware.profiles.items() if name in judged]
     trained = [profile for profile in profiles if profile.scope == "per-term"]
     sides = list(zip(pair, (ann, snn), strict=True))
-    if not all(_agrees(run, side, one.name) for run, side in sides for one in trained):
+    if not all(_agrees(run, side, one) for run, side in sides for one in trained):
         return None
     swings = {one.name: energy_sensitivity.sensitivity(ann, snn, one, LEVEL) for one in trained}
     return OtherPrices(
@@ -68,10 +68,10 @@ def of_run(run: RunSummary) -> Recorded | None:
         return None
 
 
-def _agrees(run: RunSummary, side: Recorded, profile: str) -> bool:
+def _agrees(run: RunSummary, side: Recorded, profile: Profile) -> bool:
     """Whether the activity gives the bill of the summary."""
-    stored = run.bill.get(profile, {}).get(LEVEL)
+    stored = run.bill.get(profile.name, {}).get(LEVEL)
     if stored is None:
         return False
-    again = side.bill(side.counts, shipped()[profile], LEVEL).nominal_mj
+    again = side.bill(side.counts, profile, LEVEL).nominal_mj
     return math.isclose(again / len(run.accuracy), stored.nominal_mj, rel_tol=TOLERANCE)

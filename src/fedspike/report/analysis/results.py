@@ -1,15 +1,17 @@
 """What all figures are made from: the runs of an experiment, compared, with their energy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from fedspike.energy.levels import Level
+from fedspike.energy.pricing import Hardware
 from fedspike.records.reader import ROUNDS, in_full, rounds
 from fedspike.records.schema import ExperimentSummary, RoundRecord, RunSummary
 from fedspike.report.analysis.choices import Choice, choices
 from fedspike.report.analysis.confusion import Outcome, outcome
+from fedspike.report.analysis.device_costs import DeviceCosts, device_costs
 from fedspike.report.analysis.energy_view import EnergyView, energy_view
 from fedspike.report.analysis.equal_accuracy import EqualAccuracy, equal_accuracy
 from fedspike.report.analysis.gaps import Gap, gaps
@@ -17,19 +19,19 @@ from fedspike.report.analysis.other_prices import OtherPrices, other_prices
 from fedspike.report.analysis.settings import Comparison, Network, Setting, settings
 from fedspike.report.analysis.side_by_side import SideBySide, side_by_side
 
-SHOWN_FIRST = "horowitz45-int8"
-
 
 @dataclass(frozen=True)
 class Results:
     """An experiment, or a single run, and the folders that its runs were read from, by their names.
 
-    Methods are compared with the column `baseline`, which is the plainest one if it is "".
+    Methods are compared with the column `baseline`, which is the plainest one if it is "". The `hardware` is
+    what the user chose to price with; the experiment has the bills.
     """
 
     experiment: ExperimentSummary
     homes: Mapping[str, Path]
     baseline: str = ""
+    hardware: Hardware = field(default_factory=Hardware)
 
     @property
     def runs(self) -> tuple[RunSummary, ...]:
@@ -79,8 +81,16 @@ class Results:
     @cached_property
     def equal_accuracy(self) -> list[EqualAccuracy]:
         """What the networks of the leading comparisons need until an accuracy that both reach."""
-        made = (equal_accuracy(one, self.rounds, self.profile) for one in self.leading)
+        profile = self.hardware.profiles[self.profile]
+        made = (equal_accuracy(one, self.rounds, profile) for one in self.leading)
         return [one for one in made if one is not None]
+
+    @cached_property
+    def device_costs(self) -> DeviceCosts | None:
+        """What the networks on the most even data cost one device."""
+        profiles = self.hardware.chosen or (self.hardware.profiles[self.profile],)
+        first = (self.leading or self.comparisons)[0]
+        return device_costs(first, self.rounds, self.hardware, profiles)
 
     def rounds(self, run: RunSummary) -> list[RoundRecord]:
         """The records of a run's rounds, where its folder has them."""
@@ -116,7 +126,7 @@ class Results:
     @cached_property
     def energy(self) -> EnergyView | None:
         """The bills of the networks; None where no conventional network has a spiking one to compare."""
-        return energy_view(self.comparisons, self.experiment.comparisons, SHOWN_FIRST)
+        return energy_view(self.comparisons, self.experiment.comparisons, self.hardware)
 
     def judged(self, level: Level) -> EnergyView | None:
         """The bills, if there is a verdict at this level."""
@@ -130,4 +140,4 @@ class Results:
     @property
     def profile(self) -> str:
         """The price profile that is shown first."""
-        return self.energy.profile if self.energy else SHOWN_FIRST
+        return self.energy.profile if self.energy else self.hardware.profile.name

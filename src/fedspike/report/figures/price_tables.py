@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from fedspike.energy.levels import LEVELS
-from fedspike.energy.profiles import Access, Memory, Price, Profile, radios, shipped
+from fedspike.energy.profiles import Access, Memory, Price, Profile
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.figures.figure import Figure
@@ -37,12 +37,12 @@ class Listed:
         return " to ".join(dict.fromkeys(f"{float(pj):,.10g}" for pj in ends))
 
 
-def _sources(_: EnergyView) -> Table:
+def _sources(view: EnergyView) -> Table:
     listed = [
-        *(Listed(p.name, *price) for p in shipped().values() for price in _prices(p)),
+        *(Listed(p.name, *price) for p in view.hardware.profiles.values() for price in _prices(p)),
         *(
             Listed(radio.name, *bit)
-            for radio in radios().values()
+            for radio in view.hardware.radios.values()
             for bit in (("bit sent", radio.uplink_bit), ("bit received", radio.downlink_bit))
         ),
     ]

@@ -11,7 +11,6 @@ from fedspike.report.analysis.energy_view import (
     EnergyView,
     Rival,
     energy_mj,
-    profile_title,
     turning,
     winner,
 )
@@ -53,7 +52,7 @@ def _judged(view: EnergyView, rival: Rival) -> Iterator[tuple[Cell, ...]]:
     judged = view.judged(rival).items()
     for profile, verdicts in sorted(judged, key=lambda one: next(iter(one[1].values())).ratio or 0):
         cells = (_cell(view, rival, verdicts.get(level)) for level in view.levels)
-        yield (Tinted(profile, "", 0, profile_title(profile)), *cells)
+        yield (Tinted(profile, "", 0, view.title(profile)), *cells)
 
 
 def _cell(view: EnergyView, rival: Rival, verdict: Verdict | None) -> Tinted | None:
@@ -73,9 +72,8 @@ def _cell(view: EnergyView, rival: Rival, verdict: Verdict | None) -> Tinted | N
 
 def _matrix_caption(view: EnergyView) -> Caption:
     seeds = len(view.main.pairs())
-    radio = (
-        f"; the radio is {view.radio_title}, the one with the least energy" if view.radio else ""
-    )
+    why = "" if view.hardware.chosen_radio else ", the one with the least energy"
+    radio = f"; the radio is {view.radio_title}{why}" if view.radio else ""
     notes = [
         f"Modelled energy of a round, {view.main.label}: {view.spiking.title} and dense "
         f"{view.reference.title}. Colour and name show the winner; the number says how many times less "

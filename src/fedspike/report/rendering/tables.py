@@ -9,6 +9,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal
 
+from fedspike.energy import units
 from fedspike.energy.estimate import Estimate, decimals
 
 NO_FIGURE = "–"
@@ -37,6 +38,13 @@ class Marked(Estimate):
 def marked(estimate: Estimate, *below: str, strong: bool) -> Marked:
     """An estimate with its mark, and lines below it."""
     return Marked(**vars(estimate), strong=strong, below=below)
+
+
+@dataclass(frozen=True)
+class Scaled(Estimate):
+    """An estimate in a base unit, read in the one that fits it; a file has it in the base unit."""
+
+    unit: str = ""
 
 
 Cell = str | int | float | Estimate | Tinted | None
@@ -147,6 +155,8 @@ def text(cell: Cell, column: Column) -> str:
         return NO_FIGURE
     if isinstance(cell, Tinted | str):
         return cell if isinstance(cell, str) else cell.text
+    if isinstance(cell, Scaled):
+        return units.written(cell.mean, cell.unit, cell.half_width)
     mean = cell.mean if isinstance(cell, Estimate) else cell
     digits = places(mean) if column.digits is None else column.digits
     if isinstance(cell, Estimate):
