@@ -106,8 +106,8 @@ SECTIONS: tuple[Section, ...] = (
     Section("answer", "Answer", ANSWER),
     _of(
         *("side-by-side", "Side by side", methods.METHODS_ANSWER),
-        *(methods.METHODS_CHART, methods.TESTS_TABLE),
-        *(ranking.RANKS_CHART, ranking.RANKS_TABLE, costs.COSTS_TABLE),
+        *(methods.METHODS_CHART, ranking.RANKS_CHART),
+        *(methods.TESTS_TABLE, costs.COSTS_TABLE, ranking.RANKS_TABLE),
     ),
     _of("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
     _of("accuracy", "Accuracy", accuracy.ACCURACY_CURVES, sizes.SIZES_TABLE),

@@ -219,7 +219,7 @@ def note_on_seeds(each: Iterable[int]) -> str:
     return (
         f"Mean over {seeds} seeds ± half of Student’s 95 % interval; differences are taken within a seed"
         f"{bca if counts[-1] >= ENOUGH else ''}. "
-        "A figure without ± comes from one or two seeds, or is the same for all seeds."
+        "A figure without an interval comes from one or two seeds, or is the same for all seeds."
     )
 
 

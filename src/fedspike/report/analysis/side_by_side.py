@@ -86,9 +86,14 @@ class Row:
 
     @property
     def best(self) -> str | None:
-        """The column that is the furthest ahead of the baseline; None where nothing can be compared."""
-        ahead = self.differences.items()
-        return max(ahead, key=lambda one: one[1].points.mean, default=(None, None))[0]
+        """The column that is the furthest ahead of the baseline; None where nothing can be compared.
+
+        One that is significantly better is before one that is not.
+        """
+        ahead = self.differences
+        return max(
+            ahead, key=lambda name: (ahead[name].better, ahead[name].points.mean), default=None
+        )
 
     @property
     def baseline_best(self) -> bool:
