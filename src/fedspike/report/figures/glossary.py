@@ -22,7 +22,8 @@ WORDS = {
         "of the samples, and in who has which."
     ),
     "interval, ±": (
-        "Student’s 95 % interval over the seeds: 19 of 20 such intervals have the true mean in them."
+        "a 95 % interval over the seeds, Student’s or, in brackets, BCa’s by bootstrap: about 19 of 20 such "
+        "intervals have the true mean in them."
     ),
     "p": ("how often chance alone would make two equal methods differ this much or more."),
     "Holm’s method": (
