@@ -152,6 +152,7 @@ def test_every_scale_has_a_unit_and_three_digits(base: str) -> None:
     for name, size in UNITS[base].items():
         assert written(size, base) == f"1.00 {name}".strip()
         assert written(1.234 * size, base) == f"1.23 {name}".strip()
+    assert written(999.6e-9, "J") == "1.00 µJ"
     smallest, least = next(iter(UNITS[base].items()))
     assert written(0.01 * least, base) == f"0.0100 {smallest}".strip()
     assert not written(123 * 10**9 * max(UNITS[base].values()), base).startswith("1.")
@@ -205,14 +206,16 @@ def test_a_wrong_file_is_refused(
         (([], "phone.toml", ""), "phone.toml: a duty, not a radio"),
         (([], "", "radio.toml"), "radio.toml: a radio, not a duty"),
         (([], "", "phones"), "did you mean phone?"),
+        (([], "", "misspelt.toml"), "did you mean battery_wh?"),
     ],
 )
-def test_a_duty_is_no_radio(
+def test_each_option_takes_its_own_kind(
     chosen: tuple[list[str], str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("phone.toml").write_text(MINE)
     Path("radio.toml").write_text(LINKS)
+    Path("misspelt.toml").write_text('name = "my"\ntitle = "mine"\n[batery_wh]\nvalue = 1\n')
     with pytest.raises(InputError) as error:
         pricing.hardware(*chosen)
     assert said in str(error.value)

@@ -117,10 +117,10 @@ def described(names_or_files: Sequence[str] = ()) -> dict[str, list[dict[str, An
     }
 
 
-def read(path: Path) -> Profile | Radio | Duty:
+def read(path: Path, wanted: type | None = None) -> Profile | Radio | Duty:
     """What is in a TOML file of yours: a duty, a radio's prices, else a profile's.
 
-    Raises InputError that says what is wrong with it.
+    Where the file does not say, it is taken for what is `wanted`. Raises InputError that says what is wrong.
     """
     text = reading.read(
         path,
@@ -131,7 +131,7 @@ def read(path: Path) -> Profile | Radio | Duty:
     values = reading.parse(text, path.name, fix="correct that place")
     made: Profile | Radio | Duty
     shipped: Mapping[str, object]
-    if duties.looks_like_one(values):
+    if duties.looks_like_one(values) or (wanted is Duty and "price" not in values):
         made, shipped = duties.duty(text, path.name), duties.duties()
     elif profiles.looks_like_a_radio(values):
         made, shipped = profiles.radio(text, path.name), profiles.radios()
@@ -148,7 +148,7 @@ def read(path: Path) -> Profile | Radio | Duty:
 
 def _of_kind(kind: type[T], name_or_file: str, shipped: Mapping[str, T], expected: str) -> T:
     """The one of this name, or in the file. Raises InputError where it is of another kind."""
-    named = _named(name_or_file, shipped, KINDS[kind])
+    named = _named(name_or_file, shipped, KINDS[kind], kind)
     if isinstance(named, kind):
         return named
     raise InputError(
@@ -159,11 +159,14 @@ def _of_kind(kind: type[T], name_or_file: str, shipped: Mapping[str, T], expecte
 
 
 def _named(
-    name_or_file: str, shipped: Mapping[str, Profile | Radio | Duty], kind: str
+    name_or_file: str,
+    shipped: Mapping[str, Profile | Radio | Duty],
+    kind: str,
+    wanted: type | None = None,
 ) -> Profile | Radio | Duty:
     """The one of this name, or what is in the file, of whatever kind."""
     if name_or_file.endswith(".toml"):
-        return read(Path(name_or_file))
+        return read(Path(name_or_file), wanted)
     if name_or_file not in shipped:
         raise InputError(
             f"unknown {kind} {name_or_file}",

@@ -45,6 +45,9 @@ WORDS = {
         "levels of the bill: reads and writes of memory; the backward pass, the optimiser, and the "
         "server’s sums. Each level includes those before it."
     ),
+    "duty": (
+        "how often a device infers and trains, and what battery, speed and idle power it has for that."
+    ),
     "firing rate": ("the share of a layer’s neurons that spike at a time step."),
     "IID": ("each client’s data are drawn from all classes alike."),
 }
