@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats import contingency_tables, multitest
@@ -136,7 +136,7 @@ CASES: dict[str, tuple[list[Any], str, str]] = {
             *both(FIVE, [p - 5 + p / 100 for p in FIVE], CHEAP, classes=3),
         ],
         "spiking depends",
-        "It depends on the data: with 10 classes per client choose the SNN (the SNN is 3.8 points more "
+        "It depends on the data: with 10 classes per client choose the SNN (3.8 points more "
         "accurate); with 3 classes per client it depends on which counts more (the ANN is 4.2 points more "
         "accurate). In all of them the SNN needs 3.0 to 70 times less energy under all 9 hardware",
     ),
@@ -154,7 +154,7 @@ def test_the_answer_is_the_one_written_down(case: str, tmp_path: Path) -> None:
 
 
 def test_settings_with_one_answer_are_named_together(tmp_path: Path) -> None:
-    """What can be decided comes first; of many reasons the first is said, with its setting."""
+    """What can be decided comes first, and settings with one reason stand together."""
     runs = [
         run
         for classes, percent in ((10, 80.4), (7, 80.5), (5, 80.3), (3, 75.0))
@@ -162,11 +162,8 @@ def test_settings_with_one_answer_are_named_together(tmp_path: Path) -> None:
     ]
     said = answer(example.results(tmp_path / "runs", runs).choices)
     assert said.startswith(
-        "It depends on the data: with 3 classes per client choose the ANN (the ANN is 5.0"
-    )
-    assert (
-        "; with 10, 7 and 5 classes per client it is not decidable (with 10 classes per client a "
-        in said
+        "It depends on the data: with 3 classes per client choose the ANN (5.0 points more accurate); it is "
+        "not decidable with 10, 7 and 5 classes per client (the difference may be chance). In all of them "
     )
 
 
@@ -198,6 +195,7 @@ def test_mcnemar_is_statsmodels(right: list[tuple[bool, bool]]) -> None:
     assert mcnemar(one, other)[1] == pytest.approx(float(expected), rel=1e-9)
 
 
+@settings(max_examples=10)  # statsmodels takes 60 ms for each
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(ps: list[float]) -> None:
     assert holm(ps) == pytest.approx(multitest.multipletests(ps, method="holm")[1], abs=1e-12)

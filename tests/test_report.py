@@ -30,7 +30,9 @@ from fedspike.report.sections import SECTIONS
 from running import finish, python
 
 FIGURES = [figure for section in SECTIONS for part in section.parts for figure in part.figures]
-SVG_TAGS = {"svg", "g", "path", "rect", "line", "text", "image", "defs", "clipPath"}
+SVG_TAGS = {
+    *("svg", "g", "path", "rect", "line", "text", "image", "defs", "clipPath", "circle", "title"),
+}
 HOSTILE = "<script>alert(1)<b>&amp;\"'|$_%{}\\"
 
 
@@ -216,10 +218,13 @@ def test_the_page_has_the_sections_in_order_and_contents_that_lead_to_them(
     for one in pages.values():
         shown = [section.anchor for section in one.sections]
         assert shown == [section.anchor for section in SECTIONS if section.anchor in shown]
-        assert re.findall(r'<h2 id="([^"]+)"', one.html) == shown
+        assert re.findall(r'<section id="([^"]+)"', one.html) == shown
         assert re.findall(r'<a href="#([^"]+)"', one.html) == shown
-        headings = [part.heading for s in one.sections for part in s.parts if part.heading]
+        parts = [part for section in one.sections for part in section.parts if part.heading]
+        headings = [part.heading for part in parts if not part.folded]
         assert [unescape(h) for h in re.findall("<h3>(.*)</h3>", one.html)] == headings
+        folds = {unescape(h) for h in re.findall("<summary>(.*)</summary>", one.html)}
+        assert {part.heading for part in parts if part.folded} <= folds
 
 
 def test_a_new_figure_is_one_record_and_one_line(
@@ -234,7 +239,9 @@ def test_a_new_figure_is_one_record_and_one_line(
     monkeypatch.setattr(writing, "SECTIONS", (*SECTIONS, section))
     one = page(tmp_path / "runs", [example.run("ann", 3, seed, rounds=2) for seed in (4, 5)])
     assert (one.folder / "tables" / "tableX1-seeds.csv").read_text() == "seed\n4\n5\n"
-    assert "My section A part About it. Table X1. Seeds seed 4 5 A note." in text_of(one.html)
+    assert "My section A part About it. Table X1. Seeds CSV LaTeX seed 4 5 A note." in text_of(
+        one.html
+    )
     assert not list((one.folder / "tables").glob("*never*"))
 
 

@@ -270,7 +270,7 @@ def test_algorithms_stand_side_by_side_with_the_better_one_bold(
     assert ask(browser, "document.documentElement.scrollWidth") <= width
     cells = ask(
         browser,
-        """[...document.querySelectorAll('h2#answer ~ .scroll')][0].querySelector('tbody tr')
+        """[...document.querySelectorAll('#answer .scroll')][0].querySelector('tbody tr')
             .innerText.split(/[\\t\\n]+/).filter(text => text.trim())""",
     )
     assert [cell.split(" ")[0] for cell in cells[1:]] == [

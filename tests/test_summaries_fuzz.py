@@ -99,7 +99,7 @@ def shown(folder: Path) -> None:
     sections = list(writing.shown(results))
     for figure in (f for section in sections for part in section.parts for f in part.figures):
         if figure.form == "table":
-            list(writing.files(figure))
+            list(figure.files)
     render(results.experiment, sections)
 
 

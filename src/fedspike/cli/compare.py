@@ -55,7 +55,7 @@ def compare(options: Namespace) -> int:
         return 0
     suffix: dict[str, str] = {"latex": ".tex", "markdown": ".md", "csv": ".csv"}
     for table in tables:
-        for path, content in writing.files(table):
+        for path, content in table.files:
             if path.endswith(suffix[options.format]):
                 sys.stdout.write(f"{content.decode()}\n")
     return 0

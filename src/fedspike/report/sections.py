@@ -53,53 +53,66 @@ ANSWER = (
             *(verdicts.PRICE_MATRIX, answer.FINDINGS),
         )
     ),
-    Part((answer.LIMITS,), "What this does not say"),
+    Part((answer.LIMITS,), "What this does not say", folded=True),
 )
 BILL = (
-    Part((synaptic_operations.SYNAPTIC_OPERATIONS,), introduction=FORWARD_PASS),
-    Part(
-        (verdicts.RIVALS_TABLE, verdicts.OTHER_RIVALS, verdicts.VERDICT_TABLE),
-        "Conventional rivals",
-    ),
-    Part(
-        (energy_shares.ENERGY_LEVELS, energy_shares.ENERGY_PARTS, energy_shares.PARTS_TABLE),
-        "Where the energy goes",
-    ),
+    Part((energy_shares.ENERGY_LEVELS, energy_shares.ENERGY_PARTS, energy_shares.PARTS_TABLE)),
     Part(
         (energy_spent.ACCURACY_ENERGY, energy_spent.EQUAL_TABLE, energy_spent.TARGET_TABLE),
         "Energy for an accuracy",
     ),
     Part((device_cost.DEVICE_COST_TABLE,), "On a device"),
+    Part((measured.MEASURED_TABLE,), "Measured energy of the simulation"),
+    Part(
+        (synaptic_operations.SYNAPTIC_OPERATIONS,),
+        *("How synaptic operations are counted and priced", FORWARD_PASS, True),
+    ),
+    Part(
+        (verdicts.RIVALS_TABLE, verdicts.OTHER_RIVALS, verdicts.VERDICT_TABLE),
+        *("Other conventional rivals, and all numbers", "", True),
+    ),
     Part(
         (
             *(one_price.SENSITIVITY_CHART, one_price.SENSITIVITY_TABLE),
             *(thresholds.SPIKE_THRESHOLDS, thresholds.THRESHOLDS_TABLE),
             thresholds.BREAK_EVEN_TABLE,
         ),
-        "What the verdict depends on",
+        *("What the verdict depends on: each price, and the spikes", "", True),
     ),
-    Part((neurobench_table.NEUROBENCH_TABLE,), "Other metrics"),
-    Part((measured.MEASURED_TABLE,), "Measured energy of the simulation"),
     Part(
-        (price_tables.PRICE_SOURCES, price_tables.NOT_PRICED_TABLE, price_tables.ALL_BILLS),
-        "Prices and their sources",
+        (
+            *(neurobench_table.NEUROBENCH_TABLE, price_tables.PRICE_SOURCES),
+            *(price_tables.NOT_PRICED_TABLE, price_tables.ALL_BILLS),
+        ),
+        *("Prices and their sources, and NeuroBench’s metrics", "", True),
+    ),
+)
+FOUNDING_STUDY = (
+    Part((founding_study.PRINTED_ACCURACY,)),
+    Part(
+        (founding_study.PRINTED_CURVES, founding_study.PRINTED_ENERGY, founding_study.SUMMARY),
+        *("Its curves, its energy, and two slips in its numbers", "", True),
     ),
 )
 REPRODUCE = (
-    Part((record.COMMAND,)),
+    Part((record.COMMAND, record.CITATION), introduction=FILES),
     Part(
         (
             *(record.DATA_FILES, record.CONFIGURATION, record.CONFIGURATION_DIFFERENCES),
             *(record.MODELS_TABLE, record.VERSIONS),
         ),
-        introduction=FILES,
+        *("Configuration, environment and hashes", "", True),
     ),
 )
 
 
-def _of(anchor: str, heading: str, *figures: Figure, introduction: str = "") -> Section:
-    """A section of one part."""
-    return Section(anchor, heading, (Part(figures, introduction=introduction),))
+def _of(
+    anchor: str, heading: str, *figures: Figure, folds: str = "", introduction: str = ""
+) -> Section:
+    """A section of one part; or of its first figure, and the others behind the words `folds`."""
+    if not folds:
+        return Section(anchor, heading, (Part(figures, introduction=introduction),))
+    return Section(anchor, heading, (Part(figures[:1]), Part(figures[1:], folds, folded=True)))
 
 
 SECTIONS: tuple[Section, ...] = (
@@ -109,23 +122,28 @@ SECTIONS: tuple[Section, ...] = (
         *(methods.METHODS_CHART, ranking.RANKS_CHART),
         *(methods.TESTS_TABLE, costs.COSTS_TABLE, ranking.RANKS_TABLE),
     ),
-    _of("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
+    _of(
+        *("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
+        folds="All networks",
+    ),
     _of("accuracy", "Accuracy", accuracy.ACCURACY_CURVES, sizes.SIZES_TABLE),
     _of(
         *("classes", "Classes and clients", confusions.CONFUSION_CHART),
         *(confusions.CLIENTS_TABLE, confusions.CLASSES_TABLE),
+        folds="Accuracy of each client and of each class",
     ),
     _of(
         *("robustness", "Noise and blur"),
         *(robustness.ROBUSTNESS_CHART, robustness.ROBUSTNESS_TABLE),
+        folds="The same as numbers",
     ),
     Section("bill", "Energy bill", BILL),
-    _of(
-        *("founding-study", "Founding study", founding_study.PRINTED_ACCURACY),
-        *(founding_study.PRINTED_CURVES, founding_study.PRINTED_ENERGY, founding_study.SUMMARY),
-    ),
+    Section("founding-study", "Founding study", FOUNDING_STUDY),
     _of("spiking", "Spikes", spike_rasters.SPIKE_RASTERS, firing_rates.FIRING_RATES),
-    _of("weights", "Weights", weights.WEIGHT_IMAGES, weights.SHARPNESS_TABLE),
+    _of(
+        *("weights", "Weights", weights.WEIGHT_IMAGES, weights.SHARPNESS_TABLE),
+        folds="Their sharpness",
+    ),
     _of(
         "partition",
         "Data per client",
@@ -139,7 +157,13 @@ SECTIONS: tuple[Section, ...] = (
         device_work.ROUND_TIME,
         introduction=ON_DEVICES,
     ),
-    _of("runs", "All runs", record.RUNS_TABLE),
+    Section(
+        *("runs", "All runs"),
+        (Part((record.RUNS_TABLE,), "Accuracy, energy, bytes and seconds of each run", "", True),),
+    ),
     Section("reproduce", "Reproduce", REPRODUCE),
-    _of("words", "Words", glossary.GLOSSARY),
+    Section(
+        *("words", "Words"),
+        (Part((glossary.GLOSSARY,), "What the words of this page mean", folded=True),),
+    ),
 )

@@ -16,10 +16,8 @@ from fedspike.report.figures.decision import lines
 from fedspike.report.figures.figure import Figure, Section
 from fedspike.report.figures.methods import sentences
 from fedspike.report.figures.ranking import RANKS_TABLE
-from fedspike.report.rendering import tables
-from fedspike.report.rendering.drawing import Panels, in_one, to_pdf
 from fedspike.report.rendering.page import Shown, render
-from fedspike.report.rendering.tables import Caption, Table
+from fedspike.report.rendering.tables import Caption
 from fedspike.report.sections import SECTIONS
 
 ANSWER, LINES = 3, 4  # lines of a terminal for the networks, and for the algorithms
@@ -55,7 +53,7 @@ def write(
         for part in section.parts:
             for figure in part.figures:
                 busy(f"writing {figure.figure.stem}")
-                for path, content in files(figure):
+                for path, content in figure.files:
                     write_whole(directory / path, content, directory)
     write_whole(page, render(results.experiment, sections).encode("utf-8"), directory)
     for line in in_short(results):
@@ -95,20 +93,3 @@ def _shown(figures: Iterable[Figure], results: Results) -> Iterator[Shown]:
             caption = figure.caption
             words = caption if isinstance(caption, Caption) else caption(needed)
             yield Shown(figure, figure.draw(needed), words)
-
-
-def files(figure: Shown) -> Iterator[tuple[str, bytes]]:
-    """A figure as files, each with its place below the directory; texts are on the page alone."""
-    drawing, notes = figure.drawing, figure.caption.notes
-    stem, name = figure.figure.stem, figure.figure.name
-    if isinstance(drawing, Table):
-        yield f"tables/{stem}.csv", tables.to_csv(drawing).encode()
-        yield f"tables/{stem}.md", tables.to_markdown(drawing, figure.heading, notes).encode()
-        yield (
-            f"tables/{stem}.tex",
-            tables.to_latex(drawing, figure.caption.title, notes, name).encode(),
-        )
-    if isinstance(drawing, Panels):
-        svg = in_one(drawing.panels, drawing.panel_rem)
-        yield f"figures/{stem}.svg", svg.encode()
-        yield f"figures/{stem}.pdf", to_pdf(svg)

@@ -69,7 +69,11 @@ def of_partition(partition: dict[str, Any]) -> str:
         return f"{partition[kind]} {kind}"
     if len(kind) <= LONGEST_ABBREVIATION:
         kind = kind.upper()
-    details = [f" {key} {value}" for key, value in partition.items() if key not in ("kind", "name")]
+    details = [
+        f" {key} {value:g}" if isinstance(value, float) else f" {key} {value}"
+        for key, value in partition.items()
+        if key not in ("kind", "name")
+    ]
     return kind + "".join(details[:1])
 
 

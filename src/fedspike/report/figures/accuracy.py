@@ -12,7 +12,14 @@ from fedspike.energy.estimate import Estimate
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, Setting, interval_note, kinds, of
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.axes import DASH, accuracy_axis, chart_of, end_labels, round_axis
+from fedspike.report.rendering.axes import (
+    DASH,
+    accuracy_axis,
+    chart_of,
+    end_labels,
+    line_of,
+    round_axis,
+)
 from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
 from fedspike.report.rendering.tables import Caption, Column, Table, marked, table, words
 
@@ -69,8 +76,7 @@ def _table_caption(results: Results) -> Caption:
     )
     return Caption(
         "Test accuracy of the global model",
-        "“Last 10” is the mean over the last ten rounds. The last column is the difference of the "
-        "last round, in percentage points.",
+        "“Last 10”: mean over the last ten rounds. Last column: the difference of the last round.",
         *bold,
         interval_note(results.networks),
     )
@@ -148,18 +154,20 @@ def _chart(curves: Curves, place: int) -> alt.LayerChart:
     ends = []
     for network in networks:
         points = _curve(network)
-        base = chart_of(*(p for p in points if p["low"] >= curves.low)).encode(x=x)
+        drawn = [point for point in points if point["low"] >= curves.low]
         colour = LIGHT[network.role]
         if len(network.runs) > 1:
-            band = base.mark_area(color=colour, opacity=0.2)
-            layers.append(band.encode(y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q"))
-        dash = dashes(network, networks)
-        line = base.mark_line(color=colour, strokeWidth=1.8, point=rounds == 1, strokeDash=dash)
-        layers.append(line.encode(y=y))
+            band = chart_of(*drawn).mark_area(color=colour, opacity=0.2)
+            layers.append(band.encode(x=x, y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q"))
+        says = f"{network.title}, round {{round}}: {{mean:.1f}} %"
+        line = line_of(drawn, says, colour, dashes(network, networks))
+        layers.append(line.encode(x=x, y=y))
         last = {"round": rounds, "mean": max(points[-1]["mean"], curves.low)}
         ends.append((last, f"{network.title} {points[-1]['mean']:.1f}", colour))
     for (role, percent), offset in zip(curves.marks[place], MARK_OFFSETS, strict=False):
-        mark = chart_of({"round": rounds, "mean": percent}).encode(x=x, y=y)
+        mark = chart_of({"round": rounds, "mean": percent, "says": f"printed: {percent} %"}).encode(
+            x=x, y=y
+        )
         layers.append(mark.mark_point(shape="diamond", size=30, color=LIGHT[role], xOffset=offset))
     layers += end_labels(ends, x, y, dx=28 if curves.marks[place] else 8)
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=comparison.label)

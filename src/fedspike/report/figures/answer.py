@@ -4,11 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.results import Results
-from fedspike.report.analysis.settings import interval_note
 from fedspike.report.figures.figure import Figure
-from fedspike.report.figures.weights import sharpness_of
 from fedspike.report.rendering.drawing import Prose
-from fedspike.report.rendering.tables import interval, number, span
+from fedspike.report.rendering.tables import span
 
 ENERGY = (
     "What a device would need. The energies are modelled, not measured: counted operations times prices from "
@@ -26,18 +24,16 @@ VARIANTS = (
 def _findings(results: Results) -> Prose:
     sentences = (
         *_accuracies(results),
-        *_sharpness(results),
         *_unfit(results.runs),
         *_ill_layers(results.runs),
         *_rejected(results.runs),
-        interval_note(results.networks),
         *_missing(results),
     )
     return Prose(sentences, "ul")
 
 
 def _accuracies(results: Results) -> Iterator[str]:
-    """How far apart the networks are."""
+    """How accurate the spiking networks of a setting are, where there are several."""
     spans = []
     for comparison in results.leading:
         setting = comparison.setting
@@ -46,30 +42,6 @@ def _accuracies(results: Results) -> Iterator[str]:
             spans.append(f"{span(means, 1)} % with {setting.in_sentence} ({len(means)} networks)")
     if spans:
         yield f"The spiking networks reach {', '.join(spans)}; Table S1 lists them with their energy."
-    if len(results.leading) > 2:
-        gaps = []
-        for comparison in results.leading:
-            if gap := comparison.gap_points():
-                gaps.append(f"{interval(gap, 1, signed=True)} ({comparison.label})")
-        yield f"Accuracy of the spiking minus the conventional network, in points: {', '.join(gaps)}."
-
-
-def _sharpness(results: Results) -> Iterator[str]:
-    """How the sharpness of the weight images changes with the skew, if it was recorded."""
-    if len(results.leading) < 2:
-        return
-    even, skewed = results.leading[0], results.leading[-1]
-    parts = []
-    for before, after in ((even.reference, skewed.reference), (even.spiking, skewed.spiking)):
-        first, last = sharpness_of(before), sharpness_of(after)
-        if before and first and last:
-            change = f"from {number(first.mean, 2)} to {number(last.mean, 2)}"
-            parts.append(f"{change} ({before.title})")
-    if parts:
-        yield (
-            f"From {even.setting.in_sentence} to {skewed.setting.in_sentence} the sharpness of the weight "
-            f"images changes {' and '.join(parts)}; white noise is 1."
-        )
 
 
 def _unfit(runs: Sequence[RunSummary]) -> Iterator[str]:
@@ -133,5 +105,7 @@ def _limits(results: Results) -> Iterator[str]:
     yield f"Anything about other tasks or larger networks: this is {data} with {shapes} neurons."
 
 
-FINDINGS = Figure("findings", _findings)
+FINDINGS = Figure(
+    "findings", _findings, needs=lambda results: _findings(results).paragraphs and results
+)
 LIMITS = Figure("limits", lambda results: Prose(tuple(_limits(results)), "ul"))

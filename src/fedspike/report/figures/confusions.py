@@ -123,12 +123,13 @@ def _draw(shares: list[Share]) -> Panels:
 def _chart(share: Share) -> alt.LayerChart:
     counts = share.confusion
     classes = list(range(len(counts)))
-    of_label = counts.sum(1, keepdims=True)
-    percent = 100 * counts / np.where(of_label, of_label, 1)
+    total = counts.sum(1)
+    percent = 100 * counts / np.where(total, total, 1)[:, None]
     cells = [
         {
             **{"label": label, "taken": other, "share": percent[label, other]},
-            **{"text": f"{percent[label, other]:.0f}"},
+            **{"text": (text := f"{percent[label, other]:.0f}")},
+            **{"says": f"class {label} taken for {other}: {text} % of {total[label]}"},
         }
         for label in classes
         for other in classes
@@ -153,8 +154,8 @@ def _chart(share: Share) -> alt.LayerChart:
 
 CONFUSION_CAPTION = Caption(
     "What is taken for what",
-    "Of the test samples of a class (row) the share, in percent, that the model of the last round takes for "
-    "each class (column), all seeds together. An empty cell: none.",
+    "Of the test samples of a class (row) the percentage that the last model takes for each class (column), "
+    "all seeds together.",
 )
 
 CLASSES_TABLE = Figure("classes", _by_class, _by_class_caption, _shares, "11")

@@ -9,7 +9,7 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import chart_of
 from fedspike.report.rendering.drawing import LIGHT, Panels, charts
-from fedspike.report.rendering.tables import Caption, Column, Table, table, words
+from fedspike.report.rendering.tables import Caption, Column, Table, number, table, words
 
 CELL = 26  # pixels
 MOST_NUMBERED = 12  # clients or classes, beyond which a number in each cell is too small to read
@@ -51,8 +51,8 @@ def partitions(results: Results) -> list[Partition]:
 
 def _caption(partitions: list[Partition]) -> Caption:
     note = (
-        "Samples of each class on each client, before a round draws from them. All networks share the "
-        "partition of their seed; the partitions of all seeds are in tables/table8-partition.csv."
+        "Samples of each class on each client, for all networks of the seed; all seeds are in "
+        "tables/table8-partition.csv."
     )
     if any(one.drawn < len(one.class_counts) for one in partitions):
         note += " Only the first clients are drawn."
@@ -64,7 +64,11 @@ def _caption(partitions: list[Partition]) -> Caption:
 def _chart(partition: Partition) -> alt.LayerChart:
     clients, classes = partition.drawn, partition.classes
     cells = [
-        {"client": client, "class": label, "samples": samples, "share": samples / partition.most}
+        {
+            **{"client": client, "class": label, "samples": samples},
+            **{"share": samples / partition.most},
+            **{"says": f"client {client}, class {label}: {number(samples, 0)} samples"},
+        }
         for client, counts in enumerate(partition.class_counts[:clients])
         for label, samples in enumerate(counts)
         if samples

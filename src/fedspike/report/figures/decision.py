@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fedspike.energy.estimate import FEWEST
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
 from fedspike.report.analysis.bootstrap import ENOUGH
-from fedspike.report.analysis.choices import Choice
+from fedspike.report.analysis.choices import SIDES, Choice
 from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.analysis.gaps import Gap
 from fedspike.report.analysis.results import Results
@@ -18,6 +18,11 @@ from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import interval, number, span, three_digits
 
 MOST_SETTINGS = 3  # by name in one sentence
+BOTH = {
+    "still learns": "both networks still learn",
+    "does not work": "neither network works",
+    "diverged": "both networks diverged",
+}
 CLASSES = " classes per client"
 ONE_NETWORK = (
     "Not decidable, because no setting has a finished run of both networks with one seed. A file with "
@@ -29,7 +34,7 @@ def lines(results: Results) -> list[str]:
     """The answer; then accuracy, energy and confidence, a line each, as far as there is anything to say."""
     if not results.choices:
         return sentences(results.side_by_side) if results.side_by_side else [ONE_NETWORK]
-    energy = _energy(results.energy, results.choices[0]) if results.energy else ""
+    energy = _energy(results.energy, results.choices) if results.energy else ""
     return [
         answer(results.choices),
         _accuracy(results),
@@ -41,27 +46,37 @@ def answer(choices: Sequence[Choice]) -> str:
     """Which network to choose, in one sentence; settings with the same answer are named together."""
     groups: dict[str, list[Choice]] = {}
     for choice in choices:
-        groups.setdefault(choice.answer, []).append(choice)
+        key = _undecided(choice) if choice.answer == "undecided" else choice.answer
+        groups.setdefault(key, []).append(choice)
     if len(groups) == 1:
         return f"{_sentence(choices)}."
-    alike = choices[0].cheaper is not None and len({choice.cheaper for choice in choices}) == 1
-    decided_first = sorted(groups.items(), key=lambda group: group[0] == "undecided")
-    parts = [f"with {_named(group)} {_in_short(group, alike)}" for _, group in decided_first]
-    energy = f" In all of them {_less_energy(choices)}." if alike else ""
-    return f"It depends on the data: {'; '.join(parts)}.{energy}"
+    cheaper = choices[0].cheaper
+    alike = cheaper is not None and all(choice.cheaper == cheaper for choice in choices)
+    decided = [group for group in groups.values() if group[0].answer != "undecided"]
+    parts = [f"{_where(group, choices)} {_in_short(group, alike)}" for group in decided]
+    left = [
+        f"{_where(group, choices)} ({why})"
+        for why, group in groups.items()
+        if group[0].answer == "undecided"
+    ]
+    parts += [f"{'it is n' if decided else 'N'}ot decidable {_listed(left)}"] if left else []
+    start = "It depends on the data: " if decided else ""
+    energy = f" In all of them {_less_energy(choices, named=False)}." if alike else ""
+    return f"{start}{'; '.join(parts)}.{energy}"
 
 
-def _named(group: Sequence[Choice]) -> str:
-    """The settings of a group inside a sentence.
+def _where(group: Sequence[Choice], choices: Sequence[Choice]) -> str:
+    """The settings of a group inside a sentence; of many how many there are.
 
     Numbers of classes stand together, as in "10, 7 and 3 classes per client".
     """
     names = [choice.comparison.setting.in_sentence for choice in group]
     numbers = [name.removesuffix(CLASSES) for name in names]
     if all(number.isdigit() for number in numbers):
-        return f"{_listed(numbers)}{CLASSES}"
-    shown, more = names[:MOST_SETTINGS], len(names) - MOST_SETTINGS
-    return _listed(shown + ([f"{more} more setting{'s' if more > 1 else ''}"] if more > 0 else []))
+        return f"with {_listed(numbers)}{CLASSES}"
+    if len(names) > MOST_SETTINGS:
+        return f"in {len(names)} of {len(choices)} settings"
+    return f"with {_listed(names)}"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -72,7 +87,7 @@ def _sentence(group: Sequence[Choice]) -> str:
     """What settings with the same answer say, without the full stop."""
     first = group[0]
     if first.answer == "undecided":
-        return f"Not decidable, because {_reasons(group)}"
+        return f"Not decidable, because {_in_full(group)}"
     if first.answer == "depends":
         return f"It depends on {_on(group)}: {_accurate(group)}; {_less_energy(group)}"
     chosen = first.network(first.answer).title
@@ -90,15 +105,12 @@ def _sentence(group: Sequence[Choice]) -> str:
 
 def _in_short(group: Sequence[Choice], alike: bool) -> str:
     """The same inside a sentence about all data; without the energy where that is alike in all."""
-    first = group[0]
-    if first.answer == "undecided":
-        where = f"with {_named(group[:1])} " if len({*map(_undecided, group)}) > 1 else ""
-        return f"it is not decidable ({where}{_undecided(first)})"
-    reasons = [_accurate(group)]
-    reasons += [_less_energy(group)] if first.priced and not alike else []
+    first, reasons = group[0], [_accurate(group)]
     what = f"it depends on {_on(group)}"
-    if first.answer != "depends":
+    if first.answer in SIDES:
         what = f"choose the {first.network(first.answer).title}"
+        reasons = [_worth(group)]
+    reasons += [_less_energy(group)] if first.priced and not alike else []
     return f"{what} ({', '.join(reasons)})"
 
 
@@ -109,34 +121,43 @@ def _on(group: Sequence[Choice]) -> str:
     return _listed(on)
 
 
-def _reasons(group: Sequence[Choice]) -> str:
-    """Why nothing can be said; of several settings the first, if each has a reason of its own."""
-    reasons = list(dict.fromkeys(map(_undecided, group)))
-    if len(reasons) == 1:
-        return reasons[0]
-    others = f"{len(group) - 1} more setting{'s' if len(group) > 2 else ''}"
-    first = group[0].comparison.setting.in_sentence
-    return f"with {first} {reasons[0]}, and {others} cannot be decided either"
-
-
 def _undecided(choice: Choice) -> str:
-    """Why nothing can be said of a comparison."""
+    """Why nothing can be said of a comparison, in a few words; so also of others."""
     gap = choice.gap
     if choice.faults:
-        return _listed(choice.faults)
+        brief = [fault.partition(" (")[0] for fault in choice.faults]
+        return next((BOTH[end] for end in BOTH if _all_end(brief, end)), _listed(brief))
     if gap.seeds == 2:
-        return "2 seeds are too few: take 3 or more"
-    size = f"{number(abs(gap.points), 1)} points"
-    if gap.seeds == 1:
-        half = gap.estimate.half_width
-        limit = "" if half is None else f" (± {number(half, 1)})"
-        return f"a difference of {size} is within what chance explains{limit}; take 3 seeds or more"
+        return "2 seeds are too few"
     if gap.alike:
         return "both are as accurate as each other, and nothing prices their energy"
-    enough = gap.seeds_for_an_answer
-    more = f"; about {enough} seeds would do" if enough else ""
-    apart = interval(gap.estimate if gap.points > 0 else -gap.estimate, 1)
-    return f"the difference, {apart} points with {gap.seeds} seeds, may as well be none{more}"
+    return "the difference may be chance"
+
+
+def _all_end(faults: Sequence[str], end: str) -> bool:
+    """Whether two networks have the same fault."""
+    return len(faults) == 2 and all(fault.endswith(end) for fault in faults)
+
+
+def _in_full(group: Sequence[Choice]) -> str:
+    """Why nothing can be said of comparisons with the same reason, with its figures and what would do."""
+    first, gap = group[0], group[0].gap
+    if first.faults and len(group) == 1:
+        return _listed(first.faults)
+    if first.faults or gap.alike:
+        return _undecided(first)
+    if gap.seeds == 2:
+        return "2 seeds are too few: take 3 or more"
+    size = f"{span([abs(choice.gap.points) for choice in group], 1)} points"
+    if gap.seeds == 1:
+        halves = [half for choice in group if (half := choice.gap.estimate.half_width) is not None]
+        limit = f" (± {span(halves, 1)})" if halves else ""
+        return f"a difference of {size} is within what chance explains{limit}; take 3 seeds or more"
+    if len(group) == 1:
+        size = f"{interval(gap.estimate if gap.points > 0 else -gap.estimate, 1)} points"
+    enough = [choice.gap.seeds_for_an_answer for choice in group]
+    more = f"; about {span([n for n in enough if n], 0)} seeds would do" if all(enough) else ""
+    return f"the difference, {size} with {gap.seeds} seeds, may be chance{more}"
 
 
 def _accurate(group: Sequence[Choice]) -> str:
@@ -149,15 +170,27 @@ def _accurate(group: Sequence[Choice]) -> str:
     return more if len(ahead) == len(group) else f"{more}, or both are alike"
 
 
+def _worth(group: Sequence[Choice]) -> str:
+    """By how much the network that is chosen is more accurate."""
+    ahead = [choice for choice in group if choice.ahead]
+    if not ahead:
+        return "as accurate, within 1 point"
+    worth = f"{_points(ahead)} more accurate"
+    return worth if len(ahead) == len(group) else f"{worth}, or as accurate"
+
+
 def _points(ahead: Sequence[Choice]) -> str:
     return f"{span([abs(choice.gap.points) for choice in ahead], 1)} points"
 
 
-def _less_energy(group: Sequence[Choice]) -> str:
-    """Which network needs less energy, by how much, or under how many price tables."""
+def _less_energy(group: Sequence[Choice], *, named: bool = True) -> str:
+    """Which network needs less energy, by how much, or under how many price tables.
+
+    Where few tables are of another mind they are `named`.
+    """
     first = group[0]
     if first.cheaper is not None and all(choice.cheaper == first.cheaper for choice in group):
-        return f"the {first.network(first.cheaper).title} needs {_times(group)}"
+        return f"the {first.network(first.cheaper).title} needs {_times(group, named=named)}"
     spiking, rival = first.network("spiking").title, first.network("conventional").title
     scores = []
     for place, tables in enumerate(first.tables):
@@ -172,7 +205,7 @@ def _less_energy(group: Sequence[Choice]) -> str:
     return f"the {spiking} needs less energy {_listed(scores)}"
 
 
-def _times(group: Sequence[Choice]) -> str:
+def _times(group: Sequence[Choice], *, named: bool = True) -> str:
     """How many times less the network that is cheaper needs, and under which price tables."""
     first = group[0]
     assert first.cheaper is not None
@@ -184,7 +217,7 @@ def _times(group: Sequence[Choice]) -> str:
     times = " to ".join(dict.fromkeys(map(_factor, (min(ratios), max(ratios)))))
     others = [one.profile for one in tables if one not in won]
     count = f"{len(won)} of {len(tables)}" if others else f"all {len(tables)}"
-    but = f" (not {_listed(others)})" if others else ""
+    but = f" (not {_listed(others)})" if others and named else ""
     return f"{times} times less energy under {count} hardware price tables{but}"
 
 
@@ -220,14 +253,15 @@ def accuracy_in_words(comparison: Comparison, gap: Gap) -> str:
     return f"{accuracies}, {interval(gap.estimate, 1, signed=True)} points{test}"
 
 
-def _energy(view: EnergyView, choice: Choice) -> str:
+def _energy(view: EnergyView, choices: Sequence[Choice]) -> str:
     """Under how many price tables the spiking network needs less energy, and what the radio makes of it."""
+    first = choices[0]
     if view.unfit:
         return "Energy: not compared, because a network does not work."
-    if not choice.priced:
+    if not first.priced:
         return "Energy: no price table prices both networks, so none says which needs less."
     won, judged = view.won(view.rivals[0], "study")
-    whole = f"{_less_energy([choice])}; " if choice.answer == "undecided" else ""
+    whole = f"{_less_energy([first])}; " if first.answer == "undecided" or choices[1:] else ""
     return (
         f"Energy: {whole}by synaptic operations alone the {view.spiking.title} needs less under {won} of "
         f"{judged}.{_radio(view)}"
@@ -248,22 +282,29 @@ def _radio(view: EnergyView) -> str:
         return ""
     apart = max(abs(ratio - 1) for ratio in ratios)
     return (
-        f" With the radio ({view.radio_title}), alike for both and {span(sums, 0)} % of it all, they differ "
-        f"by {number(100 * apart, int(apart < 0.1))} % at most."
+        f" The radio ({view.radio_title}) takes {span(sums, 0)} % of the whole and is alike for both: with "
+        f"it they differ by {number(100 * apart, int(apart < 0.1))} % at most."
     )
 
 
 def _confidence(choices: Sequence[Choice]) -> str:
-    """What the accuracies rest on."""
+    """What the accuracies rest on, and what is not decidable in some of several settings."""
     gaps = [choice.gap for choice in choices]
     seeds = sorted({gap.seeds for gap in gaps})
     if seeds == [1]:
-        return "Confidence: one seed, McNemar’s test on the same samples; other seeds may differ by more."
-    if max(seeds) < FEWEST:
-        return "Confidence: 2 seeds are too few for a test."
-    holm = f", corrected for {len(gaps)} settings by Holm’s method" if len(gaps) > 1 else ""
-    kind = " BCa bootstrap" if seeds[0] >= ENOUGH else ""
-    return f"Confidence: {span(seeds, 0)} seeds, 95 %{kind} intervals, Student’s t{holm}."
+        test = "one seed, McNemar’s test on the same samples; other seeds may differ by more"
+    elif max(seeds) < FEWEST:
+        test = "2 seeds are too few for a test"
+    else:
+        holm = f", corrected for {len(gaps)} settings by Holm’s method" if len(gaps) > 1 else ""
+        kind = " BCa bootstrap" if seeds[0] >= ENOUGH else ""
+        test = f"{span(seeds, 0)} seeds, 95 %{kind} intervals, Student’s t{holm}"
+    open_ones = [choice for choice in choices if choice.answer == "undecided"]
+    reasons: dict[str, list[Choice]] = {}
+    for choice in open_ones if choices[1:] else []:
+        reasons.setdefault(_undecided(choice), []).append(choice)
+    whys = [f"; {_where(own, choices)} {_in_full(own)}" for own in reasons.values()]
+    return f"Confidence: {test}{''.join(whys)}."
 
 
 HEADLINE = Figure("headline", lambda results: Prose((lines(results)[0],), "headline"))

@@ -64,13 +64,13 @@ def _waterfalls(view: EnergyView) -> Panels:
 
 
 def _waterfall_caption(view: EnergyView) -> Caption:
-    radio = f" by {view.radio_title}" if view.radio else ""
     return Caption(
         f"The energy of a round, level by level, {view.main.label}",
-        "Each bar is what a level adds, and its share of the whole: synaptic operations, then all "
-        f"other arithmetic, memory, training, and the bytes sent and received{radio}. It begins where "
-        "the bar above it ends. All devices together, nominal prices; work without a price (Table "
-        "E11) is missing.",
+        f"What each level adds, and its share of the whole; the radio is {view.radio_title}. All devices "
+        "together. Work without a price (Table E11) is missing."
+        if view.radio
+        else "What each level adds, and its share of the whole. All devices together. Work without a price "
+        "(Table E11) is missing.",
     )
 
 
@@ -109,7 +109,8 @@ def _waterfall(profile: str, waterfall: dict[str, list[Step]]) -> alt.LayerChart
 def _bars(own: Sequence[Step], x: alt.X, y: alt.Y, colour: str, offset: int) -> list[alt.Chart]:
     joints = [{"level": a.level, "next": b.level, "after": a.after} for a, b in pairwise(own)]
     rule = chart_of(*joints).encode(x=x, y=y, y2="next:O")
-    base = chart_of(*map(asdict, own)).encode(x=x, y=y)
+    bars = [asdict(s) | {"says": f"{s.level}: {three_digits(s.after)} mJ in all"} for s in own]
+    base = chart_of(*bars).encode(x=x, y=y)
     text = base.mark_text(color=colour, align="left", dx=5, fontSize=12, yOffset=offset)
     return [
         rule.mark_rule(color=colour, opacity=0.4, yOffset=offset, y2Offset=offset),
@@ -170,7 +171,12 @@ def _chart(title: str, shares: dict[str, dict[str, float]]) -> alt.LayerChart:
     for role, own in shares.items():
         colour, offset = LIGHT[role], OFFSETS[role]
         bars = [
-            {"part": label, "mj": mj, "text": three_digits(mj)}
+            {
+                "part": label,
+                "mj": mj,
+                "text": (text := three_digits(mj)),
+                "says": f"{label}: {text} mJ",
+            }
             for name, label in zip(names, labels, strict=True)
             if (mj := own.get(name, 0.0)) > 0
         ]
@@ -204,12 +210,14 @@ def _table_caption(view: EnergyView) -> Caption:
 ENERGY_LEVELS = Figure(
     "energy-levels", _waterfalls, _waterfall_caption, lambda results: results.judged("study")
 )
-ENERGY_PARTS = Figure("energy-parts", _parts, _parts_caption, _priced)
+ENERGY_PARTS = Figure(
+    "energy-parts", _parts, _parts_caption, _priced, summary="By phase and by layer"
+)
 PARTS_TABLE = Figure(
     "parts",
     _table,
     _table_caption,
     _priced,
     "E4",
-    summary="By phase and by layer, in millijoule",
+    summary="The same in millijoule",
 )

@@ -14,7 +14,7 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, interval_note, kinds, of
 from fedspike.report.figures.accuracy import SETTING, dashes
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels, log_scale
+from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels, line_of, log_scale
 from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, charts
 from fedspike.report.rendering.tables import Caption, Column, Table, table
 
@@ -35,8 +35,7 @@ def _draw(view: EnergyView) -> Panels:
 def _caption(view: EnergyView) -> Caption:
     return Caption(
         f"Accuracy against energy, with training, {view.main.label}",
-        "The energy of round k is k times that of the run’s mean round; without the radio. Dotted: "
-        "the target accuracy. The energy axis is logarithmic.",
+        "All devices, without the radio; of each round as much as of the mean round. Dotted: the target.",
     )
 
 
@@ -74,7 +73,8 @@ def _chart(profile: str, curves: list[tuple[Network, Curve]], target: float) -> 
     for network, curve in curves:
         colour, dash = LIGHT[network.role], dashes(network, networks)
         drawn = [point for point in curve if point["percent"] >= floor] or curve[-1:]
-        line = chart_of(*drawn).mark_line(color=colour, strokeWidth=1.8, strokeDash=dash)
+        says = f"{network.title}, {{joule:.3g}} J: {{percent:.1f}} %"
+        line = line_of(drawn, says, colour, dash)
         layers.append(line.encode(x=x, y=y, order="joule:Q"))
         ends.append((drawn[-1], network.title, colour))
     layers += end_labels(ends, x, y)

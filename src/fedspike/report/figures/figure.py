@@ -46,6 +46,7 @@ class Part:
     figures: tuple[Any, ...]  # on the page what is shown of them
     heading: str = ""
     introduction: str = ""
+    folded: bool = False  # behind its heading
 
 
 @dataclass(frozen=True)

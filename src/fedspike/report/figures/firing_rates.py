@@ -10,7 +10,7 @@ from fedspike.records.schema import RateLimit
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.axes import chart_of, end_labels, percent_axis, round_axis
+from fedspike.report.rendering.axes import chart_of, end_labels, line_of, percent_axis, round_axis
 from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
 from fedspike.report.rendering.tables import Caption
 
@@ -47,13 +47,12 @@ def rates(results: Results) -> list[Rates]:
 
 
 def _caption(rates: list[Rates]) -> Caption:
-    note = "Mean over the samples that a round trained on, and over the seeds; logarithmic."
+    note = "Mean over the training samples of a round, and over the seeds."
     limits = rates[0].limits
     if {"dead", "saturated"} <= limits.keys():
         note += (
-            f" Shaded: dead, under {100 * limits['dead'].rate:g} % of the neurons of a layer spike in a "
-            f"time step, and saturated, over {100 * limits['saturated'].rate:g} %. Networks with such a "
-            "layer come first."
+            f" Shaded: dead (under {100 * limits['dead'].rate:g} %) and saturated (over "
+            f"{100 * limits['saturated'].rate:g} %). Networks with such a layer come first."
         )
     return Caption("Firing rates", note)
 
@@ -84,7 +83,7 @@ def _chart(own: Rates) -> alt.LayerChart:
     ends = []
     for place, (layer, curve) in enumerate(own.layers.items()):
         colour, dash = LIGHT["spiking"], DASHES[place % len(DASHES)]
-        line = chart_of(*curve).mark_line(color=colour, strokeDash=dash, point=own.rounds == 1)
+        line = line_of(curve, f"{layer}, round {{round}}: {{percent:.3g}} %", colour, dash)
         layers.append(line.encode(x=x, y=y))
         last = {"round": own.rounds, "percent": curve[-1]["percent"]}
         ends.append((last, layer, colour))

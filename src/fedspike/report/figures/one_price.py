@@ -48,7 +48,10 @@ def _chart(profile: str, nominal: float, moved: list[Sensitivity]) -> alt.LayerC
     x = log_scale("from", low, high, "spiking energy over conventional energy")
     y = rows("price", names)
     bars = [
-        {"price": name, "end": end, "from": nominal, "to": ratio}
+        {
+            **{"price": name, "end": end, "from": nominal, "to": ratio},
+            **{"says": f"{name} at its {end} price: {three_digits(ratio)}"},
+        }
         for name, one in zip(names, moved, strict=True)
         for end, ratio in (("low", one.ratio_at_low), ("high", one.ratio_at_high))
     ]

@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from fedspike.records.schema import RunSummary
+from fedspike.records.schema import ExperimentSummary, RunSummary
 from fedspike.report.analysis.naming import flat, shared_values
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import NO_FIGURE, Caption, Column, Table, table, words
 
+CITATION_FIELDS = {
+    "author": "{The FedSpike contributors}",
+    "title": "{FedSpike: should a fleet learn together with a spiking or a conventional network?}",
+}
 IN_NAME = ("name", "network", "seed")  # of a run
 
 
@@ -74,12 +78,26 @@ def _as_text(value: object) -> str:
     return NO_FIGURE if value is None else str(value)
 
 
+def _citation(experiment: ExperimentSummary) -> str:
+    """The software that trained these runs as an entry of BibTeX."""
+    made_by, fields = experiment.environment, dict(CITATION_FIELDS)
+    fields |= {"version": made_by.fedspike} if made_by else {}
+    fields |= {"year": experiment.created[:4]} if experiment.created else {}
+    lines = (f"  {name} = {{{value}}},\n" for name, value in fields.items())
+    return f"@software{{fedspike,\n{''.join(lines)}}}"
+
+
 RUNS_TABLE = Figure("runs", _runs, _runs_caption, number="6")
 MODELS_TABLE = Figure("models", _models, Caption("The trained models"), number="7")
 COMMAND = Figure(
     "command",
     lambda command: Prose((command,), "pre"),
     needs=lambda results: results.experiment.command,
+)
+CITATION = Figure(
+    "citation",
+    lambda results: Prose((_citation(results.experiment),), "pre"),
+    summary="Cite FedSpike (BibTeX)",
 )
 DATA_FILES = Figure(
     "data-files",

@@ -12,7 +12,7 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, interval_note
 from fedspike.report.figures.accuracy import HEIGHT, WIDTH, dashes
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels
+from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels, line_of
 from fedspike.report.rendering.drawing import LIGHT, Panels, charts
 from fedspike.report.rendering.tables import Caption, Column, Table, table, words
 
@@ -104,17 +104,13 @@ def _chart(panel: Panel) -> alt.LayerChart:
             }
             for amount, one in accuracies
         ]
-        base, colour = chart_of(*rows).encode(x=x), LIGHT[network.role]
+        colour = LIGHT[network.role]
         if len(network.runs) > 1:
-            band = base.mark_area(color=colour, opacity=0.2)
-            layers.append(band.encode(y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q"))
-        line = base.mark_line(
-            color=colour,
-            strokeWidth=1.8,
-            point={"color": colour},
-            strokeDash=dashes(network, networks),
-        )
-        layers.append(line.encode(y=y))
+            band = chart_of(*rows).mark_area(color=colour, opacity=0.2)
+            layers.append(band.encode(x=x, y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q"))
+        says = f"{network.title}, {panel.kind} of {{amount:g}}: {{mean:.1f}} %"
+        line = line_of(rows, says, colour, dashes(network, networks))
+        layers.append(line.encode(x=x, y=y))
         last = {"amount": rows[-1]["amount"], "mean": rows[-1]["mean"]}
         ends.append((last, f"{network.title} {last['mean']:.1f}", colour))
     layers += end_labels(ends, x, y, dx=8)

@@ -99,9 +99,8 @@ SPIKE_RASTERS = Figure(
     lambda rasters: Panels(tuple(map(_panel, rasters)), 18, len(rasters)),
     Caption(
         "The first training image under each code",
-        "A stroke is a spike. Black pixels, which do not spike under any code, are left out; the "
-        "number of spikes is the mean over all pixels. For each code, the run with about 10 time steps "
-        "is shown.",
+        "A stroke is a spike; black pixels, which never spike, are left out. The number of spikes is the "
+        "mean over all pixels.",
     ),
     rasters,
 )

@@ -50,7 +50,10 @@ def _chart(spikes: float, thresholds: list[tuple[str, float, float]]) -> alt.Lay
     values = [spikes, *(end for _, *ends in thresholds for end in ends)]
     x = log_scale("low", min(values) / 1.6, max(values) * 2, PER_SYNAPSE)
     names = [name for name, _, _ in thresholds]
-    marks = [{"name": name, "low": low, "high": high} for name, low, high in thresholds]
+    marks = [
+        {"name": name, "low": low, "high": high, "says": f"{name}: {_ends(low, high)}"}
+        for name, low, high in thresholds
+    ]
     base = chart_of(*marks).encode(x=x, y=rows("name", names))
     here = chart_of({"low": spikes, "text": f"here {three_digits(spikes)}"}).encode(x=x)
     dots = base.mark_point(color=LIGHT["count"], filled=True, size=50, opacity=1)

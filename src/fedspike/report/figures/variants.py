@@ -18,7 +18,15 @@ from fedspike.report.analysis.settings import Network, interval_note
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import accuracy_axis, chart_of, log_scale, places_apart
 from fedspike.report.rendering.drawing import LIGHT, Panels, charts
-from fedspike.report.rendering.tables import Caption, Column, Table, number, table, words
+from fedspike.report.rendering.tables import (
+    Caption,
+    Column,
+    Table,
+    number,
+    table,
+    three_digits,
+    words,
+)
 
 FEWEST_POINTS = 3
 WIDTH, HEIGHT = 250, 260
@@ -193,6 +201,7 @@ def _row(point: Point, named: bool, low: int, high: int) -> dict[str, object]:
         "strength": 1.0 if named else 0.3,
         "shape": "circle" if point.is_spiking else "square",
         "text": f"{number(accuracy.mean, 1)}  {point.name}",
+        "says": f"{point.name}: {number(accuracy.mean, 1)} %, {three_digits(point.energy_mj)} mJ per round",
     }
 
 

@@ -75,11 +75,10 @@ def _matrix_caption(view: EnergyView) -> Caption:
     why = "" if view.hardware.chosen_radio else ", the one with the least energy"
     radio = f"; the radio is {view.radio_title}{why}" if view.radio else ""
     notes = [
-        f"Modelled energy of a round, {view.main.label}: {view.spiking.title} and dense "
-        f"{view.reference.title}. Colour and name show the winner; the number says how many times less "
-        f"energy it needs{f', with its 95 % interval over {seeds} seeds' if seeds > 1 else ''}. "
-        "Each column includes all columns to its left"
-        f"{radio}. A dash: these prices already include this column.",
+        f"The network named needs so many times less modelled energy for a round, {view.main.label}"
+        f"{f', with its 95 % interval over {seeds} seeds' if seeds > 1 else ''}.",
+        f"Each column includes those to its left{radio}. The {view.reference.title} is dense. A dash: these "
+        "prices already include this column.",
         "† The winner also did work that has no price here (Table E11), so the other network may win.",
     ]
     judged = view.judged()

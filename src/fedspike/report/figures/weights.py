@@ -150,9 +150,8 @@ WEIGHT_IMAGES = Figure(
     ),
     Caption(
         "Weights of the first layer after the last round",
-        "Each tile is one neuron: its weights from the pixels of the image. Green above zero, purple "
-        "below; each picture has one colour scale for all of its tiles. Where data are more skewed, "
-        "averaged weights may blur. Titles name the learner where there are several.",
+        "Each tile is a neuron: its weights from the pixels, green above zero, purple below, on one scale "
+        "for all tiles of a picture.",
     ),
     pictures,
 )

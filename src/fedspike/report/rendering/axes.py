@@ -12,13 +12,26 @@ from fedspike.report.rendering.drawing import LIGHT
 BAR_LABELS = 165  # pixels for the names of bars
 BAR_ROW, BAR_HEIGHT = 38, 12  # pixels: a row with a bar for each of two networks
 MOST_TICKS = 8
+MOST_READ = 50  # points of a line under the pointer
 OFFSETS = {"conventional": -7, "spiking": 7}  # pixels: a bar above or below the middle of its row
 DASH = [5, 3]
 
 
 def chart_of(*values: dict[str, Any]) -> alt.Chart:
-    """A chart of these points, not yet drawn."""
-    return alt.Chart(alt.Data(values=list(values)))
+    """A chart of these points, not yet drawn. What a point `says` is read when the pointer is on it."""
+    chart = alt.Chart(alt.Data(values=list(values)))
+    return chart.encode(description="says:N") if any("says" in one for one in values) else chart
+
+
+def line_of(
+    points: Sequence[dict[str, Any]], says: str, colour: str, dash: Any = alt.Undefined
+) -> alt.LayerChart:
+    """A line; at most 50 of its points are read under the pointer, as a format of them. One alone is seen."""
+    every = math.ceil(len(points) / MOST_READ)
+    read = chart_of(*(one | {"says": says.format(**one)} for one in points[::-every]))
+    dots = read.mark_circle(color=colour, opacity=float(len(points) == 1), size=120)
+    line = chart_of(*points).mark_line(color=colour, strokeWidth=1.8, strokeDash=dash)
+    return alt.layer(line, dots)
 
 
 def round_axis(rounds: int) -> alt.X:

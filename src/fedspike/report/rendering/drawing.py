@@ -36,6 +36,12 @@ DARK = {
     "count": "#a9bacb",
 }
 FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
+GEOMETRY = re.compile(r' (?:transform|d|[xy]2?|width|height)="[^"]*"')
+LONG = re.compile(r"-?\d+\.\d{3,}(?:e-\d+)?")  # number, as floating point has it
+INVISIBLE = re.compile(  # circle of Vega
+    r'<path transform="translate\(([\d.]+),([\d.]+)\)"[^>]* opacity="0">(<title>[^<]*</title>)</path>'
+)
+VALUES = ",.4~g"  # how the value of a mark is written
 GAP = 32  # pixels between the panels of a file
 PAGE_REM = 60
 # What panels are that the page folds: one, many.
@@ -80,7 +86,7 @@ def charts(drawn: Iterable[tuple[str, alt.LayerChart]]) -> tuple[Panel, ...]:
     """
     with debug_mode(False):
         return tuple(
-            Panel(label, str(vl_convert.vegalite_to_svg(_themed(chart, validate=place == 0))))
+            Panel(label, _drawn(chart, validate=place == 0))
             for place, (label, chart) in enumerate(drawn)
         )
 
@@ -109,13 +115,22 @@ def to_pdf(svg: str) -> bytes:
 
 
 def for_page(panel: Panel, title: str) -> Markup:
-    """A panel as part of the page: its colours by role, its size by the page."""
-    svg = panel.svg
+    """A panel as part of the page: its colours by role, its size and its font by the page."""
+    svg = panel.svg.replace(f' font-family="{FONT}"', "").replace(' opacity="1"', "")
     for role, colour in LIGHT.items():
         svg = svg.replace(colour, f"var(--{role})")
     svg = re.sub(r' width="[\d.]+" height="[\d.]+"', "", svg, count=1)
     label = escape(f"{title}: {panel.label}")
     return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+
+
+def _drawn(chart: alt.LayerChart, *, validate: bool) -> str:
+    """A chart as SVG. What a mark is described as becomes its title, which is read under the pointer."""
+    svg = str(vl_convert.vegalite_to_svg(_themed(chart, validate=validate)))
+    svg = GEOMETRY.sub(lambda own: LONG.sub(lambda one: f"{float(one[0]):.2f}", own[0]), svg)
+    svg = re.sub(r' aria-(hidden|roledescription)="[^"]*"| role="[^"]*"', "", svg)
+    svg = re.sub(r'<(\w+) aria-label="([^"]*)"([^>]*)/>', r"<\1\3><title>\2</title></\1>", svg)
+    return INVISIBLE.sub(r'<circle cx="\1" cy="\2" r="6" fill="#000" opacity="0">\3</circle>', svg)
 
 
 def _size(svg: str) -> tuple[int, int]:
@@ -129,15 +144,28 @@ def _themed(chart: alt.LayerChart, *, validate: bool) -> dict[str, Any]:
     """The chart's Vega-Lite specification in the report's typography."""
     axis = {
         **{"labelColor": LIGHT["muted"], "titleColor": LIGHT["muted"], "gridColor": LIGHT["rule"]},
-        **{"domain": False, "ticks": False, "labelFontSize": 12, "titleFontSize": 12},
+        **{
+            "aria": False,
+            "domain": False,
+            "ticks": False,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+        },
         **{"titleFontWeight": "normal", "labelPadding": 6, "titlePadding": 8},
     }
-    title = {"anchor": "start", "fontSize": 14, "fontWeight": 600, "color": LIGHT["ink"]}
+    title = {
+        "aria": False,
+        "anchor": "start",
+        "fontSize": 14,
+        "fontWeight": 600,
+        "color": LIGHT["ink"],
+    }
     specification: dict[str, Any] = chart.to_dict(validate=validate)
     return specification | {
         "background": LIGHT["paper"],
         "config": {
-            **{"font": FONT, "axis": axis, "aria": False},
+            **{"font": FONT, "axis": axis, "numberFormat": VALUES},
             **{"title": {**title, "offset": 10}, "view": {"stroke": None}},
+            **{mark: {"aria": False} for mark in ("area", "line", "rule", "text")},
         },
     }

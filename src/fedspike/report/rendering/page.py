@@ -1,6 +1,7 @@
 """The page: sections of figures as one HTML file with everything in it that it needs."""
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from markupsafe import Markup
 
 from fedspike.records.schema import ExperimentSummary
 from fedspike.report.figures.figure import Figure, Section
-from fedspike.report.rendering.drawing import DARK, LIGHT, Panels, Prose, for_page
-from fedspike.report.rendering.tables import Caption, Table
+from fedspike.report.rendering.drawing import DARK, LIGHT, Panels, Prose, for_page, in_one, to_pdf
+from fedspike.report.rendering.tables import Caption, Table, to_csv, to_latex, to_markdown
 
 TEMPLATES = Path(__file__).parent / "templates"
+LINKED = {".csv": "CSV", ".tex": "LaTeX"}
 MOST_PANELS = 24  # of a figure on the page, whatever the size of the sweep
 
 
@@ -34,6 +36,33 @@ class Shown:
         """Number and title of a table."""
         number = self.figure.number
         return f"Table {number}. {self.caption.title}" if number else self.caption.title
+
+    @property
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Its files, each with its place below the directory; texts are on the page alone."""
+        drawing, notes = self.drawing, self.caption.notes
+        stem, name = self.figure.stem, self.figure.name
+        if isinstance(drawing, Table):
+            yield f"tables/{stem}.csv", to_csv(drawing).encode()
+            yield f"tables/{stem}.md", to_markdown(drawing, self.heading, notes).encode()
+            yield f"tables/{stem}.tex", to_latex(drawing, self.caption.title, notes, name).encode()
+        if isinstance(drawing, Panels):
+            svg = in_one(drawing.panels, drawing.panel_rem)
+            yield f"figures/{stem}.svg", svg.encode()
+            yield f"figures/{stem}.pdf", to_pdf(svg)
+
+    @property
+    def links(self) -> list[tuple[str, str, str]]:
+        """What a table can be taken as, the name of that file, and an address that holds all of it."""
+        return [
+            (
+                LINKED[path.suffix],
+                path.name,
+                f"data:text/plain;base64,{b64encode(content).decode()}",
+            )
+            for path, content in ((Path(name), content) for name, content in self.files)
+            if path.suffix in LINKED
+        ]
 
     @property
     def on_page(self) -> tuple[Markup, ...]:
@@ -73,5 +102,16 @@ def render(experiment: ExperimentSummary, sections: Sequence[Section]) -> str:
         " = ", "\u00a0=\u00a0"
     )
     return environment.get_template("report.html").render(
-        experiment=experiment, sections=sections, light=LIGHT, dark=DARK
+        experiment=experiment,
+        sections=sections,
+        most_columns=_most_columns(sections),
+        light=LIGHT,
+        dark=DARK,
     )
+
+
+def _most_columns(sections: Sequence[Section]) -> int:
+    """Of any table on the page."""
+    figures = [one for section in sections for part in section.parts for one in part.figures]
+    drawings = [one.drawing for one in figures]
+    return max((len(one.columns) for one in drawings if isinstance(one, Table)), default=0)

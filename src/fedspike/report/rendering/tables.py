@@ -14,6 +14,7 @@ from fedspike.energy.estimate import Estimate, decimals
 
 NO_FIGURE = "–"
 MINUS = "−"
+FEWEST_SORTED = 4  # rows
 ROUNDING = 1e-12  # by which means of equal numbers may differ
 
 
@@ -106,6 +107,22 @@ class Table:
         return any(column.group for column in self.columns)
 
     @property
+    def can_be_sorted(self) -> bool:
+        """Whether its rows are worth another order."""
+        return len(self.rows) >= FEWEST_SORTED
+
+    @property
+    def places(self) -> list[list[int]]:
+        """Where each row stands in the order of each column; see `_order`. The first keeps it as it is."""
+        by_column = [list(range(len(self.rows)))]
+        for column, cells in zip(
+            self.columns[1:], list(zip(*self.rows, strict=True))[1:], strict=True
+        ):
+            order = _order(cells, column)
+            by_column.append([order.index(row) for row in range(len(self.rows))])
+        return [list(places) for places in zip(*by_column, strict=True)]
+
+    @property
     def body(self) -> list[list[str]]:
         """The cells as they are read."""
         return [
@@ -120,6 +137,26 @@ class Table:
             [_in_full(cell, text) for cell, text in zip(row, body, strict=True)]
             for row, body in zip(self.rows, self.body, strict=True)
         ]
+
+
+def _order(cells: Sequence["Cell"], column: Column) -> list[int]:
+    """The rows of a column in order: the highest number first, texts by the alphabet, the empty last.
+
+    What is tinted goes from one network's colour to the other's.
+    """
+
+    def key(row: int) -> tuple[bool, float, str]:
+        cell = cells[row]
+        if isinstance(cell, Estimate):
+            cell = cell.mean
+        if isinstance(cell, int | float):
+            return False, float(-cell), ""
+        if isinstance(cell, Tinted):
+            return False, float(cell.percent if cell.role == "spiking" else -cell.percent), ""
+        whole = re.sub(r"\d+", lambda digits: digits[0].zfill(9), text(cell, column))
+        return cell is None, 0.0, whole
+
+    return sorted(range(len(cells)), key=key)
 
 
 def _in_full(cell: "Cell", text: str) -> str:
