@@ -3,6 +3,7 @@
 import base64
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from selenium.webdriver.chrome.service import Service
 
 import report_example as example
 from fedspike import report
+from undrawn import undraw
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -79,12 +81,12 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report.write(example.write(tmp_path_factory.mktemp("runs") / "sweep", runs))
 
 
-def show(browser: webdriver.Chrome, page: Path, *, scheme: str, width: int = 1200) -> None:
+def show(browser: webdriver.Chrome, path: Path, *, scheme: str, width: int = 1200) -> None:
     emulated = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": emulated})
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    browser.get(page.as_uri())
+    browser.get(path.as_uri())
 
 
 def ask(browser: webdriver.Chrome, script: str) -> Any:
@@ -153,6 +155,68 @@ def test_a_phone_reads_it_without_scrolling_sideways(
     assert ask(browser, "document.documentElement.scrollWidth") == 390
     drawn = "[...document.querySelectorAll('svg')].map(e => e.getBoundingClientRect().right)"
     assert max(ask(browser, drawn)) <= 390
+
+
+def test_a_point_says_its_values_under_the_pointer(browser: webdriver.Chrome, study: Path) -> None:
+    show(browser, study, scheme="light")
+    under = ask(
+        browser,
+        """(() => {
+            const curves = document.querySelector('svg[aria-label^="Test accuracy against rounds"]');
+            curves.scrollIntoView({block: 'center', behavior: 'instant'});
+            return [...curves.querySelectorAll('circle')].map(point => {
+                const box = point.getBoundingClientRect();
+                const mark = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+                return mark.querySelector('title')?.textContent;
+            })})()""",
+    )
+    rounds = {words.partition(":")[0] for words in under}
+    assert {"ANN, round 100", "SNN, round 100"} & rounds
+    assert len(rounds) > 40
+    assert all(re.fullmatch(r"[AS]NN, round \d+: \d+\.\d %", words) for words in under)
+    assert browser.get_log("browser") == []
+
+
+def test_a_heading_sorts_its_table_and_the_first_one_puts_it_back(
+    browser: webdriver.Chrome, study: Path
+) -> None:
+    show(browser, study, scheme="light")
+    rows = """[...document.querySelector('#answer .sortable').tBodies[0].rows].sort(
+        (a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top).map(
+        row => [...row.cells].map(cell => cell.innerText))"""
+    labels = "document.querySelectorAll('#answer .sortable label')"
+    before = ask(browser, rows)
+    browser.execute_script(f"{labels}[1].click()")
+    accuracies = [float(row[1]) for row in ask(browser, rows)]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert [row[0] for row in ask(browser, rows)] != [row[0] for row in before]
+    assert ask(browser, "document.documentElement.scrollWidth") <= 1200
+    browser.execute_script(f"{labels}[0].click()")
+    assert ask(browser, rows) == before
+
+
+def test_a_table_can_be_taken_from_the_page(browser: webdriver.Chrome, study: Path) -> None:
+    show(browser, study, scheme="light")
+    links = ask(
+        browser, "[...document.querySelectorAll('.caption a')].map(a => [a.download, a.href])"
+    )
+    assert len(links) == 2 * ask(browser, "document.querySelectorAll('table').length")
+    for name, address in links:
+        assert (
+            base64.b64decode(address.partition(",")[2])
+            == (study.parent / "tables" / name).read_bytes()
+        )
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_answer_prints_on_one_page(browser: webdriver.Chrome, study: Path, whole: bool) -> None:
+    show(browser, study, scheme="dark")
+    if whole:
+        browser.execute_script("document.querySelector('#whole').click()")
+    a4 = {"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": True}
+    printed = browser.execute_cdp_cmd("Page.printToPDF", a4)["data"]
+    pages = len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed)))
+    assert pages > 3 if whole else pages == 1
 
 
 def test_weights_have_the_colours_of_their_signs(browser: webdriver.Chrome, study: Path) -> None:
@@ -291,3 +355,45 @@ def test_algorithms_stand_side_by_side_with_the_better_one_bold(
     fills = f"[...{chart}.querySelectorAll('.mark-symbol path')].slice(-2).map(e => getComputedStyle(e).fill)"
     assert len({*ask(browser, fills)}) == 1  # both differences are significant
     assert ask(browser, f"{chart}.getBoundingClientRect().right") <= width
+
+
+@pytest.fixture(scope="module")
+def own_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three algorithms, four skews, two networks, three seeds; without charts, which are further down."""
+    runs = [
+        example.priced(
+            example.run(
+                network,
+                None,
+                seed,
+                rounds=6,
+                final_percent=60 + 9 * alpha + 2 * place + seed / 10,
+                algorithm=algorithm,
+                partition={"kind": "dirichlet", "alpha": alpha},
+            )
+        )
+        for alpha in (1.0, 0.5, 0.3, 0.1)
+        for place, algorithm in enumerate(("fedavg", "fedprox", "fedadam"))
+        for network in ("ann", "snn")
+        for seed in range(3)
+    ]
+    for run in runs:
+        run["name"] = f"{run['name']}-{run['partition']['alpha']}"
+    with pytest.MonkeyPatch.context() as patch:
+        undraw(patch)
+        return report.write(example.write(tmp_path_factory.mktemp("runs") / "own", runs))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_first_screen_of_a_sweep_has_the_answer_and_the_table(
+    browser: webdriver.Chrome, own_sweep: Path, width: int, height: int, scheme: str
+) -> None:
+    show(browser, own_sweep, scheme=scheme, width=width)
+    boxes = ask(
+        browser,
+        "['.headline', '#answer .table tbody tr:nth-child(3)'].map("
+        "name => document.querySelector(name).getBoundingClientRect().bottom)",
+    )
+    assert max(boxes) <= height
+    assert ask(browser, "document.documentElement.scrollWidth") <= width

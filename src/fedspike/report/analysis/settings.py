@@ -97,7 +97,7 @@ class Setting:
     def in_sentence(self) -> str:
         """The setting inside a sentence, after "with"."""
         if self.first_run.classes_per_client is None or not self.label[0].isdigit():
-            return f"“{self.label}” data"
+            return f"“{self.label}”"
         partition, *others = self.label.split(",", 1)
         return ",".join([f"{partition} per client", *others])
 

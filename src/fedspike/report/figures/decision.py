@@ -74,7 +74,7 @@ def _where(group: Sequence[Choice], choices: Sequence[Choice]) -> str:
     numbers = [name.removesuffix(CLASSES) for name in names]
     if all(number.isdigit() for number in numbers):
         return f"with {_listed(numbers)}{CLASSES}"
-    if len(names) > MOST_SETTINGS:
+    if len(names) > MOST_SETTINGS or (names[1:] and "," in names[0]):
         return f"in {len(names)} of {len(choices)} settings"
     return f"with {_listed(names)}"
 

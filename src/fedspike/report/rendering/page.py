@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jinja2
@@ -37,9 +38,12 @@ class Shown:
         number = self.figure.number
         return f"Table {number}. {self.caption.title}" if number else self.caption.title
 
-    @property
-    def files(self) -> Iterator[tuple[str, bytes]]:
+    @cached_property
+    def files(self) -> tuple[tuple[str, bytes], ...]:
         """Its files, each with its place below the directory; texts are on the page alone."""
+        return tuple(self._files())
+
+    def _files(self) -> Iterator[tuple[str, bytes]]:
         drawing, notes = self.drawing, self.caption.notes
         stem, name = self.figure.stem, self.figure.name
         if isinstance(drawing, Table):

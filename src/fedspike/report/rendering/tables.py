@@ -321,12 +321,14 @@ def to_latex(table: Table, title: str, notes: Sequence[str], label: str) -> str:
     )
 
 
-_LATEX = {
-    **{character: rf"\{character}" for character in "&%$#_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{MINUS: "$-$", "±": r"$\pm$", "×": r"$\times$", "µ": r"$\mu$", NO_FIGURE: "--"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "\n": " "},
-}
+_LATEX = str.maketrans(
+    {
+        **{character: rf"\{character}" for character in "&%$#_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        **{MINUS: "$-$", "±": r"$\pm$", "×": r"$\times$", "µ": r"$\mu$", NO_FIGURE: "--"},
+        **{"<": r"\textless{}", ">": r"\textgreater{}", "\n": " "},
+    }
+)
 
 
 def _ten_digits(cell: Cell) -> object:
@@ -353,7 +355,7 @@ def _with_tests(table: Table, escape: Callable[[str], str], bold: str) -> list[l
 
 
 def _latex(plain: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in plain)
+    return plain.translate(_LATEX)
 
 
 def _markdown(plain: str) -> str:
