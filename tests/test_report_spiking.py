@@ -149,8 +149,8 @@ def test_the_table_of_all_networks_is_what_was_counted_and_priced(sweep: Results
 
 def test_the_answer_is_about_the_best_and_says_that_it_was_chosen(sweep: Results) -> None:
     short = sentences(IN_SHORT, sweep)
-    assert "with “IID” data SNN (rate, T = 10, membrane) 83.0 % against 80.0 % of the ANN" in short
-    assert "75.0 to 83.0 % with “IID” data (8 networks)" in sentences(FINDINGS, sweep)
+    assert "with “IID”, SNN (rate, T = 10, membrane) 83.0 % against 80.0 % of the ANN" in short
+    assert "75.0 to 83.0 % with “IID” (8 networks)" in sentences(FINDINGS, sweep)
     assert VARIANTS in sentences(LIMITS, sweep)
     shown = curves(sweep.comparisons)
     assert (len(shown.comparisons), shown.shown) == (16, 4)

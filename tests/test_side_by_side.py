@@ -210,7 +210,7 @@ def test_plain_averaging_is_the_baseline_and_others_are_named_after_what_they_ch
         )
     )
     assert side.columns == (
-        *("fedavg", "neuron-union", "fedavg, strongest", "fedavg, clipping norm 1.0"),
+        *("fedavg", "neuron-union", "fedavg, strongest", "fedavg, clipping norm 1"),
         "fedavg, allotted",
     )
 

@@ -233,7 +233,7 @@ def _accuracy(results: Results) -> str:
     first, last = results.choices[0], results.choices[-1]
     both = [first] if last is first else [first, last]
     each = [
-        f"with {one.comparison.setting.in_sentence} {accuracy_in_words(one.comparison, one.gap)}"
+        f"with {one.comparison.setting.in_sentence}, {accuracy_in_words(one.comparison, one.gap)}"
         for one in both
     ]
     return f"Accuracy: {'; '.join(each)}."
