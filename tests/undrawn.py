@@ -40,7 +40,7 @@ def undraw(patch: pytest.MonkeyPatch) -> None:
     """From now on each chart is an empty SVG."""
     for name in ("Axis", "Chart", "Color", "Data", "LayerChart", "Opacity", "Scale", "Shape"):
         patch.setattr(altair, name, type(name, (Undrawn, getattr(altair, name)), {}))
-    for name in ("X", "Y", "Y2"):
+    for name in ("X", "X2", "Y", "Y2", "Text", "Detail", "Order", "Description"):
         patch.setattr(altair, name, type(name, (Undrawn, getattr(altair, name)), {}))
     patch.setattr(altair, "layer", altair.LayerChart)
     patch.setattr(altair, "value", Undrawn)

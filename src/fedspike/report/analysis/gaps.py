@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from fedspike.energy.estimate import FEWEST, Estimate
 from fedspike.records.health import NORMAL_975
@@ -81,7 +81,7 @@ class Gap:
             (
                 n
                 for n in range(max(FEWEST, self.seeds + 1), MOST_SEEDS + 1)
-                if stats.t.ppf(0.975, n - 1) * scatter / math.sqrt(n) < room
+                if special.stdtrit(n - 1, 0.975) * scatter / math.sqrt(n) < room
             ),
             None,
         )
@@ -133,7 +133,7 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     '8.8 1.00'
     """
     b, c, n = int((one & ~other).sum()), int((other & ~one).sum()), len(one)
-    p = float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0
+    p = min(1.0, 2 * float(special.bdtr(min(b, c), b + c, 0.5)))
     return 100 * NORMAL_975 * math.sqrt(b + c - (b - c) ** 2 / n) / n, p
 
 
@@ -149,7 +149,7 @@ def student(differences: Sequence[float]) -> float | None:
     if scatter == 0:
         return 0.0 if mean else 1.0
     t = mean / scatter * math.sqrt(len(differences))
-    return float(2 * stats.t.sf(abs(t), len(differences) - 1))
+    return float(2 * special.stdtr(len(differences) - 1, -abs(t)))
 
 
 def _unpaired(ann: float, snn: float, tested: int) -> tuple[float | None, float | None]:
@@ -158,4 +158,4 @@ def _unpaired(ann: float, snn: float, tested: int) -> tuple[float | None, float 
         return None, None
     deviation = math.sqrt((ann * (1 - ann) + snn * (1 - snn)) / tested)
     z = abs(snn - ann) / deviation if deviation else math.inf
-    return 100 * NORMAL_975 * deviation, float(2 * stats.norm.sf(z))
+    return 100 * NORMAL_975 * deviation, float(2 * special.ndtr(-z))

@@ -98,7 +98,7 @@ class Curves:
 
 def draw(data: Curves) -> Panels:
     """The panels; of many spiking networks in a setting the page shows the most accurate."""
-    drawn = [(c.label, _chart(data, place)) for place, c in enumerate(data.comparisons)]
+    drawn = ((c.label, _chart(data, place)) for place, c in enumerate(data.comparisons))
     return Panels(charts(drawn), 25, data.shown, MORE_NETWORKS)
 
 
@@ -158,10 +158,10 @@ def _chart(curves: Curves, place: int) -> alt.LayerChart:
         colour = LIGHT[network.role]
         if len(network.runs) > 1:
             band = chart_of(*drawn).mark_area(color=colour, opacity=0.2)
-            layers.append(band.encode(x=x, y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q"))
+            layers.append(band.encode(x=x, y=alt.Y("low:Q", scale=y["scale"]), y2=alt.Y2("high:Q")))
         says = f"{network.title}, round {{round}}: {{mean:.1f}} %"
-        line = line_of(drawn, says, colour, dashes(network, networks))
-        layers.append(line.encode(x=x, y=y))
+        lines = line_of(drawn, says, colour, dashes(network, networks))
+        layers += [part.encode(x=x, y=y) for part in lines]
         last = {"round": rounds, "mean": max(points[-1]["mean"], curves.low)}
         ends.append((last, f"{network.title} {points[-1]['mean']:.1f}", colour))
     for (role, percent), offset in zip(curves.marks[place], MARK_OFFSETS, strict=False):

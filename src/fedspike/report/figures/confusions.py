@@ -15,9 +15,10 @@ from fedspike.report.rendering.axes import chart_of
 from fedspike.report.rendering.drawing import LIGHT, Panels, charts
 from fedspike.report.rendering.tables import Caption, Column, Table, table, words
 
-MOST_DRAWN = 20  # classes, beyond which nobody can read the cells
+MOST_CLASSES = 20  # beyond which nobody can read the cells
 CELL = 26  # pixels
 SHOWN = 2
+ENDS = 4  # networks on the most even data, and as many on the most skewed, where there are many
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def _by_client_caption(shares: list[Share]) -> Caption:
 
 
 def _drawn(results: Results) -> list[Share]:
-    return [share for share in _shares(results) if len(share.confusion) <= MOST_DRAWN]
+    shares = [share for share in _shares(results) if len(share.confusion) <= MOST_CLASSES]
+    return shares if len(shares) <= 2 * ENDS else [*shares[:ENDS], *shares[-ENDS:]]
 
 
 def _draw(shares: list[Share]) -> Panels:
@@ -146,7 +148,7 @@ def _chart(share: Share) -> alt.LayerChart:
     fill = base.mark_rect(color=colour, stroke=LIGHT["paper"]).encode(
         opacity=alt.Opacity("share:Q", scale=shade, legend=None)
     )
-    text = base.mark_text(fontSize=9.5, color=LIGHT["ink"]).encode(text="text:N")
+    text = base.mark_text(fontSize=9.5, color=LIGHT["ink"]).encode(text=alt.Text("text:N"))
     size = {"step": CELL}
     title = f"{share.network.setting}, {share.network.name}"
     return alt.layer(fill, text).properties(width=size, height=size, title=title)

@@ -87,7 +87,9 @@ def _chart(partition: Partition) -> alt.LayerChart:
         )
     ]
     if numbered:
-        layers.append(base.mark_text(fontSize=9.5, color=LIGHT["ink"]).encode(text="samples:Q"))
+        layers.append(
+            base.mark_text(fontSize=9.5, color=LIGHT["ink"]).encode(text=alt.Text("samples:Q"))
+        )
     size = {"step": step}
     return alt.layer(*layers).properties(width=size, height=size, title=partition.title)
 

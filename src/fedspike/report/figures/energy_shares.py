@@ -108,14 +108,16 @@ def _waterfall(profile: str, waterfall: dict[str, list[Step]]) -> alt.LayerChart
 
 def _bars(own: Sequence[Step], x: alt.X, y: alt.Y, colour: str, offset: int) -> list[alt.Chart]:
     joints = [{"level": a.level, "next": b.level, "after": a.after} for a, b in pairwise(own)]
-    rule = chart_of(*joints).encode(x=x, y=y, y2="next:O")
+    rule = chart_of(*joints).encode(x=x, y=y, y2=alt.Y2("next:O"))
     bars = [asdict(s) | {"says": f"{s.level}: {three_digits(s.after)} mJ in all"} for s in own]
     base = chart_of(*bars).encode(x=x, y=y)
     text = base.mark_text(color=colour, align="left", dx=5, fontSize=12, yOffset=offset)
     return [
         rule.mark_rule(color=colour, opacity=0.4, yOffset=offset, y2Offset=offset),
-        base.mark_bar(color=colour, height=BAR_HEIGHT, yOffset=offset).encode(x2="before:Q"),
-        text.encode(text="text:N"),
+        base.mark_bar(color=colour, height=BAR_HEIGHT, yOffset=offset).encode(
+            x2=alt.X2("before:Q")
+        ),
+        text.encode(text=alt.Text("text:N")),
     ]
 
 
@@ -184,7 +186,7 @@ def _chart(title: str, shares: dict[str, dict[str, float]]) -> alt.LayerChart:
         text = base.mark_text(color=colour, align="left", dx=5, fontSize=11, yOffset=offset)
         layers += [
             base.mark_bar(color=colour, height=BAR_HEIGHT, yOffset=offset),
-            text.encode(text="text:N"),
+            text.encode(text=alt.Text("text:N")),
         ]
     return alt.layer(*layers).properties(
         width=PARTS_WIDTH, height=BAR_ROW * len(names), title=title

@@ -25,11 +25,12 @@ Curve = list[Point]  # joule so far and accuracy in percent
 
 def _draw(view: EnergyView) -> Panels:
     target = 100 * view.reference.runs[0].target_accuracy
-    panels = []
-    for profile in view.judging(HIGHEST_WITHOUT_RADIO):
-        curves = [(one, own) for one in view.main.networks if (own := _spent(one, profile))]
-        panels.append((profile, _chart(profile, curves, target)))
-    return Panels(charts(panels), 25, 1, PRICE_TABLES)
+    spent = {
+        profile: [(one, own) for one in view.main.networks if (own := _spent(one, profile))]
+        for profile in view.judging(HIGHEST_WITHOUT_RADIO)
+    }
+    drawn = ((profile, _chart(profile, curves, target)) for profile, curves in spent.items())
+    return Panels(charts(drawn), 25, 1, PRICE_TABLES)
 
 
 def _caption(view: EnergyView) -> Caption:
@@ -74,8 +75,8 @@ def _chart(profile: str, curves: list[tuple[Network, Curve]], target: float) -> 
         colour, dash = LIGHT[network.role], dashes(network, networks)
         drawn = [point for point in curve if point["percent"] >= floor] or curve[-1:]
         says = f"{network.title}, {{joule:.3g}} J: {{percent:.1f}} %"
-        line = line_of(drawn, says, colour, dash)
-        layers.append(line.encode(x=x, y=y, order="joule:Q"))
+        lines = line_of(drawn, says, colour, dash)
+        layers += [part.encode(x=x, y=y, order=alt.Order("joule:Q")) for part in lines]
         ends.append((drawn[-1], network.title, colour))
     layers += end_labels(ends, x, y)
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=profile)

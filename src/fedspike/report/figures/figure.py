@@ -31,7 +31,7 @@ class Figure:
     needs: Callable[[Results], Any] = lambda results: results
     number: str = ""  # of a table that texts refer to, for example "E2"
     summary: str = ""  # the page folds the figure behind these words
-    only_as_file: bool = False  # because it is too long for the page
+    only_as_file: bool = False  # because it is too long to be read: a table as CSV alone
 
     @property
     def stem(self) -> str:

@@ -75,16 +75,16 @@ def _chart(own: Rates) -> alt.LayerChart:
     y = alt.Y("percent:Q", title="neurons that spike in a time step, %", scale=scale, axis=ticks)
     zones = chart_of(*_zones(own.limits)).encode(y=alt.Y("low:Q", scale=scale))
     layers: list[alt.Chart] = [
-        zones.mark_rect(color=LIGHT["rule"], opacity=0.55).encode(y2="high:Q"),
+        zones.mark_rect(color=LIGHT["rule"], opacity=0.55).encode(y2=alt.Y2("high:Q")),
         zones.mark_text(x="width", align="right", baseline="bottom", dy=-2, fontSize=11).encode(
-            text="text:N", color=alt.value(LIGHT["muted"])
+            text=alt.Text("text:N"), color=alt.value(LIGHT["muted"])
         ),
     ]
     ends = []
     for place, (layer, curve) in enumerate(own.layers.items()):
         colour, dash = LIGHT["spiking"], DASHES[place % len(DASHES)]
-        line = line_of(curve, f"{layer}, round {{round}}: {{percent:.3g}} %", colour, dash)
-        layers.append(line.encode(x=x, y=y))
+        lines = line_of(curve, f"{layer}, round {{round}}: {{percent:.3g}} %", colour, dash)
+        layers += [part.encode(x=x, y=y) for part in lines]
         last = {"round": own.rounds, "percent": curve[-1]["percent"]}
         ends.append((last, layer, colour))
     layers += end_labels(ends, x, y)

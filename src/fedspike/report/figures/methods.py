@@ -227,7 +227,7 @@ def _chart(side: SideBySide, row: Row, ends: tuple[float, float]) -> alt.LayerCh
         chart_of({"points": 0.0}).mark_rule(color=LIGHT["muted"], strokeDash=[4, 3]).encode(x=x),
         seeds.mark_circle(size=28, color=colour, opacity=0.45, yOffset=6).encode(x=x, y=y),
         means.mark_rule(color=LIGHT["ink"], strokeWidth=1.5, yOffset=-5).encode(
-            x=alt.X("low:Q", scale=scale), x2="high:Q", y=y
+            x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q"), y=y
         ),
         means.mark_point(
             shape="diamond", size=70, stroke=LIGHT["ink"], strokeWidth=1.5, opacity=1, yOffset=-5

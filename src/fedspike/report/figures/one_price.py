@@ -55,7 +55,7 @@ def _chart(profile: str, nominal: float, moved: list[Sensitivity]) -> alt.LayerC
         for name, one in zip(names, moved, strict=True)
         for end, ratio in (("low", one.ratio_at_low), ("high", one.ratio_at_high))
     ]
-    base = chart_of(*bars).encode(y=y, x=x, x2="to:Q")
+    base = chart_of(*bars).encode(y=y, x=x, x2=alt.X2("to:Q"))
     layers: list[alt.Chart] = [
         base.transform_filter(f"datum.end == '{end}'").mark_bar(
             color=LIGHT["count"], opacity=opacity, height=BAR

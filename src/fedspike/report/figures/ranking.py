@@ -49,20 +49,22 @@ def _chart(ranks: Ranks) -> alt.LayerChart:
             for place, clique in enumerate(ranks.cliques)
             for name in clique
         )
-    ).encode(x=x, y=y, detail="clique:N")
+    ).encode(x=x, y=y, detail=alt.Detail("clique:N"))
     named, ink, muted = chart_of(*names), LIGHT["ink"], LIGHT["muted"]
     layers: list[alt.Chart] = [
         named.mark_rule(color=muted).encode(
-            x=x, y=alt.Y("axis:Q", scale=upright, axis=None), y2="y:Q"
+            x=x, y=alt.Y("axis:Q", scale=upright, axis=None), y2=alt.Y2("y:Q")
         ),
-        named.mark_rule(color=muted).encode(x=x, x2="side:Q", y=y),
+        named.mark_rule(color=muted).encode(x=x, x2=alt.X2("side:Q"), y=y),
         members.mark_line(color=ink, strokeWidth=4),
         members.mark_circle(color=ink, opacity=1, size=60),
     ]
     for side, align, dx in ((1, "right", -6), (count, "left", 6)):
         own = chart_of(*(name for name in names if name["side"] == side))
         text = own.mark_text(align=align, dx=dx, fontSize=12, color=ink)
-        layers.append(text.encode(x=alt.X("side:Q", scale=scale, axis=axis), y=y, text="text:N"))
+        layers.append(
+            text.encode(x=alt.X("side:Q", scale=scale, axis=axis), y=y, text=alt.Text("text:N"))
+        )
     room = max(LETTER * len(str(name["text"])) for name in names)
     return alt.layer(*layers).properties(width=max(NARROWEST, WIDTH - 2 * room), height=height)
 

@@ -80,7 +80,7 @@ def _accuracy(run: RunSummary, kind: str, amount: float) -> float:
 
 
 def _draw(panels: Sequence[Panel]) -> Panels:
-    drawn = [(f"{one.comparison.label}, {one.kind}", _chart(one)) for one in panels]
+    drawn = ((f"{one.comparison.label}, {one.kind}", _chart(one)) for one in panels)
     return Panels(charts(drawn), 25, SHOWN)
 
 
@@ -107,10 +107,10 @@ def _chart(panel: Panel) -> alt.LayerChart:
         colour = LIGHT[network.role]
         if len(network.runs) > 1:
             band = chart_of(*rows).mark_area(color=colour, opacity=0.2)
-            layers.append(band.encode(x=x, y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q"))
+            layers.append(band.encode(x=x, y=alt.Y("low:Q", scale=y["scale"]), y2=alt.Y2("high:Q")))
         says = f"{network.title}, {panel.kind} of {{amount:g}}: {{mean:.1f}} %"
-        line = line_of(rows, says, colour, dashes(network, networks))
-        layers.append(line.encode(x=x, y=y))
+        both = line_of(rows, says, colour, dashes(network, networks))
+        layers += [part.encode(x=x, y=y) for part in both]
         last = {"amount": rows[-1]["amount"], "mean": rows[-1]["mean"]}
         ends.append((last, f"{network.title} {last['mean']:.1f}", colour))
     layers += end_labels(ends, x, y, dx=8)

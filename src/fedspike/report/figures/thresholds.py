@@ -59,13 +59,13 @@ def _chart(spikes: float, thresholds: list[tuple[str, float, float]]) -> alt.Lay
     dots = base.mark_point(color=LIGHT["count"], filled=True, size=50, opacity=1)
     colour = LIGHT["spiking"]
     layers: list[alt.Chart] = [
-        base.mark_rule(color=LIGHT["count"], strokeWidth=3).encode(x2="high:Q"),
+        base.mark_rule(color=LIGHT["count"], strokeWidth=3).encode(x2=alt.X2("high:Q")),
         dots,
         dots.encode(x=alt.X("high:Q", scale=x["scale"])),
         here.mark_rule(color=colour, strokeWidth=2),
         here.mark_text(
             color=colour, align="center", dy=-8, fontSize=12, fontWeight=600, y=0
-        ).encode(text="text:N"),
+        ).encode(text=alt.Text("text:N")),
     ]
     return alt.layer(*layers).properties(width=WIDTH, height=ROW * len(names))
 

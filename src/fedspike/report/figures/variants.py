@@ -168,12 +168,16 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
             x=x, y=y, x2=alt.value(WIDTH + 6), y2=alt.Y2("place:Q")
         ),
         steps.mark_line(color=LIGHT["muted"], interpolate="step-after").encode(
-            x=x, y=y, order="mj:Q"
+            x=x, y=y, order=alt.Order("mj:Q")
         ),
         dots.transform_filter("datum.low < datum.high")
         .mark_rule()
         .encode(
-            x=x, y=alt.Y("low:Q", scale=y["scale"]), y2="high:Q", color=colour, opacity=strength
+            x=x,
+            y=alt.Y("low:Q", scale=y["scale"]),
+            y2=alt.Y2("high:Q"),
+            color=colour,
+            opacity=strength,
         ),
         dots.mark_point(filled=True, size=45).encode(
             x=x, y=y, color=colour, opacity=strength, shape=alt.Shape("shape:N", scale=None)
@@ -181,7 +185,7 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
         names.mark_text(align="left", fontSize=11).encode(
             x=alt.value(WIDTH + 10),
             y=alt.Y("place:Q", scale=y["scale"]),
-            text="text:N",
+            text=alt.Text("text:N"),
             color=colour,
         ),
         dots.mark_rule(opacity=0).encode(y=alt.value(0), x=alt.value(0), x2=alt.value(room)),

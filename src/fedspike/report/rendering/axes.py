@@ -1,5 +1,6 @@
 """Axes, bars and places of labels that several charts share."""
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -19,19 +20,25 @@ DASH = [5, 3]
 
 def chart_of(*values: dict[str, Any]) -> alt.Chart:
     """A chart of these points, not yet drawn. What a point `says` is read when the pointer is on it."""
-    chart = alt.Chart(alt.Data(values=list(values)))
-    return chart.encode(description="says:N") if any("says" in one for one in values) else chart
+    # The data as text, for altair copies all else again and again. So are channels slower as texts.
+    data = alt.Data(values=json.dumps(values), format=alt.DataFormat(type="json"))
+    chart = alt.Chart(data)
+    says = alt.Description("says:N")
+    return chart.encode(description=says) if any("says" in one for one in values) else chart
 
 
 def line_of(
     points: Sequence[dict[str, Any]], says: str, colour: str, dash: Any = alt.Undefined
-) -> alt.LayerChart:
-    """A line; at most 50 of its points are read under the pointer, as a format of them. One alone is seen."""
+) -> tuple[alt.Chart, alt.Chart]:
+    """A line, and at most 50 of its points, which say what `says` makes of them under the pointer.
+
+    One point alone is seen.
+    """
     every = math.ceil(len(points) / MOST_READ)
     read = chart_of(*(one | {"says": says.format(**one)} for one in points[::-every]))
     dots = read.mark_circle(color=colour, opacity=float(len(points) == 1), size=120)
     line = chart_of(*points).mark_line(color=colour, strokeWidth=1.8, strokeDash=dash)
-    return alt.layer(line, dots)
+    return line, dots
 
 
 def round_axis(rounds: int) -> alt.X:
@@ -103,7 +110,7 @@ def end_labels(
     return [
         chart_of(point | {field: 10**place if is_log else place, "text": text})
         .mark_text(align="left", dx=dx, fontSize=12, fontWeight="bold", color=colour)
-        .encode(x=x, y=y, text="text:N")
+        .encode(x=x, y=y, text=alt.Text("text:N"))
         for (point, text, colour), place in zip(ends, places, strict=True)
     ]
 

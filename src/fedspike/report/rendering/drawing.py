@@ -82,7 +82,7 @@ def charts(drawn: Iterable[tuple[str, alt.LayerChart]]) -> tuple[Panel, ...]:
     """Panels of altair charts with their labels.
 
     The first is made sure to be valid, which takes as long as to draw it; the others are like it but
-    for their data. Altair would look at every part of each besides.
+    for their data. Altair would look at every part of each besides, also of those made before.
     """
     with debug_mode(False):
         return tuple(
@@ -151,7 +151,13 @@ def _themed(chart: alt.LayerChart, *, validate: bool) -> dict[str, Any]:
             "labelFontSize": 12,
             "titleFontSize": 12,
         },
-        **{"titleFontWeight": "normal", "labelPadding": 6, "titlePadding": 8},
+        **{
+            "titleFontWeight": "normal",
+            "labelLimit": 0,
+            "titleLimit": 0,
+            "labelPadding": 6,
+            "titlePadding": 8,
+        },
     }
     title = {
         "aria": False,

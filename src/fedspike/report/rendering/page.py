@@ -48,6 +48,7 @@ class Shown:
         stem, name = self.figure.stem, self.figure.name
         if isinstance(drawing, Table):
             yield f"tables/{stem}.csv", to_csv(drawing).encode()
+        if isinstance(drawing, Table) and not self.figure.only_as_file:
             yield f"tables/{stem}.md", to_markdown(drawing, self.heading, notes).encode()
             yield f"tables/{stem}.tex", to_latex(drawing, self.caption.title, notes, name).encode()
         if isinstance(drawing, Panels):

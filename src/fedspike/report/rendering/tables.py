@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal
@@ -111,7 +112,7 @@ class Table:
         """Whether its rows are worth another order."""
         return len(self.rows) >= FEWEST_SORTED
 
-    @property
+    @cached_property
     def places(self) -> list[list[int]]:
         """Where each row stands in the order of each column; see `_order`. The first keeps it as it is."""
         by_column = [list(range(len(self.rows)))]
@@ -119,10 +120,10 @@ class Table:
             self.columns[1:], list(zip(*self.rows, strict=True))[1:], strict=True
         ):
             order = _order(cells, column)
-            by_column.append([order.index(row) for row in range(len(self.rows))])
+            by_column.append(sorted(range(len(order)), key=order.__getitem__))
         return [list(places) for places in zip(*by_column, strict=True)]
 
-    @property
+    @cached_property
     def body(self) -> list[list[str]]:
         """The cells as they are read."""
         return [
@@ -266,8 +267,10 @@ def to_csv(table: Table) -> str:
     written: list[list[object]] = []
     by_column = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
     for column, cells in zip(table.columns, by_column, strict=True):
-        means = [cell if isinstance(cell, Estimate) else Estimate(0.0, None, 0) for cell in cells]
         written.append([column.key, *map(_ten_digits, cells)])
+        if not any(isinstance(cell, Estimate) for cell in cells):
+            continue
+        means = [cell if isinstance(cell, Estimate) else Estimate(0.0, None, 0) for cell in cells]
         beside: dict[str, list[float | None]] = {
             "half_width": [one.half_width for one in means],
             "low": [one.ends and one.low for one in means],
@@ -321,6 +324,9 @@ def to_latex(table: Table, title: str, notes: Sequence[str], label: str) -> str:
     )
 
 
+_MARKDOWN = str.maketrans(
+    {character: f"\\{character}" for character in r"\`*_[]<>|#~&"} | {"\n": " "}
+)
 _LATEX = str.maketrans(
     {
         **{character: rf"\{character}" for character in "&%$#_{}"},
@@ -332,11 +338,11 @@ _LATEX = str.maketrans(
 
 
 def _ten_digits(cell: Cell) -> object:
+    if isinstance(cell, float):
+        return f"{cell:.10g}"
     if isinstance(cell, Estimate):
-        cell = cell.mean
-    if isinstance(cell, Tinted):
-        return cell.text
-    return f"{cell:.10g}" if isinstance(cell, float) else cell
+        return f"{cell.mean:.10g}"
+    return cell.text if isinstance(cell, Tinted) else cell
 
 
 def _with_tests(table: Table, escape: Callable[[str], str], bold: str) -> list[list[str]]:
@@ -359,4 +365,4 @@ def _latex(plain: str) -> str:
 
 
 def _markdown(plain: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", plain).replace("\n", " ")
+    return plain.translate(_MARKDOWN)
