@@ -96,7 +96,7 @@ CASES: dict[str, tuple[list[Any], str, str]] = {
     "within McNemar's interval": (
         [one("ann", 80), one("snn", 81, spikes=CHEAP, shift=100)],
         "undecided",
-        "a difference of 1.0 points is within what chance explains (± 2.",
+        "Not decidable, because 1.0 points may be chance (± 2.",
     ),
     "two seeds": (
         both([80, 80.2], [90, 90.1], CHEAP),
@@ -137,7 +137,7 @@ CASES: dict[str, tuple[list[Any], str, str]] = {
         ],
         "spiking depends",
         "It depends on the data: with 10 classes per client choose the SNN (3.8 points more "
-        "accurate); with 3 classes per client it depends on which counts more (the ANN is 4.2 points more "
+        "accurate); with 3 it depends on which counts more (the ANN is 4.2 points more "
         "accurate). In all of them the SNN needs 3.0 to 70 times less energy under all 9 hardware",
     ),
 }
@@ -163,7 +163,7 @@ def test_settings_with_one_answer_are_named_together(tmp_path: Path) -> None:
     said = answer(example.results(tmp_path / "runs", runs).choices)
     assert said.startswith(
         "It depends on the data: with 3 classes per client choose the ANN (5.0 points more accurate); it is "
-        "not decidable with 10, 7 and 5 classes per client (the difference may be chance). In all of them "
+        "not decidable with 10, 7 and 5 (the difference may be chance). In all of them "
     )
 
 

@@ -43,8 +43,8 @@ ON_DEVICES = (
     "These runs were trained on real devices, or on nodes that stand for them, through Flower."
 )
 FILES = (
-    "The folder of each run contains its whole configuration, config.toml. The tables of this page are "
-    "stored beside it as CSV, Markdown and LaTeX in tables/, the figures as SVG and PDF in figures/."
+    "The folder of each run has its whole configuration; tables/ and figures/ have those of this page "
+    "as files."
 )
 ANSWER = (
     Part(

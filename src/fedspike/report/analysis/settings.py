@@ -226,7 +226,7 @@ def note_on_seeds(each: Iterable[int]) -> str:
     """The same, where figures come from so many seeds each."""
     counts = sorted({*each})
     if counts == [1]:
-        return "One seed: these figures have no interval."
+        return "One seed: no interval."
     if counts[-1] < FEWEST:
         return "Mean over 2 seeds, or one seed: too few for an interval."
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

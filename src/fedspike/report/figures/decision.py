@@ -53,11 +53,14 @@ def answer(choices: Sequence[Choice]) -> str:
     cheaper = choices[0].cheaper
     alike = cheaper is not None and all(choice.cheaper == cheaper for choice in choices)
     decided = [group for group in groups.values() if group[0].answer != "undecided"]
-    parts = [f"{_where(group, choices)} {_in_short(group, alike)}" for group in decided]
+    parts = [
+        f"{_where(group, choices, again=place > 0)} {_in_short(group, alike)}"
+        for place, group in enumerate(decided)
+    ]
+    undecided = [(why, group) for why, group in groups.items() if group not in decided]
     left = [
-        f"{_where(group, choices)} ({why})"
-        for why, group in groups.items()
-        if group[0].answer == "undecided"
+        f"{_where(group, choices, again=bool(decided) or place > 0)} ({why})"
+        for place, (why, group) in enumerate(undecided)
     ]
     parts += [f"{'it is n' if decided else 'N'}ot decidable {_listed(left)}"] if left else []
     start = "It depends on the data: " if decided else ""
@@ -65,15 +68,16 @@ def answer(choices: Sequence[Choice]) -> str:
     return f"{start}{'; '.join(parts)}.{energy}"
 
 
-def _where(group: Sequence[Choice], choices: Sequence[Choice]) -> str:
+def _where(group: Sequence[Choice], choices: Sequence[Choice], *, again: bool = False) -> str:
     """The settings of a group inside a sentence; of many how many there are.
 
-    Numbers of classes stand together, as in "10, 7 and 3 classes per client".
+    Numbers of classes stand together, as in "10, 7 and 3 classes per client"; without the unit if it is said
+    `again`.
     """
     names = [choice.comparison.setting.in_sentence for choice in group]
     numbers = [name.removesuffix(CLASSES) for name in names]
     if all(number.isdigit() for number in numbers):
-        return f"with {_listed(numbers)}{CLASSES}"
+        return f"with {_listed(numbers)}{'' if again else CLASSES}"
     if len(names) > MOST_SETTINGS or (names[1:] and "," in names[0]):
         return f"in {len(names)} of {len(choices)} settings"
     return f"with {_listed(names)}"
@@ -152,7 +156,7 @@ def _in_full(group: Sequence[Choice]) -> str:
     if gap.seeds == 1:
         halves = [half for choice in group if (half := choice.gap.estimate.half_width) is not None]
         limit = f" (± {span(halves, 1)})" if halves else ""
-        return f"a difference of {size} is within what chance explains{limit}; take 3 seeds or more"
+        return f"{size} may be chance{limit}: take 3 seeds or more"
     if len(group) == 1:
         size = f"{interval(gap.estimate if gap.points > 0 else -gap.estimate, 1)} points"
     enough = [choice.gap.seeds_for_an_answer for choice in group]

@@ -66,11 +66,7 @@ def _waterfalls(view: EnergyView) -> Panels:
 def _waterfall_caption(view: EnergyView) -> Caption:
     return Caption(
         f"The energy of a round, level by level, {view.main.label}",
-        f"What each level adds, and its share of the whole; the radio is {view.radio_title}. All devices "
-        "together. Work without a price (Table E11) is missing."
-        if view.radio
-        else "What each level adds, and its share of the whole. All devices together. Work without a price "
-        "(Table E11) is missing.",
+        "What each level adds, and its share; all devices. Work without a price (Table E11) is missing.",
     )
 
 

@@ -52,7 +52,7 @@ def _caption(rates: list[Rates]) -> Caption:
     if {"dead", "saturated"} <= limits.keys():
         note += (
             f" Shaded: dead (under {100 * limits['dead'].rate:g} %) and saturated (over "
-            f"{100 * limits['saturated'].rate:g} %). Networks with such a layer come first."
+            f"{100 * limits['saturated'].rate:g} %)."
         )
     return Caption("Firing rates", note)
 
