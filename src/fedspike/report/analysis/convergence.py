@@ -25,14 +25,14 @@ def unsettled(network: Network) -> str:
     size = len(curve) // PARTS
     if not size:
         rounds = "1 round" if len(curve) == 1 else f"{len(curve)} rounds"
-        return f"has had {rounds}, too few to see whether it still learns"
+        return f"has had {rounds}, too few to see whether it still improves"
     parts = [curve[end - size : end] for end in range(len(curve), size - 1, -size)]
     means = [statistics.fmean(part) for part in parts]
     rise, fall = means[0] - means[1], max(means) - means[0]
     if fall > FALLS:
         return f"has forgotten ({fall:.0f} points less than it once had)"
     if rise > max(RISES, 2 * _error(parts[0], parts[1])):
-        return f"still learns ({rise:.1f} points more in the last fifth of the rounds)"
+        return f"still improves ({rise:.1f} points more in the last fifth of the rounds)"
     return ""
 
 

@@ -31,15 +31,20 @@ SETTING = words("setting", "each client holds", lambda one: one.label)
 
 
 def _table(results: Results) -> Table:
-    columns = [SETTING]
-    for kind in kinds(results.comparisons):
+    columns, networks = [SETTING], kinds(results.comparisons)
+    for kind in networks:
         key, group, role = kind.key, f"{kind.title}, %", kind.role
         last, mean = _last_round(results, kind), of(kind, _last_10)
         columns += [
             Column(f"{key}_last_round_percent", "last round", last, group, 1, role=role),
-            Column(f"{key}_mean_last_10_percent", "last 10", mean, group, 1, role=role),
+            Column(
+                *(f"{key}_mean_last_10_percent", "last 10", mean, group, 1),
+                role=role,
+                only_in_files=True,
+            ),
         ]
-    title = "spiking − conventional, points"
+    first = {kind.role: kind.title for kind in reversed(networks)}
+    title = f"{first.get('spiking', 'SNN')} − {first.get('conventional', 'ANN')}, points"
     gap = Column("gap_points", title, Comparison.gap_points, digits=1, signed=True)
     return table(results.comparisons, *columns, gap)
 
@@ -76,7 +81,7 @@ def _table_caption(results: Results) -> Caption:
     )
     return Caption(
         "Test accuracy of the global model",
-        "“Last 10”: mean over the last ten rounds. Last column: the difference of the last round.",
+        "After the last round. In files also the mean over the last ten rounds (“last 10”).",
         *bold,
         interval_note(results.networks),
     )

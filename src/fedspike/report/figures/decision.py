@@ -19,7 +19,7 @@ from fedspike.report.rendering.tables import interval, number, span, three_digit
 
 MOST_SETTINGS = 3  # by name in one sentence
 BOTH = {
-    "still learns": "both networks still learn",
+    "still improves": "both networks still improve",
     "does not work": "neither network works",
     "diverged": "both networks diverged",
 }
@@ -64,7 +64,7 @@ def answer(choices: Sequence[Choice]) -> str:
     ]
     parts += [f"{'it is n' if decided else 'N'}ot decidable {_listed(left)}"] if left else []
     start = "It depends on the data: " if decided else ""
-    energy = f" In all of them {_less_energy(choices, named=False)}." if alike else ""
+    energy = f" In all settings {_less_energy(choices, named=False)}." if alike else ""
     return f"{start}{'; '.join(parts)}.{energy}"
 
 
@@ -120,7 +120,7 @@ def _in_short(group: Sequence[Choice], alike: bool) -> str:
 
 def _on(group: Sequence[Choice]) -> str:
     """What the answer depends on."""
-    on = ["which counts more"] if any(choice.ahead for choice in group) else []
+    on = ["whether accuracy or energy counts more"] if any(choice.ahead for choice in group) else []
     on += ["the hardware"] if any(choice.cheaper is None for choice in group) else []
     return _listed(on)
 
@@ -221,8 +221,8 @@ def _times(group: Sequence[Choice], *, named: bool = True) -> str:
     times = " to ".join(dict.fromkeys(map(_factor, (min(ratios), max(ratios)))))
     others = [one.profile for one in tables if one not in won]
     count = f"{len(won)} of {len(tables)}" if others else f"all {len(tables)}"
-    but = f" (not {_listed(others)})" if others and named else ""
-    return f"{times} times less energy under {count} hardware price tables{but}"
+    but = f" (all but {_listed(others)})" if others and named else ""
+    return f"{times} times less energy, radio apart, under {count} hardware price tables{but}"
 
 
 def _factor(value: float) -> str:
@@ -284,10 +284,10 @@ def _radio(view: EnergyView) -> str:
             sums.append(100 * (1 - own.nominal_mj / with_radio.nominal_mj))
     if not ratios:
         return ""
-    apart = max(abs(ratio - 1) for ratio in ratios)
+    factors = [max(ratio, 1 / ratio) if ratio else math.inf for ratio in ratios]
     return (
-        f" The radio ({view.radio_title}) takes {span(sums, 0)} % of the whole and is alike for both: with "
-        f"it they differ by {number(100 * apart, int(apart < 0.1))} % at most."
+        f" With the radio ({view.radio_title}), {span(sums, 0)} % of the whole and as much for both, the "
+        f"factor is {_factor(max(factors))} at most."
     )
 
 

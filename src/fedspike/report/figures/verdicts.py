@@ -88,7 +88,9 @@ def _matrix_caption(view: EnergyView) -> Caption:
             f"No verdict under {', '.join(silent)}: the synaptic operations of one network have no price."
         )
     return Caption(
-        "Which network needs less energy, by price table and level", *notes, *_others(view)
+        "Which network needs less energy, by hardware price table (the energy of each operation)",
+        *notes,
+        *_others(view),
     )
 
 

@@ -64,6 +64,7 @@ class Column:
     signed: bool = False
     form: Literal["number", "tinted", "text", "long", "code"] = "number"  # long: more than a line
     role: str = ""  # the colour of the shared heading
+    only_in_files: bool = False  # because the page has no room for all
 
     @property
     def is_text(self) -> bool:
@@ -95,6 +96,13 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     footnotes: tuple[str, ...] = ()  # long texts that cells refer to by number
+
+    @cached_property
+    def on_page(self) -> "Table":
+        """The columns that the page has."""
+        kept = [place for place, column in enumerate(self.columns) if not column.only_in_files]
+        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
+        return Table(tuple(self.columns[place] for place in kept), rows, self.footnotes)
 
     @property
     def groups(self) -> list[tuple[str, str, int]]:
