@@ -33,7 +33,7 @@ def _work(runs: list[RunSummary]) -> Table:
         Column("ac", "AC", lambda node: node.operations.get("ac", 0), operations),
         Column("sent_bytes", "sent", lambda node: node.uplink_bytes, sent),
         Column("received_bytes", "received", lambda node: node.downlink_bytes, sent),
-        Column("training_seconds", "s per round", digits=2),
+        Column("training_seconds", "s per round", digits=None),
         words("measured_joule", "measured", _measured, "long"),
     )
 
@@ -49,7 +49,7 @@ def _times(runs: list[RunSummary]) -> Table:
         for run in runs
         for part, seconds in run.round_seconds.items()
     )
-    columns = words("run"), words("part", form="long"), Column("seconds", "seconds", digits=2)
+    columns = words("run"), words("part", form="long"), Column("seconds", "seconds", digits=None)
     return table(rows, *columns)
 
 

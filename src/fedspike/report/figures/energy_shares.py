@@ -195,7 +195,7 @@ def _table(view: EnergyView) -> Table:
         shares = [parts(network, kind, view.profile) for network in view.twins]
         for name in dict.fromkeys(name for own in shares for name in own):
             rows.append((kind, name, *(own.get(name) for own in shares)))
-    columns = (Column(f"{one.key}_mj", one.title, None, "mJ per round", 4) for one in view.twins)
+    columns = (Column(f"{one.key}_mj", one.title, None, "mJ per round", None) for one in view.twins)
     return table(rows, words("by"), words("part"), *columns)
 
 

@@ -93,7 +93,9 @@ def _table(view: EnergyView) -> Table:
         SETTING,
         *(Column(f"{one.key}_rounds", one.title, reached(one, 0), "rounds") for one in all_kinds),
         *(
-            Column(f"{one.key}_joule", one.title, reached(one, 1), "modelled J, with training", 2)
+            Column(
+                f"{one.key}_joule", one.title, reached(one, 1), "modelled J, with training", None
+            )
             for one in all_kinds
         ),
     )
@@ -138,8 +140,8 @@ def _equal(results: Results) -> Table:
 
     columns = (
         ("rounds", "rounds", 0, lambda effort: effort.rounds),
-        ("megabytes", "MB, up and down", 1, lambda effort: effort.megabytes),
-        ("joule", "modelled J, with training", 2, lambda effort: effort.joules),
+        ("megabytes", "MB, up and down", None, lambda effort: effort.megabytes),
+        ("joule", "modelled J, with training", None, lambda effort: effort.joules),
     )
     return table(
         results.equal_accuracy,

@@ -22,9 +22,9 @@ def _table(runs: list[RunSummary]) -> Table:
     return table(
         rows,
         *map(words, ("run", "sensor", "domain")),
-        Column("joule_per_round", "all", None, per_round, 2),
-        Column("above_idle_joule_per_round", "above idle", None, per_round, 2),
-        Column("idle_watt", "idle, W", digits=1),
+        Column("joule_per_round", "all", None, per_round, None),
+        Column("above_idle_joule_per_round", "above idle", None, per_round, None),
+        Column("idle_watt", "idle, W", digits=None),
         Column("seconds", "seconds", digits=1),
         words("note", "", form="long"),
     )

@@ -144,8 +144,8 @@ def _comparisons(side: SideBySide) -> str:
 
 def _tests(side: SideBySide) -> Table:
     tests = (
-        Column("p", "p", digits=4),
-        Column("p_holm", "p after Holm", digits=4),
+        Column("p", "p", digits=None),
+        Column("p_holm", "p after Holm", digits=None),
         words("significant"),
     )
     return table(

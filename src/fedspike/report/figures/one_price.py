@@ -84,7 +84,7 @@ def _table(other: OtherPrices) -> Table:
     return table(
         rows,
         *(words("profile"), words("price")),
-        *(Column(f"{end}_pj", end, None, "pJ", 4) for end in ("low", "nominal", "high")),
+        *(Column(f"{end}_pj", end, None, "pJ", None) for end in ("low", "nominal", "high")),
         words("ends", "ends from"),
         Column("ratio_at_low", "at low", None, ratio, 3),
         Column("ratio_nominal", "nominal", None, ratio, 3),

@@ -36,10 +36,10 @@ def _runs(results: Results) -> Table:
         *(Column("rounds", "rounds"), Column("time_steps", "time steps")),
         Column("last_round_percent", "last round", None, accuracy, 1),
         Column("mean_last_10_percent", "last 10", None, accuracy, 1),
-        Column("energy_mj_per_round", "forward pass, mJ per round", digits=4),
-        Column("uplink_megabytes_per_round", "up", None, megabytes, 2),
-        Column("downlink_megabytes_per_round", "down", None, megabytes, 2),
-        Column("seconds", "seconds"),
+        Column("energy_mj_per_round", "forward pass, mJ per round", digits=None),
+        Column("uplink_megabytes_per_round", "up", None, megabytes, None),
+        Column("downlink_megabytes_per_round", "down", None, megabytes, None),
+        Column("seconds", "seconds", digits=None),
     )
 
 

@@ -26,7 +26,7 @@ def _table(results: Results) -> Table:
         ),
         Column("price_pj", "price, pJ", _price_pj, digits=1),
         Column("samples_per_round", "samples per round", lambda one: one.runs[0].samples_per_round),
-        Column("energy_mj_per_round", "energy per round, mJ", Network.study_energy_mj, digits=4),
+        Column("energy_mj_per_round", "energy per round, mJ", Network.study_energy_mj, digits=None),
         Column("ratio_percent", "of the conventional network’s, %", ratios.get, digits=2),
     )
 

@@ -230,7 +230,7 @@ def _table(results: Results) -> Table:
         words("setting", "each client holds"),
         words("network", None, lambda one: one.name),
         Column("last_round_percent", "accuracy, %", lambda one: one.accuracy, digits=1),
-        Column("spikes_per_synapse", "spikes per synapse", _spikes_per_synapse, digits=2),
+        Column("spikes_per_synapse", "spikes per synapse", _spikes_per_synapse, digits=None),
         Column("forward_mj_per_round", "forward pass, Table 2", Network.study_energy_mj, energy, 3),
         Column("study_mj_per_round", ADDED["study"], at("study"), energy, 3),
         Column("memory_mj_per_round", "with memory", at("memory"), energy, 3),

@@ -162,7 +162,7 @@ def _numbers(view: EnergyView) -> Table:
     return table(
         rows,
         *(words("profile"), words("level")),
-        *(Column(f"{one.key}_mj", one.title, None, "mJ per round", 3) for one in sides),
+        *(Column(f"{one.key}_mj", one.title, None, "mJ per round", None) for one in sides),
         *(Column(f"ratio_{one.key}", one.title, None, over, 3) for one in view.rivals),
         words("winner", "needs less"),
         words("could_turn", "the winner’s work without a price", form="long"),
