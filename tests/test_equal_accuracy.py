@@ -13,6 +13,7 @@ from fedspike.energy import repricing
 from fedspike.records import joined, reader
 from fedspike.report.analysis.results import Results
 from running import finish
+from undrawn import undraw
 
 TINY = """\
 name = "equal"
@@ -39,7 +40,9 @@ seed = [0, 1, 2]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = finish(TINY, tmp_path_factory.mktemp("runs") / "equal")
-    report.write(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        undraw(patch)
+        report.write(folder)
     return folder
 
 

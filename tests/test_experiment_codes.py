@@ -21,6 +21,7 @@ from fedspike.parts.read_outs import FirstSpike, MeanMembrane
 from fedspike.parts.surrogates import Sigmoid
 from fedspike.records import reader
 from running import finish
+from undrawn import undraw
 
 CLIENTS, SAMPLES, STEPS, ROUNDS = 3, 16, 4, 2
 TINY = f"""\
@@ -158,7 +159,8 @@ def test_finished_runs_are_priced_again_to_the_same_bills(finished: Path) -> Non
     assert sum(rows == ["hidden", "output"] for rows in layers.values()) == 5
 
 
-def test_the_report_is_made_of_them(finished: Path) -> None:
+def test_the_report_is_made_of_them(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    undraw(monkeypatch)
     text = report.write(finished).read_text(encoding="utf-8")
     for code in COUNTED:
         assert code in text

@@ -22,6 +22,7 @@ from fedspike.parts.normalisations import BNTT, Unnormalised
 from fedspike.records.events import Trained
 from running import asked, events, finish
 from test_experiment_spiking import network_of, only
+from undrawn import undraw
 
 TINY = """\
 name = "tiny"
@@ -183,7 +184,8 @@ def test_a_killed_run_goes_on_with_the_same_bits(finished: Path, tmp_path: Path)
     assert hashes[0] == hashes[1]
 
 
-def test_the_report_has_them(finished: Path) -> None:
+def test_the_report_has_them(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    undraw(monkeypatch)
     page = Path(report.write(finished)).read_text("utf-8")
     assert "no normalisation" in page
     assert "statistics local" in page

@@ -20,6 +20,7 @@ from fedspike.energy.pairing import compared
 from fedspike.records import reader
 from fedspike.report.rendering.tables import Column, text
 from running import asked, finish
+from undrawn import undraw
 
 SEEDS = range(5)
 TINY = """\
@@ -48,7 +49,9 @@ MAC_PJ, AC_PJ = 0.23, 0.03  # of horowitz45-int8
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = finish(TINY, tmp_path_factory.mktemp("runs") / "seeds")
-    report.write(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        undraw(patch)
+        report.write(folder)
     return folder
 
 

@@ -397,3 +397,6 @@ def test_the_first_screen_of_a_sweep_has_the_answer_and_the_table(
     )
     assert max(boxes) <= height
     assert ask(browser, "document.documentElement.scrollWidth") <= width
+    empty = """[...document.querySelectorAll('main > section')].filter(section =>
+        !section.querySelector('table, svg, pre, li')).map(section => section.id)"""
+    assert ask(browser, empty) == []

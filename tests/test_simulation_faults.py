@@ -30,6 +30,7 @@ from fedspike.report import write
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.answer import FINDINGS
 from running import devices, events, finish, simulate
+from undrawn import undraw
 
 SAMPLE = load("fashion-mnist-sample")
 FLEET = devices(tuple(np.array_split(np.arange(150), 5)), clients_per_round=4)
@@ -237,7 +238,8 @@ def test_the_records_say_who_was_missing_and_what_was_skipped(faulty: Path) -> N
     assert nobody > 0, "a round in which nobody trained should be among these"
 
 
-def test_the_report_of_such_runs_is_whole(faulty: Path) -> None:
+def test_the_report_of_such_runs_is_whole(faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    undraw(monkeypatch)
     page = write(faulty).read_text(encoding="utf-8")
     runs = json.loads((faulty / "summary.json").read_bytes())["runs"]
     most = max(runs, key=lambda run: run["skipped_rounds"])
