@@ -9,10 +9,16 @@ import tomli_w
 from fedspike.algorithms import (
     ALGORITHMS,
     Algorithm,
+    FedAdagrad,
     FedAdam,
     FedAvg,
+    FedAvgM,
     FedBuff,
+    FedDyn,
+    FedExP,
+    FedNova,
     FedProx,
+    FedYogi,
     NeuronMatching,
     NeuronUnion,
     Scaffold,
@@ -23,17 +29,19 @@ from fedspike.rules import Mean
 
 @dataclass(frozen=True)
 class Case:
-    """An algorithm at a setting at which it is not FedAvg, and one at which it is, for one client or for any.
+    """An algorithm at a setting at which it is not FedAvg, and one at which it is, for one client or for any,
+    if there is one.
 
-    `up` and `down` say how many models' worth of numbers travel each way. Where clients stay near the model
-    that they received, an algorithm may do as FedAvg does; then it does not `differ`. `learns` is what it
-    passes where the rest passes 30 %.
+    `up` and `down` say how many models' worth of numbers travel each way, `numbers` how many more go up.
+    Where clients stay near the model that they received, or all make as many steps, an algorithm may do as
+    FedAvg does; then it does not `differ`. `learns` is what it passes where the rest passes 30 %.
     """
 
     algorithm: Algorithm
-    neutral: Algorithm
+    neutral: Algorithm | None
     one_client: bool = False
     up: int = 1
+    numbers: int = 0
     down: int = 1
     differs: bool = True
     any_network: bool = True
@@ -44,6 +52,7 @@ class Case:
         """The case at a setting at which the server waits for all; late answers have tests of their own."""
         if self.algorithm.waits_for is None:
             return self
+        assert self.neutral
         return replace(self, algorithm=self.neutral)
 
     def optimiser(self, otherwise: SGD | Adam | None = None) -> SGD | Adam:
@@ -73,7 +82,24 @@ CASES = {
         NeuronUnion(), NeuronUnion(alike=1.0), one_client=True, learns=0.05, any_network=False
     ),
     "scaffold": Case(Scaffold(), Scaffold(), one_client=True, up=2, down=2),
+    "fedavgm": Case(FedAvgM(), FedAvgM(beta=0.0)),
+    "fednova": Case(FedNova(), FedNova(), one_client=True, numbers=1, differs=False),
+    "fedexp": Case(FedExP(), FedExP(), one_client=True, numbers=1),
+    "feddyn": Case(FedDyn(alpha=0.1), None),
+    "fedyogi": Case(FedYogi(), FedYogi(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
+    "fedadagrad": Case(
+        FedAdagrad(learning_rate=0.03), FedAdagrad(learning_rate=2.0**21, tau=2.0**20)
+    ),
     "fedadam": Case(FedAdam(), FedAdam(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
+}
+
+# Those whose clients train in a way of their own; those of the others train as FedAvg's do.
+TRAINED = {
+    name: case
+    for name, case in CASES.items()
+    if name == "fedavg"
+    or case.algorithm.corrects
+    or type(case.algorithm).begin is not Algorithm.begin
 }
 
 # Those that take networks of more than one hidden layer, of convolutions, and with a normalisation.

@@ -60,10 +60,11 @@ def test_every_algorithm_is_in_the_contract() -> None:
     assert missing() == set()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].neutral])
 def test_at_its_neutral_setting_it_is_fedavg(name: str) -> None:
     """The arithmetic differs in its order only: a few float32 roundings over 4 rounds."""
     algorithm = CASES[name].neutral
+    assert algorithm
     fleet = ONE_CLIENT if CASES[name].one_client else FOUR_CLIENTS
     ours, plain = play(algorithm, fleet)[-1].state.model, play(FedAvg(), fleet)[-1].state.model
     torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-6)
@@ -98,7 +99,7 @@ def test_bytes_on_the_wire(name: str) -> None:
     model_bytes = 4 * DenseLayers((784, 8, 10)).parameters
     (round,) = play(CASES[name].algorithm, rounds=1)
     answers = len(round.clients)
-    assert round.uplink_bytes == answers * up * model_bytes
+    assert round.uplink_bytes == answers * (up * model_bytes + 4 * CASES[name].numbers)
     assert round.downlink_bytes == answers * down * model_bytes
 
 

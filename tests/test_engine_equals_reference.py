@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms_example import ANYWHERE, CASES
+from algorithms_example import CASES, TRAINED
 from fedspike.algorithms import Algorithm
 from fedspike.data import Dataset
 from fedspike.data.partition import Classes
@@ -94,8 +94,8 @@ def fleet_of(*sizes: int, **settings: float) -> Devices:
 @pytest.mark.parametrize(
     ("network", "algorithm"),
     [
-        *itertools.product(NETWORKS, ANYWHERE),
-        *itertools.product(("ann", "snn"), sorted(CASES.keys() - ANYWHERE.keys())),
+        *itertools.product(NETWORKS, TRAINED),
+        *itertools.product(("ann", "snn"), sorted(CASES.keys() - TRAINED.keys())),
     ],
 )
 def test_every_network_and_algorithm(network: str, algorithm: str) -> None:

@@ -94,13 +94,27 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("fedbuff", "server_learning_rate"): (0.0,),
     ("fedbuff", "staleness_exponent"): (-0.5,),
     ("scaffold", "server_learning_rate"): (0.0,),
-    ("fedadam", "learning_rate"): (0.0,),
-    ("fedadam", "beta1"): (-0.1, 1.1),
-    ("fedadam", "beta2"): (-0.1, 1.1),
-    ("fedadam", "tau"): (0.0,),
+    **{
+        (kind, key): outside
+        for kind in ("fedadam", "fedyogi", "fedadagrad")
+        for key, outside in {
+            "learning_rate": (0.0,),
+            "beta1": (-0.1, 1.1),
+            "beta2": (-0.1, 1.1),
+            "tau": (0.0,),
+        }.items()
+        if (kind, key) != ("fedadagrad", "beta2")
+    },
+    ("fedavgm", "beta"): (-0.1, 1.0),
+    ("fedavgm", "learning_rate"): (0.0,),
+    ("fedexp", "epsilon"): (0.0,),
+    ("feddyn", "alpha"): (0.0,),
     **{
         (kind, "rule"): ("mean", codes.Rate())
-        for kind in ("fedavg", "fedbuff", "fedprox", "scaffold", "fedadam")
+        for kind in (
+            *("fedavg", "fedbuff", "fedprox", "scaffold", "fedadam", "fedyogi", "fedadagrad"),
+            *("fedavgm", "fednova", "fedexp", "feddyn"),
+        )
     },
     ("mean", "by"): ("rounds",),
     ("clipping", "norm"): (0.0, -1.0),

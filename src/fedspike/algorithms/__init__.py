@@ -8,10 +8,16 @@ from fedspike.algorithms.algorithm import Tree as Tree
 from fedspike.algorithms.algorithm import added as added
 from fedspike.algorithms.algorithm import difference as difference
 from fedspike.algorithms.changed import Changed as Changed
+from fedspike.algorithms.fedadagrad import FedAdagrad as FedAdagrad
 from fedspike.algorithms.fedadam import FedAdam as FedAdam
 from fedspike.algorithms.fedavg import FedAvg as FedAvg
+from fedspike.algorithms.fedavgm import FedAvgM as FedAvgM
 from fedspike.algorithms.fedbuff import FedBuff as FedBuff
+from fedspike.algorithms.feddyn import FedDyn as FedDyn
+from fedspike.algorithms.fedexp import FedExP as FedExP
+from fedspike.algorithms.fednova import FedNova as FedNova
 from fedspike.algorithms.fedprox import FedProx as FedProx
+from fedspike.algorithms.fedyogi import FedYogi as FedYogi
 from fedspike.algorithms.labelled import LABELLED as LABELLED
 from fedspike.algorithms.labelled import with_labels as with_labels
 from fedspike.algorithms.local_round import local_round as local_round

@@ -16,6 +16,8 @@ axis of length 1 there, so that plain arithmetic broadcasts. On the server's sid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+
 from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import Part, abstractmethod
@@ -134,6 +136,11 @@ class Algorithm(Part):
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         """What each client sends back, and what it remembers."""
         return {"update": difference(trained.parameters, client.received["model"])}, client.memory
+
+
+def zeros(model: Parameters) -> Parameters:
+    """0 in the place of each number."""
+    return {name: torch.zeros_like(weight) for name, weight in model.items()}
 
 
 def difference(a: Parameters, b: Parameters) -> Parameters:

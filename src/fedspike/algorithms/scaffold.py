@@ -14,10 +14,17 @@ paper's N is fixed; as clients join, c stays the mean of all c_k.
 from collections.abc import Mapping
 from typing import Annotated
 
-import torch
 from msgspec import Meta
 
-from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree, added, difference
+from fedspike.algorithms.algorithm import (
+    Algorithm,
+    Client,
+    LocalModel,
+    Tree,
+    added,
+    difference,
+    zeros,
+)
 from fedspike.networks import Parameters
 from fedspike.rules import Mean, Rule
 
@@ -38,7 +45,7 @@ class Scaffold(Algorithm, tag="scaffold"):
 
     def start(self, model: Parameters) -> Tree:
         """The model and the server's control variate."""
-        return {"model": model, "control": _zeros(model)}
+        return {"model": model, "control": zeros(model)}
 
     def order(self, server: Tree, client: int) -> Tree:
         """Both."""
@@ -63,7 +70,7 @@ class Scaffold(Algorithm, tag="scaffold"):
 
     def remember(self, received: Tree) -> Tree:
         """The client's control variate, zero."""
-        return {"control": _zeros(received["model"])}
+        return {"control": zeros(received["model"])}
 
     def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """The first equation."""
@@ -80,7 +87,3 @@ class Scaffold(Algorithm, tag="scaffold"):
             new[name] = c_k[name] - c[name] + (w[name] - w_k) / (K * trained.learning_rate)
         reply = {"update": difference(trained.parameters, w), "control": difference(new, c_k)}
         return reply, {"control": new}
-
-
-def _zeros(model: Parameters) -> Parameters:
-    return {name: torch.zeros_like(weight) for name, weight in model.items()}

@@ -1,0 +1,69 @@
+"""FedDyn: each client's loss is bent until all clients have their optimum where the sum has its own.
+
+    on client k:   g <- g - h_k + alpha (w_k - w)               before every step
+                   h_k <- h_k - alpha (w_k - w)                 after the last
+    on the server: h <- h - alpha (|S| / N) d,                  d = mean over k of (w_k - w)
+                   w <- w + d - h / alpha
+
+All h start at 0. Source: Acar, Zhao, Navarro, Mattina, Whatmough, Saligrama, "Federated Learning Based on
+Dynamic Regularization", ICLR 2021, Algorithm 1. The paper's N is fixed; as clients join, h stays the mean of
+all h_k.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import Meta
+
+from fedspike.algorithms.algorithm import (
+    Algorithm,
+    Client,
+    LocalModel,
+    Tree,
+    added,
+    difference,
+    zeros,
+)
+from fedspike.networks import Parameters
+from fedspike.rules import Mean, Rule
+
+
+class FedDyn(Algorithm, tag="feddyn", kw_only=True):
+    """Clients are held near the model that they received, and remember which way they were held."""
+
+    alpha: Annotated[float, Meta(gt=0)] = 0.01
+    rule: Rule = Mean(by="clients")
+
+    def start(self, model: Parameters) -> Tree:
+        """The model and the server's h."""
+        return {"model": model, "h": zeros(model)}
+
+    def joining(self) -> Mapping[str, Rule]:
+        """The updates; all clients' count alike."""
+        return {"update": self.rule}
+
+    def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
+        """The server's equations."""
+        h = added(server["h"], joined["update"], -self.alpha * participation)
+        return {
+            "model": added(added(server["model"], joined["update"]), h, -1 / self.alpha),
+            "h": h,
+        }
+
+    def welcome(self, server: Tree, share: float) -> Tree:
+        """The mean of all h_k, those of the clients that join being 0: h <- share h."""
+        return {**server, "h": {name: share * h for name, h in server["h"].items()}}
+
+    def remember(self, received: Tree) -> Tree:
+        """The client's h, zero."""
+        return {"h": zeros(received["model"])}
+
+    def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
+        """The first equation."""
+        w, h = client.received["model"], client.memory["h"]
+        return {n: g - h[n] + self.alpha * (parameters[n] - w[n]) for n, g in gradients.items()}
+
+    def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
+        """The update; the client remembers its new h."""
+        update = difference(trained.parameters, client.received["model"])
+        return {"update": update}, {"h": added(client.memory["h"], update, -self.alpha)}

@@ -1,0 +1,23 @@
+"""FedYogi: Yogi on the server, whose second moment grows and shrinks by steps that do not hang on its size.
+
+    v <- v - (1 - b2) d^2 sign(v - d^2)
+
+Source: Reddi et al., ICLR 2021, Algorithm 2, FedYogi; the other equations are in `adaptive_server.py`.
+"""
+
+import torch
+
+from fedspike.algorithms.adaptive_server import Adaptive, Decay
+
+
+class FedYogi(Adaptive, tag="fedyogi", kw_only=True):
+    """Yogi on the server, applied to the mean update.
+
+    With beta1 = 0, beta2 = 1 and learning_rate = 2 tau it is FedAvg.
+    """
+
+    beta2: Decay = 0.99
+
+    def second(self, v: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+        """The equation."""
+        return v - (1 - self.beta2) * d.square() * torch.sign(v - d.square())
