@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ class Source:
         default_factory=dict, compare=False
     )  # class, file
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
@@ -439,6 +440,7 @@ RULES: list[tuple[Rule, str, str]] = [
 A_KIND = {"burst": ("Burst", Path("parts/codes/burst.py"))}
 
 
+@cache
 def package() -> list[Source]:
     paths = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
     names = [path.with_suffix("").parts for path in paths]

@@ -52,6 +52,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "learner": {"kind": "stdp"},
         "neuron": {"kind": "competitive"},
         "read_out": {"kind": "membrane"},
+        "rounds": 1,  # sample after sample, in plain torch
     },
     "in_turn": {"partition": {"pack": 2}},
     "stripes": {"data": {"noise": 0.2}},
@@ -125,7 +126,7 @@ def plan_of(name: str) -> Any:
             time_steps=6, architecture=fs.FullyConnected(hidden=(8,)), **inside["network"]
         ),
         fleet=fs.Fleet(clients=3, samples_per_round=24),
-        rounds=2,
+        rounds=PARTS[name].get("rounds", 2),
         name="outside",
     )
 
