@@ -22,10 +22,10 @@ test: lint types ## format, lint, type check and all tests
 	$(VENV)/bin/pytest
 
 agreement: $(VENV)/.test ## minutes: engine against reference over 5 seeds; the memory model against processes
-	$(VENV)/bin/pytest -m agreement -s tests/test_agreement.py tests/test_training_memory.py
+	$(VENV)/bin/pytest -m agreement -s tests
 
 killed: $(VENV)/.test ## minutes: kill -9 at random moments of runs, which must end with the same bits
-	$(VENV)/bin/pytest -m killed -s -n 0 tests/test_killed.py
+	$(VENV)/bin/pytest -m killed -s -n 0 tests
 
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests

@@ -95,7 +95,7 @@ def fleet_of(*sizes: int, **settings: float) -> Devices:
     ("network", "algorithm"),
     [
         *itertools.product(NETWORKS, TRAINED),
-        *itertools.product(("ann", "snn"), sorted(CASES.keys() - TRAINED.keys())),
+        *itertools.product(("snn",), sorted(CASES.keys() - TRAINED.keys())),
     ],
 )
 def test_every_network_and_algorithm(network: str, algorithm: str) -> None:

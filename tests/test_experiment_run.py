@@ -481,6 +481,7 @@ def test_a_half_written_line_is_dropped(finished: Path, tmp_path: Path) -> None:
     assert outcome(tmp_path) == outcome(finished)
 
 
+@pytest.mark.killed
 def test_killed_without_mercy_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     """SIGKILL at moments that nobody chose, three times, then to the end."""
     text = TINY.replace("rounds = 3", "rounds = 60").replace('["ann", "snn"]', '["snn"]')

@@ -175,7 +175,13 @@ def test_clients_of_one_sample_learn() -> None:
 
 
 @pytest.mark.parametrize("statistics", ["pooled", "local"])
-@pytest.mark.parametrize("architecture", [DENSE, IMAGES], ids=["dense", "convolution"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(DENSE, id="dense"),
+        pytest.param(IMAGES, id="convolution", marks=pytest.mark.agreement),
+    ],
+)
 def test_it_learns_real_images(architecture: Architecture, statistics: str) -> None:
     """Chance is 10 %."""
     played = play(

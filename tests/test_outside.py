@@ -52,7 +52,6 @@ PARTS: dict[str, dict[str, Any]] = {
         "learner": {"kind": "stdp"},
         "neuron": {"kind": "competitive"},
         "read_out": {"kind": "membrane"},
-        "rounds": 1,  # sample after sample, in plain torch
     },
     "in_turn": {"partition": {"pack": 2}},
     "stripes": {"data": {"noise": 0.2}},
@@ -126,7 +125,7 @@ def plan_of(name: str) -> Any:
             time_steps=6, architecture=fs.FullyConnected(hidden=(8,)), **inside["network"]
         ),
         fleet=fs.Fleet(clients=3, samples_per_round=24),
-        rounds=PARTS[name].get("rounds", 2),
+        rounds=2,
         name="outside",
     )
 
@@ -145,7 +144,13 @@ def test_there_is_one_of_each_family() -> None:
     assert missing == ["Network", "Architecture", "Normalisation", "Rule"]
 
 
-@pytest.mark.parametrize("name", PARTS)
+SLOW = ("covariance",)  # sample after sample, in plain torch
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.agreement] * (name in SLOW)) for name in PARTS],
+)
 def test_a_part_from_outside_is_as_good_as_one_that_ships(name: str, tmp_path: Path) -> None:
     path, file = OUTSIDE / f"{name}.py", file_of(name, tmp_path)
     experiment = sweep.read(str(file), kinds=Kinds(own_files.load([path])))
