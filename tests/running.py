@@ -25,6 +25,23 @@ from fedspike.networks import Network
 from fedspike.parts.losses import Loss
 from fedspike.records.seal import with_seal
 
+# An experiment that trains a small network of each kind in a second.
+BOTH_NETWORKS = """\
+name = "both"
+rounds = 2
+[data]
+kind = "fashion-mnist-sample"
+[fleet]
+clients = 2
+samples_per_round = 20
+[architecture]
+hidden = [4]
+[snn]
+time_steps = 3
+[sweep]
+network = ["ann", "snn"]
+"""
+
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     """Code in an interpreter of its own, and what it printed."""

@@ -21,7 +21,7 @@ from fedspike.report.figures.device_cost import DEVICE_COST_TABLE
 from fedspike.report.figures.figure import Part, Section
 from fedspike.report.figures.price_tables import ALL_BILLS, PRICE_SOURCES
 from fedspike.report.figures.verdicts import PRICE_MATRIX
-from running import asked, finish
+from running import BOTH_NETWORKS, asked, finish
 
 PRICES = """\
 name = "mine"
@@ -68,21 +68,6 @@ battery_wh = { value = 1, source = "me", evidence = "assumed" }
 self_discharge_percent_per_year = { value = 10, source = "me", evidence = "assumed" }
 """
 BARE = "\n".join(MINE.splitlines()[:4])
-TINY = """\
-name = "tiny"
-rounds = 2
-[data]
-kind = "fashion-mnist-sample"
-[fleet]
-clients = 2
-samples_per_round = 20
-[architecture]
-hidden = [4]
-[snn]
-time_steps = 3
-[sweep]
-network = ["ann", "snn"]
-"""
 Told = pytest.CaptureFixture[str]
 
 
@@ -225,7 +210,7 @@ def test_a_chip_a_radio_and_a_duty_of_ones_own(
     tmp_path: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the terminal, in its JSON and on the whole page the same numbers; the records are untouched."""
-    folder, words = finish(TINY, tmp_path / "tiny"), []
+    folder, words = finish(BOTH_NETWORKS, tmp_path / "tiny"), []
     for option, text in (("profile", PRICES), ("radio", LINKS), ("duty", MINE)):
         (tmp_path / f"{option}.toml").write_text(text)
         words += [f"--{option}", str(tmp_path / f"{option}.toml")]

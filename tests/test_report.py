@@ -28,7 +28,7 @@ from fedspike.report.rendering.drawing import LIGHT, Panels, Prose
 from fedspike.report.rendering.page import Shown
 from fedspike.report.rendering.tables import Caption, Table, Tinted, table, words
 from fedspike.report.sections import SECTIONS
-from running import finish, python
+from running import BOTH_NETWORKS, finish, python
 from undrawn import EMPTY
 
 FIGURES = [figure for section in SECTIONS for part in section.parts for figure in part.figures]
@@ -77,21 +77,6 @@ def drawn_once(folder: Path, results: Results) -> Page:
 
 
 SHOWN = writing.shown
-TRAINED = """\
-name = "trained"
-rounds = 2
-[data]
-kind = "fashion-mnist-sample"
-[fleet]
-clients = 2
-samples_per_round = 20
-[architecture]
-hidden = [4]
-[snn]
-time_steps = 3
-[sweep]
-network = ["ann", "snn"]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +90,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "_drawn", first)
         made = {name: page(folder / name, runs()) for name, runs in example.EXAMPLES.items()}
-        trained = finish(TRAINED, folder / "trained")  # with the records of its rounds
+        trained = finish(BOTH_NETWORKS, folder / "trained")  # with the records of its rounds
         return made | {"trained": drawn_once(trained, Results(*joined.read([trained])))}
 
 
@@ -209,7 +194,9 @@ def test_a_page_about_sensors_says_nothing_of_images(tmp_path: Path) -> None:
     x, y = random.random((80, 12), dtype=np.float32), np.arange(80) % 4
     np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:40], y_test=y[:40])
     source = f'kind = "npz"\npath = "{tmp_path / "own.npz"}"'
-    folder = finish(TRAINED.replace('kind = "fashion-mnist-sample"', source), tmp_path / "runs")
+    folder = finish(
+        BOTH_NETWORKS.replace('kind = "fashion-mnist-sample"', source), tmp_path / "runs"
+    )
     report.write(folder)
     html = (folder / "report.html").read_text("utf-8")
     words = text_of(re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)).lower()

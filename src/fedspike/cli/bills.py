@@ -9,21 +9,21 @@ from fedspike.energy.account import RunBill
 from fedspike.energy.bill import Bill
 from fedspike.energy.estimate import decimals, ends, estimate
 from fedspike.energy.levels import ADDS, Level, key, up_to
-from fedspike.energy.on_device import OnDevice
+from fedspike.energy.on_device import BASE_UNITS, OnDevice
 from fedspike.energy.repricing import Repriced, RepricedComparison, RepricedRun
 from fedspike.energy.units import written
 from fedspike.energy.verdict import Verdict
 
-ON_DEVICE = {  # heading -> field and unit
-    "model": ("model_bytes", "bytes"),
-    "operations": ("operations", ""),
-    "words": ("words", ""),
-    "latency each": ("latency_s", "s"),
-    "inference": ("inference_j", "J"),
-    "round": ("round_j", "J"),
-    "radio": ("radio_j", "J"),
-    "a year": ("year_j", "J"),
-    "battery life": ("battery_days", "days"),
+ON_DEVICE = {  # field -> heading
+    "model_bytes": "model",
+    "operations": "operations",
+    "words": "words",
+    "latency_s": "latency each",
+    "inference_j": "inference",
+    "round_j": "round",
+    "radio_j": "radio",
+    "year_j": "a year",
+    "battery_days": "battery life",
 }
 WHAT_IT_IS_NOT = (
     "These figures are not a measurement. They are counts of what was really computed, times prices that"
@@ -207,10 +207,10 @@ def _on_device(repriced: Repriced, profile: str) -> Iterator[str]:
     for name, runs in _networks(repriced).items():
         own = [run.on_device[profile] for run in runs]
         not_priced |= dict.fromkeys(term for one in own for term in one.not_priced)
-        rows.append([name, *(_mean(own, field, unit) for field, unit in ON_DEVICE.values())])
+        rows.append([name, *(_mean(own, field) for field in ON_DEVICE)])
     duty = repriced.duty
     yield f"On one device, {duty.title} ({duty.name}): {profile}, {repriced.radio}, modelled"
-    yield from table(["", *ON_DEVICE], rows)
+    yield from table(["", *ON_DEVICE.values()], rows)
     yield from wrapped(
         "operations, words, latency and energy of an inference; energy of a round of training, without and "
         "of the radio; energy of a year, and battery life. A dash: no price, or no number in the duty."
@@ -233,9 +233,9 @@ def _networks(repriced: Repriced) -> dict[str, list[RepricedRun]]:
     }
 
 
-def _mean(own: Sequence[OnDevice], field: str, unit: str) -> str:
+def _mean(own: Sequence[OnDevice], field: str) -> str:
     values = [getattr(one, field) for one in own]
-    return "-" if None in values else written(statistics.fmean(values), unit)
+    return "-" if None in values else written(statistics.fmean(values), BASE_UNITS[field])
 
 
 def _reached(runs: Sequence[RepricedRun]) -> str:

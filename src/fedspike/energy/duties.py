@@ -27,7 +27,7 @@ KEYS = {
     "title": "what the device is, in words",
     "inferences_per_day": TABLE.format(1440, "one a minute"),
     "rounds_per_day": TABLE.format(0.14, "training once a week"),
-    "idle_mw": TABLE.format(0.0057, "milliwatt while it does nothing, measured"),
+    "idle_mw": TABLE.format(0.0095, "milliwatt while it does nothing, measured"),
     "operations_per_second": TABLE.format("64e6", "64 MHz, one a cycle; above 0"),
     "battery_wh": TABLE.format(9, "watt-hours, above 0"),
     "self_discharge_percent_per_year": TABLE.format(1, "of the full battery; at most 100"),

@@ -22,6 +22,18 @@ from fedspike.energy.units import DAYS_A_YEAR, SECONDS_A_DAY
 from fedspike.errors import InputError
 
 JOULES_A_WATT_HOUR = 3600
+# Of what is said of a device.
+BASE_UNITS = {
+    "model_bytes": "bytes",
+    "operations": "",
+    "words": "",
+    "latency_s": "s",
+    "inference_j": "J",
+    "round_j": "J",
+    "radio_j": "J",
+    "year_j": "J",
+    "battery_days": "days",
+}
 NOT_A_DEVICES = ("aggregation", "exchange")  # phases of the server, and of the radio
 
 

@@ -46,21 +46,20 @@ def answer(choices: Sequence[Choice]) -> str:
     """Which network to choose, in one sentence; settings with the same answer are named together."""
     groups: dict[str, list[Choice]] = {}
     for choice in choices:
-        key = _undecided(choice) if choice.answer == "undecided" else choice.answer
-        groups.setdefault(key, []).append(choice)
-    if len(groups) == 1:
+        if choice.answer != "undecided":
+            groups.setdefault(choice.answer, []).append(choice)
+    decided, undecided = [*groups.values()], _undecided_ones(choices)
+    if len(decided) + len(undecided) == 1:
         return f"{_sentence(choices)}."
     cheaper = choices[0].cheaper
     alike = cheaper is not None and all(choice.cheaper == cheaper for choice in choices)
-    decided = [group for group in groups.values() if group[0].answer != "undecided"]
     parts = [
         f"{_where(group, choices, again=place > 0)} {_in_short(group, alike)}"
         for place, group in enumerate(decided)
     ]
-    undecided = [(why, group) for why, group in groups.items() if group not in decided]
     left = [
         f"{_where(group, choices, again=bool(decided) or place > 0)} ({why})"
-        for place, (why, group) in enumerate(undecided)
+        for place, (why, group) in enumerate(undecided.items())
     ]
     parts += [f"{'it is n' if decided else 'N'}ot decidable {_listed(left)}"] if left else []
     start = "It depends on the data: " if decided else ""
@@ -123,6 +122,15 @@ def _on(group: Sequence[Choice]) -> str:
     on = ["whether accuracy or energy counts more"] if any(choice.ahead for choice in group) else []
     on += ["the hardware"] if any(choice.cheaper is None for choice in group) else []
     return _listed(on)
+
+
+def _undecided_ones(choices: Sequence[Choice]) -> dict[str, list[Choice]]:
+    """The comparisons of which nothing can be said, by why."""
+    reasons: dict[str, list[Choice]] = {}
+    for choice in choices:
+        if choice.answer == "undecided":
+            reasons.setdefault(_undecided(choice), []).append(choice)
+    return reasons
 
 
 def _undecided(choice: Choice) -> str:
@@ -303,10 +311,7 @@ def _confidence(choices: Sequence[Choice]) -> str:
         holm = f", corrected for {len(gaps)} settings by Holm’s method" if len(gaps) > 1 else ""
         kind = " BCa bootstrap" if seeds[0] >= ENOUGH else ""
         test = f"{span(seeds, 0)} seeds, 95 %{kind} intervals, Student’s t{holm}"
-    open_ones = [choice for choice in choices if choice.answer == "undecided"]
-    reasons: dict[str, list[Choice]] = {}
-    for choice in open_ones if choices[1:] else []:
-        reasons.setdefault(_undecided(choice), []).append(choice)
+    reasons = _undecided_ones(choices) if choices[1:] else {}
     whys = [f"; {_where(own, choices)} {_in_full(own)}" for own in reasons.values()]
     return f"Confidence: {test}{''.join(whys)}."
 

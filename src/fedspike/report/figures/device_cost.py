@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from fedspike.energy.on_device import BASE_UNITS
 from fedspike.report.analysis.device_costs import DeviceCost, DeviceCosts
 from fedspike.report.analysis.settings import interval_note
 from fedspike.report.figures.figure import Figure
@@ -9,16 +10,16 @@ from fedspike.report.rendering.tables import Caption, Column, Scaled, Table, tab
 
 AN_INFERENCE, A_ROUND, DUTY = "an inference", "a round of training", "this duty"
 MOST_TERMS = 3
-COLUMNS = {  # key -> title, group, and field and unit of what a device is charged with
-    "model_bytes": ("model", "", "model_bytes", "bytes"),
-    "operations": ("operations", AN_INFERENCE, "operations", ""),
-    "memory_words": ("memory words", AN_INFERENCE, "words", ""),
-    "latency_s": ("latency by operations", AN_INFERENCE, "latency_s", "s"),
-    "inference_joule": ("modelled energy", AN_INFERENCE, "inference_j", "J"),
-    "round_joule": ("modelled energy", A_ROUND, "round_j", "J"),
-    "radio_joule": ("its radio", A_ROUND, "radio_j", "J"),
-    "year_joule": ("a year", DUTY, "year_j", "J"),
-    "battery_days": ("battery life", DUTY, "battery_days", "days"),
+COLUMNS = {  # key -> title, group, and what of a device it is
+    "model_bytes": ("model", "", "model_bytes"),
+    "operations": ("operations", AN_INFERENCE, "operations"),
+    "memory_words": ("memory words", AN_INFERENCE, "words"),
+    "latency_s": ("latency by operations", AN_INFERENCE, "latency_s"),
+    "inference_joule": ("modelled energy", AN_INFERENCE, "inference_j"),
+    "round_joule": ("modelled energy", A_ROUND, "round_j"),
+    "radio_joule": ("its radio", A_ROUND, "radio_j"),
+    "year_joule": ("a year", DUTY, "year_j"),
+    "battery_days": ("battery life", DUTY, "battery_days"),
 }
 
 
@@ -29,15 +30,15 @@ def _table(costs: DeviceCosts) -> Table:
         words("network", None, lambda row: row.network.name),
         *([profile] if len(costs.profiles) > 1 else []),
         *(
-            Column(key, title, partial(_cell, field=field, unit=unit), group)
-            for key, (title, group, field, unit) in COLUMNS.items()
+            Column(key, title, partial(_cell, field=field), group)
+            for key, (title, group, field) in COLUMNS.items()
         ),
     )
 
 
-def _cell(row: DeviceCost, field: str, unit: str) -> Scaled | None:
+def _cell(row: DeviceCost, field: str) -> Scaled | None:
     mean = row.mean(field)
-    return None if mean is None else Scaled(**vars(mean), unit=unit)
+    return None if mean is None else Scaled(**vars(mean), unit=BASE_UNITS[field])
 
 
 def _caption(costs: DeviceCosts) -> Caption:
