@@ -20,6 +20,7 @@ from fedspike.data.partition import (
     Centralised,
     Classes,
     Dirichlet,
+    EqualDirichlet,
     OnDevices,
     Partition,
     Quantity,
@@ -143,7 +144,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz"), Signs(), GTSRB()],
     Partition: [
         *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),
-        *(Roads(), SharedClasses(), Centralised(), OnDevices()),
+        *(EqualDirichlet(0.1), Roads(), SharedClasses(), Centralised(), OnDevices()),
     ],
     Network: [ANN(), SNN(time_steps=10), QANN(time_steps=10), QANN(bits=3)],
     Architecture: [FullyConnected(), FullyConnected((20, 10)), Convolutional((4, "pool"), ())],

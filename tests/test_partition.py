@@ -16,10 +16,12 @@ from fedspike.data.partition import (
     Centralised,
     Classes,
     Dirichlet,
+    EqualDirichlet,
     Partition,
     Quantity,
     Shards,
     class_counts,
+    equal_dirichlet,
 )
 from fedspike.data.partition import partition as room
 from fedspike.errors import InputError
@@ -49,6 +51,7 @@ ANY_PARTITION: st.SearchStrategy[Partition] = st.one_of(
     # From alpha = 1 a client of >= 20 expected samples is rarely empty: redraws cannot run out.
     st.floats(1.0, 1e9).map(Dirichlet),
     st.floats(1.0, 1e9).map(Quantity),
+    st.floats(1e-15, 1e9).map(EqualDirichlet),
     st.integers(1, 5).map(Shards),
     st.just(Centralised()),
 )
@@ -102,6 +105,7 @@ RANDOM: list[Partition] = [
     Classes(3),
     Classes(10),
     Dirichlet(0.5),
+    EqualDirichlet(0.5),
     Shards(2),
     Quantity(1.0),
 ]
@@ -282,6 +286,102 @@ def test_redrawing_reaches_min_samples_and_keeps_a_draw_that_is_good_enough(
     assert redrawn >= 5  # or the law above was not put to the test
 
 
+# ---- EqualDirichlet
+
+
+@given(
+    alpha=st.floats(1e-15, 1e9),
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    clients=st.integers(1, 12),
+    seed=st.integers(0, 1000),
+)
+@settings(deadline=None)
+def test_equal_dirichlet_deals_any_data_into_sizes_within_one(
+    alpha: float, sizes: list[int], clients: int, seed: int
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    assume(clients <= labels.size)
+    dealt = [len(shard) for shard in EqualDirichlet(alpha)(labels, clients, seed)]
+    assert dealt == [len(shard) for shard in IID()(labels, clients, seed)]
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0])
+def test_the_first_clients_have_the_moments_of_their_dirichlet_distribution(alpha: float) -> None:
+    """E q = p and E sum q^2 = sum p (alpha C p + 1) / (alpha C + 1), as seen in n draws from q."""
+    sizes, samples = np.array([500, 1000, 500, 2000]), 100
+    labels, p = np.repeat(np.arange(4), sizes), sizes / sizes.sum()
+    first = [
+        class_counts(labels, EqualDirichlet(alpha)(labels, 40, seed)[:3], 4) / samples
+        for seed in range(80)
+    ]
+    shares = np.concatenate(first)
+    error = SIGMAS / math.sqrt(len(shares))
+    assert (abs(shares.mean(axis=0) - p) < error * shares.std(axis=0)).all()
+    square = (p * (alpha * 4 * p + 1)).sum() / (alpha * 4 + 1)
+    square += (1 - square) / samples
+    skew = np.square(shares).sum(axis=1)
+    assert abs(skew.mean() - square) < error * skew.std()
+
+
+def test_equal_dirichlet_goes_from_one_class_to_equal_parts() -> None:
+    """100 clients, as in the source; the last of them hold what is left."""
+
+    def distance(partition: Partition) -> float:
+        counts = class_counts(STUDY, partition(STUDY, clients=100), 10)
+        assert (counts.sum(axis=1) == 600).all()
+        if partition == EqualDirichlet(1e-9):  # a client holds two only where one runs out
+            assert ((counts > 0).sum(axis=1) == 1).sum() >= 90
+        return float(abs(counts / 600 - 0.1).sum(axis=1).mean() / 2)
+
+    distances = [distance(EqualDirichlet(alpha)) for alpha in (1e-9, 0.1, 1.0, 1e9)]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[0] > 0.89
+    assert distances[-1] < 1.5 * distance(IID())
+
+
+class Fixed(np.random.Generator):
+    """Draws these proportions first."""
+
+    def dirichlet(self, concentration: np.ndarray) -> np.ndarray:  # type: ignore[override]
+        """These of all four classes, others as they come."""
+        every = len(concentration) == len(PROPORTIONS)
+        return np.array(PROPORTIONS) if every else super().dirichlet(concentration)
+
+
+PROPORTIONS = (0.7, 0.2, 0.1, 0.0)
+
+
+def test_drawing_many_at_once_is_drawing_one_after_the_other() -> None:
+    """The counts of 3 draws, with classes that run out: their chances by hand, and how often they come."""
+    left, draws = np.array([2, 1, 1, 2]), 3000
+
+    def chances(left: tuple[int, ...], samples: int) -> dict[tuple[int, ...], float]:
+        if not samples:
+            return {left: 1.0}
+        total = sum(q for q, rest in zip(PROPORTIONS, left, strict=True) if rest)
+        ends: dict[tuple[int, ...], float] = {}
+        for k, q in enumerate(PROPORTIONS):
+            if q and left[k]:
+                rest = tuple(n - (i == k) for i, n in enumerate(left))
+                for end, chance in chances(rest, samples - 1).items():
+                    ends[end] = ends.get(end, 0.0) + chance * q / total
+        return ends
+
+    expected, generator = chances(tuple(left.tolist()), 3), Fixed(np.random.Philox(1))
+    drawn = (equal_dirichlet._drawn(3, np.ones(4), left, generator) for _ in range(draws))
+    seen = Counter(tuple((left - counts).tolist()) for counts in drawn)
+    assert set(seen) <= set(expected)
+    chi_square = sum((seen[end] - draws * p) ** 2 / (draws * p) for end, p in expected.items())
+    freedom = len(expected) - 1
+    assert abs(chi_square - freedom) < SIGMAS * math.sqrt(2 * freedom)
+
+
+def test_where_nothing_of_its_proportions_is_left_a_client_draws_others() -> None:
+    left = np.array([2, 1, 1, 60])
+    drawn = equal_dirichlet._drawn(14, np.ones(4), left, Fixed(np.random.Philox(1)))
+    assert drawn.tolist() == [2, 1, 1, 10]
+
+
 # ---- Shards
 
 
@@ -372,6 +472,9 @@ TEN = balanced(10, 10)
             lambda: Dirichlet(1e-3)(TEN[:50], clients=20),
             ["alpha = 0.001", "1000 draws", "raise alpha", "lower clients"],
         ),
+        (lambda: EqualDirichlet(0.0), ["alpha = 0.0", "> 0"]),
+        (lambda: EqualDirichlet(math.nan), ["alpha = nan"]),
+        (lambda: EqualDirichlet(1.0)(TEN, clients=101), ["clients = 101", "lower clients to 100"]),
         (lambda: Quantity(math.nan), ["alpha = nan"]),
         (lambda: Quantity(1.0, min_samples=0), ["min_samples = 0"]),
         (lambda: Quantity(1e-6)(TEN), ["1000 draws", "raise alpha"]),
@@ -392,5 +495,6 @@ def test_a_users_mistake_says_what_was_passed_and_what_to_change(
 
 
 def test_the_examples_in_the_docstrings_run() -> None:
-    result = doctest.testmod(room)
-    assert result.failed == 0 < result.attempted
+    for module in (room, equal_dirichlet):
+        result = doctest.testmod(module)
+        assert result.failed == 0 < result.attempted

@@ -48,6 +48,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
         for kind in ("dirichlet", "quantity")
         for field, values in (("alpha", (0.0, -1.0, 1e10)), ("min_samples", (0,)))
     },
+    ("equal-dirichlet", "alpha"): (0.0, -1.0, 1e10),
     ("snn", "time_steps"): (0, -3, 2**31),
     ("qann", "time_steps"): (0,),
     ("qann", "bits"): (0, 33, "all"),

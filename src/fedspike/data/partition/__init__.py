@@ -4,6 +4,7 @@ from fedspike import part
 from fedspike.data.partition.centralised import Centralised as Centralised
 from fedspike.data.partition.classes import Classes as Classes
 from fedspike.data.partition.dirichlet import Dirichlet as Dirichlet
+from fedspike.data.partition.equal_dirichlet import EqualDirichlet as EqualDirichlet
 from fedspike.data.partition.iid import IID as IID
 from fedspike.data.partition.on_devices import OnDevices as OnDevices
 from fedspike.data.partition.partition import Partition as Partition

@@ -19,7 +19,7 @@ class Dirichlet(Partition, tag="dirichlet"):
     This is the draw per class of Yurochkin, Agarwal, Ghosh, Greenewald, Hoang, Khazaeni, "Bayesian
     Nonparametric Federated Learning of Neural Networks", ICML 2019. The draw per client of Hsu, Qi,
     Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
-    Classification", 2019, keeps clients equally large; this one does not.
+    Classification", 2019, keeps clients equally large (`EqualDirichlet`); this one does not.
     """
 
     alpha: Concentration
