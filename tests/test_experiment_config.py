@@ -6,6 +6,7 @@ import tomllib
 import typing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tomli_w
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ from fedspike.part import tag
 from fedspike.parts.losses import SpikeCountMSE
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import Adam
+from fedspike.randomness import stream
 
 FILE = """\
 name = "mine"
@@ -83,6 +85,7 @@ BAD = [
     ),
     ("rounds = 3", "centralised_baseline = 1", 2, ["centralised_baseline", "true or false"]),
     ("rounds = 3", "seed = -1", 2, ["seed = -1", "a whole number >= 0"]),
+    ("rounds = 3", "partition_seed = -1", 2, ["partition_seed = -1", "a whole number >= 0"]),
     ("rounds = 3", "fleet = 3", 2, []),  # also a table below: not TOML
     ('name = "mine"', 'name = "../mine"', 1, ['name = "../mine"', "letters, digits"]),
     ('name = "mine"', 'name = "mine\\n"', 1, ["letters, digits"]),
@@ -234,6 +237,37 @@ def test_the_baseline_trains_on_as_many_samples_in_one_place() -> None:
         assert fleet.cohort_size * fleet.samples_per_round == 5 * 2000
         if run.plan.partition.one_client:
             assert fleet.clients == fleet.cohort_size == 1
+
+
+def test_the_seed_of_the_partition_stands_apart_where_there_is_one() -> None:
+    def bits(*options: str) -> dict[str, tuple[bytes, bytes]]:
+        """run -> who holds what, and the weights that it begins with."""
+        ann = sweep.read("quickstart", ["network=ann", "partition.kind=iid", *options])
+        plans = {run.name: run.plan.loaded() for run in ann.runs}
+        return {
+            name: (
+                b" ".join(map(bytes, plan.devices().shards)),
+                plan.sized_network()
+                .init(stream(plan.seed, "init"))["hidden.weight"]
+                .numpy()
+                .tobytes(),
+            )
+            for name, plan in plans.items()
+        }
+
+    plain = bits("sweep.seed=[0, 1]")
+    zero, one = plain["ann-iid-seed0"], plain["ann-iid-seed1"]
+    assert bits("sweep.seed=[0, 1]", "partition_seed=0") == {
+        "ann-iid-seed0": zero,
+        "ann-iid-seed1": (zero[0], one[1]),
+    }
+    assert bits("sweep.partition_seed=[0, 1]", "centralised_baseline=true") == {
+        "ann-iid-partition_seed0-seed0": zero,
+        "ann-iid-partition_seed1-seed0": (one[0], zero[1]),
+        "ann-centralised-seed0": (np.arange(2000).tobytes(), zero[1]),
+    }
+    [run] = sweep.read("quickstart", ["network=ann", "partition.kind=iid"]).runs
+    assert "partition_seed" not in toml_of(run.plan)  # so the runs of before go on
 
 
 def test_an_option_has_the_last_word_over_a_sweep() -> None:

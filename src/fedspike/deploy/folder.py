@@ -328,12 +328,13 @@ def _with_own_data(experiment: Experiment, nodes: int) -> Experiment:
 
 def demand_one_fleet(experiment: Experiment) -> None:
     """Raise where runs differ in who the devices are and what they hold: that cannot be swept."""
-    held = {(run.plan.partition, run.plan.fleet.clients, run.plan.seed) for run in experiment.runs}
+    plans = [run.plan for run in experiment.runs]
+    held = {(plan.partition, plan.fleet.clients, plan.seed_of_data) for plan in plans}
     if len(held) > 1:
         raise InputError(
             f"{experiment.name} has runs with different partitions, numbers of clients or seeds",
             expected="one distribution of the data for all runs: the devices hold what they hold",
-            fix="set one of each, as in --set partition.classes=3, or --seeds 0",
+            fix="set one of each, as in --set partition.classes=3 and --set partition_seed=0",
         )
 
 

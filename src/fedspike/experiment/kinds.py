@@ -41,7 +41,7 @@ FAMILIES: dict[type[Part], tuple[type[Part], ...]] = {
     Rule: RULES,
     Remedy: REMEDIES,
 }
-PLAIN = ("name", "seed", "rounds", "target_accuracy", "test_noise", "test_blur")
+PLAIN = ("name", "seed", "partition_seed", "rounds", "target_accuracy", "test_noise", "test_blur")
 # The tables of a file that are no field of another part.
 ROOTS: dict[str, type[Part]] = {
     "data": Source,

@@ -259,7 +259,8 @@ def _keys(
 def _centralised(plan: Plan) -> Plan:
     """The baseline of a plan: the same network and the same samples a round, all in one place."""
     usual, *_ = ALGORITHMS
-    return msgspec.structs.replace(plan, partition=Centralised(), algorithm=usual(), remedies=())
+    same = {"partition_seed": None, "algorithm": usual(), "remedies": ()}
+    return msgspec.structs.replace(plan, partition=Centralised(), **same)
 
 
 def _name(plan: Plan, chosen: dict[str, object], kinds: Kinds) -> str:

@@ -32,6 +32,8 @@ __all__ = ["Plan"]  # what `import fedspike` gives
 
 REMEDIES_FIX = "write remedies=(Clipping(1.0),)"
 
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
 # A name becomes a folder, so it must not be able to leave its parent.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 
@@ -42,9 +44,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What `rounds` does. Pixels and classes follow from the data, who holds what from the partition.
 
     `network` is a description, `network.over(shape, classes)` the network that runs. `partition(labels,
-    clients, seed)` gives each client its positions in the training set. The remedies are applied to the
-    algorithm in their order. `target_accuracy` and `name` decide nothing of the training, nor do `test_noise`
-    and `test_blur`: when all rounds are done, the model is also tested on samples disturbed like that.
+    clients, seed)` gives each client its positions in the training set; its seed is `partition_seed`, where
+    there is one. The remedies are applied to the algorithm in their order. `target_accuracy` and `name`
+    decide nothing of the training, nor do `test_noise` and `test_blur`: when all rounds are done, the model
+    is also tested on samples disturbed like that.
 
     Raises InputError for a value outside its limits, and for an optimiser that the algorithm cannot have.
     """
@@ -57,7 +60,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     algorithm: Algorithm = FedAvg()
     remedies: Annotated[tuple[Any, ...], Meta(extra={"fix": REMEDIES_FIX})] = ()
     rounds: Annotated[Count, Meta(description="how often the devices train")] = 100
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="of all that is random")] = 0
+    seed: Annotated[Seed, Meta(description="of all that is random")] = 0
+    partition_seed: Annotated[
+        Seed | None, Meta(description="of who holds what alone; left out: as seed")
+    ] = None
     target_accuracy: Annotated[
         float, Meta(ge=0, le=1, description="the summary says what it cost to reach it")
     ] = 0.85
@@ -159,8 +165,14 @@ class Plan(Struct, frozen=True, kw_only=True):
         _, unfit = self._chosen(self.sized_network(), devices)
         return dataclasses.replace(devices, unfit=unfit)
 
+    @property
+    def seed_of_data(self) -> int:
+        """The seed of who holds what."""
+        return self.seed if self.partition_seed is None else self.partition_seed
+
     def _all_devices(self) -> Devices:
-        shards = self.partition(self.data.y_train, clients=self.fleet.clients, seed=self.seed)
+        clients, seed = self.fleet.clients, self.seed_of_data
+        shards = self.partition(self.data.y_train, clients=clients, seed=seed)
         dealt = getattr(self.partition, "dealt", True)
         devices = Devices(tuple(shards), self.fleet, open_seats=not dealt)
         if dealt:

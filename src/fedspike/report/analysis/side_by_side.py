@@ -38,7 +38,7 @@ BASELINE: dict[str, Any] = tomllib.loads(
     content_of(Path(__file__).with_name("baseline.toml")).decode()
 )
 METHOD = ("algorithm", "rule", "remedies", "learner")
-NEVER_A_COLUMN = ("partition", "network")
+NEVER_A_COLUMN = ("partition", "partition_seed", "network")
 Configuration = dict[str, Any]  # dotted key -> value
 Cells = dict[str, dict[int, RunSummary]]  # column -> seed -> run
 
