@@ -50,7 +50,14 @@ from fedspike.parts.codes import (
     ReceptiveField,
     Tabulated,
 )
-from fedspike.parts.losses import CrossEntropy, Loss, MaskedCrossEntropy, SpikeCountMSE
+from fedspike.parts.losses import (
+    CalibratedCrossEntropy,
+    CrossEntropy,
+    Loss,
+    MaskedCrossEntropy,
+    RestrictedCrossEntropy,
+    SpikeCountMSE,
+)
 from fedspike.parts.neurons import LIF, AdaptiveLIF, Competitive, CurrentBasedLIF, Neuron
 from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
 from fedspike.parts.optimisers import SGD, Adam, Optimiser
@@ -122,7 +129,11 @@ NEURONS: list[Neuron] = [
 ]
 SURROGATES: list[Surrogate] = [Atan(), FastSigmoid(), Sigmoid(), Triangular()]
 READ_OUTS: list[ReadOut] = [SpikeCount(), MeanMembrane(), FirstSpike()]
-LOSSES: list[Loss] = [SpikeCountMSE(), CrossEntropy(), MaskedCrossEntropy()]
+LOSSES: list[Loss] = [
+    *(SpikeCountMSE(), CrossEntropy(), MaskedCrossEntropy()),
+    *(CalibratedCrossEntropy(), CalibratedCrossEntropy("margin", tau=0.5)),
+    RestrictedCrossEntropy(),
+]
 OPTIMISERS: list[Optimiser] = [Adam(), SGD()]
 NORMALISATIONS: list[Normalisation] = [Unnormalised(), BNTT(), BNTT("local")]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import parts_example
 from algorithms_example import CASES, TRAINED
 from fedspike.algorithms import Algorithm
 from fedspike.data import Dataset
@@ -27,11 +28,14 @@ from fedspike.networks import (
     Pool,
     SpikingNetwork,
 )
+from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.reference import federated_learning
+from parts_example import LOSSES
 from running import devices, plan_for, sample
 
+CALIBRATED = [loss for loss in LOSSES if loss.calibration(torch.ones(1, 10))]
 SAMPLE = sample(tested=101)
 SMALL = DenseLayers((784, 12, 10))
 DEEP = DenseLayers((784, 10, 8, 10))
@@ -64,12 +68,13 @@ def compare(
     *,
     epochs: int = 1,
     dataset: Dataset = SAMPLE,
+    loss: Loss | None = None,
 ) -> list[Round]:
     plan = plan_for(
         network=network,
         algorithm=algorithm,
         devices=fleet,
-        training=Backpropagation(None, optimiser, epochs=epochs, batch_size=16),
+        training=Backpropagation(loss, optimiser, epochs=epochs, batch_size=16),
         dataset=dataset,
         seed=3,
         rounds=3,
@@ -124,6 +129,15 @@ def test_every_network_and_algorithm(network: str, algorithm: str) -> None:
 def test_unequal_and_tiny_clients(network: str, fleet: Devices, epochs: int) -> None:
     engine = compare(NETWORKS[network], *pair("fedavg"), fleet, epochs=epochs)
     assert engine[0].samples == epochs * sum(len(shard) for shard in fleet.shards)
+
+
+@pytest.mark.parametrize("network", ["ann", "snn"])
+@pytest.mark.parametrize("loss", CALIBRATED, ids=parts_example.name)
+def test_losses_that_know_the_clients_classes(network: str, loss: Loss) -> None:
+    """Two epochs over some of a client's samples: what counts are those, once."""
+    shards = Classes(3)(SAMPLE.y_train, clients=4, seed=0)
+    fleet = devices((*shards[:3], shards[3][:9]), samples_per_round=40)
+    compare(NETWORKS[network], *pair("fedavg"), fleet, epochs=2, loss=loss)
 
 
 @pytest.mark.parametrize("algorithm", CASES)

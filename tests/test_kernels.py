@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
+import parts_example
 from fedspike import engine
 from fedspike.engine import kernel_parts, packed
 from fedspike.engine.choice import engine_for
@@ -51,11 +52,12 @@ from fedspike.parts.optimisers import Adam, Step
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan
 from fedspike.randomness import stream
-from parts_example import shares
+from parts_example import LOSSES, shares
 
 pytestmark = pytest.mark.skipif(not engine.ACTIVE, reason=engine.WHY_NOT)
 
 Reset = Literal["subtract", "zero", "none"]
+CALIBRATED = [loss for loss in LOSSES if loss.calibration(torch.ones(1, 5))]
 sizes: st.SearchStrategy[dict[str, int]] = st.builds(
     dict,
     clients=st.integers(1, 3),
@@ -200,7 +202,22 @@ def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
     assert torch.equal(ENGINE.learn(network, loss, parameters, batch).forward.scores, tested.scores)
 
 
-def assert_one_pass_is_plain_torch(network: SpikingNetwork, loss: Loss, batch: Batch) -> Forward:
+@pytest.mark.parametrize("loss", CALIBRATED, ids=parts_example.name)
+@pytest.mark.parametrize("spiking", [True, False], ids=["snn", "ann"])
+def test_losses_of_a_clients_classes_in_one_pass_are_plain_torch(loss: Loss, spiking: bool) -> None:
+    """Of clients that have a class that is not in the batch, and lack one that is not either."""
+    size = {"clients": 3, "batch": 20, "inputs": 70, "outputs": 5, "time": 4, "seed": 5}
+    batch, _ = batch_of(size)
+    labels, there = batch.labels % 3, torch.tensor([[9.0, 40.0, 2.0, 5.0, 0.0]])
+    batch = replace(batch, labels=labels, held=there * torch.tensor([[1.0], [2.0], [3.0]]))
+    layers = DenseLayers((70, 33, 5))
+    network = SpikingNetwork(layers, SNN(4)) if spiking else ConventionalNetwork(layers)
+    assert_one_pass_is_plain_torch(network, loss, batch)
+
+
+def assert_one_pass_is_plain_torch(
+    network: SpikingNetwork | ConventionalNetwork, loss: Loss, batch: Batch
+) -> Forward:
     """Weights are multiples of a power of 2, so that no sum is rounded: all is equal but the gradients."""
     assert isinstance(network.architecture, DenseLayers)
     drawn = stacked(network.architecture, batch.address.clients, scale=4)
@@ -209,6 +226,7 @@ def assert_one_pass_is_plain_torch(network: SpikingNetwork, loss: Loss, batch: B
     plain, expected, slopes = PLAIN.learn(network, loss, parameters, batch)
     there = batch.present
     torch.testing.assert_close(forward.scores[there], plain.scores[there].detach())
+    assert losses.dtype == torch.float64, "it did not go through in one pass"
     assert torch.equal(forward.events_out, plain.events_out)
     assert forward.events_in.keys() == plain.events_in.keys()
     for name, events in plain.events_in.items():
@@ -545,6 +563,8 @@ def test_wrong_passes_are_errors_and_no_crash() -> None:
         {"wanted": Wanted("squares", labels + 5, losses)},
         {"wanted": Wanted("squares", labels[:1].copy(), losses)},
         {"wanted": Wanted("squares", labels, losses[:1].copy())},
+        {"wanted": Wanted("cross entropy", labels, losses, scale=bias)},
+        {"wanted": Wanted("cross entropy", labels, losses, scale=bias, shift=bias[:1].copy())},
         {"scores": np.zeros((2, 3, 4), np.float32)},
         {"events": np.zeros((1, 1), np.int64)},
     )

@@ -1,5 +1,7 @@
 """Losses against snnTorch and torch, the laws of all, and which scores they take."""
 
+from dataclasses import replace
+
 import pytest
 import snntorch.functional
 import torch
@@ -8,8 +10,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import parts_example
+from fedspike.engine.engines import losses_of
 from fedspike.errors import InputError
-from fedspike.parts.losses import CrossEntropy, Loss, MaskedCrossEntropy, SpikeCountMSE
+from fedspike.networks import Batch
+from fedspike.parts.codes import Address
+from fedspike.parts.losses import (
+    CalibratedCrossEntropy,
+    CrossEntropy,
+    Loss,
+    MaskedCrossEntropy,
+    RestrictedCrossEntropy,
+    SpikeCountMSE,
+)
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 
 each_loss = pytest.mark.parametrize("loss", parts_example.LOSSES, ids=parts_example.name)
@@ -127,3 +139,47 @@ def test_masked_cross_entropy_leaves_absent_classes_alone() -> None:
     assert float(free.grad[..., :2].abs().sum()) > 0
     zeroed = scores * torch.tensor([1.0, 1.0, 0.0, 0.0])
     assert torch.equal(loss.detach(), CrossEntropy()(zeroed, labels, few, STEPS)[0])
+
+
+HELD = torch.tensor([[6.0, 1.0, 0.0, 1.0], [0.0, 0.0, 16.0, 0.0]], dtype=torch.float64)
+P = HELD / HELD.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "factor", "exponential"),
+    [
+        (CalibratedCrossEntropy(), torch.ones(2, 4), P.clamp(min=1e-9)),
+        (CalibratedCrossEntropy(tau=0.5), torch.ones(2, 4), P.clamp(min=1e-9).sqrt()),
+        (CalibratedCrossEntropy("margin", 2.0), torch.ones(2, 4), (-2 / HELD.sqrt().sqrt()).exp()),
+        (RestrictedCrossEntropy(0.7), torch.where(HELD > 0, 1.0, 0.7), torch.ones(2, 4)),
+        (RestrictedCrossEntropy(1.0), torch.ones(2, 4), torch.ones(2, 4)),
+    ],
+    ids=parts_example.name,
+)
+def test_losses_of_a_clients_classes_are_their_equations(
+    loss: Loss, factor: Tensor, exponential: Tensor
+) -> None:
+    """-log of what the label's weighted exponential is of all; the gradient is that of differences."""
+    draw = torch.Generator().manual_seed(0)
+    z = torch.randn(2, 3, 4, generator=draw, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([[0, 3, 0], [2, 2, 0]])
+    present = torch.tensor([[True, True, True], [True, True, False]])
+    batch = Batch.of(torch.zeros(2, 3, 1), Address(0, "", 1, (0, 1), (0, 0)), labels, present)
+    batch = replace(batch, held=HELD)
+    weighed = exponential.unsqueeze(1) * (factor.unsqueeze(1) * z).exp()
+    chance = weighed.gather(2, labels.unsqueeze(2)).squeeze(2) / weighed.sum(2)
+    expected = torch.stack([-chance[0].log().mean(), -chance[1, :2].log().mean()])
+    torch.testing.assert_close(losses_of(loss, z, batch, STEPS), expected)
+    assert torch.autograd.gradcheck(lambda z: losses_of(loss, z, batch, STEPS), z)
+
+
+def test_a_batch_of_its_own_stands_for_all_that_its_client_has() -> None:
+    z, labels = torch.randn(1, 4, 3, dtype=torch.float64), torch.tensor([[0, 1, 1, 2]])
+    present = labels < 2
+    address = Address(0, "", 1, (0,), (0,))
+    batch = Batch.of(torch.zeros(1, 4, 1, dtype=torch.float64), address, labels, present)
+    known = replace(batch, held=torch.tensor([[1.0, 2.0, 0.0]], dtype=torch.float64))
+    loss = RestrictedCrossEntropy(0.0)
+    assert torch.equal(losses_of(loss, z, batch, STEPS), losses_of(loss, z, known, STEPS))
+    masked = MaskedCrossEntropy()(z, labels, present, STEPS)
+    torch.testing.assert_close(losses_of(loss, z, batch, STEPS), masked)

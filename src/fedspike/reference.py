@@ -5,6 +5,7 @@ shares with the engine only what must be the same for a comparison to mean anyth
 sees what when (`devices`), the initial weights, the input spikes, and the algorithm.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +29,13 @@ from fedspike.layers.shapes import Convolution, Dense, Pool
 from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import ConventionalNetwork, Parameters, SizedNetwork, SpikingNetwork
 from fedspike.parts.codes import Address
-from fedspike.parts.losses import SpikeCountMSE
+from fedspike.parts.losses import (
+    CalibratedCrossEntropy,
+    CrossEntropy,
+    Loss,
+    RestrictedCrossEntropy,
+    SpikeCountMSE,
+)
 from fedspike.parts.neurons import LIF
 from fedspike.parts.normalisations import Unnormalised
 from fedspike.parts.optimisers import SGD, Adam
@@ -277,6 +284,7 @@ def _train_client(
         )
     steps = 0
     samples = len(labels) // training.epochs
+    held = torch.bincount(labels[:samples], minlength=site.network.architecture.layers[-1])
     for epoch in range(training.epochs):
         for first in range(0, samples, training.batch_size):
             begin = epoch * samples + first
@@ -284,7 +292,7 @@ def _train_client(
             x, y = images[begin:end], labels[begin:end]
             here = Address(address.seed, address.purpose, address.round, address.clients, (begin,))
             optimiser.zero_grad()
-            _loss(module, site, x, y, here).backward()  # type: ignore[no-untyped-call]
+            _loss(module, site, x, y, here, held).backward()  # type: ignore[no-untyped-call]
             gradients = {
                 name: p.grad for name, p in module.named_parameters() if p.grad is not None
             }
@@ -303,19 +311,37 @@ def _backpropagation(site: Site) -> Backpropagation:
     return site.learner
 
 
-def _loss(module: nn.Module, site: Site, x: Tensor, y: Tensor, address: Address) -> Tensor:
+def _loss(
+    module: nn.Module, site: Site, x: Tensor, y: Tensor, address: Address, held: Tensor
+) -> Tensor:
     network, aim = site.network_of(address.clients[0]), _backpropagation(site).loss
     if isinstance(network, ConventionalNetwork):
-        return nn.functional.cross_entropy(module(x), y)
+        return _cross_entropy(module(x), y, aim or CrossEntropy(), held)
     assert isinstance(network, SpikingNetwork)
-    if not isinstance(aim, SpikeCountMSE):
-        raise TypeError(f"the study trains its SNN on spike counts, not with {aim}")
     spikes = network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
+    if not isinstance(aim, SpikeCountMSE):
+        return _cross_entropy(module(spikes).sum(0), y, aim or CrossEntropy(), held)
     loss = snntorch.functional.mse_count_loss(
         correct_rate=aim.correct_rate, incorrect_rate=aim.incorrect_rate
     )
     value: Tensor = loss(module(spikes), y)
     return value
+
+
+def _cross_entropy(z: Tensor, y: Tensor, aim: Loss, held: Tensor) -> Tensor:
+    """Of scores z [sample, class], as a loss takes them where so many samples of each class are `held`."""
+    for c, n in enumerate(held.tolist()):
+        own = z[:, c]
+        if isinstance(aim, CalibratedCrossEntropy) and aim.by == "prior":
+            own = own + aim.tau * math.log(max(n / int(held.sum()), 1e-9))
+        elif isinstance(aim, CalibratedCrossEntropy):
+            own = own - (aim.tau * n**-0.25 if n else 1e4)
+        elif isinstance(aim, RestrictedCrossEntropy):
+            own = own if n else aim.alpha * own
+        elif type(aim) is not CrossEntropy:
+            raise TypeError(f"the plain loop has no {aim}")
+        z = torch.cat([z[:, :c], own[:, None], z[:, c + 1 :]], dim=1)
+    return nn.functional.cross_entropy(z, y)
 
 
 def _answer(

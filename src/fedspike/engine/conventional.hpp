@@ -55,8 +55,8 @@ struct Conventional {
             float *slope = &trace.delta.back()[b * width];
             std::fill_n(slope, width, 0.0f);
             if (trace.in[0][b])
-                samples.losses[item] = slopes_of(loss, loss.labels[item], classes, samples.present[item / batch.samples],
-                                              scores + item * classes, slope);
+                samples.losses[item] = slopes_of(loss, item / batch.samples, item, classes,
+                                                 samples.present[item / batch.samples], scores + item * classes, slope);
         }
         for (size_t l = layers.size() - 1; l > 0; --l) {
             Floats &into = trace.delta[l - 1];

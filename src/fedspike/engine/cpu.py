@@ -12,7 +12,7 @@ import torch
 
 from fedspike import engine
 from fedspike.engine import compiled, kernel_parts, packed
-from fedspike.engine.engines import Engine, Learned
+from fedspike.engine.engines import Engine, Learned, calibration
 from fedspike.engine.kernel_parts import Wanted
 from fedspike.engine.packed import array
 from fedspike.engine.plain_torch import PlainEngine
@@ -30,7 +30,7 @@ from fedspike.networks import (
 from fedspike.networks.batch import count, events
 from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.parts.codes import Address, Code
-from fedspike.parts.losses import Loss
+from fedspike.parts.losses import Calibration, Loss
 from fedspike.parts.neurons import Competitive, Neuron
 from fedspike.parts.neurons import Learned as Constants
 from fedspike.parts.optimisers import Adam, Optimiser, Step
@@ -94,7 +94,8 @@ class CompiledEngine(Engine):
         classes, steps = network.architecture.layers[-1], network.time_steps
         wanted = kernel_parts.wanted(loss, classes, steps)
         if wanted is not None and _passes(network, batch):
-            return _passed(network, parameters, batch, wanted)
+            to_classes = calibration(loss, batch, classes)
+            return _passed(network, parameters, batch, wanted, to_classes)
         return _OPERATORS.learn(network, loss, parameters, batch)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:
@@ -216,7 +217,11 @@ def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
 
 
 def _passed(
-    network: InOnePass, parameters: Parameters, batch: Batch, wanted: Wanted | None = None
+    network: InOnePass,
+    parameters: Parameters,
+    batch: Batch,
+    wanted: Wanted | None = None,
+    to_classes: Calibration | None = None,
 ) -> Learned:
     """A network in one pass and, if something is `wanted`, losses and gradients too."""
     names, (clients, rows) = network.architecture.names, batch.positions.shape
@@ -235,7 +240,14 @@ def _passed(
             )
             for n in names
         ],
-        wanted and compiled.Wanted(wanted[0], array(batch.labels), losses.numpy(), *wanted[1:]),
+        wanted
+        and compiled.Wanted(
+            wanted[0],
+            array(batch.labels),
+            losses.numpy(),
+            *wanted[1:],
+            *map(array, to_classes or ()),
+        ),
         scores.numpy(),
         events_in.numpy(),
     )

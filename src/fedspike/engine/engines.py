@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from fedspike.networks import Batch, ConvolutionalLayers, Forward, Parameters, SizedNetwork
+from fedspike.networks.batch import held
 from fedspike.networks.operators import Operators
-from fedspike.parts.losses import Loss
+from fedspike.parts.losses import Calibration, Loss
 from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import Optimiser, Step
 from fedspike.parts.plasticity import Competed, Plasticity, Presented
 from fedspike.parts.sums import total
-from fedspike.parts.tensors import PerClient
+from fedspike.parts.tensors import PerClient, Scores
 
 # Clients are computed side by side as long as a step of theirs together stays under this size: about 30
 # clients of the founding study.
@@ -106,6 +107,20 @@ class Engine(ABC):
                 yield from pool.map(work, parts)
         finally:
             torch.set_num_threads(threads)
+
+
+def calibration(loss: Loss, batch: Batch, classes: int) -> Calibration | None:
+    """What a loss makes of the scores of a batch's clients."""
+    if batch.held is not None:
+        return loss.calibration(batch.held)
+    return loss.calibration(held(batch.labels, batch.present, classes, batch.pixels.dtype))
+
+
+def losses_of(loss: Loss, scores: Scores, batch: Batch, time_steps: int) -> PerClient:
+    """Every client's mean loss, of scores calibrated to its classes."""
+    to_classes = calibration(loss, batch, scores.shape[2])
+    calibrated = scores if to_classes is None else to_classes.of(scores)
+    return loss(calibrated, batch.labels, batch.present, time_steps)
 
 
 def in_parts(

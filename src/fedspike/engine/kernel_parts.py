@@ -108,8 +108,8 @@ def has_read_out(read_out: ReadOut) -> bool:
 
 
 def wanted(loss: Loss, classes: int, time_steps: int) -> Wanted | None:
-    """What a loss wants of scores, as the compiled passes take it; None of a loss that they do not have."""
-    if type(loss) is CrossEntropy:
+    """What a loss wants of calibrated scores, as the compiled passes take it; None where they do not."""
+    if type(loss).__call__ is CrossEntropy.__call__:
         return "cross entropy", 0.0, 0.0, 0.0
     if type(loss) is SpikeCountMSE:
         correct, incorrect = loss.targets(time_steps)

@@ -58,13 +58,14 @@ struct Code {
     const float *step_weights;  // what a spike counts for at each step, or null
 };
 
-// What is learned, as parts/losses: a score's distance from the wanted one, or softmax cross-entropy. Each client's
-// loss is the mean over its samples.
+// What is learned, as parts/losses: a score's distance from the wanted one, or softmax cross-entropy of
+// scale * scores + shift. Each client's loss is the mean over its samples.
 struct Loss {
     enum { none, squares, cross_entropy } kind;
     const int64_t *labels;                  // [client][sample]
     float correct, incorrect, per_square;   // squares: the wanted scores, and the factor of the sum over classes
     double *losses;                         // [client]
+    const float *scale, *shift;             // [client][class], or null: 1 and 0
 };
 
 // A layer of competing neurons and the pair rule, as parts/neurons/competitive.py and parts/plasticity.

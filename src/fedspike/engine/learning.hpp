@@ -39,9 +39,10 @@ struct Client {
     }
 };
 
-// Writes dL/dscore, where the client's loss is the mean over `present` samples; returns the sample's own loss.
-inline float slopes_of(const Loss &loss, int64_t label, int64_t classes, int64_t present, const float *score,
-                       float *slope) {
+// Writes dL/dscore of a client's sample, where its loss is the mean over `present` samples; returns the sample's own.
+inline float slopes_of(const Loss &loss, int64_t client, int64_t item, int64_t classes, int64_t present,
+                       const float *score, float *slope) {
+    const int64_t label = loss.labels[item];
     const float share = 1.0f / present;
     if (loss.kind == Loss::squares) {
         float sum = 0;
@@ -52,11 +53,16 @@ inline float slopes_of(const Loss &loss, int64_t label, int64_t classes, int64_t
         }
         return loss.per_square * sum;
     }
-    const float largest = *std::max_element(score, score + classes);
+    const float *scale = loss.scale ? loss.scale + client * classes : nullptr;
+    const float *shift = loss.scale ? loss.shift + client * classes : nullptr;
+    for (int64_t c = 0; c < classes; ++c) slope[c] = scale ? scale[c] * score[c] + shift[c] : score[c];
+    const float largest = *std::max_element(slope, slope + classes), right = slope[label] - largest;
     float sum = 0;
-    for (int64_t c = 0; c < classes; ++c) sum += slope[c] = std::exp(score[c] - largest);
+    for (int64_t c = 0; c < classes; ++c) sum += slope[c] = std::exp(slope[c] - largest);
     for (int64_t c = 0; c < classes; ++c) slope[c] = share * (slope[c] / sum - (c == label));
-    return std::log(sum) - (score[label] - largest);
+    if (scale)
+        for (int64_t c = 0; c < classes; ++c) slope[c] *= scale[c];
+    return std::log(sum) - right;
 }
 
 inline std::vector<Gradient> gradients_of(int64_t inputs, const Layers &layers) {

@@ -216,6 +216,7 @@ struct Wanted {
     Array<const int64_t, 2> labels;
     Array<double, 1> losses;
     float correct, incorrect, per_square;
+    std::optional<Array<const float, 2>> scale, shift;
 };
 
 // What a spiking and a conventional network have in common: a minibatch, layers, what is wanted, the results.
@@ -230,7 +231,7 @@ struct Pass {
     Batch batch{(int64_t)positions.shape(0), (int64_t)positions.shape(1), (int64_t)pixels.shape(1), pixels.data(),
                 positions.data()};
     Layers layers{};
-    Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr};
+    Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr, nullptr, nullptr};
 
     Pass(Array<const float, 2> pixels, Array<const int64_t, 2> positions, std::vector<Weights> weights,
          std::optional<Wanted> wanted, Array<float, 3> scores, Array<int64_t, 2> events)
@@ -253,7 +254,12 @@ struct Pass {
     void learn(const Wanted &one) {
         demand(has_shape(one.labels, {batch.clients, batch.samples}) && has_shape(one.losses, {batch.clients}),
                "labels or losses do not fit");
-        loss = {one.kind, one.labels.data(), one.correct, one.incorrect, one.per_square, one.losses.data()};
+        for (const auto &calibration : {one.scale, one.shift})
+            demand(calibration.has_value() == one.scale.has_value() &&
+                       (!calibration || has_shape(*calibration, {batch.clients, layers.back().outputs})),
+                   "scale or shift does not fit");
+        loss = {one.kind, one.labels.data(), one.correct, one.incorrect, one.per_square, one.losses.data(),
+                one.scale ? one.scale->data() : nullptr, one.shift ? one.shift->data() : nullptr};
         for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
             demand(batch.positions[item] < 0 || (loss.labels[item] >= 0 && loss.labels[item] < layers.back().outputs),
                    "a label beyond the classes");
@@ -337,12 +343,14 @@ NB_MODULE(_kernels, module) {
     nb::class_<Wanted>(module, "Wanted")
         .def("__init__",
              [](Wanted *self, const std::string &kind, Array<const int64_t, 2> labels, Array<double, 1> losses,
-                float correct, float incorrect, float per_square) {
+                float correct, float incorrect, float per_square, std::optional<Array<const float, 2>> scale,
+                std::optional<Array<const float, 2>> shift) {
                  const auto known = named<decltype(Loss::kind)>(
                      kind, {{"squares", Loss::squares}, {"cross entropy", Loss::cross_entropy}});
-                 new (self) Wanted{known, labels, losses, correct, incorrect, per_square};
+                 new (self) Wanted{known, labels, losses, correct, incorrect, per_square, std::move(scale), std::move(shift)};
              },
-             "kind"_a, "labels"_a, "losses"_a, "correct"_a = 0.0f, "incorrect"_a = 0.0f, "per_square"_a = 0.0f);
+             "kind"_a, "labels"_a, "losses"_a, "correct"_a = 0.0f, "incorrect"_a = 0.0f, "per_square"_a = 0.0f,
+             "scale"_a = nb::none(), "shift"_a = nb::none());
     nb::class_<Pass>(module, "Pass")
         .def(nb::init<Array<const float, 2>, Array<const int64_t, 2>, std::vector<Weights>, std::optional<Wanted>,
                       Array<float, 3>, Array<int64_t, 2>>(),

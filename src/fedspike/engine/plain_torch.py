@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from fedspike.engine.engines import Engine, Learned, Share, in_parts
+from fedspike.engine.engines import Engine, Learned, Share, in_parts, losses_of
 from fedspike.networks import Batch, Forward, Parameters, SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.parts.losses import Loss
@@ -35,7 +35,7 @@ class PlainEngine(Engine):
 
         def learn(part: Batch, share: Share) -> Learned:
             forward = network.run(parameters | leaves, part, self.operators)
-            losses = share(loss(forward.scores, part.labels, part.present, network.time_steps))
+            losses = share(losses_of(loss, forward.scores, part, network.time_steps))
             slopes = _slopes(losses, leaves)
             # Scores with their past would keep all of it, part by part, until the batch is through.
             forward = replace(forward, scores=forward.scores.detach())

@@ -131,7 +131,8 @@ struct Spiking {
         const int64_t classes = layers.back().outputs, width = whole_vectors(classes);
         float *flow = scratch.flow.data();
         std::fill_n(flow, width, 0.0f);
-        samples.losses[item] = slopes_of(loss, loss.labels[item], classes, samples.present[item / batch.samples], score, flow);
+        samples.losses[item] = slopes_of(loss, item / batch.samples, item, classes,
+                                         samples.present[item / batch.samples], score, flow);
         for (size_t l = layers.size(); l-- > 0;) {
             float *delta = sample.delta[l].data();
             if (l + 1 < layers.size()) {

@@ -20,6 +20,7 @@ from fedspike.layers.operations import Table
 from fedspike.learning.activities import Counts, activities, counted
 from fedspike.learning.learner import Correction, Learner, Shown, Trained
 from fedspike.networks import Batch, Network, Parameters, SizedNetwork
+from fedspike.networks.batch import held
 from fedspike.part import abstractmethod
 from fedspike.parts.losses import Loss
 from fedspike.parts.optimisers import Adam, Optimiser, Step
@@ -107,6 +108,8 @@ class Minibatches(Learner):
         losses = torch.zeros(len(shown.positions), dtype=torch.float64)
         loss_of = self.loss or network.usual_loss
         engine = engine_for(shown.pixels.device, shown.pixels.dtype)
+        classes = network.architecture.layers[-1]
+        by_class = held(wanted, positions >= 0, classes, shown.pixels.dtype) / self.epochs
         counts: list[Counts] = []
 
         for step in range(max(steps)):
@@ -115,7 +118,7 @@ class Minibatches(Learner):
             here = moved(
                 shown.address, clients=shown.address.clients[:k], first_samples=first_samples
             )
-            batch = Batch(shown.pixels, positions[:k, step], wanted[:k, step], here)
+            batch = Batch(shown.pixels, positions[:k, step], wanted[:k, step], here, by_class[:k])
             current = {name: weight[:k] for name, weight in parameters.items()}
             forward, loss, gradients = self.taught(engine, network, loss_of, current, batch)
             own = {name: current[name] for name in gradients}

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from torch import Tensor
 from torch.autograd import grad
 
-from fedspike.engine.engines import Engine, Learned, Share, in_parts
+from fedspike.engine.engines import Engine, Learned, Share, in_parts, losses_of
 from fedspike.layers.operations import LayerOperations, NetworkOperations, Table, joined
 from fedspike.learning.minibatches import Minibatches
 from fedspike.networks import Batch, Parameters, SizedNetwork, Step
@@ -123,7 +123,7 @@ class Online(Minibatches):
         z: Tensor | float = 0.0
 
         def mean_loss(scores: Scores) -> Tensor:
-            return share(loss(scores, part.labels, part.present, T))
+            return share(losses_of(loss, scores, part, T))
 
         for t, step in enumerate(steps):
             out = step.flow[last].detach().requires_grad_()

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
-from jaxtyping import Float, Int64, Real
+from jaxtyping import Bool, Float, Int64, Real
 from torch import Tensor
 
 from fedspike.layers.shapes import Convolution, Layer, fan_out
 from fedspike.networks.sized_layers import Parameters
 from fedspike.parts.codes import Address
-from fedspike.parts.tensors import Counts, Labels, Positions, Present, Scores, Trains
+from fedspike.parts.tensors import Counts, Held, Labels, Positions, Present, Scores, Trains
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,14 @@ class Batch:
     """A minibatch of every client: images of one data set, by their positions in it, and their labels.
 
     A position of -1 pads the batch of a client that has fewer images; nothing of it is counted or learned.
+    `held` are the client's samples of each class; None: it has those of the batch.
     """
 
     pixels: Float[Tensor, "image pixel"]
     positions: Positions
     labels: Labels
     address: Address
+    held: Held | None = None
 
     @property
     def present(self) -> Present:
@@ -42,7 +44,8 @@ class Batch:
             here = slice(first, first + samples)
             before = tuple(already + first for already in self.address.first_samples)
             address = replace(self.address, first_samples=before)
-            yield Batch(self.pixels, self.positions[:, here], self.labels[:, here], address)
+            positions, labels = self.positions[:, here], self.labels[:, here]
+            yield Batch(self.pixels, positions, labels, address, self.held)
 
     @classmethod
     def of(
@@ -107,6 +110,17 @@ class Forward:
             torch.stack([part.events_out for part in parts]).sum(0),
             total([part.synapses_met for part in parts]),
         )
+
+
+def held(
+    labels: Int64[Tensor, "client *batch"],
+    present: Bool[Tensor, "client *batch"],
+    classes: int,
+    dtype: torch.dtype,
+) -> Held:
+    """How many of the labels present are of each class."""
+    none = torch.zeros(len(labels), classes, dtype=dtype, device=labels.device)
+    return none.scatter_add_(1, labels.flatten(1), present.flatten(1).to(none))
 
 
 def count(per_sample: Real[Tensor, "client batch"], present: Present | None) -> Counts:

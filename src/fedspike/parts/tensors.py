@@ -22,4 +22,6 @@ Positions = Int64[Tensor, "client batch"]
 Present = Bool[Tensor, "client batch"]
 """Where a batch is not padded."""
 PerClient = Float[Tensor, " client"]
+Held = Float[Tensor, "client class"]
+"""How many samples of each class a client is shown in an epoch of the round."""
 Counts = Int64[Tensor, " client"]
