@@ -65,13 +65,18 @@ from fedspike.parts.plasticity import PairRule, Plasticity
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
 from fedspike.remedies import (
+    QSGD,
     Clipping,
+    EFSign,
     FedRolex,
     FewerSteps,
     HeteroFL,
+    Lossless,
+    LowRank,
     MixedLearners,
     Remedy,
     SmallerParts,
+    TopK,
 )
 from fedspike.rules import Maximum, Mean, Median, Rule, Strongest
 
@@ -181,6 +186,11 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
         FewerSteps((2, 1)),
         MixedLearners(),
         SmallerParts(),
+        TopK(),
+        QSGD(),
+        EFSign(),
+        LowRank(),
+        Lossless(),
     ],
 }
 EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]

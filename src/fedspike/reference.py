@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import snntorch
 import snntorch.functional
 import snntorch.surrogate
@@ -18,7 +19,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from fedspike import rules
-from fedspike.algorithms import Algorithm, Client, LocalModel, Tree
+from fedspike.algorithms import Algorithm, Client, LocalModel, Tree, packing_draws
 from fedspike.algorithms.trees import alone, row
 from fedspike.data import Dataset
 from fedspike.errors import InputError
@@ -222,7 +223,8 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
             address = Address(seed, "encode", asked.round, (client,), (0,))
             steps = _train_client(module, site, received, memory, shown, address)
             trained = {name: w.detach().clone() for name, w in module.named_parameters()}
-            reply, memories[client] = _answer(site, received, trained, memory, steps)
+            draws = packing_draws(seed, asked.round, client)
+            reply, memories[client] = _answer(site, received, trained, memory, steps, draws)
             if algorithm.waits_for:
                 staleness = number - asked.round
                 reply = {g: algorithm.aged(g, own, staleness) for g, own in reply.items()}
@@ -345,13 +347,20 @@ def _cross_entropy(z: Tensor, y: Tensor, aim: Loss, held: Tensor) -> Tensor:
 
 
 def _answer(
-    site: Site, received: Tree, trained: Parameters, memory: Tree, steps: int
+    site: Site,
+    received: Tree,
+    trained: Parameters,
+    memory: Tree,
+    steps: int,
+    draws: np.random.Generator,
 ) -> tuple[Tree, Tree]:
-    """Put the client axis on for the algorithm, and take it off again."""
+    """Put the client axis on for the algorithm, and take it off again; what came out of the packing."""
     model = {name: w.unsqueeze(0) for name, w in trained.items()}
     local = LocalModel(model, torch.tensor([steps]), site.learner.learning_rate)
     reply, new = site.algorithm.answer(Client(alone(received), alone(memory)), local)
-    return row(reply, 0), row(new, 0)
+    whole = row(reply, 0)
+    sent, remembered = site.algorithm.packed(whole, row(new, 0), draws)
+    return site.algorithm.unpacked(sent, whole), remembered
 
 
 def _beginning(algorithm: Algorithm, received: Tree, memory: Tree) -> Parameters:

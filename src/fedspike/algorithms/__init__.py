@@ -8,6 +8,7 @@ from fedspike.algorithms.algorithm import Tree as Tree
 from fedspike.algorithms.algorithm import added as added
 from fedspike.algorithms.algorithm import difference as difference
 from fedspike.algorithms.changed import Changed as Changed
+from fedspike.algorithms.changed import layers as layers
 from fedspike.algorithms.fedadagrad import FedAdagrad as FedAdagrad
 from fedspike.algorithms.fedadam import FedAdam as FedAdam
 from fedspike.algorithms.fedavg import FedAvg as FedAvg
@@ -21,6 +22,7 @@ from fedspike.algorithms.fedyogi import FedYogi as FedYogi
 from fedspike.algorithms.labelled import LABELLED as LABELLED
 from fedspike.algorithms.labelled import with_labels as with_labels
 from fedspike.algorithms.local_round import local_round as local_round
+from fedspike.algorithms.local_round import packing_draws as packing_draws
 from fedspike.algorithms.local_round import reply_form as reply_form
 from fedspike.algorithms.narrowed import Narrowed as Narrowed
 from fedspike.algorithms.neuron_matching import NeuronMatching as NeuronMatching

@@ -6,16 +6,20 @@ A round, in the simulator, in the reference loop and on real devices alike:
     each client        parameters = begin(client)                   client: received, memory
                        gradients = correct(gradients, parameters, client)    before every step
                        reply, memory = answer(client, trained)      trained: parameters, steps, learning_rate
-    server             joined = each group of the replies by its rule in joining()
+                       reply, memory = packed(reply, memory, draws)          what travels
+    server             reply = unpacked(reply, form)
+                       joined = each group of the replies by its rule in joining()
                        server = next_state(server, joined, participation)
 
 On the clients' side every tensor carries the clients as first axis; what all clients receive alike carries an
-axis of length 1 there, so that plain arithmetic broadcasts. On the server's side no tensor has it.
+axis of length 1 there, so that plain arithmetic broadcasts. On the server's side no tensor has it, nor where
+one client packs what it answered.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from fedspike.learning import Learner
@@ -136,6 +140,19 @@ class Algorithm(Part):
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         """What each client sends back, and what it remembers."""
         return {"update": difference(trained.parameters, client.received["model"])}, client.memory
+
+    def packed(self, reply: Tree, memory: Tree, draws: np.random.Generator) -> tuple[Tree, Tree]:
+        """What one client sends of its reply, in whatever form, and what it remembers; no client axis.
+
+        `draws` are this client's own in this round. A group in another form has a rule that is not `partial`.
+        """
+        del draws
+        return reply, memory
+
+    def unpacked(self, reply: Tree, form: Tree) -> Tree:
+        """The reply that was packed, in the form that was ordered. Raises InputError where it is none."""
+        del form
+        return reply
 
 
 def zeros(model: Parameters) -> Parameters:

@@ -1,13 +1,22 @@
 """An algorithm that does as another one does, but for what a subclass changes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 from msgspec.structs import replace
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
 from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.rules import Rule
+
+
+def layers(algorithm: Algorithm) -> Iterator[Algorithm]:
+    """The algorithm, and below it what it is made from."""
+    yield algorithm
+    while isinstance(algorithm, Changed):
+        algorithm = algorithm.algorithm
+        yield algorithm
 
 
 class Changed(Algorithm):
@@ -95,3 +104,11 @@ class Changed(Algorithm):
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         """As the algorithm."""
         return self.algorithm.answer(client, trained)
+
+    def packed(self, reply: Tree, memory: Tree, draws: np.random.Generator) -> tuple[Tree, Tree]:
+        """As the algorithm."""
+        return self.algorithm.packed(reply, memory, draws)
+
+    def unpacked(self, reply: Tree, form: Tree) -> Tree:
+        """As the algorithm."""
+        return self.algorithm.unpacked(reply, form)

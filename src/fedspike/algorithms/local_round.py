@@ -1,11 +1,13 @@
 """The clients' side of a round, the same code in the simulator and on a device, and what it will answer."""
 
+import numpy as np
 import torch
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
 from fedspike.algorithms.trees import alone, first_clients, move, row
 from fedspike.learning import Learner, Shown, Trained
 from fedspike.networks import Parameters, SizedNetwork
+from fedspike.randomness import stream
 
 
 def local_round(
@@ -25,6 +27,11 @@ def local_round(
     trained = learner.learn(network, start, shown, correct)
     local = LocalModel(trained.parameters, torch.tensor(trained.steps), learner.learning_rate)
     return *algorithm.answer(client, local), trained
+
+
+def packing_draws(seed: int, round: int, client: int) -> np.random.Generator:
+    """What a client draws as it packs its reply to an order of this round."""
+    return stream(seed, "packing", round, client)
 
 
 def reply_form(algorithm: Algorithm, received: Tree) -> Tree:

@@ -30,13 +30,17 @@ WITHOUT_PARTS: dict[str, Any] = {"terms": {}, "included": []}  # as bills are st
 
 
 class RoundCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The part of a round's record that an account is made from; `activity` is by client."""
+    """The part of a round's record that an account is made from; `activity` is by client.
+
+    `unpacked_bytes` are those of the clients' answers as the server joins them, where they travelled packed.
+    """
 
     accuracy: Fraction
     activity: dict[int, Activity]
     tested: Activity
     uplink_bytes: Count
     downlink_bytes: Count
+    unpacked_bytes: Count | None = None
 
 
 class RunBill(Bill, frozen=True, kw_only=True):
@@ -119,9 +123,13 @@ def work(network: NetworkOperations, rounds: Sequence[RoundCounts]) -> Work:
             fix="see in rounds.jsonl why all were missing or rejected",
         )
     uplink_bytes = sum(round.uplink_bytes for round in rounds)
+    joined_bytes = sum(
+        round.uplink_bytes if round.unpacked_bytes is None else round.unpacked_bytes
+        for round in rounds
+    )
     by_client = (own for round in rounds for own in round.activity.items())
     return Work(
-        trained=by_clients(network, by_client, uplink_bytes),
+        trained=by_clients(network, by_client, joined_bytes),
         tested=recorded(network, _sum(round.tested for round in rounds)),
         uplink_bytes=uplink_bytes,
         downlink_bytes=sum(round.downlink_bytes for round in rounds),

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from msgspec.structs import replace
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Client, Tree, local_round
+from fedspike.algorithms import Algorithm, Client, Tree, local_round, packing_draws
 from fedspike.algorithms.trees import copied, form, move, row, stack, together
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
@@ -85,7 +85,10 @@ def operations(
 
 @dataclass
 class Work:
-    """What the clients of a cohort did in a round, an entry for each; grows as its parts are trained."""
+    """What the clients of a cohort did in a round, an entry for each; grows as its parts are trained.
+
+    Replies are as they travel.
+    """
 
     replies: dict[int, Tree] = field(default_factory=dict)
     memories: dict[int, Tree] = field(default_factory=dict)
@@ -129,9 +132,11 @@ def train_cohort(
     ):
         replies, after = move(replies, here), move(after, here)
         for i, client in enumerate(part):
-            work.replies[client] = row(replies, i)
-            if after:
-                work.memories[client] = copied(row(after, i))
+            draws = packing_draws(site.seed, round, client)
+            reply, memory = site.algorithm.packed(row(replies, i), row(after, i), draws)
+            work.replies[client] = reply
+            if memory:
+                work.memories[client] = copied(memory)
             work.activity[client] = trained.activities[i]
             work.losses[client] = trained.losses[i]
     work.replies = {client: work.replies[client] for client in cohort}

@@ -92,7 +92,8 @@ class Answers:
     answered did, `losses` are of its mean sample. `memories` are what clients remember, as far as it left
     them. `nodes` is the ledger of real devices, an entry for each that was asked. Replies that came more than
     `deadline_s` after the order are too late. `at_work` are the clients that nobody waited for, with the
-    simulated time that each still needs.
+    simulated time that each still needs. `unpacked_bytes` are those of the replies as the server joins them,
+    where these are not as they travelled.
 
     Work and bytes of a client are those of the round in which its answer came.
     """
@@ -108,6 +109,7 @@ class Answers:
     nodes: tuple[dict[str, Any], ...] = ()
     deadline_s: float = math.inf
     at_work: Mapping[int, float] = field(default_factory=dict)
+    unpacked_bytes: int | None = None
 
     def mean_loss(self, clients: Sequence[int]) -> float:
         """Over the samples of these clients; nan if there are none."""

@@ -67,6 +67,8 @@ class Round:
     Where a round does not wait for all, `at_work` are the clients that it did not wait for, and `staleness`
     says how many rounds ago an accepted client received its model, where that was not in this round.
 
+    `uplink_bytes` is what was sent, and `unpacked_bytes` what the server made of that, where it was packed.
+
     Where clients train networks of different size, `sizes` has the accuracy of the new model's part that each
     size but the whole one holds, under the size's name.
     """
@@ -91,6 +93,7 @@ class Round:
     network: NetworkOperations
     sizes: dict[str, float]
     nodes: tuple[dict[str, Any], ...] = ()
+    unpacked_bytes: int | None = None
 
     def bill(self, profile: str, level: Level = "memory") -> Bill:
         """Modelled energy of the round's training, over all clients.
@@ -313,6 +316,7 @@ def _tested(
         operations=_synaptic(operations, each),
         firing_rates=firing_rates(each),
         uplink_bytes=answers.uplink_bytes,
+        unpacked_bytes=answers.unpacked_bytes,
         downlink_bytes=answers.downlink_bytes,
         seconds={
             **answers.seconds,

@@ -81,6 +81,7 @@ def _as_it_is(round: Round) -> RoundRecord:
         activity=dict(round.activity),
         tested=round.tested,
         uplink_bytes=round.uplink_bytes,
+        unpacked_bytes=None if round.unpacked_bytes == round.uplink_bytes else round.unpacked_bytes,
         downlink_bytes=round.downlink_bytes,
         seconds=dict(round.seconds),
         rejected=[Rejected(**asdict(rejection)) for rejection in round.rejections],

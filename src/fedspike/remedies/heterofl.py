@@ -13,10 +13,11 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from fedspike.algorithms import Algorithm, Narrowed
+from fedspike.algorithms import Algorithm, Narrowed, layers
 from fedspike.errors import InputError
 from fedspike.part import is_kind
 from fedspike.remedies.by_client import ByClient
+from fedspike.remedies.compression import demand_places
 
 Width = Annotated[float, Meta(gt=0, le=1)]
 
@@ -40,11 +41,11 @@ class HeteroFL(ByClient, tag="heterofl"):
     rolling: ClassVar[bool] = False
 
     def over(self, algorithm: Algorithm) -> Algorithm:
-        """Raises InputError over another remedy that narrows; where a window rolls and answers come late."""
-        inner = algorithm
-        while not isinstance(inner, Narrowed) and hasattr(inner, "algorithm"):
-            inner = inner.algorithm
-        if isinstance(inner, Narrowed):
+        """Raises InputError over another remedy that narrows.
+
+        Where a window rolls, too, where answers come late, or clients remember what they did not send.
+        """
+        if any(isinstance(one, Narrowed) for one in layers(algorithm)):
             raise InputError(
                 f"{self.kind} over an algorithm that is narrowed already",
                 expected="one remedy that narrows",
@@ -67,4 +68,6 @@ class HeteroFL(ByClient, tag="heterofl"):
                 keys=("algorithm",),
             )
         rolling = self.rolling and min(self.widths) < 1
-        return Narrowed(algorithm, self.widths, self.scaler, rolling)
+        narrowed = Narrowed(algorithm, self.widths, self.scaler, rolling)
+        demand_places(narrowed)
+        return narrowed

@@ -9,6 +9,7 @@ from fedspike.errors import InputError
 from fedspike.federation.cohort import Work, train_cohort
 from fedspike.federation.guard import is_sound
 from fedspike.federation.order import Answers, Order, Reply
+from fedspike.federation.packing import unpacked
 
 __all__ = ["Here"]  # what `import fedspike` gives
 
@@ -56,6 +57,7 @@ class Here:
             losses=work.losses,
             seconds={"training": perf_counter() - began},
             uplink_bytes=sum(count_bytes(reply) for reply in work.replies.values()),
+            unpacked_bytes=sum(count_bytes(reply.tree) for reply in replies),
             downlink_bytes=sum(count_bytes(received[client]) for client in answered),
             memories=work.memories,
             at_work={k: max(0.0, time[k] - now) for k in time if k not in work.replies},
@@ -70,7 +72,8 @@ def _replies(order: Order, clients: Sequence[int], work: Work) -> list[Reply]:
         work.add(train_cohort(asked.site, own, asked.received, asked.memories, asked.round))
         for client in own:
             samples = {client: asked.samples[client]}
-            replies[client] = Reply(client, asked.round, samples, work.replies[client])
+            tree = unpacked(asked, samples, work.replies[client])
+            replies[client] = Reply(client, asked.round, samples, tree)
     return [replies[client] for client in clients]
 
 

@@ -11,6 +11,7 @@ from flwr.app import MessageType
 from fedspike.algorithms.trees import count_bytes
 from fedspike.federation.guard import is_sound
 from fedspike.federation.order import Answers, Found, Order, Reply
+from fedspike.federation.packing import unpacked
 from fedspike.federation.places.flower.claims import NotFinite, demand_plausible, most_bytes
 from fedspike.federation.places.flower.exchange import POLL_S, Answer, Post, in_words
 from fedspike.federation.places.flower.messages import (
@@ -66,7 +67,8 @@ class Heard:
         try:
             report = unpack(answer.content, Report)
             demand_plausible(report, clients, order)
-            tree = tree_of(answer.content, most_bytes(order, clients))
+            sent = tree_of(answer.content, most_bytes(order, clients))
+            tree = unpacked(order, report.samples, sent)
         except Refused as refusal:
             return {"error": in_words(refusal)}
         except Exception as error:  # whatever a node sends, it is the node that did it
@@ -81,7 +83,7 @@ class Heard:
         claimed = dict(report.samples)
         self.replies.append(Reply(answer.node, report.round, claimed, tree, answer.seconds))
         return {
-            "uplink_bytes": count_bytes(tree),
+            "uplink_bytes": count_bytes(sent),
             "seconds": {**report.seconds, "answered": answer.seconds},
             "joules": dict(report.joules),
         }
@@ -131,6 +133,9 @@ class Flower:
             seconds=where_it_went(heard.reports, handed_out + fetched, time.monotonic() - began),
             uplink_bytes=sum(entry.get("uplink_bytes", 0) for entry in ledger),
             downlink_bytes=sum(part.bytes for part in over.values()),
+            unpacked_bytes=sum(
+                count_bytes(reply.tree) for reply in heard.replies if not reply.fault
+            ),
             nodes=(*ledger, *self.nodes.absent()),
             deadline_s=math.inf if order.goes_on else self.deadline_s,
             at_work={client: 0.0 for part in late.values() for client in part.clients},
