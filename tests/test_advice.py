@@ -186,7 +186,7 @@ def test_remedies_that_are_no_list_get_the_line_to_write() -> None:
 
 COMMANDS = {
     "": ("run", "report", "data", "presets", "explain", "energy", "fleet", "doctor"),
-    "data": ("check", "show", "fetch"),
+    "data": ("check", "show", "fetch", "deal"),
     "energy": ("profiles",),
     "fleet": ("init", "server", "node", "run", "status", "logs", "stop", "local"),
 }

@@ -12,6 +12,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -22,7 +24,8 @@ from fedspike.experiment import sweep
 from fedspike.layers.activity import Activity
 from fedspike.records.events import Finished, Skipped, Started, Trained
 from fedspike.records.schema import Rejected, RoundRecord
-from running import python
+from fedspike.records.skew import skew
+from running import asked, python
 
 FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
 TINY = """\
@@ -86,7 +89,16 @@ def test_version() -> None:
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ("run", "report", "data check", "data show", "data fetch", "presets", "doctor"):
+    for words in (
+        "run",
+        "report",
+        "data check",
+        "data show",
+        "data fetch",
+        "data deal",
+        "presets",
+        "doctor",
+    ):
         with pytest.raises(SystemExit) as end:
             main([*words.split(), "--help"])
         assert end.value.code == 0
@@ -122,6 +134,11 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         (
             "data check x.npz --set data.axes=sample",
             ["--set data.axes=sample", "the word sample, and"],
+        ),
+        ("data deal studdy", ["unknown preset studdy", "did you mean study?"]),
+        (
+            "data deal quickstart --set partition.classes=11",
+            ["--set partition.classes=11", "at most"],
         ),
         ("data check x.npz --set axes=feature", ["--set axes=feature", "a key of [data]"]),
         ("presets --show studdy", ["studdy", "did you mean study?"]),
@@ -203,6 +220,23 @@ def test_a_data_set_is_checked_and_shown(capsys: pytest.CaptureFixture[str]) -> 
         assert main(["data", action, "fashion-mnist-sample", "--json"]) == 0
         facts = json.loads(capsys.readouterr().out)
         assert facts["train"]["samples_per_class"] == [200] * 10
+
+
+def test_who_would_hold_what_is_said_before_the_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["data", "deal", "quickstart", "--seeds", "0,1"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:5]]
+    assert [row[:3] for row in rows] == [
+        [name, seed, "10"] for name in ("classes10", "classes3") for seed in "01"
+    ]
+    assert {tuple(row[3:]) for row in rows if row[0] == "classes3"} == {
+        ("200", "1.58", "of", "3.32", "0.70")
+    }
+    answer: Any = asked(capsys, "data", "deal", "quickstart", "--set", "partition.kind=iid")
+    [iid] = answer
+    assert np.array(iid["class_counts"]).sum(0).tolist() == [200] * 10
+    assert iid["skew"] == msgspec.to_builtins(skew(iid["class_counts"]))
 
 
 def test_the_doctor_answers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fedspike.cli import commands, compare, explain, fleet_parser, streams
+from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams
 from fedspike.cli.options import (
     add_changes,
     add_data_dir,
@@ -209,24 +209,7 @@ def parser() -> argparse.ArgumentParser:
 
     compare.add(commands_of)
 
-    data = commands_of.add_parser("data", help="check, show or fetch a data set")
-    actions = data.add_subparsers(required=True, metavar="ACTION")
-    for name, command, text in (
-        ("check", commands.data_check, "read a data set and say whether it is sound"),
-        ("show", commands.data_show, "show what a data set holds"),
-        ("fetch", commands.data_fetch, "get a data set onto this machine"),
-    ):
-        action = new_command(actions, name, command, text)
-        action.add_argument(
-            "data_set",
-            metavar="NAME|FILE.npz",
-            nargs="?",
-            default="fashion-mnist",
-            help="default: fashion-mnist",
-        )
-        add_set(action, "say how it is read, such as data.range=[0,16]; can be given again")
-        add_data_dir(action)
-        add_json(action, "print the facts as JSON")
+    _data(commands_of)
 
     presets = new_command(commands_of, "presets", commands.presets, "list the presets, or show one")
     presets.add_argument("--show", metavar="PRESET", help="print its TOML, to copy and change")
@@ -262,6 +245,33 @@ def _run(commands_of: Any) -> None:
         help="ask this machine's energy sensors meanwhile; see fedspike doctor",
     )
     add_json(run, "print the experiment's summary as JSON")
+
+
+def _data(commands_of: Any) -> None:
+    data = commands_of.add_parser("data", help="check, show, fetch or deal a data set")
+    actions = data.add_subparsers(required=True, metavar="ACTION")
+    for name, command, text in (
+        ("check", commands.data_check, "read a data set and say whether it is sound"),
+        ("show", commands.data_show, "show what a data set holds"),
+        ("fetch", commands.data_fetch, "get a data set onto this machine"),
+    ):
+        action = new_command(actions, name, command, text)
+        action.add_argument(
+            "data_set",
+            metavar="NAME|FILE.npz",
+            nargs="?",
+            default="fashion-mnist",
+            help="default: fashion-mnist",
+        )
+        add_set(action, "say how it is read, such as data.range=[0,16]; can be given again")
+        add_data_dir(action)
+        add_json(action, "print the facts as JSON")
+
+    text = "say who would hold what in an experiment, and how skewed that is"
+    dealing = new_command(actions, "deal", deal.deal, text)
+    dealing.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
+    add_changes(dealing)
+    add_json(dealing, "print it and the samples of each class on each client as JSON")
 
 
 def _energy(commands_of: Any) -> None:

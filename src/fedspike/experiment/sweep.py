@@ -266,10 +266,10 @@ def _centralised(plan: Plan) -> Plan:
 def _name(plan: Plan, chosen: dict[str, object], kinds: Kinds) -> str:
     """The folder of a run, such as snn-classes3-seed0 or ann-dirichlet0.1-fedprox-mu0.1-seed0."""
     usual, *_ = ALGORITHMS
-    algorithm, values = _label(plan.algorithm), toml_of(plan)
-    parts = [plan.network.kind, _label(plan.partition)]
-    parts += [] if algorithm == _label(usual()) else [algorithm]
-    parts += [_label(remedy) for remedy in plan.remedies]
+    algorithm, values = label(plan.algorithm), toml_of(plan)
+    parts = [plan.network.kind, label(plan.partition)]
+    parts += [] if algorithm == label(usual()) else [algorithm]
+    parts += [label(remedy) for remedy in plan.remedies]
     network = plan.network
     parts += [name + _slug(getattr(network, name)) for name in network.in_names]
     already = [f"{network.kind}.{name}" for name in network.in_names]
@@ -281,7 +281,7 @@ def _name(plan: Plan, chosen: dict[str, object], kinds: Kinds) -> str:
     return "-".join([*parts, f"seed{plan.seed}"])
 
 
-def _label(part: Part) -> str:
+def label(part: Part) -> str:
     """The kind and whatever differs from its defaults: classes3, dirichlet0.1, fedprox."""
     return part.kind + "".join(_differences(part))
 
@@ -292,7 +292,7 @@ def _differences(part: Part) -> Iterator[str]:
         if field.required:
             yield _slug(value)
         elif value != field.default:
-            yield f"-{_label(value)}" if isinstance(value, Part) else f"-{field.name}{_slug(value)}"
+            yield f"-{label(value)}" if isinstance(value, Part) else f"-{field.name}{_slug(value)}"
 
 
 def _slug(value: object) -> str:

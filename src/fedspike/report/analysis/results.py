@@ -49,14 +49,15 @@ class Results:
         return [comparison for setting in self.settings for comparison in setting.comparisons]
 
     @cached_property
-    def leading(self) -> list[Comparison]:
-        """Of each setting the comparison of its most accurate spiking network, as far as it has a rival.
+    def paired(self) -> list[Comparison]:
+        """Of each setting the comparison of its most accurate spiking network, as far as it has a rival."""
+        return [one for s in self.settings if (one := s.comparisons[0]).pairs()]
 
-        Where settings have a number of classes per client, these: they can be ordered by skew.
-        """
-        paired = [one for s in self.settings if (one := s.comparisons[0]).pairs()]
-        ordered = [c for c in paired if c.setting.first_run.classes_per_client is not None]
-        return ordered or paired
+    @cached_property
+    def leading(self) -> list[Comparison]:
+        """Those of them with a number of classes per client, if there are any: these have an order."""
+        ordered = [c for c in self.paired if c.setting.first_run.classes_per_client is not None]
+        return ordered or self.paired
 
     @cached_property
     def gaps(self) -> list[Gap | None]:
@@ -101,9 +102,9 @@ class Results:
     def outcomes(self) -> dict[Network, tuple[Outcome, ...]]:
         """What the final models said of each test sample, seed by seed, where all of a network's are here.
 
-        Of the networks of the leading comparisons, or of all where there are none.
+        Of the networks that have a rival, or of all where none has.
         """
-        comparisons = self.leading or self.comparisons
+        comparisons = self.paired or self.comparisons
         networks = dict.fromkeys(one for pair in comparisons for one in pair.networks)
         each = {one: [outcome(self.in_full(run)) for run in one.runs] for one in networks}
         return {one: tuple(filter(None, own)) for one, own in each.items() if all(own)}

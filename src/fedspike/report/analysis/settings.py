@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from fedspike.energy import pairing
 from fedspike.energy.description import RunDescription
 from fedspike.energy.estimate import FEWEST, Estimate, estimate
 from fedspike.records.schema import RunSummary
+from fedspike.records.skew import skew
 from fedspike.report.analysis import naming
 from fedspike.report.analysis.bootstrap import ENOUGH, of_pairs
 
@@ -189,20 +188,12 @@ def settings(runs: Sequence[RunSummary]) -> list[Setting]:
 def by_skew(run: RunDescription) -> tuple[bool, bool, int, float]:
     """Where the setting of a run stands among others; see `settings`."""
     classes = run.classes_per_client
-    return classes is None, not run.centralised, -(classes or 0), skew(run.class_counts)
-
-
-def skew(class_counts: Sequence[Sequence[int]]) -> float:
-    """How far the classes of a sample's client are from those of all clients: 0 is even, below 1 the most.
-
-    sum_i n_i/N 1/2 sum_c |n_ic/n_i - N_c/N|, the mean total variation, for clients i and classes c
-
-    >>> skew([[5, 5], [10, 10]]), skew([[10, 0], [0, 10]])
-    (0.0, 0.5)
-    """
-    counts = np.asarray(class_counts, dtype=float)
-    expected = counts.sum(1, keepdims=True) * counts.sum(0) / max(counts.sum(), 1.0)
-    return round(float(np.abs(counts - expected).sum() / 2 / max(counts.sum(), 1.0)), 6)
+    return (
+        classes is None,
+        not run.centralised,
+        -(classes or 0),
+        skew(run.class_counts).total_variation,
+    )
 
 
 def kinds(comparisons: Sequence[Comparison]) -> list[Network]:

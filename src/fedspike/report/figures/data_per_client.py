@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from fedspike.records.skew import skew
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import chart_of
@@ -13,21 +14,29 @@ from fedspike.report.rendering.tables import Caption, Column, Table, number, tab
 
 CELL = 26  # pixels
 MOST_NUMBERED = 12  # clients or classes, beyond which a number in each cell is too small to read
-MOST_CELLS = 400  # of one partition; a fleet of thousands would be a page of many megabytes
+MOST_CELLS = 1000  # of one partition; a fleet of thousands would be a page of many megabytes
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Samples by client and class; `most` is the highest number of all partitions."""
+    """Samples by client and class."""
 
     title: str
     class_counts: list[list[int]]
-    most: int
 
     @property
     def classes(self) -> int:
         """The number of classes."""
         return max(map(len, self.class_counts))
+
+    @property
+    def measures(self) -> list[str]:
+        """How skewed it is, in two lines."""
+        own = skew(self.class_counts)
+        return [
+            f"label entropy {own.label_entropy:.2f} of {own.entropy_of_all:.2f} bits",
+            f"total variation {own.total_variation:.2f}; {own.samples} samples",
+        ]
 
     @property
     def drawn(self) -> int:
@@ -42,9 +51,8 @@ def partitions(results: Results) -> list[Partition]:
     first = {json.dumps(s.first_run.class_counts): s for s in reversed(federated)}
     if not federated:
         return []
-    most = max(n for s in federated for counts in s.first_run.class_counts for n in counts)
     return [
-        Partition(f"{s.label} (seed {s.first_run.seed})", s.first_run.class_counts, most)
+        Partition(f"{s.label} (seed {s.first_run.seed})", s.first_run.class_counts)
         for s in reversed(first.values())
     ]
 
@@ -52,7 +60,8 @@ def partitions(results: Results) -> list[Partition]:
 def _caption(partitions: list[Partition]) -> Caption:
     note = (
         "Samples of each class on each client, for all networks of the seed; all seeds are in "
-        "tables/table8-partition.csv."
+        "tables/table8-partition.csv. Label entropy: of a client’s classes, of that of all together. Total "
+        "variation: of a client’s classes from those of all; 0 is even, below 1 the most."
     )
     if any(one.drawn < len(one.class_counts) for one in partitions):
         note += " Only the first clients are drawn."
@@ -63,10 +72,11 @@ def _caption(partitions: list[Partition]) -> Caption:
 
 def _chart(partition: Partition) -> alt.LayerChart:
     clients, classes = partition.drawn, partition.classes
+    largest = max(map(sum, partition.class_counts))
     cells = [
         {
             **{"client": client, "class": label, "samples": samples},
-            **{"share": samples / partition.most},
+            **{"share": samples / largest},
             **{"says": f"client {client}, class {label}: {number(samples, 0)} samples"},
         }
         for client, counts in enumerate(partition.class_counts[:clients])
@@ -74,7 +84,6 @@ def _chart(partition: Partition) -> alt.LayerChart:
         if samples
     ]
     numbered = max(clients, classes) <= MOST_NUMBERED
-    step = CELL if numbered else max(3, CELL * MOST_NUMBERED // max(clients, classes))
     axis = alt.Axis(grid=False, labelAngle=0, labelOverlap=True)
     shade = alt.Scale(domain=[0, 1], range=[0.08, 0.6])
     base = chart_of(*cells).encode(
@@ -90,8 +99,18 @@ def _chart(partition: Partition) -> alt.LayerChart:
         layers.append(
             base.mark_text(fontSize=9.5, color=LIGHT["ink"]).encode(text=alt.Text("samples:Q"))
         )
-    size = {"step": step}
-    return alt.layer(*layers).properties(width=size, height=size, title=partition.title)
+    title = alt.TitleParams(
+        partition.title,
+        subtitle=partition.measures,
+        subtitleColor=LIGHT["muted"],
+        subtitleFontSize=12,
+    )
+    return alt.layer(*layers).properties(width=_side(classes), height=_side(clients), title=title)
+
+
+def _side(count: int) -> dict[str, int]:
+    """The pixels of one of so many cells in a line."""
+    return {"step": min(CELL, max(3, CELL * MOST_NUMBERED // count))}
 
 
 def _whole_numbers(count: int) -> alt.Scale:
