@@ -63,6 +63,7 @@ SERVER_HALF = ("algorithms", "remedies")
 FREE_OF_TORCH = ("report", "energy", "data", "cli")
 OPTIONAL = {
     "flwr": ("federation", "deploy"),
+    "optuna": ("experiment",),
     "nir": ("export",),
     "onnx": ("export",),
     "onnxruntime": ("export",),

@@ -91,6 +91,7 @@ def test_version() -> None:
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (
         "run",
+        "tune",
         "report",
         "data check",
         "data show",

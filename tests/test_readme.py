@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from fedspike.cli import main
 from fedspike.energy import duties, profiles
 from fedspike.experiment import sweep
+from fedspike.experiment.tuning import searches
 from fedspike.records import reader
 from running import python
 
@@ -130,11 +131,19 @@ def test_the_documented_toml_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     documented = blocks("toml", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"))
     partition = 'name = "mine"\n[partition]\nkind = "classes"\n'
-    for text, runs in zip(documented[1:], (2 * 3 * 3, 2 * 2), strict=True):
+    for text, runs in zip(documented[1:], (2 * 3 * 3, 2 * 2, 1), strict=True):
         file.write_text(partition + ("" if "classes" in text else "classes = 3\n[snn]\n") + text)
-        assert (
-            len(sweep.read(str(file), () if "classes" in text else ("network=snn",)).runs) == runs
-        )
+        experiment = sweep.read(str(file), () if "classes" in text else ("network=snn",))
+        assert len(experiment.runs) == runs
+    (search,) = searches.read(experiment).searches
+    assert [axis.key for axis in search.axes] == ["optimiser.learning_rate", "algorithm.mu"]
+
+
+def test_the_documented_search_is_accepted(tmp_path: Path) -> None:
+    (text,) = blocks("toml", (ROOT / "docs/tuning.md").read_text(encoding="utf-8"))
+    (tmp_path / "clothes.toml").write_text(text)
+    tuning = searches.read(sweep.read(str(tmp_path / "clothes.toml")))
+    assert [len(search.axes) for search in tuning.searches] == [2, 2]
 
 
 def test_constraints_fix_what_pyproject_asks_for() -> None:

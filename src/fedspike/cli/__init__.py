@@ -1,4 +1,4 @@
-"""The command line: `fedspike run`, `report`, `data`, `presets`, `energy`, `doctor`."""
+"""The command line: `fedspike run`, `tune`, `report`, `data`, `presets`, `energy`, `doctor`."""
 
 from fedspike.cli.parser import main
 

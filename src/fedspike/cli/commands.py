@@ -27,7 +27,7 @@ def run(options: Namespace) -> int:
         options.experiment, options.set, options.seeds, options.data_dir, kinds_of(options)
     )
     folder = options.output or Path("runs") / experiment.name
-    _prepare_torch(options.threads, options.device)
+    prepare_torch(options.threads, options.device)
     from fedspike import engine
 
     say(f"Engine: {engine.engine(options.device)}")
@@ -255,7 +255,7 @@ def _facts(options: Namespace) -> dict[str, Any]:
     return asdict(data.check(source, say=say))
 
 
-def _prepare_torch(threads: str | None, device: str) -> None:
+def prepare_torch(threads: str | None, device: str) -> None:
     """Set how many threads torch computes with and how long they spin while waiting; check the device."""
     if threads is not None and not (
         threads.isascii() and threads.isdigit() and 1 <= int(threads[:9]) <= MOST_THREADS

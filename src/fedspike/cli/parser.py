@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams
+from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams, tune
 from fedspike.cli.options import (
     add_changes,
     add_data_dir,
@@ -197,6 +197,7 @@ def parser() -> argparse.ArgumentParser:
     commands_of = top.add_subparsers(required=True, metavar="COMMAND")
 
     _run(commands_of)
+    tune.add(commands_of)
 
     report = new_command(commands_of, "report", commands.report, "write the page of finished runs")
     report.add_argument("folders", type=Path, metavar="DIR", nargs="+")

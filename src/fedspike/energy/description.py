@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from fedspike.layers.operations import NetworkOperations
 
@@ -23,9 +23,9 @@ def kind_of(table: object) -> str:
 class RunDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A run's resolved configuration `config` and what follows from it and from the data.
 
-    Of the tables of `config` only this kind of network has `network_tables`. `network_operations` is what a
-    device does for the network and its training. `class_counts` has, for each client, its samples of each
-    class.
+    Of the tables of `config` only this kind of network has `network_tables`; of the other keys, dotted, each
+    network has its own `network_keys`. `network_operations` is what a device does for the network and its
+    training. `class_counts` has, for each client, its samples of each class.
     """
 
     name: FolderName
@@ -41,6 +41,7 @@ class RunDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     class_counts: Annotated[list[Annotated[list[Count], Meta(min_length=1)]], Meta(min_length=1)]
     settings_sha256: str
     data_sha256: str
+    network_keys: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if wrong := [t for t in self.network_tables if not isinstance(self.config.get(t), dict)]:

@@ -1,8 +1,9 @@
 """Which runs may be compared, the one rule of it, and the verdicts on those that are.
 
 Two runs have the same setting if their configurations differ in nothing but the name, the seed and the
-network: its kind, and the tables of the configuration that only such a network has. In one setting each
-spiking network is compared with each conventional one, seed by seed.
+network: its kind, the tables of the configuration that only such a network has, and the keys of which each
+network was given its own, because they were searched for each. In one setting each spiking network is
+compared with each conventional one, seed by seed.
 """
 
 import json
@@ -38,12 +39,21 @@ class EnergyComparison(Struct, frozen=True, kw_only=True):
 
 def shared(run: RunDescription) -> dict[str, Any]:
     """The part of its configuration that a run must share with another to be compared with it."""
-    return _without(run.config, (*NOT_A_DIFFERENCE, "network", *run.network_tables))
+    own_keys = ("network", *run.network_tables, *run.network_keys)
+    return _without(run.config, (*NOT_A_DIFFERENCE, *own_keys))
 
 
 def own(run: RunDescription) -> dict[str, Any]:
     """The part of its configuration that describes the network of a run."""
-    return {k: v for k, v in run.config.items() if k in ("network", *run.network_tables)}
+    whole = {k: v for k, v in run.config.items() if k in ("network", *run.network_tables)}
+    for key in run.network_keys:
+        table, _, name = key.partition(".")
+        values = run.config.get(table)
+        if not name and table in run.config:
+            whole[table] = values
+        elif isinstance(values, dict) and name in values:
+            whole[table] = {**whole.get(table, {}), name: values[name]}
+    return whole
 
 
 def setting(run: RunDescription) -> str:
@@ -112,4 +122,13 @@ def comparison(
 
 
 def _without(config: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in keys}
+    """The configuration without these keys; a dotted one is of a table.
+
+    >>> _without({"seed": 0, "optimiser": {"kind": "sgd", "momentum": 0.9}}, ["seed", "optimiser.momentum"])
+    {'optimiser': {'kind': 'sgd'}}
+    """
+    kept = {key: value for key, value in config.items() if key not in keys}
+    for table, _, name in (key.partition(".") for key in keys):
+        if name and isinstance(kept.get(table), dict):
+            kept[table] = {key: value for key, value in kept[table].items() if key != name}
+    return kept

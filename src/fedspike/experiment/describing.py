@@ -25,6 +25,7 @@ def description(
         centralised=plan.partition.one_client,
         config=values,
         network_tables=network_tables(plan),
+        network_keys=list(run.tuned),
         network_operations=site.operations,
         class_counts=class_counts,
         settings_sha256=run.settings_sha256,

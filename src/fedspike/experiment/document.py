@@ -19,6 +19,10 @@ TOKENS = re.compile(
     re.DOTALL,
 )
 TOGETHER = "together"  # the list of a sweep whose values are tables that set several keys at once
+CHOSEN = (
+    "sweep",
+    "tune",
+)  # tables whose keys are those of other tables, with the values to choose from
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,13 @@ class Document:
     def override(self, key: Key, value: object, option: str) -> "Document":
         """This document with one key set by a command-line option.
 
-        An option has the last word: a sweep over the same key, or over a part of it, ends. The tables of
-        `together` no longer set this key; of a kind, only those with it are left.
+        An option has the last word: a sweep over the same key, or over a part of it, ends, and so does its
+        search in [tune]. The tables of `together` no longer set this key; of a kind, only those with it are
+        left.
         """
-        if key[0] == "sweep" and len(key) > 1:
-            values = {**self.values, "sweep": {**self.sweep, ".".join(key[1:]): value}}
+        if key[0] in CHOSEN and len(key) > 1:
+            table = self.sweep if key[0] == "sweep" else self.tune
+            values = {**self.values, key[0]: {**table, ".".join(key[1:]): value}}
         else:
             values = self._put(self.values, key, value, option)
             scope = key[:-1] if key[-1] == "kind" else key
@@ -47,13 +53,16 @@ class Document:
                     kept[TOGETHER] = left = _agreeing(tables, key, value)
                     kept = kept if any(left) else {n: v for n, v in kept.items() if n != TOGETHER}
                 values = {**values, "sweep": kept}
+            if isinstance(values.get("tune"), dict):
+                kept = {name: v for name, v in self.tune.items() if not _related(name, scope)}
+                values = {**values, "tune": kept}
         return replace(self, values=values, options={**self.options, key: option})
 
     def with_values(self, chosen: dict[str, object]) -> dict[str, Any]:
-        """The values with these dotted keys set: one point of the sweep."""
-        values = {name: value for name, value in self.values.items() if name != "sweep"}
+        """The values with these dotted keys set: one point of the sweep, or a trial at one."""
+        values = {name: value for name, value in self.values.items() if name not in CHOSEN}
         for name in sorted(chosen, key=lambda name: not name.endswith("kind")):  # see _put
-            origin = f"{self.file}: [sweep] {name}"
+            origin = f"{self.file}: [{'tune' if name in self.tune else 'sweep'}] {name}"
             values = self._put(values, tuple(name.split(".")), chosen[name], origin)
         return values
 
@@ -69,6 +78,20 @@ class Document:
                 fix="write [sweep] and below it a line such as seed = [0, 1, 2]",
             )
         return leaves(table)
+
+    @property
+    def tune(self) -> dict[str, object]:
+        """What [tune] has by dotted keys, whether the file wrote them with or without quotes."""
+        table = self.values.get("tune", {})
+        if not isinstance(table, dict):
+            raise self.error(
+                ("tune",),
+                "tune is not a table",
+                expected="a table of keys, each with a range or a list of values",
+                fix="write [tune] and below it a line such as "
+                '"optimiser.learning_rate" = { low = 1e-4, high = 1e-1, log = true }',
+            )
+        return _ranges(table)
 
     def error(self, key: Key, passed: str, *, expected: str, fix: str) -> InputError:
         """The error for one key, which names the line or the option where it was written."""
@@ -97,28 +120,30 @@ class Document:
 
     def _written(self) -> set[str]:
         """The dotted keys that the file, its sweep or an option sets."""
-        return set(leaves(self.values)).union(*self._swept().values())
+        return set(leaves(self.values)).union(*self._chosen().values())
 
-    def _swept(self) -> dict[str, set[str]]:
-        """The keys that each list of the sweep sets, sound or not."""
-        swept = self.values.get("sweep", {})
+    def _chosen(self) -> dict[tuple[str, str], set[str]]:
+        """The keys that each list of the sweep, or entry of [tune], sets, sound or not."""
+        swept, tuned = (self.values.get(name, {}) for name in CHOSEN)
         lists = leaves(swept if isinstance(swept, dict) else {})
-        return {
-            name: {key for value in _listed(values) for key in set_by(name, value)}
+        entries = _ranges(tuned if isinstance(tuned, dict) else {})
+        sets: dict[tuple[str, str], set[str]] = {
+            ("sweep", name): {key for value in _listed(values) for key in set_by(name, value)}
             for name, values in lists.items()
         }
+        return sets | {("tune", name): {name} for name in entries}
 
     def where(self, key: Key) -> str:
         """The option or the file and line that set `key`, else the nearest table that holds it."""
         for length in range(len(key), 0, -1):
             if key[:length] in self.options:
                 return self.options[key[:length]]
-        for name, swept in self._swept().items():
-            if any(_starts_with(key, tuple(swept_key.split("."))) for swept_key in swept):
-                parts = tuple(name.split("."))
-                if ("sweep", *parts) in self.options:
-                    return self.options["sweep", *parts]
-                line = line_of(self.text, ("sweep", name)) or line_of(self.text, ("sweep", *parts))
+        for (table, name), chosen in self._chosen().items():
+            own = (table, *name.split("."))
+            if key == own or any(_starts_with(key, tuple(one.split("."))) for one in chosen):
+                if own in self.options:
+                    return self.options[own]
+                line = line_of(self.text, (table, name)) or line_of(self.text, own)
                 return f"{self.file}, line {line}" if line else self.file
         for length in range(len(key), 0, -1):
             if line := line_of(self.text, key[:length]):
@@ -238,6 +263,22 @@ def leaves(table: dict[str, Any], prefix: str = "") -> dict[str, object]:
     for name, value in table.items():
         inner = isinstance(value, dict)
         flat |= leaves(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return flat
+
+
+def _ranges(table: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    """What [tune] has by dotted names; a table with a plain value in it is a range, and stays one.
+
+    >>> _ranges({"trials": 3, "algorithm": {"mu": {"low": 0.1, "high": 1.0}}})
+    {'trials': 3, 'algorithm.mu': {'low': 0.1, 'high': 1.0}}
+    """
+    flat: dict[str, object] = {}
+    for name, value in table.items():
+        inner = isinstance(value, dict) and value
+        if inner and all(isinstance(one, dict | list) for one in value.values()):
+            flat |= _ranges(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
     return flat
 
 

@@ -19,7 +19,7 @@ from fedspike.errors import InputError
 from fedspike.experiment import advice
 from fedspike.experiment.document import Document, Key, at
 from fedspike.experiment.fields import demand_known, demand_whole, table_of, value_of
-from fedspike.experiment.kinds import PLAIN, Kinds, family_of
+from fedspike.experiment.kinds import PLAIN, ROOTS, Kinds, family_of
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
 from fedspike.learning import Learner
@@ -28,7 +28,12 @@ from fedspike.part import Part, fields_of
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
 
-EXPERIMENT_KEYS = ("centralised_baseline", "sweep")  # of a whole file, not of one plan
+EXPERIMENT_KEYS = (
+    "centralised_baseline",
+    "sweep",
+    "tune",
+    "tuned",
+)  # of a whole file, not of one plan
 NOT_SAID = {"data": ("data_dir",)}  # where this machine has its files decides no result
 
 
@@ -77,6 +82,24 @@ def network_tables(plan: Plan) -> list[str]:
     own = [name for field, part in _parts(plan.network) for name, _ in _tables(field, part)]
     names = [plan.network.kind, *own, *plan.learner.left_to_network]
     return [name for name in names if name not in common]
+
+
+def keys_of(plan: Plan) -> set[str]:
+    """The dotted keys that a file of this plan may have, whether or not they have a value."""
+    parts: list[tuple[str, msgspec.Struct]] = [("fleet", plan.fleet)]
+    inside: list[tuple[str, Part]] = [(plan.network.kind, plan.network)]
+    inside += [(n, p) for n in ROOTS if isinstance(p := getattr(plan, n), Part)]
+    while inside:
+        name, part = inside.pop()
+        parts.append((name, part))
+        inside += _parts(part)
+    own = {f"{n}.{f.name}" for n, p in parts for f in fields_of(type(p)) if not family_of(f.type)}
+    return (
+        own
+        | {f"{name}.kind" for name, _ in parts}
+        | {name for name, _ in parts}
+        | {*PLAIN, "remedies"}
+    )
 
 
 def _tables(name: str, part: Part) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -46,6 +46,7 @@ class Run:
 
     name: str
     plan: Plan
+    tuned: tuple[str, ...] = ()  # keys of which each network has its own
 
     @property
     def settings_sha256(self) -> str:
@@ -136,8 +137,7 @@ def _overridden(source: Document, options: Sequence[str]) -> Document:
 
 def expand(source: Document, kinds: Kinds = SHIPPED) -> Experiment:
     """Every run that a document stands for; equal ones once, conventional networks first."""
-    _demand_numbers(source, source.values)
-    axes, baseline = _axes(source, kinds), source.values.get("centralised_baseline", False)
+    baseline, tuned = source.values.get("centralised_baseline", False), _tuned(source, kinds)
     if not isinstance(baseline, bool):
         raise source.error(
             ("centralised_baseline",),
@@ -146,21 +146,30 @@ def expand(source: Document, kinds: Kinds = SHIPPED) -> Experiment:
             fix="set centralised_baseline = true to train on all data in one place as well",
         )
     federated, centralised = [], []
-    for point in itertools.product(*axes):
-        chosen = {key: value for keys in point for key, value in keys.items()}
-        point_values = source.with_values(chosen)
-        point_values.pop("centralised_baseline", None)
-        plan = plan_of(source, point_values, kinds)
-        federated.append(Run(_name(plan, chosen, kinds), plan))
+    for chosen in _points(source, kinds):
+        plan = plan_of(source, source.with_values(chosen), kinds)
+        federated.append(Run(_name(plan, chosen, kinds), plan, tuned))
         if baseline:
             plan = _centralised(plan)
-            centralised.append(Run(_name(plan, chosen, kinds), plan))
+            centralised.append(Run(_name(plan, chosen, kinds), plan, tuned))
     runs: dict[str, Run] = {}
     for run in federated + centralised:
         runs.setdefault(run.settings_sha256, run)
     cheap_first = sorted(runs.values(), key=lambda run: run.plan.network.spiking)
     _distinct(source, cheap_first)
     return Experiment(cheap_first[0].plan.name, tuple(cheap_first), source, kinds)
+
+
+def points(source: Document, kinds: Kinds) -> Iterator[tuple[dict[str, object], str]]:
+    """What each point of the sweep sets, by dotted keys, and the name that its run has."""
+    for chosen in _points(source, kinds):
+        yield chosen, _name(plan_of(source, source.with_values(chosen), kinds), chosen, kinds)
+
+
+def _points(source: Document, kinds: Kinds) -> Iterator[dict[str, object]]:
+    _demand_numbers(source, source.values)
+    for point in itertools.product(*_axes(source, kinds)):
+        yield {key: value for keys in point for key, value in keys.items()}
 
 
 def presets() -> dict[str, Path]:
@@ -254,6 +263,26 @@ def _keys(
                 fix=f"remove it from {document.TOGETHER}, or its own list",
             )
     return keys
+
+
+def _tuned(source: Document, kinds: Kinds) -> tuple[str, ...]:
+    """The keys of which each network has its own, so that runs are compared although they differ in them."""
+    names = source.values.get("tuned", [])
+    tops = [
+        name
+        for name in kinds.top
+        if name not in (*NOT_SWEPT, "network", "partition", "partition_seed", "seed")
+    ]
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and name.split(".")[0] in tops for name in names
+    ):
+        raise source.error(
+            ("tuned",),
+            f"tuned = {written(names)}",
+            expected=f"a list of dotted keys that begin with one of {', '.join(sorted(tops))}",
+            fix='write for example tuned = ["optimiser.learning_rate"]',
+        )
+    return tuple(names)
 
 
 def _centralised(plan: Plan) -> Plan:
