@@ -8,6 +8,7 @@ import tomli_w
 
 from fedspike.algorithms import (
     ALGORITHMS,
+    MIFA,
     Algorithm,
     FedAdagrad,
     FedAdam,
@@ -84,6 +85,7 @@ CASES = {
     "scaffold": Case(Scaffold(), Scaffold(), one_client=True, up=2, down=2),
     "fedavgm": Case(FedAvgM(), FedAvgM(beta=0.0)),
     "fednova": Case(FedNova(), FedNova(), one_client=True, numbers=1, differs=False),
+    "mifa": Case(MIFA(), MIFA(), one_client=True),
     "fedexp": Case(FedExP(), FedExP(), one_client=True, numbers=1),
     "feddyn": Case(FedDyn(alpha=0.1), None),
     "fedyogi": Case(FedYogi(), FedYogi(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),

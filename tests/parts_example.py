@@ -28,6 +28,8 @@ from fedspike.data.partition import (
     Shards,
     SharedClasses,
 )
+from fedspike.federation.availabilities import Always, Availability, ByClass, Daily, Trace
+from fedspike.federation.selections import PowerOfChoice, Selection, Uniform, Weighted
 from fedspike.learning import OTTT, STDP, Backpropagation, EProp, Learner
 from fedspike.networks import (
     ANN,
@@ -192,6 +194,8 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
         LowRank(),
         Lossless(),
     ],
+    Selection: [Uniform(), Weighted(), Weighted((2.0, 1.0)), PowerOfChoice(4)],
+    Availability: [Always(), ByClass(), Daily(), Trace(client=(0, 1), first=(1, 3), last=(9, 4))],
 }
 EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]
 

@@ -29,6 +29,7 @@ NEEDED = {
     "adaptation": 1.0,
     "rho": 0.9,
     "path": "x",
+    "candidates": 10,
 }
 Values = dict[str, Any]
 BASE: Values = {"optimiser": {"kind": "sgd"}}  # which all algorithms can have

@@ -44,7 +44,10 @@ ONLY: dict[str, tuple[str, ...]] = {
 # Kinds that are everyday words, too: they also name other things.
 WORDS_TOO = ("none", "count", "rate", "direct", "dense", "mean", "classes", "membrane")
 # Rooms whose classes with a tag are kinds of parts.
-OF_PARTS = ("data", "parts", "networks", "learning", "rules", "algorithms", "remedies")
+OF_PARTS = (
+    *("data", "parts", "networks", "learning", "rules", "algorithms", "remedies"),
+    *("federation/selections", "federation/availabilities"),
+)
 # Who may look at what something is: which kernels there are for it, and the oracle, which has only some.
 MAY_ASK = ("engine", "reference")
 # Networks and layers that run are no parts, but nobody asks what they are either.
@@ -447,7 +450,7 @@ def package() -> list[Source]:
     names = [path.with_suffix("").parts for path in paths]
     modules = frozenset(".".join(name).removesuffix(".__init__") for name in names)
     sources = [Source(p, (PACKAGE / p).read_text(encoding="utf-8"), modules) for p in paths]
-    parts = [source for source in sources if source.room in OF_PARTS]
+    parts = [s for s in sources if any(map(s.path.is_relative_to, OF_PARTS))]
     kinds = {tag: (name, s.path) for s in parts for tag, name in kinds_in(s)}
     return [replace(source, kinds=kinds) for source in sources]
 

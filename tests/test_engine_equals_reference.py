@@ -5,6 +5,7 @@ missed reset shows at 1e-3 and above. 1e-9 keeps clear of both.
 """
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fedspike.data import Dataset
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Devices
 from fedspike.federation.rounds import Round, rounds
+from fedspike.federation.selections import PowerOfChoice
 from fedspike.learning.backpropagation import Backpropagation
 from fedspike.networks import (
     SNN,
@@ -90,7 +92,7 @@ def compare(
     return engine
 
 
-def fleet_of(*sizes: int, **settings: float) -> Devices:
+def fleet_of(*sizes: int, **settings: Any) -> Devices:
     cuts = np.cumsum(sizes)
     order = np.random.default_rng(0).permutation(2000)
     return devices(tuple(np.split(order[: cuts[-1]], cuts[:-1])), **settings)
@@ -147,6 +149,14 @@ def test_clients_that_drop_out_and_rounds_below_the_quorum(algorithm: str) -> No
     if CASES[algorithm].algorithm.waits_for is None:
         assert [round.skipped for round in engine] == [True, False, True]
     assert all(round.missing for round in engine)
+
+
+def test_clients_that_are_asked_by_their_losses() -> None:
+    """Both know the same losses, or they would ask others."""
+    chosen = PowerOfChoice(candidates=4)
+    fleet = fleet_of(50, 7, 33, 16, 9, clients_per_round=2, selection=chosen)
+    engine = compare(NETWORKS["snn"], *pair("fedavg"), fleet)
+    assert len(engine[-1].state.losses) > 2
 
 
 def test_a_cohort_trained_in_parts_is_the_same_cohort(monkeypatch: pytest.MonkeyPatch) -> None:

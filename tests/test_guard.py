@@ -345,18 +345,19 @@ def test_what_breaks_flowers_strategies_does_not_break_ours(name: str) -> None:
     """There FedAvg became nan, (1,) broadcast, weights of -9 and 1e12 counted, FedAdam made float64."""
     one = CASES[name]
     good = one.honest[VICTIM]
-    weight = good.tree["update"]["hidden.weight"]
+    group = next(iter(good.tree))
+    weight = good.tree[group]["hidden.weight"]
     for bad, reason in [
         (replace(good, tree=constant(good.tree, float("nan"))), "not finite"),
         (
-            replace(good, tree=put(good.tree, "update", "hidden.weight", torch.ones(1))),
+            replace(good, tree=put(good.tree, group, "hidden.weight", torch.ones(1))),
             "wrong shape",
         ),
         (replace(good, samples={VICTIM: -9}), "wrong weight"),
         (replace(good, samples={VICTIM: 10**12}), "wrong weight"),
         (replace(good, samples={VICTIM: 1e12}), "wrong weight"),
         (
-            replace(good, tree=put(good.tree, "update", "hidden.weight", weight.double())),
+            replace(good, tree=put(good.tree, group, "hidden.weight", weight.double())),
             "wrong type",
         ),
     ]:

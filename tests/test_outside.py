@@ -58,6 +58,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "server_momentum": {"algorithm": {"decay": 0.3}},
     "rounded": {"remedies": [{"step": 0.01}]},
     "perturbation": {"learner": {"steps": 2}},
+    "in_rotation": {"selection": {"stride": 2}, "fleet": FILE["fleet"] | {"clients_per_round": 2}},
+    "every_other": {"availability": {"shifts": 2}},
 }
 
 
@@ -87,7 +89,7 @@ def plan_of(name: str) -> Any:
     """The same in Python."""
     kind, keys = kind_of(name), next(iter(PARTS[name].values()))
     part = kind(**(keys[0] if isinstance(keys, list) else keys))
-    inside: dict[str, dict[str, Any]] = {"plan": {}, "network": {}, "neuron": {}, "learner": {}}
+    inside: dict[str, dict[str, Any]] = {"plan": {}, "network": {}, "fleet": {}, "learner": {}}
     match name:
         case "integrator":
             inside["network"] = {"neuron": kind(**keys, surrogate=fs.Sigmoid())}
@@ -112,6 +114,10 @@ def plan_of(name: str) -> Any:
             inside["plan"] = {"algorithm": part}
         case "perturbation":
             inside["plan"] = {"learner": part}
+        case "in_rotation":
+            inside["fleet"] = {"selection": part, "clients_per_round": 2}
+        case "every_other":
+            inside["fleet"] = {"availability": part}
         case "rounded":
             inside["plan"] = {"remedies": (part,)}
     inside["plan"] = {
@@ -124,7 +130,7 @@ def plan_of(name: str) -> Any:
         network=fs.SNN(
             time_steps=6, architecture=fs.FullyConnected(hidden=(8,)), **inside["network"]
         ),
-        fleet=fs.Fleet(clients=3, samples_per_round=24),
+        fleet=fs.Fleet(clients=3, samples_per_round=24, **inside["fleet"]),
         rounds=2,
         name="outside",
     )
@@ -144,7 +150,8 @@ def test_there_is_one_of_each_family() -> None:
     assert missing == ["Network", "Architecture", "Normalisation", "Rule"]
 
 
-SLOW = ("covariance",)  # sample after sample, in plain torch
+# Sample after sample, in plain torch; and what no device sees.
+SLOW = ("covariance", "in_rotation", "every_other")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
         (kind, "rule"): ("mean", codes.Rate())
         for kind in (
             *("fedavg", "fedbuff", "fedprox", "scaffold", "fedadam", "fedyogi", "fedadagrad"),
-            *("fedavgm", "fednova", "fedexp", "feddyn"),
+            *("fedavgm", "fednova", "fedexp", "feddyn", "mifa"),
         )
     },
     ("mean", "by"): ("rounds",),
@@ -172,6 +172,15 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("adaptive", "adaptation"): (-1.0,),
     ("adaptive", "rho"): (-0.1, 2.0),
     ("adaptive", "learn_rho"): ("per-client",),
+    ("weighted", "weights"): ((-1.0,), (1e13,), 0.5),
+    ("power-of-choice", "candidates"): (0, 2.5, "all"),
+    ("by-class", "least"): (0.0, 1.1),
+    ("daily", "mean"): (-0.1, 1.1),
+    ("daily", "swing"): (-0.1, 0.6),
+    ("daily", "spread_h"): (-1.0, 25.0),
+    ("daily", "hours_per_round"): (0.0,),
+    ("trace", "path"): (3, "trace.csv"),
+    **{("trace", name): ((-1,), (0.5,), 3) for name in ("client", "first", "last")},
 }
 """Values just outside the limits of every field, by kind and key."""
 

@@ -25,7 +25,9 @@ REQUIRED = {
     "shards_per_client": 1,
     "adaptation": 1.0,
     "rho": 0.9,
+    "candidates": 1,
 }
+STAY = {"client": (0,), "first": (1,), "last": (2,)}
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.random((12, 4, 4), np.float32), np.arange(12) % 3
 DATA = Dataset("random", X, Y, X, Y, 3, "nowhere", {})
@@ -61,10 +63,13 @@ def plan(family: str, part: Any) -> Plan:
     settings |= {family.lower(): part} if family in OF_PLAN else {}
     settings |= {"learner": fs.STDP(plasticity=part)} if family == "Plasticity" else {}
     data = SIGNS if isinstance(part, fs.Roads) else DATA  # which divides nothing else
-    return Plan(**settings, data=data, fleet=fs.Fleet(clients=2), rounds=2)
+    who = {family.lower(): part} if family in OF_FLEET else {}
+    fleet = fs.Fleet(clients=2, clients_per_round=1, **who)
+    return Plan(**settings, data=data, fleet=fleet if who else fs.Fleet(clients=2), rounds=2)
 
 
 SPIKING = ("Architecture", "Code", "Neuron", "Normalisation")
+OF_FLEET = ("Selection", "Availability")
 OF_PLAN = ("Network", "Partition", "Learner", "Algorithm")
 
 
@@ -74,7 +79,7 @@ def test_a_number_is_refused_or_computed_with(family: str, kind: type[Part], nam
         f.name: REQUIRED[f.name]
         for f in msgspec.structs.fields(kind)
         if f.name in REQUIRED and f.required
-    }
+    } | (STAY if kind is fs.Trace else {})
     accepted = 0
     for number in EXTREMES:
         for value in (number, (number,)):

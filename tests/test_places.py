@@ -31,9 +31,10 @@ from fedspike.algorithms import (
     difference,
 )
 from fedspike.data import load
-from fedspike.data.partition import Quantity
+from fedspike.data.partition import Classes, Quantity
 from fedspike.experiment.document import Document
 from fedspike.experiment.sweep import Experiment, Run
+from fedspike.federation.availabilities import ByClass
 from fedspike.federation.devices import Fleet
 from fedspike.federation.places.flower import server
 from fedspike.federation.places.flower.node import Device
@@ -42,6 +43,7 @@ from fedspike.federation.places.flower.server import Flower
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
+from fedspike.federation.selections import PowerOfChoice
 from fedspike.federation.state import State
 from fedspike.learning import LEARNERS, OTTT, STDP, Backpropagation, EProp
 from fedspike.networks import ANN, SNN, FullyConnected, Parameters
@@ -193,6 +195,17 @@ PLANS: dict[str, Plan] = {
         name: plan_of(algorithm, *[CLIPPING] * ("update" in algorithm.joining()))
         for name, algorithm in ALGORITHMS.items()
     },
+    "chosen-by-loss": plan_of(
+        FedAvg(),
+        partition=Classes(3),
+        fleet=Fleet(
+            clients=5,
+            clients_per_round=2,
+            samples_per_round=30,
+            selection=PowerOfChoice(3),
+            availability=ByClass(0.5),
+        ),
+    ),
     "stdp": local_plan(FedAvg(rule=Strongest()), output="share", epochs=2),
     "stdp-supervised": local_plan(FedAvg(rule=Maximum()), output="supervised", output_epochs=2),
     "stdp-union": local_plan(NeuronUnion()),

@@ -23,7 +23,9 @@ WRONG: tuple[Any, ...] = (
     *([[1], [1, 2]], {"kind": "x"}, object(), int, fs.Part, fs.SNN, np.zeros(2), np.array("x")),
 )
 REQUIRED = {"alpha": 0.9, "classes": 2, "shards_per_client": 1, "adaptation": 1.0, "rho": 0.9} | {
-    "steps": (1,)
+    "steps": (1,),
+    "candidates": 10,
+    **dict.fromkeys(("client", "first", "last"), (1,)),
 }
 
 
@@ -36,7 +38,8 @@ def records() -> Iterator[tuple[type[Any], dict[str, Any]]]:
         for kind in kinds:
             fields = {field.name for field in msgspec.structs.fields(kind)}
             sound = {name: value for name, value in REQUIRED.items() if name in fields}
-            yield kind, sound | ({"path": "own.npz"} if "path" in fields else {})
+            named = "path" in fields and kind is not fs.Trace
+            yield kind, sound | ({"path": "own.npz"} if named else {})
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ ROOMS = (
     *("parts.codes", "parts.neurons", "parts.surrogates", "parts.read_outs", "parts.losses"),
     *("parts.optimisers", "parts.plasticity", "parts.normalisations", "networks", "learning"),
     *("rules", "algorithms"),
-    *("remedies", "federation.plan", "federation.devices", "federation.state", "federation.rounds"),
+    *("remedies", "federation.selections", "federation.availabilities"),
+    *("federation.plan", "federation.devices", "federation.state", "federation.rounds"),
     *("federation.places.here", "experiment.run"),
 )
 

@@ -200,13 +200,15 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
     server = algorithm.start({name: w.to(dtype) for name, w in initial.items()})
     memories: dict[int, Tree] = {}
     at_work: dict[int, Asked] = {}
+    losses: dict[int, float] = {}
 
     for number in range(1, plan.rounds + 1):
-        replies, samples = [], []
+        replies, samples, remembered = [], [], dict(memories)
         activity: dict[int, Activity] = {}
-        cohort = devices.cohort(seed, number, at_work)
-        wanted = algorithm.waits_for or devices.enough or len(cohort)
-        wanted = min(wanted, len(cohort) + len(at_work))
+        cohort = devices.cohort(seed, number, at_work, losses)
+        wanted = min(
+            algorithm.waits_for or devices.enough or len(cohort), len(cohort) + len(at_work)
+        )
         for client in cohort:
             if not devices.drops_out(seed, number, client):
                 time = devices.training_time(seed, client, plan.learner.epochs)
@@ -215,19 +217,18 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
         now = max((at_work[client].needs for client in first), default=0.0)
         for client in sorted(first):
             asked = at_work[client]
-            received = asked.received
-            memory = memories.get(client) or algorithm.remember(received)
-            own = site.network_of(client)
+            received, own = asked.received, site.network_of(client)
+            memory = remembered.get(client) or algorithm.remember(received)
             module = _module(own, _beginning(algorithm, received, memory), dtype)
             shown = torch.from_numpy(devices.shown(seed, asked.round, client, plan.learner.epochs))
             address = Address(seed, "encode", asked.round, (client,), (0,))
-            steps = _train_client(module, site, received, memory, shown, address)
+            steps, losses[client] = _train_client(module, site, received, memory, shown, address)
             trained = {name: w.detach().clone() for name, w in module.named_parameters()}
             draws = packing_draws(seed, asked.round, client)
             reply, memories[client] = _answer(site, received, trained, memory, steps, draws)
             if algorithm.waits_for:
-                staleness = number - asked.round
-                reply = {g: algorithm.aged(g, own, staleness) for g, own in reply.items()}
+                age = number - asked.round
+                reply = {g: algorithm.aged(g, own, age) for g, own in reply.items()}
             replies.append(reply)
             samples.append(devices.samples(client))
             activity[client] = _activity(module, len(shown), steps)
@@ -236,14 +237,14 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
         if replies and len(replies) / wanted >= devices.fleet.quorum:
             joined = {
                 group: rules.joined(
-                    rule,
-                    [reply[group] for reply in replies],
-                    torch.tensor(samples),
+                    *(rule, [reply[group] for reply in replies], torch.tensor(samples)),
                     like=server["model"] if group == "update" else None,
                 )
                 for group, rule in algorithm.joining().items()
             }
             server = algorithm.next_state(server, joined, len(replies) / len(devices.shards))
+        elif algorithm.takes_back:
+            memories = remembered
         accuracy, tested = _test(network, server["model"], plan.data, dtype, seed, number)
         yield ReferenceRound(number, server["model"], accuracy, activity, tested)
 
@@ -271,9 +272,10 @@ def _train_client(
     memory: Tree,
     shown: Int64[Tensor, " _shown"],
     address: Address,
-) -> int:
-    """Train one client's module in place; return the number of steps."""
-    training, (images, labels) = _backpropagation(site), (part[shown] for part in site.samples)
+) -> tuple[int, float]:
+    """Train one client's module in place; return the number of steps, and the mean sample's loss."""
+    training, (images, labels) = site.learner, (part[shown] for part in site.samples)
+    assert isinstance(training, Backpropagation)
     settings = training.optimiser
     optimiser: torch.optim.Optimizer
     if isinstance(settings, SGD):
@@ -284,7 +286,7 @@ def _train_client(
         optimiser = torch.optim.Adam(
             module.parameters(), lr=settings.learning_rate, betas=betas, eps=settings.epsilon
         )
-    steps = 0
+    steps, losses = 0, 0.0
     samples = len(labels) // training.epochs
     held = torch.bincount(labels[:samples], minlength=site.network.architecture.layers[-1])
     for epoch in range(training.epochs):
@@ -294,7 +296,9 @@ def _train_client(
             x, y = images[begin:end], labels[begin:end]
             here = Address(address.seed, address.purpose, address.round, address.clients, (begin,))
             optimiser.zero_grad()
-            _loss(module, site, x, y, here, held).backward()  # type: ignore[no-untyped-call]
+            loss = _loss(module, site, x, y, here, held)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses += float(loss.detach()) * len(y)
             gradients = {
                 name: p.grad for name, p in module.named_parameters() if p.grad is not None
             }
@@ -305,18 +309,14 @@ def _train_client(
                 module.get_parameter(name).grad = g
             optimiser.step()
             steps += 1
-    return steps
-
-
-def _backpropagation(site: Site) -> Backpropagation:
-    assert isinstance(site.learner, Backpropagation)
-    return site.learner
+    return steps, losses / len(labels)
 
 
 def _loss(
     module: nn.Module, site: Site, x: Tensor, y: Tensor, address: Address, held: Tensor
 ) -> Tensor:
-    network, aim = site.network_of(address.clients[0]), _backpropagation(site).loss
+    assert isinstance(site.learner, Backpropagation)
+    network, aim = site.network_of(address.clients[0]), site.learner.loss
     if isinstance(network, ConventionalNetwork):
         return _cross_entropy(module(x), y, aim or CrossEntropy(), held)
     assert isinstance(network, SpikingNetwork)

@@ -73,6 +73,11 @@ class Algorithm(Part):
         """Answers with which the server steps, while others are at work; None: it waits for all it asked."""
         return None
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether a client whose answer the server did not use goes on from what it remembered before."""
+        return False
+
     def fitted(self, network: SizedNetwork) -> "Algorithm":
         """The algorithm for this network. Raises InputError where it cannot be."""
         del network

@@ -44,6 +44,11 @@ class Changed(Algorithm):
         """As the algorithm."""
         return self.algorithm.waits_for
 
+    @property
+    def takes_back(self) -> bool:
+        """As the algorithm."""
+        return self.algorithm.takes_back
+
     def fitted(self, network: SizedNetwork) -> "Algorithm":
         """As the algorithm."""
         return replace(self, algorithm=self.algorithm.fitted(network))

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from msgspec import Struct
+
 from fedspike.algorithms import ALGORITHMS, Algorithm
 from fedspike.data import SOURCES, Source
 from fedspike.data.partition import PARTITIONS, Partition
 from fedspike.errors import InputError
+from fedspike.federation.availabilities import AVAILABILITIES, Availability
+from fedspike.federation.devices import Fleet
+from fedspike.federation.selections import SELECTIONS, Selection
 from fedspike.learning import LEARNERS, Learner
 from fedspike.networks import ARCHITECTURES, NETWORKS, Architecture, Network
 from fedspike.part import Part, fields_of, part_types, tag
@@ -40,6 +45,8 @@ FAMILIES: dict[type[Part], tuple[type[Part], ...]] = {
     Algorithm: ALGORITHMS,
     Rule: RULES,
     Remedy: REMEDIES,
+    Selection: SELECTIONS,
+    Availability: AVAILABILITIES,
 }
 PLAIN = ("name", "seed", "partition_seed", "rounds", "target_accuracy", "test_noise", "test_blur")
 # The tables of a file that are no field of another part.
@@ -81,7 +88,7 @@ class Kinds:
     @cached_property
     def tables(self) -> dict[str, type[Part]]:
         """The tables of a file that have a kind: a table for each part, and the family of each."""
-        tables = dict(ROOTS)
+        tables = dict(ROOTS) | dict(self.inside(Fleet))
         families: tuple[type[Part], ...] = (Network, *ROOTS.values())
         for family in families:
             for kind in self.of(family).values():
@@ -93,7 +100,7 @@ class Kinds:
         """All keys at the top of a file that describe a plan."""
         return (*PLAIN, "network", "fleet", "remedies", *self.of(Network), *self.tables)
 
-    def inside(self, kind: type[Part]) -> Iterator[tuple[str, type[Part]]]:
+    def inside(self, kind: type[Struct]) -> Iterator[tuple[str, type[Part]]]:
         """The tables of the parts in a kind, and in these, and the family of each."""
         for field in fields_of(kind):
             family = family_of(field.type)

@@ -56,7 +56,7 @@ def toml_of(plan: Plan) -> dict[str, Any]:
         values |= (
             dict(_tables(name, part)) if isinstance(part, Part) else {name: {"name": part.name}}
         )
-    for field, part in _parts(plan.network):
+    for field, part in (*_parts(plan.network), *_parts(plan.fleet)):
         values |= dict(_tables(field, part))
     if plan.remedies:
         values["remedies"] = [{"kind": one.kind, **_said(one)} for one in plan.remedies]
@@ -120,7 +120,7 @@ def _said(record: msgspec.Struct) -> dict[str, Any]:
     }
 
 
-def _parts(part: Part) -> Iterator[tuple[str, Part]]:
+def _parts(part: msgspec.Struct) -> Iterator[tuple[str, Part]]:
     for field in fields_of(type(part)):
         if isinstance(inner := getattr(part, field.name), Part):
             yield field.name, inner
@@ -184,7 +184,8 @@ class _Reader:
             for field in fields_of(kind)
             if isinstance(self.values.get(other), dict) and field.name in self.values[other]
         }
-        return self._assembled(kind, (name,), shared | self.values.get(name, {}))
+        network: Part = self._assembled(kind, (name,), shared | self.values.get(name, {}))
+        return network
 
     def _part(self, name: str, usual: Part | None = None) -> Part:
         """The part of a table; what the table leaves out is as in the `usual` part, where there is one."""
@@ -192,12 +193,17 @@ class _Reader:
         kind = self._kind_of(name, usual)
         like = usual if type(usual) is kind else None
         table = (_said(like) if like else {}) | self.values.get(name, {})
-        return self._assembled(kind, (name,), table, like)
+        part: Part = self._assembled(kind, (name,), table, like)
+        return part
 
     def _assembled(
-        self, kind: type[Part], key: Key, table: Mapping[str, Any], like: Part | None = None
-    ) -> Part:
-        """A part of its plain fields, and of the parts in tables of their own."""
+        self,
+        kind: type[msgspec.Struct],
+        key: Key,
+        table: Mapping[str, Any],
+        like: Part | None = None,
+    ) -> Any:
+        """A record of its plain fields, and of the parts in tables of their own."""
         made = self._own(kind, key, table)
         for field in fields_of(kind):
             if family_of(field.type):
@@ -207,8 +213,7 @@ class _Reader:
                     made[field.name] = self._part(field.name, usual)
                 elif like is not None:
                     made[field.name] = usual
-        part: Part = self._made(kind, made, key)
-        return part
+        return self._made(kind, made, key)
 
     def _is_written(self, name: str, usual: Part | None) -> bool:
         """Whether the file has the table of a part, or that of a part in it."""
@@ -255,8 +260,7 @@ class _Reader:
 
     def _fleet(self) -> Fleet:
         table = self._table(("fleet",)) if "fleet" in self.values else {}
-        fleet = self._made(Fleet, self._own(Fleet, ("fleet",), table), ("fleet",))
-        assert isinstance(fleet, Fleet)
+        fleet: Fleet = self._assembled(Fleet, ("fleet",), table)
         return fleet
 
     def _remedies(self) -> Iterator[Part]:

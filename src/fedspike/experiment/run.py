@@ -159,6 +159,13 @@ def _demand_devices(plan: Plan, source: Document) -> None:
     except InputError as error:
         raise placed(error, plan, source, "partition") from error
     looked_at = min(plan.rounds, MOST_LOOKED_AT)
+    if not any(len(devices.there(plan.seed, round)) for round in range(1, looked_at + 1)):
+        raise source.error(
+            ("availability", "kind"),
+            f"availability.kind = {plan.fleet.availability.kind}: nobody is there in {looked_at} rounds",
+            expected="a client, at least, that is there in a round, at least",
+            fix="make them more likely, or do more rounds",
+        )
     if not any(devices.present(plan.seed, round) for round in range(1, looked_at + 1)):
         raise source.error(
             ("fleet", "dropout"),

@@ -1,7 +1,7 @@
 """Who the clients are and who takes part in a round, with which of its samples."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,6 +11,9 @@ from jaxtyping import Int64
 from msgspec import Meta, Struct
 
 from fedspike.errors import InputError
+from fedspike.federation.availabilities import Always, Availability, Moment
+from fedspike.federation.selections import Selection, Uniform
+from fedspike.federation.selections.selection import There
 from fedspike.part import demand_limits
 from fedspike.randomness import stream
 
@@ -23,9 +26,10 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     """How many clients there are, who of them trains in a round, and with how much of its data.
 
     Each round `clients_per_round` take part, each with `samples_per_round` of its samples, or all that it has
-    if it has fewer. Each of those drops out with the probability `dropout`, anew in every round: it receives
-    nothing, trains nothing and sends nothing. If less than the share `quorum` of those waited for is
-    accepted, or nobody, the server skips the round and keeps its model.
+    if it has fewer. Who is there says the `availability`, and who of these is asked the `selection`; where
+    fewer are there, all of them are asked. Each of those drops out with the probability `dropout`, anew in
+    every round: it receives nothing, trains nothing and sends nothing. If less than the share `quorum` of
+    those waited for is accepted, or nobody, the server skips the round and keeps its model.
 
     With `over_selection` the server asks so many times as many clients, and the round ends with the first
     `clients_per_round` answers. Source: Bonawitz et al., "Towards Federated Learning at Scale: System
@@ -72,6 +76,8 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["refuse", "absent"],
         Meta(description="a client into whose memory nothing fits is refused, or takes no part"),
     ] = "refuse"
+    selection: Selection = Uniform()
+    availability: Availability = Always()
 
     def __post_init__(self) -> None:
         demand_limits(self)
@@ -90,6 +96,7 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
                 fix='set clients_per_round = "all", or raise clients',
                 keys=("clients_per_round", "clients"),
             )
+        self.selection.demand(self.cohort_size, self.clients)
 
     @property
     def cohort_size(self) -> int:
@@ -111,6 +118,7 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 EVERYBODY = Fleet()
+NO_LOSSES: Mapping[int, float] = {}
 
 
 @dataclass(frozen=True)
@@ -165,19 +173,22 @@ class Devices:
 
     Lists and ranges are converted. Raises InputError for positions that are no whole numbers from 0 on, and
     for a client without samples; with `open_seats` that is a seat that nobody has taken yet, in no cohort.
-    Nor are those in any who are `unfit`: nothing fits into their memory.
+    Nor are those in any who are `unfit`: nothing fits into their memory. `holds[k]` says how many samples of
+    each class client k holds; of no class where nobody said so.
     """
 
     shards: tuple[Any, ...]  # made arrays, int64 [sample]
     fleet: Fleet = EVERYBODY
     open_seats: bool = False
     unfit: frozenset[int] = frozenset()
+    holds: Any = None  # made an array, int64 [client, class]
 
     def __post_init__(self) -> None:
         if not self.shards:
             raise InputError("a fleet without clients", expected="one at least", fix="add a client")
         shards = tuple(_positions(client, shard) for client, shard in enumerate(self.shards))
-        vars(self).update(shards=shards)
+        holds = np.zeros((len(shards), 0), np.int64) if self.holds is None else self.holds
+        vars(self).update(shards=shards, holds=np.asarray(holds))
         filled = sum(len(shard) > 0 for shard in shards)
         if filled < (1 if self.open_seats else len(shards)):
             empty = next(client for client, shard in enumerate(shards) if not len(shard))
@@ -217,14 +228,38 @@ class Devices:
         held, wanted = len(self.shards[client]), self.fleet.samples_per_round
         return held if wanted == "all" else min(held, wanted)
 
-    def cohort(self, seed: int, round: int, at_work: Collection[int] = ()) -> list[int]:
-        """The clients of a round, drawn uniformly without replacement; most samples first, then by number.
+    def there(
+        self, seed: int, round: int, hour: float | None = None
+    ) -> Int64[np.ndarray, " client"]:
+        """The members that are there in a round, by number; whether one is depends on nobody else."""
+        members = np.array(self.members, np.int64)
+        moment = Moment(seed, round, hour)
+        p = self.fleet.availability.chances(members, self.holds[members], moment)
+        for place in np.flatnonzero(p < 1):
+            client = int(members[place])
+            p[place] = stream(seed, "availability", round, client).random() < p[place]
+        return members[p > 0]
 
-        Those `at_work` since a round before are among the round's clients, and not asked again.
+    def cohort(
+        self,
+        seed: int,
+        round: int,
+        at_work: Collection[int] = (),
+        losses: Mapping[int, float] = NO_LOSSES,
+        hour: float | None = None,
+    ) -> list[int]:
+        """The clients of a round, selected from those that are there; most samples first, then by number.
+
+        Those `at_work` since a round before are among the round's clients, and not asked again. `losses` are
+        the clients' last ones, as far as they are known.
         """
-        clients = np.setdiff1d(self.members, list(at_work))
+        there = self.there(seed, round, hour)
+        clients = there[~np.isin(there, list(at_work))]
         if (wanted := self.cohort_size - len(at_work)) < len(clients):
-            clients = stream(seed, "cohort", round).choice(clients, wanted, replace=False)
+            held = np.array([len(self.shards[client]) for client in clients.tolist()])
+            clients = self.fleet.selection.select(
+                There(clients, held, losses), wanted, stream(seed, "cohort", round)
+            )
         return self.in_order(clients.tolist())
 
     def in_order(self, clients: Sequence[int]) -> list[int]:

@@ -9,8 +9,8 @@ from jaxtyping import Int64
 
 from fedspike.data.disturbances import blurred, noisy
 from fedspike.federation.cohort import samples
+from fedspike.federation.evaluation import evaluate, predict
 from fedspike.federation.plan import Plan
-from fedspike.federation.rounds import evaluate, predict
 from fedspike.federation.state import State
 
 

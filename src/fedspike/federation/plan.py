@@ -17,8 +17,10 @@ from fedspike.data import Dataset, Source, load
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
 from fedspike.federation import room, training_memory
+from fedspike.federation.availabilities import Always
 from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
+from fedspike.federation.selections import Uniform
 from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import ANN, Network, SizedNetwork
 from fedspike.own_files import parts_in, used
@@ -106,6 +108,8 @@ class Plan(Struct, frozen=True, kw_only=True):
                 keys=("algorithm", "fleet.over_selection"),
             )
 
+        self.fleet.availability.demand(self.fleet.clients, self.rounds)
+
     def _demand_roles(self) -> None:
         """Raise InputError where what can be of any type cannot do what is asked of it."""
         demand_fit(
@@ -183,14 +187,16 @@ class Plan(Struct, frozen=True, kw_only=True):
                         expected=f"positions in the training set, from 0 to {len(self.data.y_train) - 1}",
                         fix="divide the labels that partition(labels, clients, seed) is given",
                     )
-        return devices
+        return dataclasses.replace(devices, holds=self._holds(devices))
+
+    def _holds(self, devices: Devices) -> Any:
+        if isinstance(self.partition, Held):
+            return self.partition.counts
+        return class_counts(self.data.y_train, devices.shards, self.data.classes)
 
     def class_counts(self) -> list[list[int]]:
         """How many samples of each class every client holds."""
-        if isinstance(self.partition, Held):
-            return [list(counts) for counts in self.partition.counts]
-        counts = class_counts(self.data.y_train, self.devices().shards, self.data.classes)
-        return cast(list[list[int]], counts.tolist())
+        return cast(list[list[int]], self.devices().holds.tolist())
 
     def sized_network(self) -> SizedNetwork:
         """The network over the data. Raises InputError where it does not fit, or a part answers wrongly.
@@ -249,9 +255,12 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plain(plan: Plan) -> dict[str, Any]:
     """All of a plan but data and partition, as plain values: what devices receive.
 
+    Who of them is asked when is the server's own affair, and its kinds no device needs.
+
     Raises InputError where the network is no description but a module of one's own.
     """
-    sent = replace(plan, data=None, partition=None)
+    fleet = replace(plan.fleet, selection=Uniform(), availability=Always())
+    sent = replace(plan, data=None, partition=None, fleet=fleet)
     try:
         values = msgspec.to_builtins(sent)
     except TypeError as error:

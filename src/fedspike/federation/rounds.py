@@ -7,6 +7,7 @@ Logging, checkpoints and early stopping are ordinary code in that loop. `round.s
 round needs: pass it back as `state` and the rounds go on with the same bits.
 """
 
+import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +16,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from jaxtyping import Int64
-from torch import Tensor
 
 from fedspike.algorithms import Algorithm, Tree, reply_form, trees
 from fedspike.energy import pricing
@@ -24,10 +23,11 @@ from fedspike.energy.bill import Bill
 from fedspike.energy.counts import synaptic
 from fedspike.energy.levels import Level
 from fedspike.energy.recorded import Recorded, by_clients, shares
-from fedspike.engine.choice import demand_device, engine_for
+from fedspike.engine.choice import demand_device
 from fedspike.errors import InputError
 from fedspike.federation import room
 from fedspike.federation.cohort import Samples, Site, samples
+from fedspike.federation.evaluation import evaluate
 from fedspike.federation.guard import (
     Rejection,
     Verdict,
@@ -42,10 +42,7 @@ from fedspike.federation.plan import Plan, demand_plan
 from fedspike.federation.state import STATE_FIX, AtWork, State
 from fedspike.layers.activity import Activity, firing_rates
 from fedspike.layers.operations import NetworkOperations, Operations
-from fedspike.learning.activities import activities, counted
-from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.part import demand_fit, within
-from fedspike.parts.codes import Address
 from fedspike.randomness import stream
 
 __all__ = ["Round", "rounds"]  # what `import fedspike` gives
@@ -210,7 +207,7 @@ def _with_newcomers(site: Site, state: State) -> State:
 def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
     """What the cohort of a round is asked for, beside those that are at work since rounds before."""
     devices, waits_for = site.devices, site.algorithm.waits_for
-    cohort = devices.cohort(plan.seed, number, state.at_work)
+    cohort = devices.cohort(plan.seed, number, state.at_work, state.losses)
     order = _order(plan, site, state, state.server, number, cohort)
     if waits_for is None:
         return replace(order, enough=devices.enough)
@@ -271,9 +268,11 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
         server = algorithm.next_state(server, joined(order, verdict.accepted), share)
     asked_in = {client: asked.round for asked in order.all for client in asked.samples}
     received = order.all[0].received  # whoever received it, the same is remembered of it
+    used = () if verdict.skipped else verdict.clients
+    kept = used if algorithm.takes_back else answers.activity
     remembers = {}
     if received and algorithm.remember(next(iter(received.values()))):
-        remembers = {client: asked_in[client] for client in answers.activity}
+        remembers = {client: asked_in[client] for client in kept}
     at_work = {
         client: AtWork(asked_in[client], needs)
         for client, needs in answers.at_work.items()
@@ -283,12 +282,21 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
     return State(
         order.round,
         server,
-        {**state.clients, **answers.memories},
+        {**state.clients, **{k: own for k, own in answers.memories.items() if k in kept}},
         {**state.remembered, **remembers},
         at_work,
         {work.round: before[work.round] for work in at_work.values()},
         state.members,
+        {**state.losses, **_losses(order, answers, verdict)},
     )
+
+
+def _losses(order: Order, answers: Answers, verdict: Verdict) -> dict[int, float]:
+    """Those of the accepted clients, where the next round's are selected by them."""
+    if not order.plan.fleet.selection.by_loss:
+        return {}
+    own = {client: answers.losses[client] for client in verdict.clients}
+    return {client: loss for client, loss in own.items() if math.isfinite(loss)}
 
 
 def _tested(
@@ -349,39 +357,6 @@ def _nothing(activity: Activity) -> Activity:
     """The activity of a network that did nothing, with the same layers."""
     none = [dict.fromkeys(counts, 0) for counts in (activity.events_in, activity.synapses_met)]
     return Activity(samples=0, steps=0, events_in=none[0], synapses_met=none[1])
-
-
-def evaluate(
-    network: SizedNetwork, model: Parameters, test_set: Samples, seed: int, round: int
-) -> tuple[float, Activity]:
-    """Share of samples whose label has the highest score, and what was done to find out; see `predict`."""
-    predicted, activity = predict(network, model, test_set, seed, round)
-    return int((predicted == test_set[1]).sum()) / len(predicted), activity
-
-
-def predict(
-    network: SizedNetwork, model: Parameters, test_set: Samples, seed: int, round: int
-) -> tuple[Int64[Tensor, " sample"], Activity]:
-    """The class with the highest score of each sample, and what was done to find out.
-
-    Test spikes are drawn anew each round. The `model` has the running statistics too, if there are any.
-    """
-    pixels, labels = test_set
-    parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
-    predicted, batches = [], []
-    engine = engine_for(pixels.device, pixels.dtype)
-    size = engine.samples_at_once(network)
-    for first in range(0, len(labels), size):
-        positions = torch.arange(first, min(first + size, len(labels)))
-        wanted = labels[first : first + size].unsqueeze(0)
-        address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
-        positions = positions.unsqueeze(0).to(pixels.device)
-        batch = Batch(pixels, positions, wanted, address)
-        forward = engine.forward(network, parameters, batch)
-        predicted.append(forward.scores.argmax(2)[0])
-        batches.append(counted(forward))
-    (activity,) = activities([len(labels)], [0], batches)
-    return torch.cat(predicted), activity
 
 
 def _synaptic(

@@ -45,6 +45,8 @@ class State:
     Where rounds do not wait for all, `at_work` are the clients whose answers are still to come, and
     `past[round]` is the server's part of the state with which that round began, for each in which one of them
     was asked. `members` is how many clients a fleet with open seats had; 0 where there are none.
+
+    `losses` has the last loss of each client that trained, where the next round's clients are selected by it.
     """
 
     round: int
@@ -54,6 +56,7 @@ class State:
     at_work: Mapping[int, AtWork] = field(default_factory=dict)
     past: Mapping[int, Tree] = field(default_factory=dict)
     members: int = 0
+    losses: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         within("State: round", self.round, RoundNumber)
@@ -65,6 +68,7 @@ class State:
         within("State: remembered", self.remembered, dict[int, int])
         within("State: at_work", self.at_work, dict[int, AtWork])
         within("State: members", self.members, RoundNumber)
+        within("State: losses", self.losses, dict[int, float])
 
     @property
     def model(self) -> Parameters:
@@ -81,7 +85,8 @@ class State:
 
         "remembered" has a row [client, round] for each client that remembers something, "at_work" one for
         each that is, "needs" the simulated time of each of these, and "past/7/model/hidden.weight" is of the
-        state with which round 7 began. "members" is a number.
+        state with which round 7 began. "members" is a number, and "losses" has a row [client, loss] for each
+        client whose loss is known.
         """
         owners = {"server": self.server} | {f"client/{k}": tree for k, tree in self.clients.items()}
         owners |= {f"past/{round}": tree for round, tree in self.past.items()}
@@ -100,6 +105,8 @@ class State:
             flat["needs"] = torch.tensor([work.needs for _, work in line], dtype=torch.float64)
         if self.members:
             flat["members"] = torch.tensor(self.members)
+        if self.losses:
+            flat["losses"] = torch.tensor(sorted(self.losses.items()), dtype=torch.float64)
         return flat
 
     @classmethod
@@ -124,6 +131,10 @@ class State:
         members = rest.pop("members", torch.tensor(0))
         if members.dtype != torch.int64 or members.ndim:
             raise _strange("members", members)
+        losses = rest.pop("losses", torch.zeros(0, 2, dtype=torch.float64))
+        sound = losses.dtype == torch.float64 and losses.shape[1:] == (2,)
+        if not (sound and losses.isfinite().all() and losses[:, 0].frac().eq(0).all()):
+            raise _strange("losses", losses)
         for path, tensor in rest.items():
             if (parts := STORED.fullmatch(path)) is None:
                 raise _strange(path, tensor)
@@ -138,11 +149,13 @@ class State:
             client: AtWork(asked, need)
             for (client, asked), need in zip(line, needs.tolist(), strict=True)
         }
-        return cls(round, server, clients, remembered, at_work, past, int(members))
+        last = {int(client): loss for client, loss in losses.tolist()}
+        return cls(round, server, clients, remembered, at_work, past, int(members), last)
 
     def fault(self, clients: int) -> str:
         """What is wrong between its parts, in a fleet of so many clients; empty if nothing is."""
-        if not {*self.clients, *self.remembered, *self.at_work} <= set(range(clients)):
+        numbers = {*self.clients, *self.remembered, *self.at_work, *self.losses}
+        if not numbers <= set(range(clients)):
             return f"it has others than the {clients} clients"
         if not all(1 <= after <= self.round for after in self.remembered.values()):
             return f"a client remembers a round that is none of 1 to {self.round}"
@@ -153,6 +166,8 @@ class State:
             return "the rounds in which clients were asked, and those that it knows of, differ"
         if not all(0 <= work.needs < math.inf for work in self.at_work.values()):
             return "a client needs a time to answer that is none"
+        if not all(map(math.isfinite, self.losses.values())):
+            return "a client's loss is no number"
         return ""
 
 

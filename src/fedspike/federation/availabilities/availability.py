@@ -1,0 +1,37 @@
+"""Which clients are there in a round: a server knows, and asks nobody else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from fedspike.part import Part, abstractmethod
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a round begins; `hour` is the simulated one, where there is a clock."""
+
+    seed: int
+    round: int
+    hour: float | None = None
+
+
+class Availability(Part):
+    """How likely a client is there in a round; it depends on no other client.
+
+    Who is not there is not asked, and no answer is missing. Whoever is there and asked may still drop out.
+    """
+
+    def demand(self, clients: int, rounds: int) -> None:
+        """Raise InputError where it does not say who of so many clients is there in each of these rounds."""
+        del clients, rounds
+
+    @abstractmethod
+    def chances(
+        self,
+        clients: Int64[np.ndarray, " client"],
+        holds: Int64[np.ndarray, "client class"],
+        moment: Moment,
+    ) -> Float64[np.ndarray, " client"]:
+        """The probability that each of these clients is there, which hold so many samples of each class."""
