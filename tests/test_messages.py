@@ -15,7 +15,7 @@ import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.app.error import Error
 
-from fedspike.algorithms import Scaffold
+from fedspike.algorithms import FedAvg, Scaffold
 from fedspike.cli.watch import refusals
 from fedspike.data import Dataset
 from fedspike.errors import InputError
@@ -41,6 +41,7 @@ from fedspike.parts.optimisers import SGD
 from fedspike.randomness import stream
 from fedspike.records import writer
 from fedspike.records.schema import NodeRound
+from fedspike.remedies import EFSign
 from fleet_in_process import InProcess, dealt_out
 from fuzzing import spoilt, spoilt_bytes, withstands
 
@@ -161,6 +162,31 @@ def test_any_answer_is_its_nodes_own(spiking: Any) -> None:
 
     read(honest)
     withstands(read, lambda random: spoil(honest, random))
+
+
+def test_bytes_that_no_client_can_have_packed_are_their_nodes_own(tmp_path: Path) -> None:
+    """One too few of client 1: the answer is not readable; as it was sent it counts, to the byte."""
+    network = ANN(FullyConnected((HIDDEN,)))
+    packing = {"algorithm": FedAvg(), "remedies": (EFSign(),)}
+    plan = msgspec.structs.replace(plan_of(network), **packing)
+    order, _, _, _, honest = asked(plan, tmp_path)
+    record: dict[str, Any] = dict(honest.config_records[messages.RECORD])
+    tensors = tensor_bytes.unpack(record[messages.TENSORS], "-", "-")
+    tensors["1/update/bytes"] = tensors["1/update/bytes"][:-1]
+    record[messages.TENSORS] = tensor_bytes.pack(tensors)
+    for content, reasons in (
+        (honest, []),
+        (RecordDict({"fedspike": ConfigRecord(record)}), ["not readable"]),
+    ):
+        heard = Heard()
+        heard.read(order, Part(7, order, CLIENTS, 0), Answer(7, 1.0, content))
+        verdict = judge(order, Answers({7: CLIENTS}, heard.replies, {}, {}, {}, 0, 0))
+        assert [rejection.reason for rejection in verdict.rejections] == reasons
+        assert verdict.clients == (() if reasons else CLIENTS)
+        if reasons:
+            assert "1 bytes too few" in heard.entries[""]["error"]
+        else:  # 4 x 9 + 4 + 3 x 4 + 3 signs, and a size of each tensor
+            assert heard.entries[""]["uplink_bytes"] == 2 * (5 + 1 + 2 + 1 + 4 * 4)
 
 
 @pytest.mark.fuzz

@@ -120,6 +120,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("mean", "by"): ("rounds",),
     ("clipping", "norm"): (0.0, -1.0),
     ("top-k", "share"): (0.0, 1.5, -0.1),
+    ("top-k", "bits"): (2, 16, "4"),
     ("qsgd", "bits"): (5, 0, 16, "8"),
     ("qsgd", "bucket"): (0, 2**31, 0.5),
     ("low-rank", "rank"): (0, -1, 2**31, 0.5),

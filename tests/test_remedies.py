@@ -42,7 +42,7 @@ EXAMPLES: dict[type[Remedy], tuple[Remedy | None, Remedy | None]] = {
     FewerSteps: (FewerSteps((3,)), FewerSteps((3, 2))),
     MixedLearners: (MixedLearners(("own",)), MixedLearners(("own", "ottt"))),
     SmallerParts: (SmallerParts(("all", 16)), SmallerParts((5,))),
-    TopK: (TopK(share=1.0), TopK(share=0.1)),
+    TopK: (TopK(share=1.0, bits=32), TopK(share=0.1)),
     QSGD: (None, QSGD(bits=4)),
     EFSign: (None, EFSign()),
     LowRank: (LowRank(rank=6), LowRank(rank=1)),

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from fedspike.errors import InputError
@@ -34,6 +34,15 @@ def of_whole(numbers: Int64[np.ndarray, " number"], bits: int) -> bytes:
     return np.packbits(each.astype(bool).reshape(-1), bitorder="little").tobytes()
 
 
+def levels(bits: int) -> int:
+    """s, the largest level of a number with a sign in so many bits.
+
+    >>> levels(4), levels(8)
+    (7, 127)
+    """
+    return (1 << bits - 1) - 1
+
+
 class Content:
     """Packed bytes, read from the front; raises InputError where there are too few, or some are left."""
 
@@ -55,6 +64,14 @@ class Content:
         """So many whole numbers."""
         each = self.mask(count * bits).reshape(count, bits)
         return np.asarray((each.astype(np.int64) << np.arange(bits)).sum(1))
+
+    def levels(self, count: int, bits: int) -> Float64[np.ndarray, " number"]:
+        """So many whole numbers from -s to s, as parts of s."""
+        s = levels(bits)
+        numbers = self.whole(count, bits) - s
+        if numbers.max(initial=0) > s:
+            malformed(f"a level of {numbers.max()}, above {s}")
+        return np.asarray(numbers / s)
 
     def end(self) -> None:
         """Nothing may be left."""

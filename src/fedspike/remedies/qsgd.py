@@ -22,7 +22,7 @@ from fedspike.remedies.compression import Compression
 from fedspike.remedies.content import (
     Content,
     array,
-    malformed,
+    levels,
     of_numbers,
     of_whole,
     tensor_like,
@@ -45,7 +45,7 @@ class QSGD(Compression, tag="qsgd"):
         return b"".join(self._packed(array(tensor), draws) for tensor in update.values())
 
     def _packed(self, v: np.ndarray, draws: np.random.Generator) -> bytes:
-        s, starts = self._levels, np.arange(0, len(v), self.bucket)
+        s, starts = levels(self.bits), np.arange(0, len(v), self.bucket)
         m = np.maximum.reduceat(np.abs(v), starts)
         each = np.repeat(m.astype(np.float64), self.bucket)[: len(v)]
         exact = s * (np.abs(v) / np.where(each > 0, each, 1.0))
@@ -55,18 +55,12 @@ class QSGD(Compression, tag="qsgd"):
 
     def unpacked(self, content: bytes, form: Parameters) -> Parameters:
         """Q(v)."""
-        packed, update, s = Content(content), {}, self._levels
+        packed, update = Content(content), {}
         for name, tensor in form.items():
             count, dtype = tensor.numel(), type_of(tensor)
             m = packed.numbers(-(-count // self.bucket), dtype)
-            levels = packed.whole(count, self.bits) - s
-            if levels.max(initial=0) > s:
-                malformed(f"a level of {levels.max()}, above {s}")
             each = np.repeat(m.astype(np.float64), self.bucket)[:count]
-            update[name] = tensor_like((each * (levels / s)).astype(dtype), tensor)
+            numbers = each * packed.levels(count, self.bits)
+            update[name] = tensor_like(numbers.astype(dtype), tensor)
         packed.end()
         return update
-
-    @property
-    def _levels(self) -> int:
-        return (1 << self.bits - 1) - 1
