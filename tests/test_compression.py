@@ -259,6 +259,16 @@ def test_what_is_drawn_hangs_on_seed_round_and_client_alone() -> None:
         assert same(alone["update"], together[client]["update"])
 
 
+def test_what_no_server_took_is_not_forgotten() -> None:
+    """Where too few answer, no client remembers that it sent something."""
+    fleet = Fleet(clients=3, dropout=0.5, quorum=1.0)
+    every = list(rounds(plan(EFSign(), fleet=fleet, rounds=5)))
+    short = [k for k in range(1, 5) if every[k].skipped and every[k].clients]
+    assert short
+    for k in short:
+        assert every[k].state.remembered == every[k - 1].state.remembered
+
+
 @pytest.mark.parametrize("kind", [TopK(0.1, bits=32), QSGD(8)], ids=str)
 def test_the_engine_equals_the_plain_loop(kind: Compression) -> None:
     fleet = devices(tuple(np.array_split(np.arange(90), 3)), samples_per_round=20)

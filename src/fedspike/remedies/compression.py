@@ -21,8 +21,8 @@ Source of the memory: Stich, Cordonnier, Jaggi, "Sparsified SGD with Memory", Ne
 Karimireddy, Rebjock, Stich, Jaggi, "Error Feedback Fixes SignSGD and other Gradient Compression Schemes",
 ICML 2019, Algorithm 2. There p is of one step of SGD; that it may be of several local steps is in Basu, Data,
 Karakus, Diggavi, "Qsparse-local-SGD: Distributed SGD with Quantization, Sparsification, and Local
-Computations", NeurIPS 2019, Algorithm 1. A client forgets nothing in rounds in which it is not asked. What it
-sent and the server refused is lost.
+Computations", NeurIPS 2019, Algorithm 1. A client forgets nothing in rounds in which it is not asked,
+and where the server did not take its answer it has the e_k of before.
 """
 
 import math
@@ -96,6 +96,11 @@ class Compressed(Changed):
     """An algorithm whose updates travel packed."""
 
     compression: Compression
+
+    @property
+    def takes_back(self) -> bool:
+        """What the server did not take a client has not sent."""
+        return self.compression.remembers or self.algorithm.takes_back
 
     def fitted(self, network: SizedNetwork) -> Algorithm:
         """Raises InputError where the network's updates cannot be packed so."""
