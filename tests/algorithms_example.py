@@ -10,22 +10,29 @@ from fedspike.algorithms import (
     ALGORITHMS,
     MIFA,
     Algorithm,
+    Ditto,
     FedAdagrad,
     FedAdam,
     FedAvg,
     FedAvgM,
+    FedBN,
     FedBuff,
     FedDyn,
     FedExP,
     FedNova,
+    FedPer,
     FedProx,
+    FedRep,
     FedYogi,
+    LocalOnly,
     NeuronMatching,
     NeuronUnion,
     Scaffold,
 )
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.rules import Mean
+
+HEAD = 8 * 10 + 10  # numbers of the last layer of the network with which bytes are counted
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,11 @@ CASES = {
     "fedadagrad": Case(
         FedAdagrad(learning_rate=0.03), FedAdagrad(learning_rate=2.0**21, tau=2.0**20)
     ),
+    "fedper": Case(FedPer(), None, numbers=-HEAD),
+    "fedrep": Case(FedRep(), None, numbers=-HEAD),
+    "fedbn": Case(FedBN(), FedBN(), differs=False),
+    "ditto": Case(Ditto(), Ditto(), differs=False),
+    "local-only": Case(LocalOnly(), None, up=0),
     "fedadam": Case(FedAdam(), FedAdam(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
 }
 

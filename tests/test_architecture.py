@@ -39,7 +39,7 @@ FLOORS = (
 ONLY: dict[str, tuple[str, ...]] = {
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": tuple(room for room in FLOORS[: FLOORS.index("reference")] if room != "engine"),
-    "report": ("errors", "files", "reading", "randomness", "layers", "energy", "records"),
+    "report": ("errors", "files", "reading", "randomness", "layers", "energy", "data", "records"),
 }
 # Kinds that are everyday words, too: they also name other things.
 WORDS_TOO = ("none", "count", "rate", "direct", "dense", "mean", "classes", "membrane")
@@ -345,7 +345,10 @@ def leaves_devices_to_the_engine(source: Source) -> Iterator[str]:
 
 def has_no_second_loop(source: Source) -> Iterator[str]:
     """Who makes the next state of a server is federation/rounds.py, and beside it the reference."""
-    if str(source.path) in ("federation/rounds.py", "reference.py") or source.room in SERVER_HALF:
+    if (
+        str(source.path) in ("federation/rounds.py", "reference/loop.py")
+        or source.room in SERVER_HALF
+    ):
         return
     for node, name in calls(source):
         if name.split(".")[-1] in SERVER_STEP:

@@ -271,7 +271,7 @@ def test_a_round_is_the_same_in_parts_and_with_threads(
             *_, round = simulate(
                 network=network.over((28, 28), classes=10),
                 algorithm=case.algorithm,
-                remedies=(Clipping(norm=0.05),),
+                remedies=(Clipping(norm=0.05),) if "update" in case.algorithm.joining() else (),
                 devices=fleet,
                 training=Backpropagation(CrossEntropy(), case.optimiser(), batch_size=100),
                 dataset=sample(tested=300),

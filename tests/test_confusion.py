@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import report_example as example
+from fedspike.data.partition.likeness import dealt
 from fedspike.records import joined
 from fedspike.records.reader import run as read_run
-from fedspike.report.analysis.confusion import Outcome, dealt, outcome
+from fedspike.report.analysis.confusion import Outcome, outcome
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.confusions import CLASSES_TABLE, CLIENTS_TABLE, CONFUSION_CHART
 from fedspike.report.rendering.drawing import Panels

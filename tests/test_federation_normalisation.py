@@ -1,5 +1,6 @@
 """The running statistics of BNTT in a federation; test_parts_normalisations.py has its equation."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -114,8 +115,13 @@ def test_after_one_batch_the_server_has_the_statistics_of_all_data(
     assert torch.equal(ours[0], ours[2]), "a constant current has the same statistics at each step"
 
 
-@pytest.mark.parametrize("algorithm", ANYWHERE)
-@pytest.mark.parametrize("statistics", ["pooled", "local"])
+@pytest.mark.parametrize(
+    ("statistics", "algorithm"),
+    [
+        *itertools.product(("pooled", "local"), ("fedavg", "scaffold", "fedbuff")),
+        ("local", "fedper"),
+    ],
+)
 def test_it_resumes_bit_for_bit_with_its_statistics(algorithm: str, statistics: str) -> None:
     norm = BNTT(statistics)  # type: ignore[arg-type]
     whole = play(norm, ANYWHERE[algorithm].algorithm, number=3)
@@ -134,7 +140,11 @@ def test_it_resumes_bit_for_bit_with_its_statistics(algorithm: str, statistics: 
         assert kept == {f"client/{client}/statistics" for client in took_part}
 
 
-@pytest.mark.parametrize("algorithm", sorted(ANYWHERE.keys() - {"fedavg"}))
+# The others' statistics never leave their client.
+SENT = [name for name in ANYWHERE if name != "fedavg" and not ANYWHERE[name].algorithm.personal]
+
+
+@pytest.mark.parametrize("algorithm", SENT)
 def test_no_algorithm_does_to_statistics_what_it_does_to_updates(algorithm: str) -> None:
     """After a round that began alike they are FedAvg's, to the bit; fedprox moves weights in between."""
     (ours,) = play(BNTT(), ANYWHERE[algorithm].patient.algorithm, number=1, batch_size=70)

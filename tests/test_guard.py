@@ -88,12 +88,13 @@ def case(algorithm: Algorithm, network: Network | None = None) -> Case:
     return Case(order, replace(answers, replies=alone), server)
 
 
-# One of those whose clients answer with groups of the same names.
+# One of those whose clients answer with groups of the same names, if with any.
 CASES = {
     name: case(ALGORITHMS[name].algorithm)
-    for name in {
+    for groups, name in {
         tuple(one.algorithm.joining()): name for name, one in reversed(ALGORITHMS.items())
-    }.values()
+    }.items()
+    if groups
 }
 CASES["median"] = case(FedAvg(rule=Median()))
 NORMALISED = SNN(3, FullyConnected((4,)), normalisation=BNTT("pooled"), read_out=MeanMembrane())

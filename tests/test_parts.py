@@ -110,11 +110,15 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("fedavgm", "learning_rate"): (0.0,),
     ("fedexp", "epsilon"): (0.0,),
     ("feddyn", "alpha"): (0.0,),
+    ("fedper", "layers"): (0,),
+    ("fedrep", "layers"): (0,),
+    ("ditto", "pull"): (-0.1,),
     **{
         (kind, "rule"): ("mean", codes.Rate())
         for kind in (
             *("fedavg", "fedbuff", "fedprox", "scaffold", "fedadam", "fedyogi", "fedadagrad"),
             *("fedavgm", "fednova", "fedexp", "feddyn", "mifa"),
+            *("fedper", "fedrep", "fedbn", "ditto"),
         )
     },
     ("mean", "by"): ("rounds",),

@@ -5,6 +5,7 @@ A round, in the simulator, in the reference loop and on real devices alike:
     server             received = order(server, client)
     each client        parameters = begin(client)                   client: received, memory
                        gradients = correct(gradients, parameters, client)    before every step
+                       both again where a round has several `trainings`; client: trained, too
                        reply, memory = answer(client, trained)      trained: parameters, steps, learning_rate
                        reply, memory = packed(reply, memory, draws)          what travels
     server             reply = unpacked(reply, form)
@@ -34,10 +35,14 @@ Tree = dict[str, Parameters]
 
 @dataclass(frozen=True)
 class Client:
-    """What the clients of a round begin with: what they received, and what they remember."""
+    """What the clients of a round begin with: what they received, and what they remember.
+
+    Where they train several times in a round, `trained` is what came of the times before.
+    """
 
     received: Tree
     memory: Tree
+    trained: tuple[Parameters, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,16 @@ class Algorithm(Part):
     def corrects(self) -> bool:
         """Whether it changes the clients' gradients, so that they must be trained by some."""
         return type(self).correct is not Algorithm.correct
+
+    @property
+    def trainings(self) -> int:
+        """How often a client trains on its samples of a round, one time after the other."""
+        return 1
+
+    @property
+    def personal(self) -> bool:
+        """Whether each client ends with a model of its own, and none is for all."""
+        return type(self).own is not Algorithm.own
 
     @property
     def waits_for(self) -> int | None:
@@ -107,6 +122,10 @@ class Algorithm(Part):
         del client
         return {"model": server["model"]}
 
+    def again(self, ordered: Tree) -> Tree:
+        """What of an order goes to a client that remembers something: the rest it has."""
+        return ordered
+
     @abstractmethod
     def joining(self) -> Mapping[str, Rule]:
         """Group of a reply -> the rule that makes one of all clients'."""
@@ -138,7 +157,7 @@ class Algorithm(Part):
         return client.received["model"]
 
     def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
-        """The gradients that the local optimiser uses."""
+        """The gradients that the local optimiser uses; parameters that are left out stay as they are."""
         del parameters, client
         return gradients
 
@@ -158,6 +177,11 @@ class Algorithm(Part):
         """The reply that was packed, in the form that was ordered. Raises InputError where it is none."""
         del form
         return reply
+
+    def own(self, ordered: Tree, memory: Tree) -> Parameters:
+        """The parameters that a client uses, of a whole order and what it remembers; no client axis."""
+        del memory
+        return ordered["model"]
 
 
 def zeros(model: Parameters) -> Parameters:

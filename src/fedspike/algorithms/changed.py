@@ -40,6 +40,16 @@ class Changed(Algorithm):
         return type(self).correct is not Changed.correct or self.algorithm.corrects
 
     @property
+    def trainings(self) -> int:
+        """As the algorithm."""
+        return self.algorithm.trainings
+
+    @property
+    def personal(self) -> bool:
+        """As the algorithm."""
+        return self.algorithm.personal
+
+    @property
     def waits_for(self) -> int | None:
         """As the algorithm."""
         return self.algorithm.waits_for
@@ -77,6 +87,10 @@ class Changed(Algorithm):
     def order(self, server: Tree, client: int) -> Tree:
         """As the algorithm."""
         return self.algorithm.order(server, client)
+
+    def again(self, ordered: Tree) -> Tree:
+        """As the algorithm."""
+        return self.algorithm.again(ordered)
 
     def joining(self) -> Mapping[str, Rule]:
         """As the algorithm."""
@@ -117,3 +131,7 @@ class Changed(Algorithm):
     def unpacked(self, reply: Tree, form: Tree) -> Tree:
         """As the algorithm."""
         return self.algorithm.unpacked(reply, form)
+
+    def own(self, ordered: Tree, memory: Tree) -> Parameters:
+        """As the algorithm."""
+        return self.algorithm.own(ordered, memory)

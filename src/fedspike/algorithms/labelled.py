@@ -11,6 +11,7 @@ from typing import Any
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
 from fedspike.algorithms.changed import Changed
+from fedspike.errors import InputError
 from fedspike.learning import RECEIVED, Labels
 from fedspike.networks import Parameters
 from fedspike.rules import Mean, Rule
@@ -20,8 +21,20 @@ LABELLED = "labelled"
 
 
 def with_labels(algorithm: Algorithm, labels: Labels | None) -> Algorithm:
-    """The same algorithm, whose server labels neurons; the algorithm itself where a learner needs none."""
-    return algorithm if labels is None else _Labelled(algorithm, labels)
+    """The same algorithm, whose server labels neurons; the algorithm itself where a learner needs none.
+
+    Raises InputError where each client has a model of its own.
+    """
+    if labels is None:
+        return algorithm
+    if algorithm.personal:
+        raise InputError(
+            f"{algorithm.kind} with neurons that the server labels",
+            expected="an algorithm with one model for all",
+            fix='set algorithm.kind = "fedavg"',
+            keys=("algorithm", "learner"),
+        )
+    return _Labelled(algorithm, labels)
 
 
 class _Labelled(Changed):

@@ -1,11 +1,15 @@
 """The clients' side of a round, the same code in the simulator and on a device, and what it will answer."""
 
+import operator
+from dataclasses import replace
+from functools import reduce
+
 import numpy as np
 import torch
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
 from fedspike.algorithms.trees import alone, first_clients, move, row
-from fedspike.learning import Learner, Shown, Trained
+from fedspike.learning import Correction, Learner, Shown, Trained
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.randomness import stream
 
@@ -15,18 +19,31 @@ def local_round(
 ) -> tuple[Tree, Tree, Trained]:
     """Train clients from what they received, on what they are shown; return replies, new memory, and counts.
 
-    All trees have a client axis, of length 1 where all received the same.
+    All trees have a client axis, of length 1 where all received the same. Counts are of all trainings.
     """
 
-    def correct(gradients: Parameters, parameters: Parameters, k: int) -> Parameters:
-        first = Client(first_clients(client.received, k), first_clients(client.memory, k))
-        return algorithm.correct(gradients, parameters, first)
+    clients, trainings = len(shown.positions), list[Trained]()
+    for _ in range(algorithm.trainings):
+        now = replace(client, trained=tuple(before.parameters for before in trainings))
+        start = {n: w.expand(clients, *w.shape[1:]) for n, w in algorithm.begin(now).items()}
+        trainings.append(learner.learn(network, start, shown, _correction(algorithm, now)))
+    last = trainings[-1]
+    local = LocalModel(last.parameters, torch.tensor(last.steps), learner.learning_rate)
+    each = zip(*(trained.activities for trained in trainings), strict=True)
+    activities = [reduce(operator.add, own) for own in each]
+    return *algorithm.answer(now, local), replace(last, activities=activities)
 
-    clients = len(shown.positions)
-    start = {n: w.expand(clients, *w.shape[1:]) for n, w in algorithm.begin(client).items()}
-    trained = learner.learn(network, start, shown, correct)
-    local = LocalModel(trained.parameters, torch.tensor(trained.steps), learner.learning_rate)
-    return *algorithm.answer(client, local), trained
+
+def _correction(algorithm: Algorithm, client: Client) -> Correction:
+    """The algorithm's, of the first k clients."""
+
+    def correct(gradients: Parameters, parameters: Parameters, k: int) -> Parameters:
+        trees = {"received": client.received, "memory": client.memory}
+        first = {name: first_clients(tree, k) for name, tree in trees.items()}
+        before = ({n: w[:k] for n, w in trained.items()} for trained in client.trained)
+        return algorithm.correct(gradients, parameters, Client(**first, trained=tuple(before)))
+
+    return correct
 
 
 def packing_draws(seed: int, round: int, client: int) -> np.random.Generator:
@@ -44,6 +61,8 @@ def reply_form(algorithm: Algorithm, received: Tree) -> Tree:
     """
     # With numbers: the first sum of tensors without them imports all of sympy, seconds in each process.
     client = Client(alone(received), alone(algorithm.remember(received)))
+    for _ in range(algorithm.trainings - 1):
+        client = replace(client, trained=(*client.trained, algorithm.begin(client)))
     steps = torch.ones(1, dtype=torch.int64)
     reply, _ = algorithm.answer(client, LocalModel(algorithm.begin(client), steps, 1.0))
     return move(row(reply, 0), torch.device("meta"))

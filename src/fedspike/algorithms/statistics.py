@@ -2,7 +2,8 @@
 
 An algorithm corrects, joins and steps on parameters; a mean or a variance is no such thing. So statistics
 are a group of their own, "statistics", in the server's state, its orders and the replies if they are pooled,
-or in the clients' memories if they are local. This works with any algorithm and changes none.
+or in the clients' memories if they are local, as they always are under personal algorithms. This works
+with any algorithm and changes none.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ def with_statistics(algorithm: Algorithm, network: SizedNetwork) -> Algorithm:
     initial = network.statistics()
     if not initial:
         return algorithm
-    return (_Pooled if network.pools_statistics else _Local)(algorithm, initial)
+    pooled = network.pools_statistics and not algorithm.personal
+    return (_Pooled if pooled else _Local)(algorithm, initial)
 
 
 class _Beside(Changed):
@@ -87,3 +89,6 @@ class _Local(_Beside):
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         reply, memory, statistics = self._answer(client, trained)
         return reply, memory | {STATISTICS: statistics}
+
+    def own(self, ordered: Tree, memory: Tree) -> Parameters:
+        return self.algorithm.own(ordered, memory) | memory[STATISTICS]

@@ -117,7 +117,7 @@ def train_cohort(
 
     def trained_part(part: list[int]) -> tuple[Tree, Tree, Trained]:
         trees = together([received[k] for k in part]), stack([before[k] for k in part])
-        client = Client(*(move(tree, device) for tree in trees))
+        client = Client(move(trees[0], device), move(trees[1], device))
         shown = _shown(site, part, round)
         learner = site.learner_of(part[0])
         return local_round(site.algorithm, learner, networks[part[0]], client, shown)

@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Int64
 
 from fedspike.data.disturbances import blurred, noisy
-from fedspike.federation.cohort import samples
-from fedspike.federation.evaluation import evaluate, predict
+from fedspike.federation.evaluation import Tests, evaluate, examined, predict
 from fedspike.federation.plan import Plan
 from fedspike.federation.state import State
 
@@ -31,9 +29,9 @@ class FinalTests(NamedTuple):
 
 def final_tests(plan: Plan, state: State, device: str = "cpu") -> FinalTests:
     """The last round's test over again, sample by sample, and those that the plan asks for beside it."""
-    data = plan.data
-    test_set = samples(data.x_test, data.y_test, torch.float32, device)
-    classes, _ = predict(plan.sized_network(), state.tested, test_set, plan.seed, state.round)
+    site = plan.site(device)
+    tests = Tests.of(plan, site, plan.data.x_test)
+    classes, _ = predict(examined(site, state, tests), tests, state.round)
     return FinalTests(classes.cpu().numpy(), tuple(disturbed(plan, state, device)))
 
 
@@ -42,7 +40,7 @@ def disturbed(plan: Plan, state: State, device: str = "cpu") -> Iterator[Disturb
 
     The noise is that of the plan's seed: the same for all networks.
     """
-    data, network = plan.data, plan.sized_network()
+    data, site = plan.data, plan.site(device)
     darkest = -1.0 if data.signed else 0.0
     ways: dict[
         Literal["noise", "blur"], tuple[tuple[float, ...], Callable[[float], np.ndarray]]
@@ -55,6 +53,6 @@ def disturbed(plan: Plan, state: State, device: str = "cpu") -> Iterator[Disturb
     }
     for kind, (amounts, way) in ways.items():
         for amount in amounts:
-            test_set = samples(way(amount), data.y_test, torch.float32, device)
-            accuracy, _ = evaluate(network, state.tested, test_set, plan.seed, state.round)
+            tests = Tests.of(plan, site, way(amount))
+            accuracy, _ = evaluate(examined(site, state, tests), tests, state.round)
             yield Disturbed(kind, amount, accuracy)

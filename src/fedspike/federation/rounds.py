@@ -26,8 +26,8 @@ from fedspike.energy.recorded import Recorded, by_clients, shares
 from fedspike.engine.choice import demand_device
 from fedspike.errors import InputError
 from fedspike.federation import room
-from fedspike.federation.cohort import Samples, Site, samples
-from fedspike.federation.evaluation import evaluate
+from fedspike.federation.cohort import Site
+from fedspike.federation.evaluation import Examined, Tests, evaluate, examined
 from fedspike.federation.guard import (
     Rejection,
     Verdict,
@@ -147,7 +147,7 @@ def rounds(
     site = plan.site(device, dtype)
     network = site.network
     room.demand(room.training(plan, network, site.devices.cohort_size))
-    test_set = samples(plan.data.x_test, plan.data.y_test, dtype, device)
+    tests = Tests.of(plan, site, plan.data.x_test)
     if state is None:
         state = State(0, _start(plan, site, dtype))
     else:
@@ -161,7 +161,7 @@ def rounds(
         state = _after(order, state, answers, verdict)
         spent = sum(answers.seconds.values())
         aggregation = max(0.0, perf_counter() - began - spent)
-        yield _tested(site, test_set, state, answers, verdict, aggregation)
+        yield _tested(site, tests, state, answers, verdict, aggregation)
 
 
 def demand_state(plan: Plan, site: Site, state: State, dtype: torch.dtype = torch.float32) -> None:
@@ -231,20 +231,21 @@ def _order(
 ) -> Order:
     """What these clients are asked for in a round that began with this part of the server's."""
     algorithm = site.algorithm
-    received = {client: algorithm.order(server, client) for client in cohort}
+    ordered = {client: algorithm.order(server, client) for client in cohort}
     by_form: dict[trees.Form, Tree] = {}
-    for tree in received.values():
+    for tree in ordered.values():
         if (form := trees.form(tree)) not in by_form:
             by_form[form] = _reply_form(algorithm, tree)
+    remembered = {k: state.remembered[k] for k in cohort if k in state.remembered}
     return Order(
         plan,
         site,
         number,
         {client: site.devices.samples(client) for client in cohort},
-        received,
-        {client: by_form[trees.form(tree)] for client, tree in received.items()},
+        {k: algorithm.again(tree) if k in remembered else tree for k, tree in ordered.items()},
+        {client: by_form[trees.form(tree)] for client, tree in ordered.items()},
         algorithm.joining(),
-        {client: state.remembered[client] for client in cohort if client in state.remembered},
+        remembered,
         {client: state.clients[client] for client in cohort if client in state.clients},
     )
 
@@ -267,11 +268,11 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
         share = len(verdict.clients) / len(order.site.devices.members)
         server = algorithm.next_state(server, joined(order, verdict.accepted), share)
     asked_in = {client: asked.round for asked in order.all for client in asked.samples}
-    received = order.all[0].received  # whoever received it, the same is remembered of it
+    ordered = algorithm.order(state.server, order.clients[0]) if order.clients else {}
     used = () if verdict.skipped else verdict.clients
     kept = used if algorithm.takes_back else answers.activity
     remembers = {}
-    if received and algorithm.remember(next(iter(received.values()))):
+    if ordered and algorithm.remember(ordered):  # whoever it is, the same is remembered
         remembers = {client: asked_in[client] for client in kept}
     at_work = {
         client: AtWork(asked_in[client], needs)
@@ -301,7 +302,7 @@ def _losses(order: Order, answers: Answers, verdict: Verdict) -> dict[int, float
 
 def _tested(
     site: Site,
-    test_set: Samples,
+    tests: Tests,
     state: State,
     answers: Answers,
     verdict: Verdict,
@@ -309,7 +310,7 @@ def _tested(
 ) -> Round:
     """The round that led to this state, after the test of its model."""
     began, network = perf_counter(), site.network
-    accuracy, tested = evaluate(network, state.tested, test_set, site.seed, state.round)
+    accuracy, tested = evaluate(examined(site, state, tests), tests, state.round)
     trained = reduce(operator.add, answers.activity.values(), _nothing(tested))
     operations = site.operations
     each = shares(operations, answers.activity.items())
@@ -338,18 +339,18 @@ def _tested(
         staleness=dict(verdict.staleness),
         nodes=answers.nodes,
         network=operations,
-        sizes=_sizes(site, test_set, state),
+        sizes=_sizes(site, tests, state),
     )
 
 
-def _sizes(site: Site, test_set: Samples, state: State) -> dict[str, float]:
+def _sizes(site: Site, tests: Tests, state: State) -> dict[str, float]:
     """The accuracy of what the clients of each size but the whole one would receive now."""
     one_of_each = {size: client for client, size in reversed(site.operations.sizes.items())}
     accuracies = {}
     for size, client in sorted(one_of_each.items(), key=lambda item: item[1]):
         model = site.algorithm.order(state.server, client)["model"]
-        network = site.network_of(client)
-        accuracies[size], _ = evaluate(network, model, test_set, site.seed, state.round)
+        held = Examined(site.network_of(client), model, tests.all)
+        accuracies[size], _ = evaluate([held], tests, state.round)
     return accuracies
 
 

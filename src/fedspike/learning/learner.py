@@ -17,7 +17,7 @@ from fedspike.part import Part, abstractmethod
 from fedspike.parts.codes import Address
 
 Correction = Callable[[Parameters, Parameters, int], Parameters]
-"""(gradients, parameters, k) of the first k clients -> corrected gradients."""
+"""(gradients, parameters, k) of the first k clients -> corrected gradients of those that are trained."""
 
 
 Together = Annotated[int, Meta(ge=1, lt=2**31)] | Literal["all"]

@@ -123,6 +123,7 @@ class Minibatches(Learner):
             forward, loss, gradients = self.taught(engine, network, loss_of, current, batch)
             own = {name: current[name] for name in gradients}
             corrected = correct(gradients, own, k)
+            own = {name: own[name] for name in corrected}
             remembered = {
                 group: {name: numbers[:k] for name, numbers in tensors.items()}
                 for group, tensors in memory.items()

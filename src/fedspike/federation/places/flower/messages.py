@@ -151,13 +151,14 @@ def pack(message: Message, tree: Tree | None = None) -> RecordDict:
 
 def for_all(received: Mapping[int, Tree]) -> Tree:
     """What clients receive, as one tree: a group that is the same for all once, else under "3/model"."""
-    first, *others = received.values()
     tree = {}
-    for group, tensors in first.items():
-        if all(_are_one(other.get(group, {}), tensors) for other in others):
-            tree[group] = tensors
+    for group in dict.fromkeys(group for own in received.values() for group in own):
+        first, *others = (own.get(group, {}) for own in received.values())
+        if all(_are_one(first, other) for other in others):
+            tree[group] = first
         else:
-            tree |= {f"{client}/{group}": own[group] for client, own in received.items()}
+            has = {client: own[group] for client, own in received.items() if group in own}
+            tree |= {f"{client}/{group}": tensors for client, tensors in has.items()}
     return tree
 
 

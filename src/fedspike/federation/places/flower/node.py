@@ -186,6 +186,7 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
     server = site.algorithm.start(site.network.init(stream(site.seed, "init")))
     cohort = site.devices.in_order(task.clients)
     forms = {client: site.algorithm.order(server, client) for client in cohort}
+    forms |= {k: site.algorithm.again(forms[k]) for k in cohort if k in task.remembered}
     received = tree_of(content, sum(count_bytes(form) + BESIDE_NUMBERS for form in forms.values()))
     orders = {client: for_one(received, client) for client in cohort}
     for client, tree in orders.items():
@@ -195,7 +196,10 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
                 expected="what the plan's algorithm sends its clients",
                 fix=SAME_VERSION,
             )
-    return site, orders
+    in_order = {
+        k: {g: {n: orders[k][g][n] for n in own} for g, own in forms[k].items()} for k in cohort
+    }
+    return site, in_order
 
 
 def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int, int]) -> Tree:

@@ -1,0 +1,40 @@
+"""Whose a test sample is like.
+
+The test set belongs to nobody. To see what a client has of a model, its samples are dealt to the clients as
+the training samples are: of n test samples of a class client k gets the share that it has of the class in
+training, by largest remainders, in the order of the test set. A class that nobody has is dealt evenly. So
+every sample has one client.
+"""
+
+import numpy as np
+from jaxtyping import Int
+
+
+def like_whom(
+    labels: Int[np.ndarray, " sample"], class_counts: Int[np.ndarray, "client class"]
+) -> Int[np.ndarray, " sample"]:
+    """The client that each test sample is dealt to.
+
+    >>> like_whom(np.array([0, 1, 0, 1]), np.array([[5, 0], [5, 8]])).tolist()
+    [0, 1, 1, 1]
+    """
+    clients = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        held = class_counts[:, label] if label < class_counts.shape[1] else 0
+        shares = dealt(len(of_class), held * np.ones(len(class_counts), np.int64))
+        clients[of_class] = np.repeat(np.arange(len(shares)), shares)
+    return clients
+
+
+def dealt(samples: int, held: Int[np.ndarray, " client"]) -> Int[np.ndarray, " client"]:
+    """So many samples to clients, as they hold them, by largest remainders; evenly where nobody does.
+
+    >>> dealt(10, np.array([6, 3, 3])), dealt(5, np.array([0, 0]))
+    (array([5, 3, 2]), array([3, 2]))
+    """
+    held = held if held.sum() else np.ones_like(held)
+    shares, remainders = np.divmod(samples * held, held.sum())
+    left = samples - shares.sum()
+    shares[np.argsort(-remainders, kind="stable")[:left]] += 1
+    return shares

@@ -1,0 +1,269 @@
+"""The study's loop: one client after another, plain loops."""
+
+import math
+import operator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+import snntorch
+import snntorch.functional
+import snntorch.surrogate
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from fedspike import rules
+from fedspike.algorithms import Algorithm, Client, LocalModel, Tree, packing_draws
+from fedspike.algorithms.trees import alone, row
+from fedspike.data.partition.likeness import like_whom
+from fedspike.federation.cohort import Site
+from fedspike.federation.plan import Plan
+from fedspike.layers.activity import Activity
+from fedspike.learning.backpropagation import Backpropagation
+from fedspike.networks import ConventionalNetwork, Parameters, SizedNetwork, SpikingNetwork
+from fedspike.parts.codes import Address
+from fedspike.parts.losses import (
+    CalibratedCrossEntropy,
+    CrossEntropy,
+    Loss,
+    RestrictedCrossEntropy,
+    SpikeCountMSE,
+)
+from fedspike.parts.optimisers import SGD, Adam
+from fedspike.randomness import stream
+from fedspike.reference.modules import Layers, module_of
+
+
+@dataclass(frozen=True)
+class ReferenceRound:
+    """The global model, its accuracy, and what each client did to train it and the server to test it.
+
+    `memories` are what clients remember.
+    """
+
+    number: int
+    model: Parameters
+    memories: dict[int, Tree]
+    accuracy: float
+    activity: dict[int, Activity]
+    tested: Activity
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A client at work: since when, what it received, and the simulated time that it still takes."""
+
+    round: int
+    received: Tree
+    needs: float
+
+    def later(self, time: float) -> "Asked":
+        """The same, so much later."""
+        return replace(self, needs=max(0.0, self.needs - time))
+
+
+def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterator[ReferenceRound]:
+    """The study's loop: send, train every client in turn, average, test."""
+    plan = plan.loaded().fitted()
+    site = plan.site(dtype=dtype)
+    network, algorithm, devices, seed = site.network, site.algorithm, site.devices, plan.seed
+    initial = network.init(stream(seed, "init"))
+    server = algorithm.start({name: w.to(dtype) for name, w in initial.items()})
+    memories: dict[int, Tree] = {}
+    at_work: dict[int, Asked] = {}
+    losses: dict[int, float] = {}
+
+    for number in range(1, plan.rounds + 1):
+        replies, samples, remembered = [], [], dict(memories)
+        activity: dict[int, Activity] = {}
+        cohort = devices.cohort(seed, number, at_work, losses)
+        wanted = algorithm.waits_for or devices.enough or len(cohort)
+        wanted = min(wanted, len(cohort) + len(at_work))
+        for client in cohort:
+            if not devices.drops_out(seed, number, client):
+                time = devices.training_time(seed, client, plan.learner.epochs)
+                at_work[client] = Asked(number, algorithm.order(server, client), time)
+        first = sorted(at_work, key=lambda client: at_work[client].needs)[:wanted]
+        now = max((at_work[client].needs for client in first), default=0.0)
+        for client in sorted(first):
+            asked = at_work[client]
+            received = asked.received
+            memory = remembered.get(client) or algorithm.remember(received)
+            own = site.network_of(client)
+            shown = torch.from_numpy(devices.shown(seed, asked.round, client, plan.learner.epochs))
+            address = Address(seed, "encode", asked.round, (client,), (0,))
+            begins, did = Client(received, memory), []
+            for _ in range(algorithm.trainings):
+                module = module_of(own, _beginning(algorithm, begins), dtype)
+                steps, losses[client] = _train_client(module, site, begins, shown, address)
+                did.append(_activity(module, len(shown), steps))
+                trained = {name: w.detach().clone() for name, w in module.named_parameters()}
+                before, begins = begins, replace(begins, trained=(*begins.trained, trained))
+            draws = packing_draws(seed, asked.round, client)
+            reply, memories[client] = _answer(site, before, trained, steps, draws)
+            if algorithm.waits_for:
+                staleness = number - asked.round
+                reply = {g: algorithm.aged(g, own, staleness) for g, own in reply.items()}
+            replies.append(reply)
+            samples.append(devices.samples(client))
+            activity[client] = reduce(operator.add, did)
+        goes_on = at_work if algorithm.waits_for else ()
+        at_work = {k: at_work[k].later(now) for k in goes_on if k not in first}
+        if replies and len(replies) / wanted >= devices.fleet.quorum:
+            joined = {
+                group: rules.joined(
+                    rule,
+                    [reply[group] for reply in replies],
+                    torch.tensor(samples),
+                    like=server["model"] if group == "update" else None,
+                )
+                for group, rule in algorithm.joining().items()
+            }
+            server = algorithm.next_state(server, joined, len(replies) / len(devices.shards))
+        elif algorithm.takes_back:
+            memories = remembered
+        accuracy, tested = _test(plan, site, server, memories, number)
+        yield ReferenceRound(number, server["model"], dict(memories), accuracy, activity, tested)
+
+
+def _train_client(
+    module: nn.Module,
+    site: Site,
+    begins: Client,
+    shown: Int64[Tensor, " _shown"],
+    address: Address,
+) -> tuple[int, float]:
+    """Train one client's module in place; return the number of steps, and the mean sample's loss."""
+    training, (images, labels) = _backpropagation(site), (part[shown] for part in site.samples)
+    settings = training.optimiser
+    optimiser: torch.optim.Optimizer
+    if isinstance(settings, SGD):
+        optimiser = torch.optim.SGD(module.parameters(), lr=settings.learning_rate)
+    else:
+        assert isinstance(settings, Adam)
+        betas = (settings.beta1, settings.beta2)
+        optimiser = torch.optim.Adam(
+            module.parameters(), lr=settings.learning_rate, betas=betas, eps=settings.epsilon
+        )
+    steps, losses = 0, 0.0
+    samples = len(labels) // training.epochs
+    held = torch.bincount(labels[:samples], minlength=site.network.architecture.layers[-1])
+    for epoch in range(training.epochs):
+        for first in range(0, samples, training.batch_size):
+            begin = epoch * samples + first
+            end = epoch * samples + min(first + training.batch_size, samples)
+            x, y = images[begin:end], labels[begin:end]
+            here = Address(address.seed, address.purpose, address.round, address.clients, (begin,))
+            optimiser.zero_grad()
+            loss = _loss(module, site, x, y, here, held)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses += float(loss.detach()) * len(y)
+            gradients = {
+                name: p.grad for name, p in module.named_parameters() if p.grad is not None
+            }
+            parameters = {name: p.detach() for name, p in module.named_parameters()}
+            corrected = site.algorithm.correct(gradients, parameters, begins)
+            for name, parameter in module.named_parameters():
+                parameter.grad = corrected.get(name)
+            optimiser.step()
+            steps += 1
+    return steps, losses / len(labels)
+
+
+def _backpropagation(site: Site) -> Backpropagation:
+    assert isinstance(site.learner, Backpropagation)
+    return site.learner
+
+
+def _loss(
+    module: nn.Module, site: Site, x: Tensor, y: Tensor, address: Address, held: Tensor
+) -> Tensor:
+    network, aim = site.network_of(address.clients[0]), _backpropagation(site).loss
+    if isinstance(network, ConventionalNetwork):
+        return _cross_entropy(module(x), y, aim or CrossEntropy(), held)
+    assert isinstance(network, SpikingNetwork)
+    spikes = network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
+    if not isinstance(aim, SpikeCountMSE):
+        return _cross_entropy(module(spikes).sum(0), y, aim or CrossEntropy(), held)
+    loss = snntorch.functional.mse_count_loss(
+        correct_rate=aim.correct_rate, incorrect_rate=aim.incorrect_rate
+    )
+    value: Tensor = loss(module(spikes), y)
+    return value
+
+
+def _cross_entropy(z: Tensor, y: Tensor, aim: Loss, held: Tensor) -> Tensor:
+    """Of scores z [sample, class], as a loss takes them where so many samples of each class are `held`."""
+    for c, n in enumerate(held.tolist()):
+        own = z[:, c]
+        if isinstance(aim, CalibratedCrossEntropy) and aim.by == "prior":
+            own = own + aim.tau * math.log(max(n / int(held.sum()), 1e-9))
+        elif isinstance(aim, CalibratedCrossEntropy):
+            own = own - (aim.tau * n**-0.25 if n else 1e4)
+        elif isinstance(aim, RestrictedCrossEntropy):
+            own = own if n else aim.alpha * own
+        elif type(aim) is not CrossEntropy:
+            raise TypeError(f"the plain loop has no {aim}")
+        z = torch.cat([z[:, :c], own[:, None], z[:, c + 1 :]], dim=1)
+    return nn.functional.cross_entropy(z, y)
+
+
+def _answer(
+    site: Site, begins: Client, trained: Parameters, steps: int, draws: np.random.Generator
+) -> tuple[Tree, Tree]:
+    """Put the client axis on for the algorithm, and take it off again; what came out of the packing."""
+    model = {name: w.unsqueeze(0) for name, w in trained.items()}
+    local = LocalModel(model, torch.tensor([steps]), site.learner.learning_rate)
+    reply, new = site.algorithm.answer(_alone(begins), local)
+    whole = row(reply, 0)
+    sent, remembered = site.algorithm.packed(whole, row(new, 0), draws)
+    return site.algorithm.unpacked(sent, whole), remembered
+
+
+def _beginning(algorithm: Algorithm, begins: Client) -> Parameters:
+    return {name: weight[0] for name, weight in algorithm.begin(_alone(begins)).items()}
+
+
+def _alone(client: Client) -> Client:
+    before = (alone({"trained": model})["trained"] for model in client.trained)
+    return Client(alone(client.received), alone(client.memory), tuple(before))
+
+
+def _test(
+    plan: Plan, site: Site, server: Tree, memories: Mapping[int, Tree], round: int
+) -> tuple[float, Activity]:
+    """The server's model on all test samples, or each client's own on those like its, one after the other."""
+    labels, algorithm, network = torch.from_numpy(plan.data.y_test), site.algorithm, site.network
+    images = torch.from_numpy(plan.data.x_test).flatten(1).to(site.samples[0].dtype)
+    like, model = np.zeros(len(labels), np.int64), server["model"]
+    if algorithm.personal:
+        like = like_whom(plan.data.y_test, np.array(plan.class_counts()))
+    correct, before, activities = 0, 0, list[Activity]()
+    for client in np.unique(like).tolist():
+        if algorithm.personal:
+            ordered = algorithm.order(server, client)
+            model = algorithm.own(ordered, memories.get(client) or algorithm.remember(ordered))
+        module, own = module_of(network, model, images.dtype), np.flatnonzero(like == client)
+        for first in range(0, len(own), 500):
+            x, y = images[own[first : first + 500]], labels[own[first : first + 500]]
+            address = Address(plan.seed, "encode-test", round, (0,), (before + first,))
+            with torch.no_grad():
+                correct += int((_scores(module, network, x, address).argmax(1) == y).sum())
+        before += len(own)
+        activities.append(_activity(module, len(own), steps=0))
+    return correct / len(labels), reduce(operator.add, activities)
+
+
+def _scores(module: nn.Module, network: SizedNetwork, x: Tensor, address: Address) -> Tensor:
+    if network.code is None:
+        scores: Tensor = module(x)
+        return scores
+    spikes = network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
+    counts: Tensor = module(spikes).sum(0)
+    return counts
+
+
+def _activity(module: Layers, samples: int, steps: int) -> Activity:
+    return Activity(samples, steps, module.events_in, module.events_out, module.synapses_met)
