@@ -89,26 +89,16 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
         now = max((at_work[client].needs for client in first), default=0.0)
         for client in sorted(first):
             asked = at_work[client]
-            received = asked.received
-            memory = remembered.get(client) or algorithm.remember(received)
-            own = site.network_of(client)
-            shown = torch.from_numpy(devices.shown(seed, asked.round, client, plan.learner.epochs))
-            address = Address(seed, "encode", asked.round, (client,), (0,))
-            begins, did = Client(received, memory), []
-            for _ in range(algorithm.trainings):
-                module = module_of(own, _beginning(algorithm, begins), dtype)
-                steps, losses[client] = _train_client(module, site, begins, shown, address)
-                did.append(_activity(module, len(shown), steps))
-                trained = {name: w.detach().clone() for name, w in module.named_parameters()}
-                before, begins = begins, replace(begins, trained=(*begins.trained, trained))
-            draws = packing_draws(seed, asked.round, client)
-            reply, memories[client] = _answer(site, before, trained, steps, draws)
+            memory = remembered.get(client) or algorithm.remember(asked.received)
+            begins = Client(asked.received, memory)
+            reply, memories[client], losses[client], activity[client] = _local_round(
+                site, client, begins, asked.round
+            )
             if algorithm.waits_for:
                 staleness = number - asked.round
                 reply = {g: algorithm.aged(g, own, staleness) for g, own in reply.items()}
             replies.append(reply)
             samples.append(devices.samples(client))
-            activity[client] = reduce(operator.add, did)
         goes_on = at_work if algorithm.waits_for else ()
         at_work = {k: at_work[k].later(now) for k in goes_on if k not in first}
         if replies and len(replies) / wanted >= devices.fleet.quorum:
@@ -126,6 +116,25 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
             memories = remembered
         accuracy, tested = _test(plan, site, server, memories, number)
         yield ReferenceRound(number, server["model"], dict(memories), accuracy, activity, tested)
+
+
+def _local_round(
+    site: Site, client: int, begins: Client, round: int
+) -> tuple[Tree, Tree, float, Activity]:
+    """A client's reply, what it remembers, the loss of its mean sample, and what it did."""
+    algorithm, network, dtype = site.algorithm, site.network_of(client), site.samples[0].dtype
+    shown = torch.from_numpy(site.devices.shown(site.seed, round, client, site.learner.epochs))
+    address = Address(site.seed, "encode", round, (client,), (0,))
+    activities: list[Activity] = []
+    for _ in range(algorithm.trainings):
+        module = module_of(network, _beginning(algorithm, begins), dtype)
+        steps, loss = _train_client(module, site, begins, shown, address)
+        activities.append(_activity(module, len(shown), steps))
+        trained = {name: w.detach().clone() for name, w in module.named_parameters()}
+        before, begins = begins, replace(begins, trained=(*begins.trained, trained))
+    draws = packing_draws(site.seed, round, client)
+    reply, memory = _answer(site, before, trained, steps, draws)
+    return reply, memory, loss, reduce(operator.add, activities)
 
 
 def _train_client(
