@@ -59,12 +59,14 @@ from fedspike.parts.losses import (
     MaskedCrossEntropy,
     RestrictedCrossEntropy,
     SpikeCountMSE,
+    VacantClasses,
 )
 from fedspike.parts.neurons import LIF, AdaptiveLIF, Competitive, CurrentBasedLIF, Neuron
 from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
 from fedspike.parts.optimisers import SGD, Adam, Optimiser
 from fedspike.parts.plasticity import PairRule, Plasticity
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.schedules import Constant, Cosine, Exponential, Schedule
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
 from fedspike.remedies import (
     QSGD,
@@ -139,9 +141,12 @@ READ_OUTS: list[ReadOut] = [SpikeCount(), MeanMembrane(), FirstSpike()]
 LOSSES: list[Loss] = [
     *(SpikeCountMSE(), CrossEntropy(), MaskedCrossEntropy()),
     *(CalibratedCrossEntropy(), CalibratedCrossEntropy("margin", tau=0.5)),
-    RestrictedCrossEntropy(),
+    *(RestrictedCrossEntropy(), VacantClasses(), VacantClasses(1.0, 0.1)),
 ]
-OPTIMISERS: list[Optimiser] = [Adam(), SGD()]
+OPTIMISERS: list[Optimiser] = [
+    *(Adam(), Adam(weight_decay=0.1)),
+    *(SGD(), SGD(0.05, momentum=0.9), SGD(0.05, 0.9, nesterov=True, weight_decay=0.1)),
+]
 NORMALISATIONS: list[Normalisation] = [Unnormalised(), BNTT(), BNTT("local")]
 
 SMOOTH: Mapping[type[Surrogate], Callable[[Any, Tensor], Tensor]] = {
@@ -173,11 +178,13 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Normalisation: NORMALISATIONS,
     Learner: [
         *(Backpropagation(), Backpropagation(CrossEntropy(), SGD(), epochs=2)),
+        Backpropagation(optimiser_memory="kept", balanced=True, ascent=0.1),
         *(OTTT(), OTTT(error="step"), EProp(), EProp(feedback="random")),
         *(STDP(), STDP(output="supervised")),
     ],
     Loss: LOSSES,
     Optimiser: OPTIMISERS,
+    Schedule: [Constant(), Exponential(0.5, every=2), Cosine(rounds=3)],
     Plasticity: [PairRule()],
     Algorithm: [case.algorithm for case in CASES.values()],
     Rule: [Mean(), Mean("clients"), Median(), Maximum(), Strongest()],

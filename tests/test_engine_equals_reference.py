@@ -13,7 +13,7 @@ import torch
 
 import parts_example
 from algorithms_example import CASES, TRAINED
-from fedspike.algorithms import Algorithm
+from fedspike.algorithms import Algorithm, FedAvg
 from fedspike.data import Dataset
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Devices
@@ -35,6 +35,7 @@ from fedspike.networks import (
 from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD, Adam
+from fedspike.parts.schedules import Cosine, Exponential
 from fedspike.reference import federated_learning
 from parts_example import LOSSES
 from running import devices, plan_for, sample
@@ -70,15 +71,14 @@ def compare(
     optimiser: Adam | SGD,
     fleet: Devices,
     *,
-    epochs: int = 1,
     dataset: Dataset = SAMPLE,
-    loss: Loss | None = None,
+    **training: Any,
 ) -> list[Round]:
     plan = plan_for(
         network=network,
         algorithm=algorithm,
         devices=fleet,
-        training=Backpropagation(loss, optimiser, epochs=epochs, batch_size=16),
+        training=Backpropagation(optimiser=optimiser, batch_size=16, **training),
         dataset=dataset,
         seed=3,
         rounds=3,
@@ -145,13 +145,43 @@ def test_unequal_and_tiny_clients(network: str, fleet: Devices, epochs: int) -> 
     assert engine[0].samples == epochs * sum(len(shard) for shard in fleet.shards)
 
 
-@pytest.mark.parametrize("network", ["ann", "snn"])
-@pytest.mark.parametrize("loss", CALIBRATED, ids=parts_example.name)
+FEW_CLASSES = tuple(
+    np.flatnonzero(np.isin(SAMPLE.y_train, classes))[:size]
+    for classes, size in (((0, 1, 2), 40), ((3, 4), 17), ((2, 9), 5))
+)
+
+
+@pytest.mark.parametrize(
+    ("loss", "network"),
+    list(zip(CALIBRATED, itertools.cycle(["ann", "snn"]), strict=False)),
+    ids=parts_example.name,
+)
 def test_losses_that_know_the_clients_classes(network: str, loss: Loss) -> None:
     """Two epochs over some of a client's samples: what counts are those, once."""
-    shards = Classes(3)(SAMPLE.y_train, clients=4, seed=0)
-    fleet = devices((*shards[:3], shards[3][:9]), samples_per_round=40)
+    fleet = devices(FEW_CLASSES, samples_per_round=30)
     compare(NETWORKS[network], *pair("fedavg"), fleet, epochs=2, loss=loss)
+
+
+def test_steps_from_above_on_classes_that_come_equally_often() -> None:
+    """FedSAM, over SCAFFOLD's corrections, in two epochs."""
+    fleet = devices(FEW_CLASSES, samples_per_round=30)
+    compare(NETWORKS["snn"], *pair("scaffold"), fleet, epochs=2, balanced=True, ascent=0.3)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "memory"),
+    [
+        (Adam(weight_decay=0.1, schedule=Cosine(rounds=3, lowest=0.1)), "forgotten"),
+        (Adam(schedule=Exponential(0.5, every=2)), "kept"),
+        (SGD(0.05, momentum=0.9), "kept"),
+        (SGD(0.05, 0.9, nesterov=True, weight_decay=0.1), "kept"),
+    ],
+    ids=parts_example.name,
+)
+def test_optimisers_that_decay_and_remember(optimiser: Adam | SGD, memory: str) -> None:
+    """Against torch's; clients of unlike sizes, not in every round, have made unlike numbers of steps."""
+    fleet = fleet_of(50, 7, 33, clients_per_round=2)
+    compare(NETWORKS["ann"], FedAvg(), optimiser, fleet, optimiser_memory=memory)
 
 
 @pytest.mark.parametrize("algorithm", CASES)

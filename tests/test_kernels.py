@@ -210,6 +210,8 @@ def test_losses_of_a_clients_classes_in_one_pass_are_plain_torch(loss: Loss, spi
     batch, _ = batch_of(size)
     labels, there = batch.labels % 3, torch.tensor([[9.0, 40.0, 2.0, 5.0, 0.0]])
     batch = replace(batch, labels=labels, held=there * torch.tensor([[1.0], [2.0], [3.0]]))
+    received = torch.randn(3, 20, 5, generator=torch.Generator().manual_seed(0))
+    batch = replace(batch, received=received)
     layers = DenseLayers((70, 33, 5))
     network = SpikingNetwork(layers, SNN(4)) if spiking else ConventionalNetwork(layers)
     assert_one_pass_is_plain_torch(network, loss, batch)
@@ -564,6 +566,8 @@ def test_wrong_passes_are_errors_and_no_crash() -> None:
         {"wanted": Wanted("squares", labels[:1].copy(), losses)},
         {"wanted": Wanted("squares", labels, losses[:1].copy())},
         {"wanted": Wanted("cross entropy", labels, losses, scale=bias)},
+        {"wanted": Wanted("given", labels, losses)},
+        {"wanted": Wanted("given", labels, losses, slopes=np.zeros((2, 3, 4), np.float32))},
         {"wanted": Wanted("cross entropy", labels, losses, scale=bias, shift=bias[:1].copy())},
         {"scores": np.zeros((2, 3, 4), np.float32)},
         {"events": np.zeros((1, 1), np.int64)},

@@ -1,5 +1,6 @@
 """Losses against snnTorch and torch, the laws of all, and which scores they take."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ from fedspike.parts.losses import (
     MaskedCrossEntropy,
     RestrictedCrossEntropy,
     SpikeCountMSE,
+    VacantClasses,
 )
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 
@@ -171,6 +173,34 @@ def test_losses_of_a_clients_classes_are_their_equations(
     expected = torch.stack([-chance[0].log().mean(), -chance[1, :2].log().mean()])
     torch.testing.assert_close(losses_of(loss, z, batch, STEPS), expected)
     assert torch.autograd.gradcheck(lambda z: losses_of(loss, z, batch, STEPS), z)
+
+
+def test_vacant_classes_are_kept_as_the_received_model_has_them() -> None:
+    """By hand, of a client with classes 0 and 2 of four; of all classes, and of one, it is a number too."""
+    draw = torch.Generator().manual_seed(0)
+    z, q = torch.randn(2, 1, 3, 4, generator=draw, dtype=torch.float64)
+    z.requires_grad_()
+    labels = torch.tensor([[0, 2, 0]])
+    batch = Batch.of(torch.zeros(1, 3, 1), Address(0, "", 1, (0,), (0,)), labels)
+    batch = replace(batch, held=torch.tensor([[3.0, 0, 1, 0]], dtype=torch.float64), received=q)
+    s = z[0] - torch.tensor([0.75, 1e-9, 0.25, 1e-9]).double().log() - math.log(4)
+    suppressed = (
+        0.75 * ((s[1, 0].exp() + 2) / 3).log()
+        + 0.25 * ((s[0, 2].exp() + s[2, 2].exp() + 1) / 3).log()
+    )
+    kept, own = q[0][:, [1, 3]].softmax(1), z[0][:, [1, 3]].softmax(1)
+    divergence = (kept * (kept / own).log()).sum() / 3
+    calibrated = losses_of(CalibratedCrossEntropy(), z, batch, STEPS)
+    expected = calibrated + 0.2 * suppressed + 0.3 * divergence
+    loss = VacantClasses(distillation=0.3, suppression=0.2)
+    torch.testing.assert_close(losses_of(loss, z, batch, STEPS), expected)
+    assert torch.autograd.gradcheck(lambda z: losses_of(loss, z, batch, STEPS), z)
+    for held in ([1.0, 1, 1, 1], [3.0, 0, 0, 0]):
+        one = replace(batch, held=torch.tensor([held]).double(), labels=torch.zeros_like(labels))
+        losses = losses_of(loss, z, one, STEPS)
+        (slopes,) = torch.autograd.grad(losses.sum(), z)
+        assert losses.isfinite().all()
+        assert slopes.isfinite().all()
 
 
 def test_a_batch_of_its_own_stands_for_all_that_its_client_has() -> None:

@@ -50,9 +50,11 @@ from fedspike.federation.state import State
 from fedspike.learning import LEARNERS, OTTT, STDP, Backpropagation, EProp
 from fedspike.networks import ANN, SNN, FullyConnected, Parameters
 from fedspike.parts.codes import Latency
+from fedspike.parts.losses import VacantClasses
 from fedspike.parts.neurons import Competitive
-from fedspike.parts.optimisers import SGD
+from fedspike.parts.optimisers import SGD, Adam
 from fedspike.parts.read_outs import MeanMembrane
+from fedspike.parts.schedules import Exponential
 from fedspike.records.writer import round_record
 from fedspike.remedies import (
     QSGD,
@@ -188,6 +190,18 @@ PLANS: dict[str, Plan] = {
     ),
     "e-prop": plan_of(
         FedProx(mu=0.5), network=SNN(2, FullyConnected((6, 5))), learner=EProp(feedback="random")
+    ),
+    "local-training": plan_of(
+        FedProx(mu=0.5),
+        network=SNN(2, FullyConnected((6,)), read_out=MeanMembrane()),
+        learner=Backpropagation(
+            *(VacantClasses(), Adam(schedule=Exponential(0.5))),
+            batch_size=16,
+            optimiser_memory="kept",
+            balanced=True,
+            ascent=0.1,
+        ),
+        partition=Classes(5),
     ),
     "heterofl": plan_of(
         *(FedAvg(), HeteroFL(), CLIPPING),

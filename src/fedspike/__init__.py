@@ -22,7 +22,8 @@ machine.steady_products()
 ROOMS = (
     *("errors", "part", "data", "data.partition"),
     *("parts.codes", "parts.neurons", "parts.surrogates", "parts.read_outs", "parts.losses"),
-    *("parts.optimisers", "parts.plasticity", "parts.normalisations", "networks", "learning"),
+    *("parts.optimisers", "parts.schedules", "parts.plasticity", "parts.normalisations"),
+    *("networks", "learning"),
     *("rules", "algorithms"),
     *("remedies", "federation.selections", "federation.availabilities"),
     *("federation.plan", "federation.devices", "federation.state", "federation.rounds"),

@@ -33,6 +33,7 @@ from fedspike.algorithms.mifa import MIFA as MIFA
 from fedspike.algorithms.narrowed import Narrowed as Narrowed
 from fedspike.algorithms.neuron_matching import NeuronMatching as NeuronMatching
 from fedspike.algorithms.neuron_union import NeuronUnion as NeuronUnion
+from fedspike.algorithms.remembering import with_memory as with_memory
 from fedspike.algorithms.scaffold import Scaffold as Scaffold
 from fedspike.algorithms.statistics import with_statistics as with_statistics
 

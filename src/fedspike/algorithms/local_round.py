@@ -23,6 +23,7 @@ def local_round(
     """
 
     clients, trainings = len(shown.positions), list[Trained]()
+    learner = learner.in_round(shown.address.round)
     for _ in range(algorithm.trainings):
         now = replace(client, trained=tuple(before.parameters for before in trainings))
         start = {n: w.expand(clients, *w.shape[1:]) for n, w in algorithm.begin(now).items()}

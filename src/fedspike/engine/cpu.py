@@ -9,10 +9,11 @@ from itertools import pairwise
 from typing import TypeGuard
 
 import torch
+from torch import Tensor
 
 from fedspike import engine
 from fedspike.engine import compiled, kernel_parts, packed
-from fedspike.engine.engines import Engine, Learned, calibration
+from fedspike.engine.engines import Engine, Learned, calibration, losses_of
 from fedspike.engine.kernel_parts import Wanted
 from fedspike.engine.packed import array
 from fedspike.engine.plain_torch import PlainEngine
@@ -30,7 +31,7 @@ from fedspike.networks import (
 from fedspike.networks.batch import count, events
 from fedspike.networks.operators import PLAIN, Fired, Operators
 from fedspike.parts.codes import Address, Code
-from fedspike.parts.losses import Calibration, Loss
+from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import Competitive, Neuron
 from fedspike.parts.neurons import Learned as Constants
 from fedspike.parts.optimisers import Adam, Optimiser, Step
@@ -95,7 +96,10 @@ class CompiledEngine(Engine):
         wanted = kernel_parts.wanted(loss, classes, steps)
         if wanted is not None and _passes(network, batch):
             to_classes = calibration(loss, batch, classes)
-            return _passed(network, parameters, batch, wanted, to_classes)
+            arrays = {} if to_classes is None else to_classes._asdict()
+            return _passed(network, parameters, batch, wanted, **arrays)
+        if loss.penalises and _passes(network, batch):
+            return _twice_passed(network, loss, parameters, batch)
         return _OPERATORS.learn(network, loss, parameters, batch)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:
@@ -103,6 +107,7 @@ class CompiledEngine(Engine):
         if type(optimiser) is not Adam:
             optimiser.step(step)
             return
+        optimiser.decay(step.parameters)
         constants = (optimiser.learning_rate, optimiser.beta1, optimiser.beta2, optimiser.epsilon)
         threads = torch.get_num_threads()
         for name, weight in step.parameters.items():
@@ -216,14 +221,24 @@ def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
     return False
 
 
+def _twice_passed(network: InOnePass, loss: Loss, parameters: Parameters, batch: Batch) -> Learned:
+    """A network to its scores, plain torch to the slopes of a loss there, and the network forth and back."""
+    forward = _passed(network, parameters, batch).forward
+    scores = forward.scores.masked_fill(~batch.present.unsqueeze(2), 0).requires_grad_()
+    losses = losses_of(loss, scores, batch, network.time_steps)
+    (slopes,) = torch.autograd.grad(losses, scores, torch.ones_like(losses))
+    learned = _passed(network, parameters, batch, ("given", 0.0, 0.0, 0.0), slopes=slopes)
+    return learned._replace(losses=losses.detach().double())
+
+
 def _passed(
     network: InOnePass,
     parameters: Parameters,
     batch: Batch,
     wanted: Wanted | None = None,
-    to_classes: Calibration | None = None,
+    **arrays: Tensor,
 ) -> Learned:
-    """A network in one pass and, if something is `wanted`, losses and gradients too."""
+    """A network in one pass and, if something is `wanted` with these arrays, losses and gradients too."""
     names, (clients, rows) = network.architecture.names, batch.positions.shape
     parameters = network.amplified(parameters)
     scores = torch.empty(clients, rows, network.architecture.layers[-1])
@@ -246,7 +261,7 @@ def _passed(
             array(batch.labels),
             losses.numpy(),
             *wanted[1:],
-            *map(array, to_classes or ()),
+            **{name: array(numbers) for name, numbers in arrays.items()},
         ),
         scores.numpy(),
         events_in.numpy(),

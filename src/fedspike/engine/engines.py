@@ -16,7 +16,7 @@ from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import Optimiser, Step
 from fedspike.parts.plasticity import Competed, Plasticity, Presented
 from fedspike.parts.sums import total
-from fedspike.parts.tensors import PerClient, Scores
+from fedspike.parts.tensors import Held, PerClient, Scores
 
 # Clients are computed side by side as long as a step of theirs together stays under this size: about 30
 # clients of the founding study.
@@ -111,16 +111,29 @@ class Engine(ABC):
 
 def calibration(loss: Loss, batch: Batch, classes: int) -> Calibration | None:
     """What a loss makes of the scores of a batch's clients."""
+    return loss.calibration(held_by(batch, classes))
+
+
+def held_by(batch: Batch, classes: int) -> Held:
+    """How many samples of each class the clients of a batch have."""
     if batch.held is not None:
-        return loss.calibration(batch.held)
-    return loss.calibration(held(batch.labels, batch.present, classes, batch.pixels.dtype))
+        return batch.held
+    return held(batch.labels, batch.present, classes, batch.pixels.dtype)
 
 
 def losses_of(loss: Loss, scores: Scores, batch: Batch, time_steps: int) -> PerClient:
-    """Every client's mean loss, of scores calibrated to its classes."""
-    to_classes = calibration(loss, batch, scores.shape[2])
+    """Every client's mean loss, of scores calibrated to its classes, and its penalty.
+
+    A batch without the received model's scores is one of that model.
+    """
+    by_class, labels, present = held_by(batch, scores.shape[2]), batch.labels, batch.present
+    to_classes = loss.calibration(by_class)
     calibrated = scores if to_classes is None else to_classes.of(scores)
-    return loss(calibrated, batch.labels, batch.present, time_steps)
+    losses = loss(calibrated, labels, present, time_steps)
+    if not loss.penalises:
+        return losses
+    received = scores.detach() if batch.received is None else batch.received
+    return losses + loss.penalty(scores, received, labels, present, by_class)
 
 
 def in_parts(

@@ -25,7 +25,8 @@ _TABLES_KEPT = 8
 
 
 Wanted = tuple[str, float, float, float]
-"""What is learned: "cross entropy", or "squares" of the distances from these scores, and the sum's factor."""
+"""What is learned: "cross entropy", what has the slopes "given", or "squares" of the distances from these
+scores, and the sum's factor."""
 
 
 class Constants(NamedTuple):
@@ -109,6 +110,8 @@ def has_read_out(read_out: ReadOut) -> bool:
 
 def wanted(loss: Loss, classes: int, time_steps: int) -> Wanted | None:
     """What a loss wants of calibrated scores, as the compiled passes take it; None where they do not."""
+    if loss.penalises:
+        return None
     if type(loss).__call__ is CrossEntropy.__call__:
         return "cross entropy", 0.0, 0.0, 0.0
     if type(loss) is SpikeCountMSE:

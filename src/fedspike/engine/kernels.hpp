@@ -59,13 +59,14 @@ struct Code {
 };
 
 // What is learned, as parts/losses: a score's distance from the wanted one, or softmax cross-entropy of
-// scale * scores + shift. Each client's loss is the mean over its samples.
+// scale * scores + shift; each client's loss is the mean over its samples. Of any other loss its slopes are given.
 struct Loss {
-    enum { none, squares, cross_entropy } kind;
+    enum { none, squares, cross_entropy, given } kind;
     const int64_t *labels;                  // [client][sample]
     float correct, incorrect, per_square;   // squares: the wanted scores, and the factor of the sum over classes
     double *losses;                         // [client]
     const float *scale, *shift;             // [client][class], or null: 1 and 0
+    const float *slopes;                    // given: [client][sample][class]
 };
 
 // A layer of competing neurons and the pair rule, as parts/neurons/competitive.py and parts/plasticity.

@@ -217,6 +217,7 @@ struct Wanted {
     Array<double, 1> losses;
     float correct, incorrect, per_square;
     std::optional<Array<const float, 2>> scale, shift;
+    std::optional<Array<const float, 3>> slopes;
 };
 
 // What a spiking and a conventional network have in common: a minibatch, layers, what is wanted, the results.
@@ -231,7 +232,7 @@ struct Pass {
     Batch batch{(int64_t)positions.shape(0), (int64_t)positions.shape(1), (int64_t)pixels.shape(1), pixels.data(),
                 positions.data()};
     Layers layers{};
-    Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr, nullptr, nullptr};
+    Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr, nullptr, nullptr, nullptr};
 
     Pass(Array<const float, 2> pixels, Array<const int64_t, 2> positions, std::vector<Weights> weights,
          std::optional<Wanted> wanted, Array<float, 3> scores, Array<int64_t, 2> events)
@@ -258,8 +259,11 @@ struct Pass {
             demand(calibration.has_value() == one.scale.has_value() &&
                        (!calibration || has_shape(*calibration, {batch.clients, layers.back().outputs})),
                    "scale or shift does not fit");
+        const bool fit = one.slopes && has_shape(*one.slopes, {batch.clients, batch.samples, layers.back().outputs});
+        demand(one.kind == Loss::given ? fit : !one.slopes, "slopes do not fit");
         loss = {one.kind, one.labels.data(), one.correct, one.incorrect, one.per_square, one.losses.data(),
-                one.scale ? one.scale->data() : nullptr, one.shift ? one.shift->data() : nullptr};
+                one.scale ? one.scale->data() : nullptr, one.shift ? one.shift->data() : nullptr,
+                one.slopes ? one.slopes->data() : nullptr};
         for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
             demand(batch.positions[item] < 0 || (loss.labels[item] >= 0 && loss.labels[item] < layers.back().outputs),
                    "a label beyond the classes");
@@ -344,13 +348,14 @@ NB_MODULE(_kernels, module) {
         .def("__init__",
              [](Wanted *self, const std::string &kind, Array<const int64_t, 2> labels, Array<double, 1> losses,
                 float correct, float incorrect, float per_square, std::optional<Array<const float, 2>> scale,
-                std::optional<Array<const float, 2>> shift) {
+                std::optional<Array<const float, 2>> shift, std::optional<Array<const float, 3>> slopes) {
                  const auto known = named<decltype(Loss::kind)>(
-                     kind, {{"squares", Loss::squares}, {"cross entropy", Loss::cross_entropy}});
-                 new (self) Wanted{known, labels, losses, correct, incorrect, per_square, std::move(scale), std::move(shift)};
+                     kind, {{"squares", Loss::squares}, {"cross entropy", Loss::cross_entropy}, {"given", Loss::given}});
+                 new (self) Wanted{known, labels, losses, correct, incorrect, per_square, std::move(scale), std::move(shift),
+                                        std::move(slopes)};
              },
              "kind"_a, "labels"_a, "losses"_a, "correct"_a = 0.0f, "incorrect"_a = 0.0f, "per_square"_a = 0.0f,
-             "scale"_a = nb::none(), "shift"_a = nb::none());
+             "scale"_a = nb::none(), "shift"_a = nb::none(), "slopes"_a = nb::none());
     nb::class_<Pass>(module, "Pass")
         .def(nb::init<Array<const float, 2>, Array<const int64_t, 2>, std::vector<Weights>, std::optional<Wanted>,
                       Array<float, 3>, Array<int64_t, 2>>(),

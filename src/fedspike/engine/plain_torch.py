@@ -41,7 +41,8 @@ class PlainEngine(Engine):
             forward = replace(forward, scores=forward.scores.detach())
             return Learned(forward, losses.detach(), slopes)
 
-        size = network.samples_in_cache if self.device.type == "cpu" else None
+        whole = self.device.type != "cpu" or loss.penalises  # which may be of the whole minibatch
+        size = None if whole else network.samples_in_cache
         return in_parts(batch, size, learn)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:

@@ -24,6 +24,7 @@ from fedspike.parts.normalisations import NORMALISATIONS, Normalisation
 from fedspike.parts.optimisers import OPTIMISERS, Optimiser
 from fedspike.parts.plasticity import PLASTICITIES, Plasticity
 from fedspike.parts.read_outs import READ_OUTS, ReadOut
+from fedspike.parts.schedules import SCHEDULES, Schedule
 from fedspike.parts.surrogates import SURROGATES, Surrogate
 from fedspike.remedies import REMEDIES, Remedy
 from fedspike.rules import RULES, Rule
@@ -41,6 +42,7 @@ FAMILIES: dict[type[Part], tuple[type[Part], ...]] = {
     Learner: LEARNERS,
     Loss: LOSSES,
     Optimiser: OPTIMISERS,
+    Schedule: SCHEDULES,
     Plasticity: PLASTICITIES,
     Algorithm: ALGORITHMS,
     Rule: RULES,

@@ -12,7 +12,7 @@ import torch
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from fedspike.algorithms import Algorithm, FedAvg, with_labels, with_statistics
+from fedspike.algorithms import Algorithm, FedAvg, with_labels, with_memory, with_statistics
 from fedspike.data import Dataset, Source, load
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
@@ -237,10 +237,11 @@ class Plan(Struct, frozen=True, kw_only=True):
         """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
         data, network = self.data, self.sized_network()
         algorithm = self.fitted().remedied()
+        algorithm = with_statistics(algorithm.fitted(network), network)
         site = Site(
             network,
             with_labels(
-                with_statistics(algorithm.fitted(network), network),
+                with_memory(algorithm, self.learner),
                 self.learner.labels(network),
             ),
             self.learner,

@@ -71,6 +71,19 @@ class Learner(Part):
         """The length of a step along the gradient; 1 of a learner that has none."""
         return 1.0
 
+    def in_round(self, round: int) -> "Learner":
+        """As it is in a round, from 1 on: with a learning rate that changes over the rounds."""
+        del round
+        return self
+
+    def remembers(self, model: Parameters) -> Parameters:
+        """What a client's learner knows of the rounds before, before the first: beside the `model`, by name.
+
+        It comes with `start`, like running statistics, and changed with what is trained.
+        """
+        del model
+        return {}
+
     @property
     def copies(self) -> int:
         """Numbers that it keeps for each parameter while it trains, the parameter among them."""

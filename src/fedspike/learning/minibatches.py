@@ -1,29 +1,29 @@
 """Local training in minibatches, the whole cohort at once, whatever the gradients come from.
 
 Every tensor carries the clients as its first axis, so one step here is one minibatch step of every client
-that still has a batch left. Clients come with the one that has most batches first: those still training
-are then always a prefix, and a finished client's weights are simply not touched any more.
+that still has a batch left; a finished client's weights are simply not touched any more.
 """
 
 from dataclasses import replace as moved
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
-from jaxtyping import Int64
 from msgspec import Meta
 from msgspec.structs import replace
-from torch import Tensor
 
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine, Learned
-from fedspike.layers.operations import Table
+from fedspike.layers.operations import INFERENCE, NetworkOperations, Table, joined
 from fedspike.learning.activities import Counts, activities, counted
+from fedspike.learning.batches import Batches, balanced
 from fedspike.learning.learner import Correction, Learner, Shown, Trained
+from fedspike.learning.optimiser_memory import OptimiserMemory, beginning, is_kept
 from fedspike.networks import Batch, Network, Parameters, SizedNetwork
-from fedspike.networks.batch import held
 from fedspike.part import abstractmethod
 from fedspike.parts.losses import Loss
-from fedspike.parts.optimisers import Adam, Optimiser, Step
+from fedspike.parts.optimisers import Adam, Optimiser, at_each_step
+from fedspike.parts.sums import total
+from fedspike.parts.tensors import Scores
 
 
 class Minibatches(Learner):
@@ -38,6 +38,20 @@ class Minibatches(Learner):
         int, Meta(ge=1, lt=2**31, description="passes over a client's samples of the round")
     ] = 1
     batch_size: Annotated[int, Meta(ge=1, lt=2**31, description="samples per step")] = 128
+    optimiser_memory: Annotated[
+        Literal["forgotten", "kept"],
+        Meta(description="moments and momentum from a device's round to its next one"),
+    ] = "forgotten"
+    balanced: Annotated[
+        bool,
+        Meta(
+            description="a device sees its classes equally often; samples of rarer ones come again"
+        ),
+    ] = False
+    ascent: Annotated[
+        float,
+        Meta(ge=0, description="the gradient is taken so far up the loss (FedSAM's rho)"),
+    ] = 0.0
 
     left_to_network: ClassVar[tuple[str, ...]] = ("loss",)
 
@@ -77,10 +91,23 @@ class Minibatches(Learner):
         """The optimiser's."""
         return self.optimiser.learning_rate
 
+    def in_round(self, round: int) -> "Minibatches":
+        """With the optimiser's learning rate of the round."""
+        optimiser = self.optimiser.in_round(round)
+        return self if optimiser is self.optimiser else replace(self, optimiser=optimiser)
+
+    def remembers(self, model: Parameters) -> Parameters:
+        """What the optimiser does, and the number of its last step, where it is kept."""
+        return beginning(self.optimiser, model) if self.optimiser_memory == "kept" else {}
+
     @property
     def copies(self) -> int:
-        """The parameter, its gradient, that of the step before, and what the optimiser remembers."""
-        return 3 + len(self.optimiser.start({}))
+        """The parameter, its gradient, that of the step before, and what the optimiser remembers.
+
+        With an ascent those up there and their gradient, with a penalty the received one once more.
+        """
+        penalises = self.loss is not None and self.loss.penalises
+        return 3 + len(self.optimiser.start({})) + 2 * bool(self.ascent) + penalises
 
     @property
     def follows_the_gradient(self) -> bool:
@@ -91,59 +118,63 @@ class Minibatches(Learner):
         self, network: SizedNetwork, start: Parameters, shown: Shown, correct: Correction
     ) -> Trained:
         """Step by step; a finished client's weights are not touched any more."""
-        schedules = [
-            schedule(len(own) // self.epochs, self.epochs, self.batch_size)
-            for own in shown.positions
-        ]
-        steps = [len(schedule) for schedule in schedules]
-        if sorted(steps, reverse=True) != steps:
-            raise ValueError("clients must come with the most batches first")
-        positions = stacked(shown.positions, schedules, self.rows(len(shown.positions[0])))
-        present = (positions >= 0).sum(2)
-        positions = positions.to(shown.pixels.device)
-        wanted = shown.labels[positions.clamp(min=0)]
-        parameters = {name: weight.clone() for name, weight in start.items()}
+        shown = balanced(shown, self.epochs) if self.balanced else shown
+        rows, classes = self.rows(len(shown.positions[0])), network.architecture.layers[-1]
+        batches = Batches(shown, self.epochs, self.batch_size, rows, classes)
+        parameters = {name: weight.clone() for name, weight in start.items() if not is_kept(name)}
         learned = parameters.keys() - network.statistics().keys()
-        memory = self.optimiser.start({n: w for n, w in parameters.items() if n in learned})
+        own = {name: weight for name, weight in parameters.items() if name in learned}
+        memory = OptimiserMemory(self.optimiser, start, own)
         losses = torch.zeros(len(shown.positions), dtype=torch.float64)
         loss_of = self.loss or network.usual_loss
         engine = engine_for(shown.pixels.device, shown.pixels.dtype)
-        classes = network.architecture.layers[-1]
-        by_class = held(wanted, positions >= 0, classes, shown.pixels.dtype) / self.epochs
         counts: list[Counts] = []
 
-        for step in range(max(steps)):
-            k = sum(count > step for count in steps)  # the clients that are still training
-            first_samples = tuple(schedule[step][0] for schedule in schedules[:k])
-            here = moved(
-                shown.address, clients=shown.address.clients[:k], first_samples=first_samples
-            )
-            batch = Batch(shown.pixels, positions[:k, step], wanted[:k, step], here, by_class[:k])
+        for step in range(len(batches)):
+            batch = batches[step]
+            k = len(batch.positions)
+            if loss_of.penalises:
+                batch = moved(batch, received=scores_of(engine, network, start, batch))
             current = {name: weight[:k] for name, weight in parameters.items()}
-            forward, loss, gradients = self.taught(engine, network, loss_of, current, batch)
+            passes = [self.taught(engine, network, loss_of, current, batch)]
+            if self.ascent:
+                above = uphill(current, passes[0].gradients, self.ascent)
+                passes.append(self.taught(engine, network, loss_of, above, batch))
+            gradients = passes[-1].gradients
             own = {name: current[name] for name in gradients}
             corrected = correct(gradients, own, k)
             own = {name: own[name] for name in corrected}
-            remembered = {
-                group: {name: numbers[:k] for name, numbers in tensors.items()}
-                for group, tensors in memory.items()
-            }
-            now = Step(own, corrected, remembered, step + 1)
-            engine.step(self.optimiser, now)
-            for name, numbers in forward.statistics.items():
+            memory.step(engine, own, corrected, step + 1)
+            for name, numbers in passes[0].forward.statistics.items():
                 current[name].copy_(numbers)
 
-            losses[:k] += loss.cpu() * present[:k, step]
-            counts.append(counted(forward))
+            losses[:k] += passes[0].losses.cpu() * batches.present[:k, step]
+            counts += [counted(one.forward) for one in passes]
 
         samples = [len(positions) for positions in shown.positions]
         mean_losses = (losses / torch.tensor(samples)).tolist()
-        activities_done = activities(samples, steps, counts)
-        return Trained(parameters, steps, mean_losses, activities_done)
+        times = 2 if self.ascent else 1
+        activities_done = activities([times * n for n in samples], batches.steps, counts)
+        after = memory.after(batches.steps)
+        return Trained(parameters | after, batches.steps, mean_losses, activities_done)
+
+    def trains(self, network: SizedNetwork) -> NetworkOperations:
+        """With a penalty, the forward pass of the received model, counted as that of the one that learns."""
+        operations = super().trains(network)
+        if self.loss is None or not self.loss.penalises:
+            return operations
+        layers = {}
+        for name, layer in operations.layers.items():
+            again = {p: rows for p, rows in layer.trained.items() if p in INFERENCE}
+            layers[name] = replace(layer, trained=joined([(layer.trained, 1), (again, 1)]))
+        return replace(operations, layers=layers)
 
     def operations(self) -> Table | None:
-        """The optimiser's."""
-        return self.optimiser.operations()
+        """The optimiser's, and those of an ascent: the gradient's length, and a step along it."""
+        optimiser = self.optimiser.operations()
+        if optimiser is None or not self.ascent:
+            return optimiser
+        return joined([(optimiser, 1), (at_each_step(multiply=2, add=2), 1)])
 
     def rows(self, shown: int) -> int:
         """Rows that each batch of a client is padded to: a power of two, or the batch size.
@@ -158,28 +189,25 @@ class Minibatches(Learner):
         return min(self.batch_size, 1 << (samples - 1).bit_length())
 
 
-def schedule(samples: int, epochs: int, batch_size: int) -> list[tuple[int, int]]:
-    """First and last-plus-one position of every batch of a client that is shown so many in each epoch.
+def scores_of(engine: Engine, network: SizedNetwork, model: Parameters, batch: Batch) -> Scores:
+    """How the model that the clients start from scores a batch of the first ones; padding has 0."""
+    own = {n: w[: len(batch.positions)] for n, w in model.items() if not is_kept(n)}
+    scores = engine.forward(network, own, batch).scores
+    return scores.masked_fill(~batch.present.unsqueeze(2), 0)
 
-    No batch spans two epochs; an epoch's last batch holds what is left.
 
-    >>> schedule(4, epochs=2, batch_size=3)
-    [(0, 3), (3, 4), (4, 7), (7, 8)]
+def uphill(parameters: Parameters, gradients: Parameters, distance: float) -> Parameters:
+    """Every client's parameters so far along its gradient: w + rho g / |g|, over all its tensors.
+
+    Sources: Foret et al., "Sharpness-Aware Minimization for Efficiently Improving Generalization", ICLR 2021,
+    equation 2; Qu et al., "Generalized Federated Learning via Sharpness Aware Minimization" (FedSAM), ICML
+    2022, whose clients take it for each step. Running statistics stay.
     """
-    return [
-        (epoch * samples + first, epoch * samples + min(first + batch_size, samples))
-        for epoch in range(epochs)
-        for first in range(0, samples, batch_size)
-    ]
-
-
-def stacked(
-    shown: list[Int64[Tensor, " _shown"]], schedules: list[list[tuple[int, int]]], rows: int
-) -> Int64[Tensor, "client step row"]:
-    """Positions of all samples, batch by batch, padded with -1."""
-    shape = (len(shown), max(len(schedule) for schedule in schedules), rows)
-    positions = torch.full(shape, -1)
-    for client, schedule in enumerate(schedules):
-        for step, (first, last) in enumerate(schedule):
-            positions[client, step, : last - first] = shown[client][first:last]
-    return positions
+    in_order = [
+        gradients[name] for name in sorted(gradients)
+    ]  # which a device may have got in another
+    squares = [total(g.flatten(1).square(), 1) for g in in_order]
+    scale = distance / total(torch.stack(squares), 0).sqrt().clamp(min=1e-12)
+    return parameters | {
+        n: parameters[n] + g * scale.reshape(-1, *[1] * (g.dim() - 1)) for n, g in gradients.items()
+    }

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
+import msgspec
 import torch
 import torch.nn.functional as F
 from jaxtyping import Int64
@@ -24,9 +25,9 @@ from fedspike.engine.engines import Engine
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
+from fedspike.learning.batches import schedule, stacked
 from fedspike.learning.labels import RECEIVED, Labels, settled
 from fedspike.learning.learner import Correction, Learner, Shown, Trained
-from fedspike.learning.minibatches import schedule, stacked
 from fedspike.networks import Batch, Competition, Network, Parameters, SizedNetwork
 from fedspike.networks.batch import count, events
 from fedspike.parts.losses import CrossEntropy
@@ -76,6 +77,15 @@ class STDP(Learner, tag="stdp"):
                 fix=f"set architecture.hidden = [{classes}] or more, or learner.allotted = false",
                 keys=("hidden", "allotted"),
             )
+
+    def in_round(self, round: int) -> "STDP":
+        """With the optimiser's learning rate of the round."""
+        optimiser = self.optimiser.in_round(round)
+        return (
+            self
+            if optimiser is self.optimiser
+            else msgspec.structs.replace(self, optimiser=optimiser)
+        )
 
     @property
     def learning_rate(self) -> float:

@@ -19,7 +19,8 @@ class Batch:
     """A minibatch of every client: images of one data set, by their positions in it, and their labels.
 
     A position of -1 pads the batch of a client that has fewer images; nothing of it is counted or learned.
-    `held` are the client's samples of each class; None: it has those of the batch.
+    `held` are the client's samples of each class; None: it has those of the batch. `received` are the scores
+    of the model that the client received, where a loss asks for them.
     """
 
     pixels: Float[Tensor, "image pixel"]
@@ -27,6 +28,7 @@ class Batch:
     labels: Labels
     address: Address
     held: Held | None = None
+    received: Scores | None = None
 
     @property
     def present(self) -> Present:
@@ -45,7 +47,8 @@ class Batch:
             before = tuple(already + first for already in self.address.first_samples)
             address = replace(self.address, first_samples=before)
             positions, labels = self.positions[:, here], self.labels[:, here]
-            yield Batch(self.pixels, positions, labels, address, self.held)
+            received = None if self.received is None else self.received[:, here]
+            yield Batch(self.pixels, positions, labels, address, self.held, received)
 
     @classmethod
     def of(

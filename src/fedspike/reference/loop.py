@@ -1,17 +1,13 @@
 """The study's loop: one client after another, plain loops."""
 
-import math
+import copy
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
-import snntorch
-import snntorch.functional
-import snntorch.surrogate
 import torch
-from jaxtyping import Int64
 from torch import Tensor, nn
 
 from fedspike import rules
@@ -21,19 +17,18 @@ from fedspike.data.partition.likeness import like_whom
 from fedspike.federation.cohort import Site
 from fedspike.federation.plan import Plan
 from fedspike.layers.activity import Activity
+from fedspike.learning import Shown
 from fedspike.learning.backpropagation import Backpropagation
-from fedspike.networks import ConventionalNetwork, Parameters, SizedNetwork, SpikingNetwork
+from fedspike.learning.batches import balanced
+from fedspike.networks import Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import (
-    CalibratedCrossEntropy,
-    CrossEntropy,
     Loss,
-    RestrictedCrossEntropy,
-    SpikeCountMSE,
 )
-from fedspike.parts.optimisers import SGD, Adam
 from fedspike.randomness import stream
+from fedspike.reference.losses import loss_of
 from fedspike.reference.modules import Layers, module_of
+from fedspike.reference.optimisers import kept_after, optimiser_of
 
 
 @dataclass(frozen=True)
@@ -123,62 +118,87 @@ def _local_round(
 ) -> tuple[Tree, Tree, float, Activity]:
     """A client's reply, what it remembers, the loss of its mean sample, and what it did."""
     algorithm, network, dtype = site.algorithm, site.network_of(client), site.samples[0].dtype
-    shown = torch.from_numpy(site.devices.shown(site.seed, round, client, site.learner.epochs))
-    address = Address(site.seed, "encode", round, (client,), (0,))
+    shown, passes = _shown(site, client, round), 2 if _backpropagation(site).ascent else 1
     activities: list[Activity] = []
     for _ in range(algorithm.trainings):
         module = module_of(network, _beginning(algorithm, begins), dtype)
-        steps, loss = _train_client(module, site, begins, shown, address)
-        activities.append(_activity(module, len(shown), steps))
-        trained = {name: w.detach().clone() for name, w in module.named_parameters()}
+        steps, loss, kept = _train_client(module, site, begins, shown)
+        activities.append(_activity(module, passes * len(shown.positions[0]), steps))
+        trained = {name: w.detach().clone() for name, w in module.named_parameters()} | kept
         before, begins = begins, replace(begins, trained=(*begins.trained, trained))
     draws = packing_draws(site.seed, round, client)
-    reply, memory = _answer(site, before, trained, steps, draws)
+    reply, memory = _answer(site, before, trained, (steps, round), draws)
     return reply, memory, loss, reduce(operator.add, activities)
 
 
+def _shown(site: Site, client: int, round: int) -> Shown:
+    """What a client sees in a round, in that order."""
+    learner = _backpropagation(site)
+    positions = torch.from_numpy(site.devices.shown(site.seed, round, client, learner.epochs))
+    address = Address(site.seed, "encode", round, (client,), (0,))
+    shown = Shown(*site.samples, [positions], address)
+    return balanced(shown, learner.epochs) if learner.balanced else shown
+
+
 def _train_client(
-    module: nn.Module,
-    site: Site,
-    begins: Client,
-    shown: Int64[Tensor, " _shown"],
-    address: Address,
-) -> tuple[int, float]:
-    """Train one client's module in place; return the number of steps, and the mean sample's loss."""
-    training, (images, labels) = _backpropagation(site), (part[shown] for part in site.samples)
-    settings = training.optimiser
-    optimiser: torch.optim.Optimizer
-    if isinstance(settings, SGD):
-        optimiser = torch.optim.SGD(module.parameters(), lr=settings.learning_rate)
-    else:
-        assert isinstance(settings, Adam)
-        betas = (settings.beta1, settings.beta2)
-        optimiser = torch.optim.Adam(
-            module.parameters(), lr=settings.learning_rate, betas=betas, eps=settings.epsilon
-        )
+    module: nn.Module, site: Site, begins: Client, shown: Shown
+) -> tuple[int, float, Parameters]:
+    """Train one client's module in place; its steps, mean sample's loss, and what its optimiser remembers."""
+    training, address, (own,) = _backpropagation(site), shown.address, shown.positions
+    images, labels = (part[own] for part in site.samples)
+    kept = begins.memory.get("learner", {})
+    optimiser = optimiser_of(module, training, address.round, kept)
+    network = site.network_of(address.clients[0])
     steps, losses = 0, 0.0
     samples = len(labels) // training.epochs
-    held = torch.bincount(labels[:samples], minlength=site.network.architecture.layers[-1])
+    held = torch.bincount(labels, minlength=site.network.architecture.layers[-1])
+    held, before = held.to(images.dtype) / training.epochs, copy.deepcopy(module)
     for epoch in range(training.epochs):
         for first in range(0, samples, training.batch_size):
             begin = epoch * samples + first
             end = epoch * samples + min(first + training.batch_size, samples)
             x, y = images[begin:end], labels[begin:end]
             here = Address(address.seed, address.purpose, address.round, address.clients, (begin,))
-            optimiser.zero_grad()
-            loss = _loss(module, site, x, y, here, held)
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses += float(loss.detach()) * len(y)
-            gradients = {
-                name: p.grad for name, p in module.named_parameters() if p.grad is not None
-            }
+            minibatch = before, network, training.loss, (x, y), here, held
+            loss, gradients = _gradients(module, minibatch)
+            losses += loss * len(y)
+            if training.ascent:
+                gradients = _above(module, gradients, training.ascent, minibatch)
             parameters = {name: p.detach() for name, p in module.named_parameters()}
             corrected = site.algorithm.correct(gradients, parameters, begins)
             for name, parameter in module.named_parameters():
                 parameter.grad = corrected.get(name)
             optimiser.step()
             steps += 1
-    return steps, losses / len(labels)
+    return steps, losses / len(labels), kept_after(module, optimiser, kept, steps)
+
+
+Minibatch = tuple[nn.Module, SizedNetwork, Loss | None, tuple[Tensor, Tensor], Address, Tensor]
+"""What a loss is of, beside the module."""
+
+
+def _gradients(module: nn.Module, minibatch: Minibatch) -> tuple[float, Parameters]:
+    module.zero_grad()
+    loss = loss_of(module, *minibatch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    own = module.named_parameters()
+    return float(loss.detach()), {n: p.grad.clone() for n, p in own if p.grad is not None}
+
+
+def _above(
+    module: nn.Module, slopes: Parameters, ascent: float, minibatch: Minibatch
+) -> Parameters:
+    """The gradients so far up these slopes; the module ends where it was."""
+    length = torch.cat([g.flatten() for g in slopes.values()]).norm()
+    here = {name: p.detach().clone() for name, p in module.named_parameters()}
+    with torch.no_grad():
+        for name, p in module.named_parameters():
+            p.add_(ascent * slopes[name] / length)
+    _, above = _gradients(module, minibatch)
+    with torch.no_grad():
+        for name, p in module.named_parameters():
+            p.copy_(here[name])
+    return above
 
 
 def _backpropagation(site: Site) -> Backpropagation:
@@ -186,45 +206,21 @@ def _backpropagation(site: Site) -> Backpropagation:
     return site.learner
 
 
-def _loss(
-    module: nn.Module, site: Site, x: Tensor, y: Tensor, address: Address, held: Tensor
-) -> Tensor:
-    network, aim = site.network_of(address.clients[0]), _backpropagation(site).loss
-    if isinstance(network, ConventionalNetwork):
-        return _cross_entropy(module(x), y, aim or CrossEntropy(), held)
-    assert isinstance(network, SpikingNetwork)
-    spikes = network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
-    if not isinstance(aim, SpikeCountMSE):
-        return _cross_entropy(module(spikes).sum(0), y, aim or CrossEntropy(), held)
-    loss = snntorch.functional.mse_count_loss(
-        correct_rate=aim.correct_rate, incorrect_rate=aim.incorrect_rate
-    )
-    value: Tensor = loss(module(spikes), y)
-    return value
-
-
-def _cross_entropy(z: Tensor, y: Tensor, aim: Loss, held: Tensor) -> Tensor:
-    """Of scores z [sample, class], as a loss takes them where so many samples of each class are `held`."""
-    for c, n in enumerate(held.tolist()):
-        own = z[:, c]
-        if isinstance(aim, CalibratedCrossEntropy) and aim.by == "prior":
-            own = own + aim.tau * math.log(max(n / int(held.sum()), 1e-9))
-        elif isinstance(aim, CalibratedCrossEntropy):
-            own = own - (aim.tau * n**-0.25 if n else 1e4)
-        elif isinstance(aim, RestrictedCrossEntropy):
-            own = own if n else aim.alpha * own
-        elif type(aim) is not CrossEntropy:
-            raise TypeError(f"the plain loop has no {aim}")
-        z = torch.cat([z[:, :c], own[:, None], z[:, c + 1 :]], dim=1)
-    return nn.functional.cross_entropy(z, y)
-
-
 def _answer(
-    site: Site, begins: Client, trained: Parameters, steps: int, draws: np.random.Generator
+    site: Site,
+    begins: Client,
+    trained: Parameters,
+    steps: tuple[int, int],
+    draws: np.random.Generator,
 ) -> tuple[Tree, Tree]:
-    """Put the client axis on for the algorithm, and take it off again; what came out of the packing."""
+    """Put the client axis on for the algorithm, and take it off again; what came out of the packing.
+
+    `steps` of the client, and the round in which it made them.
+    """
+    made, round = steps
+    rate = site.learner.in_round(round).learning_rate
     model = {name: w.unsqueeze(0) for name, w in trained.items()}
-    local = LocalModel(model, torch.tensor([steps]), site.learner.learning_rate)
+    local = LocalModel(model, torch.tensor([made]), rate)
     reply, new = site.algorithm.answer(_alone(begins), local)
     whole = row(reply, 0)
     sent, remembered = site.algorithm.packed(whole, row(new, 0), draws)

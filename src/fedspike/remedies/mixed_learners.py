@@ -76,7 +76,8 @@ class _Mixed(Changed):
                 fix=f'set learner.kind = "{tag(Backpropagation)}"',
                 keys=("learners", "learner"),
             )
-        return ONLINE[kind](own.loss, own.optimiser, own.epochs, own.batch_size)
+        alike = {name: getattr(own, name) for name in Minibatches.__struct_fields__}
+        return ONLINE[kind](**alike)
 
     def own_size(self, client: int) -> str:
         kind = self._of(client)

@@ -12,5 +12,6 @@ from fedspike.parts.losses.restricted_cross_entropy import (
     RestrictedCrossEntropy as RestrictedCrossEntropy,
 )
 from fedspike.parts.losses.spike_count_mse import SpikeCountMSE as SpikeCountMSE
+from fedspike.parts.losses.vacant_classes import VacantClasses as VacantClasses
 
 LOSSES = part.kinds(Loss, vars(), usual=SpikeCountMSE)

@@ -1,15 +1,18 @@
 """What an optimiser is: gradients to new parameters, in place."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import replace
 from torch import Tensor
 
 from fedspike.layers.operations import Table
 from fedspike.part import Part, abstractmethod
+from fedspike.parts.schedules import Constant, Schedule
 
 Parameters = dict[str, Tensor]
+WeightDecay = Annotated[float, Meta(ge=0, le=1)]
 LearningRate = Annotated[float, Meta(gt=0)]
 
 
@@ -23,15 +26,27 @@ class Step:
     number: int
 
 
-class Optimiser(Part):
-    """A device forgets what its optimiser remembers between rounds.
+SMALLEST_RATE = 1e-15
+"""What a schedule leaves of a learning rate at the least: 0 is none."""
 
-    `plain` says whether a step is the gradient times the learning rate, which some algorithms need.
-    """
+
+class Optimiser(Part, kw_only=True):
+    """A device forgets what its optimiser remembers between rounds, unless its learner keeps it."""
 
     learning_rate: LearningRate
+    schedule: Schedule = Constant()
 
-    plain: ClassVar[bool] = False
+    def in_round(self, round: int) -> "Optimiser":
+        """With the learning rate of a round; the schedule of what is returned is done with."""
+        if (share := self.schedule.share(round)) == 1:
+            return self
+        rate = max(self.learning_rate * share, SMALLEST_RATE)
+        return replace(self, learning_rate=rate, schedule=Constant())
+
+    @property
+    def plain(self) -> bool:
+        """Whether a step is the gradient times the learning rate, which some algorithms need."""
+        return False
 
     def start(self, parameters: Parameters) -> dict[str, Parameters]:
         """What is remembered before the first step: groups of tensors like the parameters."""
