@@ -37,7 +37,7 @@ class OptimiserMemory:
         self, engine: Engine, parameters: Parameters, gradients: Parameters, number: int
     ) -> None:
         """Step number so and so of the round, from 1 on, of the first clients, whose parameters these are."""
-        k = len(next(iter(parameters.values())))
+        k = len(next(iter(parameters.values()), ()))  # an algorithm may leave nothing to be learned
         for alike in runs(self._before[:k]):
             memory = {group: own(numbers, alike) for group, numbers in self._groups.items()}
             place = self._before[alike.start] + number
