@@ -29,6 +29,7 @@ from fedspike.data.partition import (
     SharedClasses,
 )
 from fedspike.federation.availabilities import Always, Availability, ByClass, Daily, Trace
+from fedspike.federation.clocks import ByOperations, Clock, Untimed
 from fedspike.federation.selections import PowerOfChoice, Selection, Uniform, Weighted
 from fedspike.learning import OTTT, STDP, Backpropagation, EProp, Learner
 from fedspike.networks import (
@@ -202,6 +203,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
         Lossless(),
     ],
     Selection: [Uniform(), Weighted(), Weighted((2.0, 1.0)), PowerOfChoice(4)],
+    Clock: [Untimed(), ByOperations(), ByOperations(straggling=0.5)],
     Availability: [Always(), ByClass(), Daily(), Trace(client=(0, 1), first=(1, 3), last=(9, 4))],
 }
 EVERY_PART = [part for examples in EXAMPLES.values() for part in examples]

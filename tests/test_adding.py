@@ -30,6 +30,7 @@ ROOMS = {
     "rounded": "remedies/__init__.py",
     "perturbation": "learning/__init__.py",
     "in_rotation": "federation/selections/__init__.py",
+    "fixed_pace": "federation/clocks/__init__.py",
     "every_other": "federation/availabilities/__init__.py",
 }
 # A room may not be asked for its names while it is made.

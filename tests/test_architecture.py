@@ -46,7 +46,7 @@ WORDS_TOO = ("none", "count", "rate", "direct", "dense", "mean", "classes", "mem
 # Rooms whose classes with a tag are kinds of parts.
 OF_PARTS = (
     *("data", "parts", "networks", "learning", "rules", "algorithms", "remedies"),
-    *("federation/selections", "federation/availabilities"),
+    *("federation/selections", "federation/availabilities", "federation/clocks"),
 )
 # Who may look at what something is: which kernels there are for it, and the oracle, which has only some.
 MAY_ASK = ("engine", "reference")

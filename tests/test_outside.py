@@ -59,6 +59,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "rounded": {"remedies": [{"step": 0.01}]},
     "perturbation": {"learner": {"steps": 2}},
     "in_rotation": {"selection": {"stride": 2}, "fleet": FILE["fleet"] | {"clients_per_round": 2}},
+    "fixed_pace": {"clock": {"pace": 2e6}},
     "every_other": {"availability": {"shifts": 2}},
 }
 
@@ -116,6 +117,8 @@ def plan_of(name: str) -> Any:
             inside["plan"] = {"learner": part}
         case "in_rotation":
             inside["fleet"] = {"selection": part, "clients_per_round": 2}
+        case "fixed_pace":
+            inside["fleet"] = {"clock": part}
         case "every_other":
             inside["fleet"] = {"availability": part}
         case "rounded":
@@ -151,7 +154,7 @@ def test_there_is_one_of_each_family() -> None:
 
 
 # Sample after sample, in plain torch; and what no device sees.
-SLOW = ("covariance", "in_rotation", "every_other")
+SLOW = ("covariance", "in_rotation", "every_other", "fixed_pace")
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,9 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("daily", "swing"): (-0.1, 0.6),
     ("daily", "spread_h"): (-1.0, 25.0),
     ("daily", "hours_per_round"): (0.0,),
+    ("by-operations", "operations_per_second"): (0.0,),
+    **{("by-operations", f"{link}_kbps"): (0.0, 1e10) for link in ("uplink", "downlink")},
+    ("by-operations", "straggling"): (-0.1,),
     ("trace", "path"): (3, "trace.csv"),
     **{("trace", name): ((-1,), (0.5,), 3) for name in ("client", "first", "last")},
 }

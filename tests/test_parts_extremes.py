@@ -69,7 +69,7 @@ def plan(family: str, part: Any) -> Plan:
 
 
 SPIKING = ("Architecture", "Code", "Neuron", "Normalisation")
-OF_FLEET = ("Selection", "Availability")
+OF_FLEET = ("Selection", "Availability", "Clock")
 OF_PLAN = ("Network", "Partition", "Learner", "Algorithm")
 
 

@@ -25,7 +25,7 @@ ROOMS = (
     *("parts.optimisers", "parts.schedules", "parts.plasticity", "parts.normalisations"),
     *("networks", "learning"),
     *("rules", "algorithms"),
-    *("remedies", "federation.selections", "federation.availabilities"),
+    *("remedies", "federation.selections", "federation.availabilities", "federation.clocks"),
     *("federation.plan", "federation.devices", "federation.state", "federation.rounds"),
     *("federation.places.here", "experiment.run"),
 )

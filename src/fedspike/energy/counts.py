@@ -33,6 +33,7 @@ ARITHMETIC = ("mac", "ac", "multiply", "add", "compare", "sqrt", "exp", "draw", 
 READS = ("read_input", "read_weight", "read_bias", "read_potential")
 MEMORY = (*READS, "write_potential", "write_output")
 BYTES = ("uplink_bytes", "downlink_bytes")
+DONE = (*ARITHMETIC, *MEMORY)
 PHASES = (*INFERENCE, *TRAINING, "aggregation", "exchange")
 ENCODER = "input"  # what the phase `encode` has in place of a layer's name
 BYTES_PER_WORD = 4

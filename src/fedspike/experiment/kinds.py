@@ -12,6 +12,7 @@ from fedspike.data import SOURCES, Source
 from fedspike.data.partition import PARTITIONS, Partition
 from fedspike.errors import InputError
 from fedspike.federation.availabilities import AVAILABILITIES, Availability
+from fedspike.federation.clocks import CLOCKS, Clock
 from fedspike.federation.devices import Fleet
 from fedspike.federation.selections import SELECTIONS, Selection
 from fedspike.learning import LEARNERS, Learner
@@ -48,6 +49,7 @@ FAMILIES: dict[type[Part], tuple[type[Part], ...]] = {
     Rule: RULES,
     Remedy: REMEDIES,
     Selection: SELECTIONS,
+    Clock: CLOCKS,
     Availability: AVAILABILITIES,
 }
 PLAIN = ("name", "seed", "partition_seed", "rounds", "target_accuracy", "test_noise", "test_blur")

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
@@ -99,6 +99,12 @@ class Work:
         """The work of other clients, too."""
         for own in fields(self):
             getattr(self, own.name).update(getattr(other, own.name))
+
+    def keep(self, clients: Collection[int]) -> None:
+        """That of these clients alone."""
+        for own in fields(self):
+            entries = getattr(self, own.name)
+            setattr(self, own.name, {k: entry for k, entry in entries.items() if k in clients})
 
 
 def train_cohort(

@@ -12,9 +12,10 @@ from msgspec import Meta, Struct
 
 from fedspike.errors import InputError
 from fedspike.federation.availabilities import Always, Availability, Moment
+from fedspike.federation.clocks import ByOperations, Clock, Untimed
 from fedspike.federation.selections import Selection, Uniform
 from fedspike.federation.selections.selection import There
-from fedspike.part import demand_limits
+from fedspike.part import demand_limits, tag
 from fedspike.randomness import stream
 
 __all__ = ["Fleet"]  # what `import fedspike` gives
@@ -36,6 +37,9 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     Design", MLSys 2019, section 2.2, which asks 1.3 times as many. Which simulated client answers first hangs
     on its samples and on its speed, which is drawn once: the logarithm of the time that a sample takes is
     normally distributed, with the standard deviation `speed_spread`.
+
+    With a `clock` rounds take simulated time; an answer that comes more than `deadline_s` after its order is
+    too late.
 
     Client k has `memory_kb[k mod n]` times 1000 bytes for its training (federation/training_memory.py);
     remedies that have smaller networks choose by it.
@@ -76,6 +80,11 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["refuse", "absent"],
         Meta(description="a client into whose memory nothing fits is refused, or takes no part"),
     ] = "refuse"
+    deadline_s: Annotated[
+        float,
+        Meta(ge=0, le=1e12, description="simulated seconds that a round lasts at most; 0: none"),
+    ] = 0.0
+    clock: Clock = Untimed()
     selection: Selection = Uniform()
     availability: Availability = Always()
 
@@ -95,6 +104,13 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
                 expected=f"at most {self.clients} clients in a round",
                 fix='set clients_per_round = "all", or raise clients',
                 keys=("clients_per_round", "clients"),
+            )
+        if self.deadline_s and not self.clock.runs:
+            raise InputError(
+                f"deadline_s = {self.deadline_s} of rounds that take no time",
+                expected="a deadline with a clock",
+                fix=f'set clock.kind = "{tag(ByOperations)}", or leave deadline_s out',
+                keys=("deadline_s", "clock"),
             )
         self.selection.demand(self.cohort_size, self.clients)
 
@@ -279,8 +295,12 @@ class Devices:
 
     def training_time(self, seed: int, client: int, epochs: int) -> float:
         """How long a client trains in a round, in times that a sample takes a device of the mean kind."""
+        return self.samples(client) * epochs * self.slowness(seed, client)
+
+    def slowness(self, seed: int, client: int) -> float:
+        """How many times as long a client takes as a device of the mean kind."""
         z = stream(seed, "speed", client=client).standard_normal()
-        return self.samples(client) * epochs * math.exp(self.fleet.speed_spread * z)
+        return math.exp(self.fleet.speed_spread * z)
 
     def shown(self, seed: int, round: int, client: int, epochs: int) -> np.ndarray:
         """The samples the client sees in a round, in order: a fresh draw, shuffled anew every epoch."""

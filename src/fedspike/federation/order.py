@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from fedspike.algorithms import Tree
+from fedspike.federation.clocks.clock import Spent
 from fedspike.federation.cohort import Site
 from fedspike.federation.plan import Plan
 from fedspike.layers.activity import Activity
@@ -95,6 +96,8 @@ class Answers:
     simulated time that each still needs. `unpacked_bytes` are those of the replies as the server joins them,
     where these are not as they travelled.
 
+    Where there is simulated time, the round took `duration_s`, and `spent` has that of each client.
+
     Work and bytes of a client are those of the round in which its answer came.
     """
 
@@ -110,6 +113,8 @@ class Answers:
     deadline_s: float = math.inf
     at_work: Mapping[int, float] = field(default_factory=dict)
     unpacked_bytes: int | None = None
+    spent: Mapping[int, Spent] = field(default_factory=dict)
+    duration_s: float | None = None
 
     def mean_loss(self, clients: Sequence[int]) -> float:
         """Over the samples of these clients; nan if there are none."""

@@ -18,6 +18,7 @@ from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
 from fedspike.federation import room, training_memory
 from fedspike.federation.availabilities import Always
+from fedspike.federation.clocks import Untimed
 from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
 from fedspike.federation.selections import Uniform
@@ -108,6 +109,13 @@ class Plan(Struct, frozen=True, kw_only=True):
                 keys=("algorithm", "fleet.over_selection"),
             )
 
+        if self.algorithm.waits_for is not None and self.fleet.deadline_s:
+            raise InputError(
+                f"{self.algorithm.kind} with deadline_s = {self.fleet.deadline_s}",
+                expected="one of them: the one joins late answers, the other drops them",
+                fix="leave deadline_s out",
+                keys=("algorithm", "fleet.deadline_s"),
+            )
         self.fleet.availability.demand(self.fleet.clients, self.rounds)
 
     def _demand_roles(self) -> None:
@@ -256,11 +264,13 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plain(plan: Plan) -> dict[str, Any]:
     """All of a plan but data and partition, as plain values: what devices receive.
 
-    Who of them is asked when is the server's own affair, and its kinds no device needs.
+    Who of them is asked when, and what a simulation's clock says, no device needs.
 
     Raises InputError where the network is no description but a module of one's own.
     """
-    fleet = replace(plan.fleet, selection=Uniform(), availability=Always())
+    fleet = replace(
+        plan.fleet, selection=Uniform(), availability=Always(), clock=Untimed(), deadline_s=0.0
+    )
     sent = replace(plan, data=None, partition=None, fleet=fleet)
     try:
         values = msgspec.to_builtins(sent)

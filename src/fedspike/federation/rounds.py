@@ -10,7 +10,7 @@ round needs: pass it back as `state` and the rounds go on with the same bits.
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from time import perf_counter
 from typing import Any
@@ -26,6 +26,7 @@ from fedspike.energy.recorded import Recorded, by_clients, shares
 from fedspike.engine.choice import demand_device
 from fedspike.errors import InputError
 from fedspike.federation import room
+from fedspike.federation.clocks.clock import Spent
 from fedspike.federation.cohort import Site
 from fedspike.federation.evaluation import Examined, Tests, evaluate, examined
 from fedspike.federation.guard import (
@@ -44,6 +45,8 @@ from fedspike.layers.activity import Activity, firing_rates
 from fedspike.layers.operations import NetworkOperations, Operations
 from fedspike.part import demand_fit, within
 from fedspike.randomness import stream
+
+SECONDS_AN_HOUR = 3600
 
 __all__ = ["Round", "rounds"]  # what `import fedspike` gives
 
@@ -65,6 +68,8 @@ class Round:
     says how many rounds ago an accepted client received its model, where that was not in this round.
 
     `uplink_bytes` is what was sent, and `unpacked_bytes` what the server made of that, where it was packed.
+
+    Where there is simulated time, the round took `duration_s`, and `spent` says what each answer took.
 
     Where clients train networks of different size, `sizes` has the accuracy of the new model's part that each
     size but the whole one holds, under the size's name.
@@ -91,6 +96,8 @@ class Round:
     sizes: dict[str, float]
     nodes: tuple[dict[str, Any], ...] = ()
     unpacked_bytes: int | None = None
+    spent: dict[int, Spent] = field(default_factory=dict)
+    duration_s: float | None = None
 
     def bill(self, profile: str, level: Level = "memory") -> Bill:
         """Modelled energy of the round's training, over all clients.
@@ -207,7 +214,8 @@ def _with_newcomers(site: Site, state: State) -> State:
 def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
     """What the cohort of a round is asked for, beside those that are at work since rounds before."""
     devices, waits_for = site.devices, site.algorithm.waits_for
-    cohort = devices.cohort(plan.seed, number, state.at_work, state.losses)
+    hour = state.clock_s / SECONDS_AN_HOUR if devices.fleet.clock.runs else None
+    cohort = devices.cohort(plan.seed, number, state.at_work, state.losses, hour)
     order = _order(plan, site, state, state.server, number, cohort)
     if waits_for is None:
         return replace(order, enough=devices.enough)
@@ -289,6 +297,7 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
         {work.round: before[work.round] for work in at_work.values()},
         state.members,
         {**state.losses, **_losses(order, answers, verdict)},
+        state.clock_s + (answers.duration_s or 0.0),
     )
 
 
@@ -326,6 +335,8 @@ def _tested(
         firing_rates=firing_rates(each),
         uplink_bytes=answers.uplink_bytes,
         unpacked_bytes=answers.unpacked_bytes,
+        spent=dict(answers.spent),
+        duration_s=answers.duration_s,
         downlink_bytes=answers.downlink_bytes,
         seconds={
             **answers.seconds,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedspike.algorithms import LABELLED, Tree
 from fedspike.errors import InputError
+from fedspike.federation.clocks.clock import Seconds
 from fedspike.networks import Parameters
 from fedspike.part import demand_fit, within
 
@@ -46,6 +47,8 @@ class State:
     `past[round]` is the server's part of the state with which that round began, for each in which one of them
     was asked. `members` is how many clients a fleet with open seats had; 0 where there are none.
 
+    `clock_s` is the simulated time that its rounds took, 0 where there is none.
+
     `losses` has the last loss of each client that trained, where the next round's clients are selected by it.
     """
 
@@ -57,6 +60,7 @@ class State:
     past: Mapping[int, Tree] = field(default_factory=dict)
     members: int = 0
     losses: Mapping[int, float] = field(default_factory=dict)
+    clock_s: float = 0.0
 
     def __post_init__(self) -> None:
         within("State: round", self.round, RoundNumber)
@@ -69,6 +73,7 @@ class State:
         within("State: at_work", self.at_work, dict[int, AtWork])
         within("State: members", self.members, RoundNumber)
         within("State: losses", self.losses, dict[int, float])
+        within("State: clock_s", self.clock_s, Seconds)
 
     @property
     def model(self) -> Parameters:
@@ -86,7 +91,7 @@ class State:
         "remembered" has a row [client, round] for each client that remembers something, "at_work" one for
         each that is, "needs" the simulated time of each of these, and "past/7/model/hidden.weight" is of the
         state with which round 7 began. "members" is a number, and "losses" has a row [client, loss] for each
-        client whose loss is known.
+        client whose loss is known. "clock" is a number of seconds.
         """
         owners = {"server": self.server} | {f"client/{k}": tree for k, tree in self.clients.items()}
         owners |= {f"past/{round}": tree for round, tree in self.past.items()}
@@ -107,6 +112,8 @@ class State:
             flat["members"] = torch.tensor(self.members)
         if self.losses:
             flat["losses"] = torch.tensor(sorted(self.losses.items()), dtype=torch.float64)
+        if self.clock_s:
+            flat["clock"] = torch.tensor(self.clock_s, dtype=torch.float64)
         return flat
 
     @classmethod
@@ -135,6 +142,9 @@ class State:
         sound = losses.dtype == torch.float64 and losses.shape[1:] == (2,)
         if not (sound and losses.isfinite().all() and losses[:, 0].frac().eq(0).all()):
             raise _strange("losses", losses)
+        clock = rest.pop("clock", torch.tensor(0.0, dtype=torch.float64))
+        if clock.dtype != torch.float64 or clock.ndim:
+            raise _strange("clock", clock)
         for path, tensor in rest.items():
             if (parts := STORED.fullmatch(path)) is None:
                 raise _strange(path, tensor)
@@ -150,7 +160,9 @@ class State:
             for (client, asked), need in zip(line, needs.tolist(), strict=True)
         }
         last = {int(client): loss for client, loss in losses.tolist()}
-        return cls(round, server, clients, remembered, at_work, past, int(members), last)
+        return cls(
+            round, server, clients, remembered, at_work, past, int(members), last, float(clock)
+        )
 
     def fault(self, clients: int) -> str:
         """What is wrong between its parts, in a fleet of so many clients; empty if nothing is."""

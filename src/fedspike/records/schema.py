@@ -18,6 +18,7 @@ from fedspike.energy.account import Account, RoundCounts
 from fedspike.energy.counts import ENCODER
 from fedspike.energy.description import Count, Fraction, NotNegative, Size
 from fedspike.energy.pairing import EnergyComparison
+from fedspike.federation.clocks.clock import Spent
 
 VERSION: Literal[6] = 6
 Schema = Literal[6]
@@ -60,7 +61,8 @@ class RoundRecord(RoundCounts, frozen=True, kw_only=True):
     `training_loss` is None if it was not finite. `spikes`, `operations` and, by layer, `firing_rates` are of
     all clients that took part together. `at_work` are the clients that the round did not wait for, and
     `staleness` says how many rounds ago an accepted client received its model, where not in this round.
-    `sizes` has the accuracy of what the clients of each size but the whole network's hold.
+    `sizes` has the accuracy of what the clients of each size but the whole network's hold. Where there is
+    simulated time, the round took `duration_s`, and `spent` has the seconds of each client that answered.
     """
 
     round: Size
@@ -78,6 +80,8 @@ class RoundRecord(RoundCounts, frozen=True, kw_only=True):
     skipped: bool
     nodes: list[NodeRound]
     sizes: dict[str, Fraction] = msgspec.field(default_factory=dict)
+    spent: dict[Count, Spent] = msgspec.field(default_factory=dict)
+    duration_s: NotNegative | None = None
 
 
 class HiddenWeights(Record, frozen=True, kw_only=True):
@@ -211,6 +215,7 @@ class RunSummary(Account, frozen=True, kw_only=True):
     predictions: Predictions | None
     files: dict[FileName, Fingerprint]
     sizes: dict[str, list[Fraction]] = msgspec.field(default_factory=dict)
+    simulated_s: NotNegative | None = None
     training_bytes: dict[str, Count] = msgspec.field(default_factory=dict)
     seal: str = ""
 

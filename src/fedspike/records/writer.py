@@ -90,6 +90,8 @@ def _as_it_is(round: Round) -> RoundRecord:
         staleness=round.staleness,
         skipped=round.skipped,
         sizes=dict(round.sizes),
+        spent=dict(round.spent),
+        duration_s=round.duration_s,
         nodes=msgspec.convert(round.nodes, list[NodeRound]),
     )
 
@@ -143,6 +145,7 @@ def of_run(
         uplink_bytes_per_round=_mean(sum(round.uplink_bytes for round in rounds), count),
         downlink_bytes_per_round=_mean(sum(round.downlink_bytes for round in rounds), count),
         seconds=math.fsum(spent for round in rounds for spent in round.seconds.values()),
+        simulated_s=_simulated_s(rounds),
         round_seconds=ledger.round_seconds(rounds),
         nodes=ledger.nodes(of_network, rounds),
         measured=None if measured is None else msgspec.convert(measured, list[Measured]),
@@ -185,6 +188,12 @@ def of_experiment(
 def _to_read_anywhere(source: str) -> str:
     """Without the name of this machine's user, and in letters that records can have."""
     return source.replace(f"{home()}/", "~/").encode(errors="backslashreplace").decode()
+
+
+def _simulated_s(rounds: Sequence[RoundRecord]) -> float | None:
+    """The sum of the rounds' durations, in their order; None where there is no simulated time."""
+    durations = [round.duration_s for round in rounds if round.duration_s is not None]
+    return sum(durations) if durations else None
 
 
 def _rates(rounds: Sequence[RoundRecord]) -> dict[str, list[float | None]]:
