@@ -13,6 +13,7 @@ from fedspike.algorithms import (
     Ditto,
     FedAdagrad,
     FedAdam,
+    FedAsync,
     FedAvg,
     FedAvgM,
     FedBN,
@@ -81,6 +82,9 @@ class Case:
 CASES = {
     "fedavg": Case(FedAvg(), FedAvg()),
     "fedbuff": Case(FedBuff(buffer=2), FedBuff(rule=Mean())),
+    "fedasync": Case(
+        FedAsync(), FedAsync(mixing=1.0, staleness_exponent=0.0, answers=10, rule=Mean()), numbers=1
+    ),
     "fedprox": Case(FedProx(mu=0.5), FedProx(mu=0.0)),
     "neuron-matching": Case(
         NeuronMatching(), NeuronMatching(), one_client=True, differs=False, any_network=False

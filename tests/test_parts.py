@@ -97,6 +97,9 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("fedbuff", "buffer"): (0, "all"),
     ("fedbuff", "server_learning_rate"): (0.0,),
     ("fedbuff", "staleness_exponent"): (-0.5,),
+    ("fedasync", "mixing"): (0.0, 1.1),
+    ("fedasync", "staleness_exponent"): (-0.5,),
+    ("fedasync", "answers"): (0, "all"),
     ("scaffold", "server_learning_rate"): (0.0,),
     **{
         (kind, key): outside
@@ -120,7 +123,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
         (kind, "rule"): ("mean", codes.Rate())
         for kind in (
             *("fedavg", "fedbuff", "fedprox", "scaffold", "fedadam", "fedyogi", "fedadagrad"),
-            *("fedavgm", "fednova", "fedexp", "feddyn", "mifa"),
+            *("fedavgm", "fednova", "fedexp", "feddyn", "mifa", "fedasync"),
             *("fedper", "fedrep", "fedbn", "ditto"),
         )
     },

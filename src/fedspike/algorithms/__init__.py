@@ -12,6 +12,7 @@ from fedspike.algorithms.changed import layers as layers
 from fedspike.algorithms.ditto import Ditto as Ditto
 from fedspike.algorithms.fedadagrad import FedAdagrad as FedAdagrad
 from fedspike.algorithms.fedadam import FedAdam as FedAdam
+from fedspike.algorithms.fedasync import FedAsync as FedAsync
 from fedspike.algorithms.fedavg import FedAvg as FedAvg
 from fedspike.algorithms.fedavgm import FedAvgM as FedAvgM
 from fedspike.algorithms.fedbn import FedBN as FedBN
