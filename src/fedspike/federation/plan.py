@@ -101,21 +101,16 @@ class Plan(Struct, frozen=True, kw_only=True):
                 fix=f'set algorithm.kind = "{tag(FedAvg)}"',
                 keys=("algorithm", "learner"),
             )
-        if self.algorithm.waits_for is not None and self.fleet.over_selection > 1:
-            raise InputError(
-                f"{self.algorithm.kind} with over_selection = {self.fleet.over_selection}",
-                expected="one of them: the one joins late answers, the other drops them",
-                fix="leave over_selection out",
-                keys=("algorithm", "fleet.over_selection"),
-            )
-
-        if self.algorithm.waits_for is not None and self.fleet.deadline_s:
-            raise InputError(
-                f"{self.algorithm.kind} with deadline_s = {self.fleet.deadline_s}",
-                expected="one of them: the one joins late answers, the other drops them",
-                fix="leave deadline_s out",
-                keys=("algorithm", "fleet.deadline_s"),
-            )
+        fleet = self.fleet
+        drops = {"over_selection": fleet.over_selection > 1, "deadline_s": fleet.deadline_s > 0}
+        for name in (name for name, does in drops.items() if does):
+            if self.algorithm.waits_for is not None:
+                raise InputError(
+                    f"{self.algorithm.kind} with {name} = {getattr(fleet, name)}",
+                    expected="one of them: the one joins late answers, the other drops them",
+                    fix=f"leave {name} out",
+                    keys=("algorithm", f"fleet.{name}"),
+                )
         self.fleet.availability.demand(self.fleet.clients, self.rounds)
 
     def _demand_roles(self) -> None:

@@ -144,9 +144,7 @@ def of_run(
         skipped_rounds=sum(round.skipped for round in rounds),
         uplink_bytes_per_round=_mean(sum(round.uplink_bytes for round in rounds), count),
         downlink_bytes_per_round=_mean(sum(round.downlink_bytes for round in rounds), count),
-        seconds=math.fsum(spent for round in rounds for spent in round.seconds.values()),
-        simulated_s=_simulated_s(rounds),
-        round_seconds=ledger.round_seconds(rounds),
+        **_times(rounds),
         nodes=ledger.nodes(of_network, rounds),
         measured=None if measured is None else msgspec.convert(measured, list[Measured]),
         model_sha256=files[MODEL].sha256,
@@ -190,10 +188,14 @@ def _to_read_anywhere(source: str) -> str:
     return source.replace(f"{home()}/", "~/").encode(errors="backslashreplace").decode()
 
 
-def _simulated_s(rounds: Sequence[RoundRecord]) -> float | None:
-    """The sum of the rounds' durations, in their order; None where there is no simulated time."""
+def _times(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
+    """The seconds of this machine, and the simulated ones in the rounds' order; None where there are none."""
     durations = [round.duration_s for round in rounds if round.duration_s is not None]
-    return sum(durations) if durations else None
+    return {
+        "seconds": math.fsum(spent for round in rounds for spent in round.seconds.values()),
+        "simulated_s": sum(durations) if durations else None,
+        "round_seconds": ledger.round_seconds(rounds),
+    }
 
 
 def _rates(rounds: Sequence[RoundRecord]) -> dict[str, list[float | None]]:

@@ -14,6 +14,7 @@ from fedspike import rules
 from fedspike.algorithms import Algorithm, Client, LocalModel, Tree, packing_draws
 from fedspike.algorithms.trees import alone, row
 from fedspike.data.partition.likeness import like_whom
+from fedspike.errors import InputError
 from fedspike.federation.cohort import Site
 from fedspike.federation.plan import Plan
 from fedspike.layers.activity import Activity
@@ -62,6 +63,12 @@ class Asked:
 def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterator[ReferenceRound]:
     """The study's loop: send, train every client in turn, average, test."""
     plan = plan.loaded().fitted()
+    if plan.fleet.clock.runs:
+        raise InputError(
+            f"clock {plan.fleet.clock.kind} in the reference",
+            expected="rounds that take no time",
+            fix="ask the simulator, which has clocks",
+        )
     site = plan.site(dtype=dtype)
     network, algorithm, devices, seed = site.network, site.algorithm, site.devices, plan.seed
     initial = network.init(stream(seed, "init"))
