@@ -2,7 +2,7 @@
 # A Python of your choice: make study PYTHON=/path/to/python3.12
 
 VENV        := .venv
-PIP_INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt
 INSTALLED   := pyproject.toml constraints.txt CMakeLists.txt tests/referees.txt \
                $(wildcard src/fedspike/engine/*.?pp src/fedspike/*/__init__.py)
 NEW_ENOUGH  := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test agreement killed fleet fuzz sanitize aarch64 bench lint types clean
+.PHONY: help study test thorough shapes agreement killed fleet fuzz sanitize aarch64 bench lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,12 @@ study: $(VENV)/.runtime ## compare ANN and SNN as the founding study did, into r
 
 test: lint types ## format, lint, type check and all tests
 	$(VENV)/bin/pytest
+
+thorough: $(VENV)/.test ## minutes: further cases of what the suite tries few of
+	$(VENV)/bin/pytest -m thorough tests
+
+shapes: $(VENV)/.test ## a quarter of an hour: all tests over again, with types and shapes checked in every call
+	FEDSPIKE_SHAPES=1 $(VENV)/bin/pytest
 
 agreement: $(VENV)/.test ## minutes: engine against reference over 5 seeds; the memory model against processes
 	$(VENV)/bin/pytest -m agreement -s tests

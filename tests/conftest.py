@@ -1,4 +1,6 @@
-"""Shapes and types that the annotations promise are checked while the tests run.
+"""With FEDSPIKE_SHAPES=1, as in `make shapes`, types and shapes that annotations promise are checked, too.
+
+That takes as long again as the tests themselves; test_shapes.py does it for some of them.
 
 Files of tests run side by side, one to a core; each computes in one thread unless it asks for more.
 """
@@ -16,9 +18,7 @@ from hypothesis import settings
 
 from checking import check
 
-if (
-    "FEDSPIKE_FUZZ" not in os.environ
-):  # 100,000 inputs of each kind take three times as long with checks
+if os.environ.get("FEDSPIKE_SHAPES"):
     check("fedspike")
 collect_ignore = ["checking.py"]  # no tests, and what it replaces is replaced once
 

@@ -84,14 +84,12 @@ IMAGES = "Convolutional(features=(8, 16), hidden=(32,))"
 PARTS = (ANN, SNN, FullyConnected, Convolutional, AdaptiveLIF, SGD, OTTT, EProp, Backpropagation)
 USUAL = "Backpropagation()"
 WIDE, LONG = "FullyConnected((400,))", "FullyConnected((100,))"
-CASES = [
+CASES = [("ANN({})", WIDE, 0.25, USUAL), ("SNN(10, {})", WIDE, 0.25, USUAL)]
+OTHERS = [
     ("ANN({})", WIDE, 1.0, USUAL),
-    ("ANN({})", WIDE, 0.25, USUAL),
     ("SNN(10, {})", WIDE, 1.0, USUAL),
-    ("SNN(10, {})", WIDE, 0.25, USUAL),
     ("SNN(50, {})", WIDE, 0.25, "Backpropagation(None, SGD())"),
-]
-OTHERS = [  # where plain torch computes
+    # where plain torch computes
     (f"SNN(20, {{}}, neuron={TIRING})", LONG, 1.0, USUAL),
     (f"SNN(50, {{}}, neuron={TIRING})", LONG, 1.0, USUAL),
     ("SNN(50, {})", LONG, 1.0, "OTTT()"),
