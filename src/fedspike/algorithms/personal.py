@@ -43,22 +43,24 @@ class Personal(Algorithm, kw_only=True):
 
     def remember(self, received: Tree) -> Tree:
         """What the client keeps, as received."""
-        return {OWN: {name: received["model"][name] for name in self.kept(received["model"])}}
+        own = {name: received["model"][name] for name in self.kept(received["model"])}
+        return {OWN: own} if own else {}
 
     def begin(self, client: Client) -> Parameters:
         """The client's equation."""
-        return client.received["model"] | client.memory[OWN]
+        return client.received["model"] | client.memory.get(OWN, {})
 
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         """The update of what is sent; the client remembers the rest."""
-        kept = client.memory[OWN].keys()
+        kept = client.memory.get(OWN, {}).keys()
         w = {n: weight for n, weight in client.received["model"].items() if n not in kept}
         update = difference({name: trained.parameters[name] for name in w}, w)
-        return {"update": update}, {OWN: {name: trained.parameters[name] for name in kept}}
+        own = {name: trained.parameters[name] for name in kept}
+        return {"update": update}, {OWN: own} if own else {}
 
     def own(self, ordered: Tree, memory: Tree) -> Parameters:
         """(w, v_k)."""
-        return ordered["model"] | memory[OWN]
+        return ordered["model"] | memory.get(OWN, {})
 
 
 def of_last_layers(model: Parameters, layers: int) -> tuple[str, ...]:
