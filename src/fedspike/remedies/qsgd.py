@@ -47,7 +47,7 @@ class QSGD(Compression, tag="qsgd"):
     def _packed(self, v: np.ndarray, draws: np.random.Generator) -> bytes:
         s, starts = levels(self.bits), np.arange(0, len(v), self.bucket)
         m = np.maximum.reduceat(np.abs(v), starts)
-        each = np.repeat(m.astype(np.float64), self.bucket)[: len(v)]
+        each = np.repeat(m.astype(np.float64), min(self.bucket, len(v)))[: len(v)]
         exact = s * (np.abs(v) / np.where(each > 0, each, 1.0))
         low = np.floor(exact)
         xi = low + (draws.random(len(v)) < exact - low)
@@ -59,7 +59,7 @@ class QSGD(Compression, tag="qsgd"):
         for name, tensor in form.items():
             count, dtype = tensor.numel(), type_of(tensor)
             m = packed.numbers(-(-count // self.bucket), dtype)
-            each = np.repeat(m.astype(np.float64), self.bucket)[:count]
+            each = np.repeat(m.astype(np.float64), min(self.bucket, count))[:count]
             numbers = each * packed.levels(count, self.bits)
             update[name] = tensor_like(numbers.astype(dtype), tensor)
         packed.end()
