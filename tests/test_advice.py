@@ -73,12 +73,14 @@ def put(values: Values, dotted: str, value: object) -> None:
 
 def ways(fix: str, table: str, name: str, value: Any) -> Iterator[Values]:
     """What follows from each thing that a piece of advice says, without the mistake."""
-    if found := re.fullmatch(r'write it as ([\w. ]+?)(?:, with ([\w.]+) = "([\w-]+)")?', fix):
-        for home in found[1].split(" or "):
+    if fix.startswith("write it as "):
+        for way in fix.removeprefix("write it as ").split(" or "):
+            home = re.fullmatch(r'([\w.]+)(?:, with ([\w.]+) = "([\w-]+)")?', way)
+            assert home, fix
             values: Values = {}
-            put(values, home, value)
-            if found[2]:
-                put(values, found[2], found[3])
+            put(values, home[1], value)
+            if home[2]:
+                put(values, home[2], home[3])
             yield values
     elif found := re.fullmatch(r"set ([\w.]+) = (.*), which has it, or remove (\w+)", fix):
         assert found[3] == name

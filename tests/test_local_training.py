@@ -57,7 +57,7 @@ def test_momentum_is_no_plain_descent_and_nesterovs_needs_some() -> None:
             learner=Backpropagation(optimiser=SGD(momentum=0.5)),
             algorithm=Scaffold(),
         )
-    with pytest.raises(InputError, match="nesterov = true"):
+    with pytest.raises(InputError, match="looks ahead without momentum"):
         SGD(nesterov=True)
 
 

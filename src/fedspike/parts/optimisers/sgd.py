@@ -39,7 +39,7 @@ class SGD(Optimiser, tag="sgd"):
         """Raise InputError for Nesterov's momentum without any."""
         if self.nesterov and not self.momentum:
             raise InputError(
-                "SGD: nesterov = true, momentum = 0",
+                "SGD that looks ahead without momentum",
                 expected="a momentum that looks ahead",
                 fix="set momentum = 0.9, or leave nesterov out",
                 keys=("nesterov", "momentum"),
