@@ -32,8 +32,9 @@ from fedspike.federation.places.flower.messages import Holding, Question, Task
 from fedspike.federation.places.flower.node import perform, prepared
 from fedspike.federation.places.flower.nodes import NO_LONGER, Nodes, Registered
 from fedspike.federation.places.flower.server import Flower, Heard, Part, where_it_went
-from fedspike.federation.plan import Plan, plain
+from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import order_for, rounds
+from fedspike.federation.sent_plan import plain
 from fedspike.federation.state import State
 from fedspike.learning import Backpropagation
 from fedspike.networks import ANN, SNN, FullyConnected, Network

@@ -20,7 +20,7 @@ from fedspike.errors import InputError
 from fedspike.experiment import sweep
 from fedspike.experiment.kinds import FAMILIES, Kinds
 from fedspike.experiment.plans import toml_of
-from fedspike.federation.plan import from_plain, plain
+from fedspike.federation.sent_plan import from_plain, plain
 from fedspike.part import Part
 from fedspike.records import reader
 from fedspike.records.events import Finished, Trained
@@ -61,6 +61,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "in_rotation": {"selection": {"stride": 2}, "fleet": FILE["fleet"] | {"clients_per_round": 2}},
     "fixed_pace": {"clock": {"pace": 2e6}},
     "every_other": {"availability": {"shifts": 2}},
+    "warm_up": {"schedule": {"rounds": 2}},
 }
 
 
@@ -104,6 +105,8 @@ def plan_of(name: str) -> Any:
             inside["learner"] = {"loss": part}
         case "momentum":
             inside["learner"] = {"optimiser": part}
+        case "warm_up":
+            inside["learner"] = {"optimiser": fs.Adam(schedule=part)}
         case "covariance":
             inside["network"] = {"neuron": fs.Competitive(), "read_out": fs.MeanMembrane()}
             inside["plan"] = {"learner": fs.STDP(plasticity=part)}

@@ -8,7 +8,7 @@ import tomli_w
 
 from fedspike.cli import main
 from fedspike.errors import InputError
-from fedspike.federation.plan import read_plain
+from fedspike.federation.sent_plan import read_plain
 from fedspike.parts.neurons import LIF, Neuron
 from fedspike.records import reader
 from test_outside import FILE, OUTSIDE

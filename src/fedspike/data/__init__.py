@@ -1,6 +1,7 @@
 """Samples in memory, checked; nothing here but the partitions knows about clients."""
 
 from fedspike.data.arrays import from_arrays as from_arrays
+from fedspike.data.cameras import Cameras as Cameras
 from fedspike.data.checking import Facts as Facts
 from fedspike.data.checking import Split as Split
 from fedspike.data.checking import check as check

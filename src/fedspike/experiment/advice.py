@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from fedspike.experiment.document import Key
-from fedspike.experiment.kinds import PLAIN, ROOTS, Kinds, family_of
-from fedspike.federation.devices import Fleet
+from fedspike.experiment.kinds import PLAIN, RECORDS, ROOTS, Kinds, family_of
 from fedspike.networks import Network
 from fedspike.part import Part, fields_of
 from fedspike.reading import nearest, written
@@ -15,7 +14,7 @@ from fedspike.reading import nearest, written
 def for_key(kinds: Kinds, name: str, key: Key, allowed: tuple[str, ...]) -> str:
     """What to do with an unknown key `name` in the table `key`, which has the `allowed` ones."""
     table = key[0] if key else ""
-    if name in (*kinds.tables, *kinds.of(Network), "fleet"):
+    if name in (*kinds.tables, *kinds.of(Network), *RECORDS):
         return f"write [{name}] as a table of its own"
     if table in kinds.tables and (own := _with(kinds, table, name)):
         return (
@@ -39,7 +38,7 @@ def home_of(kinds: Kinds, name: str, table: str) -> str | None:
                 )
                 (usual if is_usual else others).append(own)
     plain = [network for network, kind in kinds.of(Network).items() if name in _own(kind)]
-    plain += ["fleet"] if name in _own(Fleet) else []
+    plain += [record for record, own in RECORDS.items() if name in _own(own)]
     homes = [f"{other}.{name}" for other in plain if other != table] + usual or others
     return f"write it as {' or '.join(homes)}" if homes else None
 

@@ -14,8 +14,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from fedspike.errors import InputError
-from fedspike.experiment.kinds import PLAIN, Kinds, family_of
-from fedspike.federation.devices import Fleet
+from fedspike.experiment.kinds import PLAIN, RECORDS, Kinds, family_of
 from fedspike.federation.plan import Plan
 from fedspike.networks import Network
 from fedspike.part import Part, fields_of, tag
@@ -137,7 +136,8 @@ def reference(kinds: Kinds) -> Iterator[tuple[str, str]]:
     """Each table of a file, and its keys as tables of Markdown."""
     top = {key.name: key for key in keys(Plan)}
     yield "top", _keys_table([top[name] for name in PLAIN])
-    yield "fleet", _keys_table(keys(Fleet))
+    for table, record in RECORDS.items():
+        yield table, _keys_table(keys(record))
     for kind, network in kinds.of(Network).items():
         if own := keys(network):
             yield kind, _keys_table(own)

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from fedspike.algorithms import ALGORITHMS, Algorithm
-from fedspike.data import SOURCES, Source
+from fedspike.data import SOURCES, Cameras, Source
 from fedspike.data.partition import PARTITIONS, Partition
 from fedspike.errors import InputError
 from fedspike.federation.availabilities import AVAILABILITIES, Availability
@@ -53,6 +53,8 @@ FAMILIES: dict[type[Part], tuple[type[Part], ...]] = {
     Availability: AVAILABILITIES,
 }
 PLAIN = ("name", "seed", "partition_seed", "rounds", "target_accuracy", "test_noise", "test_blur")
+# The tables of a file that have no kind.
+RECORDS: dict[str, type[Struct]] = {"fleet": Fleet, "cameras": Cameras}
 # The tables of a file that are no field of another part.
 ROOTS: dict[str, type[Part]] = {
     "data": Source,
@@ -102,7 +104,7 @@ class Kinds:
     @property
     def top(self) -> tuple[str, ...]:
         """All keys at the top of a file that describe a plan."""
-        return (*PLAIN, "network", "fleet", "remedies", *self.of(Network), *self.tables)
+        return (*PLAIN, "network", *RECORDS, "remedies", *self.of(Network), *self.tables)
 
     def inside(self, kind: type[Struct]) -> Iterator[tuple[str, type[Part]]]:
         """The tables of the parts in a kind, and in these, and the family of each."""

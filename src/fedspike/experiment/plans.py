@@ -19,8 +19,7 @@ from fedspike.errors import InputError
 from fedspike.experiment import advice
 from fedspike.experiment.document import Document, Key, at
 from fedspike.experiment.fields import demand_known, demand_whole, table_of, value_of
-from fedspike.experiment.kinds import PLAIN, ROOTS, Kinds, family_of
-from fedspike.federation.devices import Fleet
+from fedspike.experiment.kinds import PLAIN, RECORDS, ROOTS, Kinds, family_of
 from fedspike.federation.plan import Plan
 from fedspike.learning import Learner
 from fedspike.networks import NETWORKS, Network
@@ -49,7 +48,7 @@ def toml_of(plan: Plan) -> dict[str, Any]:
     """A plan as the values of a file, all defaults written out."""
     values = {name: value for name, value in _said(plan).items() if name in PLAIN and value != []}
     values["network"] = plan.network.kind
-    values["fleet"] = _said(plan.fleet)
+    values |= {name: _said(record) for name in RECORDS if (record := getattr(plan, name))}
     values[plan.network.kind] = _said(plan.network)
     for name in ("data", "partition", "learner", "algorithm"):
         part = getattr(plan, name)
@@ -154,7 +153,8 @@ class _Reader:
         assert isinstance(learner, Learner)
         fields: dict[str, Any] = {
             "network": network,
-            "fleet": self._fleet(),
+            "fleet": self._record("fleet"),
+            "cameras": self._record("cameras") if "cameras" in self.values else None,
             "learner": learner.suited(network),
             "remedies": tuple(self._remedies()),
             **{name: self._part(name) for name in ("data", "partition", "algorithm")},
@@ -258,10 +258,10 @@ class _Reader:
         table = self.values if table is None else table
         return value_of(self.document, table[field.name], field, (*key, field.name))
 
-    def _fleet(self) -> Fleet:
-        table = self._table(("fleet",)) if "fleet" in self.values else {}
-        fleet: Fleet = self._assembled(Fleet, ("fleet",), table)
-        return fleet
+    def _record(self, name: str) -> Any:
+        """What a table without a kind says, and those of the parts in it."""
+        table = self._table((name,)) if name in self.values else {}
+        return self._assembled(RECORDS[name], (name,), table)
 
     def _remedies(self) -> Iterator[Part]:
         tables, kinds = self.values.get("remedies", []), self.kinds.of(Remedy)
@@ -300,7 +300,8 @@ class _Reader:
         """The fields of all tables of the file, those of the kinds that it says."""
         networks = {name: kind.__struct_fields__ for name, kind in self.networks.items()}
         parts = {name: self._kind_of(name, None).__struct_fields__ for name in self.kinds.tables}
-        return {**networks, "fleet": Fleet.__struct_fields__, **parts}
+        records = {name: record.__struct_fields__ for name, record in RECORDS.items()}
+        return {**networks, **records, **parts}
 
     def _table(self, key: Key) -> dict[str, Any]:
         value, dotted_key = self.values[key[0]], ""

@@ -288,7 +288,7 @@ def _tuned(source: Document, kinds: Kinds) -> tuple[str, ...]:
 def _centralised(plan: Plan) -> Plan:
     """The baseline of a plan: the same network and the same samples a round, all in one place."""
     usual, *_ = ALGORITHMS
-    same = {"partition_seed": None, "algorithm": usual(), "remedies": ()}
+    same = {"partition_seed": None, "cameras": None, "algorithm": usual(), "remedies": ()}
     return msgspec.structs.replace(plan, partition=Centralised(), **same)
 
 

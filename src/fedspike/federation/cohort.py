@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
@@ -35,14 +35,22 @@ def samples(
 
 @dataclass(frozen=True)
 class Site:
-    """Clients that are trained in one place, with all samples there, and what each does in a round."""
+    """Clients that are trained in one place, with all samples there, and what each does in a round.
+
+    `read` gives the samples as the clients see them; they are read when the first one is wanted.
+    """
 
     network: SizedNetwork
     algorithm: Algorithm
     learner: Learner
     devices: Devices
-    samples: Samples
+    read: Callable[[], Samples]
     seed: int
+
+    @cached_property
+    def samples(self) -> Samples:
+        """All samples, as the clients see them."""
+        return self.read()
 
     def network_of(self, client: int) -> SizedNetwork:
         """What a client trains, one for all clients of a size."""

@@ -139,9 +139,10 @@ NO_LOSSES: Mapping[int, float] = {}
 
 @dataclass(frozen=True)
 class Given:
-    """A partition into these shards, whatever the labels."""
+    """A partition into these shards, whatever the labels; of all clients, or of these `own` ones."""
 
     shards: tuple[np.ndarray, ...]
+    own: tuple[int, ...] | None = None
 
     def __call__(self, labels: np.ndarray, clients: int, seed: int) -> list[np.ndarray]:
         """The shards."""
@@ -158,6 +159,7 @@ class Held:
 
     counts: tuple[tuple[int, ...], ...]
     dealt: ClassVar[bool] = False
+    own: ClassVar[tuple[int, ...]] = ()
 
     def __call__(self, labels: np.ndarray, clients: int, seed: int) -> list[np.ndarray]:
         """As many positions for each client as it holds samples, all the same: they take no memory."""

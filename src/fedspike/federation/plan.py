@@ -1,31 +1,27 @@
 """A plan: all that decides a training, from Python or from a file."""
 
 import dataclasses
-import hashlib
 import math
-import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
 import msgspec
+import numpy as np
 import torch
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from fedspike.algorithms import Algorithm, FedAvg, with_labels, with_memory, with_statistics
-from fedspike.data import Dataset, Source, load
+from fedspike.data import Cameras, Dataset, Source, load
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
 from fedspike.federation import room, training_memory
-from fedspike.federation.availabilities import Always
-from fedspike.federation.clocks import Untimed
 from fedspike.federation.cohort import Site, samples
 from fedspike.federation.devices import Count, Devices, Fleet, Held
-from fedspike.federation.selections import Uniform
 from fedspike.learning import Backpropagation, Learner
-from fedspike.networks import ANN, Network, SizedNetwork
-from fedspike.own_files import parts_in, used
-from fedspike.part import Part, demand_fit, demand_limits, fields_of, is_kind, part_types, tag
+from fedspike.networks import ANN, SizedNetwork
+from fedspike.own_files import parts_in
+from fedspike.part import demand_fit, demand_limits, tag
 from fedspike.parts.codes import Direct
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.soundness import demand_sound
@@ -48,9 +44,9 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     `network` is a description, `network.over(shape, classes)` the network that runs. `partition(labels,
     clients, seed)` gives each client its positions in the training set; its seed is `partition_seed`, where
-    there is one. The remedies are applied to the algorithm in their order. `target_accuracy` and `name`
-    decide nothing of the training, nor do `test_noise` and `test_blur`: when all rounds are done, the model
-    is also tested on samples disturbed like that.
+    there is one, and that is the seed of the clients' `cameras`, too. The remedies are applied to the
+    algorithm in their order. `target_accuracy` and `name` decide nothing of the training, nor do `test_noise`
+    and `test_blur`: when all rounds are done, the model is also tested on samples disturbed like that.
 
     Raises InputError for a value outside its limits, and for an optimiser that the algorithm cannot have.
     """
@@ -59,6 +55,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     data: Any
     partition: Any = IID()
     fleet: Fleet = Fleet()
+    cameras: Cameras | None = None
     learner: Learner = Backpropagation()
     algorithm: Algorithm = FedAvg()
     remedies: Annotated[tuple[Any, ...], Meta(extra={"fix": REMEDIES_FIX})] = ()
@@ -236,11 +233,24 @@ class Plan(Struct, frozen=True, kw_only=True):
         demand_sound(parts_in(self), network.time_steps)
         return network
 
+    def _seen(self, shards: Mapping[int, np.ndarray]) -> np.ndarray:
+        """The training samples as these clients see them."""
+        if self.cameras is None or not shards:
+            return cast(np.ndarray, self.data.x_train)
+        clients, seed = self.fleet.clients, self.seed_of_data
+        darkest = -1.0 if self.data.signed else 0.0
+        return self.cameras.seen(self.data.x_train, shards, clients, seed, darkest=darkest)
+
     def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
         """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
-        data, network = self.data, self.sized_network()
+        data, network, devices = self.data, self.sized_network(), self.devices()
         algorithm = self.fitted().remedied()
         algorithm = with_statistics(algorithm.fitted(network), network)
+        own = getattr(self.partition, "own", None)
+        own = range(len(devices.shards)) if own is None else own
+        shards = {client: devices.shards[client] for client in own}
+        if self.cameras and shards:
+            self.cameras.demand(data.x_train.shape[1:], list(shards.values()))
         site = Site(
             network,
             with_labels(
@@ -248,119 +258,12 @@ class Plan(Struct, frozen=True, kw_only=True):
                 self.learner.labels(network),
             ),
             self.learner,
-            self.devices(),
-            samples(data.x_train, data.y_train, dtype, device),
+            devices,
+            lambda: samples(self._seen(shards), data.y_train, dtype, device),
             self.seed,
         )
         site.demand_sizes()
         return site
-
-
-def plain(plan: Plan) -> dict[str, Any]:
-    """All of a plan but data and partition, as plain values: what devices receive.
-
-    Who of them is asked when, and what a simulation's clock says, no device needs.
-
-    Raises InputError where the network is no description but a module of one's own.
-    """
-    fleet = replace(
-        plan.fleet, selection=Uniform(), availability=Always(), clock=Untimed(), deadline_s=0.0
-    )
-    sent = replace(plan, data=None, partition=None, fleet=fleet)
-    try:
-        values = msgspec.to_builtins(sent)
-    except TypeError as error:
-        raise InputError(
-            f"a plan with {type(plan.network).__name__}, which cannot be sent to devices",
-            expected="a network, learner and algorithm that are parts",
-            fix="train it here, with rounds(plan)",
-        ) from error
-    values["own_files"] = {file.name: file.sha256 for file in used(sent)}
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
-    """The plan of plain values, on a device's own data.
-
-    Raises InputError where the values are none of a plan, a kind is not known here, or is from another file
-    than the server's.
-    """
-    try:
-        fleet = values["fleet"]
-        plan = Plan(
-            network=read_plain(values["network"], Network),
-            data=data,
-            partition=partition,
-            fleet=Fleet(samples_per_round=fleet["samples_per_round"]),
-            learner=read_plain(values["learner"], Learner),
-            algorithm=read_plain(values["algorithm"], Algorithm),
-            remedies=tuple(read_plain(remedy, Remedy) for remedy in values["remedies"]),
-            rounds=values["rounds"],
-            seed=values["seed"],
-            name=values["name"],
-        )
-        own_files = dict(values["own_files"])
-    except InputError:
-        raise
-    except Exception as error:  # of whatever type: these values came over the network
-        raise InputError(
-            f"an order that is no plan: {type(error).__name__}: {error}",
-            expected="what the server's fedspike makes of a plan",
-            fix="install the same version of fedspike on the server and on all nodes",
-        ) from error
-    here = {file.name: file.sha256 for file in used(replace(plan, data=None, partition=None))}
-    if here != own_files:
-        raise InputError(
-            f"parts from {here or 'no file'}, where the server's are from {own_files}",
-            expected="the same files with parts on the server and on all devices",
-            fix="copy the files that the server was given with --use to this device's folder own",
-        )
-    return plan
-
-
-def _known(family: type[Part]) -> dict[str, type[Part]]:
-    """kind -> class, of all kinds of a family that this process has imported, a user's own among them.
-
-    Of several with one name the first: who gives the name of a kind that ships is refused, but still there.
-    """
-    kinds: dict[str, type[Part]] = {}
-    for kind in family.__subclasses__():
-        own = {tag(kind): kind} if is_kind(kind) else {}
-        kinds = _known(kind) | own | kinds
-    return kinds
-
-
-def read_plain(values: Any, kind: Any) -> Any:
-    """What msgspec made plain, as the kind that it was. Raises InputError for a kind that nobody knows here.
-
-    >>> from fedspike.parts.losses import Loss, SpikeCountMSE
-    >>> read_plain(msgspec.to_builtins(SpikeCountMSE(0.7)), Loss)
-    SpikeCountMSE(correct_rate=0.7, incorrect_rate=0.2)
-    """
-    if families := part_types(kind):
-        if values is None:
-            return None
-        name, kinds = str(values.get("kind")), _known(families[0])
-        if name not in kinds:
-            raise InputError(
-                f"a {families[0].__name__} of kind {name}, which is not known here",
-                expected=f"one of {', '.join(sorted(kinds))}",
-                fix="install the same version of fedspike, or give this process the file with the kind",
-            )
-        fields = {field.name: field.type for field in fields_of(kinds[name])}
-        return kinds[name](**_each(values, fields))
-    if dataclasses.is_dataclass(kind):
-        return kind(**_each(values, typing.get_type_hints(kind)))  # type: ignore[operator]
-    return msgspec.convert(values, kind)
-
-
-def _each(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: read_plain(values[name], kind) for name, kind in fields.items() if name in values}
-
-
-def print_of(values: Mapping[str, Any]) -> str:
-    """A hash of a plan's plain form, the same in every process."""
-    return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
 
 
 def _demand_data(data: Any, fits: bool) -> None:

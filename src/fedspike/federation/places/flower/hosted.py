@@ -27,7 +27,8 @@ class Hosted:
     def partition(self) -> Given:
         """Each client's own positions. Clients elsewhere have a place in it, and are never asked for."""
         elsewhere = np.zeros(1, np.int64)
-        return Given(tuple(self.shards.get(k, elsewhere) for k in range(max(self.shards) + 1)))
+        shards = tuple(self.shards.get(k, elsewhere) for k in range(max(self.shards) + 1))
+        return Given(shards, own=tuple(self.shards))
 
     def belonging_to(self, clients: Sequence[int]) -> "Hosted":
         """The same, where they are alone with their client's number. InputError for several clients then."""

@@ -41,7 +41,7 @@ from fedspike.federation.places.flower.messages import (
     tree_of,
     unpack,
 )
-from fedspike.federation.plan import from_plain, print_of
+from fedspike.federation.sent_plan import from_plain, print_of
 from fedspike.randomness import stream
 from fedspike.rules import Replies, heaps
 

@@ -24,7 +24,7 @@ from fedspike.federation.places.flower.messages import (
     unpack,
 )
 from fedspike.federation.places.flower.nodes import NO_LONGER, Nodes
-from fedspike.federation.plan import plain
+from fedspike.federation.sent_plan import plain
 
 PATIENCE = 10  # deadlines until a node that nobody waits for is asked again
 

@@ -1,0 +1,133 @@
+"""A plan as plain values: what a server sends its devices, and what they make of it."""
+
+import dataclasses
+import hashlib
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from fedspike.algorithms import Algorithm
+from fedspike.data import Cameras
+from fedspike.errors import InputError
+from fedspike.federation.availabilities import Always
+from fedspike.federation.clocks import Untimed
+from fedspike.federation.devices import Fleet
+from fedspike.federation.plan import Plan
+from fedspike.federation.selections import Uniform
+from fedspike.learning import Learner
+from fedspike.networks import Network
+from fedspike.own_files import used
+from fedspike.part import Part, fields_of, is_kind, part_types, tag
+from fedspike.remedies import Remedy
+
+
+def plain(plan: Plan) -> dict[str, Any]:
+    """All of a plan but data and partition, as plain values: what devices receive.
+
+    Who of them is asked when, and what a simulation's clock says, no device needs.
+
+    Raises InputError where the network is no description but a module of one's own.
+    """
+    fleet = replace(
+        plan.fleet, selection=Uniform(), availability=Always(), clock=Untimed(), deadline_s=0.0
+    )
+    sent = replace(plan, data=None, partition=None, fleet=fleet)
+    try:
+        values = msgspec.to_builtins(sent)
+    except TypeError as error:
+        raise InputError(
+            f"a plan with {type(plan.network).__name__}, which cannot be sent to devices",
+            expected="a network, learner and algorithm that are parts",
+            fix="train it here, with rounds(plan)",
+        ) from error
+    values["own_files"] = {file.name: file.sha256 for file in used(sent)}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
+    """The plan of plain values, on a device's own data.
+
+    Raises InputError where the values are none of a plan, a kind is not known here, or is from another file
+    than the server's.
+    """
+    try:
+        fleet = values["fleet"]
+        plan = Plan(
+            network=read_plain(values["network"], Network),
+            data=data,
+            partition=partition,
+            fleet=Fleet(clients=fleet["clients"], samples_per_round=fleet["samples_per_round"]),
+            cameras=Cameras(**values["cameras"]) if "cameras" in values else None,
+            learner=read_plain(values["learner"], Learner),
+            algorithm=read_plain(values["algorithm"], Algorithm),
+            remedies=tuple(read_plain(remedy, Remedy) for remedy in values["remedies"]),
+            rounds=values["rounds"],
+            seed=values["seed"],
+            partition_seed=values.get("partition_seed"),
+            name=values["name"],
+        )
+        own_files = dict(values["own_files"])
+    except InputError:
+        raise
+    except Exception as error:  # of whatever type: these values came over the network
+        raise InputError(
+            f"an order that is no plan: {type(error).__name__}: {error}",
+            expected="what the server's fedspike makes of a plan",
+            fix="install the same version of fedspike on the server and on all nodes",
+        ) from error
+    here = {file.name: file.sha256 for file in used(replace(plan, data=None, partition=None))}
+    if here != own_files:
+        raise InputError(
+            f"parts from {here or 'no file'}, where the server's are from {own_files}",
+            expected="the same files with parts on the server and on all devices",
+            fix="copy the files that the server was given with --use to this device's folder own",
+        )
+    return plan
+
+
+def _known(family: type[Part]) -> dict[str, type[Part]]:
+    """kind -> class, of all kinds of a family that this process has imported, a user's own among them.
+
+    Of several with one name the first: who gives the name of a kind that ships is refused, but still there.
+    """
+    kinds: dict[str, type[Part]] = {}
+    for kind in family.__subclasses__():
+        own = {tag(kind): kind} if is_kind(kind) else {}
+        kinds = _known(kind) | own | kinds
+    return kinds
+
+
+def read_plain(values: Any, kind: Any) -> Any:
+    """What msgspec made plain, as the kind that it was. Raises InputError for a kind that nobody knows here.
+
+    >>> from fedspike.parts.losses import Loss, SpikeCountMSE
+    >>> read_plain(msgspec.to_builtins(SpikeCountMSE(0.7)), Loss)
+    SpikeCountMSE(correct_rate=0.7, incorrect_rate=0.2)
+    """
+    if families := part_types(kind):
+        if values is None:
+            return None
+        name, kinds = str(values.get("kind")), _known(families[0])
+        if name not in kinds:
+            raise InputError(
+                f"a {families[0].__name__} of kind {name}, which is not known here",
+                expected=f"one of {', '.join(sorted(kinds))}",
+                fix="install the same version of fedspike, or give this process the file with the kind",
+            )
+        fields = {field.name: field.type for field in fields_of(kinds[name])}
+        return kinds[name](**_each(values, fields))
+    if dataclasses.is_dataclass(kind):
+        return kind(**_each(values, typing.get_type_hints(kind)))  # type: ignore[operator]
+    return msgspec.convert(values, kind)
+
+
+def _each(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: read_plain(values[name], kind) for name, kind in fields.items() if name in values}
+
+
+def print_of(values: Mapping[str, Any]) -> str:
+    """A hash of a plan's plain form, the same in every process."""
+    return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
