@@ -1,6 +1,6 @@
 """With FEDSPIKE_SHAPES=1, as in `make shapes`, types and shapes that annotations promise are checked, too.
 
-That takes as long again as the tests themselves; test_shapes.py does it for some of them.
+That takes as long again as the tests themselves; test_checking.py does it for some of them.
 
 Files of tests run side by side, one to a core; each computes in one thread unless it asks for more.
 """

@@ -103,6 +103,7 @@ def test_bytes_on_the_wire(name: str) -> None:
     assert round.downlink_bytes == answers * down * model_bytes
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_it_learns(name: str) -> None:
     """Chance is 10 %; every one of them passes 30 % in 36 answers on the skewed fleet."""

@@ -1,5 +1,11 @@
-"""What annotations promise is really checked in the tests: types, shapes, sizes of one name."""
+"""What annotations promise is really checked: types, shapes, sizes of one name.
 
+Of the package in a process of its own, in rounds of each kind of network; `make shapes` has all tests so.
+"""
+
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from checking import checked
+
+WRONG = """
+from checking import check
+check("fedspike")
+import torch
 from fedspike.parts.losses import CrossEntropy
+scores, labels, present = torch.zeros(1, 2, 3), torch.tensor([[0, 1]]), torch.tensor([[True]])
+CrossEntropy()(scores, labels, present{}, time_steps={})
+"""
 
 
 @checked
@@ -57,9 +71,20 @@ def test_a_method_is_checked_that_names_its_own_class() -> None:
         Row.made_of(torch.ones(2), torch.ones(1))
 
 
-def test_the_package_is_checked() -> None:
-    scores, labels, present = torch.zeros(1, 2, 3), torch.tensor([[0, 1]]), torch.tensor([[True]])
-    with pytest.raises(BeartypeCallHintViolation):  # would be broadcast over the batch
-        CrossEntropy()(scores, labels, present, time_steps=1)
-    with pytest.raises(BeartypeCallHintViolation):
-        CrossEntropy()(scores, labels, present.expand(1, 2), time_steps="1")  # type: ignore[arg-type]
+def ran(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words], env=os.environ | environment, capture_output=True, text=True
+    )
+
+
+# What is present would be broadcast over the batch.
+@pytest.mark.parametrize(("present", "steps"), [("", "1"), (".expand(1, 2)", "'1'")])
+def test_the_package_is_checked(present: str, steps: str) -> None:
+    assert "BeartypeCall" in ran("-c", WRONG.format(present, steps), PYTHONPATH="tests").stderr
+
+
+def test_annotations_hold() -> None:
+    few = ("tests/test_combinations.py", "-k", "fedavg or scaffold")
+    alone = ("-n", "0", "-p", "no:cacheprovider")
+    done = ran("-m", "pytest", *few, *alone, FEDSPIKE_SHAPES="1")
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -176,6 +176,7 @@ def test_impossible_fleets(setting: str, value: float) -> None:
         devices((np.arange(3),), **settings)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("partition", [IID(), Classes(3)], ids=["iid", "skewed"])
 def test_a_third_of_the_answers_lost_in_every_round_and_it_learns_on(
     partition: IID | Classes,

@@ -73,11 +73,12 @@ def test_streams_that_are_closed_full_or_broken(command: str, code: int, said: s
     assert said or not answer.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("command", "code"),
     [
         (f"env -u HOME {HOMELESS} run tiny.toml <&- >&- 2>&-", 0),
-        more("FEDSPIKE run tiny.toml --json >/dev/full 2>/dev/full", 2),
+        ("FEDSPIKE run tiny.toml --json >/dev/full 2>/dev/full", 2),
     ],
 )
 def test_nothing_is_trained_in_vain(command: str, code: int, tmp_path: Path) -> None:
