@@ -71,16 +71,20 @@ def test_help_is_there_at_once_and_without_torch() -> None:
         "heavy = {'torch', 'numpy', 'altair', 'rich', 'msgspec'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
+    assert "doctor" in python(code).stdout
+    # About a tenth of a second; a bare interpreter says how quick this machine is now.
+    assert _least_seconds(code) < 9 * _least_seconds("pass")
+
+
+def _least_seconds(code: str) -> float:
+    """Of the processor, since other tests run beside this one; the least of five."""
     seconds = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        answer = python(code)
+        assert python(code).returncode == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # of the processor, since other tests run beside this one
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert answer.returncode == 0, answer.stderr
-        assert "doctor" in answer.stdout
-    assert min(seconds) < 0.1, seconds
+    return min(seconds)
 
 
 def test_version() -> None:
