@@ -116,7 +116,7 @@ def test_noise_costs_accuracy_and_none_costs_none() -> None:
         test_blur=(0.1, 5.0),
     )
     *_, last = fs.rounds(plan)
-    little, much, sharp, soft = (one.accuracy for one in disturbed(plan, last.state))
+    little, much, sharp, soft = (one.accuracy for one in disturbed(plan, plan.site(), last.state))
     assert little == pytest.approx(last.accuracy, abs=0.005)
     assert sharp == pytest.approx(last.accuracy, abs=0.005)
     assert much < last.accuracy - 0.3

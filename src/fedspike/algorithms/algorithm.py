@@ -17,8 +17,8 @@ axis of length 1 there, so that plain arithmetic broadcasts. On the server's sid
 one client packs what it answered.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,6 +52,11 @@ class LocalModel:
     parameters: Parameters
     steps: Counts
     learning_rate: float
+
+    def without(self, names: Collection[str]) -> "LocalModel":
+        """The same, without numbers that stood among the parameters and are none."""
+        model = {name: w for name, w in self.parameters.items() if name not in names}
+        return replace(self, parameters=model)
 
 
 class Algorithm(Part):
@@ -187,6 +192,11 @@ class Algorithm(Part):
 def zeros(model: Parameters) -> Parameters:
     """0 in the place of each number."""
     return {name: torch.zeros_like(weight) for name, weight in model.items()}
+
+
+def scaled(model: Parameters, factor: float) -> Parameters:
+    """factor * model, tensor by tensor."""
+    return {name: factor * weight for name, weight in model.items()}
 
 
 def difference(a: Parameters, b: Parameters) -> Parameters:

@@ -22,6 +22,7 @@ from fedspike.algorithms.algorithm import (
     Tree,
     added,
     difference,
+    scaled,
     zeros,
 )
 from fedspike.networks import Parameters
@@ -52,7 +53,7 @@ class FedDyn(Algorithm, tag="feddyn", kw_only=True):
 
     def welcome(self, server: Tree, share: float) -> Tree:
         """The mean of all h_k, those of the clients that join being 0: h <- share h."""
-        return {**server, "h": {name: share * h for name, h in server["h"].items()}}
+        return {**server, "h": scaled(server["h"], share)}
 
     def remember(self, received: Tree) -> Tree:
         """The client's h, zero."""

@@ -6,7 +6,6 @@ group "labelled" of its state, and the model that is tested. The next round send
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
@@ -60,10 +59,6 @@ class _Labelled(Changed):
 
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         nothing = self.labels.nothing(client.received["model"])
-        own = {
-            name: tensor
-            for name, tensor in trained.parameters.items()
-            if name not in nothing and not name.startswith(RECEIVED)
-        }
-        reply, memory = self.algorithm.answer(client, replace(trained, parameters=own))
+        beside = [n for n in trained.parameters if n in nothing or n.startswith(RECEIVED)]
+        reply, memory = self.algorithm.answer(client, trained.without(beside))
         return reply | {LABELS: {name: trained.parameters[name] for name in nothing}}, memory

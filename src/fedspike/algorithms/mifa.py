@@ -21,6 +21,7 @@ from fedspike.algorithms.algorithm import (
     Tree,
     added,
     difference,
+    scaled,
     zeros,
 )
 from fedspike.networks import Parameters
@@ -55,7 +56,7 @@ class MIFA(Algorithm, tag="mifa"):
 
     def welcome(self, server: Tree, share: float) -> Tree:
         """The mean of all G_k, those of the clients that join being 0: G <- share G."""
-        return {**server, "G": {name: share * g for name, g in server["G"].items()}}
+        return {**server, "G": scaled(server["G"], share)}
 
     def remember(self, received: Tree) -> Tree:
         """The client's last update, zero."""

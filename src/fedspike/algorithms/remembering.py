@@ -4,7 +4,6 @@ It is a group of the client's memory, beside what the algorithm has there, and r
 parameters that it starts from. No algorithm sees it, and it never leaves the client.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
@@ -45,6 +44,5 @@ class _Remembering(Changed):
 
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         names = client.memory[LEARNER].keys()
-        model = {n: w for n, w in trained.parameters.items() if n not in names}
-        reply, memory = self.algorithm.answer(client, replace(trained, parameters=model))
+        reply, memory = self.algorithm.answer(client, trained.without(names))
         return reply, memory | {LEARNER: {name: trained.parameters[name] for name in names}}

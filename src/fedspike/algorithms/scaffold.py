@@ -23,6 +23,7 @@ from fedspike.algorithms.algorithm import (
     Tree,
     added,
     difference,
+    scaled,
     zeros,
 )
 from fedspike.networks import Parameters
@@ -65,8 +66,7 @@ class Scaffold(Algorithm, tag="scaffold"):
 
     def welcome(self, server: Tree, share: float) -> Tree:
         """The mean of all c_k, those of the clients that join being 0: c <- share c."""
-        control = {name: share * c for name, c in server["control"].items()}
-        return {**server, "control": control}
+        return {**server, "control": scaled(server["control"], share)}
 
     def remember(self, received: Tree) -> Tree:
         """The client's control variate, zero."""

@@ -7,7 +7,6 @@ with any algorithm and changes none.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from torch import Tensor
 
@@ -48,8 +47,7 @@ class _Beside(Changed):
 
     def _answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree, Parameters]:
         """The algorithm's answer, and the trained statistics."""
-        model = {n: w for n, w in trained.parameters.items() if n not in self.initial}
-        reply, memory = self.algorithm.answer(client, replace(trained, parameters=model))
+        reply, memory = self.algorithm.answer(client, trained.without(self.initial))
         return reply, memory, {name: trained.parameters[name] for name in self.initial}
 
 

@@ -47,6 +47,11 @@ def each(tree: Tree, change: Callable[[Tensor], Tensor]) -> Tree:
     return {group: {n: change(t) for n, t in tensors.items()} for group, tensors in tree.items()}
 
 
+def in_order(form: Tree, tree: Tree) -> Tree:
+    """The tree with groups and names in the order of another one of its form; bytes do not keep it."""
+    return {group: {name: tree[group][name] for name in own} for group, own in form.items()}
+
+
 def row(tree: Tree, client: int) -> Tree:
     """One client's tree out of a stacked one, the same memory."""
     return each(tree, lambda tensor: tensor[client])

@@ -38,11 +38,15 @@ class Tests:
     seed: int
 
     @classmethod
-    def of(cls, plan: Plan, site: Site, x_test: np.ndarray) -> "Tests":
-        """The labels of a plan's test samples with these pixels, in the site's type and on its device."""
-        pixels, labels = site.samples[0], plan.data.y_test
-        like = like_whom(labels, np.array(plan.class_counts()))
-        test_set = samples(x_test, labels, pixels.dtype, str(pixels.device))
+    def of(
+        cls, plan: Plan, site: Site, x_test: np.ndarray, dtype: torch.dtype, device: str
+    ) -> "Tests":
+        """A plan's test samples with these pixels; where one model is for all, all are like client 0."""
+        labels = plan.data.y_test
+        like = np.zeros(len(labels), np.int64)
+        if site.algorithm.personal:
+            like = like_whom(labels, np.array(plan.class_counts()))
+        test_set = samples(x_test, labels, dtype, device)
         return cls(test_set, torch.from_numpy(like), plan.seed)
 
     @property

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Int64
 
 from fedspike.data.disturbances import blurred, noisy
+from fedspike.federation.cohort import Site
 from fedspike.federation.evaluation import Tests, evaluate, examined, predict
 from fedspike.federation.plan import Plan
 from fedspike.federation.state import State
@@ -27,20 +29,19 @@ class FinalTests(NamedTuple):
     disturbed: tuple[Disturbed, ...] = ()
 
 
-def final_tests(plan: Plan, state: State, device: str = "cpu") -> FinalTests:
+def final_tests(plan: Plan, site: Site, state: State, device: str = "cpu") -> FinalTests:
     """The last round's test over again, sample by sample, and those that the plan asks for beside it."""
-    site = plan.site(device)
-    tests = Tests.of(plan, site, plan.data.x_test)
+    tests = Tests.of(plan, site, plan.data.x_test, torch.float32, device)
     classes, _ = predict(examined(site, state, tests), tests, state.round)
-    return FinalTests(classes.cpu().numpy(), tuple(disturbed(plan, state, device)))
+    return FinalTests(classes.cpu().numpy(), tuple(disturbed(plan, site, state, device)))
 
 
-def disturbed(plan: Plan, state: State, device: str = "cpu") -> Iterator[Disturbed]:
+def disturbed(plan: Plan, site: Site, state: State, device: str = "cpu") -> Iterator[Disturbed]:
     """The tests that the plan asks for beside the usual one, with the model of its last round.
 
     The noise is that of the plan's seed: the same for all networks.
     """
-    data, site = plan.data, plan.site(device)
+    data = plan.data
     darkest = -1.0 if data.signed else 0.0
     ways: dict[
         Literal["noise", "blur"], tuple[tuple[float, ...], Callable[[float], np.ndarray]]
@@ -53,6 +54,6 @@ def disturbed(plan: Plan, state: State, device: str = "cpu") -> Iterator[Disturb
     }
     for kind, (amounts, way) in ways.items():
         for amount in amounts:
-            tests = Tests.of(plan, site, way(amount))
+            tests = Tests.of(plan, site, way(amount), torch.float32, device)
             accuracy, _ = evaluate(examined(site, state, tests), tests, state.round)
             yield Disturbed(kind, amount, accuracy)

@@ -154,14 +154,14 @@ def rounds(
     site = plan.site(device, dtype)
     network = site.network
     room.demand(room.training(plan, network, site.devices.cohort_size))
-    tests = Tests.of(plan, site, plan.data.x_test)
+    tests = Tests.of(plan, site, plan.data.x_test, dtype, device)
     if state is None:
         state = State(0, _start(plan, site, dtype))
     else:
         demand_state(plan, site, state, dtype)
         start = _start(plan, site, dtype)
-        past = {round: _in_order(start, server) for round, server in state.past.items()}
-        state = replace(state, server=_in_order(start, state.server), past=past)
+        past = {round: trees.in_order(start, server) for round, server in state.past.items()}
+        state = replace(state, server=trees.in_order(start, state.server), past=past)
     state = _with_newcomers(site, state)
     for number in range(state.round + 1, plan.rounds + 1):
         began = perf_counter()
@@ -187,7 +187,8 @@ def demand_state(plan: Plan, site: Site, state: State, dtype: torch.dtype = torc
         wrong = wrong or "clients are at work, and its algorithm waits for all"
     wrong = wrong or state.fault(clients)
     for client, tree in state.clients.items() if not wrong else ():
-        remembers = algorithm.remember(algorithm.order(_in_order(start, state.server), client))
+        ordered = algorithm.order(trees.in_order(start, state.server), client)
+        remembers = algorithm.remember(ordered)
         if fault := form_fault(remembers, tree):
             wrong = f"of client {client}, {fault[1]}"
             break
@@ -197,11 +198,6 @@ def demand_state(plan: Plan, site: Site, state: State, dtype: torch.dtype = torc
             expected="a state that rounds of this plan reached",
             fix="begin without a state",
         )
-
-
-def _in_order(start: Tree, server: Tree) -> Tree:
-    """What a server has with its names in the order of the layers, which a file does not keep."""
-    return {group: {name: server[group][name] for name in own} for group, own in start.items()}
 
 
 def _start(plan: Plan, site: Site, dtype: torch.dtype) -> Tree:

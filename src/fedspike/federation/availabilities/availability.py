@@ -7,6 +7,10 @@ from jaxtyping import Float64, Int64
 
 from fedspike.part import Part, abstractmethod
 
+Clients = Int64[np.ndarray, " client"]
+Holds = Int64[np.ndarray, "client class"]
+Chances = Float64[np.ndarray, " client"]
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -28,10 +32,5 @@ class Availability(Part):
         del clients, rounds
 
     @abstractmethod
-    def chances(
-        self,
-        clients: Int64[np.ndarray, " client"],
-        holds: Int64[np.ndarray, "client class"],
-        moment: Moment,
-    ) -> Float64[np.ndarray, " client"]:
+    def chances(self, clients: Clients, holds: Holds, moment: Moment) -> Chances:
         """The probability that each of these clients is there, which hold so many samples of each class."""

@@ -9,11 +9,16 @@ NeurIPS 2021, section 6, with the authors' code (MIFA_code, data/gen_avail_prob.
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Float64, Int64
 from msgspec import Meta
 
 from fedspike.errors import InputError
-from fedspike.federation.availabilities.availability import Availability, Moment
+from fedspike.federation.availabilities.availability import (
+    Availability,
+    Chances,
+    Clients,
+    Holds,
+    Moment,
+)
 
 
 class ByClass(Availability, tag="by-class"):
@@ -21,12 +26,7 @@ class ByClass(Availability, tag="by-class"):
 
     least: Annotated[float, Meta(gt=0, le=1, description="p_min, of who holds class 0")] = 0.1
 
-    def chances(
-        self,
-        clients: Int64[np.ndarray, " client"],
-        holds: Int64[np.ndarray, "client class"],
-        moment: Moment,
-    ) -> Float64[np.ndarray, " client"]:
+    def chances(self, clients: Clients, holds: Holds, moment: Moment) -> Chances:
         """The equation. Raises InputError where nobody said what the clients hold."""
         del clients, moment
         if not holds.shape[1]:

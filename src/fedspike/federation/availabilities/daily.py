@@ -9,11 +9,16 @@ at Scale: System Design", MLSys 2019, appendix A: between low and peak four time
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Float64, Int64
 from msgspec import Meta
 
 from fedspike.errors import InputError
-from fedspike.federation.availabilities.availability import Availability, Moment
+from fedspike.federation.availabilities.availability import (
+    Availability,
+    Chances,
+    Clients,
+    Holds,
+    Moment,
+)
 from fedspike.randomness import stream
 
 DAY_H = 24
@@ -39,12 +44,7 @@ class Daily(Availability, tag="daily"):
                 keys=("swing", "mean"),
             )
 
-    def chances(
-        self,
-        clients: Int64[np.ndarray, " client"],
-        holds: Int64[np.ndarray, "client class"],
-        moment: Moment,
-    ) -> Float64[np.ndarray, " client"]:
+    def chances(self, clients: Clients, holds: Holds, moment: Moment) -> Chances:
         """The equation; of a fleet without a clock, h is that of its rounds one after another."""
         del holds
         own = [stream(moment.seed, "day", client=client).random() for client in clients.tolist()]

@@ -18,11 +18,16 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-from jaxtyping import Float64, Int64
 from msgspec import Meta
 
 from fedspike.errors import InputError
-from fedspike.federation.availabilities.availability import Availability, Moment
+from fedspike.federation.availabilities.availability import (
+    Availability,
+    Chances,
+    Clients,
+    Holds,
+    Moment,
+)
 from fedspike.files import content_of
 from fedspike.reading import decoded
 
@@ -97,12 +102,7 @@ class Trace(Availability, tag="trace"):
                 keys=("client", "path"),
             )
 
-    def chances(
-        self,
-        clients: Int64[np.ndarray, " client"],
-        holds: Int64[np.ndarray, "client class"],
-        moment: Moment,
-    ) -> Float64[np.ndarray, " client"]:
+    def chances(self, clients: Clients, holds: Holds, moment: Moment) -> Chances:
         """1 in a stay, else 0."""
         del holds
         first, last = np.array(self.first), np.array(self.last)

@@ -18,7 +18,7 @@ from flwr.app import Message as Envelope
 from flwr.app import MessageType, RecordDict
 
 from fedspike.algorithms import Algorithm, Tree
-from fedspike.algorithms.trees import copied, count_bytes
+from fedspike.algorithms.trees import copied, count_bytes, in_order
 from fedspike.data.dataset import ignore
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
@@ -196,10 +196,7 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
                 expected="what the plan's algorithm sends its clients",
                 fix=SAME_VERSION,
             )
-    in_order = {
-        k: {g: {n: orders[k][g][n] for n in own} for g, own in forms[k].items()} for k in cohort
-    }
-    return site, in_order
+    return site, {client: in_order(forms[client], tree) for client, tree in orders.items()}
 
 
 def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int, int]) -> Tree:
