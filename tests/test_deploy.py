@@ -25,7 +25,7 @@ from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
 from fedspike.experiment.run import load
 from fedspike.federation import tensor_bytes
-from fedspike.federation.devices import Given
+from fedspike.federation.devices import Devices, Given
 from fedspike.federation.places.flower import memory, messages
 from fedspike.federation.places.flower.messages import Report
 from fedspike.federation.places.flower.node import Device
@@ -210,10 +210,13 @@ def one_number(message: Message) -> None:
     change_tensors(message, lambda _: torch.ones(1))
 
 
-def change_tensors(message: Message, how: Callable[[torch.Tensor], torch.Tensor]) -> None:
+def change_tensors(
+    message: Message,
+    how: Callable[[torch.Tensor], torch.Tensor],
+    name: str = "update/output.bias",
+) -> None:
     record = message.content.config_records[messages.RECORD]
     tensors = load_tensors(record[messages.TENSORS])
-    name = "update/output.bias"
     record[messages.TENSORS] = tensor_bytes.pack(tensors | {name: how(tensors[name])})
 
 
@@ -246,6 +249,33 @@ def change(message: Message, how: Callable[[Report], dict[str, Any]]) -> None:
     changed = msgspec.structs.replace(report, **how(report))
     record = message.content.config_records[messages.RECORD]
     record[messages.MESSAGE] = msgspec.msgpack.encode(changed)
+
+
+@pytest.mark.parametrize("algorithm", ["scaffold", "feddyn", "mifa"])
+def test_whoever_was_refused_goes_on_from_what_it_remembered_before(
+    tmp_path: Path, algorithm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In round 3 as in a simulation in which the second node's clients were not there in round 2."""
+    experiment = tiny(CASES[algorithm].toml())
+    grid = dealt_out(experiment, tmp_path, nodes=2)
+    trained = 0
+
+    def spoil(node: int, message: Message) -> Message:
+        nonlocal trained
+        trained += message.metadata.message_type == "train"
+        if (node, trained) == (2, 4):
+            change_tensors(message, lambda bias: bias.fill_(torch.nan), f"{group}/output.bias")
+        return message
+
+    group = next(iter(CASES[algorithm].algorithm.joining()))
+    grid.meddle = spoil
+    records = done(on_the_fleet(experiment, grid, tmp_path))
+    assert [len(record["rejected"]) for record in records] == [0, 1, 0]
+    lost = staticmethod(lambda _seed, round, client: round == 2 and client > 1)
+    monkeypatch.setattr(Devices, "drops_out", lost)
+    for one, other in zip(done(events(experiment, tmp_path / "here")), records, strict=True):
+        assert one["training_loss"] == other["training_loss"]
+        assert one["accuracy"] == other["accuracy"]
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from algorithms_example import CASES
-from fedspike.algorithms import Algorithm, FedAvg, Scaffold
+from fedspike.algorithms import MIFA, Algorithm, FedAvg, FedDyn, FedPer, Scaffold
 from fedspike.data import Dataset, load
 from fedspike.data.partition import IID, Classes
 from fedspike.errors import InputError
@@ -109,12 +110,35 @@ def test_a_diverged_client_is_as_one_that_dropped_out(
 
 
 def test_a_rejected_clients_memory_is_what_the_client_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that diverged under SCAFFOLD remembers so; the server's control variate does not."""
-    last = play(Scaffold(), dataset=poisoned(VICTIM))[-1].state
-    assert last.clients[VICTIM]["control"]["hidden.weight"].isnan().all()
-    assert last.server["control"]["hidden.weight"].isfinite().all()
+    """A device whose own layer diverged under FedPer remembers so; nobody has a sum of such layers."""
+    last = play(FedPer(), dataset=poisoned(VICTIM))[-1].state
+    assert last.clients[VICTIM]["own"]["output.weight"].isnan().all()
     monkeypatch.setattr(Devices, "drops_out", staticmethod(Absent(VICTIM)))
-    assert VICTIM not in play(Scaffold())[-1].state.clients
+    assert VICTIM not in play(FedPer())[-1].state.clients
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "group"),
+    [(Scaffold(), "control"), (FedDyn(alpha=0.1), "h"), (MIFA(), "G")],
+    ids=str,
+)
+@pytest.mark.parametrize("quorum", [0.0, 1.0], ids=["refused", "skipped"])
+def test_the_servers_mean_is_that_of_what_clients_remember(
+    algorithm: Algorithm, group: str, quorum: float
+) -> None:
+    """Where an answer is refused, or with it those of all others, their clients take back what they did."""
+    fleet = devices(FLEET.shards, clients_per_round=4, quorum=quorum)
+    rounds = play(algorithm, fleet, poisoned(VICTIM), rounds=6)
+    assert any(round.skipped for round in rounds) == bool(quorum)
+    assert any(round.rejections for round in rounds)
+    last = rounds[-1].state
+    assert last.clients.keys() == {0, 1, 2, 3, 4} - {VICTIM}
+    for name, mean in last.server[group].items():
+        theirs = (
+            torch.stack([own[group][name] for own in last.clients.values()]).double().sum(0) / 5
+        )
+        assert float(theirs.abs().max()) > 0
+        torch.testing.assert_close(mean.double(), theirs, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", SHARED)

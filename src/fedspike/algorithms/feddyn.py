@@ -7,7 +7,7 @@
 
 All h start at 0. Source: Acar, Zhao, Navarro, Mattina, Whatmough, Saligrama, "Federated Learning Based on
 Dynamic Regularization", ICLR 2021, Algorithm 1. The paper's N is fixed; as clients join, h stays the mean of
-all h_k.
+all h_k. So it does where the server does not use an answer: that client goes on from its h_k of before.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,11 @@ class FedDyn(Algorithm, tag="feddyn", kw_only=True):
 
     alpha: Annotated[float, Meta(gt=0)] = 0.01
     rule: Rule = Mean(by="clients")
+
+    @property
+    def takes_back(self) -> bool:
+        """What the server did not take from h a client must not have taken from its h_k."""
+        return True
 
     def start(self, model: Parameters) -> Tree:
         """The model and the server's h."""

@@ -8,7 +8,8 @@
 Source: Karimireddy, Kale, Mohri, Reddi, Stich, Suresh, "SCAFFOLD: Stochastic Controlled Averaging for
 Federated Learning", ICML 2020, Algorithm 1. The paper weighs all clients alike; we weigh the model's update
 by samples, as FedAvg does. (w - w_k)/(K eta) is a mean gradient only if the clients use plain SGD. The
-paper's N is fixed; as clients join, c stays the mean of all c_k.
+paper's N is fixed; as clients join, c stays the mean of all c_k. So it does where the server does not use an
+answer: that client goes on from its c_k of before.
 """
 
 from collections.abc import Mapping
@@ -42,6 +43,11 @@ class Scaffold(Algorithm, tag="scaffold"):
     @property
     def needs_sgd(self) -> bool:
         """Only there is (w - w_k)/(K eta) a mean gradient."""
+        return True
+
+    @property
+    def takes_back(self) -> bool:
+        """What the server did not add to c a client must not have in its c_k."""
         return True
 
     def start(self, model: Parameters) -> Tree:
