@@ -60,7 +60,7 @@ def both(ann: list[float], snn: list[float], spikes: float = 1.0, classes: int =
 
 
 def unfit(percent: float, tested: list[int], **rates: list[float | None]) -> dict[str, Any]:
-    return {"unfit": health.unfit(percent / 100, tested, rates)}
+    return {"unfit": health.unfit(percent / 100, [tested], rates)}
 
 
 EVEN = [100] * 10

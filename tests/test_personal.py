@@ -1,5 +1,7 @@
 """Algorithms whose clients end with models of their own: what these are, and on what they are tested."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -14,7 +16,8 @@ from fedspike.networks import ANN, SNN, FullyConnected, Network, Parameters
 from fedspike.parts.normalisations import BNTT
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.read_outs import MeanMembrane
-from running import sample
+from fedspike.records import reader
+from running import BOTH_NETWORKS, finish, sample
 
 SAMPLE = sample(tested=200)
 
@@ -103,3 +106,19 @@ def test_each_sample_is_tested_by_the_model_of_the_client_it_is_like() -> None:
     assert alone.accuracy == 1.0
     assert together.accuracy < 0.9
     assert alone.tested.samples == together.tested.samples == 200
+
+
+def test_a_run_says_whose_accuracy_it_has(tmp_path: Path) -> None:
+    """Also of what a remedy changes; with one class a client, a model that is right says nothing."""
+    toml = BOTH_NETWORKS.replace("clients = 2", "clients = 10") + (
+        'algorithm = [{kind = "fedavg"}, {kind = "ditto"}]\n[partition]\nkind = "classes"\n'
+        'classes = 1\n[[remedies]]\nkind = "clipping"\n'
+    )
+    runs = reader.read(finish(toml, tmp_path / "both")).runs
+    assert {(run.algorithm, run.accuracy_of) for run in runs} == {
+        ("fedavg", "global model"),
+        ("ditto", "own models, own samples"),
+    }
+    for run in runs:
+        if run.algorithm == "ditto":
+            assert any("most frequent class would do as well" in why for why in run.unfit)

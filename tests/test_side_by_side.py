@@ -12,8 +12,10 @@ from scipy import stats
 
 import report_example as example
 from fedspike.energy.estimate import estimate
+from fedspike.report.analysis.ranks import over_settings
 from fedspike.report.analysis.side_by_side import SideBySide, side_by_side
 from fedspike.report.analysis.significance import holm, least_p, pairs_for, signed_rank
+from fedspike.report.figures.accuracy import ACCURACY_TABLE
 from fedspike.report.figures.methods import METHODS_CHART, METHODS_TABLE, TESTS_TABLE, sentences
 from fedspike.report.figures.weights import WEIGHT_IMAGES, pictures, settings_shown
 from fedspike.report.rendering.drawing import Panels
@@ -346,3 +348,79 @@ def test_one_setting_needs_no_name_in_a_sentence() -> None:
         "No algorithm is significantly better than fedavg; "
         "fedprox is 1.0 points behind it (n = 6, p = 0.031)."
     )
+
+
+def personal(points: dict[str, float] | None = None, **changes: Any) -> list[dict[str, Any]]:
+    """Algorithms with one model for all, and two whose clients end with models of their own."""
+    points = points or {"fedavg": 0.0, "fedprox": 3.0, "local-only": 9.0, "ditto": 7.0}
+    settings: dict[str, Any] = {"seeds": 9, "held": (3,)} | changes
+    runs = example.algorithms(points, **settings)
+    own = {"accuracy_of": "own models, own samples"}
+    return [run | own if run["algorithm"] in ("local-only", "ditto") else run for run in runs]
+
+
+def test_accuracies_of_different_kinds_stand_side_by_side_and_are_not_compared(
+    tmp_path: Path,
+) -> None:
+    results = example.results(tmp_path / "runs", personal())
+    side = results.side_by_side
+    assert side is not None
+    assert (side.comparisons, side.compared, side.apart) == (
+        *(1, ["fedavg", "fedprox"]),
+        ["local-only", "ditto"],
+    )
+    drawn = METHODS_TABLE.draw(side)
+    assert isinstance(drawn, Table)
+    assert [column.label for column in drawn.columns[1:]] == [
+        *("fedavg", "fedprox", "local-only, own models", "ditto, own models"),
+    ]
+    cells = [cell for cell in drawn.rows[0] if isinstance(cell, Marked)]
+    assert [cell.strong for cell in cells] == [False, True, False, False]
+    assert [len(cell.below) for cell in cells] == [0, 2, 0, 0]
+    assert in_short(results) == [
+        "fedprox beats fedavg by 2.9 points (n = 9, p = 0.0039).",
+        "local-only and ditto are not compared with fedavg: accuracy there is that of each client’s own "
+        "model, on the test samples that are like its training samples.",
+    ]
+    # Beside one of them the others are apart, and the baseline may be the best of its kind.
+    own = side_by_side(results.runs, "local-only")
+    assert own is not None
+    assert own.compared == ["local-only", "ditto"]
+    assert own.rows[0].baseline_best
+    assert sentences(own)[0].startswith(
+        "No algorithm is significantly better than local-only; ditto"
+    )
+
+
+def test_one_of_a_kind_is_compared_with_nothing(tmp_path: Path) -> None:
+    results = example.results(tmp_path / "runs", personal({"fedavg": 0.0, "local-only": 20.0}))
+    (line,) = in_short(results)
+    assert line.startswith("local-only is not compared with fedavg")
+    side = results.side_by_side
+    assert side is not None
+    assert not side.rows[0].baseline_best
+    assert METHODS_CHART.needs(results) is None
+
+
+def test_algorithms_that_all_leave_own_models_are_compared_and_the_page_says_what_of(
+    tmp_path: Path,
+) -> None:
+    runs = personal({"local-only": 0.0, "ditto": 2.0})
+    results = example.results(tmp_path / "runs", runs)
+    side = results.side_by_side
+    assert side is not None
+    assert side.headings == {"local-only": "local-only", "ditto": "ditto"}
+    assert in_short(results)[0].startswith("ditto beats local-only")
+    assert not isinstance(METHODS_TABLE.caption, Caption)
+    assert METHODS_TABLE.caption(side).notes[0].startswith("Accuracy: each client’s own model")
+    assert not isinstance(ACCURACY_TABLE.caption, Caption)
+    assert ACCURACY_TABLE.caption(results).title == "Test accuracy of the clients’ own models"
+
+
+def test_only_methods_of_one_kind_are_ranked() -> None:
+    points = {"fedavg": 0.0, "fedprox": 1.0, "fedadam": 2.0, "local-only": 20.0}
+    held = (10, 9, 8, 7, 6, 5, 4, 3)
+    ranks = over_settings(table_of(personal(points, seeds=1, held=held)))
+    assert ranks is not None
+    assert list(ranks.average) == ["fedadam", "fedprox", "fedavg"]
+    assert ranks.left_out == ("local-only",)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import Part, abstractmethod
@@ -87,6 +88,11 @@ class Algorithm(Part):
     def personal(self) -> bool:
         """Whether each client ends with a model of its own, and none is for all."""
         return type(self).own is not Algorithm.own
+
+    @property
+    def accuracy_of(self) -> AccuracyOf:
+        """Which models are tested, and on which samples."""
+        return "own models, own samples" if self.personal else "global model"
 
     @property
     def waits_for(self) -> int | None:

@@ -6,6 +6,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
+from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.rules import Rule
@@ -48,6 +49,11 @@ class Changed(Algorithm):
     def personal(self) -> bool:
         """As the algorithm."""
         return self.algorithm.personal
+
+    @property
+    def accuracy_of(self) -> AccuracyOf:
+        """As the algorithm."""
+        return self.algorithm.accuracy_of
 
     @property
     def waits_for(self) -> int | None:

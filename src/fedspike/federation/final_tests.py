@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 
 from fedspike.data.disturbances import blurred, noisy
+from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.federation.cohort import Site
 from fedspike.federation.evaluation import Tests, evaluate, examined, predict
 from fedspike.federation.plan import Plan
@@ -23,17 +24,35 @@ class Disturbed(NamedTuple):
 
 
 class FinalTests(NamedTuple):
-    """The class that the model gives each test sample, and its accuracy on disturbed ones."""
+    """The class that a model gives each test sample, and its accuracy on disturbed ones.
+
+    `accuracy_of` says of which models; samples with the same number in `like` were given to the same one.
+    """
 
     predicted: Int64[np.ndarray, " sample"]
+    like: Int64[np.ndarray, " sample"]
+    accuracy_of: AccuracyOf
     disturbed: tuple[Disturbed, ...] = ()
+
+    def of_classes(
+        self, labels: Int64[np.ndarray, " sample"], classes: int
+    ) -> Int64[np.ndarray, "model class"]:
+        """The samples of each class that each model was given."""
+        counts = np.zeros((self.like.max() + 1, classes), np.int64)
+        np.add.at(counts, (self.like, labels), 1)
+        return counts
 
 
 def final_tests(plan: Plan, site: Site, state: State, device: str = "cpu") -> FinalTests:
     """The last round's test over again, sample by sample, and those that the plan asks for beside it."""
     tests = Tests.of(plan, site, plan.data.x_test, torch.float32, device)
     classes, _ = predict(examined(site, state, tests), tests, state.round)
-    return FinalTests(classes.cpu().numpy(), tuple(disturbed(plan, site, state, device)))
+    return FinalTests(
+        classes.cpu().numpy(),
+        tests.like.numpy(),
+        site.algorithm.accuracy_of,
+        tuple(disturbed(plan, site, state, device)),
+    )
 
 
 def disturbed(plan: Plan, site: Site, state: State, device: str = "cpu") -> Iterator[Disturbed]:

@@ -51,22 +51,24 @@ def _finding(layer: str, rate: float, wrong: str) -> str:
 
 
 def unfit(
-    accuracy: float, tested: Sequence[int], rates: Mapping[str, Sequence[float | None]]
+    accuracy: float, tested: Sequence[Sequence[int]], rates: Mapping[str, Sequence[float | None]]
 ) -> list[str]:
     """Why the energy of a run is not to be compared with another's: its network does not work.
 
     That is so where one that always names the most frequent class could have its accuracy by chance, with a
     probability above 2.5 %, or where a layer was dead or saturated in the last round with training. `tested`
-    are the test samples of each class.
+    are the test samples of each class, of each model that was tested: clients' own models name one each.
 
-    >>> unfit(0.17, [100] * 6, {"output": [0.2, 0.0]})
+    >>> unfit(0.17, [[100] * 6], {"output": [0.2, 0.0]})
     ['accuracy 17.0% on 600 test samples: naming the most frequent class would do as well (16.7%)', \
 'layer output is dead: 0.00% of its neurons spike at a step']
-    >>> unfit(0.62, [100] * 6, {"output": [0.0, 0.2]})
+    >>> unfit(0.62, [[100] * 6], {"output": [0.0, 0.2]})
     []
+    >>> unfit(0.5, [[100, 100, 0], [0, 0, 100]], {})
+    ['accuracy 50.0% on 300 test samples: naming the most frequent class would do as well (66.7%)']
     """
-    samples, reasons = sum(tested), []
-    share = max(tested) / samples
+    samples, reasons = sum(map(sum, tested)), []
+    share = sum(map(max, tested)) / samples
     if accuracy <= share + NORMAL_975 * math.sqrt(share * (1 - share) / samples):
         reasons.append(
             f"accuracy {accuracy:.1%} on {samples} test samples: naming the most frequent class would do as "

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.energy.account import Account, RoundCounts
 from fedspike.energy.counts import ENCODER
 from fedspike.energy.description import Count, Fraction, NotNegative, Size
@@ -178,7 +179,8 @@ class Fingerprint(Record, frozen=True, kw_only=True):
 class RunSummary(Account, frozen=True, kw_only=True):
     """One finished training: its description, its account (both in energy/), and what became of it.
 
-    What is `LARGE` is in a run's own summary alone, not in its experiment's. `files` are the
+    What is `LARGE` is in a run's own summary alone, not in its experiment's. All its accuracies are
+    `accuracy_of` these models, on these test samples. `files` are the
     others in the run's folder, by their names, and `seal` is the own summary's (records/seal.py).
     """
 
@@ -215,6 +217,7 @@ class RunSummary(Account, frozen=True, kw_only=True):
     predictions: Predictions | None
     files: dict[FileName, Fingerprint]
     sizes: dict[str, list[Fraction]] = msgspec.field(default_factory=dict)
+    accuracy_of: AccuracyOf = "global model"
     simulated_s: NotNegative | None = None
     training_bytes: dict[str, Count] = msgspec.field(default_factory=dict)
     seal: str = ""

@@ -117,7 +117,7 @@ def of_run(
     spikes = _totals([round.spikes for round in rounds])
     rates, images = _rates(rounds), _images(network, model, dataset)
     of_network, target = description.network_operations, description.config["target_accuracy"]
-    tested = np.bincount(dataset.y_test, minlength=dataset.classes)
+    tested = tests.of_classes(dataset.y_test, dataset.classes)
     unfit = health.unfit(accuracy[-1], tested.tolist(), rates)
     neurobench = metrics(model, network.described, of_network, rounds[-1].tested)
     return RunSummary(
@@ -126,6 +126,7 @@ def of_run(
         parameters=sum(weights.size for weights in model.values()),
         rounds=count,
         accuracy=accuracy,
+        accuracy_of=tests.accuracy_of,
         sizes={size: [round.sizes[size] for round in rounds] for size in rounds[0].sizes},
         final_accuracy=accuracy[-1],
         final_accuracy_mean_last_10=statistics.fmean(accuracy[-10:]),

@@ -14,7 +14,7 @@ from fedspike.report.figures.accuracy import ACCURACY_TABLE
 from fedspike.report.figures.costs import COSTS_TABLE
 from fedspike.report.figures.decision import lines
 from fedspike.report.figures.figure import Figure, Section
-from fedspike.report.figures.methods import sentences
+from fedspike.report.figures.methods import apart, sentences
 from fedspike.report.figures.ranking import RANKS_TABLE
 from fedspike.report.rendering.page import Shown, render
 from fedspike.report.rendering.tables import Caption
@@ -68,7 +68,8 @@ def in_short(results: Results) -> list[str]:
     if len(by_method) > LINES + 1:
         more = len(by_method) - LINES
         by_method = [*by_method[:LINES], f"{more} more settings are on the page."]
-    return own + by_method
+    not_compared = apart(results.side_by_side) if results.side_by_side else []
+    return [*own, *by_method, *(one for one in not_compared if one not in own)]
 
 
 def compared(results: Results) -> Iterator[Shown]:

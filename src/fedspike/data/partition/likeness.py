@@ -1,4 +1,4 @@
-"""Whose a test sample is like.
+"""What an accuracy is of, and whose a test sample is like.
 
 The test set belongs to nobody. To see what a client has of a model, its samples are dealt to the clients as
 the training samples are: of n test samples of a class client k gets the share that it has of the class in
@@ -6,8 +6,15 @@ training, by largest remainders, in the order of the test set. A class that nobo
 every sample has one client.
 """
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Int
+
+AccuracyOf = Literal["global model", "own models, own samples", "own models, all samples"]
+"""Of the one model for all, or of each client's own: on the samples that are like the client's own, or on
+samples of all, dealt evenly. Accuracies of different kinds answer different questions: where a client has few
+classes, its own samples are the easier ones."""
 
 
 def like_whom(

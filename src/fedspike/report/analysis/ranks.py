@@ -30,7 +30,7 @@ class Ranks:
     """The average rank of each method over so many settings, the best in front; 1 is the best.
 
     `p` is Friedman's. `pairs` has the corrected p of each pair of methods; none where Friedman's test finds
-    no difference. `what` is what the methods are.
+    no difference. `what` is what the methods are. The accuracies of those `left_out` are of another kind.
     """
 
     average: dict[str, float]
@@ -38,6 +38,7 @@ class Ranks:
     p: float
     pairs: dict[frozenset[str], float]
     what: str = "method"
+    left_out: tuple[str, ...] = ()
 
     @property
     def comparisons(self) -> int:
@@ -92,13 +93,14 @@ def ranks(accuracies: Mapping[str, Sequence[float]]) -> Ranks:
 def over_settings(side: SideBySide) -> Ranks | None:
     """Of the columns in the settings where all of them were run.
 
-    None where they are two, or the settings so few that no pair could differ significantly.
+    Of those whose accuracy is of the baseline's kind. None where they are two, or the settings so few that no
+    pair could differ significantly.
     """
-    columns = side.columns
-    complete = [row.accuracy for row in side.rows if len(row.accuracy) == len(columns)]
+    columns = side.compared
+    complete = [row.accuracy for row in side.rows if row.accuracy.keys() >= {*columns}]
     if len(columns) < FEWEST:
         return None
     if len(complete) < pairs_for(len(columns) * (len(columns) - 1) // 2):
         return None
     over = ranks({name: [row[name].mean for row in complete] for name in columns})
-    return replace(over, what=side.what)
+    return replace(over, what=side.what, left_out=tuple(side.apart))

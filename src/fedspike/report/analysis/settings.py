@@ -1,6 +1,7 @@
 """Sets networks side by side: runs that differ in the seed alone become one estimate.
 
-- setting: the data of each client, the algorithm, the rounds, ...: all that its networks share
+- setting: the data of each client, the algorithm, the rounds, what an accuracy is of, ...: all that its
+  networks share
 - network: the runs of one setting that are equal in all but the seed
 - comparison: a spiking network beside the conventional networks of its setting
 """
@@ -9,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.energy import pairing
 from fedspike.energy.description import RunDescription
 from fedspike.energy.estimate import FEWEST, Estimate, estimate
 from fedspike.records.schema import RunSummary
 from fedspike.records.skew import skew
-from fedspike.report.analysis import naming
+from fedspike.report.analysis import naming, tested
 from fedspike.report.analysis.bootstrap import ENOUGH, of_pairs
 
 Pair = tuple[RunSummary, RunSummary]
@@ -91,6 +93,11 @@ class Setting:
     def first_run(self) -> RunSummary:
         """A run of it: all have the same algorithm, and those of one seed the same partition."""
         return self.networks[0].runs[0]
+
+    @property
+    def accuracy_of(self) -> AccuracyOf:
+        """What the accuracies of its networks are of."""
+        return self.first_run.accuracy_of
 
     @property
     def in_sentence(self) -> str:
@@ -174,15 +181,26 @@ def settings(runs: Sequence[RunSummary]) -> list[Setting]:
     the others; of each the most even data first."""
     members: dict[str, dict[str, list[RunSummary]]] = {}
     for run in runs:
-        networks = members.setdefault(pairing.setting(run), {})
+        networks = members.setdefault(f"{pairing.setting(run)} {run.accuracy_of}", {})
         networks.setdefault(pairing.variant(run), []).append(run)
     firsts = [next(iter(networks.values()))[0] for networks in members.values()]
-    labels = naming.of_settings([pairing.shared(run) for run in firsts])
+    labels = tested.marked(
+        naming.of_settings([pairing.shared(run) for run in firsts]),
+        [run.accuracy_of for run in firsts],
+    )
     made = [
         Setting(label, _networks(label, list(networks.values())))
         for label, networks in zip(labels, members.values(), strict=True)
     ]
-    return sorted(made, key=lambda one: (*by_skew(one.first_run), one.label))
+    # Of equally even data those come first whose one model is for all.
+    return sorted(
+        made,
+        key=lambda one: (
+            *by_skew(one.first_run),
+            one.accuracy_of != "global model",
+            one.label,
+        ),
+    )
 
 
 def by_skew(run: RunDescription) -> tuple[bool, bool, int, float]:

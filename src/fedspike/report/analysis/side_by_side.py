@@ -5,7 +5,8 @@
 - row: the data of each client, the network, and what else differs
 
 What follows from the column, such as the neurons that a learner needs, makes no row of its own. Runs of one
-row and one seed have the same data, so methods are compared seed by seed.
+row and one seed have the same data, so methods are compared seed by seed, as far as their accuracies are of
+the same kind.
 """
 
 import json
@@ -17,13 +18,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.energy import pairing
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.errors import InputError
 from fedspike.files import content_of
 from fedspike.reading import nearest
 from fedspike.records.schema import RunSummary
-from fedspike.report.analysis import naming
+from fedspike.report.analysis import naming, tested
 from fedspike.report.analysis.bootstrap import of_pairs
 from fedspike.report.analysis.settings import by_skew
 from fedspike.report.analysis.significance import (
@@ -72,12 +74,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row:
-    """A setting: the runs of each column in it, seed by seed, and the column's difference."""
+    """A setting: the runs of each column in it, seed by seed, and the column's difference.
+
+    The accuracy of so many columns, the baseline's with them, is of the same kind as the baseline's.
+    """
 
     label: str
     role: str
     runs: dict[str, tuple[RunSummary, ...]]
     differences: dict[str, Difference]
+    alike: int
 
     @cached_property
     def accuracy(self) -> dict[str, Estimate]:
@@ -97,9 +103,9 @@ class Row:
 
     @property
     def baseline_best(self) -> bool:
-        """Whether the baseline is significantly better than all other columns that the row has."""
+        """Whether the baseline is significantly better than all others like it that the row has."""
         others = self.differences.values()
-        return len(others) == len(self.runs) - 1 and all(
+        return 0 < len(others) == self.alike - 1 and all(
             one.significant and not one.better for one in others
         )
 
@@ -109,6 +115,7 @@ class SideBySide:
     """All columns, the baseline in front, and the rows in which several of them were run.
 
     `what` a column is; so many `comparisons` were tested together; `bound` are the keys that differ with it.
+    `accuracy_of` says what the accuracy of each column is of.
     """
 
     what: str
@@ -116,11 +123,29 @@ class SideBySide:
     rows: tuple[Row, ...]
     comparisons: int
     bound: tuple[str, ...] = ()
+    accuracy_of: tuple[AccuracyOf, ...] = ()
 
     @property
     def baseline(self) -> str:
         """The column that the others are tested against."""
         return self.columns[0]
+
+    @property
+    def headings(self) -> dict[str, str]:
+        """Of each column; it says what the accuracy is of where that is not alike in all."""
+        marked = tested.marked(self.columns, self.accuracy_of)
+        return dict(zip(self.columns, marked, strict=True))
+
+    @property
+    def compared(self) -> list[str]:
+        """The columns whose accuracy is of the same kind as the baseline's, that in front."""
+        kinds = zip(self.columns, self.accuracy_of, strict=True)
+        return [column for column, kind in kinds if kind == self.accuracy_of[0]]
+
+    @property
+    def apart(self) -> list[str]:
+        """The other columns."""
+        return [column for column in self.columns if column not in self.compared]
 
     @property
     def differences(self) -> list[Difference]:
@@ -187,7 +212,9 @@ def side_by_side(runs: Sequence[RunSummary], baseline: str = "") -> SideBySide |
     ordered = [
         row for _, row in sorted(zip(map(by_skew, first), rows, strict=True), key=itemgetter(0))
     ]
-    return SideBySide(what, tuple(named), *_tested(ordered), tuple(bound))
+    of = {way: run.accuracy_of for way, run in zip(ways, runs, strict=True)}
+    kinds = tuple(of[way] for way in columns)
+    return SideBySide(what, tuple(named), *_tested(ordered), tuple(bound), kinds)
 
 
 def _names(columns: dict[str, Configuration], keys: Sequence[str]) -> dict[str, str]:
@@ -262,6 +289,8 @@ def _labels(runs: Sequence[RunSummary], left: Collection[str]) -> list[str]:
 def _row(label: str, run: RunSummary, cells: Cells, baseline: str) -> Row:
     """A row without tests."""
     plain = cells.get(baseline, {})
+    of = {column: next(iter(cell.values())).accuracy_of for column, cell in cells.items()}
+    alike = [column for column in cells if of[column] == of.get(baseline)]
     differences = {
         column: {
             seed: _percent(own) - _percent(plain[seed])
@@ -269,13 +298,14 @@ def _row(label: str, run: RunSummary, cells: Cells, baseline: str) -> Row:
             if seed in plain
         }
         for column, cell in cells.items()
-        if column != baseline
+        if column != baseline and column in alike
     }
     return Row(
         label,
         "conventional" if run.time_steps is None else "spiking",
         {column: tuple(cell[seed] for seed in sorted(cell)) for column, cell in cells.items()},
         {column: Difference(by_seed) for column, by_seed in differences.items() if by_seed},
+        len(alike),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 
 from fedspike.energy.estimate import Estimate
+from fedspike.report.analysis import tested
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, Setting, interval_note, kinds, of
 from fedspike.report.figures.figure import Figure
@@ -79,8 +80,10 @@ def _table_caption(results: Results) -> Caption:
     bold = (
         ["Bold: significantly more accurate, by the test of the answer."] if _ahead(results) else []
     )
+    kinds_of = [one.setting.accuracy_of for one in results.comparisons]
     return Caption(
-        "Test accuracy of the global model",
+        tested.title(kinds_of),
+        *tested.notes(kinds_of),
         "After the last round. In files also the mean over the last ten rounds (“last 10”).",
         *bold,
         interval_note(results.networks),
@@ -108,7 +111,11 @@ def draw(data: Curves) -> Panels:
 
 
 def _caption(results: Results) -> Caption:
-    return Caption("Test accuracy against rounds", in_words(curves(results.comparisons)))
+    kinds_of = [run.accuracy_of for run in results.runs]
+    return Caption(
+        "Test accuracy against rounds",
+        *(in_words(curves(results.comparisons)), *tested.notes(kinds_of)),
+    )
 
 
 def curves(

@@ -7,6 +7,7 @@ import altair as alt
 import numpy as np
 
 from fedspike.energy.estimate import Estimate, estimate
+from fedspike.report.analysis import tested
 from fedspike.report.analysis.confusion import Outcome
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network, interval_note
@@ -44,6 +45,12 @@ class Share:
 
 def _shares(results: Results) -> list[Share]:
     return [Share(network, own) for network, own in results.outcomes.items()]
+
+
+def _like_clients(results: Results) -> list[Share]:
+    """Of the networks that were tested so that each client's samples are like its own."""
+    evenly = "own models, all samples"
+    return [one for one in _shares(results) if one.network.runs[0].accuracy_of != evenly]
 
 
 def _of_class(share: Share, label: int) -> Estimate | None:
@@ -104,10 +111,13 @@ CLIENTS: tuple[tuple[str, str, Callable[[Outcome], float]], ...] = (
 
 
 def _by_client_caption(shares: list[Share]) -> Caption:
+    kinds = {share.network.runs[0].accuracy_of for share in shares}
+    who = "All are answered by the global model." if kinds == {"global model"} else ""
     return Caption(
         "Test accuracy of each client",
         "The test samples are dealt to the clients as the training samples are: each client is asked about "
-        "the classes that it has, in its proportions. All are answered by the global model.",
+        f"the classes that it has, in its proportions. {who}".strip(),
+        *tested.notes(kinds),
         interval_note([share.network for share in shares]),
     )
 
@@ -162,4 +172,4 @@ CONFUSION_CAPTION = Caption(
 
 CLASSES_TABLE = Figure("classes", _by_class, _by_class_caption, _shares, "11")
 CONFUSION_CHART = Figure("confusion", _draw, CONFUSION_CAPTION, _drawn)
-CLIENTS_TABLE = Figure("clients", _by_client, _by_client_caption, _shares, "12")
+CLIENTS_TABLE = Figure("clients", _by_client, _by_client_caption, _like_clients, "12")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.records.schema import RunSummary
+from fedspike.report.analysis import tested
 from fedspike.report.analysis.side_by_side import Row, SideBySide
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.tables import Caption, Column, Table, table, words
@@ -38,7 +39,7 @@ def _table(side: SideBySide) -> Table:
     return table(
         costs,
         words("setting", None, lambda one: one.row.label),
-        words("method", side.what, lambda one: one.method),
+        words("method", side.what, lambda one: side.headings[one.method]),
         Column("accuracy_percent", "accuracy, %", lambda o: o.row.accuracy[o.method], digits=1),
         column("training_loss", "training loss", lambda run: run.training_loss[-1]),
         column("up_megabytes", "up", _megabytes(lambda run: run.uplink_bytes_per_round), "MB"),
@@ -57,6 +58,7 @@ def _megabytes(bytes_per_round: Callable[[RunSummary], float]) -> Read:
 def _caption(side: SideBySide) -> Caption:
     return Caption(
         f"Loss, bytes and time of each {side.what}",
+        *tested.notes(side.accuracy_of),
         "Loss: of the last round; losses of different kinds cannot be compared. MB: sent and received by a "
         "device in the whole training, on average. Time: of the computer that trained, not of a device.",
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from fedspike.energy.estimate import FEWEST
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
+from fedspike.report.analysis import tested
 from fedspike.report.analysis.bootstrap import ENOUGH
 from fedspike.report.analysis.choices import SIDES, Choice
 from fedspike.report.analysis.energy_view import EnergyView
@@ -13,7 +14,7 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison
 from fedspike.report.analysis.significance import in_words
 from fedspike.report.figures.figure import Figure
-from fedspike.report.figures.methods import sentences
+from fedspike.report.figures.methods import apart, sentences
 from fedspike.report.rendering.drawing import Prose
 from fedspike.report.rendering.tables import interval, number, span, three_digits
 
@@ -33,7 +34,8 @@ ONE_NETWORK = (
 def lines(results: Results) -> list[str]:
     """The answer; then accuracy, energy and confidence, a line each, as far as there is anything to say."""
     if not results.choices:
-        return sentences(results.side_by_side) if results.side_by_side else [ONE_NETWORK]
+        side = results.side_by_side
+        return (sentences(side) + apart(side) if side else []) or [ONE_NETWORK]
     energy = _energy(results.energy, results.choices) if results.energy else ""
     return [
         answer(results.choices),
@@ -241,14 +243,16 @@ def _factor(value: float) -> str:
 
 
 def _accuracy(results: Results) -> str:
-    """The accuracies of the most even and of the most skewed data."""
-    first, last = results.choices[0], results.choices[-1]
+    """The accuracies of the most even and of the most skewed data, of one kind."""
+    of = results.choices[0].comparison.setting.accuracy_of
+    alike = [one for one in results.choices if one.comparison.setting.accuracy_of == of]
+    first, last = alike[0], alike[-1]
     both = [first] if last is first else [first, last]
     each = [
         f"with {one.comparison.setting.in_sentence}, {accuracy_in_words(one.comparison, one.gap)}"
         for one in both
     ]
-    return f"Accuracy: {'; '.join(each)}."
+    return " ".join([f"Accuracy: {'; '.join(each)}.", *tested.notes([of])])
 
 
 def accuracy_in_words(comparison: Comparison, gap: Gap) -> str:

@@ -14,7 +14,8 @@ WORDS = {
     ),
     "client": ("a device of the fleet, with data of its own."),
     "accuracy": (
-        "the share of the test samples, which nobody trains on, that the global model has right."
+        "the share of the test samples, which nobody trains on, that the global model has right; where each "
+        "client ends with a model of its own, each of them is tested on a part, as the tables say."
     ),
     "point": ("a hundredth of all test samples: from 80 % to 81 % is one point."),
     "seed": (

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import altair as alt
 
+from fedspike.report.analysis import tested
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import note_on_seeds
 from fedspike.report.analysis.side_by_side import Difference, Row, SideBySide
@@ -40,6 +41,19 @@ def sentences(side: SideBySide) -> list[str]:
     return made
 
 
+def apart(side: SideBySide) -> list[str]:
+    """Whose accuracy is not compared with the baseline's, and why: a sentence, or none."""
+    if not side.apart:
+        return []
+    names, are = [*map(_in_sentence, side.apart)], "is" if len(side.apart) == 1 else "are"
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    kinds = dict.fromkeys(kind for kind in side.accuracy_of if kind != side.accuracy_of[0])
+    own = "; or ".join(tested.TESTED[kind].partition(";")[0] for kind in kinds)
+    return [
+        f"{listed} {are} not compared with {_in_sentence(side.baseline)}: accuracy there is that of {own}."
+    ]
+
+
 def _sentence(side: SideBySide, best: str, difference: Difference) -> str:
     points, seeds = difference.points.mean, len(difference.by_seed)
     apart = f"{number(abs(points), 1)} points {'ahead of' if points > 0 else 'behind'}"
@@ -50,7 +64,7 @@ def _sentence(side: SideBySide, best: str, difference: Difference) -> str:
     tested = f"(n = {seeds}, {in_words(difference.corrected)})"
     if difference.better:
         return f"{one} beats {baseline} by {number(points, 1)} points {tested}"
-    others = f"the best other, {one}," if len(side.columns) > 2 else one
+    others = f"the best other, {one}," if len(side.compared) > 2 else one
     nobody = "no" if len(side.rows) > 1 else "No"
     return f"{nobody} {side.what} is significantly better than {baseline}; {others} is {apart} it {tested}"
 
@@ -67,11 +81,11 @@ def _needs(results: Results) -> SideBySide | None:
 def _unsaid(results: Results) -> SideBySide | None:
     """Where the page does not begin with all of the sentences."""
     side = results.side_by_side
-    return side if side and (results.leading or len(side.rows) > 2) else None
+    return side if side and (results.leading or len(side.rows) > 2 or side.apart) else None
 
 
 def _prose(side: SideBySide) -> Prose:
-    lines = sentences(side)
+    lines = sentences(side) + apart(side)
     return Prose(tuple(lines), "ul" if len(lines) > 1 else "p")
 
 
@@ -82,8 +96,8 @@ def _accuracies(side: SideBySide) -> Table:
         words("setting", "setting", lambda row: row.label),
         *([words("seeds", "seeds", _seeds)] if len(counts) > 1 else []),
         *(
-            Column(f"{name}_percent", name, _accuracy_in(name), "accuracy, %", 1)
-            for name in side.columns
+            Column(f"{heading}_percent", heading, _accuracy_in(name), "accuracy, %", 1)
+            for name, heading in side.headings.items()
         ),
     )
 
@@ -121,8 +135,9 @@ def _accuracies_caption(side: SideBySide) -> Caption:
             f"{SIGNIFICANT}."
         )
     notes = [
+        *tested.notes(side.accuracy_of),
         note_on_seeds(cell.count for row in side.rows for cell in row.accuracy.values()),
-        below,
+        *([below] if side.differences else []),
         side.too_few,
         _bound(side),
     ]

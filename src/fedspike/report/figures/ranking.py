@@ -91,7 +91,8 @@ def _caption(ranks: Ranks) -> Caption:
     note = f"Friedman’s test finds no difference ({in_words(ranks.p)}), so no pair is tested."
     if ranks.pairs:
         note = f"A bar joins, by its dots, those of which no two differ significantly ({_tests(ranks)})."
-    return Caption(_title(ranks), f"1 is the best. {note}")
+    others = [] if not ranks.left_out else [f"Not ranked: {', '.join(ranks.left_out)} (Table A1)."]
+    return Caption(_title(ranks), f"1 is the best. {note}", *others)
 
 
 def _title(ranks: Ranks) -> str:

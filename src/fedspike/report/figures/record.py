@@ -20,12 +20,14 @@ IN_NAME = ("name", "network", "seed")  # of a run
 
 def _runs(results: Results) -> Table:
     accuracy, megabytes = "accuracy, %", "MB per round"
+    own = any(run.accuracy_of != "global model" for run in results.runs)
     rows = (
         (
             *(run.name, run.algorithm, str(run.seed), run.rounds, run.time_steps),
             *(100 * run.final_accuracy, 100 * run.final_accuracy_mean_last_10),
             run.study_energy_mj_per_round,
             *(run.uplink_bytes_per_round / 1e6, run.downlink_bytes_per_round / 1e6),
+            *([run.accuracy_of] if own else []),
             run.seconds,
         )
         for run in results.runs
@@ -39,6 +41,7 @@ def _runs(results: Results) -> Table:
         Column("energy_mj_per_round", "forward pass, mJ per round", digits=None),
         Column("uplink_megabytes_per_round", "up", None, megabytes, None),
         Column("downlink_megabytes_per_round", "down", None, megabytes, None),
+        *([words("accuracy_of", "accuracy of")] if own else []),
         Column("seconds", "seconds", digits=None),
     )
 
