@@ -9,8 +9,12 @@ import pytest
 import torch
 
 import fedspike as fs
-from fedspike.energy.account import work
+from fedspike.energy.account import Work, bills, until, work, works
+from fedspike.energy.bill import highest_level
 from fedspike.energy.counts import DONE, count, entries
+from fedspike.energy.levels import Level
+from fedspike.energy.profiles import Profile, shipped
+from fedspike.energy.spending import spent_mj
 from fedspike.errors import InputError
 from fedspike.federation.clocks.clock import Effort, Spent
 from fedspike.federation.rounds import Round
@@ -154,7 +158,24 @@ def test_time_bytes_and_joules_are_those_of_the_round_records(tmp_path: Path) ->
         assert run.counts["exchange"] == exchanged["exchange"]
         assert all(run.counts[phase] == exchanged[phase] for phase in exchanged)
         seconds[run.network] = sum(own.training_s for r in records for own in r.spent.values())
+        for name, profile in shipped().items():
+            level = highest_level(profile)
+            spent, bill = (
+                spent_mj([*works(network, records)], profile, level),
+                run.bill[name][level],
+            )
+            assert (spent is None) == (not bill.is_comparable)
+            if spent is not None:
+                assert spent[-1] == bill.run.nominal_mj
+                assert spent[1] == _billed(until(records, 2, network), profile, level)
+                assert sorted(spent) == spent
     assert seconds["ann"] != seconds["snn"]
+
+
+def _billed(work: Work | None, profile: Profile, level: Level) -> float:
+    """Millijoule of all of it."""
+    assert work is not None
+    return bills(work, None, [profile], ())[profile.name][level].run.nominal_mj
 
 
 def test_without_a_clock_nothing_is_said_of_time() -> None:

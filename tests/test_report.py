@@ -90,6 +90,11 @@ def drawn_once(folder: Path, results: Results) -> Page:
 
 
 SHOWN = writing.shown
+TIMED = """\
+algorithm = [{ kind = "fedavg" }, { kind = "fedbuff", buffer = 1 }]
+[clock]
+kind = "by-operations"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +108,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "_drawn", first)
         made = {name: page(folder / name, runs()) for name, runs in example.EXAMPLES.items()}
-        trained = finish(BOTH_NETWORKS, folder / "trained")  # with the records of its rounds
+        trained = finish(BOTH_NETWORKS + TIMED, folder / "trained")  # with records of its rounds
         return made | {"trained": drawn_once(trained, Results(*joined.read([trained])))}
 
 

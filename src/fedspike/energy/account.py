@@ -5,10 +5,8 @@ Nothing is trained again, and nothing needs torch. The devices pay for their tra
 apart (`bill_evaluation`), at level "memory", as what an inference costs.
 """
 
-import operator
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
@@ -116,25 +114,62 @@ class Work:
 
 def work(network: NetworkOperations, rounds: Sequence[RoundCounts]) -> Work:
     """The sum of these rounds of a network. Raises InputError where nobody trained in them."""
-    if not any(round.activity for round in rounds):
+    tally = _Tally(network)
+    for round in rounds:
+        tally.add(round)
+    if (whole := tally.work()) is None:
         raise InputError(
             f"{len(rounds)} rounds in which nobody trained",
             expected="a client that trained, at least once",
             fix="see in rounds.jsonl why all were missing or rejected",
         )
-    uplink_bytes = sum(round.uplink_bytes for round in rounds)
-    joined_bytes = sum(
-        round.uplink_bytes if round.unpacked_bytes is None else round.unpacked_bytes
-        for round in rounds
-    )
-    by_client = (own for round in rounds for own in round.activity.items())
-    return Work(
-        trained=by_clients(network, by_client, joined_bytes),
-        tested=recorded(network, _sum(round.tested for round in rounds)),
-        uplink_bytes=uplink_bytes,
-        downlink_bytes=sum(round.downlink_bytes for round in rounds),
-        rounds=len(rounds),
-    )
+    return whole
+
+
+def works(network: NetworkOperations, rounds: Iterable[RoundCounts]) -> Iterator[Work | None]:
+    """The work of the first round, of the first two, and so on; None while nobody has trained."""
+    tally = _Tally(network)
+    for round in rounds:
+        tally.add(round)
+        yield tally.work()
+
+
+@dataclass
+class _Tally:
+    """What was done in the rounds so far; of each size of the network by one of its clients and in all."""
+
+    network: NetworkOperations
+    by_size: dict[str, tuple[int, Activity]] = field(default_factory=dict)
+    tested: Activity | None = None
+    uplink_bytes: int = 0
+    joined_bytes: int = 0
+    downlink_bytes: int = 0
+    rounds: int = 0
+
+    def add(self, round: RoundCounts) -> None:
+        """Go on by a round."""
+        for client, own in round.activity.items():
+            size = self.network.sizes.get(client, "")
+            first, before = self.by_size.get(size, (client, None))
+            self.by_size[size] = first, own if before is None else before + own
+        self.tested = round.tested if self.tested is None else self.tested + round.tested
+        unpacked, sent = round.unpacked_bytes, round.uplink_bytes
+        self.joined_bytes += sent if unpacked is None else unpacked
+        self.uplink_bytes += round.uplink_bytes
+        self.downlink_bytes += round.downlink_bytes
+        self.rounds += 1
+
+    def work(self) -> Work | None:
+        """All of it; None if nobody has trained."""
+        if not self.by_size or self.tested is None:
+            return None
+        return Work(
+            trained=by_clients(self.network, self.by_size.values(), self.joined_bytes),
+            tested=recorded(self.network, self.tested),
+            uplink_bytes=self.uplink_bytes,
+            downlink_bytes=self.downlink_bytes,
+            rounds=self.rounds,
+        )
 
 
 def rounds_to(rounds: Sequence[RoundCounts], target: float) -> int | None:
@@ -242,10 +277,6 @@ def evaluation(whole: Work, profiles: Iterable[Profile]) -> dict[str, Bill]:
         cost = whole.tested.bill(counts, profile, level, rounds=whole.rounds)
         made[profile.name] = replace(cost, **WITHOUT_PARTS)
     return made
-
-
-def _sum(activities: Iterable[Activity]) -> Activity:
-    return reduce(operator.add, activities)
 
 
 def _as_one_phase(phase: str, counts: Counts) -> Counts:

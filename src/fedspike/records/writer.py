@@ -5,6 +5,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any, Literal
 
 import msgspec
@@ -194,7 +195,7 @@ def _times(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
     durations = [round.duration_s for round in rounds if round.duration_s is not None]
     return {
         "seconds": math.fsum(spent for round in rounds for spent in round.seconds.values()),
-        "simulated_s": sum(durations) if durations else None,
+        "simulated_s": [*accumulate(durations)][-1] if durations else None,
         "round_seconds": ledger.round_seconds(rounds),
     }
 

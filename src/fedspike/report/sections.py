@@ -120,7 +120,8 @@ SECTIONS: tuple[Section, ...] = (
     _of(
         *("side-by-side", "Side by side", methods.METHODS_ANSWER),
         *(methods.METHODS_CHART, ranking.RANKS_CHART),
-        *(methods.TESTS_TABLE, costs.COSTS_TABLE, ranking.RANKS_TABLE),
+        *(methods.TESTS_TABLE, costs.COSTS_TABLE),
+        *(costs.EQUAL_METHODS_TABLE, ranking.RANKS_TABLE),
     ),
     _of(
         *("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),

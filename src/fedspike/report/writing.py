@@ -11,8 +11,9 @@ from fedspike.report.analysis.own_prices import with_own_prices
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures import methods
 from fedspike.report.figures.accuracy import ACCURACY_TABLE
-from fedspike.report.figures.costs import COSTS_TABLE
+from fedspike.report.figures.costs import COSTS_TABLE, EQUAL_METHODS_TABLE
 from fedspike.report.figures.decision import lines
+from fedspike.report.figures.energy_spent import EQUAL_TABLE
 from fedspike.report.figures.figure import Figure, Section
 from fedspike.report.figures.methods import apart, sentences
 from fedspike.report.figures.ranking import RANKS_TABLE
@@ -75,8 +76,8 @@ def in_short(results: Results) -> list[str]:
 def compared(results: Results) -> Iterator[Shown]:
     """The tables that set the runs side by side."""
     networks = [ACCURACY_TABLE] if results.leading or not results.side_by_side else []
-    of_methods = (methods.METHODS_TABLE, methods.TESTS_TABLE, COSTS_TABLE, RANKS_TABLE)
-    yield from _shown((*of_methods, *networks), results)
+    of_methods = (methods.METHODS_TABLE, methods.TESTS_TABLE, COSTS_TABLE, EQUAL_METHODS_TABLE)
+    yield from _shown((*of_methods, RANKS_TABLE, *networks, EQUAL_TABLE), results)
 
 
 def shown(results: Results) -> Iterator[Section]:

@@ -7,13 +7,20 @@ from pathlib import Path
 
 from fedspike.energy.levels import Level
 from fedspike.energy.pricing import Hardware
+from fedspike.energy.profiles import Profile
 from fedspike.records.reader import ROUNDS, in_full, rounds
 from fedspike.records.schema import ExperimentSummary, RoundRecord, RunSummary
 from fedspike.report.analysis.choices import Choice, choices
 from fedspike.report.analysis.confusion import Outcome, outcome
+from fedspike.report.analysis.course import Course, course
 from fedspike.report.analysis.device_costs import DeviceCosts, device_costs
 from fedspike.report.analysis.energy_view import EnergyView, energy_view
-from fedspike.report.analysis.equal_accuracy import EqualAccuracy, equal_accuracy
+from fedspike.report.analysis.equal_accuracy import (
+    EqualAccuracy,
+    EqualMethod,
+    equal_accuracy,
+    equal_methods,
+)
 from fedspike.report.analysis.gaps import Gap, gaps
 from fedspike.report.analysis.other_prices import OtherPrices, other_prices
 from fedspike.report.analysis.settings import Comparison, Network, Setting, settings
@@ -82,14 +89,19 @@ class Results:
     @cached_property
     def equal_accuracy(self) -> list[EqualAccuracy]:
         """What the networks of the leading comparisons need until an accuracy that both reach."""
-        profile = self.hardware.profiles[self.profile]
-        made = (equal_accuracy(one, self.rounds, profile) for one in self.leading)
+        made = (equal_accuracy(one, self.course, self.prices) for one in self.leading)
         return [one for one in made if one is not None]
+
+    @cached_property
+    def equal_methods(self) -> list[EqualMethod]:
+        """What the methods of a sweep need until an accuracy that all of a setting reach."""
+        side = self.side_by_side
+        return equal_methods(side, self.course, self.prices) if side else []
 
     @cached_property
     def device_costs(self) -> DeviceCosts | None:
         """What the networks on the most even data cost one device."""
-        profiles = self.hardware.chosen or (self.hardware.profiles[self.profile],)
+        profiles = self.hardware.chosen or (self.prices,)
         first = (self.leading or self.comparisons)[0]
         return device_costs(first, self.rounds, self.hardware, profiles)
 
@@ -97,6 +109,18 @@ class Results:
         """The records of a run's rounds, where its folder has them."""
         home = self.homes[run.name]
         return rounds(home) if (home / ROUNDS).exists() else []
+
+    def course(self, run: RunSummary) -> Course | None:
+        """What a run had reached and spent after each round; None where its folder has no rounds."""
+        if run.name not in self._courses:
+            records = self.rounds(run)
+            self._courses[run.name] = course(run.network_operations, records) if records else None
+        return self._courses[run.name]
+
+    @cached_property
+    def _courses(self) -> dict[str, Course | None]:
+        """Of the runs that were asked for."""
+        return {}
 
     @cached_property
     def outcomes(self) -> dict[Network, tuple[Outcome, ...]]:
@@ -142,3 +166,8 @@ class Results:
     def profile(self) -> str:
         """The price profile that is shown first."""
         return self.energy.profile if self.energy else self.hardware.profile.name
+
+    @property
+    def prices(self) -> Profile:
+        """All of it."""
+        return self.hardware.profiles[self.profile]

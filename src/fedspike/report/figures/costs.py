@@ -1,4 +1,4 @@
-"""What each method of a sweep costs beside its accuracy: loss, bytes and time, Table A3."""
+"""What each method of a sweep costs beside its accuracy: Table A3, and until an accuracy, Table A5."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis import tested
+from fedspike.report.analysis.equal_accuracy import Effort, EqualMethod
+from fedspike.report.analysis.results import Results
+from fedspike.report.analysis.settings import note_on_seeds
 from fedspike.report.analysis.side_by_side import Row, SideBySide
+from fedspike.report.figures.energy_spent import SIMULATED, effort_columns
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.tables import Caption, Column, Table, table, words
+from fedspike.report.rendering.tables import Caption, Cell, Column, Table, scaled, table, words
 
 Read = Callable[[RunSummary], float | None]
 UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
@@ -47,7 +51,16 @@ def _table(side: SideBySide) -> Table:
             "down_megabytes", "down", _megabytes(lambda run: run.downlink_bytes_per_round), "MB"
         ),
         column(unit, unit, lambda run: run.seconds / UNITS[unit]),
+        *(
+            [Column("simulated_s", "simulated time", lambda one: scaled(one.of(_simulated), "s"))]
+            if any(_simulated(run) for one in costs for run in one.row.runs[one.method])
+            else []
+        ),
     )
+
+
+def _simulated(run: RunSummary) -> float | None:
+    return run.simulated_s
 
 
 def _megabytes(bytes_per_round: Callable[[RunSummary], float]) -> Read:
@@ -56,14 +69,56 @@ def _megabytes(bytes_per_round: Callable[[RunSummary], float]) -> Read:
 
 
 def _caption(side: SideBySide) -> Caption:
+    runs = [run for row in side.rows for own in row.runs.values() for run in own]
     return Caption(
         f"Loss, bytes and time of each {side.what}",
         *tested.notes(side.accuracy_of),
         "Loss: of the last round; losses of different kinds cannot be compared. MB: sent and received by a "
-        "device in the whole training, on average. Time: of the computer that trained, not of a device.",
+        "device in the whole training, on average. Time: of the computer that trained, not of a device"
+        f"{SIMULATED if any(map(_simulated, runs)) else ''}.",
     )
 
 
+def _equal(results: Results) -> Table:
+    """A row for each method in each setting."""
+    made = results.equal_methods
+
+    def needed(of: Callable[[Effort], Cell]) -> Callable[[EqualMethod], Cell]:
+        return lambda one: of(one.effort)
+
+    return table(
+        made,
+        words("setting", None, lambda one: one.row.label),
+        words("method", _what(results), lambda one: one.method),
+        Column("target_percent", "accuracy, %", lambda one: 100 * one.target, digits=1),
+        *(
+            Column(key, label, needed(of), digits=digits)
+            for key, label, digits, of in effort_columns([one.effort for one in made])
+        ),
+    )
+
+
+def _what(results: Results) -> str:
+    side = results.side_by_side
+    assert side is not None, "methods are those of a table of them"
+    return side.what
+
+
+def _equal_caption(results: Results) -> Caption:
+    timed = any(one.effort.seconds for one in results.equal_methods)
+    return Caption(
+        f"Until the highest accuracy that each {_what(results)} reaches, at the prices of {results.profile}",
+        "The first round of each run whose test reaches it; all devices together, the radio not priced"
+        f"{SIMULATED if timed else ''}.",
+        note_on_seeds(one.effort.rounds.count for one in results.equal_methods),
+    )
+
+
+EQUAL_METHODS_TABLE = Figure(
+    *("equal-methods", _equal, _equal_caption),
+    *(lambda results: results if results.equal_methods else None, "A5"),
+    summary="Until an accuracy that all reach",
+)
 COSTS_TABLE = Figure(
     *("costs", _table, _caption, lambda results: results.side_by_side, "A3"),
     summary="Loss, bytes and time",

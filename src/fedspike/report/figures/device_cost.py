@@ -6,7 +6,7 @@ from fedspike.energy.on_device import BASE_UNITS
 from fedspike.report.analysis.device_costs import DeviceCost, DeviceCosts
 from fedspike.report.analysis.settings import interval_note
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.tables import Caption, Column, Scaled, Table, table, words
+from fedspike.report.rendering.tables import Caption, Column, Scaled, Table, scaled, table, words
 
 AN_INFERENCE, A_ROUND, DUTY = "an inference", "a round of training", "this duty"
 MOST_TERMS = 3
@@ -37,8 +37,7 @@ def _table(costs: DeviceCosts) -> Table:
 
 
 def _cell(row: DeviceCost, field: str) -> Scaled | None:
-    mean = row.mean(field)
-    return None if mean is None else Scaled(**vars(mean), unit=BASE_UNITS[field])
+    return scaled(row.mean(field), BASE_UNITS[field])
 
 
 def _caption(costs: DeviceCosts) -> Caption:

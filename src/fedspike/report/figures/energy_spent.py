@@ -16,9 +16,10 @@ from fedspike.report.figures.accuracy import SETTING, dashes
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels, line_of, log_scale
 from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, charts
-from fedspike.report.rendering.tables import Caption, Column, Table, table
+from fedspike.report.rendering.tables import Caption, Cell, Column, Table, scaled, table
 
 WIDTH, HEIGHT = 300, 210
+SIMULATED = ". Simulated time: what the devices would take, by the clock of the experiment"
 Point = dict[str, int | float]
 Curve = list[Point]  # joule so far and accuracy in percent
 
@@ -131,35 +132,49 @@ def _mean(values: Sequence[float]) -> Estimate | None:
     return estimate(values) if values else None
 
 
-def _equal(results: Results) -> Table:
-    """A row for each setting; each network's rounds, bytes and energy until the accuracy."""
-    all_kinds = kinds([one.comparison for one in results.equal_accuracy])
-
-    def needed(kind: Network, of: Callable[[Effort], Any]) -> Callable[[EqualAccuracy], Any]:
-        return lambda row: next((of(e) for e in row.efforts if e.network.key == kind.key), None)
-
-    columns = (
+def effort_columns(
+    efforts: Sequence[Effort],
+) -> list[tuple[str, str, int | None, Callable[[Effort], Cell]]]:
+    """Key, label, digits and cell of what runs needed until an accuracy; time where any has a clock."""
+    columns: list[tuple[str, str, int | None, Callable[[Effort], Cell]]] = [
         ("rounds", "rounds", 0, lambda effort: effort.rounds),
         ("megabytes", "MB, up and down", None, lambda effort: effort.megabytes),
         ("joule", "modelled J, with training", None, lambda effort: effort.joules),
-    )
+    ]
+    if any(effort.seconds for effort in efforts):
+        columns.append(
+            ("simulated_s", "simulated time", None, lambda effort: scaled(effort.seconds, "s"))
+        )
+    return columns
+
+
+def _equal(results: Results) -> Table:
+    """A row for each setting; each network's rounds, bytes, energy and time until the accuracy."""
+    all_kinds = kinds([one.comparison for one in results.equal_accuracy])
+
+    def needed(kind: Network, of: Callable[[Effort], Any]) -> Callable[[EqualAccuracy], Any]:
+        return lambda row: next((of(e) for n, e in row.efforts if n.key == kind.key), None)
+
+    efforts = [effort for one in results.equal_accuracy for _, effort in one.efforts]
     return table(
         results.equal_accuracy,
         SETTING,
         Column("target_percent", "accuracy, %", lambda row: 100 * row.target, digits=1),
         *(
             Column(f"{kind.key}_{key}", kind.title, needed(kind, of), label, digits)
-            for key, label, digits, of in columns
+            for key, label, digits, of in effort_columns(efforts)
             for kind in all_kinds
         ),
     )
 
 
 def _equal_caption(results: Results) -> Caption:
+    timed = any(effort.seconds for one in results.equal_accuracy for _, effort in one.efforts)
     return Caption(
         f"Until the highest accuracy that both networks reach, at the prices of {results.profile}",
-        "The first round of each run whose test reaches it; all devices together, the radio not priced.",
-        interval_note([e.network for one in results.equal_accuracy for e in one.efforts]),
+        "The first round of each run whose test reaches it; all devices together, the radio not priced"
+        f"{SIMULATED if timed else ''}.",
+        interval_note([network for one in results.equal_accuracy for network, _ in one.efforts]),
     )
 
 

@@ -49,6 +49,11 @@ class Scaled(Estimate):
     unit: str = ""
 
 
+def scaled(estimate: Estimate | None, unit: str) -> Scaled | None:
+    """An estimate with its base unit; None where there is no figure."""
+    return None if estimate is None else Scaled(**vars(estimate), unit=unit)
+
+
 Cell = str | int | float | Estimate | Tinted | None
 
 
