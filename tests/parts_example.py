@@ -45,6 +45,7 @@ from fedspike.part import Part
 from fedspike.parts.codes import (
     Burst,
     Code,
+    Contrast,
     Delta,
     Direct,
     Latency,
@@ -91,6 +92,7 @@ CODES: list[tuple[Code, int]] = [  # and for how many time steps
     (Latency(), 2),
     (Latency(), 10),
     (Latency(scale="logarithmic"), 70),
+    (Contrast(), 4),
     (Phase(), 16),
     (Phase(period=5), 5),
     (Burst(), 9),

@@ -21,7 +21,7 @@ from fedspike.layers.activity import Activity
 from fedspike.layers.operations import BETWEEN, PER, NetworkOperations
 from fedspike.layers.shapes import Dense
 from fedspike.networks import SNN, DenseLayers, SpikingNetwork
-from fedspike.parts.codes import Burst, Delta, Direct, Latency, Phase
+from fedspike.parts.codes import Burst, Contrast, Delta, Direct, Latency, Phase
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.read_outs import MeanMembrane, ReadOut
@@ -142,6 +142,7 @@ def test_the_direct_code_by_hand() -> None:
         (Phase(), {"compare": 20}),
         (Burst(), {"compare": 20}),
         (Delta(), {"compare": 20, "add": 20}),
+        (Contrast(), {"compare": 20, "add": 4}),
     ],
 )
 def test_a_codes_own_work_by_hand(code: Any, looked: dict[str, int]) -> None:

@@ -39,6 +39,7 @@ from fedspike.parts.codes import (
     Address,
     Burst,
     Code,
+    Contrast,
     Delta,
     Direct,
     Latency,
@@ -94,6 +95,7 @@ def test_rate_spikes_are_the_plain_ones(size: dict[str, int]) -> None:
 TABULATED: list[tuple[Tabulated, int]] = [
     *((Latency(), 2), (Latency(), 63), (Latency(), 64), (Latency(scale="logarithmic"), 130)),
     *((Phase(period=16), 16), (Phase(), 65), (Burst(), 50), (Delta(), 1), (Delta(), 129)),
+    *((Contrast(), 2), (Contrast(threshold=0.3, distance=9), 70)),
 ]
 
 

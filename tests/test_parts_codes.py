@@ -18,6 +18,7 @@ from fedspike.parts.codes import (
     Address,
     Burst,
     Code,
+    Contrast,
     Delta,
     Direct,
     Latency,
@@ -92,7 +93,12 @@ def test_a_raster_has_every_spike_in_order(code: Code, steps: int) -> None:
 @pytest.mark.parametrize(("code", "steps"), parts_example.TABULATED, ids=parts_example.name)
 def test_a_pixels_spikes_are_the_train_of_its_level(code: Tabulated, steps: int) -> None:
     spikes = code.spikes(torch.from_numpy(LEVELS)[None, None], HERE, steps)[:, 0, 0].T
-    assert torch.equal(spikes, torch.from_numpy(code.trains(LEVELS, steps)).double())
+    x = (
+        LEVELS
+        if code.above == 0
+        else (LEVELS - np.pad(LEVELS, (code.above, 0))[: -code.above]).clip(0)
+    )
+    assert torch.equal(spikes, torch.from_numpy(code.trains(x, steps)).double())
 
 
 def test_bytes_are_levels_and_halves_go_up() -> None:
@@ -134,6 +140,16 @@ def test_the_logarithm_puts_what_is_visible_into_the_first_step() -> None:
     """As the docstring says; 0.01 above the threshold f has fallen from 11.5 to 0.69."""
     trains = Latency("logarithmic").trains(np.array([0.01, 0.0100001, 0.02, 0.022, 0.5]), 10)
     assert trains.argmax(1).tolist() == [9, 9, 1, 0, 0]
+
+
+@given(st.integers(2, 130), some_levels, st.integers(1, 5))
+def test_contrast_is_one_spike_at_the_time_of_the_rise(steps: int, q: list[int], n: int) -> None:
+    x = torch.tensor(q).double() / 65535
+    spikes = Contrast(distance=n).spikes(x[None, None], HERE, steps)[:, 0, 0].T
+    for level, before, own in zip(q, [0] * n + q, spikes, strict=False):
+        d = Fraction(max(0, level - before), 65535)
+        there = [round((steps - 1) * (1 - d))] if d >= Fraction(1, 20) else []
+        assert own.nonzero().flatten().tolist() == there
 
 
 @pytest.mark.parametrize("steps", [8, 16, 64, 130])

@@ -130,10 +130,13 @@ struct Lookup {
     std::vector<int32_t> levels;
     explicit Lookup(int64_t pixels) : levels(pixels) {}
 
-    void operator()(const Shape &s, const float *image, const uint64_t *table, uint64_t *trains) {
+    void operator()(const Shape &s, const Code &code, const float *image, uint64_t *trains) {
         for (int64_t i = 0; i < s.neurons; ++i) levels[i] = level_of(image[i]);
+        if (code.above)
+            for (int64_t i = s.neurons - 1; i >= code.above; --i)
+                levels[i] = std::max(0, levels[i] - levels[i - code.above]);
         for (int64_t i = 0; i < s.neurons; ++i)
-            for (int64_t word = 0; word < s.words(); ++word) *trains++ = table[levels[i] * s.words() + word];
+            for (int64_t word = 0; word < s.words(); ++word) *trains++ = code.trains[levels[i] * s.words() + word];
     }
 };
 
@@ -148,7 +151,7 @@ struct Encoder {
         if (code.kind == Code::rate)
             draw(s, code, image, code.clients[k], code.first_samples[k] + sample, trains);
         else
-            look_up(s, image, code.trains, trains);
+            look_up(s, code, image, trains);
     }
 };
 

@@ -40,11 +40,11 @@ class Constants(NamedTuple):
 
 def encoding(code: Code, address: Address, time_steps: int) -> Any:
     """A code as the kernels take it: spikes drawn at an address, looked up, or the pixels themselves."""
-    kind, philox, gain, trains = "direct", (0, 0), 1.0, None
+    kind, philox, gain, trains, above = "direct", (0, 0), 1.0, None, 0
     if type(code) is Rate:
         kind, philox, gain = "rate", key(address.seed, address.purpose), code.gain
     elif isinstance(code, Tabulated):
-        kind, trains = "table", bits(code, time_steps).numpy()
+        kind, trains, above = "table", bits(code, time_steps).numpy(), code.above
     return compiled.Encoding(
         kind,
         time_steps,
@@ -55,6 +55,7 @@ def encoding(code: Code, address: Address, time_steps: int) -> Any:
         gain,
         trains,
         code.step_weights(time_steps),
+        above,
     )
 
 
@@ -65,8 +66,11 @@ def has_code(code: Code) -> bool:
 
 def has_spikes(code: Code) -> TypeGuard[Rate | Tabulated]:
     """Whether `packed_spikes` has it: of a table, any that makes its spikes from it."""
-    by_table = isinstance(code, Tabulated) and type(code).spikes in (Tabulated.spikes, Delta.spikes)
-    return type(code) is Rate or by_table
+    kind = type(code)
+    if not issubclass(kind, Tabulated):
+        return kind is Rate
+    by_table = kind.spikes in (Tabulated.spikes, Delta.spikes)
+    return by_table and kind.looked_up is Tabulated.looked_up
 
 
 def packed_spikes(

@@ -56,6 +56,7 @@ struct Code {
     const int64_t *clients, *first_samples;
     const uint64_t *trains;     // [level][word]
     const float *step_weights;  // what a spike counts for at each step, or null
+    int64_t above;              // how far before stands the pixel above which a level is taken, or 0
 };
 
 // What is learned, as parts/losses: a score's distance from the wanted one, or softmax cross-entropy of

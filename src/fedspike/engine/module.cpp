@@ -106,18 +106,21 @@ struct Encoding {
     float gain;
     std::optional<Array<const int64_t, 2>> table;
     std::optional<std::vector<float>> step_weights;
+    int64_t above;
 
     Encoding(const std::string &kind, int64_t time_steps, uint64_t round, std::vector<int64_t> clients,
              std::vector<int64_t> first_samples, std::array<uint64_t, 2> key, float gain,
-             std::optional<Array<const int64_t, 2>> table, std::optional<std::vector<float>> step_weights)
+             std::optional<Array<const int64_t, 2>> table, std::optional<std::vector<float>> step_weights,
+             int64_t above)
         : kind(named<decltype(Code::kind)>(kind, {{"rate", Code::rate}, {"table", Code::table}, {"direct", Code::direct}})),
           steps(time_steps), round(round), clients(std::move(clients)), first_samples(std::move(first_samples)),
-          key(key), gain(gain), table(std::move(table)), step_weights(std::move(step_weights)) {
+          key(key), gain(gain), table(std::move(table)), step_weights(std::move(step_weights)), above(above) {
         demand(steps >= 1, "at least one step");
         demand(this->clients.size() == this->first_samples.size(), "a first sample for each client");
         demand(this->table.has_value() == (this->kind == Code::table), "a table with a code that has one");
         demand(!this->table || has_shape(*this->table, {LEVELS, (steps + 63) / 64}),
                "a table has a row for each of 65,536 levels, as long as a train");
+        demand(above >= 0, "a pixel that stands before");
         demand(!this->step_weights || (int64_t)this->step_weights->size() == steps, "a weight for each step");
     }
 
@@ -125,7 +128,7 @@ struct Encoding {
         demand((int64_t)clients.size() == clients_there, "a client for each one of the batch");
         return {kind, steps, {key[0], key[1]}, round, gain, clients.data(), first_samples.data(),
                 table ? reinterpret_cast<const uint64_t *>(table->data()) : nullptr,
-                step_weights ? step_weights->data() : nullptr};
+                step_weights ? step_weights->data() : nullptr, above};
     }
 };
 
@@ -336,10 +339,10 @@ NB_MODULE(_kernels, module) {
     nb::class_<Encoding>(module, "Encoding")
         .def(nb::init<const std::string &, int64_t, uint64_t, std::vector<int64_t>, std::vector<int64_t>,
                       std::array<uint64_t, 2>, float, std::optional<Array<const int64_t, 2>>,
-                      std::optional<std::vector<float>>>(),
+                      std::optional<std::vector<float>>, int64_t>(),
              "kind"_a, "time_steps"_a, "round"_a, "clients"_a, "first_samples"_a,
              "key"_a = std::array<uint64_t, 2>{}, "gain"_a = 1.0f, "table"_a = nb::none(),
-             "step_weights"_a = nb::none());
+             "step_weights"_a = nb::none(), "above"_a = 0);
     nb::class_<Weights>(module, "Weights")
         .def(nb::init<Array<const float, 3>, Array<const float, 2>, std::optional<Array<float, 3>>,
                       std::optional<Array<float, 2>>>(),

@@ -4,6 +4,7 @@ from fedspike import part
 from fedspike.parts.codes.address import Address as Address
 from fedspike.parts.codes.burst import Burst as Burst
 from fedspike.parts.codes.code import Code as Code
+from fedspike.parts.codes.contrast import Contrast as Contrast
 from fedspike.parts.codes.delta import Delta as Delta
 from fedspike.parts.codes.direct import Direct as Direct
 from fedspike.parts.codes.latency import Latency as Latency

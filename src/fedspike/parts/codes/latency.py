@@ -46,7 +46,7 @@ class Latency(Tabulated, tag="latency"):
         """The code itself; raises InputError below 2 time steps."""
         if time_steps < 2:
             raise InputError(
-                f"Latency: time_steps = {time_steps}",
+                f"{type(self).__name__}: time_steps = {time_steps}",
                 expected="at least 2: in a single step all pixels would spike alike",
                 fix="10 steps tell 10 intensities apart",
                 keys=("time_steps", "code"),

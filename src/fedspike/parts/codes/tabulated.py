@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from fedspike.part import abstractmethod
@@ -29,6 +29,11 @@ class Tabulated(Code):
 
     bytes_per_step = HIGHEST + 1
 
+    @property
+    def above(self) -> int:
+        """How far before stands the pixel above which a pixel's level is taken; 0: it is taken as it is."""
+        return 0
+
     @abstractmethod
     def trains(self, x: Intensities, time_steps: int) -> ByStep:
         """The equation: whether a pixel of intensity x spikes at step t, [value, time]."""
@@ -41,15 +46,24 @@ class Tabulated(Code):
         del address
         trains = table(self, time_steps, pixels.device)
         # Client first in memory, because the matrix products want every client's block in one piece.
-        by_client = [trains[:, own] for own in levels(pixels)]
+        by_client = [trains[:, own] for own in self.looked_up(pixels)]
         return torch.stack(by_client).to(pixels.dtype).movedim(0, 1)
 
     def steps(self, pixels: Frames, address: Address, time_steps: int) -> Iterator[Now]:
         """Every level is looked up at each step."""
         del address
-        own = levels(pixels)
+        own = self.looked_up(pixels)
         for train in table(self, time_steps, pixels.device):
             yield train[own].to(pixels.dtype)
+
+    def looked_up(self, pixels: Frames) -> Int64[Tensor, "*shape"]:
+        """The levels whose trains the pixels have. Raises InputError where one is not in [0, 1]."""
+        x, n = levels(pixels), self.above
+        if n == 0:
+            return x
+        before = torch.zeros_like(x)
+        before[..., n:] = x[..., :-n]
+        return (x - before).clamp(min=0)
 
 
 @lru_cache(TABLES_KEPT)
