@@ -25,11 +25,14 @@ from fedspike.algorithms import (
     FedProx,
     FedRep,
     FedYogi,
+    Gossip,
     LocalOnly,
     NeuronMatching,
     NeuronUnion,
+    RelaySum,
     Scaffold,
 )
+from fedspike.algorithms.graphs import Complete
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.rules import Mean
 
@@ -107,6 +110,8 @@ CASES = {
     "fedrep": Case(FedRep(), None, numbers=-HEAD),
     "fedbn": Case(FedBN(), FedBN(), differs=False),
     "ditto": Case(Ditto(), Ditto(), differs=False),
+    "gossip": Case(Gossip(), Gossip(graph=Complete(), mixings=2), one_client=True),
+    "relay-sum": Case(RelaySum(), RelaySum(), one_client=True),
     "local-only": Case(LocalOnly(), None, up=0),
     "fedadam": Case(FedAdam(), FedAdam(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
 }

@@ -14,6 +14,16 @@ from torch import Tensor
 
 from algorithms_example import CASES
 from fedspike.algorithms import Algorithm
+from fedspike.algorithms.graphs import (
+    Complete,
+    Edges,
+    Graph,
+    Matrix,
+    RandomRegular,
+    Ring,
+    Torus,
+    Tree,
+)
 from fedspike.data import GTSRB, NPZ, FashionMNIST, FashionMNISTSample, Signs, Source
 from fedspike.data.partition import (
     IID,
@@ -190,6 +200,10 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Schedule: [Constant(), Exponential(0.5, every=2), Cosine(rounds=3)],
     Plasticity: [PairRule()],
     Algorithm: [case.algorithm for case in CASES.values()],
+    Graph: [
+        *(Ring(), Complete(), Torus(), Torus(rows=1), RandomRegular(), Tree(), Tree(children=1)),
+        *(Edges(client=(0, 1), neighbour=(1, 2)), Matrix(rows=((0.5, 0.5), (0.5, 0.5)))),
+    ],
     Rule: [Mean(), Mean("clients"), Median(), Maximum(), Strongest()],
     Remedy: [
         Clipping(norm=1.0),

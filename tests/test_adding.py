@@ -32,6 +32,7 @@ ROOMS = {
     "in_rotation": "federation/selections/__init__.py",
     "fixed_pace": "federation/clocks/__init__.py",
     "every_other": "federation/availabilities/__init__.py",
+    "hub": "algorithms/graphs/__init__.py",
     "warm_up": "parts/schedules/__init__.py",
 }
 # A room may not be asked for its names while it is made.

@@ -30,6 +30,7 @@ NEEDED = {
     "rho": 0.9,
     "path": "x",
     "candidates": 10,
+    "degree": 2,
 }
 Values = dict[str, Any]
 BASE: Values = {"optimiser": {"kind": "sgd"}}  # which all algorithms can have

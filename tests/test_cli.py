@@ -200,6 +200,7 @@ def test_presets_are_listed_and_can_be_copied(
         "codes",
         "fleet",
         "memory",
+        "no-server",
         "quickstart",
         "signs",
         "stdp",

@@ -62,6 +62,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "fixed_pace": {"clock": {"pace": 2e6}},
     "every_other": {"availability": {"shifts": 2}},
     "warm_up": {"schedule": {"rounds": 2}},
+    "hub": {"graph": {"middle": 1}, "algorithm": {"kind": "gossip"}},
 }
 
 
@@ -116,6 +117,8 @@ def plan_of(name: str) -> Any:
             inside["plan"] = {"data": part}
         case "server_momentum":
             inside["plan"] = {"algorithm": part}
+        case "hub":
+            inside["plan"] = {"algorithm": fs.Gossip(graph=part)}
         case "perturbation":
             inside["plan"] = {"learner": part}
         case "in_rotation":

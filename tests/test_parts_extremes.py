@@ -26,8 +26,12 @@ REQUIRED = {
     "adaptation": 1.0,
     "rho": 0.9,
     "candidates": 1,
+    "degree": 1,
 }
-STAY = {"client": (0,), "first": (1,), "last": (2,)}
+TOGETHER: dict[type[Part], dict[str, Any]] = {
+    fs.Trace: {"client": (0,), "first": (1,), "last": (2,)},
+    fs.Edges: {"client": (0,), "neighbour": (0,)},
+}
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.random((12, 4, 4), np.float32), np.arange(12) % 3
 DATA = Dataset("random", X, Y, X, Y, 3, "nowhere", {})
@@ -38,8 +42,9 @@ SIGNS = Dataset("random", X43, Y43, X43, Y43, 43, "nowhere", {})
 def fields() -> Iterator[tuple[str, type[Part], str]]:
     """The family, the kind and the name of every field that holds a number."""
     for family, kinds in FAMILIES.items():
-        for kind in kinds if family is not Source else ():  # whose numbers test_data_layout.py has
-            for field in msgspec.structs.fields(kind):
+        # The numbers of sources are in test_data_layout.py, those of matrices in test_no_server.py.
+        for kind in kinds if family is not Source else ():
+            for field in msgspec.structs.fields(kind) if kind is not fs.Matrix else ():
                 holds = str(field.type)
                 if not family_of(field.type) and ("float" in holds or "int" in holds):
                     yield family.__name__, kind, field.name
@@ -61,6 +66,7 @@ def plan(family: str, part: Any) -> Plan:
         "remedies": (part,) if family == "Remedy" else (),
     }
     settings |= {family.lower(): part} if family in OF_PLAN else {}
+    settings |= {"algorithm": fs.Gossip(graph=part)} if family == "Graph" else {}
     settings |= {"learner": fs.STDP(plasticity=part)} if family == "Plasticity" else {}
     data = SIGNS if isinstance(part, fs.Roads) else DATA  # which divides nothing else
     who = {family.lower(): part} if family in OF_FLEET else {}
@@ -79,7 +85,7 @@ def test_a_number_is_refused_or_computed_with(family: str, kind: type[Part], nam
         f.name: REQUIRED[f.name]
         for f in msgspec.structs.fields(kind)
         if f.name in REQUIRED and f.required
-    } | (STAY if kind is fs.Trace else {})
+    } | TOGETHER.get(kind, {})
     accepted = 0
     for number in EXTREMES:
         for value in (number, (number,)):

@@ -26,6 +26,7 @@ REQUIRED = {"alpha": 0.9, "classes": 2, "shards_per_client": 1, "adaptation": 1.
     "steps": (1,),
     "candidates": 10,
     **dict.fromkeys(("client", "first", "last"), (1,)),
+    "neighbour": (0,),
 }
 
 
@@ -38,7 +39,8 @@ def records() -> Iterator[tuple[type[Any], dict[str, Any]]]:
         for kind in kinds:
             fields = {field.name for field in msgspec.structs.fields(kind)}
             sound = {name: value for name, value in REQUIRED.items() if name in fields}
-            named = "path" in fields and kind is not fs.Trace
+            named = "path" in fields and kind not in (fs.Trace, fs.Edges, fs.Matrix)
+            sound |= {"rows": ((1.0,),)} if kind is fs.Matrix else {}
             yield kind, sound | ({"path": "own.npz"} if named else {})
 
 

@@ -392,6 +392,26 @@ def test_accuracies_of_different_kinds_stand_side_by_side_and_are_not_compared(
     )
 
 
+def test_without_a_server_accuracies_are_compared_with_those_of_the_global_model(
+    tmp_path: Path,
+) -> None:
+    runs = [
+        run | {"accuracy_of": "own models, all samples"} if run["algorithm"] == "fedprox" else run
+        for run in example.algorithms({"fedavg": 0.0, "fedprox": 3.0}, seeds=9, held=(3,))
+    ]
+    results = example.results(tmp_path / "runs", runs)
+    assert in_short(results) == ["fedprox beats fedavg by 2.9 points (n = 9, p = 0.0039)."]
+    side = results.side_by_side
+    assert side is not None
+    assert side.headings["fedprox"] == "fedprox, own models, all samples"
+    assert not isinstance(METHODS_TABLE.caption, Caption)
+    notes = METHODS_TABLE.caption(side).notes
+    assert any(
+        note.startswith("“own models, all samples”: each client’s own model") for note in notes
+    )
+    assert "not compared" not in " ".join(notes)
+
+
 def test_one_of_a_kind_is_compared_with_nothing(tmp_path: Path) -> None:
     results = example.results(tmp_path / "runs", personal({"fedavg": 0.0, "local-only": 20.0}))
     (line,) = in_short(results)

@@ -24,7 +24,7 @@ ROOMS = (
     *("parts.codes", "parts.neurons", "parts.surrogates", "parts.read_outs", "parts.losses"),
     *("parts.optimisers", "parts.schedules", "parts.plasticity", "parts.normalisations"),
     *("networks", "learning"),
-    *("rules", "algorithms"),
+    *("rules", "algorithms.graphs", "algorithms"),
     *("remedies", "federation.selections", "federation.availabilities", "federation.clocks"),
     *("federation.plan", "federation.devices", "federation.state", "federation.rounds"),
     *("federation.places.here", "experiment.run"),

@@ -1,13 +1,14 @@
-"""What a person wrote in TOML: its values, what a key may hold, or one error that says what is wrong."""
+"""What a person wrote, in TOML or comma-separated: its values, or one error that says what is wrong."""
 
 import codecs
+import csv
 import difflib
 import math
 import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ MARKS = {  # the longer ones first, for they begin like others
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+MOST_BYTES_OF_LINES = 10**7  # of comma-separated values, which programs write, too
 DEEPEST = 8  # tables and lists inside each other
 WORDS = {
     int: "a whole number",
@@ -67,6 +69,45 @@ def decoded(content: bytes) -> str:
     marked = (encoding for mark, encoding in MARKS.items() if content.startswith(mark))
     text = content.decode(next(marked, "utf-8-sig"))
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lines_of(file: str) -> list[tuple[int, list[str]]]:
+    """Number and cells of each line of comma-separated values that is not empty.
+
+    Raises InputError where the file cannot be read.
+    """
+    try:
+        text = decoded(content_of(Path(file), MOST_BYTES_OF_LINES))
+        rows = list(enumerate(csv.reader(text.splitlines()), 1))
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise InputError(
+            f"{file}: {getattr(error, 'strerror', None) or error}",
+            expected="a file of comma-separated text",
+            fix="check the path",
+            keys=("path",),
+        ) from error
+    return [(number, [cell.strip() for cell in row]) for number, row in rows if row]
+
+
+def whole_numbers(file: str, columns: Sequence[str]) -> list[list[int]]:
+    """The lines below one with these names, as whole numbers. InputError names the line that is none."""
+    lines = lines_of(file)
+    first, names = lines[0] if lines else (1, ["nothing"])
+    wrong = [] if names == [*columns] else [(first, names)]
+    wrong += [
+        (number, cells)
+        for number, cells in lines[1:]
+        if len(cells) != len(columns)
+        or not all(cell.isdecimal() and len(cell) < 10 for cell in cells)
+    ]
+    for number, cells in wrong:
+        raise InputError(
+            f"{file}, line {number}: {','.join(cells)[:60]}",
+            expected=f"the columns {', '.join(columns)}",
+            fix=f"write a line {','.join(columns)}, and below it {len(columns)} whole numbers a line",
+            keys=("path",),
+        )
+    return [[int(cell) for cell in cells] for _, cells in lines[1:]]
 
 
 def parse(text: str, name: str, *, fix: str) -> dict[str, Any]:

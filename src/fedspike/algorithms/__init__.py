@@ -9,6 +9,7 @@ from fedspike.algorithms.algorithm import added as added
 from fedspike.algorithms.algorithm import difference as difference
 from fedspike.algorithms.changed import Changed as Changed
 from fedspike.algorithms.changed import layers as layers
+from fedspike.algorithms.decentralised import MODELS as MODELS
 from fedspike.algorithms.ditto import Ditto as Ditto
 from fedspike.algorithms.fedadagrad import FedAdagrad as FedAdagrad
 from fedspike.algorithms.fedadam import FedAdam as FedAdam
@@ -24,6 +25,7 @@ from fedspike.algorithms.fedper import FedPer as FedPer
 from fedspike.algorithms.fedprox import FedProx as FedProx
 from fedspike.algorithms.fedrep import FedRep as FedRep
 from fedspike.algorithms.fedyogi import FedYogi as FedYogi
+from fedspike.algorithms.gossip import Gossip as Gossip
 from fedspike.algorithms.labelled import LABELLED as LABELLED
 from fedspike.algorithms.labelled import with_labels as with_labels
 from fedspike.algorithms.local_only import LocalOnly as LocalOnly
@@ -34,6 +36,7 @@ from fedspike.algorithms.mifa import MIFA as MIFA
 from fedspike.algorithms.narrowed import Narrowed as Narrowed
 from fedspike.algorithms.neuron_matching import NeuronMatching as NeuronMatching
 from fedspike.algorithms.neuron_union import NeuronUnion as NeuronUnion
+from fedspike.algorithms.relay_sum import RelaySum as RelaySum
 from fedspike.algorithms.remembering import with_memory as with_memory
 from fedspike.algorithms.scaffold import Scaffold as Scaffold
 from fedspike.algorithms.statistics import with_statistics as with_statistics

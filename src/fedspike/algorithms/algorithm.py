@@ -90,8 +90,15 @@ class Algorithm(Part):
         return type(self).own is not Algorithm.own
 
     @property
+    def decentralised(self) -> bool:
+        """Whether there is no server: clients exchange models, and all of these are for the same task."""
+        return False
+
+    @property
     def accuracy_of(self) -> AccuracyOf:
         """Which models are tested, and on which samples."""
+        if self.decentralised:
+            return "own models, all samples"
         return "own models, own samples" if self.personal else "global model"
 
     @property
@@ -107,6 +114,11 @@ class Algorithm(Part):
     def fitted(self, network: SizedNetwork) -> "Algorithm":
         """The algorithm for this network. Raises InputError where it cannot be."""
         del network
+        return self
+
+    def among(self, clients: int, seed: int) -> "Algorithm":
+        """The algorithm for a fleet of so many clients. Raises InputError where it cannot be."""
+        del clients, seed
         return self
 
     def sub_network(self, network: SizedNetwork, client: int) -> SizedNetwork:
@@ -136,6 +148,13 @@ class Algorithm(Part):
     def again(self, ordered: Tree) -> Tree:
         """What of an order goes to a client that remembers something: the rest it has."""
         return ordered
+
+    def carried(
+        self, client: int, there: Collection[int], received: int, sent: int
+    ) -> tuple[int, int]:
+        """Bytes that a client receives and sends for an order and a reply of so many, as these answer."""
+        del client, there
+        return received, sent
 
     @abstractmethod
     def joining(self) -> Mapping[str, Rule]:

@@ -1,6 +1,6 @@
 """An algorithm that does as another one does, but for what a subclass changes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 from msgspec.structs import replace
@@ -51,6 +51,11 @@ class Changed(Algorithm):
         return self.algorithm.personal
 
     @property
+    def decentralised(self) -> bool:
+        """As the algorithm."""
+        return self.algorithm.decentralised
+
+    @property
     def accuracy_of(self) -> AccuracyOf:
         """As the algorithm."""
         return self.algorithm.accuracy_of
@@ -68,6 +73,10 @@ class Changed(Algorithm):
     def fitted(self, network: SizedNetwork) -> "Algorithm":
         """As the algorithm."""
         return replace(self, algorithm=self.algorithm.fitted(network))
+
+    def among(self, clients: int, seed: int) -> "Algorithm":
+        """As the algorithm."""
+        return replace(self, algorithm=self.algorithm.among(clients, seed))
 
     def sub_network(self, network: SizedNetwork, client: int) -> SizedNetwork:
         """As the algorithm."""
@@ -97,6 +106,12 @@ class Changed(Algorithm):
     def again(self, ordered: Tree) -> Tree:
         """As the algorithm."""
         return self.algorithm.again(ordered)
+
+    def carried(
+        self, client: int, there: Collection[int], received: int, sent: int
+    ) -> tuple[int, int]:
+        """As the algorithm."""
+        return self.algorithm.carried(client, there, received, sent)
 
     def joining(self) -> Mapping[str, Rule]:
         """As the algorithm."""

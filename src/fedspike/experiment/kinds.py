@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from fedspike.algorithms import ALGORITHMS, Algorithm
+from fedspike.algorithms.graphs import GRAPHS, Graph
 from fedspike.data import SOURCES, Cameras, Source
 from fedspike.data.partition import PARTITIONS, Partition
 from fedspike.errors import InputError
@@ -46,6 +47,7 @@ FAMILIES: dict[type[Part], tuple[type[Part], ...]] = {
     Schedule: SCHEDULES,
     Plasticity: PLASTICITIES,
     Algorithm: ALGORITHMS,
+    Graph: GRAPHS,
     Rule: RULES,
     Remedy: REMEDIES,
     Selection: SELECTIONS,

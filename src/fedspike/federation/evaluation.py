@@ -1,5 +1,6 @@
-"""The test of what a round led to: of the model for all, or of each client's own on the samples like its."""
+"""The test of what a round led to: of the model for all, or of each client's own on samples of its own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +10,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from fedspike.data.partition.likeness import like_whom
+from fedspike.algorithms import MODELS
+from fedspike.data.partition.likeness import evenly, like_whom
 from fedspike.engine.choice import engine_for
 from fedspike.errors import warn_once
 from fedspike.federation.cohort import Samples, Site, samples
@@ -19,6 +21,7 @@ from fedspike.layers.activity import Activity
 from fedspike.learning.activities import activities, counted
 from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
+from fedspike.parts.sums import total
 
 
 class Examined(NamedTuple):
@@ -31,7 +34,7 @@ class Examined(NamedTuple):
 
 @dataclass(frozen=True)
 class Tests:
-    """Test samples, on the device that computes, and the client that each is like."""
+    """Test samples, on the device that computes, and the client that each is like, or is dealt to."""
 
     samples: Samples
     like: Int64[Tensor, " sample"]
@@ -44,7 +47,9 @@ class Tests:
         """A plan's test samples with these pixels; where one model is for all, all are like client 0."""
         labels = plan.data.y_test
         like = np.zeros(len(labels), np.int64)
-        if site.algorithm.personal:
+        if site.algorithm.decentralised:
+            like = evenly(len(labels), site.devices.members, plan.seed_of_data)
+        elif site.algorithm.personal:
             like = like_whom(labels, np.array(plan.class_counts()))
         test_set = samples(x_test, labels, dtype, device)
         return cls(test_set, torch.from_numpy(like), plan.seed)
@@ -74,6 +79,22 @@ def examined(site: Site, state: State, tests: Tests) -> list[Examined]:
         own, network = algorithm.own(ordered, memory), site.network_of(client)
         each.append(Examined(network, own, torch.nonzero(tests.like == client)[:, 0]))
     return each
+
+
+def consensus_distance(state: State) -> float:
+    """How far the clients' models are from their mean, of an algorithm without a server.
+
+        sqrt(mean over i of |x_i - x|^2),   x = mean over i of x_i
+
+    Source: Kong, Lin, Koloskova, Jaggi, Stich, "Consensus Control for Decentralized Deep Learning", ICML
+    2021, there Xi_t.
+    """
+    squares = 0.0
+    for models in state.server[MODELS].values():
+        wide, n = models.double(), len(models)
+        apart = wide - total(wide, 0) / n
+        squares += float(total(apart.square().flatten(), 0)) / n
+    return math.sqrt(squares)
 
 
 def evaluate(models: Sequence[Examined], tests: Tests, round: int) -> tuple[float, Activity]:

@@ -109,6 +109,7 @@ class Plan(Struct, frozen=True, kw_only=True):
                     keys=("algorithm", f"fleet.{name}"),
                 )
         self.fleet.availability.demand(self.fleet.clients, self.rounds)
+        self.remedied().among(self.fleet.clients, self.seed)
 
     def _demand_roles(self) -> None:
         """Raise InputError where what can be of any type cannot do what is asked of it."""
@@ -244,7 +245,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
         """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
         data, network, devices = self.data, self.sized_network(), self.devices()
-        algorithm = self.fitted().remedied()
+        algorithm = self.fitted().remedied().among(self.fleet.clients, self.seed)
         algorithm = with_statistics(algorithm.fitted(network), network)
         own = getattr(self.partition, "own", None)
         own = range(len(devices.shards)) if own is None else own

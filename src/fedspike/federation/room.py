@@ -41,7 +41,10 @@ def training(plan: Any, network: SizedNetwork, clients: int = 1) -> list[Need]:
     needs = [
         # The server's, a client's, gradients, and a sum of them at least.
         Need(*_sizes(plan.network), 4 * model),
-        Need("fleet.clients_per_round", clients, clients * model),
+        # Without a server each client's model is kept, beside the trained one.
+        Need(
+            "fleet.clients_per_round", clients, (1 + plan.algorithm.decentralised) * clients * model
+        ),
         Need(
             "learner.epochs",
             learner.epochs,

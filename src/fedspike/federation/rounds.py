@@ -28,7 +28,7 @@ from fedspike.errors import InputError
 from fedspike.federation import room
 from fedspike.federation.clocks.clock import Spent
 from fedspike.federation.cohort import Site
-from fedspike.federation.evaluation import Examined, Tests, evaluate, examined
+from fedspike.federation.evaluation import Examined, Tests, consensus_distance, evaluate, examined
 from fedspike.federation.guard import (
     Rejection,
     Verdict,
@@ -71,6 +71,8 @@ class Round:
 
     Where there is simulated time, the round took `duration_s`, and `spent` says what each answer took.
 
+    Where there is no server, `consensus_distance` says how far the clients' models are from their mean.
+
     Where clients train networks of different size, `sizes` has the accuracy of the new model's part that each
     size but the whole one holds, under the size's name.
     """
@@ -98,6 +100,7 @@ class Round:
     unpacked_bytes: int | None = None
     spent: dict[int, Spent] = field(default_factory=dict)
     duration_s: float | None = None
+    consensus_distance: float | None = None
 
     def bill(self, profile: str, level: Level = "memory") -> Bill:
         """Modelled energy of the round's training, over all clients.
@@ -355,6 +358,7 @@ def _tested(
         nodes=answers.nodes,
         network=operations,
         sizes=_sizes(site, tests, state),
+        consensus_distance=consensus_distance(state) if site.algorithm.decentralised else None,
     )
 
 

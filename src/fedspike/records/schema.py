@@ -64,6 +64,7 @@ class RoundRecord(RoundCounts, frozen=True, kw_only=True):
     `staleness` says how many rounds ago an accepted client received its model, where not in this round.
     `sizes` has the accuracy of what the clients of each size but the whole network's hold. Where there is
     simulated time, the round took `duration_s`, and `spent` has the seconds of each client that answered.
+    Where there is no server, `consensus_distance` says how far the clients' models are from their mean.
     """
 
     round: Size
@@ -83,6 +84,7 @@ class RoundRecord(RoundCounts, frozen=True, kw_only=True):
     sizes: dict[str, Fraction] = msgspec.field(default_factory=dict)
     spent: dict[Count, Spent] = msgspec.field(default_factory=dict)
     duration_s: NotNegative | None = None
+    consensus_distance: NotNegative | None = None
 
 
 class HiddenWeights(Record, frozen=True, kw_only=True):

@@ -93,6 +93,7 @@ def _as_it_is(round: Round) -> RoundRecord:
         sizes=dict(round.sizes),
         spent=dict(round.spent),
         duration_s=round.duration_s,
+        consensus_distance=round.consensus_distance,
         nodes=msgspec.convert(round.nodes, list[NodeRound]),
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fedspike import rules
 from fedspike.algorithms import Algorithm, Client, LocalModel, Tree, packing_draws
 from fedspike.algorithms.trees import alone, row
-from fedspike.data.partition.likeness import like_whom
+from fedspike.data.partition.likeness import evenly, like_whom
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Site
 from fedspike.federation.plan import Plan
@@ -110,6 +110,7 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
                     [reply[group] for reply in replies],
                     torch.tensor(samples),
                     like=server["model"] if group == "update" else None,
+                    numbers=sorted(first),
                 )
                 for group, rule in algorithm.joining().items()
             }
@@ -246,11 +247,13 @@ def _alone(client: Client) -> Client:
 def _test(
     plan: Plan, site: Site, server: Tree, memories: Mapping[int, Tree], round: int
 ) -> tuple[float, Activity]:
-    """The server's model on all test samples, or each client's own on those like its, one after the other."""
+    """The server's model on all test samples, or each client's own on those that are dealt to it."""
     labels, algorithm, network = torch.from_numpy(plan.data.y_test), site.algorithm, site.network
     images = torch.from_numpy(plan.data.x_test).flatten(1).to(site.samples[0].dtype)
     like, model = np.zeros(len(labels), np.int64), server["model"]
-    if algorithm.personal:
+    if algorithm.decentralised:
+        like = evenly(len(labels), site.devices.members, plan.seed_of_data)
+    elif algorithm.personal:
         like = like_whom(plan.data.y_test, np.array(plan.class_counts()))
     correct, before, activities = 0, 0, list[Activity]()
     for client in np.unique(like).tolist():

@@ -14,6 +14,7 @@ from fedspike.rules.rule import Rule as Rule
 from fedspike.rules.rule import heaps as heaps
 from fedspike.rules.rule import joined as joined
 from fedspike.rules.rule import narrowed as narrowed
+from fedspike.rules.seated import Seated as Seated
 from fedspike.rules.strongest import Strongest as Strongest
 
 RULES = part.kinds(Rule, vars(), usual=Mean)

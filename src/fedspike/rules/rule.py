@@ -16,11 +16,15 @@ Parameters = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Replies:
-    """What is joined: `trees[i]` is of `clients[i]` clients with `samples[i]` samples in all."""
+    """What is joined: `trees[i]` is of `clients[i]` clients with `samples[i]` samples in all.
+
+    `numbers[i]` is the number of the first of these clients, where somebody said so.
+    """
 
     trees: Sequence[Parameters]
     samples: Int64[Tensor, " reply"]
     clients: Int64[Tensor, " reply"]
+    numbers: Sequence[int] = ()
 
     def stacked(self, name: str) -> Float[Tensor, "reply *shape"]:
         """What all sent under a name, float64. Raises InputError where it differs in its form."""
@@ -79,6 +83,7 @@ def joined(
     samples: Int64[Tensor, " reply"],
     clients: Int64[Tensor, " reply"] | None = None,
     like: Parameters | None = None,
+    numbers: Sequence[int] = (),
 ) -> Parameters:
     """One of all, in the types of `like`, by default those of the first reply; of one client each by default.
 
@@ -88,7 +93,7 @@ def joined(
     """
     like = like or replies[0]
     clients = torch.ones_like(samples) if clients is None else clients
-    wide = rule.join(Replies(replies, samples, clients))
+    wide = rule.join(Replies(replies, samples, clients, numbers))
     return {name: narrowed(tensor, like[name].dtype) for name, tensor in wide.items()}
 
 

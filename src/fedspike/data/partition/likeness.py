@@ -1,4 +1,4 @@
-"""What an accuracy is of, and whose a test sample is like.
+"""What an accuracy is of, and whose a test sample is like, or who is dealt it by chance.
 
 The test set belongs to nobody. To see what a client has of a model, its samples are dealt to the clients as
 the training samples are: of n test samples of a class client k gets the share that it has of the class in
@@ -6,10 +6,13 @@ training, by largest remainders, in the order of the test set. A class that nobo
 every sample has one client.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
+
+from fedspike.randomness import stream
 
 AccuracyOf = Literal["global model", "own models, own samples", "own models, all samples"]
 """Of the one model for all, or of each client's own: on the samples that are like the client's own, or on
@@ -45,3 +48,15 @@ def dealt(samples: int, held: Int[np.ndarray, " client"]) -> Int[np.ndarray, " c
     left = samples - shares.sum()
     shares[np.argsort(-remainders, kind="stable")[:left]] += 1
     return shares
+
+
+def evenly(samples: int, clients: Sequence[int], seed: int) -> Int[np.ndarray, " sample"]:
+    """The client that each test sample is dealt to by chance, as many to each, or one more.
+
+    So the share that is right is the accuracy to expect of any client's model on any sample.
+
+    >>> np.bincount(evenly(7, [0, 2, 3], seed=0)).tolist()
+    [3, 0, 2, 2]
+    """
+    turns = np.resize(np.array(clients, np.int64), samples)
+    return stream(seed, "tested by").permutation(turns)

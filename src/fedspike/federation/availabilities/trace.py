@@ -11,9 +11,6 @@ Client 0 is there in rounds 1 to 20 and 45 to 100, client 3 in 10 to 100, and no
 what the file said in its own settings, as the lists `client`, `first` and `last`.
 """
 
-import csv
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -28,14 +25,11 @@ from fedspike.federation.availabilities.availability import (
     Holds,
     Moment,
 )
-from fedspike.files import content_of
-from fedspike.reading import decoded
+from fedspike.reading import whole_numbers
 
-COLUMNS = ["client", "first", "last"]
-MOST_BYTES = 10**7
+COLUMNS = ("client", "first", "last")
 MOST_STAYS = 100_000
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
-FIX = f"write a line {','.join(COLUMNS)}, and below it three whole numbers a line"
 
 
 class Trace(Availability, tag="trace"):
@@ -63,7 +57,7 @@ class Trace(Availability, tag="trace"):
                     fix="leave path out",
                     keys=("path",),
                 )
-            stays = _stays(self.path)
+            stays = whole_numbers(self.path, COLUMNS)
             columns = zip(*stays, strict=True) if stays else ((), (), ())
             for name, column in zip(COLUMNS, columns, strict=True):
                 msgspec.structs.force_setattr(self, name, tuple(column))
@@ -108,36 +102,3 @@ class Trace(Availability, tag="trace"):
         first, last = np.array(self.first), np.array(self.last)
         stays = (first <= moment.round) & (moment.round <= last)
         return np.isin(clients, np.array(self.client)[stays]).astype(np.float64)
-
-
-def _stays(file: str) -> Sequence[Sequence[int]]:
-    """The lines of a file as numbers. Raises InputError that names the line that is none."""
-    try:
-        lines = decoded(content_of(Path(file), MOST_BYTES)).splitlines()
-    except (OSError, UnicodeError) as error:
-        raise InputError(
-            f"{file}: {getattr(error, 'strerror', None) or error}",
-            expected="a file of comma-separated text",
-            fix="check the path",
-            keys=("path",),
-        ) from error
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
-    if not rows or rows[0] != COLUMNS:
-        raise _unreadable(file, 1, ",".join(rows[0]) if rows else "nothing")
-    stays = []
-    for number, row in enumerate(rows[1:], 2):
-        if not row:
-            continue
-        if len(row) != len(COLUMNS) or not all(cell.isdecimal() and len(cell) < 10 for cell in row):
-            raise _unreadable(file, number, ",".join(row))
-        stays.append([int(cell) for cell in row])
-    return stays
-
-
-def _unreadable(file: str, line: int, text: str) -> InputError:
-    return InputError(
-        f"{file}, line {line}: {text[:60]}",
-        expected=f"the columns {', '.join(COLUMNS)}",
-        fix=FIX,
-        keys=("path",),
-    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
+from fedspike.algorithms import Tree
 from fedspike.algorithms.trees import count_bytes
 from fedspike.energy.counts import DONE, count, entries
 from fedspike.errors import InputError
@@ -57,16 +58,24 @@ class Here:
         work.keep(answered)
         now = max((time.get(client, 0.0) for client in answered), default=0.0)
         received = {client: tree for asked in order.all for client, tree in asked.received.items()}
-        fleet = order.site.devices.fleet
+        fleet, algorithm = order.site.devices.fleet, order.site.algorithm
+
+        def carried(sent: Mapping[int, Tree]) -> list[tuple[int, int]]:
+            return [
+                algorithm.carried(k, sent, count_bytes(received[k]), count_bytes(tree))
+                for k, tree in sent.items()
+            ]
+
+        traffic = carried(work.replies)
         return Answers(
             hosts={client: (client,) for client in order.clients if client in work.replies},
             replies=replies,
             activity=work.activity,
             losses=work.losses,
             seconds={"training": perf_counter() - began},
-            uplink_bytes=sum(count_bytes(reply) for reply in work.replies.values()),
-            unpacked_bytes=sum(count_bytes(reply.tree) for reply in replies),
-            downlink_bytes=sum(count_bytes(received[client]) for client in answered),
+            uplink_bytes=sum(up for _, up in traffic),
+            unpacked_bytes=sum(up for _, up in carried({r.sender: r.tree for r in replies})),
+            downlink_bytes=sum(down for down, _ in traffic),
             memories=work.memories,
             deadline_s=fleet.deadline_s or math.inf,
             at_work={k: max(0.0, time[k] - now) for k in time if k not in work.replies},
@@ -119,10 +128,10 @@ def _spent(order: Order, clients: Collection[int], work: Work) -> dict[int, Spen
     for asked in order.all:
         for client in (client for client in asked.samples if client in clients):
             counts = count(site.operations.of(client), work.activity[client])
+            received, sent = count_bytes(asked.received[client]), count_bytes(work.replies[client])
             effort = Effort(
                 sum(number for _, _, kind, number in entries(counts) if kind in DONE),
-                count_bytes(asked.received[client]),
-                count_bytes(work.replies[client]),
+                *site.algorithm.carried(client, clients, received, sent),
                 devices.slowness(site.seed, client),
             )
             chance = stream(site.seed, "straggling", asked.round, client)

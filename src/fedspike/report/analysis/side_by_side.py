@@ -39,7 +39,7 @@ from fedspike.report.analysis.significance import (
 BASELINE: dict[str, Any] = tomllib.loads(
     content_of(Path(__file__).with_name("baseline.toml")).decode()
 )
-METHOD = ("algorithm", "rule", "remedies", "learner")
+METHOD = ("algorithm", "graph", "rule", "remedies", "learner")
 NEVER_A_COLUMN = ("partition", "partition_seed", "network")
 Configuration = dict[str, Any]  # dotted key -> value
 Cells = dict[str, dict[int, RunSummary]]  # column -> seed -> run
@@ -138,9 +138,10 @@ class SideBySide:
 
     @property
     def compared(self) -> list[str]:
-        """The columns whose accuracy is of the same kind as the baseline's, that in front."""
+        """The columns whose accuracy answers the same question as the baseline's, that in front."""
         kinds = zip(self.columns, self.accuracy_of, strict=True)
-        return [column for column, kind in kinds if kind == self.accuracy_of[0]]
+        first = self.accuracy_of[0]
+        return [column for column, kind in kinds if tested.comparable(kind, first)]
 
     @property
     def apart(self) -> list[str]:
@@ -290,7 +291,8 @@ def _row(label: str, run: RunSummary, cells: Cells, baseline: str) -> Row:
     """A row without tests."""
     plain = cells.get(baseline, {})
     of = {column: next(iter(cell.values())).accuracy_of for column, cell in cells.items()}
-    alike = [column for column in cells if of[column] == of.get(baseline)]
+    like = of.get(baseline)
+    alike = [column for column in cells if like and tested.comparable(of[column], like)]
     differences = {
         column: {
             seed: _percent(own) - _percent(plain[seed])

@@ -1,9 +1,10 @@
-"""What the accuracies of runs are of, in words. Those of different kinds are marked, and never compared."""
+"""What the accuracies of runs are of, in words; other kinds are marked, and compared where that is fair."""
 
 from collections.abc import Iterable
 
 from fedspike.data.partition.likeness import AccuracyOf
 
+OWN_SAMPLES: AccuracyOf = "own models, own samples"
 MARK: dict[AccuracyOf, str] = {
     "global model": "global model",
     "own models, own samples": "own models",
@@ -17,6 +18,19 @@ TESTED: dict[AccuracyOf, str] = {
     ),
     "own models, all samples": "each client’s own model, on test samples dealt evenly to the clients",
 }
+
+
+def comparable(one: AccuracyOf, other: AccuracyOf) -> bool:
+    """Whether two accuracies answer the same question.
+
+    The global model is every client's: on samples of all it stands beside models of their own on the same.
+
+    >>> comparable("global model", "own models, all samples")
+    True
+    >>> comparable("global model", "own models, own samples")
+    False
+    """
+    return one == other or OWN_SAMPLES not in (one, other)
 
 
 def marked(names: Iterable[str], kinds: Iterable[AccuracyOf]) -> list[str]:
@@ -55,4 +69,5 @@ def notes(kinds: Iterable[AccuracyOf]) -> list[str]:
     if len(different) == 1:
         return [f"Accuracy: {TESTED[different[0]]}."]
     others = [f"“{MARK[kind]}”: {TESTED[kind]}" for kind in different if kind != "global model"]
-    return [f"Accuracies of different kinds are not compared. {'. '.join(others)}."]
+    apart = "Accuracies of different kinds are not compared. " if OWN_SAMPLES in different else ""
+    return [f"{apart}{'. '.join(others)}."]

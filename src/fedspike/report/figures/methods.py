@@ -47,7 +47,8 @@ def apart(side: SideBySide) -> list[str]:
         return []
     names, are = [*map(_in_sentence, side.apart)], "is" if len(side.apart) == 1 else "are"
     listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-    kinds = dict.fromkeys(kind for kind in side.accuracy_of if kind != side.accuracy_of[0])
+    kinds_of = dict(zip(side.columns, side.accuracy_of, strict=True))
+    kinds = dict.fromkeys(kinds_of[column] for column in side.apart)
     own = "; or ".join(tested.TESTED[kind].partition(";")[0] for kind in kinds)
     return [
         f"{listed} {are} not compared with {_in_sentence(side.baseline)}: accuracy there is that of {own}."
