@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test thorough shapes agreement killed fleet fuzz sanitize aarch64 bench lint types clean
+.PHONY: help study test suite thorough shapes agreement killed fleet fuzz sanitize aarch64 bench lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +18,10 @@ help: ## this list
 study: $(VENV)/.runtime ## compare ANN and SNN as the founding study did, into runs/study/report.html
 	$(VENV)/bin/fedspike run study --output runs/study
 
-test: lint types ## format, lint, type check and all tests
+test: lint ## format, lint, type check and all tests
+	$(MAKE) --no-print-directory --jobs=2 types suite
+
+suite: $(VENV)/.test ## only the tests
 	$(VENV)/bin/pytest
 
 thorough: $(VENV)/.test ## minutes: further cases of what the suite tries few of

@@ -2,7 +2,8 @@
 
 That takes as long again as the tests themselves; test_checking.py does it for some of them.
 
-Files of tests run side by side, one to a core; each computes in one thread unless it asks for more.
+Files of tests run side by side, one more than there are cores, because tests of servers and browsers wait
+most of their time; each computes in one thread unless it asks for more.
 """
 
 import os
@@ -25,6 +26,11 @@ collect_ignore = ["checking.py"]  # no tests, and what it replaces is replaced o
 # A machine that is busy with something else must not fail a test; what is drawn stays reproducible.
 settings.register_profile("fedspike", deadline=None, derandomize=True)
 settings.load_profile("fedspike")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many run side by side."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(autouse=True)

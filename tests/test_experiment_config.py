@@ -430,7 +430,7 @@ def only_runs_or_an_input_error(text: str) -> bool:
 
 
 @given(tables)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_document_is_runs_or_an_input_error(values: dict[str, typing.Any]) -> None:
     only_runs_or_an_input_error(tomli_w.dumps(values))
 

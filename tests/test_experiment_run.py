@@ -451,8 +451,8 @@ def stop_after(folder: Path, told: int, *options: str) -> None:
 @pytest.mark.parametrize(
     "algorithm",
     [
-        ["algorithm.kind=fedavg"],
-        ["algorithm.kind=fedprox"],
+        pytest.param(["algorithm.kind=fedavg"], marks=pytest.mark.thorough),
+        pytest.param(["algorithm.kind=fedprox"], marks=pytest.mark.thorough),
         ["algorithm.kind=fedadam"],
         ["algorithm.kind=scaffold", "optimiser.kind=sgd", "optimiser.learning_rate=0.05"],
     ],
@@ -731,7 +731,7 @@ def test_a_disk_that_runs_full_leaves_a_run_that_goes_on(tmp_path: Path) -> None
 
 
 @given(st.integers(1, 12), st.integers(0, 3))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 def test_stopped_anywhere_the_line_count_is_the_checkpoint(told: int, more: int) -> None:
     """What was told is stored: `told` events in, the folder holds exactly those rounds."""
     import tempfile

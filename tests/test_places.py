@@ -3,6 +3,7 @@
 Among them algorithms whose orders and replies differ from client to client.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -75,6 +76,11 @@ from fedspike.rules import RULES, Maximum, Median, Replies, Rule, Strongest
 from fleet_in_process import InProcess, dealt_out
 
 SAMPLE = load("fashion-mnist-sample")
+SMALL = dataclasses.replace(  # where all samples are trained on
+    SAMPLE,
+    **{f"{array}_train": getattr(SAMPLE, f"{array}_train")[:400] for array in "xy"},
+    **{f"{array}_test": getattr(SAMPLE, f"{array}_test")[:100] for array in "xy"},
+)
 
 
 class Overlapping(Rule, tag="test-overlapping"):
@@ -139,12 +145,13 @@ CLIPPING = Clipping(norm=2.0)
 
 def plan_of(algorithm: Algorithm, *remedies: Remedy, **changes: Any) -> Plan:
     usual: dict[str, Any] = {
+        "data": SAMPLE,
         "network": ANN(FullyConnected((6,))),
         "learner": Backpropagation(None, SGD(0.1), batch_size=16),
         "fleet": Fleet(clients=5, clients_per_round=4, samples_per_round=30),
         "rounds": 3,
     }
-    return Plan(data=SAMPLE, algorithm=algorithm, remedies=remedies, **usual | changes)
+    return Plan(algorithm=algorithm, remedies=remedies, **usual | changes)
 
 
 def local_plan(algorithm: Algorithm, **learner: Any) -> Plan:
@@ -155,6 +162,7 @@ def local_plan(algorithm: Algorithm, **learner: Any) -> Plan:
             5, FullyConnected((12,)), neuron=Competitive(threshold=4.0), read_out=MeanMembrane()
         ),
         learner=STDP(**learner),
+        data=SMALL,
         partition=Quantity(2.0),
         fleet=Fleet(clients=5, clients_per_round=4),
     )
