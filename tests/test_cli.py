@@ -194,18 +194,7 @@ def test_presets_are_listed_and_can_be_copied(
     assert main(["presets"]) == 0
     assert "study        The founding study: ten devices" in capsys.readouterr().out
     assert main(["presets", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out).keys() == {
-        "baselines",
-        "bntt",
-        "codes",
-        "fleet",
-        "memory",
-        "no-server",
-        "quickstart",
-        "signs",
-        "stdp",
-        "study",
-    }
+    assert json.loads(capsys.readouterr().out).keys() >= {"quickstart", "study"}
     for name in ("quickstart", "study"):
         assert main(["presets", "--show", name]) == 0
         copy = tmp_path / "my.toml"
