@@ -20,7 +20,9 @@ from fedspike.federation.clocks.clock import Effort, Spent
 from fedspike.federation.rounds import Round
 from fedspike.federation.state import State
 from fedspike.randomness import stream
-from fedspike.records import reader
+from fedspike.records import joined, reader
+from fedspike.report.analysis.results import Results
+from fedspike.report.figures import accuracy_spent
 from running import finish
 
 CLOCK = fs.ByOperations(operations_per_second=1e6, straggling=0.2)
@@ -170,6 +172,29 @@ def test_time_bytes_and_joules_are_those_of_the_round_records(tmp_path: Path) ->
                 assert spent[1] == _billed(until(records, 2, network), profile, level)
                 assert sorted(spent) == spent
     assert seconds["ann"] != seconds["snn"]
+
+
+def test_the_lines_of_the_figure_end_where_the_summaries_do(tmp_path: Path) -> None:
+    results = Results(*joined.read([finish(FILE, tmp_path / "timed")]))
+    spent = accuracy_spent.spent(results)
+    assert spent is not None
+    runs = {run.network.upper(): run for run in results.runs}
+    amounts = {
+        "simulated time": lambda run: run.simulated_s,
+        "bytes": lambda run: (
+            run.rounds * (run.uplink_bytes_per_round + run.downlink_bytes_per_round)
+        ),
+        "energy": lambda run: run.bill[results.profile]["training"].run.nominal_mj / 1000,
+    }
+    assert [(one.label, one.axis.name) for one in spent.panels] == [
+        ("IID", name) for name in amounts
+    ]
+    for panel in spent.panels:
+        assert {line.name for line in panel.lines} == {"ANN", "SNN"}
+        for line in panel.lines:
+            run, last = runs[line.name], line.points[-1]
+            assert last["amount"] == amounts[panel.axis.name](run)
+            assert [point["mean"] / 100 for point in line.points] == pytest.approx(run.accuracy)
 
 
 def _billed(work: Work | None, profile: Profile, level: Level) -> float:

@@ -20,8 +20,12 @@ import report_example as example
 from fedspike import report
 from fedspike.energy.estimate import Estimate
 from fedspike.records import joined
+from fedspike.records.schema import RunSummary
 from fedspike.report import writing
+from fedspike.report.analysis.course import Course
 from fedspike.report.analysis.results import Results
+from fedspike.report.figures.accuracy import curves, draw
+from fedspike.report.figures.accuracy_spent import Spent, spent
 from fedspike.report.figures.figure import Figure, Part, Section
 from fedspike.report.rendering import drawing
 from fedspike.report.rendering.drawing import LIGHT, Panels, Prose
@@ -29,7 +33,7 @@ from fedspike.report.rendering.page import Shown
 from fedspike.report.rendering.tables import Caption, Table, Tinted, table, words
 from fedspike.report.sections import SECTIONS
 from running import BOTH_NETWORKS, finish, python
-from undrawn import EMPTY
+from undrawn import EMPTY, undraw
 
 FIGURES = [figure for section in SECTIONS for part in section.parts for figure in part.figures]
 SVG_TAGS = {
@@ -362,3 +366,53 @@ def test_a_large_sweep_stays_a_small_page(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(shown.on_page) == 1
     assert "figures/accuracy.svg" in shown.notes[-1]
     assert "Only the first clients are drawn" in text_of(one.html)
+
+
+def test_a_network_that_stays_below_the_axis_has_a_panel_all_the_same(tmp_path: Path) -> None:
+    """Of 41 runs one has learned nothing: the axis begins above it."""
+    runs = [example.run(("ann", "snn")[n % 2], 10, n // 2, rounds=10) for n in range(40)]
+    nothing = example.run("snn", 3, rounds=10, final_percent=10.0) | {"accuracy": [0.1] * 10}
+    results = example.results(tmp_path / "runs", [*runs, nothing])
+    data = curves(results.comparisons)
+    assert data.low > 10
+    with pytest.MonkeyPatch.context() as patch:
+        undraw(patch)
+        assert [panel.label for panel in draw(data).panels] == ["10 classes", "3 classes"]
+
+
+def test_methods_share_a_panel_as_long_as_dashes_tell_them_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four of them in a colour; own models have panels of their own; of more each has its panels."""
+
+    def course(_: Results, run: RunSummary) -> Course:
+        rounds = len(run.accuracy)
+        return Course(run.accuracy, [*range(0, 100 * rounds, 100)], [None] * rounds, None)
+
+    def drawn(name: str, *algorithms: str) -> Spent:
+        runs = [
+            example.run(network, 3, algorithm=algorithm, rounds=120)
+            | {"accuracy_of": "own models, own samples" if algorithm == "ditto" else "global model"}
+            for algorithm in algorithms
+            for network in ("ann", "snn")
+        ]
+        made = spent(example.results(tmp_path / name, runs))
+        assert made is not None
+        return made
+
+    monkeypatch.setattr(Results, "course", course)
+    few = drawn("few", "fedavg", "ditto", "fedadam")
+    lines = {panel.label: [line.name for line in panel.lines] for panel in few.panels}
+    assert lines == {
+        "3 classes": ["ANN fedavg", "ANN fedadam", "SNN fedavg", "SNN fedadam"],
+        "3 classes, own models": ["ANN ditto", "SNN ditto"],
+    }
+    dashes = {line.name: line.dash for line in few.panels[0].lines}
+    assert dashes["ANN fedavg"] == dashes["SNN fedavg"] != dashes["ANN fedadam"]
+    # No clock and no prices; after the first round nothing was sent, and the last one is always drawn.
+    assert [axis.name for axis in few.axes] == ["bytes"]
+    points = few.panels[0].lines[0].points
+    assert [point["round"] for point in points] == [*range(4, 121, 4)]
+    assert few.unit(few.axes[0]) == "kB"
+    many = drawn("many", "fedavg", "fedadam", "fedavgm", "fedyogi", "fedexp")
+    assert [{line.name for line in panel.lines} for panel in many.panels] == [{"ANN", "SNN"}] * 5

@@ -37,9 +37,17 @@ class FinalTests(NamedTuple):
     def of_classes(
         self, labels: Int64[np.ndarray, " sample"], classes: int
     ) -> Int64[np.ndarray, "model class"]:
-        """The samples of each class that each model was given."""
-        counts = np.zeros((self.like.max() + 1, classes), np.int64)
-        np.add.at(counts, (self.like, labels), 1)
+        """The samples of each class that a model was given; of all together where chance dealt them.
+
+        >>> like, labels = np.array([0, 1, 1]), np.array([2, 0, 0])
+        >>> FinalTests(labels, like, "own models, own samples").of_classes(labels, 3).tolist()
+        [[0, 0, 1], [2, 0, 0]]
+        >>> FinalTests(labels, like, "own models, all samples").of_classes(labels, 3).tolist()
+        [[2, 0, 1]]
+        """
+        like = self.like if self.accuracy_of == "own models, own samples" else 0 * self.like
+        counts = np.zeros((like.max() + 1, classes), np.int64)
+        np.add.at(counts, (like, labels), 1)
         return counts
 
 

@@ -2,6 +2,7 @@
 
 from fedspike.report.figures import (
     accuracy,
+    accuracy_spent,
     answer,
     confusions,
     costs,
@@ -127,7 +128,13 @@ SECTIONS: tuple[Section, ...] = (
         *("variants", "Networks compared", variants.PARETO_CHART, variants.VARIANTS_TABLE),
         folds="All networks",
     ),
-    _of("accuracy", "Accuracy", accuracy.ACCURACY_CURVES, sizes.SIZES_TABLE),
+    _of(
+        "accuracy",
+        "Accuracy",
+        accuracy.ACCURACY_CURVES,
+        accuracy_spent.ACCURACY_SPENT,
+        sizes.SIZES_TABLE,
+    ),
     _of(
         *("classes", "Classes and clients", confusions.CONFUSION_CHART),
         *(confusions.CLIENTS_TABLE, confusions.CLASSES_TABLE),

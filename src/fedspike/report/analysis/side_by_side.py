@@ -76,14 +76,21 @@ class Difference:
 class Row:
     """A setting: the runs of each column in it, seed by seed, and the column's difference.
 
-    The accuracy of so many columns, the baseline's with them, is of the same kind as the baseline's.
+    The `network` has no name if it is the only one. The accuracy of so many columns as are `alike`, the
+    baseline with them, is of the same kind as the baseline's.
     """
 
-    label: str
+    setting: str
+    network: str
     role: str
     runs: dict[str, tuple[RunSummary, ...]]
     differences: dict[str, Difference]
     alike: int
+
+    @property
+    def label(self) -> str:
+        """The setting, and the network."""
+        return ", ".join(filter(None, (self.setting, self.network)))
 
     @cached_property
     def accuracy(self) -> dict[str, Estimate]:
@@ -264,8 +271,8 @@ def is_plain(column: Configuration) -> bool:
     return all(column[key] == value for key, value in BASELINE.items() if key in column)
 
 
-def _labels(runs: Sequence[RunSummary], left: Collection[str]) -> list[str]:
-    """A name for each row, of one of its runs: the setting, then the network where there are several."""
+def _labels(runs: Sequence[RunSummary], left: Collection[str]) -> list[tuple[str, str]]:
+    """A name for each row, of one of its runs: of the setting, and of the network where there are several."""
 
     def kept(table: dict[str, Any]) -> Configuration:
         return {key: value for key, value in naming.flat(table).items() if key not in left}
@@ -282,12 +289,12 @@ def _labels(runs: Sequence[RunSummary], left: Collection[str]) -> list[str]:
     for setting, run, network in zip(settings, runs, own, strict=True):
         alike = kinds[run.network]
         variant = naming.of_networks(alike)[alike.index(network)]
-        words = [setting, run.network.upper() if len(kinds) > 1 else "", variant]
-        labels.append(", ".join(filter(None, words)))
+        words = [run.network.upper() if len(kinds) > 1 else "", variant]
+        labels.append((setting, ", ".join(filter(None, words))))
     return labels
 
 
-def _row(label: str, run: RunSummary, cells: Cells, baseline: str) -> Row:
+def _row(label: tuple[str, str], run: RunSummary, cells: Cells, baseline: str) -> Row:
     """A row without tests."""
     plain = cells.get(baseline, {})
     of = {column: next(iter(cell.values())).accuracy_of for column, cell in cells.items()}
@@ -303,7 +310,7 @@ def _row(label: str, run: RunSummary, cells: Cells, baseline: str) -> Row:
         if column != baseline and column in alike
     }
     return Row(
-        label,
+        *label,
         "conventional" if run.time_steps is None else "spiking",
         {column: tuple(cell[seed] for seed in sorted(cell)) for column, cell in cells.items()},
         {column: Difference(by_seed) for column, by_seed in differences.items() if by_seed},

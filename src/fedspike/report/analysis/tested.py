@@ -63,7 +63,8 @@ def notes(kinds: Iterable[AccuracyOf]) -> list[str]:
     >>> notes(["own models, all samples"])
     ['Accuracy: each client’s own model, on test samples dealt evenly to the clients.']
     """
-    different = [kind for kind in TESTED if kind in {*kinds}]
+    given = {*kinds}
+    different = [kind for kind in TESTED if kind in given]
     if different == ["global model"]:
         return []
     if len(different) == 1:

@@ -9,12 +9,13 @@ from typing import Any
 import altair as alt
 
 from fedspike.energy.estimate import Estimate
+from fedspike.records.schema import RunSummary
 from fedspike.report.analysis import tested
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, Setting, interval_note, kinds, of
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import (
-    DASH,
+    DASHES,
     accuracy_axis,
     chart_of,
     end_labels,
@@ -22,9 +23,10 @@ from fedspike.report.rendering.axes import (
     round_axis,
 )
 from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
-from fedspike.report.rendering.tables import Caption, Column, Table, marked, table, words
+from fedspike.report.rendering.tables import Caption, Column, Table, marked, span, table, words
 
 WIDTH, HEIGHT = 330, 210
+Point = dict[str, int | float]
 SHOWN_VARIANTS = 4
 MOST_PANELS = 24
 MARK_OFFSETS = (8, 15, 22)  # pixels; side by side, because marks are often of equal height
@@ -121,28 +123,31 @@ def _caption(results: Results) -> Caption:
 def curves(
     comparisons: Sequence[Comparison], marks: Sequence[Sequence[tuple[str, int | float]]] = ()
 ) -> Curves:
-    """The curves, with an axis from below all but the first tenth of the rounds to the best accuracy.
-
-    The first rounds would take up most of it. Of many runs the worst twentieth, which may have learned
-    nothing, is left out in the same way.
-    """
+    """The curves, and the ends of their axis."""
     runs = [run for comparison in comparisons for one in comparison.networks for run in one.runs]
-    settled = [min(run.accuracy[len(run.accuracy) // 10 :]) for run in runs]
-    best = [100 * max(run.accuracy) for run in runs] + [p for own in marks for _, p in own]
-    low = min(10 * math.floor(10 * sorted(settled)[len(settled) // 20]), 90)
-    high = max(10 * math.ceil(max(best) / 10), low + 10)
+    low, high = accuracy_ends(runs, [percent for own in marks for _, percent in own])
     shown = SHOWN_VARIANTS if any(c.variant for c in comparisons) else MOST_PANELS
     return Curves(comparisons, low, high, shown, marks or [()] * len(comparisons))
+
+
+def accuracy_ends(
+    runs: Sequence[RunSummary], others: Sequence[int | float] = ()
+) -> tuple[int, int]:
+    """In percent, from below all but the first tenth of the rounds to the best accuracy, or the best other.
+
+    The first rounds would take up most of an axis. Of many runs the worst twentieth, which may have learned
+    nothing, is left out in the same way.
+    """
+    settled = [min(run.accuracy[len(run.accuracy) // 10 :]) for run in runs]
+    best = max([*(100 * max(run.accuracy) for run in runs), *others])
+    low = min(10 * math.floor(10 * sorted(settled)[len(settled) // 20]), 90)
+    return low, max(10 * math.ceil(best / 10), low + 10)
 
 
 def in_words(curves: Curves) -> str:
     """What the lines of the curves are."""
     networks = [network for comparison in curves.comparisons for network in comparison.networks]
-    counts = sorted({len(network.runs) for network in networks})
-    seeds = f"{counts[-1]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-    text = "Each line is one seed."
-    if counts != [1]:
-        text = f"Line: mean over {seeds} seeds; band: from the lowest seed to the highest."
+    text = seeds_in_words([len(network.runs) for network in networks], banded=True)
     others = {one.title for c in curves.comparisons for one in c.setting.conventional[1:]}
     if others:
         text += f" Dashed: {', '.join(sorted(others))}."
@@ -151,10 +156,44 @@ def in_words(curves: Curves) -> str:
     return text
 
 
+def seeds_in_words(counts: Sequence[int], *, banded: bool) -> str:
+    """What lines are that come from so many seeds each."""
+    if max(counts) == 1:
+        return "Each line is one seed."
+    band = "; band: from the lowest seed to the highest" if banded else ""
+    return f"Line: mean over {span(counts, 0)} seeds{band}."
+
+
 def dashes(network: Network, networks: Sequence[Network]) -> Any:
     """The dashes of a network's line: conventional networks after the first have some."""
-    plain = next((one for one in networks if one.role == network.role), None)
-    return alt.Undefined if network is plain else DASH
+    alike = [one for one in networks if one.role == network.role]
+    return DASHES[min(alike.index(network), len(DASHES) - 1)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart: its points have the accuracy in percent as `mean`, `low` and `high` over the seeds.
+
+    Its band is drawn where it is `banded`.
+    """
+
+    name: str
+    role: str
+    dash: Any
+    points: Sequence[Point]
+    banded: bool
+
+    def layers(self, x: alt.X, y: alt.Y, where: str) -> list[alt.Chart]:
+        """The line as far as it is not below the axis; its points say `where` they are, and the accuracy."""
+        low, colour = y["scale"]["domain"][0], LIGHT[self.role]
+        above = (point for point in self.points if point["mean"] >= low)
+        drawn = [point | {"low": max(point["low"], low)} for point in above]
+        layers = []
+        if self.banded:
+            band = chart_of(*drawn).mark_area(color=colour, opacity=0.2)
+            layers.append(band.encode(x=x, y=alt.Y("low:Q", scale=y["scale"]), y2=alt.Y2("high:Q")))
+        lines = line_of(drawn, f"{self.name}, {where}: {{mean:.1f}} %", colour, self.dash)
+        return [*layers, *(part.encode(x=x, y=y) for part in lines)]
 
 
 def _chart(curves: Curves, place: int) -> alt.LayerChart:
@@ -165,17 +204,11 @@ def _chart(curves: Curves, place: int) -> alt.LayerChart:
     layers: list[alt.Chart] = []
     ends = []
     for network in networks:
-        points = _curve(network)
-        drawn = [point for point in points if point["low"] >= curves.low]
-        colour = LIGHT[network.role]
-        if len(network.runs) > 1:
-            band = chart_of(*drawn).mark_area(color=colour, opacity=0.2)
-            layers.append(band.encode(x=x, y=alt.Y("low:Q", scale=y["scale"]), y2=alt.Y2("high:Q")))
-        says = f"{network.title}, round {{round}}: {{mean:.1f}} %"
-        lines = line_of(drawn, says, colour, dashes(network, networks))
-        layers += [part.encode(x=x, y=y) for part in lines]
+        points, dash = _curve(network), dashes(network, networks)
+        line = Line(network.title, network.role, dash, points, len(network.runs) > 1)
+        layers += line.layers(x, y, "round {round}")
         last = {"round": rounds, "mean": max(points[-1]["mean"], curves.low)}
-        ends.append((last, f"{network.title} {points[-1]['mean']:.1f}", colour))
+        ends.append((last, f"{line.name} {points[-1]['mean']:.1f}", LIGHT[line.role]))
     for (role, percent), offset in zip(curves.marks[place], MARK_OFFSETS, strict=False):
         mark = chart_of({"round": rounds, "mean": percent, "says": f"printed: {percent} %"}).encode(
             x=x, y=y
@@ -185,7 +218,7 @@ def _chart(curves: Curves, place: int) -> alt.LayerChart:
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=comparison.label)
 
 
-def _curve(network: Network) -> list[dict[str, int | float]]:
+def _curve(network: Network) -> list[Point]:
     """Round by round, in percent: the mean over the seeds, the lowest and the highest."""
     rounds = zip(*(run.accuracy for run in network.runs), strict=True)
     return [

@@ -10,7 +10,7 @@ from fedspike.report.analysis.settings import note_on_seeds
 from fedspike.report.analysis.side_by_side import Difference, Row, SideBySide
 from fedspike.report.analysis.significance import SIGNIFICANT, in_words
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.axes import BAR_LABELS, chart_of, rows
+from fedspike.report.rendering.axes import BAR_LABELS, LETTER, chart_of, rows
 from fedspike.report.rendering.drawing import LIGHT, Panels, Prose, charts
 from fedspike.report.rendering.tables import (
     Caption,
@@ -26,7 +26,6 @@ from fedspike.report.rendering.tables import (
 )
 
 WIDTH, ROW = 415, 34  # pixels, with the names
-LETTER = 7  # pixels of a name, in a wide font
 SHOWN = 4
 TEST = "Wilcoxon’s signed-rank test (two-sided, exact)"
 

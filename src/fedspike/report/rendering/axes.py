@@ -15,7 +15,14 @@ BAR_ROW, BAR_HEIGHT = 38, 12  # pixels: a row with a bar for each of two network
 MOST_TICKS = 8
 MOST_READ = 50  # points of a line under the pointer
 OFFSETS = {"conventional": -7, "spiking": 7}  # pixels: a bar above or below the middle of its row
-DASH = [5, 3]
+DASHES: tuple[Any, ...] = (
+    alt.Undefined,
+    [5, 3],
+    [1.5, 2.5],
+    [9, 3, 1.5, 3],
+)  # of lines of one colour
+KEY = (6, 28)  # pixels right of a chart between which a piece of a line tells whose name follows
+LETTER = 7  # pixels of a letter of a name, in a wide font
 
 
 def chart_of(*values: dict[str, Any]) -> alt.Chart:
@@ -34,7 +41,7 @@ def line_of(
 
     One point alone is seen.
     """
-    every = math.ceil(len(points) / MOST_READ)
+    every = max(1, math.ceil(len(points) / MOST_READ))
     read = chart_of(*(one | {"says": says.format(**one)} for one in points[::-every]))
     dots = read.mark_circle(color=colour, opacity=float(len(points) == 1), size=120)
     line = chart_of(*points).mark_line(color=colour, strokeWidth=1.8, strokeDash=dash)
@@ -113,6 +120,30 @@ def end_labels(
         .encode(x=x, y=y, text=alt.Text("text:N"))
         for (point, text, colour), place in zip(ends, places, strict=True)
     ]
+
+
+def line_names(
+    ends: Sequence[tuple[float, str, str, Any]], y: alt.Y, width: int
+) -> list[alt.Chart]:
+    """The names of lines right of a chart that is so wide, each after a piece of its line; moved apart.
+
+    `ends` has for each line where it ends on `y`, the text, the colour and the dashes.
+    """
+    field = str(y.shorthand).partition(":")[0]
+    low, high = y["scale"]["domain"]
+    places = places_apart([end for end, *_ in ends], 0.08 * (high - low))
+    layers = []
+    for (_, text, colour, dash), place in zip(ends, places, strict=True):
+        one = chart_of({field: place, "text": text}).encode(y=y)
+        look = {"color": colour, "strokeWidth": 1.8, "strokeDash": dash}
+        layers.append(one.mark_rule(x=width + KEY[0], x2=width + KEY[1], **look))
+        style = {"align": "left", "fontSize": 12, "fontWeight": "bold", "color": colour}
+        name = one.mark_text(x=width + KEY[1] + 5, **style)
+        layers.append(name.encode(text=alt.Text("text:N")))
+    # Room for names in whatever font the reader has.
+    room = width + KEY[1] + 5 + LETTER * max(len(text) for _, text, *_ in ends)
+    edge = chart_of({field: low}).mark_rule(opacity=0, x=0, x2=room).encode(y=y)
+    return [*layers, edge]
 
 
 def places_apart(values: Sequence[float], distance: float) -> list[float]:
