@@ -9,6 +9,7 @@ import tomli_w
 from fedspike.algorithms import (
     ALGORITHMS,
     MIFA,
+    MOON,
     Algorithm,
     Ditto,
     FedAdagrad,
@@ -88,6 +89,7 @@ CASES = {
     "fedasync": Case(
         FedAsync(), FedAsync(mixing=1.0, staleness_exponent=0.0, answers=10, rule=Mean()), numbers=1
     ),
+    "moon": Case(MOON(), MOON(mu=0.0)),
     "fedprox": Case(FedProx(mu=0.5), FedProx(mu=0.0)),
     "neuron-matching": Case(
         NeuronMatching(), NeuronMatching(), one_client=True, differs=False, any_network=False
@@ -122,6 +124,7 @@ TRAINED = {
     for name, case in CASES.items()
     if name == "fedavg"
     or case.algorithm.corrects
+    or case.algorithm.compares
     or type(case.algorithm).begin is not Algorithm.begin
 }
 

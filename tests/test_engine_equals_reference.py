@@ -169,6 +169,23 @@ def test_steps_from_above_on_classes_that_come_equally_often() -> None:
 
 
 @pytest.mark.parametrize(
+    ("network", "training"),
+    [
+        ("convolutional-ann", {}),
+        ("convolutional-snn-averages", {}),
+        ("deep-snn-zero-reset", {"epochs": 2, "ascent": 0.3}),
+        ("snn", {"samples_at_once": 5, "optimiser_memory": "kept"}),
+    ],
+)
+def test_representations_beside_those_of_other_models(
+    network: str, training: dict[str, Any]
+) -> None:
+    """MOON, of layers of all kinds; in parts of minibatches, too."""
+    fleet = fleet_of(50, 7, 33, 1, clients_per_round=3)
+    compare(NETWORKS[network], *pair("moon"), fleet, **training)
+
+
+@pytest.mark.parametrize(
     ("optimiser", "memory"),
     [
         (Adam(weight_decay=0.1, schedule=Cosine(rounds=3, lowest=0.1)), "forgotten"),

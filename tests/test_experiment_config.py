@@ -132,7 +132,7 @@ BAD = [
         27,
         ["scaffold", "optimiser", "SGD"],
     ),
-    ("[sweep]\n", "[algorithm]\nmu = 1\n[sweep]\n", 27, ["of kind", 'kind = "fedprox", which']),
+    ("[sweep]\n", "[algorithm]\npull = 1\n[sweep]\n", 27, ["of kind", 'kind = "ditto", which']),
     ("[sweep]\n", "[architecture]\nhidden = []\n[sweep]\n", 27, ["a list", "[100], the default"]),
     ("[sweep]\n", "[architecture]\nhidden = [\n 3,\n 0]\n[sweep]\n", 27, ["whole number >= 1"]),
     ("[sweep]\n", "[architecure]\n[sweep]\n", 26, ["did you mean architecture?"]),

@@ -94,6 +94,8 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("competitive", "surrogate"): (None, codes.Rate()),
     ("neuron-union", "alike"): (-0.1, 1.1),
     ("fedprox", "mu"): (-0.1,),
+    ("moon", "mu"): (-0.1,),
+    ("moon", "tau"): (0.0, -0.5),
     ("fedbuff", "buffer"): (0, "all"),
     ("fedbuff", "server_learning_rate"): (0.0,),
     ("fedbuff", "staleness_exponent"): (-0.5,),
@@ -123,7 +125,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
         (kind, "rule"): ("mean", codes.Rate())
         for kind in (
             *("fedavg", "fedbuff", "fedprox", "scaffold", "fedadam", "fedyogi", "fedadagrad"),
-            *("fedavgm", "fednova", "fedexp", "feddyn", "mifa", "fedasync"),
+            *("fedavgm", "fednova", "fedexp", "feddyn", "mifa", "moon", "fedasync"),
             *("fedper", "fedrep", "fedbn", "ditto"),
         )
     },

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedspike.algorithms import MIFA, MOON, Ditto, FedAvg, FedDyn, FedProx, Scaffold
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
@@ -43,7 +44,7 @@ def of(network, width, images):
     data = fs.from_arrays(images, rows, images[:10], rows[:10], layout=grey)
     plan = fs.Plan(
         network=network, data=data, partition=Given((np.arange(600),)), fleet=fs.Fleet(clients=1),
-        learner=fs.{learner}, remedies=(HeteroFL((width,)),),
+        learner=fs.{learner}, remedies=(HeteroFL((width,)),), algorithm=fs.{algorithm},
     )
     site = plan.site()
     server = site.algorithm.start(site.network.init(stream(0, "init")))
@@ -68,9 +69,10 @@ print(now("VmHWM") - before)
 """
 
 
-def measured(network: str, small: str, width: float, learner: str = "Backpropagation()") -> int:
+def measured(network: str, small: str, width: float, learner: str, algorithm: str) -> int:
     """Bytes that the process of a client took at its peak, above what it took at rest."""
-    code = MEASURED.format(network=network, small=small, width=width, learner=learner)
+    how = {"width": width, "learner": learner, "algorithm": algorithm}
+    code = MEASURED.format(network=network, small=small, **how)
     ran = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | QUIET, capture_output=True, text=True
     )
@@ -81,10 +83,27 @@ def measured(network: str, small: str, width: float, learner: str = "Backpropaga
 SMALL = "FullyConnected((1,))"
 TIRING = "AdaptiveLIF(adaptation=0.2, rho=0.9)"
 IMAGES = "Convolutional(features=(8, 16), hidden=(32,))"
-PARTS = (ANN, SNN, FullyConnected, Convolutional, AdaptiveLIF, SGD, OTTT, EProp, Backpropagation)
-USUAL = "Backpropagation()"
+PARTS = (
+    *(ANN, SNN, FullyConnected, Convolutional, AdaptiveLIF, SGD, OTTT, EProp, Backpropagation),
+    *(FedAvg, MOON, Scaffold, FedDyn, MIFA, FedProx, Ditto),
+)
+USUAL, PLAIN_STEPS = "Backpropagation()", "Backpropagation(None, SGD())"
 WIDE, LONG = "FullyConnected((400,))", "FullyConnected((100,))"
-CASES = [("ANN({})", WIDE, 0.25, USUAL), ("SNN(10, {})", WIDE, 0.25, USUAL)]
+CASES = [
+    ("ANN({})", WIDE, 0.25, USUAL, "FedAvg()"),
+    ("SNN(10, {})", WIDE, 0.25, USUAL, "FedAvg()"),
+    ("ANN({})", WIDE, 0.25, USUAL, "MOON()"),
+]
+ALGORITHMS = [
+    ("SNN(20, {})", LONG, 1.0, USUAL, "MOON()"),
+    ("ANN({})", WIDE, 1.0, PLAIN_STEPS, "MOON()"),
+    ("ANN({})", IMAGES, 1.0, USUAL, "MOON()"),
+    ("ANN({})", WIDE, 1.0, PLAIN_STEPS, "Scaffold()"),
+    ("ANN({})", WIDE, 1.0, USUAL, "FedDyn()"),
+    ("ANN({})", WIDE, 1.0, USUAL, "FedProx()"),
+    ("ANN({})", WIDE, 1.0, USUAL, "Ditto()"),
+    ("ANN({})", WIDE, 1.0, USUAL, "MIFA()"),
+]
 OTHERS = [
     ("ANN({})", WIDE, 1.0, USUAL),
     ("SNN(10, {})", WIDE, 1.0, USUAL),
@@ -102,19 +121,23 @@ OTHERS = [
 
 @pytest.mark.skipif(not RESETS_PEAK, reason="the system does not tell a process its peak anew")
 @pytest.mark.parametrize(
-    ("network", "architecture", "width", "learner"),
-    [*CASES, *(pytest.param(*case, marks=pytest.mark.agreement) for case in OTHERS)],
+    ("network", "architecture", "width", "learner", "algorithm"),
+    [
+        *CASES,
+        *(pytest.param(*case, "FedAvg()", marks=pytest.mark.agreement) for case in OTHERS),
+        *(pytest.param(*case, marks=pytest.mark.agreement) for case in ALGORITHMS),
+    ],
 )
 def test_the_model_is_within_15_percent_of_the_process(
-    network: str, architecture: str, width: float, learner: str
+    network: str, architecture: str, width: float, learner: str, algorithm: str
 ) -> None:
     names = {kind.__name__: kind for kind in PARTS}
     described = network.format(architecture)
     sized: SizedNetwork = eval(described, names).over((28, 28), 10)
     narrow = sized if width == 1 else sized.narrowed(width)
-    modelled = training_bytes(narrow, eval(learner, names), 600)
+    modelled = training_bytes(narrow, eval(learner, names), 600, eval(algorithm, names))
     small = "Convolutional(features=(1,), hidden=())" if "Convol" in architecture else SMALL
-    taken = measured(described, network.format(small), width, learner)
+    taken = measured(described, network.format(small), width, learner, algorithm)
     assert modelled == pytest.approx(taken, rel=0.15)
 
 

@@ -29,10 +29,12 @@ from fedspike.algorithms.gossip import Gossip as Gossip
 from fedspike.algorithms.labelled import LABELLED as LABELLED
 from fedspike.algorithms.labelled import with_labels as with_labels
 from fedspike.algorithms.local_only import LocalOnly as LocalOnly
+from fedspike.algorithms.local_round import demand_learner as demand_learner
 from fedspike.algorithms.local_round import local_round as local_round
 from fedspike.algorithms.local_round import packing_draws as packing_draws
 from fedspike.algorithms.local_round import reply_form as reply_form
 from fedspike.algorithms.mifa import MIFA as MIFA
+from fedspike.algorithms.moon import MOON as MOON
 from fedspike.algorithms.narrowed import Narrowed as Narrowed
 from fedspike.algorithms.neuron_matching import NeuronMatching as NeuronMatching
 from fedspike.algorithms.neuron_union import NeuronUnion as NeuronUnion

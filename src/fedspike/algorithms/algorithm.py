@@ -4,6 +4,7 @@ A round, in the simulator, in the reference loop and on real devices alike:
 
     server             received = order(server, client)
     each client        parameters = begin(client)                   client: received, memory
+                       loss + comparison(z, frozen, present)          z: what enters the last layer
                        gradients = correct(gradients, parameters, client)    before every step
                        both again where a round has several `trainings`; client: trained, too
                        reply, memory = answer(client, trained)      trained: parameters, steps, learning_rate
@@ -17,7 +18,7 @@ axis of length 1 there, so that plain arithmetic broadcasts. On the server's sid
 one client packs what it answered.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +28,8 @@ from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import Part, abstractmethod
-from fedspike.parts.tensors import Counts
+from fedspike.parts.sums import total
+from fedspike.parts.tensors import Counts, PerClient, Present, Representations
 from fedspike.rules import Rule
 
 Tree = dict[str, Parameters]
@@ -78,6 +80,16 @@ class Algorithm(Part):
     def corrects(self) -> bool:
         """Whether it changes the clients' gradients, so that they must be trained by some."""
         return type(self).correct is not Algorithm.correct
+
+    @property
+    def compares(self) -> int:
+        """How many models that do not learn it compares with the one that does, in each minibatch."""
+        return 0
+
+    @property
+    def remembers(self) -> int:
+        """How many models of numbers a client remembers; layers of its own are in the one it received."""
+        return 0
 
     @property
     def trainings(self) -> int:
@@ -185,6 +197,20 @@ class Algorithm(Part):
     def begin(self, client: Client) -> Parameters:
         """The parameters, all that the network has, that the clients start from."""
         return client.received["model"]
+
+    def frozen(self, client: Client) -> tuple[Parameters, ...]:
+        """The models that do not learn, all parameters of each; asked where it `compares` some."""
+        del client
+        return ()
+
+    def comparison(
+        self, z: Representations, frozen: Sequence[Representations], present: Present
+    ) -> PerClient:
+        """What is added to each client's mean loss, of what enters the last layer: z, and that of models that
+        do not learn. It is a mean over the samples present.
+        """
+        del frozen
+        return total(z[..., 0] * 0 * present, 1)
 
     def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """The gradients that the local optimiser uses; parameters that are left out stay as they are."""

@@ -1,6 +1,6 @@
 """An algorithm that does as another one does, but for what a subclass changes."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -9,6 +9,7 @@ from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
 from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
+from fedspike.parts.tensors import PerClient, Present, Representations
 from fedspike.rules import Rule
 
 
@@ -39,6 +40,16 @@ class Changed(Algorithm):
     def corrects(self) -> bool:
         """As the algorithm, or because the remedy does."""
         return type(self).correct is not Changed.correct or self.algorithm.corrects
+
+    @property
+    def compares(self) -> int:
+        """As the algorithm."""
+        return self.algorithm.compares
+
+    @property
+    def remembers(self) -> int:
+        """As the algorithm."""
+        return self.algorithm.remembers
 
     @property
     def trainings(self) -> int:
@@ -136,6 +147,16 @@ class Changed(Algorithm):
     def begin(self, client: Client) -> Parameters:
         """As the algorithm."""
         return self.algorithm.begin(client)
+
+    def frozen(self, client: Client) -> tuple[Parameters, ...]:
+        """As the algorithm."""
+        return self.algorithm.frozen(client)
+
+    def comparison(
+        self, z: Representations, frozen: Sequence[Representations], present: Present
+    ) -> PerClient:
+        """As the algorithm."""
+        return self.algorithm.comparison(z, frozen, present)
 
     def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """As the algorithm."""

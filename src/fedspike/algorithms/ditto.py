@@ -29,6 +29,11 @@ class Ditto(FedAvg, tag="ditto", kw_only=True):
         """Of the client's own model, and of the shared one."""
         return 2
 
+    @property
+    def remembers(self) -> int:
+        """v_k."""
+        return 1
+
     def remember(self, received: Tree) -> Tree:
         """The client's own model, as received."""
         return {OWN: received["model"]}

@@ -40,6 +40,11 @@ class FedDyn(Algorithm, tag="feddyn", kw_only=True):
         """What the server did not take from h a client must not have taken from its h_k."""
         return True
 
+    @property
+    def remembers(self) -> int:
+        """h_k."""
+        return 1
+
     def start(self, model: Parameters) -> Tree:
         """The model and the server's h."""
         return {"model": model, "h": zeros(model)}

@@ -8,9 +8,12 @@ import numpy as np
 import torch
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
+from fedspike.algorithms.fedavg import FedAvg
 from fedspike.algorithms.trees import alone, first_clients, move, row
-from fedspike.learning import Correction, Learner, Shown, Trained
+from fedspike.errors import InputError
+from fedspike.learning import Backpropagation, Comparison, Correction, Learner, Shown, Trained
 from fedspike.networks import Parameters, SizedNetwork
+from fedspike.part import tag
 from fedspike.randomness import stream
 
 
@@ -26,13 +29,46 @@ def local_round(
     learner = learner.in_round(shown.address.round)
     for _ in range(algorithm.trainings):
         now = replace(client, trained=tuple(before.parameters for before in trainings))
-        start = {n: w.expand(clients, *w.shape[1:]) for n, w in algorithm.begin(now).items()}
-        trainings.append(learner.learn(network, start, shown, _correction(algorithm, now)))
+        start = _expanded(algorithm.begin(now), clients)
+        beside = replace(shown, comparison=_comparison(algorithm, now, clients))
+        trainings.append(learner.learn(network, start, beside, _correction(algorithm, now)))
     last = trainings[-1]
     local = LocalModel(last.parameters, torch.tensor(last.steps), learner.learning_rate)
     each = zip(*(trained.activities for trained in trainings), strict=True)
     activities = [reduce(operator.add, own) for own in each]
     return *algorithm.answer(now, local), replace(last, activities=activities)
+
+
+def _expanded(model: Parameters, clients: int) -> Parameters:
+    """With one for each client, in memory once."""
+    return {name: weight.expand(clients, *weight.shape[1:]) for name, weight in model.items()}
+
+
+def _comparison(algorithm: Algorithm, client: Client, clients: int) -> Comparison | None:
+    """The algorithm's, where it compares models."""
+    if not algorithm.compares:
+        return None
+    models = tuple(_expanded(model, clients) for model in algorithm.frozen(client))
+    return Comparison(models, algorithm.comparison)
+
+
+def demand_learner(algorithm: Algorithm, learner: Learner) -> None:
+    """Raise InputError where a learner cannot do what the algorithm asks of local training."""
+    fix = f'set algorithm.kind = "{tag(FedAvg)}"'
+    if algorithm.corrects and not learner.takes_gradients:
+        raise InputError(
+            f"{algorithm.kind} with the learner {learner.kind}",
+            expected="a learner with gradients, which the algorithm or a remedy corrects",
+            fix=fix,
+            keys=("algorithm", "learner"),
+        )
+    if algorithm.compares and not learner.compares:
+        raise InputError(
+            f"{algorithm.kind} with the learner {learner.kind}",
+            expected="backpropagation, which has the gradient of what enters the last layer",
+            fix=f'{fix}, or learner.kind = "{tag(Backpropagation)}"',
+            keys=("algorithm", "learner"),
+        )
 
 
 def _correction(algorithm: Algorithm, client: Client) -> Correction:

@@ -41,6 +41,11 @@ class MIFA(Algorithm, tag="mifa"):
         """What the server did not add to G a client must not have in its G_k."""
         return True
 
+    @property
+    def remembers(self) -> int:
+        """G_k."""
+        return 1
+
     def start(self, model: Parameters) -> Tree:
         """The model and the mean of all last updates."""
         return {"model": model, "G": zeros(model)}

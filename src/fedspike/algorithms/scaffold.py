@@ -50,6 +50,11 @@ class Scaffold(Algorithm, tag="scaffold"):
         """What the server did not add to c a client must not have in its c_k."""
         return True
 
+    @property
+    def remembers(self) -> int:
+        """c_k."""
+        return 1
+
     def start(self, model: Parameters) -> Tree:
         """The model and the server's control variate."""
         return {"model": model, "control": zeros(model)}

@@ -39,6 +39,7 @@ from fedspike.parts.plasticity import Competed, PairRule, Plasticity, Presented
 from fedspike.parts.tensors import Flow, Frames, Present, Trains
 
 CONVENTIONAL_BLOCK, SPIKING_BLOCK = 64, 16  # samples of a block, as the kernels have them
+SLOWER = "plain torch computes, several times slower"
 InOnePass = SpikingNetwork | ConventionalNetwork
 
 
@@ -80,6 +81,11 @@ class CompiledEngine(Engine):
     device = torch.device("cpu")
     operators = _KERNELS
 
+    @property
+    def by_operators(self) -> Engine:
+        """Beside plain torch."""
+        return _OPERATORS
+
     def forward(self, network: SizedNetwork, parameters: Parameters, batch: Batch) -> Forward:
         """See `Engine`."""
         if _passes(network, batch):
@@ -91,7 +97,11 @@ class CompiledEngine(Engine):
     def learn(
         self, network: SizedNetwork, loss: Loss, parameters: Parameters, batch: Batch
     ) -> Learned:
-        """See `Engine`."""
+        """See `Engine`; what enters the last layer does not leave a pass of the kernels."""
+        if batch.compared is not None:
+            if _passes(network, batch):
+                warn_once(f"{SLOWER}: no kernel compares representations")
+            return _OPERATORS.learn(network, loss, parameters, batch)
         classes, steps = network.architecture.layers[-1], network.time_steps
         wanted = kernel_parts.wanted(loss, classes, steps)
         if wanted is not None and _passes(network, batch):
@@ -217,7 +227,7 @@ def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
     if isinstance(network, SpikingNetwork) and dense and network.competition is None:
         parts = (network.neuron, network.read_out, network.snn.normalisation)
         what = " and ".join(map(str, parts)) if still else "inputs that move"
-        warn_once(f"plain torch computes, several times slower: no kernel has {what}")
+        warn_once(f"{SLOWER}: no kernel has {what}")
     return False
 
 

@@ -16,7 +16,7 @@ from fedspike.parts.neurons import Competitive
 from fedspike.parts.optimisers import Optimiser, Step
 from fedspike.parts.plasticity import Competed, Plasticity, Presented
 from fedspike.parts.sums import total
-from fedspike.parts.tensors import Held, PerClient, Scores
+from fedspike.parts.tensors import Held, PerClient, Representations, Scores
 
 # Clients are computed side by side as long as a step of theirs together stays under this size: about 30
 # clients of the founding study.
@@ -55,8 +55,28 @@ class Engine(ABC):
     ) -> Learned:
         """Forward pass, mean loss and gradients of one minibatch of every client.
 
-        Of running statistics, which are among the parameters, there are no gradients.
+        Of running statistics, which are among the parameters, there are no gradients. The loss has what the
+        batch is `compared` with in it.
         """
+
+    @property
+    def by_operators(self) -> "Engine":
+        """The engine that computes networks layer by layer, so that it knows what enters each."""
+        return self
+
+    def representations(
+        self, network: SizedNetwork, parameters: Parameters, batch: Batch
+    ) -> Representations:
+        """What a batch is in front of the last layer, without gradients, layer by layer."""
+        size = network.samples_in_cache if self.device.type == "cpu" else None
+        with torch.no_grad():
+            return torch.cat(
+                [
+                    network.run(parameters, part, self.operators).representations
+                    for part in (batch.parts(size) if size else [batch])
+                ],
+                dim=1,
+            )
 
     @abstractmethod
     def step(self, optimiser: Optimiser, step: Step) -> None:

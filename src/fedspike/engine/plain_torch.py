@@ -35,10 +35,14 @@ class PlainEngine(Engine):
 
         def learn(part: Batch, share: Share) -> Learned:
             forward = network.run(parameters | leaves, part, self.operators)
-            losses = share(losses_of(loss, forward.scores, part, network.time_steps))
+            losses = losses_of(loss, forward.scores, part, network.time_steps)
+            if part.compared is not None:
+                term, frozen = part.compared.term, part.compared.frozen
+                losses = losses + term(forward.representations, frozen, part.present)
+            losses = share(losses)
             slopes = _slopes(losses, leaves)
-            # Scores with their past would keep all of it, part by part, until the batch is through.
-            forward = replace(forward, scores=forward.scores.detach())
+            # What has a past would keep all of it, part by part, until the batch is through.
+            forward = replace(forward, scores=forward.scores.detach(), last_input=None)
             return Learned(forward, losses.detach(), slopes)
 
         whole = self.device.type != "cpu" or loss.penalises  # which may be of the whole minibatch

@@ -15,6 +15,7 @@ from fedspike.layers.operations import (
     PER,
     SYMBOLS,
     TRAINING,
+    NetworkOperations,
     Place,
     Table,
     joined,
@@ -140,7 +141,8 @@ def _learners(learners: list[Any]) -> Iterator[str]:
     yield "Of a hidden layer that spikes enter, in a network of LIF neurons with 10 classes:\n"
     yield _by_kind(tables)
     own = [getattr(type(one), name, None) for name in ("trains", "work") for one in learners]
-    yield _note(*dict.fromkeys(member for member in own if member is not None))
+    members = dict.fromkeys(member for member in own if member is not None)
+    yield _note(*members, NetworkOperations.seen_again)
 
 
 def _options(part: Part) -> Iterator[tuple[str, str, Any]]:

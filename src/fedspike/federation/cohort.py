@@ -12,7 +12,14 @@ from jaxtyping import Float, Int64
 from msgspec.structs import replace
 from torch import Tensor
 
-from fedspike.algorithms import Algorithm, Client, Tree, local_round, packing_draws
+from fedspike.algorithms import (
+    Algorithm,
+    Client,
+    Tree,
+    demand_learner,
+    local_round,
+    packing_draws,
+)
 from fedspike.algorithms.trees import copied, form, move, row, stack, together
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
@@ -71,6 +78,7 @@ class Site:
     def demand_sizes(self) -> None:
         """Raise InputError where a learner cannot train what some clients do."""
         for client in {size: client for client, size in self.operations.sizes.items()}.values():
+            demand_learner(self.algorithm, self.learner_of(client))
             self.learner_of(client).demand_network(self.network_of(client))
 
     @cached_property
@@ -85,10 +93,18 @@ def operations(
     sizes = {client: size for client in range(clients) if (size := algorithm.size(client))}
     first = {size: client for client, size in reversed(sizes.items())}
     smaller = {
-        size: algorithm.learner(learner, client).trains(algorithm.sub_network(network, client))
+        size: _trains(
+            algorithm, algorithm.sub_network(network, client), algorithm.learner(learner, client)
+        )
         for size, client in first.items()
     }
-    return replace(learner.trains(network), smaller=smaller, sizes=sizes)
+    return replace(_trains(algorithm, network, learner), smaller=smaller, sizes=sizes)
+
+
+def _trains(algorithm: Algorithm, network: SizedNetwork, learner: Learner) -> NetworkOperations:
+    """With the forward passes of models that the algorithm compares, up to the last layer."""
+    *_, last = network.architecture.names
+    return learner.trains(network).seen_again(algorithm.compares, without=[last])
 
 
 @dataclass
@@ -140,6 +156,7 @@ def train_cohort(
     networks = {k: site.network_of(k) for k in cohort}
     forms = {k: (form(received[k]), form(before[k]), site.algorithm.size(k)) for k in cohort}
     engine = engine_for(device, site.samples[0].dtype)
+    engine = engine.by_operators if site.algorithm.compares else engine
     parts = list(_parts(site, cohort, forms, engine))
     for part, (replies, after, trained) in zip(
         parts, engine.each(site.network, parts, trained_part), strict=True

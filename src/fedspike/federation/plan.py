@@ -11,7 +11,14 @@ import torch
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from fedspike.algorithms import Algorithm, FedAvg, with_labels, with_memory, with_statistics
+from fedspike.algorithms import (
+    Algorithm,
+    FedAvg,
+    demand_learner,
+    with_labels,
+    with_memory,
+    with_statistics,
+)
 from fedspike.data import Cameras, Dataset, Source, load
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
@@ -91,13 +98,7 @@ class Plan(Struct, frozen=True, kw_only=True):
                 fix=f'set optimiser.kind = "{tag(SGD)}"; in Python, train with SGD',
                 keys=("algorithm", "optimiser"),
             )
-        if self.remedied().corrects and not self.learner.takes_gradients:
-            raise InputError(
-                f"{self.algorithm.kind} with the learner {self.learner.kind}",
-                expected="a learner with gradients, which the algorithm or a remedy corrects",
-                fix=f'set algorithm.kind = "{tag(FedAvg)}"',
-                keys=("algorithm", "learner"),
-            )
+        demand_learner(self.remedied(), self.learner)
         fleet = self.fleet
         drops = {"over_selection": fleet.over_selection > 1, "deadline_s": fleet.deadline_s > 0}
         for name in (name for name, does in drops.items() if does):

@@ -30,20 +30,25 @@ def training(plan: Any, network: SizedNetwork, clients: int = 1) -> list[Need]:
 
     `plan` is a `Plan` with its data.
     """
-    learner, fleet = plan.learner, plan.fleet
+    learner, fleet, algorithm = plan.learner, plan.fleet, plan.remedied()
     held = max(1, len(plan.data.y_train) // fleet.clients)
     shown = held if fleet.samples_per_round == "all" else min(held, fleet.samples_per_round)
     rows = learner.rows(shown * learner.epochs)
     model = 4 * sum(layer.parameters for layer in network.described.values())
-    step = learner.bytes_of_a_step(engine_for("cpu", torch.float32), network, rows)
+    engine = engine_for("cpu", torch.float32)
+    step = learner.bytes_of_a_step(
+        engine.by_operators if algorithm.compares else engine, network, rows
+    )
     steps = network.time_steps
     table = 0 if network.code is None else network.code.bytes_per_step * steps
     needs = [
         # The server's, a client's, gradients, and a sum of them at least.
         Need(*_sizes(plan.network), 4 * model),
-        # Without a server each client's model is kept, beside the trained one.
+        # Each client's update, what it remembers, and without a server its model.
         Need(
-            "fleet.clients_per_round", clients, (1 + plan.algorithm.decentralised) * clients * model
+            "fleet.clients_per_round",
+            clients,
+            (1 + algorithm.remembers + algorithm.decentralised) * clients * model,
         ),
         Need(
             "learner.epochs",

@@ -1,9 +1,11 @@
 """Memory that a client needs to train, and what fits into a device's.
 
-    4 bytes x parameters x (1 received + 1 weight + 2 gradients + moments)  +  what a step keeps
+    4 bytes x parameters x (1 received + 1 weight + 2 gradients + moments + algorithm)  +  what a step keeps
 
-The second gradient is that of the step before, which is there until the new one is. What a step keeps is told
-by the learner and the engine: activations and spikes, and where the kernels take a network in one pass their
+The second gradient is that of the step before, which is there until the new one is. An algorithm has one more
+where it corrects them, and what a client remembers, as a control variate or its last model, twice: as it was
+and as it becomes. What a step keeps is told by the learner and the engine: activations and spikes, where
+models are compared what these make of a minibatch, and where the kernels take a network in one pass their
 own layouts of weights and gradients. A client trains on one thread, alone; its samples are not counted, nor
 the program itself. tests/test_training_memory.py holds this against what a process really takes.
 """
@@ -13,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from fedspike.algorithms import Algorithm
+from fedspike.algorithms import Algorithm, FedAvg
 from fedspike.engine.choice import engine_for
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Site
@@ -24,24 +26,30 @@ from fedspike.part import tag
 from fedspike.remedies import REMEDIES, Remedy
 
 BYTES = 4  # of a number
+PLAIN = FedAvg()
 
 
-def training_bytes(network: SizedNetwork, learner: Learner, samples: int) -> int:
+def training_bytes(
+    network: SizedNetwork, learner: Learner, samples: int, algorithm: Algorithm = PLAIN
+) -> int:
     """Memory of a client's round with so many samples; the equation."""
-    parameters = network.architecture.parameters
+    architecture = network.architecture
     rows = learner.rows(samples * learner.epochs)
     engine = engine_for("cpu", torch.float32)
-    kept = learner.peak_of_a_step(engine, network, rows)
-    return BYTES * parameters * (1 + learner.copies) + kept
+    compared, before_last = algorithm.compares, architecture.layers[-2]
+    kept = learner.peak_of_a_step(engine.by_operators if compared else engine, network, rows)
+    kept += BYTES * compared * rows * before_last
+    copies = 1 + learner.copies + algorithm.corrects + 2 * algorithm.remembers
+    return BYTES * architecture.parameters * copies + kept
 
 
 def by_size(site: Site) -> dict[str, int]:
     """Memory that a client of each size needs, the whole network under ""; that of the most samples."""
-    devices = site.devices
+    devices, algorithm = site.devices, site.algorithm
     first = {size: client for client, size in reversed(site.operations.sizes.items())}
     most = max(devices.samples(client) for client in range(len(devices.shards)))
-    return {"": training_bytes(site.network, site.learner, most)} | {
-        size: training_bytes(site.network_of(client), site.learner_of(client), most)
+    return {"": training_bytes(site.network, site.learner, most, algorithm)} | {
+        size: training_bytes(site.network_of(client), site.learner_of(client), most, algorithm)
         for size, client in first.items()
     }
 
@@ -67,14 +75,15 @@ def chosen(
     algorithms = [over(option).fitted(network) for option in options]
     networks = [algorithm.sub_network(network, 0) for algorithm in algorithms]
     learners = [algorithm.learner(learner, 0) for algorithm in algorithms]
+    trained = [*zip(networks, learners, algorithms, strict=True)]
     needs: dict[int, tuple[list[int], list[int]]] = {}
     picked, unfit, least = [], set[int](), 0
     for client in range(len(devices.shards)):
         samples = max(1, devices.samples(client))
         if samples not in needs:
             needs[samples] = (
-                [training_bytes(one, learner, samples) for one in networks],
-                [training_bytes(*both, samples) for both in zip(networks, learners, strict=True)],
+                [training_bytes(one, learner, samples, by) for one, _, by in trained],
+                [training_bytes(one, own, samples, by) for one, own, by in trained],
             )
         (whole, own), budget = needs[samples], 1000 * budgets[client % len(budgets)]
         fitting = [(whole[place], -place) for place, need in enumerate(own) if need <= budget]

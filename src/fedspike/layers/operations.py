@@ -150,6 +150,18 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
             trained[name] = msgspec.structs.replace(layer, trained=joined(tables))
         return msgspec.structs.replace(self, layers=trained, not_counted=not_counted)
 
+    def seen_again(self, times: int, without: Container[str] = ()) -> "NetworkOperations":
+        """With so many more forward passes in training, of models that an algorithm compares and that do not
+        learn. Each is counted as that of the one that learns, as if as many events went through, up to the
+        last layer. What makes spikes of samples makes them once.
+        """
+        layers = {}
+        for name, layer in self.layers.items():
+            again = {p: rows for p, rows in layer.trained.items() if p in INFERENCE}
+            tables = [(layer.trained, 1), (again, 0 if name in without else times)]
+            layers[name] = msgspec.structs.replace(layer, trained=joined(tables))
+        return msgspec.structs.replace(self, layers=layers)
+
 
 def _demand_names(table: Table) -> None:
     """Raise ValueError, for whoever decodes a record, where a phase or what is counted by is unknown."""

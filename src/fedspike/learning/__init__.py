@@ -2,6 +2,7 @@
 
 from fedspike import part
 from fedspike.learning.backpropagation import Backpropagation as Backpropagation
+from fedspike.learning.comparison import Comparison as Comparison
 from fedspike.learning.eprop import EProp as EProp
 from fedspike.learning.labels import RECEIVED as RECEIVED
 from fedspike.learning.labels import Labels as Labels

@@ -1,6 +1,6 @@
 """Backpropagation, for a spiking network through all its time steps."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from msgspec import Meta
@@ -20,6 +20,8 @@ class Backpropagation(Minibatches, tag="backpropagation"):
     Without a loss it is the network's usual one. The gradients of a minibatch may be added up of parts of it,
     so that no more than a part is in memory; that is the same sum, rounded differently.
     """
+
+    compares: ClassVar[bool] = True
 
     samples_at_once: Annotated[
         Together, Meta(description="samples of a minibatch that are in memory together")

@@ -11,6 +11,7 @@ from torch import Tensor
 from fedspike.engine.engines import Engine
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import BACKWARD, NetworkOperations, Table
+from fedspike.learning.comparison import Comparison
 from fedspike.learning.labels import Labels
 from fedspike.networks import Network, Parameters, SizedNetwork
 from fedspike.part import Part, abstractmethod
@@ -30,13 +31,14 @@ class Shown:
 
     `positions[k]` are those in `pixels` and `labels` that client k sees, in that order, all epochs one after
     the other. Clients come in descending order of their number. `address` is where this stands in the
-    experiment.
+    experiment. With a `comparison` their models are compared with others.
     """
 
     pixels: Float[Tensor, "sample pixel"]
     labels: Int64[Tensor, " sample"]
     positions: list[Int64[Tensor, " _shown"]]
     address: Address
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ class Learner(Part):
 
     `left_to_network` are the fields that follow from the network unless they are given. `backward` says
     whether it takes the backward passes that a network counts, `takes_gradients` whether it asks for its
-    gradients to be corrected.
+    gradients to be corrected, `compares` whether it has the gradient of a `Comparison`, too.
     """
 
     left_to_network: ClassVar[tuple[str, ...]] = ()
     backward: ClassVar[bool] = True
     takes_gradients: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
 
     @property
     def epochs(self) -> int:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine, Learned
-from fedspike.layers.operations import INFERENCE, NetworkOperations, Table, joined
+from fedspike.layers.operations import NetworkOperations, Table, joined
 from fedspike.learning.activities import Counts, activities, counted
 from fedspike.learning.batches import Batches, balanced
 from fedspike.learning.learner import Correction, Learner, Shown, Trained
@@ -135,6 +135,8 @@ class Minibatches(Learner):
             k = len(batch.positions)
             if loss_of.penalises:
                 batch = moved(batch, received=scores_of(engine, network, start, batch))
+            if shown.comparison is not None:
+                batch = shown.comparison.of(engine, network, batch)
             current = {name: weight[:k] for name, weight in parameters.items()}
             passes = [self.taught(engine, network, loss_of, current, batch)]
             if self.ascent:
@@ -160,14 +162,8 @@ class Minibatches(Learner):
 
     def trains(self, network: SizedNetwork) -> NetworkOperations:
         """With a penalty, the forward pass of the received model, counted as that of the one that learns."""
-        operations = super().trains(network)
-        if self.loss is None or not self.loss.penalises:
-            return operations
-        layers = {}
-        for name, layer in operations.layers.items():
-            again = {p: rows for p, rows in layer.trained.items() if p in INFERENCE}
-            layers[name] = replace(layer, trained=joined([(layer.trained, 1), (again, 1)]))
-        return replace(operations, layers=layers)
+        operations, penalises = super().trains(network), self.loss and self.loss.penalises
+        return operations.seen_again(1) if penalises else operations
 
     def operations(self) -> Table | None:
         """The optimiser's, and those of an ascent: the gradient's length, and a step along it."""

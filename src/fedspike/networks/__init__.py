@@ -14,6 +14,7 @@ from fedspike.networks.architecture import Convolutional as Convolutional
 from fedspike.networks.architecture import FullyConnected as FullyConnected
 from fedspike.networks.batch import Batch as Batch
 from fedspike.networks.batch import Forward as Forward
+from fedspike.networks.batch import Term as Term
 from fedspike.networks.conventional import ANN as ANN
 from fedspike.networks.conventional import QANN as QANN
 from fedspike.networks.conventional import ConventionalNetwork as ConventionalNetwork

@@ -1,6 +1,6 @@
 """What goes into a network, and what comes out of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -11,7 +11,33 @@ from torch import Tensor
 from fedspike.layers.shapes import Convolution, Layer, fan_out
 from fedspike.networks.sized_layers import Parameters
 from fedspike.parts.codes import Address
-from fedspike.parts.tensors import Counts, Held, Labels, Positions, Present, Scores, Trains
+from fedspike.parts.sums import total
+from fedspike.parts.tensors import (
+    Counts,
+    Held,
+    Labels,
+    PerClient,
+    Positions,
+    Present,
+    Representations,
+    Scores,
+    Trains,
+)
+
+Term = Callable[[Representations, Sequence[Representations], Present], PerClient]
+"""Of a model's representations and those of others, what is added to each client's mean loss."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Representations of a batch by models that do not learn, and the term of the loss that they are for."""
+
+    frozen: tuple[Representations, ...]
+    term: Term
+
+    def part(self, here: slice) -> "Compared":
+        """Of some samples of every client."""
+        return replace(self, frozen=tuple(own[:, here] for own in self.frozen))
 
 
 @dataclass(frozen=True)
@@ -20,7 +46,8 @@ class Batch:
 
     A position of -1 pads the batch of a client that has fewer images; nothing of it is counted or learned.
     `held` are the client's samples of each class; None: it has those of the batch. `received` are the scores
-    of the model that the client received, where a loss asks for them.
+    of the model that the client received, where a loss asks for them; `compared` is what an algorithm adds
+    to the loss, where it compares models.
     """
 
     pixels: Float[Tensor, "image pixel"]
@@ -29,6 +56,7 @@ class Batch:
     address: Address
     held: Held | None = None
     received: Scores | None = None
+    compared: Compared | None = None
 
     @property
     def present(self) -> Present:
@@ -48,7 +76,8 @@ class Batch:
             address = replace(self.address, first_samples=before)
             positions, labels = self.positions[:, here], self.labels[:, here]
             received = None if self.received is None else self.received[:, here]
-            yield Batch(self.pixels, positions, labels, address, self.held, received)
+            compared = None if self.compared is None else self.compared.part(here)
+            yield Batch(self.pixels, positions, labels, address, self.held, received, compared)
 
     @classmethod
     def of(
@@ -74,6 +103,8 @@ class Forward:
     and all samples present: spikes, or for an ANN values that are not zero. `events_out` are the spikes
     that left the last layer; an ANN's scores are no events. `synapses_met[layer]` are the synapses that
     the events into a convolution met. `statistics` are a normalised network's running ones after the pass.
+    `last_input` is what entered the last layer, at every time step if there is time; None of a network that
+    nobody has described.
     """
 
     scores: Scores
@@ -81,6 +112,15 @@ class Forward:
     events_out: Counts
     synapses_met: dict[str, Counts] = field(default_factory=dict)
     statistics: Parameters = field(default_factory=dict)
+    last_input: Float[Tensor, "*time client batch value"] | None = None
+
+    @property
+    def representations(self) -> Representations:
+        """What entered the last layer; with time the mean over the steps, of spikes the firing rates."""
+        assert self.last_input is not None  # see `SizedNetwork.demand_representations`
+        if self.last_input.dim() == 3:  # without time
+            return self.last_input
+        return total(self.last_input, 0) / len(self.last_input)
 
     @classmethod
     def counted(
@@ -90,6 +130,7 @@ class Forward:
         entered: dict[str, Int64[Tensor, "client _input"]],
         events_out: Counts,
         statistics: Parameters | None = None,
+        last_input: Tensor | None = None,
     ) -> "Forward":
         """Of a pass in which events `entered` each input of each layer."""
         met = {
@@ -98,7 +139,7 @@ class Forward:
             if isinstance(layer, Convolution)
         }
         events_in = {name: by_input.sum(1) for name, by_input in entered.items()}
-        return cls(scores, events_in, events_out, met, statistics or {})
+        return cls(scores, events_in, events_out, met, statistics or {}, last_input)
 
     @classmethod
     def joined(cls, parts: Sequence["Forward"]) -> "Forward":

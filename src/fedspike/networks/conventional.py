@@ -121,6 +121,9 @@ class ConventionalNetwork(SizedNetwork):
         """A quantiser clips what is below 0."""
         return self.quantiser is None
 
+    def demand_representations(self) -> None:
+        """Nothing: they are known."""
+
     def init(self, generator: np.random.Generator) -> Parameters:
         """Initial weights and biases; see `Layers.init`."""
         return self.architecture.init(generator)
@@ -159,15 +162,17 @@ class ConventionalNetwork(SizedNetwork):
         activation: Callable[[Tensor], Tensor] = torch.relu_
         if self.quantiser is not None:
             flow, activation = self.quantiser(flow, ceiling=1.0), self.quantiser
-        clients, shown, by_input = len(flow), present.to(flow.dtype), {}
+        clients, shown, by_input, last_input = len(flow), present.to(flow.dtype), {}, flow
         inner = self.architecture.names[:-1]
         for name, layer in self.architecture.described.items():
             by_input[name] = entered(flow, shown)
             flow = through(layer, name, parameters, flow, operators)
             if name in inner:
                 flow = activation(flow)
+            if name != self.architecture.names[-1]:
+                last_input = flow
         none_left = torch.zeros(clients, dtype=torch.int64, device=flow.device)
-        return Forward.counted(flow, self.described, by_input, none_left)
+        return Forward.counted(flow, self.described, by_input, none_left, last_input=last_input)
 
 
 class _Quantise(torch.autograd.Function):

@@ -202,6 +202,15 @@ class SizedNetwork(ABC):
         """Its layer of competing neurons, if it is one of these and an output layer that reads them."""
         return None
 
+    def demand_representations(self) -> None:
+        """Raise InputError where nobody knows what enters its last layer."""
+        raise InputError(
+            f"a {type(self).__name__} whose last layer nobody has described",
+            expected="a network of [architecture], of which is known what enters the last layer",
+            fix='take an ANN or an SNN, or an algorithm that compares no representations, as "fedavg"',
+            keys=("algorithm", "network"),
+        )
+
     def demand_steps(self) -> None:
         """Raise InputError where it cannot be run one time step after the other, as some learners want."""
         raise self._without_steps()

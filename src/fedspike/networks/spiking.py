@@ -281,6 +281,7 @@ class SpikingNetwork(SizedNetwork):
         fired: Tensor | None = None  # spikes of each neuron, where they were counted when made
         by_input: dict[str, Tensor] = {}
         statistics: Parameters = {}
+        last_input = flow
         for name, layer in self.architecture.described.items():
             # The weights do not change with time, so one product serves all time steps.
             by_time = flow.movedim(0, at)
@@ -297,9 +298,15 @@ class SpikingNetwork(SizedNetwork):
                     currents, after = normalised(currents, own["gamma"], running, present)
                     statistics |= {f"{name}.{n}": numbers for n, numbers in after.items()}
                 flow, fired = self._neurons(name, currents, own, present, operators)
+            if name != self.architecture.names[-1]:
+                last_input = flow
         left = count(flow.detach().sum(3).long().sum(0), present) * self.read_out.spiking
         scores = self.read_out.scores(flow)
-        return Forward.counted(scores, self.architecture.described, by_input, left, statistics)
+        described = self.architecture.described
+        return Forward.counted(scores, described, by_input, left, statistics, last_input)
+
+    def demand_representations(self) -> None:
+        """Nothing: they are known."""
 
     def demand_steps(self) -> None:
         """Raise InputError where a part of it cannot be computed step by step."""

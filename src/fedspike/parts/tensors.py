@@ -16,6 +16,8 @@ Now = Float[Tensor, "client batch neuron"]
 Output = Float[Tensor, "time client batch class"]
 """Spikes or membranes of the last layer."""
 Scores = Float[Tensor, "client batch class"]
+Representations = Float[Tensor, "client batch value"]
+"""What enters the last layer of a network; of one with time the mean over its steps."""
 Labels = Int64[Tensor, "client batch"]
 Positions = Int64[Tensor, "client batch"]
 """Which samples of a data set a batch is made of; -1 where it is padded."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fedspike import rules
-from fedspike.algorithms import Algorithm, Client, LocalModel, Tree, packing_draws
+from fedspike.algorithms import Client, LocalModel, Tree, packing_draws
 from fedspike.algorithms.trees import alone, row
 from fedspike.data.partition.likeness import evenly, like_whom
 from fedspike.errors import InputError
@@ -27,7 +27,7 @@ from fedspike.parts.losses import (
     Loss,
 )
 from fedspike.randomness import stream
-from fedspike.reference.losses import loss_of
+from fedspike.reference.losses import Comparison, loss_of
 from fedspike.reference.modules import Layers, module_of
 from fedspike.reference.optimisers import kept_after, optimiser_of
 
@@ -129,7 +129,7 @@ def _local_round(
     shown, passes = _shown(site, client, round), 2 if _backpropagation(site).ascent else 1
     activities: list[Activity] = []
     for _ in range(algorithm.trainings):
-        module = module_of(network, _beginning(algorithm, begins), dtype)
+        module = module_of(network, _model(algorithm.begin(_alone(begins))), dtype)
         steps, loss, kept = _train_client(module, site, begins, shown)
         activities.append(_activity(module, passes * len(shown.positions[0]), steps))
         trained = {name: w.detach().clone() for name, w in module.named_parameters()} | kept
@@ -149,7 +149,7 @@ def _shown(site: Site, client: int, round: int) -> Shown:
 
 
 def _train_client(
-    module: nn.Module, site: Site, begins: Client, shown: Shown
+    module: Layers, site: Site, begins: Client, shown: Shown
 ) -> tuple[int, float, Parameters]:
     """Train one client's module in place; its steps, mean sample's loss, and what its optimiser remembers."""
     training, address, (own,) = _backpropagation(site), shown.address, shown.positions
@@ -161,13 +161,14 @@ def _train_client(
     samples = len(labels) // training.epochs
     held = torch.bincount(labels, minlength=site.network.architecture.layers[-1])
     held, before = held.to(images.dtype) / training.epochs, copy.deepcopy(module)
+    comparison = _comparison(site, address.clients[0], begins)
     for epoch in range(training.epochs):
         for first in range(0, samples, training.batch_size):
             begin = epoch * samples + first
             end = epoch * samples + min(first + training.batch_size, samples)
             x, y = images[begin:end], labels[begin:end]
             here = Address(address.seed, address.purpose, address.round, address.clients, (begin,))
-            minibatch = before, network, training.loss, (x, y), here, held
+            minibatch = before, network, training.loss, (x, y), here, held, comparison
             loss, gradients = _gradients(module, minibatch)
             losses += loss * len(y)
             if training.ascent:
@@ -181,11 +182,12 @@ def _train_client(
     return steps, losses / len(labels), kept_after(module, optimiser, kept, steps)
 
 
-Minibatch = tuple[nn.Module, SizedNetwork, Loss | None, tuple[Tensor, Tensor], Address, Tensor]
+Samples = tuple[Tensor, Tensor]
+Minibatch = tuple[nn.Module, SizedNetwork, Loss | None, Samples, Address, Tensor, Comparison | None]
 """What a loss is of, beside the module."""
 
 
-def _gradients(module: nn.Module, minibatch: Minibatch) -> tuple[float, Parameters]:
+def _gradients(module: Layers, minibatch: Minibatch) -> tuple[float, Parameters]:
     module.zero_grad()
     loss = loss_of(module, *minibatch)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -193,9 +195,7 @@ def _gradients(module: nn.Module, minibatch: Minibatch) -> tuple[float, Paramete
     return float(loss.detach()), {n: p.grad.clone() for n, p in own if p.grad is not None}
 
 
-def _above(
-    module: nn.Module, slopes: Parameters, ascent: float, minibatch: Minibatch
-) -> Parameters:
+def _above(module: Layers, slopes: Parameters, ascent: float, minibatch: Minibatch) -> Parameters:
     """The gradients so far up these slopes; the module ends where it was."""
     length = torch.cat([g.flatten() for g in slopes.values()]).norm()
     here = {name: p.detach().clone() for name, p in module.named_parameters()}
@@ -235,8 +235,18 @@ def _answer(
     return site.algorithm.unpacked(sent, whole), remembered
 
 
-def _beginning(algorithm: Algorithm, begins: Client) -> Parameters:
-    return {name: weight[0] for name, weight in algorithm.begin(_alone(begins)).items()}
+def _model(of_one: Parameters) -> Parameters:
+    """Without the client axis."""
+    return {name: weight[0] for name, weight in of_one.items()}
+
+
+def _comparison(site: Site, client: int, begins: Client) -> Comparison | None:
+    """What the algorithm adds to the loss, where it compares models."""
+    algorithm, network, dtype = site.algorithm, site.network_of(client), site.samples[0].dtype
+    if not algorithm.compares:
+        return None
+    models = map(_model, algorithm.frozen(_alone(begins)))
+    return [module_of(network, model, dtype) for model in models], algorithm.comparison
 
 
 def _alone(client: Client) -> Client:

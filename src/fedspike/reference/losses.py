@@ -6,7 +6,7 @@ import snntorch.functional
 import torch
 from torch import Tensor, nn
 
-from fedspike.networks import ConventionalNetwork, SizedNetwork, SpikingNetwork
+from fedspike.networks import ConventionalNetwork, SizedNetwork, SpikingNetwork, Term
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import (
     CalibratedCrossEntropy,
@@ -16,24 +16,49 @@ from fedspike.parts.losses import (
     SpikeCountMSE,
     VacantClasses,
 )
+from fedspike.reference.modules import Layers
 
 Received = nn.Module
 """The module of the model that a client starts its round from."""
+Comparison = tuple[list[Layers], Term]
+"""Modules that do not learn, and what an algorithm makes of what enters their last layers."""
 
 
 def loss_of(
-    module: nn.Module,
+    module: Layers,
     received: Received,
     network: SizedNetwork,
     aim: Loss | None,
     samples: tuple[Tensor, Tensor],
     address: Address,
     held: Tensor,
+    comparison: Comparison | None,
 ) -> Tensor:
     """Of a minibatch of a client that is shown so many samples of each class."""
     x, y = samples
     if isinstance(network, SpikingNetwork):
         x = network.code.spikes(x.unsqueeze(0), address, network.time_steps).squeeze(1)
+    loss = _of_scores(module, received, network, aim, (x, y), held)
+    if comparison is None:
+        return loss
+    modules, term = comparison
+    with torch.no_grad():
+        for frozen in modules:
+            frozen(x)
+    z, *others = (torch.stack(own.last_inputs).mean(0)[None] for own in (module, *modules))
+    return loss + term(z, others, torch.ones(1, len(y), dtype=torch.bool)).sum()
+
+
+def _of_scores(
+    module: nn.Module,
+    received: Received,
+    network: SizedNetwork,
+    aim: Loss | None,
+    samples: tuple[Tensor, Tensor],
+    held: Tensor,
+) -> Tensor:
+    """As the loss takes them, of samples as they enter the network."""
+    x, y = samples
     if isinstance(aim, SpikeCountMSE) and isinstance(network, SpikingNetwork):
         loss = snntorch.functional.mse_count_loss(
             correct_rate=aim.correct_rate, incorrect_rate=aim.incorrect_rate

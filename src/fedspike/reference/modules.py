@@ -30,6 +30,7 @@ class Layers(nn.Module):
         self.events_in = dict.fromkeys(self.layers, 0)  # spikes, or values other than zero
         self.synapses_met = {n: 0 for n, x in self.layers.items() if isinstance(x, Convolution)}
         self.events_out = 0
+        self.last_inputs: list[Tensor] = []  # what entered the last layer at each step of a pass
 
     def through(
         self, name: str, flowing: Float[Tensor, "batch *before"]
@@ -42,6 +43,8 @@ class Layers(nn.Module):
             events, ones = (flowing != 0).to(flowing), torch.ones_like(module.weight)
             reached = nn.functional.conv2d(events, ones, None, module.stride, module.padding)
             self.synapses_met[name] += int(reached.sum())
+        if name == self.names[-1]:
+            self.last_inputs.append(flowing.flatten(1))
         if name in self.names[1:]:
             flowing = self.amplification * flowing
         out: Tensor = module(flowing)
@@ -70,7 +73,7 @@ class ConventionalModule(Layers):
 
     def forward(self, pixels: Float[Tensor, "batch pixel"]) -> Float[Tensor, "batch class"]:
         """Scores of one batch."""
-        flowing = pixels
+        flowing, self.last_inputs = pixels, []
         for name in self.layers:
             flowing = self.through(name, flowing)
             if name in self.names[:-1]:
@@ -129,7 +132,7 @@ class SpikingModule(Layers):
     ) -> Float[Tensor, "time batch class"]:
         """Output spikes of one batch at every time step, from rest."""
         membranes = {name: torch.zeros(0) for name in self.names}  # what Leaky takes for rest
-        recorded = []
+        recorded, self.last_inputs = [], []
         for flowing in spikes:
             for name in self.layers:
                 flowing = self.through(name, flowing)

@@ -102,6 +102,11 @@ class Compressed(Changed):
         """What the server did not take a client has not sent."""
         return self.compression.remembers or self.algorithm.takes_back
 
+    @property
+    def remembers(self) -> int:
+        """As the algorithm, and what is not sent yet."""
+        return self.algorithm.remembers + self.compression.remembers
+
     def fitted(self, network: SizedNetwork) -> Algorithm:
         """Raises InputError where the network's updates cannot be packed so."""
         self.compression.demand(network.init(stream(0, "init")))
