@@ -112,8 +112,9 @@ CASES = {
     "fedrep": Case(FedRep(), None, numbers=-HEAD),
     "fedbn": Case(FedBN(), FedBN(), differs=False),
     "ditto": Case(Ditto(), Ditto(), differs=False),
-    "gossip": Case(Gossip(), Gossip(graph=Complete(), mixings=2), one_client=True),
-    "relay-sum": Case(RelaySum(), RelaySum(), one_client=True),
+    # Each client's own model on all classes, from few neighbours of whom one is away in each round.
+    "gossip": Case(Gossip(), Gossip(graph=Complete(), mixings=2), one_client=True, learns=0.2),
+    "relay-sum": Case(RelaySum(), RelaySum(), one_client=True, learns=0.15),
     "local-only": Case(LocalOnly(), None, up=0),
     "fedadam": Case(FedAdam(), FedAdam(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
 }

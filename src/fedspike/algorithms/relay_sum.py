@@ -18,7 +18,7 @@ Kuang, arXiv 2501.15995) has it as Eq. 8.
 from collections.abc import Collection
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64, Num
 from msgspec.structs import replace
 from torch import Tensor
 
@@ -58,7 +58,8 @@ class RelaySum(Decentralised, tag="relay-sum", kw_only=True):
     def exchanged(self, server: Tree, models: Parameters, there: list[int]) -> Tree:
         """The second and the third equation; of who is away no message, and to nobody who is."""
         carries = torch.isin(self._ways(), torch.tensor(there, dtype=torch.int64)).all(0).double()
-        c = carries * self._relayed(torch.ones(self.laid.clients), server[COUNTS]["models"])
+        one = torch.ones(self.laid.clients, dtype=torch.float64)
+        c = carries * self._relayed(one, server[COUNTS]["models"])
         n, own = self.laid.clients, self.laid.clients - self._heard(c)
         messages, after = {}, {}
         for name, x in models.items():
@@ -80,7 +81,7 @@ class RelaySum(Decentralised, tag="relay-sum", kw_only=True):
         return nothing.index_add(0, self._ways()[1], messages)
 
     def _relayed(
-        self, own: Float64[Tensor, "client *shape"], messages: Float[Tensor, "way *shape"]
+        self, own: Float64[Tensor, "client *shape"], messages: Num[Tensor, "way *shape"]
     ) -> Float64[Tensor, "way *shape"]:
         """What each client has to say itself, and what it heard, but from the one to whom it says it."""
         sender, messages = self._ways()[0], messages.double()
