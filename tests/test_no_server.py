@@ -16,8 +16,8 @@ from fedspike.algorithms import Gossip, RelaySum
 from fedspike.algorithms.graphs import (
     Complete,
     Edges,
+    FleetGraph,
     Graph,
-    Laid,
     Matrix,
     RandomRegular,
     Ring,
@@ -70,42 +70,42 @@ def models(state: State) -> torch.Tensor:
 def test_weights_are_symmetric_and_doubly_stochastic_and_reach_everybody(
     graph: Graph, clients: int, seed: int
 ) -> None:
-    laid = graph.laid(clients, seed)
-    assert laid.pairs == graph.laid(clients, seed).pairs
-    W = laid.W
+    whole = graph.over(clients, seed)
+    assert whole.pairs == graph.over(clients, seed).pairs
+    W = whole.W
     assert np.array_equal(W, W.T)
     assert W.min() >= 0
     np.testing.assert_allclose(W.sum(0), 1, rtol=0, atol=1e-12)
     linked = {(i, j) for i, j in np.argwhere(np.triu(W, 1)).tolist()}
-    assert linked == set(laid.pairs)
+    assert linked == set(whole.pairs)
     assert np.linalg.matrix_power(W + np.eye(clients), clients).min() > 0
-    tree = laid.spanning_tree()
+    tree = whole.spanning_tree()
     assert len(tree.pairs) == clients - 1
-    assert {tuple(sorted(pair)) for pair in tree.pairs} <= set(laid.pairs)
+    assert {tuple(sorted(pair)) for pair in tree.pairs} <= set(whole.pairs)
     assert len(tree.parts) == 1
 
 
 def test_degrees_are_those_of_the_graphs() -> None:
     degrees = {
-        graph.kind: {len(own) for own in graph.laid(20, 0).neighbours}
+        graph.kind: {len(own) for own in graph.over(20, 0).neighbours}
         for graph in (Ring(), Complete(), Torus(), RandomRegular(6))
     }
     assert degrees == {"ring": {2}, "complete": {19}, "torus": {4}, "random-regular": {6}}
     assert RandomRegular().links(20, 0) != RandomRegular().links(20, 1)
-    assert {len(own) for own in Tree(children=19).laid(20, 0).neighbours} == {1, 19}
-    np.testing.assert_allclose(Complete().laid(5, 0).W, 0.2, rtol=0, atol=1e-15)
+    assert {len(own) for own in Tree(children=19).over(20, 0).neighbours} == {1, 19}
+    np.testing.assert_allclose(Complete().over(5, 0).W, 0.2, rtol=0, atol=1e-15)
 
 
 def test_the_tree_of_a_ring_is_a_chain_and_that_of_a_grid_is_as_low_as_it_can_be() -> None:
-    def longest(tree: Laid) -> int:
+    def longest(tree: FleetGraph) -> int:
         near, ways = np.eye(tree.clients) + (tree.W > 0), 1
         while not np.linalg.matrix_power(near, ways).all():
             ways += 1
         return ways
 
-    assert longest(Ring().laid(9, 0).spanning_tree()) == 8
-    assert longest(Torus().laid(25, 0).spanning_tree()) == 8
-    chain = Tree(children=1).laid(9, 0)
+    assert longest(Ring().over(9, 0).spanning_tree()) == 8
+    assert longest(Torus().over(25, 0).spanning_tree()) == 8
+    chain = Tree(children=1).over(9, 0)
     assert {*map(frozenset, chain.spanning_tree().pairs)} == {*map(frozenset, chain.pairs)}
 
 
@@ -166,8 +166,8 @@ def test_graphs_of_files(tmp_path: Path) -> None:
     weights.write_text("0.5, 0.5, 0\n0.5,0.25,0.25\n0,0.25,0.75\n")
     edges, matrix = Edges(path=str(links)), Matrix(path=str(weights))
     assert edges == Edges(client=(0, 2, 1), neighbour=(1, 1, 2))
-    assert edges.laid(3, 0).pairs == matrix.laid(3, 0).pairs == ((0, 1), (1, 2))
-    assert matrix.laid(3, 0).W.tolist() == [[0.5, 0.5, 0], [0.5, 0.25, 0.25], [0, 0.25, 0.75]]
+    assert edges.over(3, 0).pairs == matrix.over(3, 0).pairs == ((0, 1), (1, 2))
+    assert matrix.over(3, 0).W.tolist() == [[0.5, 0.5, 0], [0.5, 0.25, 0.25], [0, 0.25, 0.75]]
     for kind, text, words in (
         (Edges, "client,neighbour\n0,x\n", "links.csv, line 2: 0,x"),
         (Edges, "0,1\n", "links.csv, line 1: 0,1"),
@@ -188,7 +188,7 @@ def test_gossip_is_its_equation(dropout: float) -> None:
     fleet = fs.Fleet(clients=6, samples_per_round=40, dropout=dropout)
     plan = plan_of(Gossip(graph=Torus(rows=2), mixings=2), fleet=fleet, rounds=4)
     rounds = list(fs.rounds(plan))
-    W = Torus(rows=2).laid(6, 0).W
+    W = Torus(rows=2).over(6, 0).W
     for before, after in pairwise(rounds):
         alone = plan_of(fs.LocalOnly(), fleet=fleet, rounds=after.number)
         x = models(before.state)
@@ -238,7 +238,7 @@ def relayed(there: list[set[int]]) -> tuple[list[torch.Tensor], list[torch.Tenso
 def test_relay_sum_is_the_mean_of_everybodys_model_as_old_as_it_is_far() -> None:
     """x_i = mean over j of x_j of so many rounds ago as there are clients between them; else its own."""
     before, after = relayed([set(range(7))] * 6)
-    tree = Tree().laid(7, 0)
+    tree = Tree().over(7, 0)
     near = np.eye(7) + (tree.W > 0)
     far = sum((np.linalg.matrix_power(near, ways) == 0).astype(int) for ways in range(6))
     for t, means in enumerate(after):
@@ -253,7 +253,7 @@ def test_relay_sum_relays_what_came_and_no_more() -> None:
     """By messages, one after the other, as its authors' code does it, with clients that are away."""
     there = [{0, 1, 2, 4, 5}, {0, 1, 2, 3, 4, 5, 6}, {1, 3, 4, 6}, set(range(7)), set(range(7))]
     before, after = relayed(there)
-    near = Tree().laid(7, 0).neighbours
+    near = Tree().over(7, 0).neighbours
     messages = {(i, j): torch.zeros(3).double() for i in range(7) for j in near[i]}
     counts = dict.fromkeys(messages, 0)
     for present, x, means in zip(there, before, after, strict=True):

@@ -30,6 +30,7 @@ from fedspike.algorithms.labelled import LABELLED as LABELLED
 from fedspike.algorithms.labelled import with_labels as with_labels
 from fedspike.algorithms.local_only import LocalOnly as LocalOnly
 from fedspike.algorithms.local_round import demand_learner as demand_learner
+from fedspike.algorithms.local_round import engine_of as engine_of
 from fedspike.algorithms.local_round import local_round as local_round
 from fedspike.algorithms.local_round import packing_draws as packing_draws
 from fedspike.algorithms.local_round import reply_form as reply_form

@@ -4,7 +4,7 @@ A round, in the simulator, in the reference loop and on real devices alike:
 
     server             received = order(server, client)
     each client        parameters = begin(client)                   client: received, memory
-                       loss + comparison(z, frozen, present)          z: what enters the last layer
+                       loss + comparison(z, z of frozen(client), present)    z: what enters the last layer
                        gradients = correct(gradients, parameters, client)    before every step
                        both again where a round has several `trainings`; client: trained, too
                        reply, memory = answer(client, trained)      trained: parameters, steps, learning_rate
@@ -28,7 +28,6 @@ from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import Part, abstractmethod
-from fedspike.parts.sums import total
 from fedspike.parts.tensors import Counts, PerClient, Present, Representations
 from fedspike.rules import Rule
 
@@ -66,9 +65,9 @@ class Algorithm(Part):
     """A federated algorithm; `algorithms.fedavg` is the smallest example.
 
     Members that a kind does not write: the server keeps the model alone and sends it to all, clients
-    remember nothing, start from the model that they received, train with their own gradients, and answer with
-    a group "update": trained minus received. The server waits for all that it asked. Orders and replies may
-    differ in form from client to client.
+    remember nothing, start from the model that they received, train with their own loss and gradients, and
+    answer with a group "update": trained minus received. The server waits for all that it asked. Orders and
+    replies may differ in form from client to client.
     """
 
     @property
@@ -209,8 +208,8 @@ class Algorithm(Part):
         """What is added to each client's mean loss, of what enters the last layer: z, and that of models that
         do not learn. It is a mean over the samples present.
         """
-        del frozen
-        return total(z[..., 0] * 0 * present, 1)
+        del frozen, present
+        return z.new_zeros(len(z))
 
     def correct(self, gradients: Parameters, parameters: Parameters, client: Client) -> Parameters:
         """The gradients that the local optimiser uses; parameters that are left out stay as they are."""

@@ -6,7 +6,6 @@ import numpy as np
 from msgspec.structs import replace
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
-from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.learning import Learner
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.parts.tensors import PerClient, Present, Representations
@@ -65,11 +64,6 @@ class Changed(Algorithm):
     def decentralised(self) -> bool:
         """As the algorithm."""
         return self.algorithm.decentralised
-
-    @property
-    def accuracy_of(self) -> AccuracyOf:
-        """As the algorithm."""
-        return self.algorithm.accuracy_of
 
     @property
     def waits_for(self) -> int | None:

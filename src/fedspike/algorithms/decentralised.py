@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
-from fedspike.algorithms.graphs import Graph, Laid, Ring
+from fedspike.algorithms.graphs import FleetGraph, Graph, Ring
 from fedspike.errors import InputError
 from fedspike.networks import Parameters
 from fedspike.part import abstractmethod
@@ -41,10 +41,10 @@ class Decentralised(Algorithm, kw_only=True):
 
     def among(self, clients: int, seed: int) -> Algorithm:
         """With the graph over these clients."""
-        return self.over(self.graph.laid(clients, seed))
+        return self.on(self.graph.over(clients, seed))
 
     @abstractmethod
-    def over(self, graph: Laid) -> Algorithm:
+    def on(self, graph: FleetGraph) -> Algorithm:
         """The algorithm on a graph over clients."""
 
     @abstractmethod
@@ -55,9 +55,9 @@ class Decentralised(Algorithm, kw_only=True):
         """
 
     @property
-    def laid(self) -> Laid:
+    def fleet_graph(self) -> FleetGraph:
         """The graph over the clients. Raises InputError before there are any."""
-        if isinstance(self.graph, Laid):
+        if isinstance(self.graph, FleetGraph):
             return self.graph
         raise InputError(
             f"{self.kind} on a graph over no clients yet",
@@ -70,12 +70,12 @@ class Decentralised(Algorithm, kw_only=True):
     ) -> tuple[int, int]:
         """A model each way over each link to a client that answers, too."""
         del received
-        links = len(self.laid.neighbours[client].intersection(there))
+        links = len(self.fleet_graph.neighbours[client].intersection(there))
         return links * sent, links * sent
 
     def start(self, model: Parameters) -> Tree:
         """All clients begin with the same model, which is there once."""
-        n = self.laid.clients
+        n = self.fleet_graph.clients
         return {"model": model, MODELS: {name: w.expand(n, *w.shape) for name, w in model.items()}}
 
     def order(self, server: Tree, client: int) -> Tree:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.algorithms.decentralised import MODELS, Decentralised
-from fedspike.algorithms.graphs import Laid
+from fedspike.algorithms.graphs import FleetGraph
 from fedspike.networks import Parameters
 from fedspike.rules import narrowed
 
@@ -38,7 +38,7 @@ class Gossip(Decentralised, tag="gossip", kw_only=True):
         int, Meta(ge=1, le=1000, description="how often models are mixed in a round")
     ] = 1
 
-    def over(self, graph: Laid) -> Algorithm:
+    def on(self, graph: FleetGraph) -> Algorithm:
         """On the graph as it is."""
         return replace(self, graph=graph)
 
@@ -51,7 +51,7 @@ class Gossip(Decentralised, tag="gossip", kw_only=True):
 
     def exchanged(self, server: Tree, models: Parameters, there: list[int]) -> Tree:
         """The second equation; what a client that is away would count, its neighbours count themselves."""
-        W = self.laid.among(there).tolist()
+        W = self.fleet_graph.among(there).tolist()
         mixed = {}
         for name, x in models.items():
             for _ in range(self.mixings):

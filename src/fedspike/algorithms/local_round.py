@@ -10,6 +10,8 @@ import torch
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
 from fedspike.algorithms.fedavg import FedAvg
 from fedspike.algorithms.trees import alone, first_clients, move, row
+from fedspike.engine.choice import engine_for
+from fedspike.engine.engines import Engine
 from fedspike.errors import InputError
 from fedspike.learning import Backpropagation, Comparison, Correction, Learner, Shown, Trained
 from fedspike.networks import Parameters, SizedNetwork
@@ -50,6 +52,12 @@ def _comparison(algorithm: Algorithm, client: Client, clients: int) -> Compariso
         return None
     models = tuple(_expanded(model, clients) for model in algorithm.frozen(client))
     return Comparison(models, algorithm.comparison)
+
+
+def engine_of(algorithm: Algorithm, device: torch.device | str, dtype: torch.dtype) -> Engine:
+    """What computes the algorithm's local training: layer by layer where models are compared."""
+    engine = engine_for(device, dtype)
+    return engine.by_operators if algorithm.compares else engine
 
 
 def demand_learner(algorithm: Algorithm, learner: Learner) -> None:

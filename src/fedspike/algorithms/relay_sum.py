@@ -24,7 +24,7 @@ from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Tree, zeros
 from fedspike.algorithms.decentralised import MODELS, Decentralised
-from fedspike.algorithms.graphs import Laid
+from fedspike.algorithms.graphs import FleetGraph
 from fedspike.networks import Parameters
 from fedspike.rules import narrowed
 
@@ -38,7 +38,7 @@ class RelaySum(Decentralised, tag="relay-sum", kw_only=True):
     Of a graph that is no tree only the links of a spanning tree are used, of shortest ways from its centre.
     """
 
-    def over(self, graph: Laid) -> Algorithm:
+    def on(self, graph: FleetGraph) -> Algorithm:
         """On the spanning tree."""
         return replace(self, graph=graph.spanning_tree())
 
@@ -50,7 +50,7 @@ class RelaySum(Decentralised, tag="relay-sum", kw_only=True):
 
     def start(self, model: Parameters) -> Tree:
         """Nothing has come yet."""
-        ways = 2 * len(self.laid.pairs)
+        ways = 2 * len(self.fleet_graph.pairs)
         messages = {n: w.expand(ways, *w.shape) for n, w in zeros(model).items()}
         counts = {"models": torch.zeros(ways, dtype=torch.int64)}
         return {**super().start(model), MESSAGES: messages, COUNTS: counts}
@@ -58,9 +58,9 @@ class RelaySum(Decentralised, tag="relay-sum", kw_only=True):
     def exchanged(self, server: Tree, models: Parameters, there: list[int]) -> Tree:
         """The second and the third equation; of who is away no message, and to nobody who is."""
         carries = torch.isin(self._ways(), torch.tensor(there, dtype=torch.int64)).all(0).double()
-        one = torch.ones(self.laid.clients, dtype=torch.float64)
+        one = torch.ones(self.fleet_graph.clients, dtype=torch.float64)
         c = carries * self._relayed(one, server[COUNTS]["models"])
-        n, own = self.laid.clients, self.laid.clients - self._heard(c)
+        n, own = self.fleet_graph.clients, self.fleet_graph.clients - self._heard(c)
         messages, after = {}, {}
         for name, x in models.items():
             before = server[MESSAGES][name]
@@ -72,12 +72,12 @@ class RelaySum(Decentralised, tag="relay-sum", kw_only=True):
 
     def _ways(self) -> Int64[Tensor, "end way"]:
         """From whom each message goes, and to whom: over all links one way, then over all the other."""
-        pairs = torch.tensor(self.laid.pairs, dtype=torch.int64).reshape(-1, 2).T
+        pairs = torch.tensor(self.fleet_graph.pairs, dtype=torch.int64).reshape(-1, 2).T
         return torch.cat([pairs, pairs.flip(0)], 1)
 
     def _heard(self, messages: Float64[Tensor, "way *shape"]) -> Float64[Tensor, "client *shape"]:
         """The sum of what each client was sent."""
-        nothing = messages.new_zeros(self.laid.clients, *messages.shape[1:])
+        nothing = messages.new_zeros(self.fleet_graph.clients, *messages.shape[1:])
         return nothing.index_add(0, self._ways()[1], messages)
 
     def _relayed(

@@ -17,11 +17,11 @@ from fedspike.algorithms import (
     Client,
     Tree,
     demand_learner,
+    engine_of,
     local_round,
     packing_draws,
 )
 from fedspike.algorithms.trees import copied, form, move, row, stack, together
-from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
 from fedspike.federation.devices import Devices
 from fedspike.layers.activity import Activity
@@ -155,8 +155,7 @@ def train_cohort(
     work = Work()
     networks = {k: site.network_of(k) for k in cohort}
     forms = {k: (form(received[k]), form(before[k]), site.algorithm.size(k)) for k in cohort}
-    engine = engine_for(device, site.samples[0].dtype)
-    engine = engine.by_operators if site.algorithm.compares else engine
+    engine = engine_of(site.algorithm, device, site.samples[0].dtype)
     parts = list(_parts(site, cohort, forms, engine))
     for part, (replies, after, trained) in zip(
         parts, engine.each(site.network, parts, trained_part), strict=True

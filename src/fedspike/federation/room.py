@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from msgspec import structs
 
-from fedspike.engine.choice import engine_for
+from fedspike.algorithms import engine_of
 from fedspike.errors import InputError
 from fedspike.machine import bytes_here
 from fedspike.networks import SizedNetwork
@@ -35,10 +35,8 @@ def training(plan: Any, network: SizedNetwork, clients: int = 1) -> list[Need]:
     shown = held if fleet.samples_per_round == "all" else min(held, fleet.samples_per_round)
     rows = learner.rows(shown * learner.epochs)
     model = 4 * sum(layer.parameters for layer in network.described.values())
-    engine = engine_for("cpu", torch.float32)
-    step = learner.bytes_of_a_step(
-        engine.by_operators if algorithm.compares else engine, network, rows
-    )
+    engine = engine_of(algorithm, "cpu", torch.float32)
+    step = learner.bytes_of_a_step(engine, network, rows)
     steps = network.time_steps
     table = 0 if network.code is None else network.code.bytes_per_step * steps
     needs = [

@@ -15,8 +15,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from fedspike.algorithms import Algorithm, FedAvg
-from fedspike.engine.choice import engine_for
+from fedspike.algorithms import Algorithm, FedAvg, engine_of
 from fedspike.errors import InputError
 from fedspike.federation.cohort import Site
 from fedspike.federation.devices import Devices
@@ -35,10 +34,8 @@ def training_bytes(
     """Memory of a client's round with so many samples; the equation."""
     architecture = network.architecture
     rows = learner.rows(samples * learner.epochs)
-    engine = engine_for("cpu", torch.float32)
-    compared, before_last = algorithm.compares, architecture.layers[-2]
-    kept = learner.peak_of_a_step(engine.by_operators if compared else engine, network, rows)
-    kept += BYTES * compared * rows * before_last
+    kept = learner.peak_of_a_step(engine_of(algorithm, "cpu", torch.float32), network, rows)
+    kept += BYTES * algorithm.compares * rows * architecture.layers[-2]
     copies = 1 + learner.copies + algorithm.corrects + 2 * algorithm.remembers
     return BYTES * architecture.parameters * copies + kept
 

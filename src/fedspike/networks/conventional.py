@@ -162,15 +162,14 @@ class ConventionalNetwork(SizedNetwork):
         activation: Callable[[Tensor], Tensor] = torch.relu_
         if self.quantiser is not None:
             flow, activation = self.quantiser(flow, ceiling=1.0), self.quantiser
-        clients, shown, by_input, last_input = len(flow), present.to(flow.dtype), {}, flow
+        clients, shown, by_input = len(flow), present.to(flow.dtype), {}
         inner = self.architecture.names[:-1]
         for name, layer in self.architecture.described.items():
+            last_input = flow
             by_input[name] = entered(flow, shown)
             flow = through(layer, name, parameters, flow, operators)
             if name in inner:
                 flow = activation(flow)
-            if name != self.architecture.names[-1]:
-                last_input = flow
         none_left = torch.zeros(clients, dtype=torch.int64, device=flow.device)
         return Forward.counted(flow, self.described, by_input, none_left, last_input=last_input)
 

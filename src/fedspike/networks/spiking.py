@@ -281,8 +281,8 @@ class SpikingNetwork(SizedNetwork):
         fired: Tensor | None = None  # spikes of each neuron, where they were counted when made
         by_input: dict[str, Tensor] = {}
         statistics: Parameters = {}
-        last_input = flow
         for name, layer in self.architecture.described.items():
+            last_input = flow
             # The weights do not change with time, so one product serves all time steps.
             by_time = flow.movedim(0, at)
             shown = present.expand(len(flow), -1, -1).movedim(0, at).flatten(1).to(flow.dtype)
@@ -298,8 +298,6 @@ class SpikingNetwork(SizedNetwork):
                     currents, after = normalised(currents, own["gamma"], running, present)
                     statistics |= {f"{name}.{n}": numbers for n, numbers in after.items()}
                 flow, fired = self._neurons(name, currents, own, present, operators)
-            if name != self.architecture.names[-1]:
-                last_input = flow
         left = count(flow.detach().sum(3).long().sum(0), present) * self.read_out.spiking
         scores = self.read_out.scores(flow)
         described = self.architecture.described

@@ -3,8 +3,8 @@
 from fedspike import part
 from fedspike.algorithms.graphs.complete import Complete as Complete
 from fedspike.algorithms.graphs.edges import Edges as Edges
+from fedspike.algorithms.graphs.graph import FleetGraph as FleetGraph
 from fedspike.algorithms.graphs.graph import Graph as Graph
-from fedspike.algorithms.graphs.graph import Laid as Laid
 from fedspike.algorithms.graphs.matrix import Matrix as Matrix
 from fedspike.algorithms.graphs.random_regular import RandomRegular as RandomRegular
 from fedspike.algorithms.graphs.ring import Ring as Ring

@@ -32,16 +32,9 @@ class Graph(Part):
 
     def weights(self, clients: int, seed: int) -> Weights:
         """W, by default that of Metropolis."""
-        links = self.links(clients, seed)
-        degrees, W = np.zeros(clients), np.zeros((clients, clients))
-        for i, j in links:
-            degrees[[i, j]] += 1
-        for i, j in links:
-            W[i, j] = W[j, i] = 1 / (1 + max(degrees[i], degrees[j]))
-        W[np.diag_indices(clients)] = 1 - W.sum(1)
-        return W
+        return metropolis(self.links(clients, seed), clients)
 
-    def laid(self, clients: int, seed: int) -> "Laid":
+    def over(self, clients: int, seed: int) -> "FleetGraph":
         """The graph over so many clients. Raises InputError where it does not link all of them."""
         if clients > MOST_CLIENTS:
             raise InputError(
@@ -59,8 +52,8 @@ class Graph(Part):
                 fix=f"set fleet.clients = {last + 1}",
                 keys=("graph", "fleet.clients"),
             )
-        laid = Laid(links, self.weights(clients, seed))
-        parts = laid.parts
+        made = FleetGraph(links, self.weights(clients, seed))
+        parts = made.parts
         if len(parts) > 1:
             raise InputError(
                 f"the graph {self.kind} in {len(parts)} parts: {'; '.join(map(_named, parts))}",
@@ -68,22 +61,22 @@ class Graph(Part):
                 fix=f"link client {parts[0][0]} and client {parts[1][0]}",
                 keys=("graph", "fleet.clients"),
             )
-        return laid
+        return made
 
 
-class Laid(Graph, dict=True):
+class FleetGraph(Graph, dict=True):
     """A graph over the clients of a fleet: its links, and W."""
 
     pairs: Links
     W: Any
 
     def links(self, clients: int, seed: int) -> Links:
-        """They are there."""
+        """Those that it has."""
         del clients, seed
         return self.pairs
 
     def weights(self, clients: int, seed: int) -> Weights:
-        """They are there."""
+        """Those that it has."""
         del clients, seed
         matrix: Weights = self.W
         return matrix
@@ -115,7 +108,7 @@ class Laid(Graph, dict=True):
     def among(self, there: Collection[int]) -> Weights:
         """W where only these are there: what others would count, a client counts itself.
 
-        >>> Graph.laid(Laid(((0, 1), (1, 2)), np.full((3, 3), 1 / 3)), 3, 0).among([1, 2])[1].round(2)
+        >>> FleetGraph(((0, 1), (1, 2)), np.full((3, 3), 1 / 3)).among([1, 2])[1].round(2)
         array([0.  , 0.67, 0.33])
         """
         present = np.zeros(self.clients, bool)
@@ -125,7 +118,7 @@ class Laid(Graph, dict=True):
         np.fill_diagonal(W, 1 - W.sum(1))
         return W
 
-    def spanning_tree(self) -> "Laid":
+    def spanning_tree(self) -> "FleetGraph":
         """The tree of shortest ways from a centre: the client whose farthest one is nearest; first by number.
 
         No spanning tree has a longest way that is shorter by more than one link.
@@ -134,7 +127,7 @@ class Laid(Graph, dict=True):
         depths = [max(depth for depth, _ in tree.values()) for tree in trees]
         centre = trees[int(np.argmin(depths))]
         links = tuple((above, k) for k, (_, above) in sorted(centre.items()) if above >= 0)
-        return Laid(links, Graph.weights(Laid(links, self.W), self.clients, 0))
+        return FleetGraph(links, metropolis(links, self.clients))
 
     def _tree(self, root: int) -> dict[int, tuple[int, int]]:
         """Of each client that the root reaches, how far it is, and who stands before it; -1 of the root."""
@@ -147,6 +140,17 @@ class Laid(Graph, dict=True):
                     after.append(other)
             now = after
         return tree
+
+
+def metropolis(links: Links, clients: int) -> Weights:
+    """W of these links; the equation."""
+    degrees, W = np.zeros(clients), np.zeros((clients, clients))
+    for i, j in links:
+        degrees[[i, j]] += 1
+    for i, j in links:
+        W[i, j] = W[j, i] = 1 / (1 + max(degrees[i], degrees[j]))
+    np.fill_diagonal(W, 1 - W.sum(1))
+    return W
 
 
 def _named(part: list[int]) -> str:

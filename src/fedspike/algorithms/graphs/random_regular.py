@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from fedspike.algorithms.graphs.graph import Graph, Laid, Links
+from fedspike.algorithms.graphs.graph import FleetGraph, Graph, Links
 from fedspike.errors import InputError
 from fedspike.randomness import stream
 
@@ -35,7 +35,7 @@ class RandomRegular(Graph, tag="random-regular"):
         generator = stream(seed, "graph")
         for _ in range(DRAWS):
             drawn = self._drawn(clients, generator)
-            if drawn and len(Laid(drawn, np.zeros((clients, clients))).parts) == 1:
+            if drawn and len(FleetGraph(drawn, np.zeros((clients, clients))).parts) == 1:
                 return drawn
         raise InputError(
             f"{DRAWS} random graphs of degree = {self.degree}, none of them connected",
