@@ -172,9 +172,9 @@ class _Tally:
         )
 
 
-def rounds_to(rounds: Sequence[RoundCounts], target: float) -> int | None:
-    """The number of the first round whose accuracy reaches the target; None if none does."""
-    return next((n for n, round in enumerate(rounds, 1) if round.accuracy >= target), None)
+def rounds_to(accuracy: Iterable[float], target: float) -> int | None:
+    """The number of the first round whose `accuracy` reaches the target; None if none does."""
+    return next((n for n, own in enumerate(accuracy, 1) if own >= target), None)
 
 
 def until(
@@ -194,7 +194,7 @@ def account(
 ) -> Account:
     """The account of a finished run, with NeuroBench's metrics of its model, and why it is `unfit`, if so."""
     network = run.network_operations
-    whole, number = work(network, rounds), rounds_to(rounds, target)
+    whole, number = work(network, rounds), rounds_to((r.accuracy for r in rounds), target)
     reached = until(rounds, number, network)
     profiles = list(shipped().values())
     skipping = {}

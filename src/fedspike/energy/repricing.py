@@ -150,7 +150,7 @@ def _repriced(
     *,
     skip_zeros: bool,
 ) -> RepricedRun:
-    number = rounds_to(rounds, target)
+    number = rounds_to((round.accuracy for round in rounds), target)
     reached = until(rounds, number, summary.network_operations)
     made = bills(whole, reached, with_prices.profiles, [with_prices.radio], skip_zeros=skip_zeros)
     tests = evaluation(whole, with_prices.profiles)

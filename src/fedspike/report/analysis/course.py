@@ -25,15 +25,10 @@ class Course:
     works: list[Work | None]
     seconds: list[float] | None
 
-    def first_round_with(self, accuracy: float) -> int | None:
-        """The first whose test reaches the accuracy; None if none does."""
-        reached = (n for n, own in enumerate(self.accuracy, 1) if own >= accuracy)
-        return next(reached, None)
-
     def joules(self, rounds: Sequence[int], profile: Profile) -> list[float] | None:
-        """Modelled, of all devices without the radio, after each of these rounds; None without prices.
+        """Modelled, with memory and training, of all devices, without the radio, after each of these rounds.
 
-        With memory and training: also None where the prices are all-in.
+        None where a price is missing, or where the prices are all-in and so have no such parts.
         """
         if highest_level(profile) != HIGHEST_WITHOUT_RADIO:
             return None

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fedspike.energy.account import rounds_to
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.profiles import Profile
 from fedspike.records.schema import RunSummary
@@ -91,16 +92,16 @@ def _target(runs: Sequence[RunSummary]) -> float:
 def _effort(
     runs: Sequence[RunSummary], target: float, course_of: Courses, profile: Profile
 ) -> Effort | None:
-    numbers, megabytes, joules, seconds = [], [], [], []
+    numbers, megabytes, joules, seconds = (list[float]() for _ in range(4))
     for run in runs:
         course = course_of(run)
-        number = course.first_round_with(target) if course else None
+        number = rounds_to(course.accuracy, target) if course else None
         if course is None or number is None or course.works[number - 1] is None:
             return None
         numbers.append(float(number))
         megabytes.append(course.sent_bytes[number - 1] / 1e6)
         joules += course.joules([number], profile) or []
         seconds += course.seconds[number - 1 : number] if course.seconds else []
-    both = ([*map(float, each)] for each in (joules, seconds))
+    both = (joules, seconds)
     priced, timed = (estimate(one) if len(one) == len(numbers) else None for one in both)
     return Effort(estimate(numbers), estimate(megabytes), priced, timed)

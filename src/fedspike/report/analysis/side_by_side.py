@@ -126,11 +126,15 @@ class SideBySide:
     """
 
     what: str
-    columns: tuple[str, ...]
+    accuracy_of: dict[str, AccuracyOf]
     rows: tuple[Row, ...]
     comparisons: int
-    bound: tuple[str, ...] = ()
-    accuracy_of: tuple[AccuracyOf, ...] = ()
+    bound: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.accuracy_of)
 
     @property
     def baseline(self) -> str:
@@ -140,15 +144,14 @@ class SideBySide:
     @property
     def headings(self) -> dict[str, str]:
         """Of each column; it says what the accuracy is of where that is not alike in all."""
-        marked = tested.marked(self.columns, self.accuracy_of)
+        marked = tested.marked(self.columns, self.accuracy_of.values())
         return dict(zip(self.columns, marked, strict=True))
 
     @property
     def compared(self) -> list[str]:
         """The columns whose accuracy answers the same question as the baseline's, that in front."""
-        kinds = zip(self.columns, self.accuracy_of, strict=True)
-        first = self.accuracy_of[0]
-        return [column for column, kind in kinds if tested.comparable(kind, first)]
+        first = self.accuracy_of[self.baseline]
+        return [name for name, kind in self.accuracy_of.items() if tested.comparable(kind, first)]
 
     @property
     def apart(self) -> list[str]:
@@ -211,7 +214,6 @@ def side_by_side(runs: Sequence[RunSummary], baseline: str = "") -> SideBySide |
     names = _names(columns, keys)
     first_way = _way(names, baseline) if baseline else plain
     columns = {first_way: columns[first_way]} | columns
-    named = [names[way] for way in columns]
     first = [next(iter(next(iter(row.values())).values())) for row in met]
     rows = [
         _row(label, run, {names[way]: cell for way, cell in row.items()}, names[first_way])
@@ -221,8 +223,8 @@ def side_by_side(runs: Sequence[RunSummary], baseline: str = "") -> SideBySide |
         row for _, row in sorted(zip(map(by_skew, first), rows, strict=True), key=itemgetter(0))
     ]
     of = {way: run.accuracy_of for way, run in zip(ways, runs, strict=True)}
-    kinds = tuple(of[way] for way in columns)
-    return SideBySide(what, tuple(named), *_tested(ordered), tuple(bound), kinds)
+    kinds = {names[way]: of[way] for way in columns}
+    return SideBySide(what, kinds, *_tested(ordered), tuple(bound))
 
 
 def _names(columns: dict[str, Configuration], keys: Sequence[str]) -> dict[str, str]:

@@ -15,9 +15,9 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, Setting, interval_note, kinds, of
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import (
-    DASHES,
     accuracy_axis,
     chart_of,
+    dashes_of,
     end_labels,
     line_of,
     round_axis,
@@ -116,7 +116,8 @@ def _caption(results: Results) -> Caption:
     kinds_of = [run.accuracy_of for run in results.runs]
     return Caption(
         "Test accuracy against rounds",
-        *(in_words(curves(results.comparisons)), *tested.notes(kinds_of)),
+        in_words(curves(results.comparisons)),
+        *tested.notes(kinds_of),
     )
 
 
@@ -167,7 +168,7 @@ def seeds_in_words(counts: Sequence[int], *, banded: bool) -> str:
 def dashes(network: Network, networks: Sequence[Network]) -> Any:
     """The dashes of a network's line: conventional networks after the first have some."""
     alike = [one for one in networks if one.role == network.role]
-    return DASHES[min(alike.index(network), len(DASHES) - 1)]
+    return dashes_of(alike.index(network))
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import (
     DASHES,
     accuracy_axis,
+    dashes_of,
     line_names,
     log_scale,
 )
 from fedspike.report.rendering.drawing import LIGHT, Panels, charts
-from fedspike.report.rendering.tables import Caption
+from fedspike.report.rendering.tables import Caption, listed
 
 WIDTH, HEIGHT = 190, 200
 MOST_POINTS = 30  # of a line, for there may be many lines
@@ -48,6 +49,7 @@ class Axis:
     spent: Callable[[Course, Sequence[int], Profile], Sequence[float] | None]
 
 
+ENERGY = Axis("energy", "J", "modelled {}, with training", Course.joules)
 AXES = (
     Axis(
         *("simulated time", "s", "simulated {}"),
@@ -57,7 +59,7 @@ AXES = (
         *("bytes", "bytes", "{} sent and received"),
         lambda course, rounds, _: [float(course.sent_bytes[n - 1]) for n in rounds],
     ),
-    Axis("energy", "J", "modelled {}, with training", Course.joules),
+    ENERGY,
 )
 
 
@@ -142,14 +144,12 @@ def _together(results: Results) -> dict[str, list[Method]]:
     if side is None:
         return {}
     made: dict[str, list[Method]] = {}
-    own = [kind == tested.OWN_SAMPLES for kind in side.accuracy_of]
-    apart = [*own] if not all(own) else [False] * len(own)
+    of_own = {name for name, kind in side.accuracy_of.items() if kind == tested.OWN_SAMPLES}
+    own = f", {tested.MARK[tested.OWN_SAMPLES]}" if len(of_own) < len(side.columns) else ""
     for row in side.rows:
-        for column, is_apart in zip(side.columns, apart, strict=True):
+        for column in side.columns:
             if column in row.runs:
-                label = (
-                    f"{row.setting}, {tested.MARK[tested.OWN_SAMPLES]}" if is_apart else row.setting
-                )
+                label = f"{row.setting}{own if column in of_own else ''}"
                 method = Method(f"{row.network} {column}".strip(), row.role, row.runs[column])
                 made.setdefault(label, []).append(method)
     most = max(max(Counter(one.role for one in methods).values()) for methods in made.values())
@@ -168,7 +168,7 @@ def _lines(methods: Sequence[Method], axis: Axis, results: Results) -> list[Line
     """The methods that spend anything there, each with dashes of its own in its colour."""
     lines, drawn = [], Counter[str]()
     for one in methods:
-        dash = DASHES[min(drawn[one.role], len(DASHES) - 1)]
+        dash = dashes_of(drawn[one.role])
         drawn[one.role] += 1
         banded = len(one.runs) > 1 and len(methods) <= MOST_BANDS
         if points := _points(one, axis, results):
@@ -222,10 +222,8 @@ def _chart(spent: Spent, panel: Panel) -> alt.LayerChart:
 
 
 def _caption(spent: Spent) -> Caption:
-    words = [axis.name for axis in spent.axes]
-    listed = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
     energy = ""
-    if AXES[2] in spent.axes:
+    if ENERGY in spent.axes:
         energy = f"; energy at the prices of {spent.results.profile}, without the radio"
     banded = any(line.banded for panel in spent.panels for line in panel.lines)
     notes = [
@@ -237,7 +235,7 @@ def _caption(spent: Spent) -> Caption:
         notes.append(f"Below {spent.accuracy[0]} % nothing is drawn.")
     if spent.left_out > 0:
         notes.append(f"The first {MOST_SETTINGS} of {MOST_SETTINGS + spent.left_out} settings.")
-    return Caption(f"Test accuracy against {listed}", *notes)
+    return Caption(f"Test accuracy against {listed([axis.name for axis in spent.axes])}", *notes)
 
 
 ACCURACY_SPENT = Figure(

@@ -10,7 +10,7 @@ from fedspike.report.analysis.equal_accuracy import Effort, EqualMethod
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import note_on_seeds
 from fedspike.report.analysis.side_by_side import Row, SideBySide
-from fedspike.report.figures.energy_spent import SIMULATED, effort_columns
+from fedspike.report.figures.energy_spent import SIMULATED, effort_columns, effort_note
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.tables import Caption, Cell, Column, Table, scaled, table, words
 
@@ -72,10 +72,10 @@ def _caption(side: SideBySide) -> Caption:
     runs = [run for row in side.rows for own in row.runs.values() for run in own]
     return Caption(
         f"Loss, bytes and time of each {side.what}",
-        *tested.notes(side.accuracy_of),
+        *tested.notes(side.accuracy_of.values()),
         "Loss: of the last round; losses of different kinds cannot be compared. MB: sent and received by a "
-        "device in the whole training, on average. Time: of the computer that trained, not of a device"
-        f"{SIMULATED if any(map(_simulated, runs)) else ''}.",
+        "device in the whole training, on average. Time: of the computer that trained, not of a "
+        f"device.{SIMULATED if any(map(_simulated, runs)) else ''}",
     )
 
 
@@ -105,12 +105,11 @@ def _what(results: Results) -> str:
 
 
 def _equal_caption(results: Results) -> Caption:
-    timed = any(one.effort.seconds for one in results.equal_methods)
+    efforts = [one.effort for one in results.equal_methods]
     return Caption(
         f"Until the highest accuracy that each {_what(results)} reaches, at the prices of {results.profile}",
-        "The first round of each run whose test reaches it; all devices together, the radio not priced"
-        f"{SIMULATED if timed else ''}.",
-        note_on_seeds(one.effort.rounds.count for one in results.equal_methods),
+        effort_note(efforts),
+        note_on_seeds(effort.rounds.count for effort in efforts),
     )
 
 

@@ -16,7 +16,7 @@ from fedspike.report.analysis.significance import in_words
 from fedspike.report.figures.figure import Figure
 from fedspike.report.figures.methods import apart, sentences
 from fedspike.report.rendering.drawing import Prose
-from fedspike.report.rendering.tables import interval, number, span, three_digits
+from fedspike.report.rendering.tables import interval, listed, number, span, three_digits
 
 MOST_SETTINGS = 3  # by name in one sentence
 BOTH = {
@@ -63,7 +63,7 @@ def answer(choices: Sequence[Choice]) -> str:
         f"{_where(group, choices, again=bool(decided) or place > 0)} ({why})"
         for place, (why, group) in enumerate(undecided.items())
     ]
-    parts += [f"{'it is n' if decided else 'N'}ot decidable {_listed(left)}"] if left else []
+    parts += [f"{'it is n' if decided else 'N'}ot decidable {listed(left)}"] if left else []
     start = "It depends on the data: " if decided else ""
     energy = f" In all settings {_less_energy(choices, named=False)}." if alike else ""
     return f"{start}{'; '.join(parts)}.{energy}"
@@ -78,14 +78,10 @@ def _where(group: Sequence[Choice], choices: Sequence[Choice], *, again: bool = 
     names = [choice.comparison.setting.in_sentence for choice in group]
     numbers = [name.removesuffix(CLASSES) for name in names]
     if all(number.isdigit() for number in numbers):
-        return f"with {_listed(numbers)}{'' if again else CLASSES}"
+        return f"with {listed(numbers)}{'' if again else CLASSES}"
     if len(names) > MOST_SETTINGS or (names[1:] and "," in names[0]):
         return f"in {len(names)} of {len(choices)} settings"
-    return f"with {_listed(names)}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+    return f"with {listed(names)}"
 
 
 def _sentence(group: Sequence[Choice]) -> str:
@@ -123,7 +119,7 @@ def _on(group: Sequence[Choice]) -> str:
     """What the answer depends on."""
     on = ["whether accuracy or energy counts more"] if any(choice.ahead for choice in group) else []
     on += ["the hardware"] if any(choice.cheaper is None for choice in group) else []
-    return _listed(on)
+    return listed(on)
 
 
 def _undecided_ones(choices: Sequence[Choice]) -> dict[str, list[Choice]]:
@@ -140,7 +136,7 @@ def _undecided(choice: Choice) -> str:
     gap = choice.gap
     if choice.faults:
         brief = [fault.partition(" (")[0] for fault in choice.faults]
-        return next((BOTH[end] for end in BOTH if _all_end(brief, end)), _listed(brief))
+        return next((BOTH[end] for end in BOTH if _all_end(brief, end)), listed(brief))
     if gap.seeds == 2:
         return "2 seeds are too few"
     if gap.alike:
@@ -157,7 +153,7 @@ def _in_full(group: Sequence[Choice]) -> str:
     """Why nothing can be said of comparisons with the same reason, with its figures and what would do."""
     first, gap = group[0], group[0].gap
     if first.faults and len(group) == 1:
-        return _listed(first.faults)
+        return listed(first.faults)
     if first.faults or gap.alike:
         return _undecided(first)
     if gap.seeds == 2:
@@ -216,7 +212,7 @@ def _less_energy(group: Sequence[Choice], *, named: bool = True) -> str:
             else " hardware price tables"
         )
         scores.append(f"under {won} of {len(tables.verdicts)}{where}")
-    return f"the {spiking} needs less energy {_listed(scores)}"
+    return f"the {spiking} needs less energy {listed(scores)}"
 
 
 def _times(group: Sequence[Choice], *, named: bool = True) -> str:
@@ -231,7 +227,7 @@ def _times(group: Sequence[Choice], *, named: bool = True) -> str:
     times = " to ".join(dict.fromkeys(map(_factor, (min(ratios), max(ratios)))))
     others = [one.profile for one in tables if one not in won]
     count = f"{len(won)} of {len(tables)}" if others else f"all {len(tables)}"
-    but = f" (all but {_listed(others)})" if others and named else ""
+    but = f" (all but {listed(others)})" if others and named else ""
     return f"{times} times less energy, radio apart, under {count} hardware price tables{but}"
 
 

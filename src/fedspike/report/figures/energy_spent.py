@@ -19,7 +19,7 @@ from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, chart
 from fedspike.report.rendering.tables import Caption, Cell, Column, Table, scaled, table
 
 WIDTH, HEIGHT = 300, 210
-SIMULATED = ". Simulated time: what the devices would take, by the clock of the experiment"
+SIMULATED = " Simulated time: what the devices would take, by the clock of the experiment."
 Point = dict[str, int | float]
 Curve = list[Point]  # joule so far and accuracy in percent
 
@@ -148,6 +148,15 @@ def effort_columns(
     return columns
 
 
+def effort_note(efforts: Sequence[Effort]) -> str:
+    """What a reader must know of these columns."""
+    timed = any(effort.seconds for effort in efforts)
+    return (
+        "The first round of each run whose test reaches it; all devices together, the radio not priced."
+        f"{SIMULATED if timed else ''}"
+    )
+
+
 def _equal(results: Results) -> Table:
     """A row for each setting; each network's rounds, bytes, energy and time until the accuracy."""
     all_kinds = kinds([one.comparison for one in results.equal_accuracy])
@@ -169,11 +178,9 @@ def _equal(results: Results) -> Table:
 
 
 def _equal_caption(results: Results) -> Caption:
-    timed = any(effort.seconds for one in results.equal_accuracy for _, effort in one.efforts)
     return Caption(
         f"Until the highest accuracy that both networks reach, at the prices of {results.profile}",
-        "The first round of each run whose test reaches it; all devices together, the radio not priced"
-        f"{SIMULATED if timed else ''}.",
+        effort_note([effort for one in results.equal_accuracy for _, effort in one.efforts]),
         interval_note([network for one in results.equal_accuracy for network, _ in one.efforts]),
     )
 

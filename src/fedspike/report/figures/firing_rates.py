@@ -10,14 +10,20 @@ from fedspike.records.schema import RateLimit
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.axes import chart_of, end_labels, line_of, percent_axis, round_axis
+from fedspike.report.rendering.axes import (
+    chart_of,
+    dashes_of,
+    end_labels,
+    line_of,
+    percent_axis,
+    round_axis,
+)
 from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
 from fedspike.report.rendering.tables import Caption
 
 SHOWN = 4
 WIDTH, HEIGHT = 320, 180
 LEAST_PERCENT = 0.01  # where the axis begins; 0 is drawn there
-DASHES = ([1, 0], [5, 3], [1, 3], [8, 3, 1, 3])
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def _chart(own: Rates) -> alt.LayerChart:
     ]
     ends = []
     for place, (layer, curve) in enumerate(own.layers.items()):
-        colour, dash = LIGHT["spiking"], DASHES[place % len(DASHES)]
+        colour, dash = LIGHT["spiking"], dashes_of(place)
         lines = line_of(curve, f"{layer}, round {{round}}: {{percent:.3g}} %", colour, dash)
         layers += [part.encode(x=x, y=y) for part in lines]
         last = {"round": own.rounds, "percent": curve[-1]["percent"]}

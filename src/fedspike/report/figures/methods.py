@@ -18,6 +18,7 @@ from fedspike.report.rendering.tables import (
     Column,
     Table,
     interval,
+    listed,
     marked,
     number,
     span,
@@ -44,13 +45,12 @@ def apart(side: SideBySide) -> list[str]:
     """Whose accuracy is not compared with the baseline's, and why: a sentence, or none."""
     if not side.apart:
         return []
-    names, are = [*map(_in_sentence, side.apart)], "is" if len(side.apart) == 1 else "are"
-    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-    kinds_of = dict(zip(side.columns, side.accuracy_of, strict=True))
-    kinds = dict.fromkeys(kinds_of[column] for column in side.apart)
+    names = listed([*map(_in_sentence, side.apart)])
+    are = "is" if len(side.apart) == 1 else "are"
+    kinds = dict.fromkeys(side.accuracy_of[column] for column in side.apart)
     own = "; or ".join(tested.TESTED[kind].partition(";")[0] for kind in kinds)
     return [
-        f"{listed} {are} not compared with {_in_sentence(side.baseline)}: accuracy there is that of {own}."
+        f"{names} {are} not compared with {_in_sentence(side.baseline)}: accuracy there is that of {own}."
     ]
 
 
@@ -61,12 +61,12 @@ def _sentence(side: SideBySide, best: str, difference: Difference) -> str:
     if difference.corrected is None:
         few = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
         return f"{few} too few for a test; {one} is {apart} {baseline}"
-    tested = f"(n = {seeds}, {in_words(difference.corrected)})"
+    test = f"(n = {seeds}, {in_words(difference.corrected)})"
     if difference.better:
-        return f"{one} beats {baseline} by {number(points, 1)} points {tested}"
+        return f"{one} beats {baseline} by {number(points, 1)} points {test}"
     others = f"the best other, {one}," if len(side.compared) > 2 else one
     nobody = "no" if len(side.rows) > 1 else "No"
-    return f"{nobody} {side.what} is significantly better than {baseline}; {others} is {apart} it {tested}"
+    return f"{nobody} {side.what} is significantly better than {baseline}; {others} is {apart} it {test}"
 
 
 def _in_sentence(name: str) -> str:
@@ -135,7 +135,7 @@ def _accuracies_caption(side: SideBySide) -> Caption:
             f"{SIGNIFICANT}."
         )
     notes = [
-        *tested.notes(side.accuracy_of),
+        *tested.notes(side.accuracy_of.values()),
         note_on_seeds(cell.count for row in side.rows for cell in row.accuracy.values()),
         *([below] if side.differences else []),
         side.too_few,

@@ -20,9 +20,14 @@ DASHES: tuple[Any, ...] = (
     [5, 3],
     [1.5, 2.5],
     [9, 3, 1.5, 3],
-)  # of lines of one colour
+)  # of lines of one colour; more have the last ones
 KEY = (6, 28)  # pixels right of a chart between which a piece of a line tells whose name follows
 LETTER = 7  # pixels of a letter of a name, in a wide font
+
+
+def dashes_of(place: int) -> Any:
+    """Of so many lines of one colour the next one's."""
+    return DASHES[min(place, len(DASHES) - 1)]
 
 
 def chart_of(*values: dict[str, Any]) -> alt.Chart:

@@ -265,6 +265,15 @@ def places(value: float) -> int:
     return max(0, 2 - int(f"{value:e}".partition("e")[2]))
 
 
+def listed(words: Sequence[str]) -> str:
+    """In a sentence.
+
+    >>> listed(["time"]), listed(["time", "bytes", "energy"])
+    ('time', 'time, bytes and energy')
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
 def span(values: Sequence[int | float], digits: int) -> str:
     """One number, or from the lowest to the highest.
 
