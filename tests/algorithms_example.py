@@ -125,7 +125,7 @@ TRAINED = {
     for name, case in CASES.items()
     if name == "fedavg"
     or case.algorithm.corrects
-    or case.algorithm.compares
+    or case.algorithm.models_compared
     or type(case.algorithm).begin is not Algorithm.begin
 }
 

@@ -276,7 +276,7 @@ def test_a_round_is_the_same_in_parts_and_with_threads(
                 training=Backpropagation(CrossEntropy(), case.optimiser(), batch_size=100),
                 dataset=sample(tested=300),
                 seed=0,
-                rounds=1 + bool(case.algorithm.compares),  # clients remember a model then
+                rounds=1 + bool(case.algorithm.models_compared),  # clients remember a model then
             )
             last.append(remembered(round))
     finally:

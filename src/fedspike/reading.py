@@ -89,25 +89,21 @@ def lines_of(file: str) -> list[tuple[int, list[str]]]:
     return [(number, [cell.strip() for cell in row]) for number, row in rows if row]
 
 
-def whole_numbers(file: str, columns: Sequence[str]) -> list[list[int]]:
-    """The lines below one with these names, as whole numbers. InputError names the line that is none."""
-    lines = lines_of(file)
-    first, names = lines[0] if lines else (1, ["nothing"])
-    wrong = [] if names == [*columns] else [(first, names)]
-    wrong += [
-        (number, cells)
-        for number, cells in lines[1:]
-        if len(cells) != len(columns)
-        or not all(cell.isdecimal() and len(cell) < 10 for cell in cells)
-    ]
-    for number, cells in wrong:
-        raise InputError(
-            f"{file}, line {number}: {','.join(cells)[:60]}",
-            expected=f"the columns {', '.join(columns)}",
-            fix=f"write a line {','.join(columns)}, and below it {len(columns)} whole numbers a line",
-            keys=("path",),
-        )
-    return [[int(cell) for cell in cells] for _, cells in lines[1:]]
+def whole_numbers(file: str, columns: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The columns below a line with their names. InputError names the first line that does not fit them."""
+    lines = lines_of(file) or [(1, ["nothing"])]
+    for place, (number, cells) in enumerate(lines):
+        whole = all(cell.isdecimal() and len(cell) < 10 for cell in cells)
+        fits = whole and len(cells) == len(columns) if place else cells == [*columns]
+        if not fits:
+            raise InputError(
+                f"{file}, line {number}: {','.join(cells)[:60]}",
+                expected=f"the columns {', '.join(columns)}",
+                fix=f"write a line {','.join(columns)}, and below it {len(columns)} whole numbers a line",
+                keys=("path",),
+            )
+    rows = [cells for _, cells in lines[1:]]
+    return {name: tuple(int(row[place]) for row in rows) for place, name in enumerate(columns)}
 
 
 def parse(text: str, name: str, *, fix: str) -> dict[str, Any]:

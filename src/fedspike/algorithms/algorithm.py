@@ -81,12 +81,12 @@ class Algorithm(Part):
         return type(self).correct is not Algorithm.correct
 
     @property
-    def compares(self) -> int:
+    def models_compared(self) -> int:
         """How many models that do not learn it compares with the one that does, in each minibatch."""
         return 0
 
     @property
-    def remembers(self) -> int:
+    def models_remembered(self) -> int:
         """How many models of numbers a client remembers; layers of its own are in the one it received."""
         return 0
 
@@ -198,7 +198,7 @@ class Algorithm(Part):
         return client.received["model"]
 
     def frozen(self, client: Client) -> tuple[Parameters, ...]:
-        """The models that do not learn, all parameters of each; asked where it `compares` some."""
+        """The models that do not learn, all parameters of each; asked where some are compared."""
         del client
         return ()
 

@@ -41,14 +41,14 @@ class Changed(Algorithm):
         return type(self).correct is not Changed.correct or self.algorithm.corrects
 
     @property
-    def compares(self) -> int:
+    def models_compared(self) -> int:
         """As the algorithm."""
-        return self.algorithm.compares
+        return self.algorithm.models_compared
 
     @property
-    def remembers(self) -> int:
+    def models_remembered(self) -> int:
         """As the algorithm."""
-        return self.algorithm.remembers
+        return self.algorithm.models_remembered
 
     @property
     def trainings(self) -> int:

@@ -9,8 +9,7 @@ A client whose answer was lost, or that was not asked, keeps its model, and noth
 
 from collections.abc import Collection, Mapping
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
@@ -94,22 +93,22 @@ class Decentralised(Algorithm, kw_only=True):
     def next_state(self, server: Tree, joined: Tree, participation: float) -> Tree:
         """What is exchanged, and the mean of all models."""
         del participation
-        before, models = server[MODELS], {}
+        there, models = _there(next(iter(joined["model"].values()))), {}
         for name, came in joined["model"].items():
-            models[name] = before[name].clone().double()
-            models[name][: len(came)] = came.double().where(
-                ~came.isnan(), models[name][: len(came)]
-            )
-        there = _there(next(iter(joined["model"].values())))
-        after = self.exchanged(server, models, torch.nonzero(there)[:, 0].tolist())
+            models[name] = server[MODELS][name].clone().double()
+            models[name][there] = came[there].double()
+        after = self.exchanged(server, models, there)
         mean = {
-            name: narrowed(total(w.double(), 0) / len(w), before[name].dtype)
-            for name, w in after[MODELS].items()
+            name: narrowed(
+                total(after[MODELS][name].double(), 0) / self.fleet_graph.clients, w.dtype
+            )
+            for name, w in server["model"].items()
         }
-        return {"model": {name: mean[name] for name in server["model"]}, **after}
+        return {"model": mean, **after}
 
 
-def _there(came: Float[Tensor, "client *shape"]) -> Bool[Tensor, " client"]:
+def _there(came: Float[Tensor, "client *shape"]) -> list[int]:
     """Whose models came."""
-    there: Tensor = ~came.flatten(1)[:, 0].isnan()
-    return there
+    return [
+        client for client, lost in enumerate(came.flatten(1)[:, 0].isnan().tolist()) if not lost
+    ]

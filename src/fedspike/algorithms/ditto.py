@@ -30,7 +30,7 @@ class Ditto(FedAvg, tag="ditto", kw_only=True):
         return 2
 
     @property
-    def remembers(self) -> int:
+    def models_remembered(self) -> int:
         """v_k."""
         return 1
 

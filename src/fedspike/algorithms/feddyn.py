@@ -41,7 +41,7 @@ class FedDyn(Algorithm, tag="feddyn", kw_only=True):
         return True
 
     @property
-    def remembers(self) -> int:
+    def models_remembered(self) -> int:
         """h_k."""
         return 1
 

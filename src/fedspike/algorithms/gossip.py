@@ -64,9 +64,8 @@ def _weighted(
     weights: Sequence[float], x: Float64[Tensor, "client *shape"]
 ) -> Float64[Tensor, "*shape"]:
     """The sum of w_j x_j, one after the other: its bits hang on no matrix product."""
-    terms = [(w, own) for w, own in zip(weights, x, strict=True) if w]
-    (w, own), *others = terms
-    weighted: Tensor = w * own
-    for w, own in others:
-        weighted += w * own
+    weighted = torch.zeros_like(x[0])
+    for w, own in zip(weights, x, strict=True):
+        if w:
+            weighted += w * own
     return weighted

@@ -48,7 +48,7 @@ def _expanded(model: Parameters, clients: int) -> Parameters:
 
 def _comparison(algorithm: Algorithm, client: Client, clients: int) -> Comparison | None:
     """The algorithm's, where it compares models."""
-    if not algorithm.compares:
+    if not algorithm.models_compared:
         return None
     models = tuple(_expanded(model, clients) for model in algorithm.frozen(client))
     return Comparison(models, algorithm.comparison)
@@ -57,7 +57,7 @@ def _comparison(algorithm: Algorithm, client: Client, clients: int) -> Compariso
 def engine_of(algorithm: Algorithm, device: torch.device | str, dtype: torch.dtype) -> Engine:
     """What computes the algorithm's local training: layer by layer where models are compared."""
     engine = engine_for(device, dtype)
-    return engine.by_operators if algorithm.compares else engine
+    return engine.by_operators if algorithm.models_compared else engine
 
 
 def demand_learner(algorithm: Algorithm, learner: Learner) -> None:
@@ -70,7 +70,7 @@ def demand_learner(algorithm: Algorithm, learner: Learner) -> None:
             fix=fix,
             keys=("algorithm", "learner"),
         )
-    if algorithm.compares and not learner.compares:
+    if algorithm.models_compared and not learner.takes_comparisons:
         raise InputError(
             f"{algorithm.kind} with the learner {learner.kind}",
             expected="backpropagation, which has the gradient of what enters the last layer",

@@ -42,7 +42,7 @@ class MIFA(Algorithm, tag="mifa"):
         return True
 
     @property
-    def remembers(self) -> int:
+    def models_remembered(self) -> int:
         """G_k."""
         return 1
 

@@ -45,12 +45,12 @@ class MOON(FedAvg, tag="moon", kw_only=True):
     tau: Annotated[float, Meta(gt=0, description="temperature of its softmax")] = 0.5
 
     @property
-    def compares(self) -> int:
+    def models_compared(self) -> int:
         """The received model, and the client's last one; with mu = 0 nothing is compared."""
         return 2 if self.mu else 0
 
     @property
-    def remembers(self) -> int:
+    def models_remembered(self) -> int:
         """The client's last model."""
         return 1
 

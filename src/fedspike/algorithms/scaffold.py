@@ -51,7 +51,7 @@ class Scaffold(Algorithm, tag="scaffold"):
         return True
 
     @property
-    def remembers(self) -> int:
+    def models_remembered(self) -> int:
         """c_k."""
         return 1
 

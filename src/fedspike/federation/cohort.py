@@ -104,7 +104,7 @@ def operations(
 def _trains(algorithm: Algorithm, network: SizedNetwork, learner: Learner) -> NetworkOperations:
     """With the forward passes of models that the algorithm compares, up to the last layer."""
     *_, last = network.architecture.names
-    return learner.trains(network).seen_again(algorithm.compares, without=[last])
+    return learner.trains(network).seen_again(algorithm.models_compared, without=[last])
 
 
 @dataclass

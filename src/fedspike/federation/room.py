@@ -46,7 +46,7 @@ def training(plan: Any, network: SizedNetwork, clients: int = 1) -> list[Need]:
         Need(
             "fleet.clients_per_round",
             clients,
-            (1 + algorithm.remembers + algorithm.decentralised) * clients * model,
+            (1 + algorithm.models_remembered + algorithm.decentralised) * clients * model,
         ),
         Need(
             "learner.epochs",

@@ -35,8 +35,8 @@ def training_bytes(
     architecture = network.architecture
     rows = learner.rows(samples * learner.epochs)
     kept = learner.peak_of_a_step(engine_of(algorithm, "cpu", torch.float32), network, rows)
-    kept += BYTES * algorithm.compares * rows * architecture.layers[-2]
-    copies = 1 + learner.copies + algorithm.corrects + 2 * algorithm.remembers
+    kept += BYTES * algorithm.models_compared * rows * architecture.layers[-2]
+    copies = 1 + learner.copies + algorithm.corrects + 2 * algorithm.models_remembered
     return BYTES * architecture.parameters * copies + kept
 
 

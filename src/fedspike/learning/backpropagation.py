@@ -21,7 +21,7 @@ class Backpropagation(Minibatches, tag="backpropagation"):
     so that no more than a part is in memory; that is the same sum, rounded differently.
     """
 
-    compares: ClassVar[bool] = True
+    takes_comparisons: ClassVar[bool] = True
 
     samples_at_once: Annotated[
         Together, Meta(description="samples of a minibatch that are in memory together")

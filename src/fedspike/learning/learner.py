@@ -56,13 +56,13 @@ class Learner(Part):
 
     `left_to_network` are the fields that follow from the network unless they are given. `backward` says
     whether it takes the backward passes that a network counts, `takes_gradients` whether it asks for its
-    gradients to be corrected, `compares` whether it has the gradient of a `Comparison`, too.
+    gradients to be corrected, `takes_comparisons` whether it has the gradient of a `Comparison`.
     """
 
     left_to_network: ClassVar[tuple[str, ...]] = ()
     backward: ClassVar[bool] = True
     takes_gradients: ClassVar[bool] = True
-    compares: ClassVar[bool] = False
+    takes_comparisons: ClassVar[bool] = False
 
     @property
     def epochs(self) -> int:

@@ -194,6 +194,7 @@ def _to_read_anywhere(source: str) -> str:
 def _times(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
     """The seconds of this machine, and the simulated ones in the rounds' order; None where there are none."""
     durations = [round.duration_s for round in rounds if round.duration_s is not None]
+    # Added one after the other, as in the report's curves; `sum` rounds otherwise since Python 3.12.
     return {
         "seconds": math.fsum(spent for round in rounds for spent in round.seconds.values()),
         "simulated_s": [*accumulate(durations)][-1] if durations else None,

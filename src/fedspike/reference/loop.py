@@ -243,7 +243,7 @@ def _model(of_one: Parameters) -> Parameters:
 def _comparison(site: Site, client: int, begins: Client) -> Comparison | None:
     """What the algorithm adds to the loss, where it compares models."""
     algorithm, network, dtype = site.algorithm, site.network_of(client), site.samples[0].dtype
-    if not algorithm.compares:
+    if not algorithm.models_compared:
         return None
     models = map(_model, algorithm.frozen(_alone(begins)))
     return [module_of(network, model, dtype) for model in models], algorithm.comparison

@@ -103,9 +103,9 @@ class Compressed(Changed):
         return self.compression.remembers or self.algorithm.takes_back
 
     @property
-    def remembers(self) -> int:
+    def models_remembered(self) -> int:
         """As the algorithm, and what is not sent yet."""
-        return self.algorithm.remembers + self.compression.remembers
+        return self.algorithm.models_remembered + self.compression.remembers
 
     def fitted(self, network: SizedNetwork) -> Algorithm:
         """Raises InputError where the network's updates cannot be packed so."""

@@ -42,9 +42,8 @@ class Edges(Graph, tag="edges"):
                     fix="leave path out",
                     keys=("path",),
                 )
-            rows = whole_numbers(self.path, COLUMNS)
-            for place, name in enumerate(COLUMNS):
-                msgspec.structs.force_setattr(self, name, tuple(row[place] for row in rows))
+            for name, numbers in whole_numbers(self.path, COLUMNS).items():
+                msgspec.structs.force_setattr(self, name, numbers)
             msgspec.structs.force_setattr(self, "path", "")
         if not 0 < len(self.client) == len(self.neighbour):
             raise InputError(

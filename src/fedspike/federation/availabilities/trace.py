@@ -57,10 +57,8 @@ class Trace(Availability, tag="trace"):
                     fix="leave path out",
                     keys=("path",),
                 )
-            stays = whole_numbers(self.path, COLUMNS)
-            columns = zip(*stays, strict=True) if stays else ((), (), ())
-            for name, column in zip(COLUMNS, columns, strict=True):
-                msgspec.structs.force_setattr(self, name, tuple(column))
+            for name, numbers in whole_numbers(self.path, COLUMNS).items():
+                msgspec.structs.force_setattr(self, name, numbers)
             msgspec.structs.force_setattr(self, "path", "")
         lengths = len(self.client), len(self.first), len(self.last)
         if not 0 < min(lengths) == max(lengths):
@@ -68,7 +66,7 @@ class Trace(Availability, tag="trace"):
                 "a trace of client = {}, first = {} and last = {} numbers".format(*lengths),
                 expected="three lists of one length, a client and two rounds for each stay",
                 fix='write path = "trace.csv", or the three lists',
-                keys=("client", "first", "last", "path"),
+                keys=(*COLUMNS, "path"),
             )
         for client, first, last in zip(self.client, self.first, self.last, strict=True):
             if first > last:
