@@ -8,7 +8,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,24 @@ def whole_numbers(file: str, columns: Sequence[str]) -> dict[str, tuple[int, ...
             )
     rows = [cells for _, cells in lines[1:]]
     return {name: tuple(int(row[place]) for row in rows) for place, name in enumerate(columns)}
+
+
+def fill(part: Any, fields: Sequence[str], read: Callable[[str], Mapping[str, object]]) -> None:
+    """Fill these fields of a new part from the file at its `path`, if it has one; the path is forgotten.
+
+    Raises InputError where a field is given beside the path.
+    """
+    if not part.path:
+        return
+    if any(getattr(part, name) for name in fields):
+        raise InputError(
+            f"{type(part).__name__}: path = {part.path!r}, and {' or '.join(fields)} beside it",
+            expected=f"a file or {', '.join(fields)}",
+            fix="leave path out",
+            keys=("path",),
+        )
+    for name, value in {**read(part.path), "path": ""}.items():
+        msgspec.structs.force_setattr(part, name, value)
 
 
 def parse(text: str, name: str, *, fix: str) -> dict[str, Any]:

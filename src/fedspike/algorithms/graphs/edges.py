@@ -9,14 +9,14 @@ A file of comma-separated values has a line for each, under these names:
 A run keeps what the file said in its own settings, as the lists `client` and `neighbour`.
 """
 
+from functools import partial
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from fedspike.algorithms.graphs.graph import Graph, Links
 from fedspike.errors import InputError
-from fedspike.reading import whole_numbers
+from fedspike.reading import fill, whole_numbers
 
 COLUMNS = ("client", "neighbour")
 MOST_LINKS = 100_000
@@ -34,17 +34,7 @@ class Edges(Graph, tag="edges"):
 
     def check(self) -> None:
         """Read the file. Raises InputError where it is none, and for ends that make no link."""
-        if self.path:
-            if self.client or self.neighbour:
-                raise InputError(
-                    f"Edges: path = {self.path!r}, and links beside it",
-                    expected="a file or the lists client and neighbour",
-                    fix="leave path out",
-                    keys=("path",),
-                )
-            for name, numbers in whole_numbers(self.path, COLUMNS).items():
-                msgspec.structs.force_setattr(self, name, numbers)
-            msgspec.structs.force_setattr(self, "path", "")
+        fill(self, COLUMNS, partial(whole_numbers, columns=COLUMNS))
         if not 0 < len(self.client) == len(self.neighbour):
             raise InputError(
                 f"a graph of client = {len(self.client)} and neighbour = {len(self.neighbour)} numbers",

@@ -12,13 +12,12 @@ A run keeps what the file said in its own settings, as `rows`.
 import math
 from typing import Annotated
 
-import msgspec
 import numpy as np
 from msgspec import Meta
 
 from fedspike.algorithms.graphs.graph import MOST_CLIENTS, Graph, Links, Weights
 from fedspike.errors import InputError
-from fedspike.reading import lines_of
+from fedspike.reading import fill, lines_of
 
 TOLERANCE = 1e-6  # of a sum of numbers that a person wrote
 Row = Annotated[
@@ -41,16 +40,7 @@ class Matrix(Graph, tag="matrix"):
 
     def check(self) -> None:
         """Read the file. Raises InputError for what is no symmetric, doubly stochastic matrix."""
-        if self.path:
-            if self.rows:
-                raise InputError(
-                    f"Matrix: path = {self.path!r}, and rows beside it",
-                    expected="a file or rows",
-                    fix="leave path out",
-                    keys=("path",),
-                )
-            msgspec.structs.force_setattr(self, "rows", _read(self.path))
-            msgspec.structs.force_setattr(self, "path", "")
+        fill(self, ["rows"], _read)
         n = len(self.rows)
         for i, row in enumerate(self.rows):
             if len(row) != n:
@@ -95,7 +85,7 @@ class Matrix(Graph, tag="matrix"):
         return W
 
 
-def _read(file: str) -> tuple[tuple[float, ...], ...]:
+def _read(file: str) -> dict[str, tuple[tuple[float, ...], ...]]:
     """The lines of a file as numbers. Raises InputError that names the line that is none."""
     rows = []
     for number, cells in lines_of(file):
@@ -111,7 +101,7 @@ def _read(file: str) -> tuple[tuple[float, ...], ...]:
                 keys=("path",),
             )
         rows.append(row)
-    return tuple(rows)
+    return {"rows": tuple(rows)}
 
 
 def _unfit(passed: str, expected: str) -> InputError:

@@ -11,9 +11,9 @@ Client 0 is there in rounds 1 to 20 and 45 to 100, client 3 in 10 to 100, and no
 what the file said in its own settings, as the lists `client`, `first` and `last`.
 """
 
+from functools import partial
 from typing import Annotated
 
-import msgspec
 import numpy as np
 from msgspec import Meta
 
@@ -25,7 +25,7 @@ from fedspike.federation.availabilities.availability import (
     Holds,
     Moment,
 )
-from fedspike.reading import whole_numbers
+from fedspike.reading import fill, whole_numbers
 
 COLUMNS = ("client", "first", "last")
 MOST_STAYS = 100_000
@@ -49,17 +49,7 @@ class Trace(Availability, tag="trace"):
 
     def check(self) -> None:
         """Read the file. Raises InputError where it is none, and for lists of unlike lengths."""
-        if self.path:
-            if self.client or self.first or self.last:
-                raise InputError(
-                    f"Trace: path = {self.path!r}, and stays beside it",
-                    expected="a file or the lists client, first and last",
-                    fix="leave path out",
-                    keys=("path",),
-                )
-            for name, numbers in whole_numbers(self.path, COLUMNS).items():
-                msgspec.structs.force_setattr(self, name, numbers)
-            msgspec.structs.force_setattr(self, "path", "")
+        fill(self, COLUMNS, partial(whole_numbers, columns=COLUMNS))
         lengths = len(self.client), len(self.first), len(self.last)
         if not 0 < min(lengths) == max(lengths):
             raise InputError(
