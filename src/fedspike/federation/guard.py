@@ -130,8 +130,8 @@ def joined(order: Order, accepted: Sequence[Reply]) -> Tree:
         samples = torch.tensor([sum_of for _, sum_of, _ in rows])
         clients = torch.tensor([len(heap) for heap, _, _ in rows])
         trees = [tensors for _, _, tensors in rows]
-        numbers = [heap[0] for heap, _, _ in rows]
-        tree[group] = rules.joined(rule, trees, samples, clients, like=form[group], numbers=numbers)
+        first_clients = [heap[0] for heap, _, _ in rows]
+        tree[group] = rules.joined(rule, trees, samples, clients, form[group], first_clients)
     return tree
 
 

@@ -110,7 +110,7 @@ def federated_learning(plan: Plan, dtype: torch.dtype = torch.float32) -> Iterat
                     [reply[group] for reply in replies],
                     torch.tensor(samples),
                     like=server["model"] if group == "update" else None,
-                    numbers=sorted(first),
+                    first_clients=sorted(first),
                 )
                 for group, rule in algorithm.joining().items()
             }

@@ -18,13 +18,13 @@ Parameters = dict[str, Tensor]
 class Replies:
     """What is joined: `trees[i]` is of `clients[i]` clients with `samples[i]` samples in all.
 
-    `numbers[i]` is the number of the first of these clients, where somebody said so.
+    `first_clients[i]` is the number of the first of these clients, where somebody said so.
     """
 
     trees: Sequence[Parameters]
     samples: Int64[Tensor, " reply"]
     clients: Int64[Tensor, " reply"]
-    numbers: Sequence[int] = ()
+    first_clients: Sequence[int] = ()
 
     def stacked(self, name: str) -> Float[Tensor, "reply *shape"]:
         """What all sent under a name, float64. Raises InputError where it differs in its form."""
@@ -83,7 +83,7 @@ def joined(
     samples: Int64[Tensor, " reply"],
     clients: Int64[Tensor, " reply"] | None = None,
     like: Parameters | None = None,
-    numbers: Sequence[int] = (),
+    first_clients: Sequence[int] = (),
 ) -> Parameters:
     """One of all, in the types of `like`, by default those of the first reply; of one client each by default.
 
@@ -93,7 +93,7 @@ def joined(
     """
     like = like or replies[0]
     clients = torch.ones_like(samples) if clients is None else clients
-    wide = rule.join(Replies(replies, samples, clients, numbers))
+    wide = rule.join(Replies(replies, samples, clients, first_clients))
     return {name: narrowed(tensor, like[name].dtype) for name, tensor in wide.items()}
 
 

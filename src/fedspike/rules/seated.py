@@ -14,7 +14,7 @@ class Seated(Rule):
 
     >>> from fedspike.rules import joined
     >>> replies = [{"a": torch.tensor([1.0])}, {"a": torch.tensor([2.0])}]
-    >>> joined(Seated(), replies, torch.tensor([1, 9]), numbers=[0, 2])
+    >>> joined(Seated(), replies, torch.tensor([1, 9]), first_clients=[0, 2])
     {'a': tensor([[1.],
             [nan],
             [2.]])}
@@ -24,10 +24,10 @@ class Seated(Rule):
 
     def join(self, replies: Replies) -> Parameters:
         """All that came, by the numbers of the clients."""
-        numbers = torch.tensor(replies.numbers)
+        seats = torch.tensor(replies.first_clients)
         seated = {}
         for name in replies.trees[0]:
             came = replies.stacked(name)
-            seated[name] = came.new_full((int(numbers.max()) + 1, *came.shape[1:]), torch.nan)
-            seated[name][numbers] = came
+            seated[name] = came.new_full((int(seats.max()) + 1, *came.shape[1:]), torch.nan)
+            seated[name][seats] = came
         return seated
