@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,11 +26,14 @@ from fedspike.algorithms.graphs import (
     Tree,
 )
 from fedspike.data.partition.likeness import evenly
+from fedspike.experiment import document, sweep
+from fedspike.experiment.plans import toml_of
 from fedspike.federation.cohort import train_cohort
 from fedspike.federation.rounds import Round
 from fedspike.federation.state import State
 from fedspike.parts.optimisers import SGD
 from fedspike.records import reader
+from fedspike.report.analysis.naming import of_methods
 from running import sample
 
 GRAPHS = [
@@ -180,6 +184,36 @@ def test_graphs_of_files(tmp_path: Path) -> None:
             kind(path=str(links))
     with refusal("nowhere.csv: No such file"):
         Edges(path="nowhere.csv")
+
+
+def rows_of_a_ring(n: int) -> list[list[float]]:
+    return [
+        [0.5 if i == j else 0.25 * ((i - j) % n in (1, n - 1)) for j in range(n)] for i in range(n)
+    ]
+
+
+def test_runs_over_large_graphs_of_ones_own_have_short_names_that_tell_them_apart() -> None:
+    rows, ends = rows_of_a_ring(30), f"{[*range(29)]}, graph.neighbour = {[*range(1, 30)]}"
+    graphs = [f'"matrix", graph.rows = {rows}', f'"edges", graph.client = {ends}']
+    points = [f'{{algorithm.kind = "gossip", graph.kind = {graph}}}' for graph in graphs]
+    options = ["network=ann", "fleet.clients=30", f"sweep.together=[{', '.join(points)}]"]
+    runs = sweep.read("quickstart", options).runs
+    assert len({run.name for run in runs}) == len(runs) == 4
+    assert max(len(run.name) for run in runs) < 130
+    methods = [{"algorithm.kind": "gossip", "graph": toml_of(run.plan)["graph"]} for run in runs]
+    assert all(len(name) < 120 for name in of_methods(methods))
+
+
+def test_a_large_matrix_is_read_back_from_a_runs_own_settings(tmp_path: Path) -> None:
+    weights, settings = tmp_path / "weights.csv", tmp_path / "config.toml"
+    weights.write_text("\n".join(",".join(map(str, row)) for row in rows_of_a_ring(90)))
+    options = ["network=ann", "partition.kind=iid", "algorithm.kind=gossip", "graph.kind=matrix"]
+    options += [f"graph.path={weights}", "fleet.clients=90"]
+    [run] = sweep.read("quickstart", options).runs
+    settings.write_text(tomli_w.dumps(toml_of(run.plan)))
+    assert document.read(settings).values == toml_of(run.plan)  # or it would not be resumed
+    [again] = sweep.read(str(settings)).runs
+    assert again.settings_sha256 == run.settings_sha256
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import difflib
+import hashlib
 import math
 import re
 import tomllib
@@ -18,7 +19,7 @@ from fedspike.errors import InputError
 from fedspike.files import content_of
 
 LONGEST = 20_000  # characters; what people write is shorter
-MOST_BYTES = 4 * LONGEST + 4  # in the longest encoding, behind a byte-order mark
+LONGEST_STORED = 2 * 10**7  # of a run's settings, in which the matrix or the trace of a file is
 MARKS = {  # the longer ones first, for they begin like others
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -26,6 +27,7 @@ MARKS = {  # the longer ones first, for they begin like others
     codecs.BOM_UTF16_BE: "utf-16",
 }
 MOST_BYTES_OF_LINES = 10**7  # of comma-separated values, which programs write, too
+DIGITS = 8  # of a digest
 DEEPEST = 8  # tables and lists inside each other
 WORDS = {
     int: "a whole number",
@@ -38,10 +40,12 @@ SMALLEST, LARGEST = 1e-15, 1e9  # their squares and products are numbers in sing
 BEYOND_SAYING = 2**31 - 1  # bounds from here on only keep out what no machine could do
 
 
-def read(file: Path, name: str, *, expected: str, fix: str) -> str:
+def read(file: Path, name: str, *, expected: str, fix: str, longest: int = LONGEST) -> str:
     """The text of a file; `name` is what errors call it. Raises InputError where it cannot be read."""
     try:
-        content = content_of(file, MOST_BYTES)
+        content = content_of(
+            file, 4 * longest + 4
+        )  # the longest encoding, behind a byte-order mark
     except OSError as error:
         reason = error.strerror or error
         raise InputError(
@@ -124,10 +128,10 @@ def fill(part: Any, fields: Sequence[str], read: Callable[[str], Mapping[str, ob
         msgspec.structs.force_setattr(part, name, value)
 
 
-def parse(text: str, name: str, *, fix: str) -> dict[str, Any]:
+def parse(text: str, name: str, *, fix: str, longest: int = LONGEST) -> dict[str, Any]:
     """The values of a TOML text. Raises InputError where it is not TOML."""
     try:
-        if len(text) > LONGEST:
+        if len(text) > longest:
             raise ValueError(f"{len(text)} characters are too many")
         values = tomllib.loads(text)
         if depth(values) > DEEPEST:
@@ -204,6 +208,18 @@ def written(value: object) -> str:
     text = f'"{value}"' if isinstance(value, str) else str(value)
     text = text.lower() if isinstance(value, bool) else text
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def digested(text: str, most: int) -> str:
+    """Text as it is; of more than `most` characters the beginning and a digest, so that two stay two.
+
+    >>> digested("0_1_2", 40), digested("0.5_" * 100, 24)
+    ('0_1_2', '0.5_0.5_0.5_0.5_8e7bf0ae')
+    """
+    if len(text) <= most:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+    return f"{text[: most - DIGITS - 1]}_{digest}"
 
 
 def beyond_computing(value: object) -> bool:

@@ -177,6 +177,7 @@ def read(file: Path, name: str | None = None) -> Document:
         name,
         expected="a TOML file in UTF-8, or the name of a preset",
         fix="check the path; `fedspike presets` lists the presets",
+        longest=reading.LONGEST_STORED,
     )
     return parse(text, name)
 
@@ -184,7 +185,8 @@ def read(file: Path, name: str | None = None) -> Document:
 def parse(text: str, name: str) -> Document:
     """The document of a TOML text. Raises InputError where it is not TOML."""
     fix = "correct that place, or copy a preset: fedspike presets --show quickstart"
-    return Document(file=name, text=text, values=reading.parse(text, name, fix=fix))
+    values = reading.parse(text, name, fix=fix, longest=reading.LONGEST_STORED)
+    return Document(file=name, text=text, values=values)
 
 
 def parse_option(text: str) -> tuple[Key, object]:

@@ -113,10 +113,14 @@ def _said(record: msgspec.Struct) -> dict[str, Any]:
     """The plain fields of a record as TOML has them: no empty ones, lists for tuples."""
     plain = {f.name: getattr(record, f.name) for f in fields_of(type(record))}
     return {
-        name: list(value) if isinstance(value, tuple) else value
+        name: _lists(value)
         for name, value in plain.items()
         if value is not None and not isinstance(value, Part)
     }
+
+
+def _lists(value: Any) -> Any:
+    return [*map(_lists, value)] if isinstance(value, tuple) else value
 
 
 def _parts(part: msgspec.Struct) -> Iterator[tuple[str, Part]]:

@@ -30,6 +30,7 @@ from fedspike.federation.state import State
 from fedspike.federation.tensor_bytes import pack
 from fedspike.files import claimed, json_bytes, write_whole
 from fedspike.own_files import used
+from fedspike.reading import digested
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
@@ -54,6 +55,7 @@ class Training:
 
 
 SIMULATED = Training()
+LONGEST_SHOWN = 60  # characters of a setting in an error
 MOST_LOOKED_AT = 10_000  # rounds, for one in which anybody trains
 
 
@@ -317,7 +319,7 @@ def _demand_same_settings(
         here = toml_of(run.plan)
         there = document.read(file).values
         differences += [
-            f"{key} is {_of(there, key)} there and {_of(here, key)} here"
+            f"{key} is {_shown(there, key)} there and {_shown(here, key)} here"
             for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
             if _of(there, key) != _of(here, key)
         ]
@@ -336,6 +338,10 @@ def _demand_same_settings(
 
 def _of(values: dict[str, Any], key: str) -> object:
     return document.leaves(values).get(key, "not set")
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    return digested(str(_of(values, key)), LONGEST_SHOWN)
 
 
 def _store(

@@ -21,12 +21,13 @@ from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.plans import plan_of, toml_of
 from fedspike.federation.plan import Plan
 from fedspike.part import Part, fields_of
-from fedspike.reading import nearest, numbers, written
+from fedspike.reading import digested, nearest, numbers, written
 
 MOST_RUNS = 1000
 LONGEST_NAME = 150  # characters; folders may have 255 bytes
+LONGEST_VALUE = 40  # characters of one value in it, such as a mixing matrix
 # A run's name says these already; every other swept key is appended to it.
-NAMED = ("network", "seed", "partition", "algorithm", "rule", "remedies")
+NAMED = ("network", "seed", "partition", "algorithm", "graph", "rule", "remedies")
 SPEAKING = ("kind",)  # keys whose value needs no word before it in a name
 NOT_SWEPT = (
     "name",
@@ -328,7 +329,7 @@ def _slug(value: object) -> str:
     if isinstance(value, dict):
         value = [value.get("kind", ""), *(v for key, v in value.items() if key != "kind")]
     text = "_".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return re.sub(r"[^A-Za-z0-9.]+", "_", text)
+    return digested(re.sub(r"[^A-Za-z0-9.]+", "_", text), LONGEST_VALUE)
 
 
 def _demand_numbers(source: Document, value: object, key: document.Key = ()) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fedspike.energy.description import kind_of
+from fedspike.reading import digested
 from fedspike.records.schema import RunSummary
 
 # What names begin with, where settings or networks differ in it: a key, or the end of one.
@@ -13,6 +14,7 @@ FIRST_KEYS = (
 )
 SELF_EXPLANATORY = ("kind", "read_out", "network")  # keys whose value needs no word before it
 LONGEST_ABBREVIATION = 3  # letters
+LONGEST_VALUE = 40  # characters, of a list such as a mixing matrix
 
 
 def flat(table: dict[str, Any]) -> dict[str, Any]:
@@ -162,4 +164,5 @@ def _in_words(key: str, value: object) -> str:
         return " and ".join(map(of_partition, value)) or f"no {leaf}"
     if leaf in SELF_EXPLANATORY:
         return f"no {table}" if value == "none" else str(value)
-    return f"{key.removeprefix('algorithm.').replace('.', ' ').replace('_', ' ')} {value}"
+    words = key.removeprefix("algorithm.").replace(".", " ").replace("_", " ")
+    return f"{words} {digested(str(value), LONGEST_VALUE)}"
