@@ -246,3 +246,20 @@ def test_predictions_of_other_samples_are_not_compared(tmp_path: Path) -> None:
     assert gap.estimate.half_width == pytest.approx(
         196 * math.sqrt((0.8 * 0.2 + 0.81 * 0.19) / 10_000)
     )
+
+
+def test_the_answer_is_for_every_skew_of_a_fleet(tmp_path: Path) -> None:
+    """Whether it is one of classes per client or another, but not for training in one place."""
+    partitions: list[dict[str, Any]] = [
+        {"kind": "classes", "classes": 3},
+        {"kind": "dirichlet", "alpha": 0.1},
+        {"kind": "centralised"},
+    ]
+    runs = [
+        example.run(network, partition.get("classes"), partition=partition, final_percent=80)
+        for network in ("ann", "snn")
+        for partition in partitions
+    ]
+    results = example.results(tmp_path / "runs", runs)
+    kinds = [one.setting.first_run.config["partition"]["kind"] for one in results.leading]
+    assert sorted(kinds) == ["classes", "dirichlet"]

@@ -62,9 +62,9 @@ class Results:
 
     @cached_property
     def leading(self) -> list[Comparison]:
-        """Those of them with a number of classes per client, if there are any: these have an order."""
-        ordered = [c for c in self.paired if c.setting.first_run.classes_per_client is not None]
-        return ordered or self.paired
+        """Those of them that are of a fleet, if there are any: the answer is for one."""
+        of_fleets = [c for c in self.paired if not c.setting.first_run.centralised]
+        return of_fleets or self.paired
 
     @cached_property
     def gaps(self) -> list[Gap | None]:
