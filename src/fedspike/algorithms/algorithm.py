@@ -119,8 +119,11 @@ class Algorithm(Part):
 
     @property
     def takes_back(self) -> bool:
-        """Whether a client whose answer the server did not use goes on from what it remembered before."""
-        return False
+        """Whether a client whose answer the server did not use goes on from what it remembered before.
+
+        So what it remembers fits the server's state; a model of its own is its own whatever the server does.
+        """
+        return self.models_remembered > 0 and not self.personal
 
     def fitted(self, network: SizedNetwork) -> "Algorithm":
         """The algorithm for this network. Raises InputError where it cannot be."""

@@ -36,11 +36,6 @@ class FedDyn(Algorithm, tag="feddyn", kw_only=True):
     rule: Rule = Mean(by="clients")
 
     @property
-    def takes_back(self) -> bool:
-        """What the server did not take from h a client must not have taken from its h_k."""
-        return True
-
-    @property
     def models_remembered(self) -> int:
         """h_k."""
         return 1

@@ -5,7 +5,8 @@
                    w <- w + G
 
 All G start at 0, so that G is the mean over all N clients of their last updates, and the server never holds
-more than one of them. Source: Gu, Huang, Zhang, Huang, "Fast Federated Learning in the Presence of Arbitrary
+more than one of them. Where the server does not use an answer, that client goes on from its G_k of before.
+Source: Gu, Huang, Zhang, Huang, "Fast Federated Learning in the Presence of Arbitrary
 Device Unavailability", NeurIPS 2021, Algorithm 1 in the form of its appendix that saves the server's memory.
 There updates are divided by a rate that decays and multiplied by it again; ours is constant. The paper begins
 when every client was there once; we do not wait, as the authors' second variant does not (MIFA_code,
@@ -35,11 +36,6 @@ class MIFA(Algorithm, tag="mifa"):
     """
 
     rule: Rule = Mean(by="clients")
-
-    @property
-    def takes_back(self) -> bool:
-        """What the server did not add to G a client must not have in its G_k."""
-        return True
 
     @property
     def models_remembered(self) -> int:

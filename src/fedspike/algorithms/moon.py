@@ -54,11 +54,6 @@ class MOON(FedAvg, tag="moon", kw_only=True):
         """The client's last model."""
         return 1
 
-    @property
-    def takes_back(self) -> bool:
-        """A model that is not finite must not be the client's last one."""
-        return True
-
     def fitted(self, network: SizedNetwork) -> "MOON":
         """Itself. Raises InputError for a network of which nobody knows what enters the last layer."""
         network.demand_representations()

@@ -46,11 +46,6 @@ class Scaffold(Algorithm, tag="scaffold"):
         return True
 
     @property
-    def takes_back(self) -> bool:
-        """What the server did not add to c a client must not have in its c_k."""
-        return True
-
-    @property
     def models_remembered(self) -> int:
         """c_k."""
         return 1
