@@ -51,6 +51,8 @@ def total(round: Round) -> dict[int, float]:
 def test_seconds_are_bits_by_rate_and_operations_by_speed() -> None:
     clock = fs.ByOperations(operations_per_second=100, downlink_kbps=2, uplink_kbps=0.5)
     effort = Effort(operations=300, downlink_bytes=1000, uplink_bytes=250, slowness=1.5)
+    faint = Effort(300, 1000, 250, slowness=1.5, radio_slowness=2.0)
+    assert clock.spent(faint, stream(0, "straggling")) == Spent(8.0, 4.5, 8.0)
     assert clock.spent(effort, stream(0, "straggling")) == Spent(4.0, 4.5, 4.0)
     slow = fs.ByOperations(straggling=0.5)
     often = [
@@ -124,6 +126,7 @@ kind = "fashion-mnist-sample"
 clients = 3
 samples_per_round = 20
 speed_spread = 0.5
+radio_spread = 0.8
 [clock]
 kind = "by-operations"
 operations_per_second = 1e6
@@ -151,8 +154,9 @@ def test_time_bytes_and_joules_are_those_of_the_round_records(tmp_path: Path) ->
                 z = stream(0, "speed", client=client).standard_normal()
                 number = sum(n for _, _, kind, n in done if kind in DONE)
                 assert own.training_s == number / 1e6 * np.exp(plan.speed_spread * z)
-                assert own.upload_s == 8 * (record.uplink_bytes // 3) / 40e3
-                assert own.download_s == 8 * (record.downlink_bytes // 3) / 1e6
+                r = np.exp(0.8 * stream(0, "radio", client=client).standard_normal())
+                assert own.upload_s == 8 * r * (record.uplink_bytes // 3) / 40e3
+                assert own.download_s == 8 * r * (record.downlink_bytes // 3) / 1e6
         totals = list(itertools.accumulate(record.duration_s or 0.0 for record in records))
         assert run.simulated_s == totals[-1]
         assert run.uplink_bytes_per_round * run.rounds == sum(r.uplink_bytes for r in records)
@@ -207,6 +211,15 @@ def test_without_a_clock_nothing_is_said_of_time() -> None:
     (round,) = play(rounds=1, clock=fs.Untimed())
     assert (round.duration_s, round.spent, round.state.clock_s) == (None, {}, 0.0)
     assert "clock" not in round.state.tensors()
+
+
+@pytest.mark.parametrize("algorithm", [fs.FedAvg(), fs.FedBuff(buffer=1)], ids=["all", "buffer"])
+def test_a_round_for_which_nobody_is_there_takes_time(algorithm: Any) -> None:
+    """So that somebody is there at last: client 4 in the third hour of every four."""
+    trace = fs.Trace(client=(4, 4), first=(3, 3), last=(3, 4), unit="hours")
+    played = play(algorithm, rounds=4, availability=trace)
+    assert [(round.clients, round.duration_s) for round in played[:2]] == [((), 3600.0)] * 2
+    assert [list(round.spent) for round in played[2:]] == [[4], [4]]
 
 
 def test_deadlines_that_cannot_be() -> None:

@@ -80,22 +80,28 @@ def test_power_of_choice_takes_the_largest_losses_and_whoever_has_none() -> None
     assert share == pytest.approx(drawn, abs=4 * np.sqrt(0.25 / ROUNDS))
 
 
+HOURS = fs.Trace(client=(0, 2), first=(1, 2), last=(1, 3), unit="hours")
+
+
 @pytest.mark.parametrize(
-    ("availability", "hour", "chances"),
+    ("availability", "clock_s", "chances"),
     [
         (fs.Always(), None, (1, 1, 1)),
         (fs.ByClass(0.1), None, (0.1, 0.55, 1.0)),  # of three classes the smallest is 0, 1 and 2
-        (fs.Daily(spread_h=0), 6.0, (0.8, 0.8, 0.8)),
+        (fs.Daily(spread_h=0), 6.0 * 3600, (0.8, 0.8, 0.8)),
         (fs.Daily(spread_h=0, hours_per_round=18), None, (0.5, 0.5, 0.5)),  # round 1 is hour 0
         (fs.Trace(client=(0, 2), first=(1, 2), last=(1, 3)), None, (1, 0, 0)),
+        (HOURS, 3599.0, (1, 0, 0)),
+        (HOURS, 3600.0, (0, 0, 1)),
+        (HOURS, 3 * 3600.0, (1, 0, 0)),  # hour 4 is hour 1 again
     ],
     ids=lambda one: getattr(one, "kind", ""),
 )
 def test_the_chances_of_being_there(
-    availability: Availability, hour: float | None, chances: tuple[float, ...]
+    availability: Availability, clock_s: float | None, chances: tuple[float, ...]
 ) -> None:
     holds = np.array([[2, 0, 1], [0, 1, 1], [0, 0, 5]])
-    p = availability.chances(np.arange(3), holds, Moment(0, 1, hour))
+    p = availability.chances(np.arange(3), holds, Moment(0, 1, clock_s))
     assert p == pytest.approx(chances)
 
 
@@ -181,7 +187,7 @@ def test_losses_decide_and_a_run_goes_on_from_them_bit_for_bit() -> None:
         ),
         (
             '[availability]\nkind = "trace"\nclient = [1]\nfirst = [9]\nlast = [5]',
-            "first = 9 to round last = 5",
+            "first = 9 to last = 5",
         ),
     ],
 )

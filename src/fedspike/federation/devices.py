@@ -39,7 +39,8 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     normally distributed, with the standard deviation `speed_spread`.
 
     With a `clock` rounds take simulated time; an answer that comes more than `deadline_s` after its order is
-    too late.
+    too late. The time that a byte takes is drawn for each client as that of a sample is, with the standard
+    deviation `radio_spread`.
 
     Client k has `memory_kb[k mod n]` times 1000 bytes for its training (federation/training_memory.py);
     remedies that have smaller networks choose by it.
@@ -67,6 +68,11 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
     speed_spread: Annotated[
         float,
         Meta(ge=0, le=3, description="how unlike the devices' speeds are; 0: they are the same"),
+    ] = 0.0
+
+    radio_spread: Annotated[
+        float,
+        Meta(ge=0, le=3, description="how unlike the devices' radios are, where a clock runs"),
     ] = 0.0
 
     memory_kb: Annotated[
@@ -105,14 +111,24 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
                 fix='set clients_per_round = "all", or raise clients',
                 keys=("clients_per_round", "clients"),
             )
-        if self.deadline_s and not self.clock.runs:
-            raise InputError(
-                f"deadline_s = {self.deadline_s} of rounds that take no time",
-                expected="a deadline with a clock",
-                fix=f'set clock.kind = "{tag(ByOperations)}", or leave deadline_s out',
-                keys=("deadline_s", "clock"),
-            )
+        self._demand_clock()
         self.selection.demand(self.cohort_size, self.clients)
+
+    def _demand_clock(self) -> None:
+        """Raise InputError where something is said of time, and there is none."""
+        timed = {
+            "deadline_s": self.deadline_s,
+            "radio_spread": self.radio_spread,
+            "availability": self.availability.kind if self.availability.needs_clock else "",
+        }
+        for name, value in timed.items():
+            if value and not self.clock.runs:
+                raise InputError(
+                    f"{name} = {value} of rounds that take no time",
+                    expected=f"a clock with {name}",
+                    fix=f'set clock.kind = "{tag(ByOperations)}", or leave {name} out',
+                    keys=(name, "clock"),
+                )
 
     @property
     def cohort_size(self) -> int:
@@ -247,11 +263,11 @@ class Devices:
         return held if wanted == "all" else min(held, wanted)
 
     def there(
-        self, seed: int, round: int, hour: float | None = None
+        self, seed: int, round: int, clock_s: float | None = None
     ) -> Int64[np.ndarray, " client"]:
         """The members that are there in a round, by number; whether one is depends on nobody else."""
         members = np.array(self.members, np.int64)
-        moment = Moment(seed, round, hour)
+        moment = Moment(seed, round, clock_s)
         p = self.fleet.availability.chances(members, self.holds[members], moment)
         for place in np.flatnonzero(p < 1):
             client = int(members[place])
@@ -264,14 +280,14 @@ class Devices:
         round: int,
         at_work: Collection[int] = (),
         losses: Mapping[int, float] = NO_LOSSES,
-        hour: float | None = None,
+        clock_s: float | None = None,
     ) -> list[int]:
         """The clients of a round, selected from those that are there; most samples first, then by number.
 
         Those `at_work` since a round before are among the round's clients, and not asked again. `losses` are
         the clients' last ones, as far as they are known.
         """
-        there = self.there(seed, round, hour)
+        there = self.there(seed, round, clock_s)
         clients = there[~np.isin(there, list(at_work))]
         if (wanted := self.cohort_size - len(at_work)) < len(clients):
             held = np.array([len(self.shards[client]) for client in clients.tolist()])
@@ -300,9 +316,14 @@ class Devices:
         return self.samples(client) * epochs * self.slowness(seed, client)
 
     def slowness(self, seed: int, client: int) -> float:
-        """How many times as long a client takes as a device of the mean kind."""
+        """How many times as long a client trains as a device of the mean kind."""
         z = stream(seed, "speed", client=client).standard_normal()
         return math.exp(self.fleet.speed_spread * z)
+
+    def radio_slowness(self, seed: int, client: int) -> float:
+        """How many times as long a client receives and sends as a device of the mean kind."""
+        z = stream(seed, "radio", client=client).standard_normal()
+        return math.exp(self.fleet.radio_spread * z)
 
     def shown(self, seed: int, round: int, client: int, epochs: int) -> np.ndarray:
         """The samples the client sees in a round, in order: a fresh draw, shuffled anew every epoch."""

@@ -46,8 +46,6 @@ from fedspike.layers.operations import NetworkOperations, Operations
 from fedspike.part import demand_fit, within
 from fedspike.randomness import stream
 
-SECONDS_AN_HOUR = 3600
-
 __all__ = ["Round", "rounds"]  # what `import fedspike` gives
 
 
@@ -221,8 +219,8 @@ def _with_newcomers(site: Site, state: State) -> State:
 def order_for(plan: Plan, site: Site, state: State, number: int) -> Order:
     """What the cohort of a round is asked for, beside those that are at work since rounds before."""
     devices, waits_for = site.devices, site.algorithm.waits_for
-    hour = state.clock_s / SECONDS_AN_HOUR if devices.fleet.clock.runs else None
-    cohort = devices.cohort(plan.seed, number, state.at_work, state.losses, hour)
+    clock_s = state.clock_s if devices.fleet.clock.runs else None
+    cohort = devices.cohort(plan.seed, number, state.at_work, state.losses, clock_s)
     order = _order(plan, site, state, state.server, number, cohort)
     if waits_for is None:
         return replace(order, enough=devices.enough)

@@ -14,11 +14,11 @@ Chances = Float64[np.ndarray, " client"]
 
 @dataclass(frozen=True)
 class Moment:
-    """When a round begins; `hour` is the simulated one, where there is a clock."""
+    """When a round begins; `clock_s` is the simulated time since the first one, where there is a clock."""
 
     seed: int
     round: int
-    hour: float | None = None
+    clock_s: float | None = None
 
 
 class Availability(Part):
@@ -26,6 +26,16 @@ class Availability(Part):
 
     Who is not there is not asked, and no answer is missing. Whoever is there and asked may still drop out.
     """
+
+    @property
+    def needs_clock(self) -> bool:
+        """Whether it is of simulated time."""
+        return False
+
+    @property
+    def wait_s(self) -> float:
+        """How much simulated time a round takes in which nobody is there."""
+        return 0.0
 
     def demand(self, clients: int, rounds: int) -> None:
         """Raise InputError where it does not say who of so many clients is there in each of these rounds."""

@@ -22,6 +22,7 @@ from fedspike.federation.availabilities.availability import (
 from fedspike.randomness import stream
 
 DAY_H = 24
+HOUR_S = 3600.0
 
 
 class Daily(Availability, tag="daily"):
@@ -44,10 +45,17 @@ class Daily(Availability, tag="daily"):
                 keys=("swing", "mean"),
             )
 
+    @property
+    def wait_s(self) -> float:
+        """As long as a round without a clock."""
+        return HOUR_S * self.hours_per_round
+
     def chances(self, clients: Clients, holds: Holds, moment: Moment) -> Chances:
         """The equation; of a fleet without a clock, h is that of its rounds one after another."""
         del holds
         own = [stream(moment.seed, "day", client=client).random() for client in clients.tolist()]
         phi = self.spread_h * np.array(own)
-        h = (moment.round - 1) * self.hours_per_round if moment.hour is None else moment.hour
+        h = (moment.round - 1) * self.hours_per_round
+        if moment.clock_s is not None:
+            h = moment.clock_s / HOUR_S
         return self.mean + self.swing * np.sin(2 * np.pi * (h + phi) / DAY_H)

@@ -9,10 +9,13 @@ A file of comma-separated values has a line for each stay, under these names:
 
 Client 0 is there in rounds 1 to 20 and 45 to 100, client 3 in 10 to 100, and nobody else ever. A run keeps
 what the file said in its own settings, as the lists `client`, `first` and `last`.
+
+With `unit` these are hours or seconds of the simulated clock, of which the first is number 1. How many a run
+takes nobody knows before it ends, so after the last one the trace begins again.
 """
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -29,6 +32,7 @@ from fedspike.reading import fill, whole_numbers
 
 COLUMNS = ("client", "first", "last")
 MOST_STAYS = 100_000
+SECONDS = {"seconds": 1.0, "hours": 3600.0}
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
@@ -41,11 +45,27 @@ class Trace(Availability, tag="trace"):
         Meta(max_length=MOST_STAYS, description="of each stay, where there is no file"),
     ] = ()
     first: Annotated[
-        tuple[Number, ...], Meta(max_length=MOST_STAYS, description="round of each stay")
+        tuple[Number, ...],
+        Meta(max_length=MOST_STAYS, description="round, or other unit, of each stay"),
     ] = ()
     last: Annotated[
-        tuple[Number, ...], Meta(max_length=MOST_STAYS, description="round of each stay")
+        tuple[Number, ...],
+        Meta(max_length=MOST_STAYS, description="round, or other unit, of each stay"),
     ] = ()
+    unit: Annotated[
+        Literal["rounds", "hours", "seconds"],
+        Meta(description="of first and last; hours and seconds are simulated ones"),
+    ] = "rounds"
+
+    @property
+    def needs_clock(self) -> bool:
+        """For hours and seconds."""
+        return self.unit in SECONDS
+
+    @property
+    def wait_s(self) -> float:
+        """One of its hours or seconds."""
+        return SECONDS.get(self.unit, 0.0)
 
     def check(self) -> None:
         """Read the file. Raises InputError where it is none, and for lists of unlike lengths."""
@@ -61,15 +81,15 @@ class Trace(Availability, tag="trace"):
         for client, first, last in zip(self.client, self.first, self.last, strict=True):
             if first > last:
                 raise InputError(
-                    f"client {client} from round first = {first} to round last = {last}",
-                    expected="the last round of a stay not before its first",
+                    f"client {client} from first = {first} to last = {last}, in {self.unit}",
+                    expected="a stay that does not end before it begins",
                     fix="exchange them",
                     keys=("first", "last", "path"),
                 )
 
     def demand(self, clients: int, rounds: int) -> None:
         """Raise InputError for a trace that is shorter than the run, or of other clients."""
-        if max(self.last) < rounds:
+        if not self.needs_clock and max(self.last) < rounds:
             raise InputError(
                 f"a trace whose last round is {max(self.last)}, for {rounds} rounds",
                 expected="a trace as long as the run, at least",
@@ -87,6 +107,8 @@ class Trace(Availability, tag="trace"):
     def chances(self, clients: Clients, holds: Holds, moment: Moment) -> Chances:
         """1 in a stay, else 0."""
         del holds
-        first, last = np.array(self.first), np.array(self.last)
-        stays = (first <= moment.round) & (moment.round <= last)
+        now = moment.round
+        if moment.clock_s is not None and self.needs_clock:
+            now = int(moment.clock_s // SECONDS[self.unit]) % max(self.last) + 1
+        stays = (np.array(self.first) <= now) & (now <= np.array(self.last))
         return np.isin(clients, np.array(self.client)[stays]).astype(np.float64)

@@ -1,16 +1,16 @@
 """Time by what a device does: its bytes over the radio, and its operations one after the other.
 
-    download = 8 * downlink bytes / downlink rate
+    download = 8 * downlink bytes / downlink rate * r_k
     training = (arithmetic + words) / operations a second * s_k * (1 + X)
-    upload   = 8 * uplink bytes / uplink rate
+    upload   = 8 * uplink bytes / uplink rate * r_k
 
 Operations and 32-bit words of the training are those of the energy bill (energy/counts.py), as latency has
 them (energy/on_device.py): an SNN takes as long as its spikes make it, an ANN as its products do. s_k is how
-slow the client is, drawn once (`fleet.speed_spread`), and X is drawn in each round from an exponential
-distribution of mean `straggling`: the shifted one of Lee, Lam, Pedarsani, Papailiopoulos, Ramchandran,
-"Speeding Up Distributed Machine Learning Using Codes", IEEE Trans. Inf. Theory 64(3), 2018. Left out: that
-devices do several operations at once, and some slower than others; waiting for memory; waking up; the time of
-the server; and whatever the bill does not count.
+slow the client is, and r_k its radio, each drawn once (`fleet.speed_spread`, `fleet.radio_spread`). X is
+drawn in each round from an exponential distribution of mean `straggling`: the shifted one of Lee, Lam,
+Pedarsani, Papailiopoulos, Ramchandran, "Speeding Up Distributed Machine Learning Using Codes", IEEE Trans.
+Inf. Theory 64(3), 2018. Left out: that devices do several operations at once, and some slower than others;
+waiting for memory; waking up; the time of the server; and whatever the bill does not count.
 """
 
 from typing import Annotated
@@ -40,9 +40,10 @@ class ByOperations(Clock, tag="by-operations"):
 
     def spent(self, effort: Effort, generator: np.random.Generator) -> Spent:
         """The equations."""
+        bits = 8 * effort.radio_slowness
         training = effort.operations / self.operations_per_second * effort.slowness
         return Spent(
-            download_s=8 * effort.downlink_bytes / (1000 * self.downlink_kbps),
+            download_s=bits * effort.downlink_bytes / (1000 * self.downlink_kbps),
             training_s=training * (1 + self.straggling * generator.standard_exponential()),
-            upload_s=8 * effort.uplink_bytes / (1000 * self.uplink_kbps),
+            upload_s=bits * effort.uplink_bytes / (1000 * self.uplink_kbps),
         )

@@ -28,13 +28,15 @@ class Spent(Struct, frozen=True, forbid_unknown_fields=True):
 class Effort:
     """What a client did in a round: the operations and words that its training took, and the bytes.
 
-    `slowness` is how many times as long it takes as a device of the mean kind.
+    `slowness` is how many times as long it trains as a device of the mean kind, `radio_slowness` how many
+    times as long a byte takes.
     """
 
     operations: int
     downlink_bytes: int
     uplink_bytes: int
     slowness: float
+    radio_slowness: float = 1.0
 
 
 class Clock(Part):

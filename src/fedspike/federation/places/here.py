@@ -133,6 +133,7 @@ def _spent(order: Order, clients: Collection[int], work: Work) -> dict[int, Spen
                 sum(number for _, _, kind, number in entries(counts) if kind in DONE),
                 *site.algorithm.carried(client, clients, received, sent),
                 devices.slowness(site.seed, client),
+                devices.radio_slowness(site.seed, client),
             )
             chance = stream(site.seed, "straggling", asked.round, client)
             spent[client] = devices.fleet.clock.spent(effort, chance)
@@ -140,7 +141,12 @@ def _spent(order: Order, clients: Collection[int], work: Work) -> dict[int, Spen
 
 
 def _duration(order: Order, replies: Sequence[Reply], now: float) -> float:
-    """How long the server waited: for enough good answers, else until the deadline, else for all."""
+    """How long the server waited: for enough good answers, else until the deadline, else for all.
+
+    Where nobody was there to be asked, it waited until it asks again.
+    """
+    if not any(asked.samples for asked in order.all):
+        return order.site.devices.fleet.availability.wait_s
     if order.goes_on:
         return now
     deadline_s = order.site.devices.fleet.deadline_s or math.inf
