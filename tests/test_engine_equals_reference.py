@@ -17,6 +17,7 @@ from fedspike.algorithms import Algorithm, FedAvg
 from fedspike.data import Dataset
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Devices
+from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
 from fedspike.federation.selections import PowerOfChoice
 from fedspike.federation.state import State
@@ -83,6 +84,11 @@ def compare(
         seed=3,
         rounds=3,
     )
+    return compared(plan)
+
+
+def compared(plan: Plan) -> list[Round]:
+    """The rounds of the engine, each found equal to the plain loop's."""
     engine = list(rounds(plan, dtype=torch.float64))
     for fast, slow in zip(engine, federated_learning(plan, torch.float64), strict=True):
         assert fast.number == slow.number

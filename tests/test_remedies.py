@@ -1,5 +1,7 @@
 """A remedy is for any algorithm, and changes no more than it says."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet, Given
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
+from fedspike.federation.state import State
 from fedspike.learning import Backpropagation
 from fedspike.networks import ANN, SNN, FullyConnected
 from fedspike.remedies import (
@@ -32,6 +35,7 @@ from fedspike.remedies import (
     TopK,
 )
 from fedspike.remedies.clipping import clipped
+from test_engine_equals_reference import compared
 
 SAMPLE = load("fashion-mnist-sample")
 # Each remedy at a setting at which it does nothing, and one at which it does something, if there are such.
@@ -52,18 +56,22 @@ IN_TIME = (FewerSteps, MixedLearners)
 
 
 def play(name: str, *remedies: Remedy, spiking: bool = False) -> list[Round]:
+    return list(rounds(plan_of(name, *remedies, spiking=spiking)))
+
+
+def plan_of(name: str, *remedies: Remedy, spiking: bool = False, **changes: Any) -> Plan:
     hidden = FullyConnected((6,))
-    plan = Plan(
-        network=SNN(3, hidden) if spiking else ANN(hidden),
-        data=SAMPLE,
-        partition=Given(tuple(np.array_split(np.arange(90), 3))),
-        fleet=Fleet(clients=3),
-        learner=Backpropagation(None, CASES[name].optimiser(), batch_size=16),
-        algorithm=CASES[name].algorithm,
-        remedies=remedies,
-        rounds=2,
-    )
-    return list(rounds(plan))
+    usual: dict[str, Any] = {
+        "network": SNN(3, hidden) if spiking else ANN(hidden),
+        "data": SAMPLE,
+        "partition": Given(tuple(np.array_split(np.arange(90), 3))),
+        "fleet": Fleet(clients=3),
+        "learner": Backpropagation(None, CASES[name].optimiser(), batch_size=16),
+        "algorithm": CASES[name].algorithm,
+        "remedies": remedies,
+        "rounds": 2,
+    }
+    return Plan(**usual | changes)
 
 
 def refusal(algorithm: Algorithm, kind: type[Remedy]) -> str:
@@ -113,6 +121,26 @@ def test_it_goes_with_every_algorithm(name: str, kind: type[Remedy]) -> None:
         assert not torch.equal(
             last.state.model["hidden.weight"], plain[-1].state.model["hidden.weight"]
         )
+
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
+def test_it_resumes_bit_for_bit_and_is_the_plain_loop(kind: type[Remedy]) -> None:
+    idle, active = EXAMPLES[kind]
+    remedy = active or idle
+    assert remedy
+    name = "fedavg" if kind in IN_TIME else "scaffold"
+    plan = plan_of(name, remedy, spiking=kind in IN_TIME, fleet=Fleet(3, dropout=0.3), rounds=4)
+    whole = list(rounds(plan))
+    stored = State.from_tensors(2, whole[1].state.tensors())
+    last = list(rounds(plan, state=stored))[-1].state.tensors()
+    before = whole[-1].state.tensors()
+    assert last.keys() == before.keys()
+    assert all(torch.equal(last[name], tensor) for name, tensor in before.items())
+    if kind is not MixedLearners:  # whose learners the plain loop does not have
+        compared(plan)
+        return
+    with pytest.raises(InputError, match="learner ottt in the reference"):
+        compared(plan)
 
 
 @given(st.integers(0, 1000), st.floats(1e-3, 1e3))

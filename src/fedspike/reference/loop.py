@@ -126,7 +126,7 @@ def _local_round(
 ) -> tuple[Tree, Tree, float, Activity]:
     """A client's reply, what it remembers, the loss of its mean sample, and what it did."""
     algorithm, network, dtype = site.algorithm, site.network_of(client), site.samples[0].dtype
-    shown, passes = _shown(site, client, round), 2 if _backpropagation(site).ascent else 1
+    shown, passes = _shown(site, client, round), 2 if _learner(site, client).ascent else 1
     activities: list[Activity] = []
     for _ in range(algorithm.trainings):
         module = module_of(network, _model(algorithm.begin(_alone(begins))), dtype)
@@ -141,7 +141,7 @@ def _local_round(
 
 def _shown(site: Site, client: int, round: int) -> Shown:
     """What a client sees in a round, in that order."""
-    learner = _backpropagation(site)
+    learner = _learner(site, client)
     positions = torch.from_numpy(site.devices.shown(site.seed, round, client, learner.epochs))
     address = Address(site.seed, "encode", round, (client,), (0,))
     shown = Shown(*site.samples, [positions], address)
@@ -152,7 +152,8 @@ def _train_client(
     module: Layers, site: Site, begins: Client, shown: Shown
 ) -> tuple[int, float, Parameters]:
     """Train one client's module in place; its steps, mean sample's loss, and what its optimiser remembers."""
-    training, address, (own,) = _backpropagation(site), shown.address, shown.positions
+    address, (own,) = shown.address, shown.positions
+    training = _learner(site, address.clients[0])
     images, labels = (part[own] for part in site.samples)
     kept = begins.memory.get("learner", {})
     optimiser = optimiser_of(module, training, address.round, kept)
@@ -209,9 +210,16 @@ def _above(module: Layers, slopes: Parameters, ascent: float, minibatch: Minibat
     return above
 
 
-def _backpropagation(site: Site) -> Backpropagation:
-    assert isinstance(site.learner, Backpropagation)
-    return site.learner
+def _learner(site: Site, client: int) -> Backpropagation:
+    """What trains a client. Raises InputError for what this loop does not have."""
+    learner = site.algorithm.learner(site.learner, client)
+    if isinstance(learner, Backpropagation):
+        return learner
+    raise InputError(
+        f"learner {learner.kind} in the reference",
+        expected="backpropagation",
+        fix="ask the simulator, which has other learners",
+    )
 
 
 def _answer(
