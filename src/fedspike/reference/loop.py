@@ -22,6 +22,7 @@ from fedspike.learning import Shown
 from fedspike.learning.backpropagation import Backpropagation
 from fedspike.learning.batches import balanced
 from fedspike.networks import Parameters, SizedNetwork
+from fedspike.part import tag
 from fedspike.parts.codes import Address
 from fedspike.parts.losses import (
     Loss,
@@ -217,7 +218,7 @@ def _learner(site: Site, client: int) -> Backpropagation:
         return learner
     raise InputError(
         f"learner {learner.kind} in the reference",
-        expected="backpropagation",
+        expected=tag(Backpropagation),
         fix="ask the simulator, which has other learners",
     )
 
