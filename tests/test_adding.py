@@ -35,6 +35,12 @@ ROOMS = {
     "hub": "algorithms/graphs/__init__.py",
     "warm_up": "parts/schedules/__init__.py",
 }
+# What is read beside other kinds: a loss and an optimiser, a graph, a local rule; first as the parts are.
+RUNS = [
+    {"fleet.clients": 3},
+    {"learner.kind": "backpropagation", "algorithm.kind": "gossip", "remedies": []},
+    {"learner.kind": "stdp", "neuron.kind": "competitive", "read_out.kind": "membrane"},
+]
 # A room may not be asked for its names while it is made.
 WITHIN = {
     "from fedspike.data import Dataset, Source": "from fedspike.data.source import Dataset, Source"
@@ -93,7 +99,7 @@ def test_a_new_kind_is_one_file_and_one_line(copy: Path, tmp_path: Path) -> None
     # The copy trains with all of them, without --use, and explains them.
     tables = {table: keys for name in PARTS for table, keys in named(name).items()}
     file, folder = tmp_path / "all.toml", tmp_path / "runs"
-    file.write_text(tomli_w.dumps({**FILE, **tables}))
+    file.write_text(tomli_w.dumps({**FILE, **tables, "sweep": {"together": RUNS}}))
     lines = [["run", str(file), "--output", str(folder)]]
     lines += [["explain", str(kind_of(name).__struct_config__.tag)] for name in PARTS]
     # An editable installation finds the package first; here the copy is meant.

@@ -111,14 +111,15 @@ class Document:
         keys += [
             (name, "kind") if name in tables else tuple(name.split(".")) for name in error.keys
         ]
-        written = self._written()
+        written = self.written
         key = next(iter([*(key for key in keys if dotted(key) in written), *keys]), usual)
         if key[0] == usual[0]:
             key = (*usual[:-1], key[-1])
         passed = error.passed if key[-1] in error.passed else f"{dotted(key)}: {error.passed}"
         return self.error(key, passed, expected=error.expected, fix=error.fix)
 
-    def _written(self) -> set[str]:
+    @property
+    def written(self) -> set[str]:
         """The dotted keys that the file, its sweep or an option sets."""
         return set(leaves(self.values)).union(*self._chosen().values())
 

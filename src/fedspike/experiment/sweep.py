@@ -19,6 +19,7 @@ from fedspike.experiment.advice import home_of
 from fedspike.experiment.document import Document
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.plans import plan_of, toml_of
+from fedspike.experiment.unread import demand_read
 from fedspike.federation.plan import Plan
 from fedspike.part import Part, fields_of
 from fedspike.reading import digested, nearest, numbers, written
@@ -153,6 +154,7 @@ def expand(source: Document, kinds: Kinds = SHIPPED) -> Experiment:
         if baseline:
             plan = _centralised(plan)
             centralised.append(Run(_name(plan, chosen, kinds), plan, tuned))
+    demand_read(source, [run.plan for run in federated], kinds)
     runs: dict[str, Run] = {}
     for run in federated + centralised:
         runs.setdefault(run.settings_sha256, run)
