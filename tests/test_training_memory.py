@@ -88,6 +88,7 @@ PARTS = (
     *(FedAvg, MOON, Scaffold, FedDyn, MIFA, FedProx, Ditto),
 )
 USUAL, PLAIN_STEPS = "Backpropagation()", "Backpropagation(None, SGD())"
+KEPT = 'Backpropagation(optimiser_memory="kept")'
 WIDE, LONG = "FullyConnected((400,))", "FullyConnected((100,))"
 CASES = [
     ("ANN({})", WIDE, 0.25, USUAL, "FedAvg()"),
@@ -103,6 +104,9 @@ ALGORITHMS = [
     ("ANN({})", WIDE, 1.0, USUAL, "FedProx()"),
     ("ANN({})", WIDE, 1.0, USUAL, "Ditto()"),
     ("ANN({})", WIDE, 1.0, USUAL, "MIFA()"),
+    ("ANN({})", WIDE, 1.0, KEPT, "FedAvg()"),
+    ("SNN(10, {})", WIDE, 1.0, KEPT, "FedAvg()"),
+    ("ANN({})", WIDE, 1.0, KEPT, "MIFA()"),
 ]
 OTHERS = [
     ("ANN({})", WIDE, 1.0, USUAL),
@@ -195,6 +199,10 @@ def test_the_model_says_less_of_what_is_narrower(network: Network) -> None:
     plain = training_bytes(whole, Backpropagation(optimiser=SGD()), 100)
     adam = training_bytes(whole, Backpropagation(), 100)
     assert adam - plain == 2 * 4 * whole.architecture.parameters
+    kept = training_bytes(whole, Backpropagation(optimiser_memory="kept"), 100)
+    assert kept - adam == 2 * 2 * 4 * whole.architecture.parameters
+    plain_kept = Backpropagation(optimiser=SGD(), optimiser_memory="kept")
+    assert training_bytes(whole, plain_kept, 100) == plain
 
 
 @pytest.mark.parametrize("size", ["0", "-1"])

@@ -2,12 +2,13 @@
 
     4 bytes x parameters x (1 received + 1 weight + 2 gradients + moments + algorithm)  +  what a step keeps
 
-The second gradient is that of the step before, which is there until the new one is. An algorithm has one more
-where it corrects them, and what a client remembers, as a control variate or its last model, twice: as it was
-and as it becomes. What a step keeps is told by the learner and the engine: activations and spikes, where
-models are compared what these make of a minibatch, and where the kernels take a network in one pass their
-own layouts of weights and gradients. A client trains on one thread, alone; its samples are not counted, nor
-the program itself. tests/test_training_memory.py holds this against what a process really takes.
+The second gradient is that of the step before, which is there until the new one is. Moments that are kept
+from round to round are there three times, as stored, as read and as they become. An algorithm has one more
+where it corrects gradients, and what a client remembers, as a control variate or its last model, twice,
+too. What a step keeps is told by the learner and the engine: activations and spikes, where models are
+compared what these make of a minibatch, and where the kernels take a network in one pass their own layouts
+of weights and gradients. A client trains on one thread, alone; its samples are not counted, nor the program
+itself. tests/test_training_memory.py holds this against what a process really takes.
 """
 
 import itertools

@@ -104,10 +104,13 @@ class Minibatches(Learner):
     def copies(self) -> int:
         """The parameter, its gradient, that of the step before, and what the optimiser remembers.
 
-        With an ascent those up there and their gradient, with a penalty the received one once more.
+        What is kept from round to round is there three times: as it was stored, as it was beside other
+        clients', and as it becomes. With an ascent there are those up there and their gradient, with a
+        penalty the received one once more.
         """
         penalises = self.loss is not None and self.loss.penalises
-        return 3 + len(self.optimiser.start({})) + 2 * bool(self.ascent) + penalises
+        moments = len(self.optimiser.start({})) * (3 if self.optimiser_memory == "kept" else 1)
+        return 3 + moments + 2 * bool(self.ascent) + penalises
 
     @property
     def follows_the_gradient(self) -> bool:
