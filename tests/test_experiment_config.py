@@ -134,6 +134,12 @@ BAD = [
     ),
     ("[sweep]\n", "[algorithm]\npull = 1\n[sweep]\n", 27, ["of kind", 'kind = "ditto", which']),
     ("[sweep]\n", "[architecture]\nhidden = []\n[sweep]\n", 27, ["a list", "[100], the default"]),
+    (
+        "[sweep]\n",
+        "[graph]\nkind = 'matrix'\nrows = [[2]]\n[sweep]\n",
+        28,
+        ["correct graph.rows, or"],
+    ),
     ("[sweep]\n", "[architecture]\nhidden = [\n 3,\n 0]\n[sweep]\n", 27, ["whole number >= 1"]),
     ("[sweep]\n", "[architecure]\n[sweep]\n", 26, ["did you mean architecture?"]),
 ]

@@ -180,8 +180,12 @@ def test_a_learner_without_the_gradient_is_refused(learner: Learner, network: Ne
 
 
 def test_so_is_one_of_some_clients_and_a_network_of_which_nothing_is_known() -> None:
-    with pytest.raises(InputError, match="moon with the learner ottt"):
+    with pytest.raises(InputError, match="moon with mixed-learners, ottt among them") as caught:
         plan(MOON(), SNN(5, SMALL), MixedLearners(("own", "ottt"))).site()
+    assert caught.value.fix == 'leave the remedy out, or set learners = ["own"]'
+    plan(MOON(), SNN(5, SMALL)).site()
+    plan(MOON(), SNN(5, SMALL), MixedLearners(("own",))).site()
+    plan(MOON(mu=0.0), SNN(5, SMALL), MixedLearners(("own", "ottt"))).site()
     mine = ModuleNetwork(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), (28, 28), 10)
     with pytest.raises(InputError, match="whose last layer nobody has described"):
         plan(MOON(), Sized(mine)).site()

@@ -142,6 +142,14 @@ def test_the_logarithm_puts_what_is_visible_into_the_first_step() -> None:
     assert trains.argmax(1).tolist() == [9, 9, 1, 0, 0]
 
 
+def test_contrast_over_a_distance_that_no_image_has_is_refused() -> None:
+    """All pixels would rise above nothing, and that is the latency code."""
+    SNN(5, code=Contrast(distance=63)).over((8, 8), 10)
+    with pytest.raises(InputError, match="distance = 64 with samples of 64 pixels") as caught:
+        SNN(5, code=Contrast(distance=64)).over((8, 8), 10)
+    assert caught.value.keys == ("distance",)
+
+
 @given(st.integers(2, 130), some_levels, st.integers(1, 5))
 def test_contrast_is_one_spike_at_the_time_of_the_rise(steps: int, q: list[int], n: int) -> None:
     x = torch.tensor(q).double() / 65535

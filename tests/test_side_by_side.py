@@ -350,6 +350,19 @@ def test_one_setting_needs_no_name_in_a_sentence() -> None:
     )
 
 
+def test_what_rounds_to_nothing_is_as_accurate() -> None:
+    runs = example.algorithms({"fedavg": 0.0, "fedprox": -0.04}, seeds=6, held=(3,))
+    (line,) = sentences(table_of(runs))
+    assert "; fedprox is as accurate as it (n = 6, p = " in line
+    runs = example.algorithms({"fedavg": 0.0, "fedprox": 0.04}, seeds=1, held=(3,))
+    (line,) = sentences(table_of(runs))
+    assert line == "1 seed is too few for a test; fedprox is as accurate as fedavg."
+    (line,) = sentences(
+        table_of(example.algorithms({"fedavg": 0.0, "fedprox": 0.04}, seeds=6, held=(3,)))
+    )
+    assert line.startswith("fedprox beats fedavg by less than 0.1 points (n = 6, p = 0.031)")
+
+
 def personal(points: dict[str, float] | None = None, **changes: Any) -> list[dict[str, Any]]:
     """Algorithms with one model for all, and two whose clients end with models of their own."""
     points = points or {"fedavg": 0.0, "fedprox": 3.0, "local-only": 9.0, "ditto": 7.0}

@@ -27,6 +27,7 @@ from fedspike.parts.optimisers import SGD
 from fedspike.randomness import stream
 from fedspike.records import joined
 from fedspike.records.reader import read
+from fedspike.remedies import QSGD, Clipping, TopK
 from fedspike.report import write
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.answer import FINDINGS
@@ -119,7 +120,15 @@ def test_a_rejected_clients_memory_is_what_the_client_has(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("algorithm", "group"),
-    [(Scaffold(), "control"), (FedDyn(alpha=0.1), "h"), (MIFA(), "G")],
+    [
+        (Scaffold(), "control"),
+        (FedDyn(alpha=0.1), "h"),
+        (MIFA(), "G"),
+        # What is remembered is of what was sent.
+        *((remedy.over(FedDyn(alpha=0.1)), "h") for remedy in (Clipping(0.05), TopK(0.1), QSGD(4))),
+        (QSGD(4).over(Clipping(0.05).over(FedDyn(alpha=0.1))), "h"),
+        (Clipping(0.05).over(Scaffold()), "control"),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("quorum", [0.0, 1.0], ids=["refused", "skipped"])

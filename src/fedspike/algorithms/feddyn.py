@@ -5,6 +5,7 @@
     on the server: h <- h - alpha (|S| / N) d,                  d = mean over k of (w_k - w)
                    w <- w + d - h / alpha
 
+In the second equation w_k - w is as it is sent, clipped or compressed: the server's h is the mean of all h_k.
 All h start at 0. Source: Acar, Zhao, Navarro, Mattina, Whatmough, Saligrama, "Federated Learning Based on
 Dynamic Regularization", ICLR 2021, Algorithm 1. The paper's N is fixed; as clients join, h stays the mean of
 all h_k. So it does where the server does not use an answer: that client goes on from its h_k of before.
@@ -13,6 +14,7 @@ all h_k. So it does where the server does not use an answer: that client goes on
 from collections.abc import Mapping
 from typing import Annotated
 
+import numpy as np
 from msgspec import Meta
 
 from fedspike.algorithms.algorithm import (
@@ -70,6 +72,10 @@ class FedDyn(Algorithm, tag="feddyn", kw_only=True):
         return {n: g - h[n] + self.alpha * (parameters[n] - w[n]) for n, g in gradients.items()}
 
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
-        """The update; the client remembers its new h."""
-        update = difference(trained.parameters, client.received["model"])
-        return {"update": update}, {"h": added(client.memory["h"], update, -self.alpha)}
+        """The update; the client's h is as before until the update is sent."""
+        return {"update": difference(trained.parameters, client.received["model"])}, client.memory
+
+    def packed(self, reply: Tree, memory: Tree, draws: np.random.Generator) -> tuple[Tree, Tree]:
+        """The second equation."""
+        del draws
+        return reply, memory | {"h": added(memory["h"], reply["update"], -self.alpha)}

@@ -49,7 +49,8 @@ def value_of(document: Document, value: object, field: FieldInfo, place: Key) ->
     except msgspec.ValidationError:
         default = None if field.default is msgspec.NODEFAULT else field.default
         name = dotted(place)
-        default = list(default) if isinstance(default, tuple) else default
+        if isinstance(default, tuple):  # an empty one says that there is none
+            default = list(default) or None
         raise document.error(
             place,
             f"{name} = {written(value)}",

@@ -132,17 +132,17 @@ class Compressed(Changed):
         return reply, memory | unsent
 
     def packed(self, reply: Tree, memory: Tree, draws: np.random.Generator) -> tuple[Tree, Tree]:
-        """The equations."""
-        reply, memory = self.algorithm.packed(reply, memory, draws)
+        """The equations; the algorithm hears what is sent, as the server will."""
         p, remembers = reply[UPDATE], self.compression.remembers
         if remembers:
             p = added(p, memory[UNSENT])
-        content = b""
+        content, sent = b"", p
         if all(map(_is_sound, p.values())):
             content = self.compression.packed(_by_name(p), draws)
+            sent = self.compression.unpacked(content, _by_name(p))
             if remembers:
-                sent = self.compression.unpacked(content, _by_name(p))
                 memory = memory | {UNSENT: added(p, sent, -1.0)}
+        reply, memory = self.algorithm.packed(reply | {UPDATE: sent}, memory, draws)
         row = torch.from_numpy(np.frombuffer(bytearray(content), np.uint8))
         return reply | {UPDATE: {BYTES: row}}, memory
 

@@ -62,6 +62,14 @@ class _Mixed(Changed):
     def fitted(self, network: SizedNetwork) -> Algorithm:
         if network.code is None or {*self.learners} == {OWN}:
             return self.algorithm.fitted(network)
+        unfit = [n for n in self.learners if n != OWN and not ONLINE[n].takes_comparisons]
+        if self.algorithm.models_compared and unfit:
+            raise InputError(
+                f"{self.kind} with mixed-learners, {unfit[0]} among them",
+                expected="a learner with the gradient of what enters the last layer, on all devices",
+                fix=f'leave the remedy out, or set learners = ["{OWN}"]',
+                keys=("learners", "remedies"),
+            )
         return super().fitted(network)
 
     def learner(self, learner: Learner, client: int) -> Learner:

@@ -1,9 +1,11 @@
 """The contrast code: the further a pixel rises above one before it, the sooner its only spike."""
 
+import math
 from typing import Annotated
 
 from msgspec import Meta
 
+from fedspike.errors import InputError
 from fedspike.layers.operations import Table
 from fedspike.parts.codes.code import encoder
 from fedspike.parts.codes.latency import Latency
@@ -35,6 +37,17 @@ class Contrast(Latency, tag="contrast"):
     def above(self) -> int:
         """The distance."""
         return self.distance
+
+    def entering(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As the samples. Raises InputError where all of their pixels have nothing so far before them."""
+        if self.distance >= (pixels := math.prod(shape)):
+            raise InputError(
+                f"distance = {self.distance} with samples of {pixels} pixels",
+                expected=f"a pixel before another: a distance below {pixels}",
+                fix="set code.distance = 2, its default",
+                keys=("distance",),
+            )
+        return super().entering(shape)
 
     def operations(self) -> Table:
         """The latency code's, and a difference of each pixel from one that was read before."""

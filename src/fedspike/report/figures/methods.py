@@ -56,14 +56,17 @@ def apart(side: SideBySide) -> list[str]:
 
 def _sentence(side: SideBySide, best: str, difference: Difference) -> str:
     points, seeds = difference.points.mean, len(difference.by_seed)
-    apart = f"{number(abs(points), 1)} points {'ahead of' if points > 0 else 'behind'}"
+    size, equal = number(abs(points), 1), number(0, 1)
+    apart = f"{size} points {'ahead of' if points > 0 else 'behind'}"
+    apart = "as accurate as" if size == equal else apart
     one, baseline = _in_sentence(best), _in_sentence(side.baseline)
     if difference.corrected is None:
         few = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
         return f"{few} too few for a test; {one} is {apart} {baseline}"
     test = f"(n = {seeds}, {in_words(difference.corrected)})"
     if difference.better:
-        return f"{one} beats {baseline} by {number(points, 1)} points {test}"
+        by = "less than 0.1" if size == equal else size
+        return f"{one} beats {baseline} by {by} points {test}"
     others = f"the best other, {one}," if len(side.compared) > 2 else one
     nobody = "no" if len(side.rows) > 1 else "No"
     return f"{nobody} {side.what} is significantly better than {baseline}; {others} is {apart} it {test}"
