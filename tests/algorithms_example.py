@@ -102,7 +102,7 @@ CASES = {
     "fedavgm": Case(FedAvgM(), FedAvgM(beta=0.0)),
     "fednova": Case(FedNova(), FedNova(), one_client=True, numbers=1, differs=False),
     "mifa": Case(MIFA(), MIFA(), one_client=True),
-    "fedexp": Case(FedExP(), FedExP(), one_client=True, numbers=1),
+    "fedexp": Case(FedExP(), FedExP(average=False), one_client=True, numbers=1),
     "feddyn": Case(FedDyn(alpha=0.1), None),
     "fedyogi": Case(FedYogi(), FedYogi(learning_rate=2.0**-9, beta1=0.0, beta2=1.0, tau=2.0**-10)),
     "fedadagrad": Case(

@@ -215,6 +215,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     **{("by-operations", f"{link}_kbps"): (0.0, 1e10) for link in ("uplink", "downlink")},
     ("by-operations", "straggling"): (-0.1,),
     ("trace", "path"): (3, "trace.csv"),
+    ("fedexp", "average"): ("yes", 1),
     ("trace", "unit"): ("minutes", 3),
     **{("trace", name): ((-1,), (0.5,), 3) for name in ("client", "first", "last")},
 }

@@ -340,11 +340,17 @@ def test_what_comes_from_data_is_only_ever_text(tmp_path: Path) -> None:
 
 
 def test_a_sweep_that_is_not_finished_names_what_is_missing(tmp_path: Path) -> None:
-    folder, waiting = tmp_path / "runs", tmp_path / "runs" / "snn-classes3-seed0"
-    waiting.mkdir(parents=True)
-    (waiting / "config.toml").touch()
-    one = page(folder, [example.run("ann", 10, rounds=2), example.run("ann", 3, rounds=2)])
-    assert text_of(one.html).count(waiting.name) == 2  # beside the verdict and below all runs
+    for name, waiting in (("one", 1), ("many", 20)):
+        for seed in range(waiting):
+            (tmp_path / name / f"snn-classes3-seed{seed}").mkdir(parents=True)
+            (tmp_path / name / f"snn-classes3-seed{seed}" / "config.toml").touch()
+    one, many = (
+        page(tmp_path / name, [example.run("ann", n, rounds=2) for n in (10, 3)])
+        for name in ("one", "many")
+    )
+    # Beside the verdict and below all runs.
+    assert text_of(one.html).count("snn-classes3-seed0.") == 2
+    assert text_of(many.html).count(" and 14 more.") == 2
     assert "Not decidable, because no setting has" in text_of(one.html)
 
 

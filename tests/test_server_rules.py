@@ -141,5 +141,7 @@ def test_extrapolation_by_hand() -> None:
         )
         for group, rule in algorithm.joining().items()
     }
-    after = algorithm.next_state({"model": model}, together, 1.0)
-    assert float(after["model"]["a"]) == pytest.approx(5 / (2 * 1.5) * 1.0)
+    after = algorithm.next_state(algorithm.start(model), together, 1.0)
+    w = 5 / (2 * 1.5) * 1.0
+    assert float(algorithm.order(after, 0)["model"]["a"]) == pytest.approx(w)
+    assert float(after["model"]["a"]) == pytest.approx(w / 2)

@@ -282,6 +282,25 @@ def test_only_what_is_significantly_better_is_bold(tmp_path: Path) -> None:
     assert in_short(results) == sentences(side)
 
 
+def test_so_many_algorithms_that_no_page_is_wide_enough_are_rows(tmp_path: Path) -> None:
+    names = ("fedavg", "fedprox", "fedadam", "fedyogi", "fedadagrad", "fedavgm", "mifa", "moon")
+    points = {name: float(place) for place, name in enumerate(names)}
+
+    def drawn(points: dict[str, float], folder: str) -> Table:
+        side = example.results(tmp_path / folder, example.algorithms(points, seeds=3)).side_by_side
+        assert side is not None
+        made = METHODS_TABLE.draw(side)
+        assert isinstance(made, Table)
+        return made
+
+    few, many = drawn(points, "few"), drawn(points | {"fednova": 9.0}, "many")
+    assert [column.label for column in few.columns] == ["setting", *names]
+    assert [column.label for column in many.columns] == ["algorithm", "10 classes", "3 classes"]
+    assert [row[0] for row in many.rows] == [*names, "fednova"]
+    turned = list(zip(*(row[1:] for row in few.rows), strict=True))
+    assert [row[1:] for row in many.rows][:-1] == turned
+
+
 @pytest.mark.parametrize(
     ("points", "bold"),
     [

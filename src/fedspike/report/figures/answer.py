@@ -6,7 +6,7 @@ from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.drawing import Prose
-from fedspike.report.rendering.tables import span
+from fedspike.report.rendering.tables import first_few, span
 
 ENERGY = (
     "What a device would need. The energies are modelled, not measured: counted operations times prices from "
@@ -92,7 +92,7 @@ def _rejected(runs: Sequence[RunSummary]) -> Iterator[str]:
 def _missing(results: Results) -> Iterator[str]:
     """The runs that are not finished."""
     if results.experiment.missing:
-        yield f"Not finished, and not in these figures: {', '.join(results.experiment.missing)}."
+        yield f"Not finished, and not in these figures: {first_few(results.experiment.missing)}."
 
 
 def _limits(results: Results) -> Iterator[str]:

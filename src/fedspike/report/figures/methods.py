@@ -1,7 +1,5 @@
 """The methods of a sweep side by side: Tables A1 and A2, the differences seed by seed, and in words."""
 
-from collections.abc import Callable
-
 import altair as alt
 
 from fedspike.report.analysis import tested
@@ -16,6 +14,7 @@ from fedspike.report.rendering.tables import (
     Caption,
     Cell,
     Column,
+    Marked,
     Table,
     interval,
     listed,
@@ -28,6 +27,7 @@ from fedspike.report.rendering.tables import (
 
 WIDTH, ROW = 415, 34  # pixels, with the names
 SHOWN = 4
+WIDEST = 8  # columns of accuracies
 TEST = "Wilcoxon’s signed-rank test (two-sided, exact)"
 
 
@@ -93,36 +93,36 @@ def _prose(side: SideBySide) -> Prose:
 
 
 def _accuracies(side: SideBySide) -> Table:
-    counts = {cell.count for row in side.rows for cell in row.accuracy.values()}
+    """A row for each setting; for each method where these are so many that no page is wide enough."""
+    methods, settings = side.headings.items(), [(row, row.label) for row in side.rows]
+    cells = [[_accuracy(row, name) for name, _ in methods] for row, _ in settings]
+    across, down, first = [name for _, name in methods], [label for _, label in settings], "setting"
+    if len(across) > max(WIDEST, len(down)):
+        across, down, first = down, across, side.what
+        cells = [list(own) for own in zip(*cells, strict=True)]
+    counts = [[cell.count for cell in own if cell] for own in cells]
+    unlike = len({count for own in counts for count in own}) > 1
     return table(
-        side.rows,
-        words("setting", "setting", lambda row: row.label),
-        *([words("seeds", "seeds", _seeds)] if len(counts) > 1 else []),
-        *(
-            Column(f"{heading}_percent", heading, _accuracy_in(name), "accuracy, %", 1)
-            for name, heading in side.headings.items()
+        (
+            (name, *([span(count, 0)] if unlike else []), *own)
+            for name, count, own in zip(down, counts, cells, strict=True)
         ),
+        words(first),
+        *([words("seeds")] if unlike else []),
+        *(Column(f"{name}_percent", name, None, "accuracy, %", 1) for name in across),
     )
 
 
-def _seeds(row: Row) -> str:
-    return span([cell.count for cell in row.accuracy.values()], 0)
-
-
-def _accuracy_in(column: str) -> Callable[[Row], Cell]:
-    """A column's accuracy, and below it the difference to the baseline."""
-
-    def cell(row: Row) -> Cell:
-        accuracy, difference = row.accuracy.get(column), row.differences.get(column)
-        if accuracy is None:
-            return None
-        if difference is None:
-            return marked(accuracy, strong=row.baseline_best)
-        below = [interval(difference.points, 1, signed=True)]
-        below += [] if difference.corrected is None else [in_words(difference.corrected)]
-        return marked(accuracy, *below, strong=difference.better)
-
-    return cell
+def _accuracy(row: Row, column: str) -> Marked | None:
+    """A method's accuracy in a setting, and below it the difference to the baseline."""
+    accuracy, difference = row.accuracy.get(column), row.differences.get(column)
+    if accuracy is None:
+        return None
+    if difference is None:
+        return marked(accuracy, strong=row.baseline_best)
+    below = [interval(difference.points, 1, signed=True)]
+    below += [] if difference.corrected is None else [in_words(difference.corrected)]
+    return marked(accuracy, *below, strong=difference.better)
 
 
 def _accuracies_caption(side: SideBySide) -> Caption:

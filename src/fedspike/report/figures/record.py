@@ -9,7 +9,15 @@ from fedspike.report.analysis.naming import flat, shared_values
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.drawing import Prose
-from fedspike.report.rendering.tables import NO_FIGURE, Caption, Column, Table, table, words
+from fedspike.report.rendering.tables import (
+    NO_FIGURE,
+    Caption,
+    Column,
+    Table,
+    first_few,
+    table,
+    words,
+)
 
 CITATION_FIELDS = {
     "author": "{The FedSpike contributors}",
@@ -47,8 +55,8 @@ def _runs(results: Results) -> Table:
 
 
 def _runs_caption(results: Results) -> Caption:
-    missing = ", ".join(results.experiment.missing)
-    return Caption("All runs", *([f"Not finished: {missing}."] if missing else []))
+    missing = results.experiment.missing
+    return Caption("All runs", *([f"Not finished: {first_few(missing)}."] if missing else []))
 
 
 def _models(results: Results) -> Table:

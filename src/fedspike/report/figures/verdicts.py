@@ -23,13 +23,13 @@ from fedspike.report.rendering.tables import (
     Column,
     Table,
     Tinted,
+    first_few,
     number,
     table,
     words,
 )
 
 FULL_TINT_FACTOR = 20.0
-MOST_NAMED = 6
 
 
 def _matrix(view: EnergyView) -> Table:
@@ -108,9 +108,8 @@ def factor_in_words(factor: float | None) -> str:
 def _others(view: EnergyView) -> Iterator[str]:
     """Whether the other settings have the same winners."""
     settings, differing = view.other_settings()
-    more = len(differing) - MOST_NAMED
     if differing:
-        named = ", ".join(differing[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        named = first_few(differing)
         yield f"The other settings have another winner in {len(differing)} cells: {named}."
     elif settings:
         others = "other setting has" if settings == 1 else f"{settings} other settings have"

@@ -16,6 +16,7 @@ from fedspike.energy.estimate import Estimate, decimals
 NO_FIGURE = "–"
 MINUS = "−"
 FEWEST_SORTED = 4  # rows
+MOST_NAMED = 6  # of many, in a sentence
 ROUNDING = 1e-12  # by which means of equal numbers may differ
 
 
@@ -272,6 +273,12 @@ def listed(words: Sequence[str]) -> str:
     ('time', 'time, bytes and energy')
     """
     return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def first_few(words: Sequence[str]) -> str:
+    """The first of many, such as 'a, b, c, d, e, f and 2 more'."""
+    few, more = ", ".join(words[:MOST_NAMED]), len(words) - MOST_NAMED
+    return f"{few} and {more} more" if more > 0 else few
 
 
 def span(values: Sequence[int | float], digits: int) -> str:
