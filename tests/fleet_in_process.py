@@ -32,6 +32,7 @@ class InProcess(Grid):
         self.members = {n: Registered(devices[n].name, frozenset(ks)) for n, ks in own.items()}
         self.waiting: dict[str, Message] = {}
         self.asked: list[int] = []
+        self.away: set[int] = set()
         self.meddle: Callable[[int, Message], Message | None] = self.unchanged
 
     @staticmethod
@@ -43,7 +44,7 @@ class InProcess(Grid):
         return self.members
 
     def get_node_ids(self) -> Iterable[int]:
-        return list(self.devices)
+        return self.devices.keys() - self.away
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         pushed = []

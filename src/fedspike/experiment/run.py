@@ -237,7 +237,7 @@ def _train(
         dataset,
         network,
         {name: weights.numpy() for name, weights in state.model.items()},
-        final_tests(plan, site, state, training.device),
+        final_tests(plan, site, state, training.device, training.place),
         files={name: fingerprint(content) for name, content in files.items()}
         | {journal.path.name: journal.fingerprint},
         measured=meter.result() if meter else None,

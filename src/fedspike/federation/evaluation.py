@@ -1,9 +1,11 @@
 """The test of what a round led to: of the model for all, or of each client's own on samples of its own."""
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from fedspike.data.partition.likeness import evenly, like_whom
 from fedspike.engine.choice import engine_for
 from fedspike.errors import warn_once
 from fedspike.federation.cohort import Samples, Site, samples
+from fedspike.federation.order import Exam, Examiner, Told
 from fedspike.federation.plan import Plan
 from fedspike.federation.state import State
 from fedspike.layers.activity import Activity
@@ -23,13 +26,34 @@ from fedspike.networks import Batch, Parameters, SizedNetwork
 from fedspike.parts.codes import Address
 from fedspike.parts.sums import total
 
+NOTHING = Told({}, {})
+
 
 class Examined(NamedTuple):
-    """A model, running statistics among its parameters, and the positions of the samples it is tested on."""
+    """A model, running statistics among its parameters, and the positions of the samples it is tested on.
+
+    `first` is the number of the first of these among the samples that all models are tested on.
+    """
 
     network: SizedNetwork
     model: Parameters
     positions: Int64[Tensor, " _tested"]
+    first: int = 0
+
+
+class Tested(NamedTuple):
+    """The class that a model gave each test sample, -1 where its device gave none, and what was done for it.
+
+    `nodes` has an entry for each real device that gave none.
+    """
+
+    predicted: Int64[Tensor, " sample"]
+    activity: Activity
+    nodes: tuple[dict[str, Any], ...] = ()
+
+    def accuracy(self, labels: Int64[Tensor, " sample"]) -> float:
+        """The share of those that were tested whose class is right."""
+        return int((self.predicted == labels).sum()) / int((self.predicted >= 0).sum())
 
 
 @dataclass(frozen=True)
@@ -38,7 +62,7 @@ class Tests:
 
     samples: Samples
     like: Int64[Tensor, " sample"]
-    seed: int
+    plan: Plan
 
     @classmethod
     def of(
@@ -52,7 +76,7 @@ class Tests:
         elif site.algorithm.personal:
             like = like_whom(labels, np.array(plan.class_counts()))
         test_set = samples(x_test, labels, dtype, device)
-        return cls(test_set, torch.from_numpy(like), plan.seed)
+        return cls(test_set, torch.from_numpy(like), plan)
 
     @property
     def all(self) -> Int64[Tensor, " sample"]:
@@ -60,25 +84,63 @@ class Tests:
         return torch.arange(len(self.samples[1]))
 
 
-def examined(site: Site, state: State, tests: Tests) -> list[Examined]:
-    """The model for all with all samples; where each client has its own, these, each with its samples.
+def tested(site: Site, state: State, tests: Tests, place: object) -> Tested:
+    """The model for all, or each client's own, on its samples; where devices keep these, they are asked.
 
-    What a client remembers on its device is not known here: it is tested as before its first round.
+    Who does not answer is not tested. Where nobody does, models that nobody knows here are tested as before
+    their first round, with a warning.
+    """
+    exam = _exam(site, state, tests)
+    told = NOTHING if exam is None or not isinstance(place, Examiner) else place.examine(exam)
+    away: Collection[int] = ()
+    if exam is not None and told.predicted:
+        away = exam.received.keys()
+    elif exam is not None:
+        warn_once("each device has a model of its own, and none could be tested: read no accuracy")
+    here = [one for client, one in examined(site, state, tests).items() if client not in away]
+    predicted, activity = predict(here, tests.samples, site.seed, state.round)
+    for client, classes in told.predicted.items():
+        predicted[tests.like == client] = classes.to(predicted.device)
+    return Tested(predicted, reduce(operator.add, told.activity.values(), activity), told.nodes)
+
+
+def examined(site: Site, state: State, tests: Tests) -> dict[int, Examined]:
+    """The model for all, with all samples; where each client has its own, these, each with its samples.
+
+    What a client remembers on its device is not known here: it is as before its first round.
     """
     algorithm = site.algorithm
     if not algorithm.personal:
-        return [Examined(site.network, state.tested, tests.all)]
-    each = []
+        return {0: Examined(site.network, state.tested, tests.all)}
+    each, first = {}, 0
     for client in np.unique(tests.like.numpy()).tolist():
         ordered = algorithm.order(state.server, client)
-        if client in state.remembered and client not in state.clients:
-            warn_once(
-                "each device has a model of its own, which is not tested here: read no accuracy"
-            )
         memory = state.clients.get(client) or algorithm.remember(ordered)
         own, network = algorithm.own(ordered, memory), site.network_of(client)
-        each.append(Examined(network, own, torch.nonzero(tests.like == client)[:, 0]))
+        positions = torch.nonzero(tests.like == client)[:, 0]
+        each[client] = Examined(network, own, positions, first)
+        first += len(positions)
     return each
+
+
+def _exam(site: Site, state: State, tests: Tests) -> Exam | None:
+    """For the clients whose models are on their devices alone; None where there are none."""
+    algorithm, kept = site.algorithm, state.remembered.keys() - state.clients.keys()
+    if not algorithm.personal or not kept:
+        return None
+    own = {k: one for k, one in examined(site, state, tests).items() if k in kept}
+    if not own:
+        return None
+    pixels, _ = tests.samples
+    return Exam(
+        tests.plan,
+        site,
+        state.round,
+        {client: algorithm.order(state.server, client) for client in own},
+        {client: state.remembered[client] for client in own},
+        {k: pixels[one.positions.to(pixels.device)].cpu().float() for k, one in own.items()},
+        {client: one.first for client, one in own.items()},
+    )
 
 
 def consensus_distance(state: State) -> float:
@@ -97,32 +159,33 @@ def consensus_distance(state: State) -> float:
     return math.sqrt(squares)
 
 
-def evaluate(models: Sequence[Examined], tests: Tests, round: int) -> tuple[float, Activity]:
-    """Share of samples whose label has the highest score, and what was done to find out; see `predict`."""
-    predicted, activity = predict(models, tests, round)
-    return int((predicted == tests.samples[1]).sum()) / len(predicted), activity
+def evaluate(model: Examined, tests: Tests, round: int) -> float:
+    """Share of samples whose label has the highest score."""
+    predicted, _ = predict([model], tests.samples, tests.plan.seed, round)
+    return int((predicted == tests.samples[1]).sum()) / len(predicted)
 
 
 def predict(
-    models: Sequence[Examined], tests: Tests, round: int
+    models: Sequence[Examined], samples: Samples, seed: int, round: int
 ) -> tuple[Int64[Tensor, " sample"], Activity]:
     """The class with the highest score of each sample, and what was done to find out.
 
-    Each sample is one model's. Test spikes are drawn anew each round.
+    Each sample is one model's, or nobody's: -1. Test spikes are drawn anew each round.
     """
-    pixels, labels = tests.samples
-    predicted, batches, first = torch.empty_like(labels), [], 0
+    pixels, labels = samples
+    predicted, batches, samples_seen = torch.full_like(labels, -1), [], 0
     engine = engine_for(pixels.device, pixels.dtype)
-    for network, model, positions in models:
+    for network, model, positions, first in models:
         parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
         for own in torch.split(positions.to(pixels.device), engine.samples_at_once(network)):
-            address = Address(
-                tests.seed, "encode-test", round, clients=(0,), first_samples=(first,)
-            )
+            address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
             batch = Batch(pixels, own.unsqueeze(0), labels[own].unsqueeze(0), address)
             forward = engine.forward(network, parameters, batch)
             predicted[own] = forward.scores.argmax(2)[0]
             batches.append(counted(forward))
             first += len(own)
-    (activity,) = activities([len(labels)], [0], batches)
+            samples_seen += len(own)
+    if not batches:
+        return predicted, Activity(samples=0, steps=0, events_in={})
+    (activity,) = activities([samples_seen], [0], batches)
     return predicted, activity

@@ -10,7 +10,8 @@ from jaxtyping import Int64
 from fedspike.data.disturbances import blurred, noisy
 from fedspike.data.partition.likeness import AccuracyOf
 from fedspike.federation.cohort import Site
-from fedspike.federation.evaluation import Tests, evaluate, examined, predict
+from fedspike.federation.evaluation import Tests, tested
+from fedspike.federation.order import Place
 from fedspike.federation.plan import Plan
 from fedspike.federation.state import State
 
@@ -24,7 +25,8 @@ class Disturbed(NamedTuple):
 
 
 class FinalTests(NamedTuple):
-    """The class that a model gives each test sample, and its accuracy on disturbed ones.
+    """The class that a model gives each test sample, -1 where its device gave none, and how well it does on
+    disturbed ones.
 
     `accuracy_of` says of which models; samples with the same number in `like` were given to the same one.
     """
@@ -51,19 +53,23 @@ class FinalTests(NamedTuple):
         return counts
 
 
-def final_tests(plan: Plan, site: Site, state: State, device: str = "cpu") -> FinalTests:
+def final_tests(
+    plan: Plan, site: Site, state: State, device: str = "cpu", place: Place | None = None
+) -> FinalTests:
     """The last round's test over again, sample by sample, and those that the plan asks for beside it."""
+    plan = plan.fitted()  # as it was for the rounds, which devices remember by it
     tests = Tests.of(plan, site, plan.data.x_test, torch.float32, device)
-    classes, _ = predict(examined(site, state, tests), tests, state.round)
     return FinalTests(
-        classes.cpu().numpy(),
+        tested(site, state, tests, place).predicted.cpu().numpy(),
         tests.like.numpy(),
         site.algorithm.accuracy_of,
-        tuple(disturbed(plan, site, state, device)),
+        tuple(disturbed(plan, site, state, device, place)),
     )
 
 
-def disturbed(plan: Plan, site: Site, state: State, device: str = "cpu") -> Iterator[Disturbed]:
+def disturbed(
+    plan: Plan, site: Site, state: State, device: str = "cpu", place: Place | None = None
+) -> Iterator[Disturbed]:
     """The tests that the plan asks for beside the usual one, with the model of its last round.
 
     The noise is that of the plan's seed: the same for all networks.
@@ -82,5 +88,5 @@ def disturbed(plan: Plan, site: Site, state: State, device: str = "cpu") -> Iter
     for kind, (amounts, way) in ways.items():
         for amount in amounts:
             tests = Tests.of(plan, site, way(amount), torch.float32, device)
-            accuracy, _ = evaluate(examined(site, state, tests), tests, state.round)
-            yield Disturbed(kind, amount, accuracy)
+            test = tested(site, state, tests, place)
+            yield Disturbed(kind, amount, test.accuracy(tests.samples[1]))

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from jaxtyping import Float, Int64
+from torch import Tensor
+
 from fedspike.algorithms import Tree
 from fedspike.federation.clocks.clock import Spent
 from fedspike.federation.cohort import Site
@@ -121,6 +124,44 @@ class Answers:
         sums = [self.losses[client] * self.activity[client].samples for client in clients]
         samples = sum(self.activity[client].samples for client in clients)
         return math.fsum(sums) / samples if samples else math.nan
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Say of test samples which class they are, each client by the model of its own, which is on its device.
+
+    `received[client]` is the whole of what the client would receive now; with what it remembered after round
+    `remembered[client]` that makes its model. `pixels[client]` are its samples, and `first[client]` is the
+    number of the first of them among those of all clients.
+    """
+
+    plan: Plan
+    site: Site
+    round: int
+    received: Mapping[int, Tree]
+    remembered: Mapping[int, int]
+    pixels: Mapping[int, Float[Tensor, "_sample pixel"]]
+    first: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came back from an exam: of each client that answered the classes of its samples, and what it did.
+
+    `nodes` is a ledger of the real devices that gave none, or none that can be.
+    """
+
+    predicted: Mapping[int, Int64[Tensor, " _sample"]]
+    activity: Mapping[int, Activity]
+    nodes: tuple[dict[str, Any], ...] = ()
+
+
+@runtime_checkable
+class Examiner(Protocol):
+    """A place where models are tested that the server does not have."""
+
+    def examine(self, exam: Exam) -> Told:
+        """Have the clients that are there say what they see."""
 
 
 @runtime_checkable

@@ -28,7 +28,7 @@ from fedspike.errors import InputError
 from fedspike.federation import room
 from fedspike.federation.clocks.clock import Spent
 from fedspike.federation.cohort import Site
-from fedspike.federation.evaluation import Examined, Tests, consensus_distance, evaluate, examined
+from fedspike.federation.evaluation import Examined, Tests, consensus_distance, evaluate, tested
 from fedspike.federation.guard import (
     Rejection,
     Verdict,
@@ -172,7 +172,7 @@ def rounds(
         state = _after(order, state, answers, verdict)
         spent = sum(answers.seconds.values())
         aggregation = max(0.0, perf_counter() - began - spent)
-        yield _tested(site, tests, state, answers, verdict, aggregation)
+        yield _tested(site, tests, state, answers, verdict, aggregation, place)
 
 
 def demand_state(plan: Plan, site: Site, state: State, dtype: torch.dtype = torch.float32) -> None:
@@ -321,20 +321,21 @@ def _tested(
     answers: Answers,
     verdict: Verdict,
     aggregation: float,
+    place: Place,
 ) -> Round:
-    """The round that led to this state, after the test of its model."""
+    """The round that led to this state, after the test of its model, or at their place of the clients'."""
     began, network = perf_counter(), site.network
-    accuracy, tested = evaluate(examined(site, state, tests), tests, state.round)
-    trained = reduce(operator.add, answers.activity.values(), _nothing(tested))
+    test = tested(site, state, tests, place)
+    trained = reduce(operator.add, answers.activity.values(), _nothing(test.activity))
     operations = site.operations
     each = shares(operations, answers.activity.items())
     return Round(
         number=state.round,
         state=state,
-        accuracy=accuracy,
+        accuracy=test.accuracy(tests.samples[1]),
         training_loss=answers.mean_loss(verdict.clients),
         activity=dict(answers.activity),
-        tested=tested,
+        tested=test.activity,
         spikes={name: trained.events_in[name] for name in network.spiked},
         operations=_synaptic(operations, each),
         firing_rates=firing_rates(each),
@@ -353,7 +354,7 @@ def _tested(
         skipped=verdict.skipped,
         at_work=tuple(answers.at_work),
         staleness=dict(verdict.staleness),
-        nodes=answers.nodes,
+        nodes=(*answers.nodes, *test.nodes),
         network=operations,
         sizes=_sizes(site, tests, state),
         consensus_distance=consensus_distance(state) if site.algorithm.decentralised else None,
@@ -367,7 +368,7 @@ def _sizes(site: Site, tests: Tests, state: State) -> dict[str, float]:
     for size, client in sorted(one_of_each.items(), key=lambda item: item[1]):
         model = site.algorithm.order(state.server, client)["model"]
         held = Examined(site.network_of(client), model, tests.all)
-        accuracies[size], _ = evaluate([held], tests, state.round)
+        accuracies[size] = evaluate(held, tests, state.round)
     return accuracies
 
 

@@ -243,7 +243,8 @@ def _int8(images: Float32[np.ndarray, "neuron height width"]) -> HiddenWeights:
 def _predictions(
     labels: Int[np.ndarray, " sample"], predicted: Int[np.ndarray, " sample"]
 ) -> Predictions:
-    """In as few bytes as the highest class takes."""
+    """In as few bytes as the highest class takes; of the samples that were tested."""
+    labels, predicted = labels[predicted >= 0], predicted[predicted >= 0]
     highest = max(labels.max(), predicted.max())
     size: Literal[1, 2, 4] = 1 if highest < 2**8 else 2 if highest < 2**16 else 4
     return Predictions(

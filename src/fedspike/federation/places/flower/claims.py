@@ -4,13 +4,18 @@ Counts of a round are added up, priced and stored; one that no network can reach
 node that lies within the bounds is believed, as in guard.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fedspike.algorithms.trees import count_bytes
 from fedspike.errors import InputError
 from fedspike.federation.client_numbers import spelled
-from fedspike.federation.order import Order
-from fedspike.federation.places.flower.messages import BESIDE_NUMBERS, SAME_VERSION, Report
+from fedspike.federation.order import Exam, Order
+from fedspike.federation.places.flower.messages import (
+    BESIDE_NUMBERS,
+    SAME_VERSION,
+    ExamReport,
+    Report,
+)
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 
@@ -56,6 +61,26 @@ def demand_plausible(report: Report, clients: Sequence[int], order: Order) -> No
                 f"a loss of {loss} of client {client}",
                 expected=f"a loss up to {MOST_LOSS:g}",
                 fix="lower the learning rate",
+            )
+
+
+def demand_tested(report: ExamReport, samples: Mapping[int, int], exam: Exam) -> None:
+    """Raise InputError where a report is not about this exam of so many samples, or says what cannot be."""
+    if report.round != exam.round or report.activity.keys() != samples.keys():
+        raise InputError(
+            f"an answer to an exam of round {report.round}, for the clients {spelled(report.activity)}",
+            expected=f"one of round {exam.round}, for {spelled(samples)}",
+            fix=SAME_VERSION,
+        )
+    for client, activity in report.activity.items():
+        fault = _impossible(activity, exam.site.operations.of(client), samples[client], steps=False)
+        if activity.samples != samples[client] or activity.steps or activity.updates:
+            fault = f"{activity.samples} samples in {activity.steps} steps"
+        if fault:
+            raise InputError(
+                f"{fault} in the test of client {client}",
+                expected="counts that its network and its samples can have",
+                fix=SAME_VERSION,
             )
 
 

@@ -1,7 +1,7 @@
 """The clients that live on a node, and their samples, from a file or a folder; refused if they are bad."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from fedspike.data import Dataset, load_own, remarks
 from fedspike.data.dataset import ignore
 from fedspike.errors import InputError
+from fedspike.federation.client_numbers import spelled
 from fedspike.federation.devices import Given
 
 FILE = re.compile(r"client-(0|[1-9]\d{0,8})\.npz")
@@ -42,6 +43,17 @@ class Hosted:
             )
         (shard,) = self.shards.values()
         return replace(self, shards={clients[0]: shard})
+
+    def demand_here(self, clients: Sequence[int], *named: Collection[int]) -> None:
+        """Raise InputError for a task for clients that do not live here, or are not those `named` in it."""
+        once = len({*clients}) == len(clients) and {*clients} <= self.shards.keys()
+        if once and all({*own} == {*clients} for own in named):
+            return
+        raise InputError(
+            f"a task for the clients {spelled(clients)}",
+            expected=f"each once, and of those that live here, {spelled(self.shards)}",
+            fix="put back the file of a client that is gone, or start the training again in a new folder",
+        )
 
 
 def read(path: Path, classes: int) -> Hosted:

@@ -2,6 +2,7 @@
 
     server -> node   query: Question              node -> server: Holding, or a Refusal
     server -> node   train: Task and a tree       node -> server: Report and a tree, or a Refusal
+    server -> node   evaluate: ExamTask and trees node -> server: ExamReport and a tree, or a Refusal
 
 The typed record travels as MessagePack, which has names for nan and infinity. Nothing that comes in is used
 before its type, its range and its size were looked at. Beside it stands the sender's version of fedspike, and
@@ -99,6 +100,30 @@ class Report(Message, frozen=True, tag="report"):
     losses: dict[Number, float]
     seconds: Annotated[dict[Name, Seconds], Meta(max_length=20)]
     joules: Annotated[dict[Name, Joules], Meta(max_length=100)]
+
+
+class ExamTask(Message, frozen=True, tag="exam"):
+    """Say of these clients' test samples which class they are, each by its own model.
+
+    With what a client remembers after a round comes, as a tree, what it would receive now; and in a group of
+    its own, "3/test", its samples. `first[client]` is the number of the first among those of all clients.
+    """
+
+    from_server = True
+    plan: dict[str, Any]  # of `federation.plan.plain`
+    classes: Count
+    shape: Shape
+    round: Number
+    remembered: Annotated[dict[Number, Number], Meta(min_length=1)]
+    samples: dict[Number, Count]  # client -> how many it is tested on
+    first: dict[Number, Number]
+
+
+class ExamReport(Message, frozen=True, tag="exam-report"):
+    """What a node did to test its clients' own models, beside the class that these gave each sample."""
+
+    round: Number
+    activity: dict[Number, Activity]
 
 
 class Refusal(Message, frozen=True, tag="refusal"):

@@ -25,12 +25,13 @@ from fedspike.errors import InputError
 from fedspike.federation.client_numbers import spelled
 from fedspike.federation.cohort import Site, train_cohort
 from fedspike.federation.guard import form_fault
-from fedspike.federation.places.flower import hosted, memory
+from fedspike.federation.places.flower import examining, hosted, memory
 from fedspike.federation.places.flower.conditions import NONE, Watch
 from fedspike.federation.places.flower.hosted import Hosted
 from fedspike.federation.places.flower.messages import (
     BESIDE_NUMBERS,
     SAME_VERSION,
+    ExamTask,
     Holding,
     Question,
     Refusal,
@@ -70,6 +71,7 @@ class Device:
         doing = {
             MessageType.QUERY: lambda: self._declare(unpack(content, Question)),
             MessageType.TRAIN: lambda: self._train(unpack(content, Task), content),
+            MessageType.EVALUATE: lambda: self._examine(unpack(content, ExamTask), content),
         }
         return Envelope(self._answered(doing.get(kind, _refuse)), reply_to=envelope)
 
@@ -120,6 +122,13 @@ class Device:
             return pack(Refusal.of(obstacle))
         self.conditions.begin()
         return perform(task, content, here, self.home / "memory")
+
+    def _examine(self, task: ExamTask, content: RecordDict) -> RecordDict:
+        """Test the models that its clients have for themselves."""
+        here = self.hosted(task.classes, task.shape, tuple(task.remembered))
+        if obstacle := self.pause():
+            return pack(Refusal.of(obstacle))
+        return examining.perform(task, content, here, self.home / "memory")
 
     def pause(self) -> InputError | None:
         """Why it takes no work now, or nothing; said when it changes."""
@@ -172,14 +181,7 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
 
     Raises InputError where the task is none for this node.
     """
-    strangers = {*task.clients, *task.remembered} - hosted.shards.keys()
-    twice = len(set(task.clients)) < len(task.clients)
-    if strangers or twice or task.held.keys() != set(task.clients):
-        raise InputError(
-            f"a task for the clients {spelled(task.clients)}",
-            expected=f"each once, and of those that live here, {spelled(hosted.shards)}",
-            fix="put back the file of a client that is gone, or start the training again in a new folder",
-        )
+    hosted.demand_here(task.clients, task.held, dict.fromkeys(task.clients) | task.remembered)
     declared = {client: hosted.shards[client][: task.held[client]] for client in task.clients}
     partition = replace(hosted, shards=hosted.shards | declared).partition
     site = from_plain(task.plan, hosted.data, partition).site()

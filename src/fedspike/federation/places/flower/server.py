@@ -10,9 +10,10 @@ from flwr.app import MessageType
 
 from fedspike.algorithms.trees import count_bytes
 from fedspike.federation.guard import is_sound
-from fedspike.federation.order import Answers, Found, Order, Reply
+from fedspike.federation.order import Answers, Exam, Found, Order, Reply, Told
 from fedspike.federation.packing import unpacked
 from fedspike.federation.places.flower.claims import NotFinite, demand_plausible, most_bytes
+from fedspike.federation.places.flower.examining import ask
 from fedspike.federation.places.flower.exchange import POLL_S, Answer, Post, in_words
 from fedspike.federation.places.flower.messages import (
     Refused,
@@ -140,6 +141,10 @@ class Flower:
             deadline_s=math.inf if order.goes_on else self.deadline_s,
             at_work={client: 0.0 for part in late.values() for client in part.clients},
         )
+
+    def examine(self, exam: Exam) -> Told:
+        """Have the nodes test the models that never leave them; those that are there until the deadline."""
+        return ask(self.nodes, exam, self.deadline_s)
 
     def _send(self, order: Order, until: float) -> float:
         """Ask the nodes that are there and were not asked yet; wait for one where none is. Its seconds."""
