@@ -222,6 +222,11 @@ def test_a_round_for_which_nobody_is_there_takes_time(algorithm: Any) -> None:
     assert [list(round.spent) for round in played[2:]] == [[4], [4]]
 
 
+def test_a_trace_in_hours_is_stored_with_its_empty_rounds(tmp_path: Path) -> None:
+    hours = 'kind = "trace"\nclient = [1]\nfirst = [3]\nlast = [9]\nunit = "hours"'
+    finish(FILE + f"[availability]\n{hours}\n", tmp_path / "timed")
+
+
 def test_deadlines_that_cannot_be() -> None:
     with pytest.raises(InputError, match=r"deadline_s = 3\.0 of rounds that take no time"):
         fs.Fleet(deadline_s=3.0)

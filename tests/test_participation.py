@@ -91,6 +91,7 @@ HOURS = fs.Trace(client=(0, 2), first=(1, 2), last=(1, 3), unit="hours")
         (fs.Daily(spread_h=0), 6.0 * 3600, (0.8, 0.8, 0.8)),
         (fs.Daily(spread_h=0, hours_per_round=18), None, (0.5, 0.5, 0.5)),  # round 1 is hour 0
         (fs.Trace(client=(0, 2), first=(1, 2), last=(1, 3)), None, (1, 0, 0)),
+        (HOURS, None, (1, 0, 1)),
         (HOURS, 3599.0, (1, 0, 0)),
         (HOURS, 3600.0, (0, 0, 1)),
         (HOURS, 3 * 3600.0, (1, 0, 0)),  # hour 4 is hour 1 again

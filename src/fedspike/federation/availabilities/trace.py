@@ -105,10 +105,12 @@ class Trace(Availability, tag="trace"):
             )
 
     def chances(self, clients: Clients, holds: Holds, moment: Moment) -> Chances:
-        """1 in a stay, else 0."""
+        """1 in a stay, else 0; where nobody knows the hour, 1 for whoever has a stay."""
         del holds
-        now = moment.round
-        if moment.clock_s is not None and self.needs_clock:
+        first, last, now = np.array(self.first), np.array(self.last), moment.round
+        if self.needs_clock:
+            if moment.clock_s is None:
+                return np.isin(clients, np.array(self.client)).astype(np.float64)
             now = int(moment.clock_s // SECONDS[self.unit]) % max(self.last) + 1
-        stays = (np.array(self.first) <= now) & (now <= np.array(self.last))
+        stays = (first <= now) & (now <= last)
         return np.isin(clients, np.array(self.client)[stays]).astype(np.float64)
