@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from algorithms_example import CASES
-from fedspike.algorithms import Algorithm, FedAvg, FedBuff, Narrowed, Scaffold
+from fedspike.algorithms import Algorithm, FedAvg, FedBuff, FedDyn, FedPer, Narrowed, Scaffold
 from fedspike.data.partition import Classes
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet
@@ -114,8 +114,15 @@ def test_what_a_client_receives_is_what_its_network_has(name: str, rolling: bool
 
 
 @pytest.mark.parametrize("name", ["ann", "snn", "convolutional-ann", "convolutional-snn"])
-@pytest.mark.parametrize("remedy", [HeteroFL(widths=MIXED), FedRolex(widths=MIXED)])
-@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+@pytest.mark.parametrize(
+    ("remedy", "algorithm"),
+    [
+        (HeteroFL(widths=MIXED), "fedavg"),
+        (HeteroFL(widths=MIXED), "scaffold"),
+        (FedRolex(widths=MIXED), "fedavg"),
+        (FedRolex(widths=MIXED), "fedavgm"),
+    ],
+)
 def test_the_engine_equals_the_plain_loop(name: str, remedy: HeteroFL, algorithm: str) -> None:
     fleet = devices(tuple(Classes(3)(SAMPLE.y_train, clients=5, seed=0)), samples_per_round=30)
     narrowed = remedy.over(CASES[algorithm].algorithm)
@@ -203,6 +210,12 @@ def test_what_is_amplified_is_what_enters_from_a_narrowed_layer() -> None:
         (lambda: HeteroFL(widths=(1.5,)), "widths"),
         (lambda: plan(HeteroFL(), FedRolex()), "narrowed already"),
         (lambda: plan(FedRolex(), algorithm=FedBuff()), "fedrolex with fedbuff"),
+        (lambda: plan(FedRolex(), algorithm=FedDyn()), "feddyn with fedrolex"),
+        (lambda: plan(FedRolex(), algorithm=FedPer()), "fedper with fedrolex"),
+        (
+            lambda: replace(plan(FedRolex()), learner=Backpropagation(optimiser_memory="kept")),
+            "remember, and train other neurons",
+        ),
         (
             lambda: plan(HeteroFL(), network=SNN(3, normalisation=BNTT())).site(),
             "narrowed, with bntt",

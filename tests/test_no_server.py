@@ -154,7 +154,7 @@ def test_the_tree_of_a_ring_is_a_chain_and_that_of_a_grid_is_as_low_as_it_can_be
             lambda: plan_of(Gossip(), fleet=fs.Fleet(clients=1001)),
             "a graph over 1001 clients ... at most 1000",
         ),
-        (lambda: plan_of(Gossip(), remedies=(fs.Clipping(),)), "its replies have model"),
+        (lambda: plan_of(Gossip(), remedies=(fs.Clipping(),)), "send no update, but model"),
         (lambda: plan_of(Gossip(), remedies=(fs.HeteroFL(),)), "heterofl with gossip"),
         (lambda: Gossip().start({}), "a graph over no clients yet"),
     ],

@@ -214,7 +214,9 @@ def test_a_trace_s_file_is_kept_in_the_run(tmp_path: Path) -> None:
         ("client,first\n0,1\n", "line 1"),
         ("client,first,last\n0,1,9\n0,1,x\n", "line 3: 0,1,x"),
         ("client,first,last\n0,1,8\n", "last round is 8, for 9 rounds"),
-        ("client,first,last\n", "client = 0, first = 0"),
+        ("client,first,last\n", "nothing below its first line"),
+        ("client,first,last\n0,0,9\n", "from first = 0"),
+        ("client,first,last\n0,1,1000000000\n", r"below 10\^9"),
     ):
         file.write_text(content)
         with pytest.raises(InputError, match=words) as caught:

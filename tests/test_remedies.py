@@ -79,10 +79,14 @@ def refusal(algorithm: Algorithm, kind: type[Remedy]) -> str:
     if kind in (*IN_TIME, SmallerParts):
         return ""
     if kind is Clipping or issubclass(kind, Compression):
-        return "" if "update" in algorithm.joining() else 'a group "update"'
+        return "" if "update" in algorithm.joining() else "send no update"
     if not all(rule.by_number for rule in algorithm.joining().values()):
         return "joins whole neurons"
-    return "waits for all" if kind is FedRolex and algorithm.waits_for else ""
+    if kind is not FedRolex:
+        return ""
+    if algorithm.waits_for:
+        return "waits for all"
+    return "other neurons" if algorithm.models_remembered or algorithm.personal else ""
 
 
 def test_every_remedy_is_in_the_contract() -> None:
@@ -128,7 +132,7 @@ def test_it_resumes_bit_for_bit_and_is_the_plain_loop(kind: type[Remedy]) -> Non
     idle, active = EXAMPLES[kind]
     remedy = active or idle
     assert remedy
-    name = "fedavg" if kind in IN_TIME else "scaffold"
+    name = "fedavg" if kind in (*IN_TIME, FedRolex) else "scaffold"
     plan = plan_of(name, remedy, spiking=kind in IN_TIME, fleet=Fleet(3, dropout=0.3), rounds=4)
     whole = list(rounds(plan))
     stored = State.from_tensors(2, whole[1].state.tensors())

@@ -17,6 +17,7 @@ from fedspike.report.analysis.side_by_side import SideBySide, side_by_side
 from fedspike.report.analysis.significance import holm, least_p, pairs_for, signed_rank
 from fedspike.report.figures.accuracy import ACCURACY_TABLE
 from fedspike.report.figures.methods import METHODS_CHART, METHODS_TABLE, TESTS_TABLE, sentences
+from fedspike.report.figures.ranking import RANKS_TABLE
 from fedspike.report.figures.weights import WEIGHT_IMAGES, pictures, settings_shown
 from fedspike.report.rendering.drawing import Panels
 from fedspike.report.rendering.tables import Caption, Marked, Table, to_latex, to_markdown
@@ -476,3 +477,19 @@ def test_only_methods_of_one_kind_are_ranked() -> None:
     assert ranks is not None
     assert list(ranks.average) == ["fedadam", "fedprox", "fedavg"]
     assert ranks.left_out == ("local-only",)
+
+
+def test_with_few_settings_there_are_ranks_and_no_pair_is_tested(tmp_path: Path) -> None:
+    points = {"fedavg": 0.0, "fedprox": 3.0, "fedadam": 1.0}
+    runs = example.algorithms(points, held=(10, 5, 3))
+    results = example.results(tmp_path / "runs", runs)
+    assert results.side_by_side is not None
+    ranks = over_settings(results.side_by_side)
+    assert ranks is not None
+    assert (ranks.average, ranks.pairs) == ({"fedprox": 1.0, "fedadam": 2.0, "fedavg": 3.0}, {})
+    assert (ranks.p < 0.05, ranks.settings_needed) == (True, 7)
+    drawn = RANKS_TABLE.draw(ranks)
+    assert isinstance(drawn, Table)
+    assert [column.label for column in drawn.columns] == ["algorithm", "average rank"]
+    assert not isinstance(RANKS_TABLE.caption, Caption)
+    assert "for 3 pairs that takes 7 rows" in RANKS_TABLE.caption(ranks).notes[0]

@@ -27,6 +27,7 @@ MARKS = {  # the longer ones first, for they begin like others
     codecs.BOM_UTF16_BE: "utf-16",
 }
 MOST_BYTES_OF_LINES = 10**7  # of comma-separated values, which programs write, too
+LONGEST_NUMBER = 9  # digits of a whole number in such lines
 DIGITS = 8  # of a digest
 DEEPEST = 8  # tables and lists inside each other
 WORDS = {
@@ -97,16 +98,24 @@ def whole_numbers(file: str, columns: Sequence[str]) -> dict[str, tuple[int, ...
     """The columns below a line with their names. InputError names the first line that does not fit them."""
     lines = lines_of(file) or [(1, ["nothing"])]
     for place, (number, cells) in enumerate(lines):
-        whole = all(cell.isdecimal() and len(cell) < 10 for cell in cells)
+        whole = all(cell.isdecimal() and len(cell) <= LONGEST_NUMBER for cell in cells)
         fits = whole and len(cells) == len(columns) if place else cells == [*columns]
         if not fits:
             raise InputError(
                 f"{file}, line {number}: {','.join(cells)[:60]}",
                 expected=f"the columns {', '.join(columns)}",
-                fix=f"write a line {','.join(columns)}, and below it {len(columns)} whole numbers a line",
+                fix=f"write a line {','.join(columns)}, and below it {len(columns)} whole numbers a line, "
+                f"each below 10^{LONGEST_NUMBER}",
                 keys=("path",),
             )
     rows = [cells for _, cells in lines[1:]]
+    if not rows:
+        raise InputError(
+            f"{file}: nothing below its first line",
+            expected=f"lines of {','.join(columns)}",
+            fix="write a line for each, or leave path out",
+            keys=("path",),
+        )
     return {name: tuple(int(row[place]) for row in rows) for place, name in enumerate(columns)}
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree
+from fedspike.algorithms.changed import layers
 from fedspike.algorithms.fedavg import FedAvg
+from fedspike.algorithms.narrowed import Narrowed
 from fedspike.algorithms.trees import alone, first_clients, move, row
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
@@ -62,6 +64,7 @@ def engine_of(algorithm: Algorithm, device: torch.device | str, dtype: torch.dty
 
 def demand_learner(algorithm: Algorithm, learner: Learner) -> None:
     """Raise InputError where a learner cannot do what the algorithm asks of local training."""
+    _demand_places(algorithm, learner)
     fix = f'set algorithm.kind = "{tag(FedAvg)}"'
     if algorithm.corrects and not learner.takes_gradients:
         raise InputError(
@@ -76,6 +79,18 @@ def demand_learner(algorithm: Algorithm, learner: Learner) -> None:
             expected="backpropagation, which has the gradient of what enters the last layer",
             fix=f'{fix}, or learner.kind = "{tag(Backpropagation)}"',
             keys=("algorithm", "learner"),
+        )
+
+
+def _demand_places(algorithm: Algorithm, learner: Learner) -> None:
+    """Raise InputError where what a client remembers of some neurons would be used for others."""
+    rolls = any(isinstance(one, Narrowed) and one.rolling for one in layers(algorithm))
+    if rolls and (algorithm.models_remembered or algorithm.personal or learner.remembers({})):
+        raise InputError(
+            f"{algorithm.kind} with fedrolex: clients that remember, and train other neurons in each round",
+            expected="clients that remember nothing of their neurons, or neurons that stay",
+            fix='take [[remedies]] kind = "heterofl" in the place of fedrolex',
+            keys=("remedies",),
         )
 
 

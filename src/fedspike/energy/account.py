@@ -121,7 +121,7 @@ def work(network: NetworkOperations, rounds: Sequence[RoundCounts]) -> Work:
         raise InputError(
             f"{len(rounds)} rounds in which nobody trained",
             expected="a client that trained, at least once",
-            fix="see in rounds.jsonl why all were missing or rejected",
+            fix="see in rounds.jsonl whether nobody was there, or why all were missing or rejected",
         )
     return whole
 

@@ -27,10 +27,11 @@ def demand_read(source: Document, plans: Sequence[Plan], kinds: Kinds) -> None:
         used = sorted({toml_of(plan)[holder]["kind"] for plan in plans})
         family = kinds.of(kinds.tables[holder])
         able = [kind for kind, part in family.items() if name in dict(kinds.inside(part))]
+        more = " or another that has it" if len(able) > SHOWN else ""
         raise source.error(
             key,
             f"{dotted(key)} decides nothing beside {holder}.kind = {' and '.join(map(written, used))}",
-            expected=f"{holder}.kind = {' or '.join(map(written, able[:SHOWN]))} beside [{name}]",
+            expected=f"{holder}.kind = {' or '.join(map(written, able[:SHOWN]))}{more}, beside [{name}]",
             fix=f"leave [{name}] out, or set {holder}.kind = {written(able[0])}",
         )
 

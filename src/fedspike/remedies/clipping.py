@@ -12,10 +12,9 @@ import torch
 from msgspec import Meta
 
 from fedspike.algorithms import Algorithm, Changed, Client, LocalModel, Tree
-from fedspike.errors import InputError
 from fedspike.networks import Parameters
 from fedspike.parts.sums import total
-from fedspike.remedies.remedy import Remedy
+from fedspike.remedies.remedy import UPDATE, Remedy, demand_update
 
 Positive = Annotated[float, Meta(gt=0)]
 
@@ -27,12 +26,7 @@ class Clipping(Remedy, tag="clipping"):
 
     def over(self, algorithm: Algorithm) -> Algorithm:
         """Raises InputError where clients answer with no group "update"."""
-        if "update" not in algorithm.joining():
-            raise InputError(
-                f"{algorithm.kind} with clipping: its replies have {', '.join(algorithm.joining())}",
-                expected='an algorithm whose replies have a group "update"',
-                fix="leave the remedy out",
-            )
+        demand_update(algorithm, self.kind)
         return _Clipped(algorithm, self.norm)
 
 
@@ -41,7 +35,7 @@ class _Clipped(Changed):
 
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         reply, memory = self.algorithm.answer(client, trained)
-        return reply | {"update": clipped(reply["update"], self.norm)}, memory
+        return reply | {UPDATE: clipped(reply[UPDATE], self.norm)}, memory
 
 
 def clipped(update: Parameters, norm: float) -> Parameters:

@@ -38,7 +38,6 @@ from fedspike.algorithms import (
     Changed,
     Client,
     LocalModel,
-    Narrowed,
     Tree,
     added,
     layers,
@@ -49,10 +48,10 @@ from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import abstractmethod
 from fedspike.randomness import stream
 from fedspike.remedies.content import malformed
-from fedspike.remedies.remedy import Remedy
+from fedspike.remedies.remedy import UPDATE, Remedy, demand_update
 from fedspike.rules import Each, Rule
 
-UPDATE, BYTES = "update", "bytes"
+BYTES = "bytes"
 UNSENT = "unsent"  # group of a client's memory: e_k
 
 
@@ -63,21 +62,14 @@ class Compression(Remedy):
 
     def over(self, algorithm: Algorithm) -> Algorithm:
         """Raises InputError where there is no group "update", or it is packed already."""
-        if UPDATE not in algorithm.joining():
-            raise InputError(
-                f"{algorithm.kind} with {self.kind}: its replies have {', '.join(algorithm.joining())}",
-                expected='an algorithm whose replies have a group "update"',
-                fix="leave the remedy out",
-            )
+        demand_update(algorithm, self.kind)
         if any(isinstance(one, Compressed) for one in layers(algorithm)):
             raise InputError(
                 f"{self.kind} over an algorithm whose updates are packed already",
                 expected="one remedy that packs them",
                 fix="leave one of them out",
             )
-        compressed = Compressed(algorithm, self)
-        demand_places(compressed)
-        return compressed
+        return Compressed(algorithm, self)
 
     def demand(self, model: Parameters) -> None:
         """Raise InputError where updates of such a model cannot be packed so."""
@@ -172,18 +164,3 @@ def _is_sound(numbers: torch.Tensor) -> bool:
     """Whether the guard of a server would take them."""
     most = math.sqrt(torch.finfo(numbers.dtype).max)
     return bool((numbers.abs() <= most).all())  # nan is not
-
-
-def demand_places(algorithm: Algorithm) -> None:
-    """Raise InputError where what a client did not send of some neurons would be sent for others."""
-    whole = list(layers(algorithm))
-    for one in whole:
-        if not isinstance(one, Compressed) or not one.compression.remembers:
-            continue
-        if any(isinstance(other, Narrowed) and other.rolling for other in whole):
-            raise InputError(
-                f"{one.compression.kind} with fedrolex, whose clients train other neurons in each round",
-                expected="a remedy that packs updates without a memory, or neurons that stay",
-                fix='take [[remedies]] kind = "heterofl", or "qsgd" in the place of this one',
-                keys=("remedies",),
-            )

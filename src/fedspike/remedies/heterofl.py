@@ -17,7 +17,6 @@ from fedspike.algorithms import Algorithm, Narrowed, layers
 from fedspike.errors import InputError
 from fedspike.part import is_kind
 from fedspike.remedies.by_client import ByClient
-from fedspike.remedies.compression import demand_places
 
 Width = Annotated[float, Meta(gt=0, le=1)]
 
@@ -43,7 +42,7 @@ class HeteroFL(ByClient, tag="heterofl"):
     def over(self, algorithm: Algorithm) -> Algorithm:
         """Raises InputError over another remedy that narrows.
 
-        Where a window rolls, too, where answers come late, or clients remember what they did not send.
+        Where a window rolls, too, where answers come late.
         """
         if any(isinstance(one, Narrowed) for one in layers(algorithm)):
             raise InputError(
@@ -68,6 +67,4 @@ class HeteroFL(ByClient, tag="heterofl"):
                 keys=("algorithm",),
             )
         rolling = self.rolling and min(self.widths) < 1
-        narrowed = Narrowed(algorithm, self.widths, self.scaler, rolling)
-        demand_places(narrowed)
-        return narrowed
+        return Narrowed(algorithm, self.widths, self.scaler, rolling)

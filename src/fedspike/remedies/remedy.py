@@ -2,8 +2,21 @@
 
 from collections.abc import Sequence
 
-from fedspike.algorithms import Algorithm
-from fedspike.part import Part, abstractmethod
+from fedspike.algorithms import Algorithm, FedAvg
+from fedspike.errors import InputError
+from fedspike.part import Part, abstractmethod, tag
+
+UPDATE = "update"  # group of a reply
+
+
+def demand_update(algorithm: Algorithm, kind: str) -> None:
+    """Raise InputError where clients answer with no group "update", which a kind of remedy is for."""
+    if UPDATE not in algorithm.joining():
+        raise InputError(
+            f"{algorithm.kind} with {kind}: its clients send no update, but {', '.join(algorithm.joining())}",
+            expected=f"an algorithm whose clients send an update, such as {tag(FedAvg)}",
+            fix="leave the remedy out, or take another algorithm",
+        )
 
 
 class Remedy(Part):

@@ -34,6 +34,7 @@ COLUMNS = ("client", "first", "last")
 MOST_STAYS = 100_000
 SECONDS = {"seconds": 1.0, "hours": 3600.0}
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
+Place = Annotated[int, Meta(ge=1, lt=2**31)]
 
 
 class Trace(Availability, tag="trace"):
@@ -45,11 +46,11 @@ class Trace(Availability, tag="trace"):
         Meta(max_length=MOST_STAYS, description="of each stay, where there is no file"),
     ] = ()
     first: Annotated[
-        tuple[Number, ...],
+        tuple[Place, ...],
         Meta(max_length=MOST_STAYS, description="round, or other unit, of each stay"),
     ] = ()
     last: Annotated[
-        tuple[Number, ...],
+        tuple[Place, ...],
         Meta(max_length=MOST_STAYS, description="round, or other unit, of each stay"),
     ] = ()
     unit: Annotated[
@@ -79,11 +80,11 @@ class Trace(Availability, tag="trace"):
                 keys=(*COLUMNS, "path"),
             )
         for client, first, last in zip(self.client, self.first, self.last, strict=True):
-            if first > last:
+            if not 1 <= first <= last:
                 raise InputError(
                     f"client {client} from first = {first} to last = {last}, in {self.unit}",
-                    expected="a stay that does not end before it begins",
-                    fix="exchange them",
+                    expected="1 or later, and no stay that ends before it begins",
+                    fix="exchange them, or begin at 1",
                     keys=("first", "last", "path"),
                 )
 

@@ -22,7 +22,7 @@ from fedspike.report.analysis.significance import (
     signed_rank,
 )
 
-FEWEST = 3  # methods: two are one pair
+FEWEST = 3  # methods, of which two are one pair, and settings
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Ranks:
     pairs: dict[frozenset[str], float]
     what: str = "method"
     left_out: tuple[str, ...] = ()
+
+    @property
+    def settings_needed(self) -> int:
+        """How many it takes to test each pair."""
+        return pairs_for(self.comparisons)
 
     @property
     def comparisons(self) -> int:
@@ -68,6 +73,8 @@ class Ranks:
 def ranks(accuracies: Mapping[str, Sequence[float]]) -> Ranks:
     """Of each method's accuracies, in percent, in the same settings.
 
+    Pairs are tested where there are settings enough that one could differ significantly.
+
     >>> made = ranks({"a": [1.0, 2.0, 3.0], "b": [2.0, 3.0, 4.0], "c": [0.0, 2.0, 1.0]})
     >>> made.average, made.settings
     ({'b': 1.0, 'a': 2.1666666666666665, 'c': 2.8333333333333335}, 3)
@@ -79,7 +86,9 @@ def ranks(accuracies: Mapping[str, Sequence[float]]) -> Ranks:
     differ = bool((placed != placed[:, :1]).any())
     p = float(stats.friedmanchisquare(*steps.T).pvalue) if differ else 1.0
     by_name = dict(zip(accuracies, placed.mean(0).tolist(), strict=True))
-    pairs = [*combinations(accuracies, 2)] if p < SIGNIFICANT else []
+    pairs = [*combinations(accuracies, 2)]
+    if p >= SIGNIFICANT or len(steps) < pairs_for(len(pairs)):
+        pairs = []
     differences = (np.subtract(accuracies[one], accuracies[other]).tolist() for one, other in pairs)
     corrected = holm([signed_rank(each) for each in differences])
     return Ranks(
@@ -93,14 +102,11 @@ def ranks(accuracies: Mapping[str, Sequence[float]]) -> Ranks:
 def over_settings(side: SideBySide) -> Ranks | None:
     """Of the columns in the settings where all of them were run.
 
-    Of those whose accuracy is of the baseline's kind. None where they are two, or the settings so few that no
-    pair could differ significantly.
+    Of those whose accuracy is of the baseline's kind. None where they, or the settings, are fewer than three.
     """
     columns = side.compared
     complete = [row.accuracy for row in side.rows if row.accuracy.keys() >= {*columns}]
-    if len(columns) < FEWEST:
-        return None
-    if len(complete) < pairs_for(len(columns) * (len(columns) - 1) // 2):
+    if min(len(columns), len(complete)) < FEWEST:
         return None
     over = ranks({name: [row[name].mean for row in complete] for name in columns})
     return replace(over, what=side.what, left_out=tuple(side.apart))

@@ -22,11 +22,6 @@ def _needs(results: Results) -> Ranks | None:
     return over_settings(side) if side else None
 
 
-def _paired(results: Results) -> Ranks | None:
-    ranks = _needs(results)
-    return ranks if ranks and ranks.pairs else None
-
-
 def _draw(ranks: Ranks) -> Panels:
     return Panels(charts([("average ranks", _chart(ranks))]), 27, 1)
 
@@ -88,11 +83,21 @@ def _names(ranks: Ranks, top: int) -> list[dict[str, object]]:
 
 
 def _caption(ranks: Ranks) -> Caption:
-    note = f"Friedman’s test finds no difference ({in_words(ranks.p)}), so no pair is tested."
+    note = _untested(ranks)
     if ranks.pairs:
         note = f"A bar joins, by its dots, those of which no two differ significantly ({_tests(ranks)})."
     others = [] if not ranks.left_out else [f"Not ranked: {', '.join(ranks.left_out)} (Table A1)."]
     return Caption(_title(ranks), f"1 is the best. {note}", *others)
+
+
+def _untested(ranks: Ranks) -> str:
+    """Why no pair is tested."""
+    if ranks.p >= SIGNIFICANT:
+        return f"Friedman’s test finds no difference ({in_words(ranks.p)}), so no pair is tested."
+    return (
+        f"Friedman’s test says that they differ ({in_words(ranks.p)}). Which of them do is not tested: for "
+        f"{ranks.comparisons} pairs that takes {ranks.settings_needed} rows, were one ahead in each."
+    )
 
 
 def _title(ranks: Ranks) -> str:
@@ -119,16 +124,19 @@ def _table(ranks: Ranks) -> Table:
         *(
             Column(f"p_holm_{one}", one, p(one), "p after Holm, against", 4)
             for one in ranks.average
+            if ranks.pairs
         ),
     )
 
 
 def _table_caption(ranks: Ranks) -> Caption:
+    if not ranks.pairs:
+        return Caption(_title(ranks), f"1 is the best. {_untested(ranks)}")
     return Caption(f"{_title(ranks)}, and each pair", f"{_tests(ranks)}.")
 
 
 RANKS_CHART = Figure("ranks", _draw, _caption, _needs)
 RANKS_TABLE = Figure(
-    *("ranks-tests", _table, _table_caption, _paired, "A4"),
-    summary="The ranks and the pairs one by one",
+    *("ranks-tests", _table, _table_caption, _needs, "A4"),
+    summary="The ranks one by one",
 )
