@@ -81,7 +81,7 @@ def test_what_is_no_file_of_a_person_is_refused_at_once(
     began = time.monotonic()
     with pytest.raises(InputError, match=str(path)):
         READERS[name](path)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5  # one without an end would take forever
 
 
 @pytest.mark.parametrize("gap", ["\n", "# x\n", "    \n"])

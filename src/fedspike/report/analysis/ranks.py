@@ -73,8 +73,6 @@ class Ranks:
 def ranks(accuracies: Mapping[str, Sequence[float]]) -> Ranks:
     """Of each method's accuracies, in percent, in the same settings.
 
-    Pairs are tested where there are settings enough that one could differ significantly.
-
     >>> made = ranks({"a": [1.0, 2.0, 3.0], "b": [2.0, 3.0, 4.0], "c": [0.0, 2.0, 1.0]})
     >>> made.average, made.settings
     ({'b': 1.0, 'a': 2.1666666666666665, 'c': 2.8333333333333335}, 3)
@@ -86,9 +84,7 @@ def ranks(accuracies: Mapping[str, Sequence[float]]) -> Ranks:
     differ = bool((placed != placed[:, :1]).any())
     p = float(stats.friedmanchisquare(*steps.T).pvalue) if differ else 1.0
     by_name = dict(zip(accuracies, placed.mean(0).tolist(), strict=True))
-    pairs = [*combinations(accuracies, 2)]
-    if p >= SIGNIFICANT or len(steps) < pairs_for(len(pairs)):
-        pairs = []
+    pairs = [*combinations(accuracies, 2)] if p < SIGNIFICANT else []
     differences = (np.subtract(accuracies[one], accuracies[other]).tolist() for one, other in pairs)
     corrected = holm([signed_rank(each) for each in differences])
     return Ranks(
@@ -103,10 +99,13 @@ def over_settings(side: SideBySide) -> Ranks | None:
     """Of the columns in the settings where all of them were run.
 
     Of those whose accuracy is of the baseline's kind. None where they, or the settings, are fewer than three.
+    Pairs have a p where the settings are so many that one could differ significantly.
     """
     columns = side.compared
     complete = [row.accuracy for row in side.rows if row.accuracy.keys() >= {*columns}]
     if min(len(columns), len(complete)) < FEWEST:
         return None
     over = ranks({name: [row[name].mean for row in complete] for name in columns})
+    if len(complete) < over.settings_needed:
+        over = replace(over, pairs={})
     return replace(over, what=side.what, left_out=tuple(side.apart))
