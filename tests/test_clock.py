@@ -224,7 +224,11 @@ def test_a_round_for_which_nobody_is_there_takes_time(algorithm: Any) -> None:
 
 def test_a_trace_in_hours_is_stored_with_its_empty_rounds(tmp_path: Path) -> None:
     hours = 'kind = "trace"\nclient = [1]\nfirst = [3]\nlast = [9]\nunit = "hours"'
-    finish(FILE + f"[availability]\n{hours}\n", tmp_path / "timed")
+    folder = finish(FILE + f"[availability]\n{hours}\n", tmp_path / "timed")
+    for run in reader.read(folder).runs:
+        records = reader.rounds(folder / run.name)
+        assert [list(record.spent) for record in records] == [[], [], [1]]
+        assert [record.duration_s for record in records[:2]] == [3600.0, 3600.0]
 
 
 def test_deadlines_that_cannot_be() -> None:

@@ -317,13 +317,11 @@ class Devices:
 
     def slowness(self, seed: int, client: int) -> float:
         """How many times as long a client trains as a device of the mean kind."""
-        z = stream(seed, "speed", client=client).standard_normal()
-        return math.exp(self.fleet.speed_spread * z)
+        return _slowness(self.fleet.speed_spread, seed, "speed", client)
 
     def radio_slowness(self, seed: int, client: int) -> float:
         """How many times as long a client receives and sends as a device of the mean kind."""
-        z = stream(seed, "radio", client=client).standard_normal()
-        return math.exp(self.fleet.radio_spread * z)
+        return _slowness(self.fleet.radio_spread, seed, "radio", client)
 
     def shown(self, seed: int, round: int, client: int, epochs: int) -> np.ndarray:
         """The samples the client sees in a round, in order: a fresh draw, shuffled anew every epoch."""
@@ -331,3 +329,8 @@ class Devices:
         drawn = generator.permutation(self.shards[client])[: self.samples(client)]
         later = [generator.permutation(drawn) for _ in range(epochs - 1)]
         return np.concatenate([drawn, *later])
+
+
+def _slowness(spread: float, seed: int, purpose: str, client: int) -> float:
+    """e^(spread z) of a normally distributed z that the client has once for all."""
+    return math.exp(spread * stream(seed, purpose, client=client).standard_normal())

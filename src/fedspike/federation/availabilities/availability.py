@@ -7,6 +7,7 @@ from jaxtyping import Float64, Int64
 
 from fedspike.part import Part, abstractmethod
 
+HOUR_S = 3600.0
 Clients = Int64[np.ndarray, " client"]
 Holds = Int64[np.ndarray, "client class"]
 Chances = Float64[np.ndarray, " client"]

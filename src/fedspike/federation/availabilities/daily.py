@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from fedspike.errors import InputError
 from fedspike.federation.availabilities.availability import (
+    HOUR_S,
     Availability,
     Chances,
     Clients,
@@ -22,7 +23,6 @@ from fedspike.federation.availabilities.availability import (
 from fedspike.randomness import stream
 
 DAY_H = 24
-HOUR_S = 3600.0
 
 
 class Daily(Availability, tag="daily"):

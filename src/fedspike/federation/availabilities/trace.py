@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from fedspike.errors import InputError
 from fedspike.federation.availabilities.availability import (
+    HOUR_S,
     Availability,
     Chances,
     Clients,
@@ -32,7 +33,7 @@ from fedspike.reading import fill, whole_numbers
 
 COLUMNS = ("client", "first", "last")
 MOST_STAYS = 100_000
-SECONDS = {"seconds": 1.0, "hours": 3600.0}
+SECONDS = {"seconds": 1.0, "hours": HOUR_S}
 Number = Annotated[int, Meta(ge=0, lt=2**31)]
 Place = Annotated[int, Meta(ge=1, lt=2**31)]
 

@@ -34,7 +34,7 @@ from fedspike.federation.places.flower.messages import (
     ExamReport,
     ExamTask,
     for_all,
-    for_one,
+    for_each,
     pack,
     tree_of,
     unpack,
@@ -61,17 +61,10 @@ def perform(task: ExamTask, content: RecordDict, hosted: Hosted, folder: Path) -
         }
         for k in clients
     }
-    received = tree_of(content, sum(count_bytes(form) + BESIDE_NUMBERS for form in forms.values()))
+    expected = "what the plan's algorithm sends its clients, and test samples"
     told: dict[int, Tree] = {}
     activity: dict[int, Activity] = {}
-    for client in clients:
-        tree = for_one(received, client)
-        if fault := form_fault(forms[client], tree):
-            raise InputError(
-                f"an exam for client {client} with {fault[0]}: {fault[1]}",
-                expected="what the plan's algorithm sends its clients, and test samples",
-                fix=SAME_VERSION,
-            )
+    for client, tree in for_each(content, forms, "an exam", expected).items():
         pixels = tree.pop(TEST)[PIXELS]
         remembered = memory.read(folder / print_of(task.plan), client, task.remembered[client])
         own = site.algorithm.own(tree, remembered)

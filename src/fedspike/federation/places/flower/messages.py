@@ -21,9 +21,10 @@ from flwr.app import ConfigRecord, RecordDict
 from msgspec import Meta
 
 from fedspike.algorithms import Tree
-from fedspike.algorithms.trees import are_one
+from fedspike.algorithms.trees import are_one, count_bytes
 from fedspike.errors import InputError
 from fedspike.federation import tensor_bytes
+from fedspike.federation.guard import form_fault
 from fedspike.layers.activity import Activity
 from fedspike.networks import Parameters
 
@@ -204,6 +205,23 @@ def for_one(tree: Tree, client: int) -> Tree:
     """
     groups = [(*key.rpartition("/"), tensors) for key, tensors in tree.items()]
     return {group: tensors for owner, _, group, tensors in groups if owner in ("", str(client))}
+
+
+def for_each(
+    content: RecordDict, forms: Mapping[int, Tree], what: str, expected: str
+) -> dict[int, Tree]:
+    """What came for each client, in these forms. Raises InputError, naming `what` came, for another form."""
+    most = sum(count_bytes(form) + BESIDE_NUMBERS for form in forms.values())
+    received = tree_of(content, most)
+    trees = {client: for_one(received, client) for client in forms}
+    for client, tree in trees.items():
+        if fault := form_fault(forms[client], tree):
+            raise InputError(
+                f"{what} for client {client} with {fault[0]}: {fault[1]}",
+                expected=expected,
+                fix=SAME_VERSION,
+            )
+    return trees
 
 
 def unpack(content: RecordDict, kind: type[M]) -> M:

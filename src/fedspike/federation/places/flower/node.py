@@ -18,18 +18,16 @@ from flwr.app import Message as Envelope
 from flwr.app import MessageType, RecordDict
 
 from fedspike.algorithms import Algorithm, Tree
-from fedspike.algorithms.trees import copied, count_bytes, in_order
+from fedspike.algorithms.trees import copied, in_order
 from fedspike.data.dataset import ignore
 from fedspike.energy.meters import Sensor, sensors
 from fedspike.errors import InputError
 from fedspike.federation.client_numbers import spelled
 from fedspike.federation.cohort import Site, train_cohort
-from fedspike.federation.guard import form_fault
 from fedspike.federation.places.flower import examining, hosted, memory
 from fedspike.federation.places.flower.conditions import NONE, Watch
 from fedspike.federation.places.flower.hosted import Hosted
 from fedspike.federation.places.flower.messages import (
-    BESIDE_NUMBERS,
     SAME_VERSION,
     ExamTask,
     Holding,
@@ -37,9 +35,8 @@ from fedspike.federation.places.flower.messages import (
     Refusal,
     Report,
     Task,
-    for_one,
+    for_each,
     pack,
-    tree_of,
     unpack,
 )
 from fedspike.federation.sent_plan import from_plain, print_of
@@ -189,15 +186,7 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
     cohort = site.devices.in_order(task.clients)
     forms = {client: site.algorithm.order(server, client) for client in cohort}
     forms |= {k: site.algorithm.again(forms[k]) for k in cohort if k in task.remembered}
-    received = tree_of(content, sum(count_bytes(form) + BESIDE_NUMBERS for form in forms.values()))
-    orders = {client: for_one(received, client) for client in cohort}
-    for client, tree in orders.items():
-        if fault := form_fault(forms[client], tree):
-            raise InputError(
-                f"an order for client {client} with {fault[0]}: {fault[1]}",
-                expected="what the plan's algorithm sends its clients",
-                fix=SAME_VERSION,
-            )
+    orders = for_each(content, forms, "an order", "what the plan's algorithm sends its clients")
     return site, {client: in_order(forms[client], tree) for client, tree in orders.items()}
 
 
