@@ -3,6 +3,8 @@
 from fedspike import part
 from fedspike.rules.apart import Apart as Apart
 from fedspike.rules.each import Each as Each
+from fedspike.rules.exact_sum import ExactSum as ExactSum
+from fedspike.rules.exact_sum import exact_mean as exact_mean
 from fedspike.rules.holders import Holders as Holders
 from fedspike.rules.holders import corner as corner
 from fedspike.rules.maximum import Maximum as Maximum
