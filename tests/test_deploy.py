@@ -94,10 +94,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple
 def test_a_fleet_is_its_simulation(
     tmp_path: Path, algorithm: str, nodes: int, simulated: Callable[[str], tuple[list[Any], Path]]
 ) -> None:
-    """To the bit, in all that is recorded; the models of all algorithms are compared in test_places.py.
-
-    Float64 sums differ by 1e-16 with their order, which `narrowed` hides.
-    """
+    """To the bit, in all that is recorded; the models of all algorithms are compared in test_places.py."""
     experiment, (expected, folder) = tiny(CASES[algorithm].patient.toml()), simulated(algorithm)
     records = done(on_the_fleet(experiment, dealt_out(experiment, tmp_path, nodes), tmp_path))
     for one, other in zip(expected, records, strict=True):
@@ -369,7 +366,10 @@ def test_the_ledger_has_bytes_seconds_and_joules_of_every_node(tmp_path: Path) -
     for entry, clients in zip(first["nodes"], ([0, 1], [2, 3]), strict=True):
         assert sorted(entry["clients"]) == clients
         assert entry["downlink_bytes"] == 4 * numbers
-        assert entry["uplink_bytes"] == 8 * numbers  # one sum in float64, for two clients
+        # One sum for two clients, in float64 and a few parts.
+        parts, rest = divmod(entry["uplink_bytes"], 8)
+        assert numbers <= parts <= 3 * numbers
+        assert not rest
         assert 0 < entry["seconds"]["training"] < entry["seconds"]["answered"]
         assert entry["joules"].keys() == {
             f"{sensor.name} {domain}"

@@ -33,7 +33,7 @@ from fedspike.parts.normalisations import BNTT
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
-from fedspike.rules import Median
+from fedspike.rules import MOST_PARTS, Median
 
 SAMPLE = load("fashion-mnist-sample")
 SIZES = {0: 40, 1: 24, 2: 24, 3: 7}  # client -> declared samples
@@ -423,10 +423,38 @@ def test_a_mean_does_not_pass_for_what_a_median_needs() -> None:
 def test_the_numbers_of_a_sum_are_held_to_the_clients_type(value: float) -> None:
     one = CASES["fedavg"]
     first, second = hosting(one)
+    value *= sum(first.samples.values())
     verdict = one.judged([replace(first, tree=constant(first.tree, value)), second], hosts=HOSTED)
     assert reasons(verdict) == ["not finite" if np.isnan(value) else "too large"]
     narrow = {g: {n: t.float() for n, t in ts.items()} for g, ts in first.tree.items()}
     assert reasons(one.judged([replace(first, tree=narrow)], hosts=HOSTED)) == ["wrong type"]
+
+
+@pytest.mark.parametrize("times", [0, 1, MOST_PARTS, MOST_PARTS + 1])
+def test_a_sum_comes_in_a_few_parts(times: int) -> None:
+    """Whatever parts: the model is that of their sum. All together may be no larger than the clients."""
+    one = CASES["fedavg"]
+    first, second = hosting(one)
+    held = sum(first.samples.values())
+
+    def parts_of(size: float) -> Tree:
+        return {
+            g: {n: torch.full((times, *t.shape[1:]), size, dtype=t.dtype) for n, t in ts.items()}
+            for g, ts in first.tree.items()
+        }
+
+    answers = [replace(first, tree=parts_of(0.5)), second]
+    verdict = one.judged(answers, hosts=HOSTED)
+    if not 1 <= times <= MOST_PARTS:
+        assert reasons(verdict) == ["wrong shape"]
+        return
+    whole = {
+        g: {n: t.sum(0, keepdim=True) for n, t in ts.items()} for g, ts in parts_of(0.5).items()
+    }
+    expected = one.judged([replace(first, tree=whole), second], hosts=HOSTED)
+    assert same(one.after(verdict), one.after(expected))
+    together = one.judged([replace(first, tree=parts_of(1.8e19 * held)), second], hosts=HOSTED)
+    assert reasons(together) == (["too large"] if times > 1 else [])
 
 
 def test_a_node_answers_for_its_own_clients_and_within_their_sizes() -> None:

@@ -1,7 +1,9 @@
 """Laws of every rule that joins answers, and what each of them alone promises."""
 
+import itertools
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedspike.errors import InputError
-from fedspike.rules import RULES, Mean, Median, Pooled, Rule, joined, narrowed
+from fedspike.rules import RULES, Mean, Median, Pooled, Rule, joined
+from fedspike.rules import Replies as Sent
 
+BY: list[Literal["samples", "clients"]] = ["samples", "clients"]
 ALL = [*(kind() for kind in RULES), Mean(by="clients"), Pooled()]
 rules = pytest.mark.parametrize("rule", ALL, ids=str)
 Replies = list[dict[str, Tensor]]
@@ -38,33 +42,37 @@ cohorts = st.builds(draw, st.integers(1, 20), st.integers(0, 2**31))
 def test_the_order_of_clients_does_not_matter(
     rule: Rule, cohort: tuple[Replies, Tensor], seed: int
 ) -> None:
-    """Summed in float64, so the float32 result differs by its last bit at most."""
+    """To the bit."""
     replies, samples = cohort
     order = random.Random(seed).sample(range(len(replies)), len(replies))
     ours = joined(rule, [replies[k] for k in order], samples[order])
-    torch.testing.assert_close(ours, joined(rule, replies, samples), rtol=2e-7, atol=1e-12)
+    theirs = joined(rule, replies, samples)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def in_turn(terms: Tensor) -> Tensor:
-    """One after the other."""
-    return torch.stack([*terms]).cumsum(0)[-1]
+@given(cohort=cohorts, cuts=st.lists(st.integers(1, 19), max_size=4), by=st.sampled_from(BY))
+def test_sums_of_some_clients_are_gone_on_with(
+    cohort: tuple[Replies, Tensor], cuts: list[int], by: Literal["samples", "clients"]
+) -> None:
+    """To the bit, however clients are put together on nodes, and whatever their company."""
+    replies, samples = cohort
+    rule, n = Mean(by=by), len(replies)
+    bounds = sorted({0, n, *(cut for cut in cuts if cut < n)})
+    nodes = [range(a, b) for a, b in itertools.pairwise(bounds)]
+    sent = [
+        rule.summed(Sent([replies[k] for k in node], samples[node], torch.ones_like(samples[node])))
+        for node in map(list, nodes)
+    ]
+    held = torch.stack([samples[list(node)].sum() for node in nodes])
+    hosted = torch.tensor([len(node) for node in nodes])
+    ours = joined(rule, sent, held, hosted, replies[0], sums=[True] * len(nodes))
+    theirs = joined(rule, replies, samples)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-@pytest.mark.parametrize("least", [0, -(2**20)], ids=["one sign", "both signs"])
-def test_means_between_two_float32_numbers_do_not_hang_on_the_order(least: int) -> None:
-    """As `narrowed` promises, where the sizes added are at most 2^8 / n of the sum."""
-    clients, numbers = 10, 200_000
-    parts = torch.randint(least, 2**20, (clients, numbers)).double() / 2**25
-    middles = (torch.randint(2**20, 2**22, (numbers,)).double() + 0.5) / 2**22
-    parts[-1] += clients * middles - parts.sum(0)
-    terms = parts.float().double() / clients
-    sums = [in_turn(terms), in_turn(terms.flip(0)), in_turn(terms[:5]) + in_turn(terms[5:])]
-    promised = terms.abs().sum(0) <= 2**8 / clients * sums[0].abs()
-    assert promised.sum() > numbers / 2
-    assert any(not torch.equal(wide.float(), sums[0].float()) for wide in sums)
-    for wide in sums:
-        ours, first = narrowed(wide, torch.float32), narrowed(sums[0], torch.float32)
-        assert torch.equal(ours[promised], first[promised])
+def test_a_rule_that_has_no_sums_says_so() -> None:
+    with pytest.raises(InputError, match="median: sums of some clients' answers"):
+        Median().summed(Sent([{"w": torch.ones(1)}], torch.tensor([1]), torch.tensor([1])))
 
 
 @rules

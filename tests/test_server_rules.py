@@ -145,3 +145,23 @@ def test_extrapolation_by_hand() -> None:
     w = 5 / (2 * 1.5) * 1.0
     assert float(algorithm.order(after, 0)["model"]["a"]) == pytest.approx(w)
     assert float(after["model"]["a"]) == pytest.approx(w / 2)
+
+
+def test_fedexps_lengths_hang_on_no_company_and_no_threads() -> None:
+    """Torch's own sum over all numbers of a client alone is another one with two threads."""
+    w = torch.randn(3, 100_001, generator=torch.Generator().manual_seed(0))
+    received = {"model": {"a": torch.zeros(1, 100_001)}}
+
+    def lengths(trained: torch.Tensor) -> list[float]:
+        local = LocalModel({"a": trained}, torch.ones(len(trained), dtype=torch.int64), 0.1)
+        reply, _ = FedExP().answer(Client(received, {}), local)
+        return reply["square"]["length"][:, 0].tolist()
+
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found += [lengths(w), [lengths(own[None])[0] for own in w]]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(own == found[0] for own in found)

@@ -17,8 +17,7 @@ from fedspike.algorithms.graphs import FleetGraph, Graph, Ring
 from fedspike.errors import InputError
 from fedspike.networks import Parameters
 from fedspike.part import abstractmethod
-from fedspike.parts.sums import total
-from fedspike.rules import Rule, Seated, narrowed
+from fedspike.rules import Rule, Seated, exact_mean
 
 MODELS = "models"  # group of the server's state: [client, ...]
 
@@ -99,9 +98,7 @@ class Decentralised(Algorithm, kw_only=True):
             models[name][there] = came[there].double()
         after = self.exchanged(server, models, there)
         mean = {
-            name: narrowed(
-                total(after[MODELS][name].double(), 0) / self.fleet_graph.clients, w.dtype
-            )
+            name: exact_mean([*after[MODELS][name]], [1] * self.fleet_graph.clients).to(w.dtype)
             for name, w in server["model"].items()
         }
         return {"model": mean, **after}

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from fedspike.algorithms.algorithm import Algorithm, Client, LocalModel, Tree, added, scaled
 from fedspike.networks import Parameters
+from fedspike.parts.sums import total
 from fedspike.rules import Mean, Rule
 
 LAST = "last"  # group of the server's state: w
@@ -47,7 +48,7 @@ class FedExP(Algorithm, tag="fedexp", kw_only=True):
         """The equations."""
         del participation
         update = joined["update"]
-        square = sum(float(d.double().square().sum()) for d in update.values())
+        square = sum(float(total(d.double().square().flatten(), 0)) for d in update.values())
         rate = float(joined["square"]["length"]) / (2 * (square + self.epsilon))
         w = added(server[LAST], update, max(1.0, rate))
         mean = scaled(added(w, server[LAST]), 0.5)
@@ -56,6 +57,6 @@ class FedExP(Algorithm, tag="fedexp", kw_only=True):
     def answer(self, client: Client, trained: LocalModel) -> tuple[Tree, Tree]:
         """The update, and its squared length."""
         reply, memory = super().answer(client, trained)
-        squares = [d.flatten(1).square().sum(1) for d in reply["update"].values()]
-        length = torch.stack(squares).sum(0).unsqueeze(1)
+        squares = [total(d.flatten(1).square(), 1) for d in reply["update"].values()]
+        length = total(torch.stack(squares), 0).unsqueeze(1)
         return {**reply, "square": {"length": length}}, memory

@@ -25,7 +25,6 @@ from fedspike.algorithms.algorithm import Algorithm, Tree
 from fedspike.algorithms.decentralised import MODELS, Decentralised
 from fedspike.algorithms.graphs import FleetGraph
 from fedspike.networks import Parameters
-from fedspike.rules import narrowed
 
 
 class Gossip(Decentralised, tag="gossip", kw_only=True):
@@ -56,7 +55,7 @@ class Gossip(Decentralised, tag="gossip", kw_only=True):
         for name, x in models.items():
             for _ in range(self.mixings):
                 x = torch.stack([_weighted(weights, x) for weights in W])
-            mixed[name] = narrowed(x, server[MODELS][name].dtype)
+            mixed[name] = x.to(server[MODELS][name].dtype)
         return {MODELS: mixed}
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fedspike.algorithms.algorithm import Tree
 from fedspike.algorithms.neurons import OverNeurons, chosen, directions, layers, of_neurons
+from fedspike.rules import exact_mean
 
 
 class NeuronUnion(OverNeurons, tag="neuron-union"):
@@ -47,7 +48,11 @@ class NeuronUnion(OverNeurons, tag="neuron-union"):
         kept = self._unlike(
             rows[f"{hidden}.weight"], change.flatten(), len(model[f"{hidden}.weight"])
         )
-        rest = {name: tensor.mean(0) for name, tensor in everybody.items() if name not in rows}
+        rest = {
+            name: exact_mean([*tensor], [1] * len(tensor)).to(tensor.dtype)
+            for name, tensor in everybody.items()
+            if name not in rows
+        }
         union = chosen(rows, kept) | rest
         return {"model": {name: union[name] for name in model}}
 

@@ -26,7 +26,6 @@ from fedspike.algorithms.algorithm import Algorithm, Tree, zeros
 from fedspike.algorithms.decentralised import MODELS, Decentralised
 from fedspike.algorithms.graphs import FleetGraph
 from fedspike.networks import Parameters
-from fedspike.rules import narrowed
 
 MESSAGES, COUNTS = "messages", "counts"  # groups of the server's state: [link and way, ...]
 COUNT_BYTES = 4
@@ -66,8 +65,8 @@ class RelaySum(Decentralised, tag="relay-sum", kw_only=True):
             before = server[MESSAGES][name]
             m = _along(carries, x) * self._relayed(x, before)
             mean = (_along(own, x) * x + self._heard(m)) / n
-            messages[name] = narrowed(m, before.dtype)
-            after[name] = narrowed(mean, server[MODELS][name].dtype)
+            messages[name] = m.to(before.dtype)
+            after[name] = mean.to(server[MODELS][name].dtype)
         return {MODELS: after, MESSAGES: messages, COUNTS: {"models": c.long()}}
 
     def _ways(self) -> Int64[Tensor, "end way"]:

@@ -14,7 +14,8 @@ an infinity that was sent. A guard knows nothing of lies in plausible numbers; t
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -116,23 +117,72 @@ def joined(order: Order, accepted: Sequence[Reply]) -> Tree:
     form = _asked(order, accepted[0]).forms[next(iter(accepted[0].samples))]
     tree = {}
     for group, rule in order.rules.items():
-        rows: list[tuple[list[int], int, Parameters]] = []
-        for reply in accepted:
-            forms = _asked(order, reply).forms
-            heaps = rules.heaps(rule, group, {k: forms[k][group] for k in reply.samples})
-            own = [reply.tree[name] for name in heaps]
-            if order.goes_on:
-                staleness = order.round - reply.round
-                own = [order.site.algorithm.aged(group, tensors, staleness) for tensors in own]
-            for heap, tensors in zip(heaps.values(), own, strict=True):
-                rows.append((sorted(heap), sum(reply.samples[k] for k in heap), tensors))
-        rows.sort(key=lambda row: row[0])
-        samples = torch.tensor([sum_of for _, sum_of, _ in rows])
-        clients = torch.tensor([len(heap) for heap, _, _ in rows])
-        trees = [tensors for _, _, tensors in rows]
-        first_clients = [heap[0] for heap, _, _ in rows]
-        tree[group] = rules.joined(rule, trees, samples, clients, form[group], first_clients)
+        rows = [row for reply in accepted for row in _rows(order, rule, group, reply)]
+        if order.goes_on:
+            rows = _aged(order, rule, group, rows)
+        rows.sort(key=lambda row: row.clients)
+        tree[group] = rules.joined(
+            rule,
+            [row.tensors for row in rows],
+            torch.tensor([row.samples for row in rows]),
+            torch.tensor([len(row.clients) for row in rows]),
+            form[group],
+            [row.clients[0] for row in rows],
+            [row.is_sum for row in rows],
+        )
     return tree
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What came of one group from some clients of a sender, all in one form: of one, or sums of several."""
+
+    clients: list[int]
+    samples: int
+    tensors: Parameters
+    is_sum: bool
+    staleness: int
+
+
+def _rows(order: Order, rule: rules.Rule, group: str, reply: Reply) -> list[_Row]:
+    forms, samples = _asked(order, reply).forms, reply.samples
+    return [
+        _Row(
+            sorted(heap),
+            sum(samples[k] for k in heap),
+            reply.tree[name],
+            rule.partial and len(samples) > 1,
+            order.round - reply.round,
+        )
+        for name, heap in rules.heaps(rule, group, {k: forms[k][group] for k in samples}).items()
+    ]
+
+
+def _aged(order: Order, rule: rules.Rule, group: str, rows: Sequence[_Row]) -> list[_Row]:
+    """The rows as old as they are.
+
+    What may be summed first is: then it is a sum of the same clients that is multiplied and rounded, whoever
+    hosts whom.
+    """
+    aged = order.site.algorithm.aged
+    if not rule.partial:
+        return [replace(row, tensors=aged(group, row.tensors, row.staleness)) for row in rows]
+    alike: dict[object, list[_Row]] = {}
+    for row in rows:
+        shapes = [(n, t.shape[row.is_sum :]) for n, t in sorted(row.tensors.items())]
+        alike.setdefault((row.staleness, *shapes), []).append(row)
+    whole = []
+    for some in alike.values():
+        samples = torch.tensor([row.samples for row in some])
+        clients = torch.tensor([len(row.clients) for row in some])
+        trees, sums = [row.tensors for row in some], [row.is_sum for row in some]
+        parts = rule.summed(rules.Replies(trees, samples, clients, sums=sums))
+        sum_of = {n: rules.exact_mean([*t], [1] * len(t), over=1) for n, t in parts.items()}
+        tensors = aged(group, sum_of, some[0].staleness)
+        of = sorted(client for row in some for client in row.clients)
+        tensors = {name: tensor.unsqueeze(0) for name, tensor in tensors.items()}
+        whole.append(_Row(of, int(samples.sum()), tensors, is_sum=True, staleness=0))
+    return whole
 
 
 def is_sound(order: Order, hosts: Mapping[int, Sequence[int]], reply: Reply) -> bool:
@@ -173,13 +223,28 @@ def tree_fault(order: Order, reply: Reply) -> Fault | None:
     asked = _asked(order, reply)
     form: Tree = {}
     limits: Tree = {}
+    sums: dict[str, int] = {}
     for group, rule in order.rules.items():
         heaps = rules.heaps(rule, group, {k: asked.forms[k][group] for k in reply.samples})
         for name, heap in heaps.items():
             form[name] = limits[name] = asked.forms[heap[0]][group]
             if rule.partial and len(reply.samples) > 1:
-                form[name] = {n: tensor.double() for n, tensor in limits[name].items()}
-    return form_fault(form, reply.tree) or number_fault(limits, reply.tree)
+                form[name] = _sums_like(limits[name], reply.tree, name)
+                held = torch.tensor(sum(reply.samples[k] for k in heap))
+                sums[name] = int(rule.weights(held, torch.tensor(len(heap))))
+    return form_fault(form, reply.tree) or number_fault(limits, reply.tree, sums)
+
+
+def _sums_like(like: Parameters, tree: Any, group: str) -> Parameters:
+    """What sums of such tensors look like, of as many parts as came, where that is a number of parts."""
+    sums = {}
+    for name, tensor in like.items():
+        came = tree.get(group) if isinstance(tree, Mapping) else None
+        came = came.get(name) if isinstance(came, Mapping) else None
+        parts = len(came) if isinstance(came, Tensor) and came.ndim else 1
+        parts = parts if 1 <= parts <= rules.MOST_PARTS else 1
+        sums[name] = tensor.double().expand(parts, *tensor.shape)
+    return sums
 
 
 def _asked(order: Order, reply: Reply) -> Order:
@@ -215,22 +280,29 @@ def form_fault(form: Tree, tree: Any) -> Fault | None:
     return None
 
 
-def number_fault(form: Tree, tree: Tree) -> Fault | None:
-    """What is wrong with the numbers of a tree; the limit is that of the type that was ordered."""
+def number_fault(
+    form: Tree, tree: Tree, sums: Mapping[str, int] = MappingProxyType({})
+) -> Fault | None:
+    """What is wrong with the numbers of a tree; the limit is that of the type that was ordered.
+
+    A group of `sums` in parts counts so many times, and may be as many times as large: each part, and all of
+    them together.
+    """
     for group, tensors in tree.items():
         for name, tensor in tensors.items():
             if not (tensor.is_floating_point() and tensor.numel()):
                 continue
-            every = tensor.detach().reshape(-1)
             most = torch.finfo(form[group][name].dtype).max
-            if float(torch.dot(every, every)) <= most:
-                continue  # one pass: where a sum of squares is no larger, none of them is
-            largest = float(every.abs().max())  # nan where one is
-            if not math.isfinite(largest):
-                return "not finite", f"{group} {name} has a value {largest}"
-            if largest > (limit := math.sqrt(most)):
-                words = f"{group} {name} reaches {largest:.2g}, at most {limit:.2g} is allowed"
-                return "too large", words
+            for numbers in (tensor, tensor.sum(0)) if group in sums else (tensor,):
+                every = numbers.detach().reshape(-1)
+                if float(torch.dot(every, every)) <= most:
+                    continue  # one pass: where a sum of squares is no larger, none of them is
+                largest = float(every.abs().max())  # nan where one is
+                if not math.isfinite(largest):
+                    return "not finite", f"{group} {name} has a value {largest}"
+                if largest > (limit := math.sqrt(most) * sums.get(group, 1)):
+                    words = f"{group} {name} reaches {largest:.2g}, at most {limit:.2g} is allowed"
+                    return "too large", words
     return None
 
 

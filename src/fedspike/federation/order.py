@@ -76,8 +76,9 @@ class Reply:
 
     `samples[client]` are the samples that each of the sender's clients trained on: whole numbers, from 1 to
     what was declared; a node leaves out a client that did not train. The `tree` of one client is its reply.
-    That of many has one group in float64 for all, or where the rule joins only what was kept apart, a group
-    for each client: "3/update". A `fault` is what the place found wrong with it.
+    That of many has one group of exact sums for all (`rules/exact_sum.py`), in float64 and in their
+    parts, [part, ...]; or where the rule joins only what was kept apart, a group for each client:
+    "3/update". A `fault` is what the place found wrong with it.
     """
 
     sender: int

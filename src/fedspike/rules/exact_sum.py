@@ -29,6 +29,9 @@ ROOM = 2.0**52  # multiples of its unit that a place may hold
 CUT = 2.0**50  # and that a number may be to be cut there
 LEAST = -1074  # exponent of the least float64
 LARGEST = 2.0**960  # what is larger counts as infinite
+MOST_PARTS = (
+    12  # of a sum of float32 numbers times weights: their bits are at eleven places, or infinite
+)
 AT_ONCE = 2**17  # numbers of each client that are added up together, so that they stay in the cache
 
 
@@ -142,9 +145,9 @@ class ExactSum:
 
 
 def exact_mean(
-    tensors: Sequence[Float[Tensor, "*shape"]], weights: Sequence[int]
+    tensors: Sequence[Float[Tensor, "*shape"]], weights: Sequence[int], over: int | None = None
 ) -> Float64[Tensor, "*shape"]:
-    """The weighted mean of tensors, one for each client; weights are whole numbers, not all 0.
+    """The sum of tensors times their weights, divided by that of all weights, or by what it is `over`.
 
     >>> exact_mean([torch.tensor([1e8, 1.0]), torch.tensor([1.0, 1.0]), torch.tensor([-1e8, 4.0])], [1, 2, 1])
     tensor([0.5000, 1.7500], dtype=torch.float64)
@@ -152,11 +155,26 @@ def exact_mean(
     flat, joined = [tensor.flatten() for tensor in tensors], []
     for first in range(0, max(1, len(flat[0])), AT_ONCE):
         some = [numbers[first : first + AT_ONCE] for numbers in flat]
-        sums = ExactSum(some[0].shape)
-        for numbers, weight in zip(some, weights, strict=True):
-            sums.deposit(numbers, weight)
-        joined.append(sums.value() / sum(weights))
+        joined.append(_summed(some, weights).value() / (over or sum(weights)))
     return torch.cat(joined).reshape(tensors[0].shape)
+
+
+def exact_parts(
+    tensors: Sequence[Float[Tensor, "*shape"]], weights: Sequence[int]
+) -> Float64[Tensor, "part *shape"]:
+    """The sum of tensors times their weights, in the `parts` of an exact sum.
+
+    >>> exact_parts([torch.tensor([1.0, 2.0]), torch.tensor([5.0, 6.0])], [3, 1])
+    tensor([[ 8., 12.]], dtype=torch.float64)
+    """
+    return _summed(tensors, weights).parts()
+
+
+def _summed(tensors: Sequence[Tensor], weights: Sequence[int]) -> ExactSum:
+    sums = ExactSum(tensors[0].shape)
+    for numbers, weight in zip(tensors, weights, strict=True):
+        sums.deposit(numbers, weight)
+    return sums
 
 
 def _unit(place: int) -> float:

@@ -8,6 +8,11 @@ Source: Diao, Ding, Tarokh, "HeteroFL: Computation and Communication Efficient F
 Heterogeneous Clients", ICLR 2021, Eq. 3, there with the mean by clients.
 """
 
+import math
+
+from jaxtyping import Int64
+from torch import Tensor
+
 from fedspike.rules.rule import Parameters, Replies, Rule
 
 
@@ -28,41 +33,26 @@ class Holders(Rule):
         """As the rule."""
         return self.rule.partial
 
+    def summed(self, replies: Replies) -> Parameters:
+        """As the rule."""
+        return self.rule.summed(replies)
+
+    def weights(
+        self, samples: Int64[Tensor, " reply"], clients: Int64[Tensor, " reply"]
+    ) -> Int64[Tensor, " reply"]:
+        """As the rule."""
+        return self.rule.weights(samples, clients)
+
     def join(self, replies: Replies) -> Parameters:
         """As written at the top; what nobody sent is in none of it."""
-        forms = {tuple(t.shape for t in tree.values()): tree for tree in replies.trees}
+        forms = [replies.shapes(i) for i in range(len(replies.trees))]
+        sizes = [sum(map(math.prod, form.values())) for form in forms]
         whole: Parameters = {}
-        for like in sorted(forms.values(), key=_numbers, reverse=True):
-            holding = [
-                i for i, tree in enumerate(replies.trees) if _numbers(tree) >= _numbers(like)
-            ]
-            cut = [corner(replies.trees[i], like) for i in holding]
-            joined = self.rule.join(
-                Replies(cut, replies.samples[holding], replies.clients[holding])
-            )
-            for name, tensor in joined.items():
+        for size, form in sorted(dict(zip(sizes, forms, strict=True)).items(), reverse=True):
+            holding = [i for i, own in enumerate(sizes) if own >= size]
+            for name, tensor in self.rule.join(replies.cut(holding, form)).items():
                 if name in whole:
-                    corner(whole, like)[name].copy_(tensor)
+                    whole[name][tuple(map(slice, form[name]))] = tensor
                 else:
                     whole[name] = tensor
         return whole
-
-
-def corner(tree: Parameters, like: Parameters) -> Parameters:
-    """The leading corner of each tensor, as large as that of `like`; the same memory.
-
-    >>> import torch
-    >>> corner({"w": torch.tensor([[1, 2], [3, 4]])}, {"w": torch.zeros(2, 1)})
-    {'w': tensor([[1],
-            [3]])}
-    """
-    return {
-        name: tensor
-        if tensor.shape == like[name].shape
-        else tensor[tuple(map(slice, like[name].shape))]
-        for name, tensor in tree.items()
-    }
-
-
-def _numbers(tree: Parameters) -> int:
-    return sum(tensor.numel() for tensor in tree.values())

@@ -12,5 +12,5 @@ class Maximum(Rule, tag="maximum"):
     """The largest of each number over the clients."""
 
     def join(self, replies: Replies) -> Parameters:
-        """The equation."""
-        return {name: replies.stacked(name).amax(0) for name in replies.trees[0]}
+        """The equation; 0 has no sign, so that its bits hang on no order."""
+        return {name: replies.stacked(name).amax(0) + 0.0 for name in replies.trees[0]}

@@ -8,10 +8,10 @@ from Decentralized Data", AISTATS 2017, Algorithm 1.
 
 from typing import ClassVar, Literal
 
-import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
+from fedspike.rules.exact_sum import exact_mean, exact_parts
 from fedspike.rules.rule import Parameters, Replies, Rule
 
 
@@ -23,14 +23,18 @@ class Mean(Rule, tag="mean"):
     partial: ClassVar[bool] = True
 
     def join(self, replies: Replies) -> Parameters:
-        """Summed in float64, so that the order of the clients seldom shows in float32; see `narrowed`."""
-        weights = replies.samples if self.by == "samples" else replies.clients
-        return {name: average(replies.stacked(name), weights) for name in replies.trees[0]}
+        """The equation, of exact sums."""
+        weights = self.weights(replies.samples, replies.clients)
+        over = int(weights.sum())
+        return {n: exact_mean(*replies.terms(n, weights), over) for n in replies.trees[0]}
 
+    def summed(self, replies: Replies) -> Parameters:
+        """The sum of n_k u_k."""
+        weights = self.weights(replies.samples, replies.clients)
+        return {name: exact_parts(*replies.terms(name, weights)) for name in replies.trees[0]}
 
-def average(
-    tensors: Float[Tensor, "reply *shape"], weights: Int64[Tensor, " reply"]
-) -> Float[Tensor, "*shape"]:
-    """The equation."""
-    mean: Tensor = torch.tensordot(weights.double() / weights.sum(), tensors, dims=1)
-    return mean
+    def weights(
+        self, samples: Int64[Tensor, " reply"], clients: Int64[Tensor, " reply"]
+    ) -> Int64[Tensor, " reply"]:
+        """n_k, or 1."""
+        return samples if self.by == "samples" else clients

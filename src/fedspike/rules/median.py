@@ -13,10 +13,10 @@ class Median(Rule, tag="median"):
     """The median of each number over the clients: fewer than half cannot move it beyond the others."""
 
     def join(self, replies: Replies) -> Parameters:
-        """The equation."""
+        """The equation; 0 has no sign, so that its bits hang on no order."""
         middle = {}
         for name in replies.trees[0]:
             in_order = replies.stacked(name).sort(0).values
             low, high = (len(in_order) - 1) // 2, len(in_order) // 2
-            middle[name] = (in_order[low] + in_order[high]) / 2
+            middle[name] = (in_order[low] + in_order[high] + 0.0) / 2
         return middle

@@ -5,11 +5,12 @@
 
 This is exact, where an average of variances would miss how far the clients' means are apart; and it is the
 familiar sum of (n_k / n) (var_k + mu_k^2) less mu^2, without the cancellation.
+
+So it takes the means of all before the variances, and a node that hosts many clients sends what each has:
+these are few numbers beside a model's.
 """
 
-from typing import ClassVar
-
-from fedspike.rules.mean import average
+from fedspike.rules.exact_sum import exact_mean
 from fedspike.rules.rule import Parameters, Replies, Rule
 
 
@@ -23,15 +24,14 @@ class Pooled(Rule):
     {'a.mean': tensor([2.]), 'a.variance': tensor([5.])}
     """
 
-    partial: ClassVar[bool] = True
-
     def join(self, replies: Replies) -> Parameters:
-        """The equations."""
-        first, samples = replies.trees[0], replies.samples
-        pooled = {name: average(replies.stacked(name), samples) for name in first}
+        """The equations, of exact sums."""
+        samples = replies.samples.tolist()
+        every = {name: replies.stacked(name) for name in replies.trees[0]}
+        pooled = {name: exact_mean([*own], samples) for name, own in every.items()}
         for name in pooled:
             if name.endswith(".variance"):
                 mean = name.removesuffix("variance") + "mean"
-                between = (replies.stacked(mean) - pooled[mean]).square()
-                pooled[name] = pooled[name] + average(between, samples)
+                between = (every[mean] - pooled[mean]).square()
+                pooled[name] = exact_mean([*(every[name] + between)], samples)
         return pooled

@@ -18,6 +18,7 @@ from fedspike.federation.places.flower.messages import (
 )
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
+from fedspike.rules import MOST_PARTS
 
 MOST_PASSES = 1000  # over a sample that is shown once: learners of one's own may need several
 MOST_LOSS = 1e30  # sums of a round's losses stay finite
@@ -28,8 +29,10 @@ class NotFinite(InputError):
 
 
 def most_bytes(order: Order, clients: Sequence[int]) -> int:
-    """The bytes of an answer for these clients at most: twice the numbers, since sums are in float64."""
-    return sum(2 * count_bytes(order.forms[client]) + BESIDE_NUMBERS for client in clients)
+    """The bytes of an answer for these clients at most: sums are in float64, of a few parts."""
+    sizes = [count_bytes(order.forms[client]) for client in clients]
+    sums = 2 * MOST_PARTS * max(sizes) if len(sizes) > 1 else 0
+    return sums + sum(2 * size + BESIDE_NUMBERS for size in sizes)
 
 
 def demand_plausible(report: Report, clients: Sequence[int], order: Order) -> None:

@@ -191,7 +191,7 @@ def prepared(task: Task, content: RecordDict, hosted: Hosted) -> tuple[Site, dic
 
 
 def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int, int]) -> Tree:
-    """The reply of the only client, or one for all: float64 sums to be gone on with, or kept apart."""
+    """The reply of the only client, or one for all: exact sums to be gone on with, or kept apart."""
     tree = {}
     for group, rule in algorithm.joining().items():
         own = {client: reply[group] for client, reply in replies.items()}
@@ -199,7 +199,7 @@ def one_reply(algorithm: Algorithm, replies: dict[int, Tree], samples: dict[int,
             if rule.partial and len(replies) > 1:
                 weights = torch.tensor([samples[client] for client in heap])
                 joining = Replies([own[k] for k in heap], weights, torch.ones_like(weights))
-                tree[name] = rule.join(joining)
+                tree[name] = rule.summed(joining)
             else:
                 tree[name] = own[heap[0]]
     return copied(tree)
