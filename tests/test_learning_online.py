@@ -39,7 +39,7 @@ from fedspike.parts.normalisations import BNTT
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.randomness import stream
 from parts_example import CODES, NEURONS
-from test_places import SAMPLE
+from places_example import SAMPLE
 
 PLAIN = PlainEngine(torch.device("cpu"))
 INPUTS, CLASSES, T, SEED = 20, 3, 9, 4

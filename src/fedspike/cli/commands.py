@@ -2,54 +2,16 @@
 
 import json
 import os
-import shlex
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
-from fedspike.shell import command
 
 MOST_THREADS = 1024
-
-
-def run(options: Namespace) -> int:
-    """Train what is not trained yet, then write the report."""
-    from fedspike.experiment import sweep
-
-    experiment = sweep.read(
-        options.experiment, options.set, options.seeds, options.data_dir, kinds_of(options)
-    )
-    folder = options.output or Path("runs") / experiment.name
-    prepare_torch(options.threads, options.device)
-    from fedspike import engine
-
-    say(f"Engine: {engine.engine(options.device)}")
-
-    from fedspike.cli.watch import Watch
-    from fedspike.experiment.run import Training, load, perform
-
-    dataset = load(experiment, say)
-    resume = (
-        f"\nStopped. {folder} holds every finished round; to go on:\n\n  {_resume(options)}\n\n"
-    )
-    training = Training(device=options.device, measure=options.measure)
-    with (
-        on_stop(partial(leave, last_words=resume)),
-        Watch(experiment.rounds, experiment.variants) as watch,
-    ):
-        for event in perform(experiment, dataset, folder, _reproduce(options), training):
-            watch.show(event)
-    say(f"The report: {write_report(folder)}")
-    if options.json:
-        print_summary(folder)
-    return 0
 
 
 def report(options: Namespace) -> int:
@@ -255,8 +217,15 @@ def _facts(options: Namespace) -> dict[str, Any]:
     return asdict(data.check(source, say=say))
 
 
+def prepare_threads() -> None:
+    """Set how long threads spin while they wait; it is read when torch is loaded."""
+    # OpenMP's spin for so long that networks slow down 3 to 10 times where other programs use the cores too;
+    # asleep at once, they are late. So a little.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 def prepare_torch(threads: str | None, device: str) -> None:
-    """Set how many threads torch computes with and how long they spin while waiting; check the device."""
+    """Set how many threads torch computes with; check the device."""
     if threads is not None and not (
         threads.isascii() and threads.isdigit() and 1 <= int(threads[:9]) <= MOST_THREADS
     ):
@@ -265,9 +234,7 @@ def prepare_torch(threads: str | None, device: str) -> None:
             expected=f"a whole number from 1 to {MOST_THREADS}",
             fix="leave it out, or use the number of cores",
         )
-    # While they wait, OpenMP's threads spin, for so long that networks slow down 3 to 10 times where other
-    # programs use the cores too; asleep at once, they are late. So a little: read when torch is loaded.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    prepare_threads()
     import torch
 
     from fedspike.engine.choice import demand_device
@@ -275,31 +242,6 @@ def prepare_torch(threads: str | None, device: str) -> None:
     if threads is not None:
         torch.set_num_threads(int(threads))
     demand_device(device, asked="--device")
-
-
-def _reproduce(options: Namespace) -> str:
-    """The command that gives these results on any machine: without this machine's folders."""
-    words = ["run", options.experiment]
-    words += [word for option in options.set for word in ("--set", option)]
-    words += [word for file in options.use for word in ("--use", str(file))]
-    words += ["--seeds", options.seeds] if options.seeds is not None else []
-    words += ["--device", options.device] if options.device != "cpu" else []
-    words += ["--measure"] if options.measure else []
-    return command(*words)
-
-
-def _resume(options: Namespace) -> str:
-    """The command that goes on here: the same one, with the path of fedspike if the shell needs it."""
-    again, called = _reproduce(options), Path(sys.argv[0])
-    if called.name == "fedspike" and shutil.which("fedspike") is None:
-        again = again.replace("fedspike", shlex.quote(str(called)), 1)
-    for name, value in (
-        ("--output", options.output),
-        ("--threads", options.threads),
-        ("--data-dir", options.data_dir),
-    ):
-        again += f" {name} {shlex.quote(str(value))}" if value is not None else ""
-    return again
 
 
 def _first_sentence(toml: str) -> str:

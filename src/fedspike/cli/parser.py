@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams, tune
+from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams, train, tune
 from fedspike.cli.options import (
     add_changes,
     add_data_dir,
@@ -232,7 +232,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(commands_of: Any) -> None:
-    run = new_command(commands_of, "run", commands.run, "train what a preset or a TOML file says")
+    run = new_command(commands_of, "run", train.run, "train what a preset or a TOML file says")
     run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
     run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
     add_changes(run)

@@ -49,3 +49,9 @@ def demand_device(device: object, dtype: object = torch.float32, asked: str = "d
             expected="a device that this torch can compute on",
             fix=f"leave it out for the CPU; {reason.splitlines()[0]}",
         ) from error
+
+
+def device_of_rank(device: str, local_rank: int) -> str:
+    """The device of one of several processes of a machine: of its graphics cards each takes the next."""
+    cards = torch.cuda.device_count() if device == "cuda" else 0
+    return f"{device}:{local_rank % cards}" if cards else device

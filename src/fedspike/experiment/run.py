@@ -1,9 +1,10 @@
 """Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
 
-from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from fedspike.errors import InputError
 from fedspike.experiment import document, kept_files
 from fedspike.experiment.describing import data_sha256, description
 from fedspike.experiment.document import Document
+from fedspike.experiment.leading import Begin, Test, agreed, follow, leading, led, tell
 from fedspike.experiment.plans import placed, toml_of
 from fedspike.experiment.sweep import Experiment, Run
 from fedspike.federation import room, training_memory
 from fedspike.federation.devices import Held
 from fedspike.federation.final_tests import final_tests
 from fedspike.federation.order import Place
+from fedspike.federation.places.ranks.place import Ranks
 from fedspike.federation.plan import Plan, demand_plan
 from fedspike.federation.rounds import demand_state, rounds
 from fedspike.federation.state import State
@@ -45,13 +48,20 @@ class Training:
     """Where and how runs are trained.
 
     Torch computes on `device`. Real devices train at their `place`, with the data that they have `held`;
-    without these devices are simulated. `measure` asks this machine's energy sensors.
+    without these devices are simulated, in the processes of `ranks`. `measure` asks this machine's energy
+    sensors.
     """
 
     device: str = "cpu"
     measure: bool = False
     place: Place | None = None
     held: Held | None = None
+    ranks: Ranks = field(default_factory=Ranks)
+
+    @property
+    def where(self) -> Place:
+        """The place at which clients are trained."""
+        return self.place or self.ranks
 
 
 SIMULATED = Training()
@@ -123,9 +133,12 @@ def perform(
     together; after that only where the folder can no longer be written to.
     """
     plans = {run.name: _with(run.plan, dataset, training.held) for run in experiment.runs}
-    for plan in plans.values():
-        demand_trainable(plan, experiment.source)
-    with claimed(folder):
+    group = training.ranks.group
+    agreed(group, partial(_facts, experiment, plans, training.device))
+    if group.rank:
+        follow(plans, training.ranks, training.device)
+        return
+    with leading(group), claimed(folder):
         _demand_same_experiment(experiment, folder)
         homes = {run.name: folder / run.name for run in experiment.runs}
         finished: dict[str, RunSummary] = {}
@@ -146,6 +159,19 @@ def perform(
             _store(experiment, folder, command, dataset, finished, training.device)
             yield Finished(run.name, finished[run.name])
         _store(experiment, folder, command, dataset, finished, training.device)
+
+
+def _facts(experiment: Experiment, plans: Mapping[str, Plan], device: str) -> dict[str, str]:
+    """What must be the same wherever a part of the experiment is trained, once it can be trained."""
+    facts = versions(device)
+    for run in experiment.runs:
+        demand_trainable(plans[run.name], experiment.source)
+        facts |= {
+            f"{run.name}'s settings": run.settings_sha256,
+            "data": data_sha256(plans[run.name].data),
+        }
+        facts |= {file.name: file.sha256 for file in used(run.plan)}
+    return facts
 
 
 def demand_trainable(plan: Plan, source: Document) -> None:
@@ -216,7 +242,9 @@ def _train(
     journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"", root)
     yield Started(run.name, stored.round if stored else 0)
 
-    trained = rounds(plan, training.place, state, device=training.device)
+    group = training.ranks.group
+    tell(group, Begin(run.name, state.round if state else 0), state)
+    trained = led(group, rounds(plan, training.where, state, device=training.device))
     for round in meter.measured(trained) if meter else trained:
         state, record = round.state, writer.round_record(round)
         journal.append(record)
@@ -231,13 +259,14 @@ def _train(
     write_whole(home / writer.MODEL, files[writer.MODEL], root)
     site = plan.site()
     network = site.network
+    tell(group, Test())
     summary = writer.of_run(
         description(run, site, dataset, plan.class_counts()),
         records,
         dataset,
         network,
         {name: weights.numpy() for name, weights in state.model.items()},
-        final_tests(plan, site, state, training.device, training.place),
+        final_tests(plan, site, state, training.device, training.where),
         files={name: fingerprint(content) for name, content in files.items()}
         | {journal.path.name: journal.fingerprint},
         measured=meter.result() if meter else None,

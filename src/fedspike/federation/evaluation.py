@@ -5,7 +5,7 @@ import operator
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -84,6 +84,16 @@ class Tests:
         return torch.arange(len(self.samples[1]))
 
 
+@runtime_checkable
+class Tester(Protocol):
+    """A place that tests models that the server has, as `predict` does."""
+
+    def predict(
+        self, models: Sequence[Examined], samples: Samples, seed: int, round: int
+    ) -> tuple[Int64[Tensor, " sample"], Activity]:
+        """The class with the highest score of each sample, and what was done to find out."""
+
+
 def tested(site: Site, state: State, tests: Tests, place: object) -> Tested:
     """The model for all, or each client's own, on its samples; where devices keep these, they are asked.
 
@@ -98,7 +108,8 @@ def tested(site: Site, state: State, tests: Tests, place: object) -> Tested:
     elif exam is not None:
         warn_once("each device has a model of its own, and none could be tested: read no accuracy")
     here = [one for client, one in examined(site, state, tests).items() if client not in away]
-    predicted, activity = predict(here, tests.samples, site.seed, state.round)
+    predict_there = place.predict if isinstance(place, Tester) else predict
+    predicted, activity = predict_there(here, tests.samples, site.seed, state.round)
     for client, classes in told.predicted.items():
         predicted[tests.like == client] = classes.to(predicted.device)
     return Tested(predicted, reduce(operator.add, told.activity.values(), activity), told.nodes)
@@ -159,9 +170,10 @@ def consensus_distance(state: State) -> float:
     return math.sqrt(squares)
 
 
-def evaluate(model: Examined, tests: Tests, round: int) -> float:
+def evaluate(model: Examined, tests: Tests, round: int, place: object = None) -> float:
     """Share of samples whose label has the highest score."""
-    predicted, _ = predict([model], tests.samples, tests.plan.seed, round)
+    predict_there = place.predict if isinstance(place, Tester) else predict
+    predicted, _ = predict_there([model], tests.samples, tests.plan.seed, round)
     return int((predicted == tests.samples[1]).sum()) / len(predicted)
 
 
@@ -175,17 +187,28 @@ def predict(
     pixels, labels = samples
     predicted, batches, samples_seen = torch.full_like(labels, -1), [], 0
     engine = engine_for(pixels.device, pixels.dtype)
-    for network, model, positions, first in models:
+    for network, model, positions, first in in_batches(models, samples):
         parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
-        for own in torch.split(positions.to(pixels.device), engine.samples_at_once(network)):
-            address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
-            batch = Batch(pixels, own.unsqueeze(0), labels[own].unsqueeze(0), address)
-            forward = engine.forward(network, parameters, batch)
-            predicted[own] = forward.scores.argmax(2)[0]
-            batches.append(counted(forward))
-            first += len(own)
-            samples_seen += len(own)
+        own = positions.to(pixels.device)
+        address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
+        batch = Batch(pixels, own.unsqueeze(0), labels[own].unsqueeze(0), address)
+        forward = engine.forward(network, parameters, batch)
+        predicted[own] = forward.scores.argmax(2)[0]
+        batches.append(counted(forward))
+        samples_seen += len(own)
     if not batches:
         return predicted, Activity(samples=0, steps=0, events_in={})
     (activity,) = activities([samples_seen], [0], batches)
     return predicted, activity
+
+
+def in_batches(models: Sequence[Examined], samples: Samples) -> list[Examined]:
+    """The models, each with no more samples than are tested in one pass."""
+    pixels, _ = samples
+    engine = engine_for(pixels.device, pixels.dtype)
+    batches = []
+    for network, model, positions, first in models:
+        for own in torch.split(positions, engine.samples_at_once(network)):
+            batches.append(Examined(network, model, own, first))
+            first += len(own)
+    return batches

@@ -356,19 +356,19 @@ def _tested(
         staleness=dict(verdict.staleness),
         nodes=(*answers.nodes, *test.nodes),
         network=operations,
-        sizes=_sizes(site, tests, state),
+        sizes=_sizes(site, tests, state, place),
         consensus_distance=consensus_distance(state) if site.algorithm.decentralised else None,
     )
 
 
-def _sizes(site: Site, tests: Tests, state: State) -> dict[str, float]:
+def _sizes(site: Site, tests: Tests, state: State, place: Place) -> dict[str, float]:
     """The accuracy of what the clients of each size but the whole one would receive now."""
     one_of_each = {size: client for client, size in reversed(site.operations.sizes.items())}
     accuracies = {}
     for size, client in sorted(one_of_each.items(), key=lambda item: item[1]):
         model = site.algorithm.order(state.server, client)["model"]
         held = Examined(site.network_of(client), model, tests.all)
-        accuracies[size] = evaluate(held, tests, state.round)
+        accuracies[size] = evaluate(held, tests, state.round, place)
     return accuracies
 
 

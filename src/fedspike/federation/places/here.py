@@ -20,15 +20,28 @@ from fedspike.randomness import stream
 __all__ = ["Here"]  # what `import fedspike` gives
 
 
+Tasks = Sequence[tuple[Order, Sequence[int]]]
+"""Clients to be trained, with the order that each was asked by."""
+
+
+def train(tasks: Tasks) -> Work:
+    """What these clients do."""
+    work = Work()
+    for asked, own in tasks:
+        work.add(train_cohort(asked.site, own, asked.received, asked.memories, asked.round))
+    return work
+
+
 @dataclass(frozen=True)
 class Here:
     """Clients are trained in this process; who drops out is drawn, and who answers first is reckoned.
 
     `arrivals(order)` may say instead whose answers end the round, the first one first, as they did on real
-    devices: the training is the same then.
+    devices: the training is the same then. `train` may do the work elsewhere.
     """
 
     arrivals: Callable[[Order], Sequence[int]] | None = None
+    train: Callable[[Tasks], Work] = train
 
     def work(self, order: Order) -> Answers:
         """Train the clients that do not drop out; where the server goes on without all, those that answer.
@@ -40,7 +53,7 @@ class Here:
         began = perf_counter()
         _demand_samples(order)
         work = Work()
-        spent = _tried(order, work)
+        spent = self._tried(order, work)
         time = _time(order) | {client: own.total_s for client, own in spent.items()}
         line = list(self.arrivals(order)) if self.arrivals else sorted(time, key=time.__getitem__)
         replies, sound = list[Reply](), 0
@@ -48,7 +61,7 @@ class Here:
             wanted = order.enough if order.goes_on and not self.arrivals else None
             next_ones = line if wanted is None else line[: wanted - sound]
             line = line[len(next_ones) :]
-            came = _replies(order, next_ones, work, time)
+            came = self._replies(order, next_ones, work, time)
             replies += came
             if wanted is not None:
                 sound += sum(map(partial(_is_sound, order), came))
@@ -83,36 +96,35 @@ class Here:
             duration_s=_duration(order, replies, now) if fleet.clock.runs else None,
         )
 
+    def _tried(self, order: Order, work: Work) -> dict[int, Spent]:
+        """What the clients that were asked now will take, where a clock runs: it hangs on what they do."""
+        if not order.site.devices.fleet.clock.runs:
+            return {}
+        clients = [client for client in _time(order) if client not in order.needs]
+        self._train(order, clients, work)
+        return _spent(order, clients, work)
 
-def _tried(order: Order, work: Work) -> dict[int, Spent]:
-    """What the clients that were asked now will take, where a clock runs: it hangs on what they do."""
-    if not order.site.devices.fleet.clock.runs:
-        return {}
-    clients = [client for client in _time(order) if client not in order.needs]
-    _train(order, clients, work)
-    return _spent(order, clients, work)
+    def _train(self, order: Order, clients: Collection[int], work: Work) -> None:
+        """Train those of the clients that have not been yet; what they did is added to the `work`."""
+        tasks = [
+            (asked, [k for k in asked.samples if k in clients and k not in work.replies])
+            for asked in order.all
+        ]
+        work.add(self.train(tasks))
 
-
-def _train(order: Order, clients: Collection[int], work: Work) -> None:
-    """Train those of the clients that have not been yet; what they did is added to the `work`."""
-    for asked in order.all:
-        own = [k for k in asked.samples if k in clients and k not in work.replies]
-        work.add(train_cohort(asked.site, own, asked.received, asked.memories, asked.round))
-
-
-def _replies(
-    order: Order, clients: Sequence[int], work: Work, time: Mapping[int, float]
-) -> list[Reply]:
-    """What these clients answer; what they did for it is added to the `work`."""
-    _train(order, clients, work)
-    replies = {}
-    for asked in order.all:
-        for client in (client for client in asked.samples if client in clients):
-            samples = {client: asked.samples[client]}
-            tree = unpacked(asked, samples, work.replies[client])
-            seconds = 0.0 if order.goes_on else time.get(client, 0.0)
-            replies[client] = Reply(client, asked.round, samples, tree, seconds)
-    return [replies[client] for client in clients]
+    def _replies(
+        self, order: Order, clients: Sequence[int], work: Work, time: Mapping[int, float]
+    ) -> list[Reply]:
+        """What these clients answer; what they did for it is added to the `work`."""
+        self._train(order, clients, work)
+        replies = {}
+        for asked in order.all:
+            for client in (client for client in asked.samples if client in clients):
+                samples = {client: asked.samples[client]}
+                tree = unpacked(asked, samples, work.replies[client])
+                seconds = 0.0 if order.goes_on else time.get(client, 0.0)
+                replies[client] = Reply(client, asked.round, samples, tree, seconds)
+        return [replies[client] for client in clients]
 
 
 def _is_sound(order: Order, reply: Reply) -> bool:
