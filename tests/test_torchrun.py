@@ -118,9 +118,7 @@ def test_where_a_rank_dies_the_others_end_and_one_goes_on(
     assert results(finish(LONG, tmp_path / "out")) == results(long_alone)
 
 
-def test_ctrl_c_ends_all_and_says_how_to_go_on(
-    two_ranks: list[subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_all_and_says_how_to_go_on(two_ranks: list[subprocess.Popen[str]]) -> None:
     for rank in two_ranks:
         rank.send_signal(signal.SIGINT)
     said = [rank.communicate(timeout=10)[1] for rank in two_ranks]
