@@ -11,16 +11,17 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import snntorch
 import torch
 from rivals import FedSpike, Rival, SpikingJelly
-from snntorch_loop import SPIKE_COUNT_LOSS, OneAfterAnother, started
+from snntorch_loop import SPIKE_COUNT_LOSS, OneAfterAnother, started, train
 from spikingjelly.activation_based import functional, layer
 from torch import Tensor, nn
-from work import BETA, Work
+from work import BETA, SEED, Work
 
 from fedspike.data import Dataset, load
 from fedspike.networks import Convolutional
@@ -72,9 +73,9 @@ class SnnTorchConvolutional(nn.Module):
 
 
 class SpikingJellyConvolutional(nn.Module):
-    """All time steps of a layer at once."""
+    """All time steps of a layer at once, folded into the batch; in its own layout, or channels last."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, *, channels_last: bool = False, compiled: bool = False) -> None:
         super().__init__()
         made = layers(
             *(SpikingJelly.lif() for _ in range(4)),
@@ -85,11 +86,93 @@ class SpikingJellyConvolutional(nn.Module):
         )
         self.layers, self.time_steps = nn.Sequential(*made), work.time_steps
         functional.set_step_mode(self, "m")
+        self.channels_last = channels_last
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+        self.computed = torch.compile(self.shown) if compiled else self.shown
 
     def forward(self, x: Tensor) -> Tensor:
         functional.reset_net(self)
+        return self.computed(x)
+
+    def shown(self, x: Tensor) -> Tensor:
         images = x.view(-1, 1, 28, 28)
-        return self.layers((torch.rand(self.time_steps, *images.shape) < images).float())
+        spikes = (torch.rand(self.time_steps, *images.shape) < images).float()
+        if self.channels_last:
+            spikes = spikes.flatten(0, 1).to(memory_format=torch.channels_last)
+            spikes = spikes.unflatten(0, (self.time_steps, -1))
+        return self.layers(spikes)
+
+
+class InPlace(OneAfterAnother):
+    """The same loop with one module for all clients, so that what was compiled for it is not lost."""
+
+    def round(self, number: int) -> None:
+        start = [weight.detach().clone() for weight in self.model.parameters()]
+        trained = []
+        for client in self.work.devices.cohort(SEED, number):
+            self.write(start)
+            train(self.model, self.loss, self.work, number, client)
+            trained.append([weight.detach().clone() for weight in self.model.parameters()])
+        self.write([torch.stack(ours).mean(0) for ours in zip(*trained, strict=True)])
+
+    def write(self, weights: list[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, weight in zip(self.model.parameters(), weights, strict=True):
+                parameter.copy_(weight)
+
+
+class Bound:
+    """Only the convolutions of a round, as torch calls oneDNN for them: forward, and both gradients.
+
+    The first layer needs no gradient of its input. Each call in the faster layout of two.
+    """
+
+    def __init__(self, work: Work, steps: int) -> None:
+        self.work, self.steps = work, steps
+        shapes = ((1, 28, 16), (16, 14, 32))  # channels, rows, channels behind
+        self.calls = [self.fastest(at, *shape) for at, shape in enumerate(shapes)]
+
+    def call(self, number: int, layout: torch.memory_format, *shape: int) -> Callable[[int], None]:
+        before, rows, behind = shape
+        images = self.steps * self.work.batch
+        x = torch.randn(images, before, rows, rows).relu().to(memory_format=layout)
+        delta = torch.randn(images, behind, rows, rows).to(memory_format=layout)
+        weight = torch.randn(behind, before, 3, 3).to(memory_format=layout)
+        bias, wanted = torch.randn(behind), [number > 0, True, True]
+        how = ([1, 1], [1, 1], [1, 1], False, [0, 0], 1)
+
+        def once(count: int) -> None:
+            some = slice(count * self.steps)
+            nn.functional.conv2d(x[some], weight, bias, padding=1)
+            torch.ops.aten.convolution_backward(
+                delta[some], x[some], weight, [behind], *how, wanted
+            )
+
+        return once
+
+    def fastest(self, *shape: int) -> Callable[[int], None]:
+        layouts = (torch.contiguous_format, torch.channels_last)
+        both = [self.call(shape[0], layout, *shape[1:]) for layout in layouts]
+        return min(both, key=lambda once: min(seconds(once, self.work.batch) for _ in range(5)))
+
+    def round(self, number: int) -> None:
+        """Whatever its number, the same work."""
+        del number
+        whole, rest = divmod(self.work.samples, self.work.batch)
+        for _ in range(self.work.cohort):
+            for count in [self.work.batch] * whole + [rest] * (rest > 0):
+                for once in self.calls:
+                    once(count)
+
+    def accuracy(self) -> None:
+        """It learns nothing."""
+
+
+def seconds(run: Callable[[int], Any], argument: int) -> float:
+    begun = time.perf_counter()
+    run(argument)
+    return time.perf_counter() - begun
 
 
 def conventional() -> nn.Module:
@@ -102,11 +185,20 @@ def contestants(work: Work) -> dict[str, Rival]:
     def loop(module: nn.Module, loss: Any) -> Rival:
         return OneAfterAnother(started(module, work), loss, work)
 
+    def spikingjelly(*, channels_last: bool, compiled: bool) -> Rival:
+        module = SpikingJellyConvolutional(work, channels_last=channels_last, compiled=compiled)
+        return InPlace(started(module, work), SPIKE_COUNT_LOSS, work)
+
     return {
         "ann_fedspike": FedSpike(work.ann, work),
         "ann_loop": loop(conventional(), nn.functional.cross_entropy),
+        "ann_bound": Bound(work, 1),
         "fedspike": FedSpike(work.snn, work),
-        "spikingjelly": loop(SpikingJellyConvolutional(work), SPIKE_COUNT_LOSS),
+        "bound": Bound(work, work.time_steps),
+        "spikingjelly": spikingjelly(channels_last=False, compiled=False),
+        "spikingjelly_channels_last": spikingjelly(channels_last=True, compiled=False),
+        "spikingjelly_compiled": spikingjelly(channels_last=False, compiled=True),
+        "spikingjelly_compiled_channels_last": spikingjelly(channels_last=True, compiled=True),
         "snntorch": loop(SnnTorchConvolutional(work), SPIKE_COUNT_LOSS),
     }
 
@@ -121,14 +213,12 @@ def main() -> None:
     work = ConvolutionalWork(time_steps=10, batch=32, samples=200)
     rivals = contestants(work)
     rivals = {name: rivals[name] for name in options.only or rivals}
-    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    times: dict[str, list[float]] = {name: [] for name in rivals}
     for number in range(1, options.repeats + 2):
         for name, rival in rivals.items():
-            begun = time.perf_counter()
-            rival.round(number)
-            seconds[name].append(time.perf_counter() - begun)
+            times[name].append(seconds(rival.round, number))
     for name, rival in rivals.items():
-        _, *timed = seconds[name]
+        _, *timed = times[name]
         found = {
             "seconds": round(statistics.median(timed), 3),
             "range": [round(min(timed), 3), round(max(timed), 3)],

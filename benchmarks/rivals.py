@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from work import BETA, SEED, SHAPE, Work
 
 from fedspike import engine
-from fedspike.federation.rounds import Round, evaluate, rounds
+from fedspike.federation.evaluation import predict
+from fedspike.federation.rounds import Round, rounds
 from fedspike.networks import Network
 
 
@@ -41,10 +42,11 @@ class FedSpike:
 
     def accuracy(self) -> float:
         assert self.last
-        network = self.network.over(SHAPE, 10)
-        return evaluate(network, self.last.state.model, self.work.test_set, SEED, self.last.number)[
-            0
-        ]
+        labels = self.work.test_set[1]
+        everything = torch.arange(len(labels))
+        model = (self.network.over(SHAPE, 10), self.last.state.model, everything, 0)
+        predicted, _ = predict([model], self.work.test_set, SEED, self.last.number)
+        return float((predicted == labels).float().mean())
 
 
 class SpikingJelly(nn.Module):

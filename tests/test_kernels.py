@@ -1,11 +1,9 @@
 """Every compiled kernel against the plain function it must equal; odd sizes and remainders on purpose."""
 
-import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +29,6 @@ from fedspike.networks import (
     Batch,
     ConventionalNetwork,
     DenseLayers,
-    Forward,
     SizedNetwork,
     SpikingNetwork,
 )
@@ -52,7 +49,15 @@ from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import Adam, Step
 from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan
-from fedspike.randomness import stream
+from one_pass_example import (
+    ENGINE,
+    PLAIN,
+    assert_one_pass_is_plain_torch,
+    batch_of,
+    drawn,
+    in_every_way,
+    stacked,
+)
 from parts_example import LOSSES, shares
 
 pytestmark = pytest.mark.skipif(not engine.ACTIVE, reason=engine.WHY_NOT)
@@ -68,17 +73,6 @@ sizes: st.SearchStrategy[dict[str, int]] = st.builds(
     time=st.sampled_from([1, 3, 4, 16, 50, 63, 64, 65, 130]),
     seed=st.integers(0, 2**31),
 )
-ENGINE, PLAIN = CompiledEngine(), PlainEngine(torch.device("cpu"))
-
-
-def drawn(size: dict[str, int]) -> tuple[torch.Tensor, Address, torch.Generator]:
-    """Pixels with zeros and ones among them."""
-    generator = torch.Generator().manual_seed(size["seed"])
-    shape = (size["clients"], size["batch"], size["inputs"])
-    pixels = (1.5 * torch.rand(shape, generator=generator) - 0.25).clamp(0, 1)
-    clients = tuple(range(4, 4 + size["clients"]))
-    first = tuple(int(x) for x in torch.randint(0, 100, (size["clients"],), generator=generator))
-    return pixels, Address(size["seed"], "encode", 2, clients, first), generator
 
 
 @given(sizes)
@@ -174,22 +168,6 @@ def test_a_pool_is_the_mean_of_its_windows(
 hidden_layers = st.sampled_from([(), (33,), (17, 140)])
 
 
-def batch_of(size: dict[str, int]) -> tuple[Batch, torch.Generator]:
-    """Some of its images are absent, those there come in any order."""
-    pixels, address, generator = drawn(size)
-    shape = pixels.shape[:2]
-    positions = torch.randperm(shape[0] * shape[1], generator=generator).view(shape)
-    positions[torch.rand(shape, generator=generator) < 0.2] = -1
-    positions[:, 0] = positions[:, 0].clamp(min=0)  # a client without any has no mean
-    labels = torch.randint(0, size["outputs"], shape, generator=generator)
-    return Batch(pixels.flatten(0, 1), positions, labels, address), generator
-
-
-def stacked(layers: DenseLayers, clients: tuple[int, ...], scale: float) -> dict[str, Tensor]:
-    models = [layers.init(stream(0, "init", client=k)) for k in clients]
-    return {name: torch.stack([m[name] for m in models]) * scale for name in models[0]}
-
-
 @given(sizes, st.sampled_from(["subtract", "zero", "none"]), hidden_layers, st.booleans())
 def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
     size: dict[str, int], reset: Reset, hidden: tuple[int, ...], squares: bool
@@ -217,29 +195,6 @@ def test_losses_of_a_clients_classes_in_one_pass_are_plain_torch(loss: Loss, spi
     layers = DenseLayers((70, 33, 5))
     network = SpikingNetwork(layers, SNN(4)) if spiking else ConventionalNetwork(layers)
     assert_one_pass_is_plain_torch(network, loss, batch)
-
-
-def assert_one_pass_is_plain_torch(
-    network: SpikingNetwork | ConventionalNetwork, loss: Loss, batch: Batch
-) -> Forward:
-    """Weights are multiples of a power of 2, so that no sum is rounded: all is equal but the gradients."""
-    assert isinstance(network.architecture, DenseLayers)
-    drawn = stacked(network.architecture, batch.address.clients, scale=4)
-    parameters = {name: (weight * 32).round() / 32 for name, weight in drawn.items()}
-    forward, losses, gradients = ENGINE.learn(network, loss, parameters, batch)
-    plain, expected, slopes = PLAIN.learn(network, loss, parameters, batch)
-    there = batch.present
-    torch.testing.assert_close(forward.scores[there], plain.scores[there].detach())
-    assert losses.dtype == torch.float64, "it did not go through in one pass"
-    assert torch.equal(forward.events_out, plain.events_out)
-    assert forward.events_in.keys() == plain.events_in.keys()
-    for name, events in plain.events_in.items():
-        assert torch.equal(forward.events_in[name], events)
-    torch.testing.assert_close(losses.float(), expected, rtol=1e-5, atol=1e-6)
-    for name, slope in slopes.items():
-        scale = max(float(slope.abs().max()), 1e-3)
-        torch.testing.assert_close(gradients[name], slope, rtol=0, atol=1e-5 * scale)
-    return forward
 
 
 CODES: list[tuple[Code, int]] = [
@@ -389,21 +344,6 @@ def test_kernels_and_torch_share_one_pool_of_threads() -> None:
         pytest.skip("reads the process's own memory map")
     mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
     assert sum("libgomp" in Path(name).name for name in mapped) == 1
-
-
-def in_every_way(
-    bits: Callable[[int], list[Tensor]], patch: pytest.MonkeyPatch
-) -> dict[tuple[str, int, int], list[Tensor]]:
-    """What comes out with each instruction set, 1 to 4 threads, and 1 and 3 clients."""
-    before, results = torch.get_num_threads(), {}
-    for kernels, threads in itertools.product(engine.compiled.instruction_sets, (1, 2, 4)):
-        patch.setattr(engine, "kernels", kernels)
-        torch.set_num_threads(threads)
-        for clients in (1, 3):
-            results[kernels.name, threads, clients] = bits(clients)
-            assert torch.get_num_threads() == threads
-    torch.set_num_threads(before)
-    return results
 
 
 LAYERS = DenseLayers((70, 33, 9))

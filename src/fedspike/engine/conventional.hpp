@@ -1,44 +1,64 @@
-// Linear layers with ReLU between them: a block of samples through all layers and, to learn, back again.
+// Stages of convolutions, if there are any, and linear layers with ReLU between them: a block of samples through all of
+// them and, to learn, back again.
 #pragma once
 #include "affine.hpp"
 #include "learning.hpp"
+#include "values.hpp"
 
 namespace fedspike {
 namespace {
 
 struct Conventional {
-    static constexpr int64_t BLOCK = 64;
     const Batch &batch;
+    const Stages &stages;
     const Layers &layers;
     const Loss &loss;
     float *scores;
-    Samples samples{batch, layers};
+    Samples samples{batch, stages, layers};
+
+    // Weights of linear layers are visited once a block; what convolutions leave behind is to stay in the cache.
+    int64_t block() const { return stages.empty() ? 64 : 16; }
+
+    struct Scratch {
+        explicit Scratch(const Conventional &) {}
+    };
 
     // Of every layer the values that entered it, those that left it, and dL/d of the latter before the ReLU.
     struct Trace {
-        Floats images;  // side by side, because they are visited many times
+        Floats images;  // or what the stages make of them, side by side, because they are visited many times
         std::vector<Values> in;
         std::vector<Floats> out, delta;
+        std::vector<ValueStack> stacks;
+        std::vector<std::vector<FilterGradient>> filters;  // of each sample
 
-        explicit Trace(const Conventional &p) : images(BLOCK * p.batch.inputs), in(p.layers.size(), Values(BLOCK)) {
+        explicit Trace(const Conventional &p)
+            : images(p.block() * inputs_of(p.batch, p.stages)), in(p.layers.size(), Values(p.block())),
+              stacks(p.stages.empty() ? 0 : p.block(), ValueStack(p.stages)) {
+            for (size_t b = 0; b < stacks.size() && p.loss.kind != Loss::none; ++b)
+                filters.emplace_back(p.stages.begin(), p.stages.end());
             for (const Layer &layer : p.layers) {
-                out.emplace_back(BLOCK * whole_vectors(layer.outputs));
+                out.emplace_back(p.block() * whole_vectors(layer.outputs));
                 delta.emplace_back(p.loss.kind == Loss::none ? 0 : out.back().size());
             }
         }
     };
 
-    void pass(int64_t first, int64_t count, const Client &client, Trace &trace) {
+    void pass(int64_t first, int64_t count, const Client &client, Scratch &, Trace &trace) {
+        const int64_t inputs = inputs_of(batch, stages);
         for (int64_t b = 0; b < count; ++b) {
             const float *image = batch.image(first + b);
-            float *to = &trace.images[b * batch.inputs];
-            if (image) std::copy_n(image, batch.inputs, to);
+            float *to = &trace.images[b * inputs];
             trace.in[0][b] = image ? to : nullptr;
+            if (!image) continue;
+            if (stages.empty())
+                std::copy_n(image, inputs, to);
+            else
+                enter(first + b, image, client, trace.stacks[b], to);
         }
         for (size_t l = 0; l < layers.size(); ++l) {
             float *out = trace.out[l].data();
             const int64_t width = client.forward[l].width;
-            affine(trace.in[l], count, client.forward[l], out, &samples.events[l * batch.clients * batch.samples + first]);
+            affine(trace.in[l], count, client.forward[l], out, &samples.count(3 * stages.size() + l, first));
             if (l + 1 == layers.size()) break;
             for (int64_t i = 0; i < count * width; ++i) out[i] = std::max(out[i], 0.0f);
             for (int64_t b = 0; b < count; ++b) trace.in[l + 1][b] = trace.in[0][b] ? out + b * width : nullptr;
@@ -46,6 +66,15 @@ struct Conventional {
         const int64_t classes = layers.back().outputs, width = whole_vectors(classes);
         copy_rows(count, classes, trace.out.back().data(), width, scores + first * classes, classes);
         if (loss.kind != Loss::none) back(first, count, client, trace);
+    }
+
+    void enter(int64_t item, const float *image, const Client &client, ValueStack &stack, float *features) {
+        stack.forward(image, client.filters, features);
+        for (size_t l = 0; l < stages.size(); ++l) {
+            samples.count(3 * l, item) = stack.entered[l];
+            samples.count(3 * l + 1, item) = stack.met[l];
+            samples.count(3 * l + 2, item) = stack.left[l];
+        }
     }
 
     void back(int64_t first, int64_t count, const Client &client, Trace &trace) {
@@ -64,10 +93,17 @@ struct Conventional {
             const Floats &out = trace.out[l - 1];
             for (int64_t i = 0; i < count * client.back[l].width; ++i) into[i] = out[i] > 0 ? into[i] : 0.0f;
         }
+        if (stages.empty()) return;
+        Floats into(count * client.back[0].width);
+        client.back[0].through(count, trace.delta[0].data(), into.data());
+        for (int64_t b = 0; b < count; ++b)
+            if (trace.in[0][b]) trace.stacks[b].back(client.filters, &into[b * client.back[0].width], trace.filters[b]);
     }
 
-    void add(int64_t, int64_t count, const Trace &trace, std::vector<Gradient> &sums, int64_t part,
-             int64_t parts) const {
+    void add(int64_t count, const Trace &trace, Gradients &gradients, int64_t part, int64_t parts) const {
+        std::vector<Gradient> &sums = gradients.layers;
+        for (int64_t b = 0; !part && b < count; ++b)
+            for (size_t l = 0; trace.in[0][b] && l < stages.size(); ++l) gradients.filters[l].add(trace.filters[b][l]);
         for (size_t l = 0; l < layers.size(); ++l) {
             const int64_t first = cut(sums[l].inputs, part, parts), last = cut(sums[l].inputs, part + 1, parts);
             affine_gradient(trace.in[l], count, trace.delta[l].data(), first, last, sums[l]);
@@ -78,8 +114,9 @@ struct Conventional {
     }
 };
 
-void conventional(const Batch &batch, const Layers &layers, const Loss &loss, float *scores, int64_t *events) {
-    Conventional program{batch, layers, loss, scores};
+void conventional(const Batch &batch, const Stages &stages, const Layers &layers, const Loss &loss, float *scores,
+                  int64_t *events) {
+    Conventional program{batch, stages, layers, loss, scores};
     run(program, events);
 }
 

@@ -5,23 +5,20 @@ the processor's cache. Of all others they compute the operators that they have, 
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeGuard
 
 import torch
-from torch import Tensor
 
 from fedspike import engine
-from fedspike.engine import compiled, kernel_parts, packed
-from fedspike.engine.engines import Engine, Learned, calibration, losses_of
-from fedspike.engine.kernel_parts import Wanted
+from fedspike.engine import compiled, kernel_parts, one_pass, packed
+from fedspike.engine.engines import Engine, Learned, calibration
+from fedspike.engine.one_pass import InOnePass
 from fedspike.engine.packed import array
 from fedspike.engine.plain_torch import PlainEngine
 from fedspike.errors import warn_once
 from fedspike.layers.shapes import BatchNorm
 from fedspike.networks import (
     Batch,
-    ConventionalNetwork,
     DenseLayers,
     Forward,
     Parameters,
@@ -38,14 +35,7 @@ from fedspike.parts.optimisers import Adam, Optimiser, Step
 from fedspike.parts.plasticity import Competed, PairRule, Plasticity, Presented
 from fedspike.parts.tensors import Flow, Frames, Present, Trains
 
-CONVENTIONAL_BLOCK, SPIKING_BLOCK = 64, 16  # samples of a block, as the kernels have them
 SLOWER = "plain torch computes, several times slower"
-InOnePass = SpikingNetwork | ConventionalNetwork
-
-
-def whole_vectors(numbers: int) -> int:
-    """So many numbers and what pads them, as in vectors.hpp."""
-    return -(-numbers // 16) * 16
 
 
 def _encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains:
@@ -89,7 +79,7 @@ class CompiledEngine(Engine):
     def forward(self, network: SizedNetwork, parameters: Parameters, batch: Batch) -> Forward:
         """See `Engine`."""
         if _passes(network, batch):
-            return _passed(network, parameters, batch).forward
+            return one_pass.passed(network, parameters, batch).forward
         if isinstance(network, SpikingNetwork) and _competes(network, parameters):
             return self._competed(network, parameters, batch)
         return _OPERATORS.forward(network, parameters, batch)
@@ -107,9 +97,9 @@ class CompiledEngine(Engine):
         if wanted is not None and _passes(network, batch):
             to_classes = calibration(loss, batch, classes)
             arrays = {} if to_classes is None else to_classes._asdict()
-            return _passed(network, parameters, batch, wanted, **arrays)
+            return one_pass.passed(network, parameters, batch, wanted, **arrays)
         if loss.penalises and _passes(network, batch):
-            return _twice_passed(network, loss, parameters, batch)
+            return one_pass.twice_passed(network, loss, parameters, batch)
         return _OPERATORS.learn(network, loss, parameters, batch)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:
@@ -172,38 +162,13 @@ class CompiledEngine(Engine):
 
     def bytes_per_sample(self, network: SizedNetwork) -> int:
         """See `Engine`."""
-        return 0 if _has_pass(network) else network.bytes_per_sample
+        return 0 if one_pass.has(network) else network.bytes_per_sample
 
     def bytes_of_step(self, network: SizedNetwork, rows: int) -> int:
-        """See `Engine`; in one pass what spiking.hpp and conventional.hpp hold, whatever the rows."""
-        if not _has_pass(network):
-            return _OPERATORS.bytes_of_step(network, rows)
-        layers = [*pairwise(network.architecture.layers)]
-        # Columns and sums of gradients, then rows, all padded to whole vectors.
-        sums = sum(2 * 4 * (inputs + 1) * whole_vectors(outputs) for inputs, outputs in layers)
-        sums += sum(4 * outputs * whole_vectors(inputs) for inputs, outputs in layers[1:])
-        if not isinstance(network, SpikingNetwork):
-            values = sum(2 * whole_vectors(outputs) for _, outputs in layers)
-            return sums + CONVENTIONAL_BLOCK * 4 * (layers[0][0] + values)
-        steps, words = network.time_steps, -(-network.time_steps // 64)
-        spikes = sum(8 * words * inputs for inputs, _ in layers)
-        deltas = sum(4 * steps * whole_vectors(outputs) for _, outputs in layers)
-        widest = 4 * steps * max(whole_vectors(outputs) for _, outputs in layers)
-        return sums + SPIKING_BLOCK * (spikes + deltas) + deltas + widest
-
-
-def _has_pass(network: SizedNetwork) -> TypeGuard[InOnePass]:
-    """Whether the kernels have the whole network."""
-    if isinstance(network, ConventionalNetwork):
-        return isinstance(network.architecture, DenseLayers) and network.quantiser is None
-    return (
-        isinstance(network, SpikingNetwork)
-        and isinstance(network.architecture, DenseLayers)
-        and not any(isinstance(layer, BatchNorm) for layer in network.described.values())
-        and kernel_parts.has_code(network.code)
-        and kernel_parts.has_read_out(network.read_out)
-        and kernel_parts.constants(network.neuron) is not None
-    )
+        """See `Engine`; in one pass the same, whatever the rows."""
+        if one_pass.has(network):
+            return one_pass.bytes_of_step(network)
+        return _OPERATORS.bytes_of_step(network, rows)
 
 
 def _competes(network: SpikingNetwork, parameters: Parameters) -> bool:
@@ -221,7 +186,7 @@ def _competes(network: SpikingNetwork, parameters: Parameters) -> bool:
 def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
     """Whether they take this batch too. If not, and if that is no convolution, it is logged once."""
     still = batch.pixels.shape[1] == network.numbers
-    if still and _has_pass(network):
+    if still and one_pass.has(network):
         return True
     dense = isinstance(network.architecture, DenseLayers)
     if isinstance(network, SpikingNetwork) and dense and network.competition is None:
@@ -229,63 +194,3 @@ def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
         what = " and ".join(map(str, parts)) if still else "inputs that move"
         warn_once(f"{SLOWER}: no kernel has {what}")
     return False
-
-
-def _twice_passed(network: InOnePass, loss: Loss, parameters: Parameters, batch: Batch) -> Learned:
-    """A network to its scores, plain torch to the slopes of a loss there, and the network forth and back."""
-    forward = _passed(network, parameters, batch).forward
-    scores = forward.scores.masked_fill(~batch.present.unsqueeze(2), 0).requires_grad_()
-    losses = losses_of(loss, scores, batch, network.time_steps)
-    (slopes,) = torch.autograd.grad(losses, scores, torch.ones_like(losses))
-    learned = _passed(network, parameters, batch, ("given", 0.0, 0.0, 0.0), slopes=slopes)
-    return learned._replace(losses=losses.detach().double())
-
-
-def _passed(
-    network: InOnePass,
-    parameters: Parameters,
-    batch: Batch,
-    wanted: Wanted | None = None,
-    **arrays: Tensor,
-) -> Learned:
-    """A network in one pass and, if something is `wanted` with these arrays, losses and gradients too."""
-    names, (clients, rows) = network.architecture.names, batch.positions.shape
-    parameters = network.amplified(parameters)
-    scores = torch.empty(clients, rows, network.architecture.layers[-1])
-    events_in = torch.empty(len(names), clients, dtype=torch.int64)
-    losses = torch.empty(clients, dtype=torch.float64)
-    gradients = {n: torch.empty(w.shape) for n, w in parameters.items()} if wanted else {}
-    tensors = [parameters, gradients] if wanted else [parameters]
-    taken = compiled.Pass(
-        array(batch.pixels),
-        array(batch.positions),
-        [
-            compiled.Weights(
-                *(array(t[f"{n}.{part}"]) for t in tensors for part in ("weight", "bias"))
-            )
-            for n in names
-        ],
-        wanted
-        and compiled.Wanted(
-            wanted[0],
-            array(batch.labels),
-            losses.numpy(),
-            *wanted[1:],
-            **{name: array(numbers) for name, numbers in arrays.items()},
-        ),
-        scores.numpy(),
-        events_in.numpy(),
-    )
-    threads = torch.get_num_threads()
-    if isinstance(network, SpikingNetwork):
-        code = kernel_parts.encoding(network.code, batch.address, network.time_steps)
-        constants, spiking = kernel_parts.constants(network.neuron), network.read_out.spiking
-        assert constants is not None  # see `_has_pass`
-        engine.kernels.spiking(taken, code, compiled.Neuron(*constants), not spiking, threads)
-        # Spike counts are the scores, and all of them together the spikes that left the last layer.
-        events_out = count(scores.sum(2), batch.present) * spiking
-    else:
-        engine.kernels.conventional(taken, threads)
-        events_out = torch.zeros(clients, dtype=torch.int64)
-    forward = Forward(scores, dict(zip(names, events_in, strict=True)), events_out)
-    return Learned(forward, losses, network.amplified(gradients) if wanted else {})

@@ -11,6 +11,7 @@
 namespace fedspike {
 
 constexpr int64_t LEVELS = 65536;  // that a pixel has in a table, see encode.hpp
+constexpr int64_t LARGEST = 7;     // kernel of a convolution, and window of a pool
 
 struct Shape {
     int64_t clients, samples, steps, neurons;
@@ -35,6 +36,34 @@ struct Layer {
     float *into_weight, *into_bias;
 };
 using Layers = std::vector<Layer>;
+
+// A convolution of all clients, its neurons, and the pool of window x window behind them; 1 x 1: none. See maps.hpp.
+struct Stage {
+    int64_t channels_in, height, width, channels, kernel, stride, padding, window;
+    bool maximum;  // of a window; else its mean
+    const float *weight, *bias;
+    float *into_weight, *into_bias;
+
+    int64_t places() const { return kernel * kernel; }
+    int64_t inputs() const { return channels_in * height * width; }
+    int64_t weights() const { return channels * channels_in * places(); }
+    // Of the grid of outputs, and where a row of them begins.
+    int64_t columns() const { return width + kernel - 1; }
+    int64_t positions() const { return (height + kernel - 1) * columns(); }
+    int64_t row(int64_t y) const { return (kernel - 1 - padding) * (columns() + 1) + y * stride * columns(); }
+    int64_t words() const { return (height * columns() + 63) / 64; }
+    int64_t out_height() const { return (height + 2 * padding - kernel) / stride + 1; }
+    int64_t out_width() const { return (width + 2 * padding - kernel) / stride + 1; }
+    // Behind the pool.
+    int64_t rows_after() const { return out_height() / window; }
+    int64_t columns_after() const { return out_width() / window; }
+    int64_t places_after() const { return rows_after() * columns_after(); }
+    int64_t outputs() const { return channels * places_after(); }
+    int64_t planes() const { return maximum ? 1 : 64 - __builtin_clzll(window * window); }
+    // What a spike behind the pool counts for.
+    float share() const { return maximum ? 1.0f : 1.0f / (float)(window * window); }
+};
+using Stages = std::vector<Stage>;
 
 // A minibatch of every client: images of one data set by their positions in it, -1 where a batch is padded.
 struct Batch {
@@ -90,11 +119,11 @@ struct Kernels {
     void (*average_adjoint)(int64_t rows, int64_t width, int64_t size, const float *into_means, float *into_images);
     // A whole network of spiking layers, from pixels to scores[client][sample][class] and back: spikes summed, or,
     // with `integrates`, the mean membrane of output neurons that do not fire. events[layer][client] entered the
-    // layer.
-    void (*spiking)(const Batch &, const Code &, Neuron, bool integrates, const Layers &, const Loss &, float *scores,
-                    int64_t *events);
+    // layer; before them stand three rows of each stage, see Samples in learning.hpp.
+    void (*spiking)(const Batch &, const Code &, Neuron, bool integrates, const Stages &, const Layers &, const Loss &,
+                    float *scores, int64_t *events);
     // The same of layers with ReLU between them.
-    void (*conventional)(const Batch &, const Layers &, const Loss &, float *scores, int64_t *events);
+    void (*conventional)(const Batch &, const Stages &, const Layers &, const Loss &, float *scores, int64_t *events);
     // Samples shown to competing neurons one after the other; between competitors[client][sample][0] and [1] one may
     // fire. `updates` are the changes of weights of each client.
     void (*compete)(const Competition &, Shape, int64_t neurons, const float *spikes, const int64_t *competitors,

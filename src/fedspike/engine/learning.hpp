@@ -1,36 +1,49 @@
 // How clients, their samples and the threads are brought together; what a network computes is in spiking.hpp and
-// conventional.hpp. A program P says, for blocks of P::BLOCK samples:
+// conventional.hpp. A program P says, for blocks of block() samples:
 //
 //   Trace(p)                                what a block leaves behind for the gradients
-//   pass(first, count, client, trace)       samples to scores and, to learn, back to what the trace holds
-//   add(first, count, trace, sums, i, n)    the block's share of the gradients, inputs number i of n of every layer
+//   Scratch(p)                              what a thread needs for one block after the other
+//   pass(first, count, client, scratch, trace)
+//                                           samples to scores and, to learn, back to what the trace holds
+//   add(count, trace, sums, i, n)           the block's share of the gradients, inputs number i of n of every layer
 #pragma once
 #include <cmath>
 
 #include <omp.h>
 
 #include "linear.hpp"
+#include "stages.hpp"
 
 namespace fedspike {
 namespace {
 
+// What enters the first layer: pixels, or what the stages before it leave.
+inline int64_t inputs_of(const Batch &batch, const Stages &stages) {
+    return stages.empty() ? batch.inputs : stages.back().outputs();
+}
+
 // The weights of one client after the other, laid out to be computed with.
 struct Client {
     const Layers &layers;
+    std::vector<Filters> filters;
     std::vector<Columns> forward;
-    std::vector<Rows> back;  // not needed for the first layer
+    std::vector<Rows> back;  // not needed where nothing with weights stands before
 
     template <typename P>
     explicit Client(const P &p) : layers(p.layers) {
-        int64_t inputs = p.batch.inputs;
+        const bool learns = p.loss.kind != Loss::none;
+        for (const Stage &stage : p.stages) filters.emplace_back(stage, learns && !filters.empty());
+        int64_t inputs = inputs_of(p.batch, p.stages);
         for (const Layer &layer : layers) {
+            const bool first = forward.empty() && filters.empty();
             forward.emplace_back(inputs, layer.outputs);
-            back.emplace_back(forward.size() == 1 || p.loss.kind == Loss::none ? 0 : inputs, layer.outputs);
+            back.emplace_back(first || !learns ? 0 : inputs, layer.outputs);
             inputs = layer.outputs;
         }
     }
 
     void fill(int64_t k) {
+        for (Filters &one : filters) one.fill(k);
         for (size_t l = 0; l < layers.size(); ++l) {
             const float *weight = layers[l].weight + k * forward[l].inputs * layers[l].outputs;
             forward[l].fill(weight, layers[l].bias + k * layers[l].outputs);
@@ -69,37 +82,53 @@ inline float slopes_of(const Loss &loss, int64_t client, int64_t item, int64_t c
     return std::log(sum) - right;
 }
 
-inline std::vector<Gradient> gradients_of(int64_t inputs, const Layers &layers) {
-    std::vector<Gradient> sums;
-    for (const Layer &layer : layers) {
-        sums.emplace_back(inputs, layer.outputs);
-        inputs = layer.outputs;
-    }
-    return sums;
-}
+// The gradients of one client while they grow.
+struct Gradients {
+    std::vector<FilterGradient> filters;
+    std::vector<Gradient> layers;
 
-inline void store(const Layers &layers, int64_t k, const std::vector<Gradient> &sums, int64_t part, int64_t parts) {
-    for (size_t l = 0; l < layers.size(); ++l) {
-        const int64_t inputs = sums[l].inputs, outputs = sums[l].outputs;
-        sums[l].store(layers[l].into_weight + k * inputs * outputs, layers[l].into_bias + k * outputs,
-                      cut(inputs, part, parts), cut(inputs, part + 1, parts));
+    template <typename P>
+    explicit Gradients(const P &p) {
+        for (const Stage &stage : p.stages) filters.emplace_back(stage);
+        int64_t inputs = inputs_of(p.batch, p.stages);
+        for (const Layer &layer : p.layers) {
+            layers.emplace_back(inputs, layer.outputs);
+            inputs = layer.outputs;
+        }
     }
-}
+
+    void clear() {
+        for (FilterGradient &sum : filters) sum.clear();
+        for (Gradient &sum : layers) sum.clear();
+    }
+
+    // Of stages all at once, with the first part.
+    template <typename P>
+    void store(const P &p, int64_t k, int64_t part, int64_t parts) const {
+        for (size_t l = 0; !part && l < filters.size(); ++l) filters[l].store(p.stages[l], k);
+        for (size_t l = 0; l < layers.size(); ++l) {
+            const int64_t inputs = layers[l].inputs, outputs = layers[l].outputs;
+            layers[l].store(p.layers[l].into_weight + k * inputs * outputs, p.layers[l].into_bias + k * outputs,
+                            cut(inputs, part, parts), cut(inputs, part + 1, parts));
+        }
+    }
+};
 
 template <typename P>
 void infer(P &p) {
-    const int64_t blocks = (p.batch.samples + P::BLOCK - 1) / P::BLOCK;
+    const int64_t blocks = (p.batch.samples + p.block() - 1) / p.block();
 #pragma omp parallel
     {
         Client client(p);
         typename P::Trace trace(p);
+        typename P::Scratch scratch(p);
         int64_t filled = -1;
 #pragma omp for schedule(dynamic)
         for (int64_t item = 0; item < p.batch.clients * blocks; ++item) {
-            const int64_t k = item / blocks, first = item % blocks * P::BLOCK;
+            const int64_t k = item / blocks, first = item % blocks * p.block();
             if (k != filled) client.fill(k);
             filled = k;
-            p.pass(k * p.batch.samples + first, std::min(P::BLOCK, p.batch.samples - first), client, trace);
+            p.pass(k * p.batch.samples + first, std::min(p.block(), p.batch.samples - first), client, scratch, trace);
         }
     }
 }
@@ -111,18 +140,19 @@ void learn_apart(P &p, int64_t clients) {
     {
         Client client(p);
         typename P::Trace trace(p);
-        std::vector<Gradient> sums = gradients_of(p.batch.inputs, p.layers);
+        typename P::Scratch scratch(p);
+        Gradients sums(p);
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < clients; ++k) {
             client.fill(k);
-            for (Gradient &sum : sums) sum.clear();
+            sums.clear();
             const int64_t end = (k + 1) * p.batch.samples;
-            for (int64_t first = k * p.batch.samples; first < end; first += P::BLOCK) {
-                const int64_t count = std::min(P::BLOCK, end - first);
-                p.pass(first, count, client, trace);
-                p.add(first, count, trace, sums, 0, 1);
+            for (int64_t first = k * p.batch.samples; first < end; first += p.block()) {
+                const int64_t count = std::min(p.block(), end - first);
+                p.pass(first, count, client, scratch, trace);
+                p.add(count, trace, sums, 0, 1);
             }
-            store(p.layers, k, sums, 0, 1);
+            sums.store(p, k, 0, 1);
         }
     }
 }
@@ -132,38 +162,44 @@ template <typename P>
 void learn_together(P &p, int64_t k) {
     Client client(p);
     client.fill(k);
-    const int64_t start = k * p.batch.samples, blocks = (p.batch.samples + P::BLOCK - 1) / P::BLOCK;
+    const int64_t start = k * p.batch.samples, blocks = (p.batch.samples + p.block() - 1) / p.block();
     const int64_t parts = omp_get_max_threads();
     std::vector<typename P::Trace> traces(blocks, typename P::Trace(p));
-    const auto count = [&](int64_t block) { return std::min(P::BLOCK, p.batch.samples - block * P::BLOCK); };
+    const auto count = [&](int64_t block) { return std::min(p.block(), p.batch.samples - block * p.block()); };
 #pragma omp parallel
     {
-        std::vector<Gradient> sums = gradients_of(p.batch.inputs, p.layers);
+        Gradients sums(p);
+        typename P::Scratch scratch(p);
 #pragma omp for schedule(dynamic)
         for (int64_t block = 0; block < blocks; ++block)
-            p.pass(start + block * P::BLOCK, count(block), client, traces[block]);
+            p.pass(start + block * p.block(), count(block), client, scratch, traces[block]);
 #pragma omp for schedule(static)
         for (int64_t part = 0; part < parts; ++part) {
             for (int64_t block = 0; block < blocks; ++block)
-                p.add(start + block * P::BLOCK, count(block), traces[block], sums, part, parts);
-            store(p.layers, k, sums, part, parts);
+                p.add(count(block), traces[block], sums, part, parts);
+            sums.store(p, k, part, parts);
         }
     }
 }
 
 // What is known of every sample while the threads work, and of every client in the end: sums in the samples' order.
+// `events` are of the layers and, before them, three of each stage: those that entered, the synapses that they met, and
+// those that left its neurons.
 struct Samples {
     const Batch &batch;
     std::vector<int64_t> present;  // samples of each client that are no padding
-    std::vector<int64_t> events;   // [layer][client][sample]
+    std::vector<int64_t> events;   // [count][client][sample]
     std::vector<float> losses;     // [client][sample]
 
-    Samples(const Batch &batch, const Layers &layers)
-        : batch(batch), present(batch.clients), events(layers.size() * batch.clients * batch.samples),
+    Samples(const Batch &batch, const Stages &stages, const Layers &layers)
+        : batch(batch), present(batch.clients),
+          events((3 * stages.size() + layers.size()) * batch.clients * batch.samples),
           losses(batch.clients * batch.samples) {
         for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
             present[item / batch.samples] += batch.positions[item] >= 0;
     }
+
+    int64_t &count(int64_t number, int64_t item) { return events[number * batch.clients * batch.samples + item]; }
 
     void sum(int64_t *events_in, double *mean_losses) const {
         const int64_t per_layer = batch.clients * batch.samples, layers = events.size() / per_layer;

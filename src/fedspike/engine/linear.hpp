@@ -55,10 +55,12 @@ inline const float *weights_in(int64_t word, const float *step_weights) {
     return step_weights ? step_weights + 64 * word : ONES.steps;
 }
 
-// One sample, the steps of one word, V vectors of outputs. Rows of weight, bias and currents are padded.
+// One sample, the steps of one word, V vectors of outputs. Rows are padded. What is added to, the bias or currents,
+// has rows `stride` numbers apart.
 template <int V>
-[[gnu::noinline]] void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *step_weights, const float *weight,
-                  const float *bias, float *currents, int64_t width) {
+[[gnu::noinline]] void linear_panel(const Shape &s, int64_t word, const uint64_t *trains, const float *step_weights,
+                                    const float *weight, const float *start, int64_t stride, float *currents,
+                                    int64_t width) {
     const int64_t steps = s.steps_in(word);
     Sums<V> sums;
     std::memset(sums.of_step, 0, steps * sizeof sums.of_step[0]);
@@ -87,7 +89,7 @@ template <int V>
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v)
             store(currents + t * width + v * LANES,
-                  step_weights[t] * (load(&sums.of_step[t][v * LANES]) + base[v]) + load(bias + v * LANES));
+                  step_weights[t] * (load(&sums.of_step[t][v * LANES]) + base[v]) + load(start + t * stride + v * LANES));
 }
 
 // One client's weight transposed and its bias, both padded to whole vectors.
@@ -103,12 +105,13 @@ struct Columns {
         std::memcpy(bias.data(), biases, outputs * sizeof(float));
     }
 
-    // currents[step][output] of one sample, in padded rows
-    void currents(const Shape &in, const uint64_t *trains, const float *step_weights, float *currents) const {
+    // currents[step][output] of one sample, in padded rows; or `more` of them, without the bias.
+    void currents(const Shape &in, const uint64_t *trains, const float *step_weights, bool more, float *currents) const {
         for (int64_t word = 0; word < in.words(); ++word)
             for_panels(outputs, [&](auto V, int64_t offset, int64_t) {
-                linear_panel<V>(in, word, trains, weights_in(word, step_weights), &weight[offset], &bias[offset],
-                                 currents + 64 * word * width + offset, width);
+                float *to = currents + 64 * word * width + offset;
+                linear_panel<V>(in, word, trains, weights_in(word, step_weights), &weight[offset],
+                                more ? to : &bias[offset], more ? width : 0, to, width);
             });
     }
 };
@@ -128,7 +131,7 @@ template <int V>
             store(all + v * LANES, load(all + v * LANES) + here);
             store(into_bias + v * LANES, load(into_bias + v * LANES) + plain);
         }
-    for (int v = 0; v < V; ++v) store(bias + v * LANES, load(bias + v * LANES) + load(into_bias + v * LANES));
+    for (int v = 0; bias && v < V; ++v) store(bias + v * LANES, load(bias + v * LANES) + load(into_bias + v * LANES));
     for (int64_t i = first; i < last; ++i) {
         const uint64_t train = trains[i * s.words() + word];
         if (!train) continue;
@@ -152,19 +155,32 @@ template <int V>
     }
 }
 
-// into_inputs[step][i] = sum over o of delta[step][o] weight[o][i], for V vectors of inputs; rows are padded.
-template <int V>
-[[gnu::noinline]] void through_panel(int64_t steps, int64_t outputs, const float *delta, const float *weight, float *into_inputs,
-                   int64_t width) {
-    for (int64_t t = 0; t < steps; ++t) {
-        Vec sum[V] = {};
-        for (int64_t o = 0; o < outputs; ++o)
+// What the rows and columns of a product may have in registers at a time; the order of its sums does not depend on it.
+#if defined(__AVX512F__)
+constexpr int PRODUCT_ROWS = 5, PRODUCT_VECTORS = 4;
+#else
+constexpr int PRODUCT_ROWS = 2, PRODUCT_VECTORS = 2;
+#endif
+
+// into_inputs[step][i] = sum over o of delta[step][o] weight[o][i], for R steps and V vectors of inputs; rows are padded.
+template <int V, int R>
+[[gnu::noinline]] void through_tile(int64_t outputs, const float *delta, const float *weight, float *into_inputs,
+                                    int64_t width) {
+    Vec sum[R][V] = {};
+    const int64_t apart = whole_vectors(outputs);
+    for (int64_t o = 0; o < outputs; ++o) {
+        Vec row[V];
 #pragma GCC unroll 8
-            for (int v = 0; v < V; ++v)
-                sum[v] += delta[t * whole_vectors(outputs) + o] * load(weight + o * width + v * LANES);
+        for (int v = 0; v < V; ++v) row[v] = load(weight + o * width + v * LANES);
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) store(into_inputs + t * width + v * LANES, sum[v]);
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) sum[r][v] = multiply_add(delta[r * apart + o], row[v], sum[r][v]);
     }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) store(into_inputs + r * width + v * LANES, sum[r][v]);
 }
 
 // The rows of one client's weight, padded to whole vectors of inputs.
@@ -181,8 +197,11 @@ struct Rows {
 
     // into_inputs[step][input] of one sample, in padded rows
     void through(int64_t steps, const float *delta, float *into_inputs) const {
-        for_panels(inputs, [&](auto V, int64_t offset, int64_t) {
-            through_panel<V>(steps, outputs, delta, &weight[offset], into_inputs + offset, width);
+        for_panels<PRODUCT_VECTORS>(inputs, [&](auto V, int64_t offset, int64_t) {
+            for_panels<PRODUCT_ROWS, 1>(steps, [&](auto R, int64_t t, int64_t) {
+                through_tile<V, R>(outputs, delta + t * whole_vectors(outputs), &weight[offset],
+                                   into_inputs + t * width + offset, width);
+            });
         });
     }
 };
@@ -200,14 +219,14 @@ struct Gradient {
         std::fill(bias.begin(), bias.end(), 0.0f);
     }
 
-    // One sample, delta[step][output] in padded rows.
-    void add(const Shape &in, const uint64_t *trains, const float *delta, const float *step_weights, int64_t first,
-             int64_t last) {
+    // One sample, delta[step][output] in padded rows; or `more` of its events, without the bias.
+    void add(const Shape &in, const uint64_t *trains, const float *delta, const float *step_weights, bool more,
+             int64_t first, int64_t last) {
         for (int64_t word = 0; word < in.words(); ++word)
             for_panels(outputs, [&](auto V, int64_t offset, int64_t) {
                 gradient_panel<V>(in, word, trains, weights_in(word, step_weights),
-                                  delta + 64 * word * width + offset, first, last, &weight[offset], &bias[offset],
-                                  width);
+                                  delta + 64 * word * width + offset, first, last, &weight[offset],
+                                  more ? nullptr : &bias[offset], width);
             });
     }
 

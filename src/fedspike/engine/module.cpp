@@ -213,6 +213,26 @@ struct Weights {
     }
 };
 
+// A convolution of all clients over images of some size, and the pool behind it.
+struct Convolution {
+    Weights weights;  // [client][channel][channel in, row and column of the kernel]
+    int64_t height, width, kernel, stride, padding, window;
+    bool maximum;
+
+    Stage of(int64_t clients, int64_t inputs, bool learns) const {
+        demand(std::min({height, width, kernel, stride, window}) >= 1 && kernel <= LARGEST && window <= LARGEST &&
+                   padding >= 0 && padding < kernel && kernel <= std::min(height, width) + 2 * padding &&
+                   inputs % (height * width) == 0,
+               "a convolution does not fit its images");
+        const int64_t channels_in = inputs / (height * width);
+        const Layer layer = weights.of(clients, channels_in * kernel * kernel, learns);
+        const Stage stage{channels_in, height, width, layer.outputs, kernel, stride, padding, window, maximum,
+                          layer.weight, layer.bias, layer.into_weight, layer.into_bias};
+        demand(stage.rows_after() >= 1 && stage.columns_after() >= 1, "a pool does not fit its images");
+        return stage;
+    }
+};
+
 // What is learned, and where each client's mean loss goes; see Loss.
 struct Wanted {
     decltype(Loss::kind) kind;
@@ -231,26 +251,33 @@ struct Pass {
     std::optional<Wanted> wanted;
     Array<float, 3> scores;
     Array<int64_t, 2> events;
+    std::vector<Convolution> convolutions;
 
     Batch batch{(int64_t)positions.shape(0), (int64_t)positions.shape(1), (int64_t)pixels.shape(1), pixels.data(),
                 positions.data()};
+    Stages stages{};
     Layers layers{};
     Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr, nullptr, nullptr, nullptr};
 
     Pass(Array<const float, 2> pixels, Array<const int64_t, 2> positions, std::vector<Weights> weights,
-         std::optional<Wanted> wanted, Array<float, 3> scores, Array<int64_t, 2> events)
+         std::optional<Wanted> wanted, Array<float, 3> scores, Array<int64_t, 2> events,
+         std::vector<Convolution> before)
         : pixels(pixels), positions(positions), weights(std::move(weights)), wanted(std::move(wanted)),
-          scores(scores), events(events) {
+          scores(scores), events(events), convolutions(std::move(before)) {
         for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
             demand(batch.positions[item] >= -1 && batch.positions[item] < (int64_t)pixels.shape(0),
                    "a position beyond the pixels");
         int64_t size = batch.inputs;
+        for (const Convolution &one : convolutions) {
+            stages.push_back(one.of(batch.clients, size, this->wanted.has_value()));
+            size = stages.back().outputs();
+        }
         for (const Weights &layer : this->weights) {
             layers.push_back(layer.of(batch.clients, size, this->wanted.has_value()));
             size = layers.back().outputs;
         }
         demand(!layers.empty() && has_shape(scores, {batch.clients, batch.samples, size}) &&
-                   has_shape(events, {(int64_t)layers.size(), batch.clients}),
+                   has_shape(events, {(int64_t)(3 * stages.size() + layers.size()), batch.clients}),
                "layers, scores or events do not fit");
         if (this->wanted) learn(*this->wanted);
     }
@@ -277,13 +304,13 @@ void spiking(const InstructionSet &set, const Pass &pass, const Encoding &encodi
              bool integrates, int threads) {
     const Code code = encoding.of(pass.batch.clients);
     Running running(threads);
-    set.kernels.spiking(pass.batch, code, neuron, integrates, pass.layers, pass.loss, pass.scores.data(),
-                        pass.events.data());
+    set.kernels.spiking(pass.batch, code, neuron, integrates, pass.stages, pass.layers, pass.loss,
+                        pass.scores.data(), pass.events.data());
 }
 
 void conventional(const InstructionSet &set, const Pass &pass, int threads) {
     Running running(threads);
-    set.kernels.conventional(pass.batch, pass.layers, pass.loss, pass.scores.data(), pass.events.data());
+    set.kernels.conventional(pass.batch, pass.stages, pass.layers, pass.loss, pass.scores.data(), pass.events.data());
 }
 
 void compete(const InstructionSet &set, const Competition &rule, const Values &spikes,
@@ -347,6 +374,12 @@ NB_MODULE(_kernels, module) {
         .def(nb::init<Array<const float, 3>, Array<const float, 2>, std::optional<Array<float, 3>>,
                       std::optional<Array<float, 2>>>(),
              "weight"_a, "bias"_a, "into_weight"_a = nb::none(), "into_bias"_a = nb::none());
+    nb::class_<Convolution>(module, "Convolution")
+        .def("__init__",
+             [](Convolution *self, const Weights &weights, int64_t height, int64_t width, int64_t kernel,
+                int64_t stride, int64_t padding, int64_t window, bool maximum) {
+                 new (self) Convolution{weights, height, width, kernel, stride, padding, window, maximum};
+             });
     nb::class_<Wanted>(module, "Wanted")
         .def("__init__",
              [](Wanted *self, const std::string &kind, Array<const int64_t, 2> labels, Array<double, 1> losses,
@@ -361,8 +394,9 @@ NB_MODULE(_kernels, module) {
              "scale"_a = nb::none(), "shift"_a = nb::none(), "slopes"_a = nb::none());
     nb::class_<Pass>(module, "Pass")
         .def(nb::init<Array<const float, 2>, Array<const int64_t, 2>, std::vector<Weights>, std::optional<Wanted>,
-                      Array<float, 3>, Array<int64_t, 2>>(),
-             "pixels"_a, "positions"_a, "layers"_a, "wanted"_a.none(), "scores"_a, "events"_a);
+                      Array<float, 3>, Array<int64_t, 2>, std::vector<Convolution>>(),
+             "pixels"_a, "positions"_a, "layers"_a, "wanted"_a.none(), "scores"_a, "events"_a,
+             "convolutions"_a = std::vector<Convolution>{});
     nb::class_<InstructionSet>(module, "InstructionSet")
         .def_ro("name", &InstructionSet::name)
         .def("encode", &encode)

@@ -1,5 +1,5 @@
-// Linear layers with LIF neurons: a block of samples, one after the other, through all layers and time steps and, to
-// learn, back again, so that nothing but pixels in and gradients out leaves the cache.
+// Stages of convolutions, if there are any, and linear layers, with LIF neurons: a block of samples, one after the
+// other, through all of them and, to learn, back again, so that nothing but pixels in and gradients out leaves the cache.
 #pragma once
 #include "affine.hpp"
 #include "encode.hpp"
@@ -16,67 +16,91 @@ inline int64_t popcount(const uint64_t *words, int64_t count) {
 }
 
 struct Spiking {
-    static constexpr int64_t BLOCK = 16;
     const Batch &batch;
     const Code &code;
     Neuron neuron;
     bool integrates;
+    const Stages &stages;
     const Layers &layers;
     const Loss &loss;
     float *scores;
-    Samples samples{batch, layers};
+    Samples samples{batch, stages, layers};
+    std::vector<std::vector<float>> plane_weights{weights_of_planes()};  // what a spike that enters the layers counts for
 
+    int64_t block() const { return 16; }
     bool learns() const { return loss.kind != Loss::none; }
     bool direct() const { return code.kind == Code::direct; }
+    bool drives() const { return direct() && stages.empty(); }  // pixels enter the first linear layer
     int64_t words() const { return (code.steps + 63) / 64; }
-    int64_t inputs(size_t l) const { return l ? layers[l - 1].outputs : batch.inputs; }
+    int64_t inputs(size_t l) const { return l ? layers[l - 1].outputs : inputs_of(batch, stages); }
     Shape in(size_t l) const { return {batch.clients, batch.samples, code.steps, inputs(l)}; }
-    const float *step_weights(size_t l) const { return l ? nullptr : code.step_weights; }
+    // Of what enters a layer: more than one behind a pool of means.
+    int64_t planes(size_t l) const { return l ? 1 : plane_weights.size(); }
+    const float *step_weights(size_t l, int64_t plane) const { return l ? nullptr : plane_weights[plane].data(); }
 
-    // What a sample leaves for the gradients: the spikes that entered each layer, and dL/dI.
+    std::vector<std::vector<float>> weights_of_planes() const {
+        if (stages.empty()) {
+            std::vector<float> one(64 * words(), 1.0f);
+            if (code.step_weights) std::copy_n(code.step_weights, code.steps, one.begin());
+            return {one};
+        }
+        std::vector<std::vector<float>> all;
+        for (int64_t plane = 0; plane < stages.back().planes(); ++plane)
+            all.emplace_back(64 * words(), stages.back().share() * (float)(1 << plane));
+        return all;
+    }
+
+    // What a sample leaves for the gradients: the spikes that entered each layer, and dL/dI; those of stages.
     struct Trace {
         struct Sample {
             std::vector<std::vector<uint64_t>> fired;
             std::vector<Floats> delta;
+            std::vector<FilterGradient> filters;
         };
         std::vector<Sample> of;
         Values x;  // the images; null where a sample is absent
 
-        explicit Trace(const Spiking &p) : of(BLOCK), x(BLOCK) {
+        explicit Trace(const Spiking &p) : of(p.block()), x(p.block()) {
             for (Sample &sample : of)
                 for (size_t l = 0; l < p.layers.size(); ++l) {
-                    sample.fired.emplace_back(l || !p.direct() ? p.inputs(l) * p.words() : 0);
+                    sample.fired.emplace_back(l || !p.drives() ? p.planes(l) * p.inputs(l) * p.words() : 0);
                     sample.delta.emplace_back(p.learns() ? p.code.steps * whole_vectors(p.layers[l].outputs) : 0);
                 }
+            for (Sample &sample : of)
+                for (const Stage &stage : p.stages)
+                    if (p.learns()) sample.filters.emplace_back(stage);
         }
     };
 
     // Room for one sample after the other.
     struct Scratch {
         std::vector<Floats> membrane;
-        Floats flow;  // currents on the way there, dL/dS on the way back
-        std::vector<uint64_t> fired;
+        Floats flow;    // currents on the way there, dL/dS on the way back
+        Floats driven;  // the currents of a block's pixels as they are
+        std::vector<uint64_t> fired, trains;
         Encoder encoder;
+        Stack stack;
 
-        explicit Scratch(const Spiking &p) : encoder(p.batch.inputs) {
+        explicit Scratch(const Spiking &p)
+            : driven(p.drives() ? p.block() * whole_vectors(p.layers[0].outputs) : 0),
+              trains(p.stages.empty() || p.direct() ? 0 : p.batch.inputs * p.words()), encoder(p.batch.inputs),
+              stack(p.stages, p.neuron, p.code.steps, p.learns(), p.direct(), p.code.step_weights) {
             size_t widest = 0;
             for (const Layer &layer : p.layers) {
                 membrane.emplace_back(p.code.steps * whole_vectors(layer.outputs));
                 widest = std::max(widest, membrane.back().size());
             }
+            if (!p.stages.empty())
+                widest = std::max<size_t>(widest, p.code.steps * whole_vectors(p.stages.back().outputs()));
             flow.resize(widest);
             fired.resize(p.layers.back().outputs * p.words());
         }
     };
 
-    void pass(int64_t first, int64_t count, const Client &client, Trace &trace) {
-        Scratch scratch(*this);
-        Floats driven;
+    void pass(int64_t first, int64_t count, const Client &client, Scratch &scratch, Trace &trace) {
         for (int64_t b = 0; b < count; ++b) trace.x[b] = batch.image(first + b);
-        if (direct()) {
-            driven.resize(BLOCK * client.forward[0].width);
-            affine(trace.x, count, client.forward[0], driven.data(), &samples.events[first]);
-        }
+        if (drives())
+            affine(trace.x, count, client.forward[0], scratch.driven.data(), &samples.count(0, first));
         for (int64_t b = 0; b < count; ++b) {
             const int64_t item = first + b, classes = layers.back().outputs;
             typename Trace::Sample &sample = trace.of[b];
@@ -85,28 +109,58 @@ struct Spiking {
                 std::fill_n(score, classes, 0.0f);
                 continue;
             }
-            if (direct()) {
-                const int64_t width = client.forward[0].width;
-                for (int64_t t = 0; t < code.steps; ++t)
-                    std::copy_n(&driven[b * width], width, &scratch.flow[t * width]);
-            } else {
-                scratch.encoder(in(0), code, trace.x[b], item / batch.samples, item % batch.samples,
-                                sample.fired[0].data());
-            }
+            enter(b, item, client, scratch, trace);
             forward(item, client, scratch, sample, score);
             if (learns()) back(item, client, scratch, sample, score);
         }
+    }
+
+    // From a sample's pixels to what enters the first linear layer.
+    void enter(int64_t b, int64_t item, const Client &client, Scratch &scratch, Trace &trace) {
+        const float *image = trace.x[b];
+        if (drives()) {
+            const int64_t width = client.forward[0].width;
+            for (int64_t t = 0; t < code.steps; ++t)
+                std::copy_n(&scratch.driven[b * width], width, &scratch.flow[t * width]);
+            return;
+        }
+        std::vector<uint64_t> &fired = trace.of[b].fired[0];
+        const Shape pixels{batch.clients, batch.samples, code.steps, batch.inputs};
+        const auto encode = [&](uint64_t *trains) {
+            scratch.encoder(pixels, code, image, item / batch.samples, item % batch.samples, trains);
+        };
+        const size_t counts = 3 * stages.size();
+        if (stages.empty()) {
+            encode(fired.data());
+            samples.count(counts, item) = popcount(fired.data(), fired.size());
+            return;
+        }
+        Stack &stack = scratch.stack;
+        if (direct()) {
+            stack.enter(image, client.filters[0]);
+        } else {
+            encode(scratch.trains.data());
+            stack.enter(scratch.trains.data(), words());
+        }
+        std::fill(fired.begin(), fired.end(), 0);
+        stack.forward(client.filters, fired.data());
+        for (size_t l = 0; l < stages.size(); ++l) {
+            samples.count(3 * l, item) = stack.entered[l];
+            samples.count(3 * l + 1, item) = stack.met[l];
+            samples.count(3 * l + 2, item) = stack.left[l];
+        }
+        samples.count(counts, item) = stack.behind;
     }
 
     void forward(int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,
                  float *score) {
         const size_t last = layers.size() - 1;
         for (size_t l = 0; l <= last; ++l) {
-            if (l || !direct()) {
-                const uint64_t *spikes = sample.fired[l].data();
-                samples.events[l * batch.clients * batch.samples + item] = popcount(spikes, inputs(l) * words());
-                client.forward[l].currents(in(l), spikes, step_weights(l), scratch.flow.data());
-            }
+            const uint64_t *spikes = sample.fired[l].data();
+            if (l) samples.count(3 * stages.size() + l, item) = popcount(spikes, inputs(l) * words());
+            for (int64_t plane = 0; (l || !drives()) && plane < planes(l); ++plane)
+                client.forward[l].currents(in(l), spikes + plane * inputs(l) * words(), step_weights(l, plane), plane > 0,
+                                           scratch.flow.data());
             if (l == last && integrates) return mean_membrane(client.forward[l], scratch.flow.data(), score);
             uint64_t *out = l == last ? scratch.fired.data() : sample.fired[l + 1].data();
             const Shape s{batch.clients, batch.samples, code.steps, layers[l].outputs};
@@ -149,25 +203,30 @@ struct Spiking {
                 scan_back(code.steps, width, neuron, scratch.membrane[l].data(), flow, delta);
             }
         }
+        if (stages.empty()) return;
+        client.back[0].through(code.steps, sample.delta[0].data(), flow);
+        scratch.stack.back(client.filters, flow, client.back[0].width, sample.filters);
     }
 
-    void add(int64_t, int64_t count, const Trace &trace, std::vector<Gradient> &sums, int64_t part, int64_t parts) const {
+    void add(int64_t count, const Trace &trace, Gradients &sums, int64_t part, int64_t parts) const {
+        for (int64_t b = 0; !part && b < count; ++b)
+            for (size_t l = 0; trace.x[b] && l < stages.size(); ++l) sums.filters[l].add(trace.of[b].filters[l]);
         for (size_t l = 0; l < layers.size(); ++l) {
             const int64_t from = cut(inputs(l), part, parts), to = cut(inputs(l), part + 1, parts);
-            if (l == 0 && direct()) {
-                add_direct(count, trace, sums[0], from, to);
+            if (l == 0 && drives()) {
+                add_direct(count, trace, sums.layers[0], from, to);
                 continue;
             }
             for (int64_t b = 0; b < count; ++b)
-                if (trace.x[b])
-                    sums[l].add(in(l), trace.of[b].fired[l].data(), trace.of[b].delta[l].data(),
-                                step_weights(l), from, to);
+                for (int64_t plane = 0; trace.x[b] && plane < planes(l); ++plane)
+                    sums.layers[l].add(in(l), trace.of[b].fired[l].data() + plane * inputs(l) * words(),
+                                       trace.of[b].delta[l].data(), step_weights(l, plane), plane > 0, from, to);
         }
     }
 
     void add_direct(int64_t count, const Trace &trace, Gradient &sum, int64_t from, int64_t to) const {
         const int64_t width = sum.width;
-        Floats over_steps(BLOCK * width);
+        Floats over_steps(block() * width);
         for (int64_t b = 0; b < count; ++b) {
             if (!trace.x[b]) continue;
             const float *delta = trace.of[b].delta[0].data();
@@ -179,9 +238,9 @@ struct Spiking {
     }
 };
 
-void spiking(const Batch &batch, const Code &code, Neuron neuron, bool integrates, const Layers &layers,
-             const Loss &loss, float *scores, int64_t *events) {
-    Spiking program{batch, code, neuron, integrates, layers, loss, scores};
+void spiking(const Batch &batch, const Code &code, Neuron neuron, bool integrates, const Stages &stages,
+             const Layers &layers, const Loss &loss, float *scores, int64_t *events) {
+    Spiking program{batch, code, neuron, integrates, stages, layers, loss, scores};
     run(program, events);
 }
 

@@ -43,18 +43,18 @@ using Floats = std::vector<float, AtLine<float>>;
 
 inline int64_t whole_vectors(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
-// Calls panel(V, offset, kept) for one panel of V vectors after the other, V being constant for the compiler; `kept`
-// of its numbers are real.
-template <typename Panel, int... LESS>
+// Calls panel(V, offset, kept) for one panel of at most MOST vectors after the other, V being constant for the compiler;
+// `kept` of its numbers are real. A vector is of LANES numbers, or of so many as are said.
+template <int MOST = PANEL, int OF = LANES, typename Panel, int... LESS>
 inline void for_panels(int64_t count, const Panel &panel, std::integer_sequence<int, LESS...>) {
-    for (int64_t offset = 0; offset < count; offset += PANEL * LANES) {
-        const int64_t kept = std::min<int64_t>(PANEL * LANES, count - offset), less = (kept - 1) / LANES;
+    for (int64_t offset = 0; offset < count; offset += MOST * OF) {
+        const int64_t kept = std::min<int64_t>(MOST * OF, count - offset), less = (kept - 1) / OF;
         (void)((less == LESS && (panel(std::integral_constant<int, LESS + 1>{}, offset, kept), true)) || ...);
     }
 }
-template <typename Panel>
+template <int MOST = PANEL, int OF = LANES, typename Panel>
 inline void for_panels(int64_t count, const Panel &panel) {
-    for_panels(count, panel, std::make_integer_sequence<int, PANEL>{});
+    for_panels<MOST, OF>(count, panel, std::make_integer_sequence<int, MOST>{});
 }
 
 // The first `columns` of each row, from rows of one stride to rows of another.
@@ -137,6 +137,25 @@ inline uint64_t nonzero(const float *p, int64_t count) {
 #endif
     for (; i < count; ++i) bits |= (uint64_t)(p[i] != 0) << i;
     return bits;
+}
+
+// Bit i is set where lane i is more than a limit.
+inline uint32_t above(Vec v, float limit) {
+#if defined(__AVX512F__)
+    return _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(limit), _CMP_GT_OQ);
+#else
+    float lanes[LANES];
+    std::memcpy(lanes, &v, sizeof v);
+    uint32_t bits = 0;
+#if defined(__AVX2__)
+    for (int i = 0; i < LANES; i += 8)
+        bits |= (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(lanes + i), _mm256_set1_ps(limit), _CMP_GT_OQ))
+                << i;
+#else
+    for (int i = 0; i < LANES; ++i) bits |= (uint32_t)(lanes[i] > limit) << i;
+#endif
+    return bits;
+#endif
 }
 
 // The transpose of 64 x 64 bits, in place, by swapping ever smaller squares (Warren, "Hacker's Delight", 7-3).

@@ -1,0 +1,190 @@
+"""Networks of which the kernels have every part, from pixels to scores and back in one pass."""
+
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeGuard
+
+import torch
+from torch import Tensor
+
+from fedspike import engine
+from fedspike.engine import compiled, kernel_parts
+from fedspike.engine.engines import Learned, losses_of
+from fedspike.engine.kernel_parts import Wanted
+from fedspike.engine.packed import array
+from fedspike.layers.shapes import BatchNorm, Convolution, Dense, Pool
+from fedspike.networks import (
+    Batch,
+    ConventionalNetwork,
+    Forward,
+    Layers,
+    Parameters,
+    SizedNetwork,
+    SpikingNetwork,
+)
+from fedspike.networks.batch import count
+from fedspike.parts.losses import Loss
+from fedspike.parts.tensors import Counts
+
+InOnePass = SpikingNetwork | ConventionalNetwork
+# Samples of a block, as the kernels have them.
+CONVENTIONAL_BLOCK, CONVOLUTIONAL_BLOCK, SPIKING_BLOCK = 64, 16, 16
+LARGEST = 7  # kernel of a convolution, and window of a pool, as in kernels.hpp
+
+
+class Stage(NamedTuple):
+    """A convolution and the pool behind it, if there is one, with their names."""
+
+    name: str
+    convolution: Convolution
+    pool_name: str
+    pool: Pool | None
+
+    def taken(self, weights: Any) -> Any:
+        """As the kernels take it."""
+        layer, pool = self.convolution, self.pool
+        return compiled.Convolution(
+            weights,
+            *(layer.height, layer.width, layer.kernel, layer.stride, layer.padding),
+            pool.size if pool else 1,
+            pool is None or pool.kind == "max",
+        )
+
+    @property
+    def floats(self) -> int:
+        """Of its grid of outputs; see maps.hpp."""
+        layer = self.convolution
+        rows, columns = (size + layer.kernel - 1 for size in (layer.height, layer.width))
+        return rows * columns * whole_vectors(layer.out_channels)
+
+
+def whole_vectors(numbers: int) -> int:
+    """So many numbers and what pads them, as in vectors.hpp."""
+    return -(-numbers // 16) * 16
+
+
+def stages(layers: Layers) -> list[Stage] | None:
+    """The convolutions, of which the kernels may have none; None where they do not have them all."""
+    convolutions: list[Stage] = []
+    for name, layer in layers.described.items():
+        if isinstance(layer, Convolution) and layer.kernel <= LARGEST:
+            convolutions.append(Stage(name, layer, "", None))
+        elif isinstance(layer, Pool) and layer.size <= LARGEST and convolutions and not convolutions[-1].pool:
+            convolutions[-1] = convolutions[-1]._replace(pool_name=name, pool=layer)
+        elif not isinstance(layer, Dense):
+            return None
+    return convolutions
+
+
+def has(network: SizedNetwork) -> TypeGuard[InOnePass]:
+    """Whether the kernels have the whole network."""
+    if isinstance(network, ConventionalNetwork):
+        return stages(network.architecture) is not None and network.quantiser is None
+    return (
+        isinstance(network, SpikingNetwork)
+        and stages(network.architecture) is not None
+        and not any(isinstance(layer, BatchNorm) for layer in network.described.values())
+        and kernel_parts.has_code(network.code)
+        and kernel_parts.has_read_out(network.read_out)
+        and kernel_parts.constants(network.neuron) is not None
+    )
+
+
+def bytes_of_step(network: InOnePass) -> int:
+    """What spiking.hpp, stages.hpp and conventional.hpp hold, whatever the rows."""
+    convolutions = stages(network.architecture) or []
+    every = [*pairwise(network.architecture.layers)]
+    layers = every[len(every) - sum(isinstance(x, Dense) for x in network.described.values()) :]
+    # Columns and sums of gradients, then rows, all padded to whole vectors.
+    sums = sum(2 * 4 * (inputs + 1) * whole_vectors(outputs) for inputs, outputs in layers)
+    sums += sum(4 * outputs * whole_vectors(inputs) for inputs, outputs in layers[1:])
+    filters = sum(4 * whole_vectors(s.convolution.parameters) for s in convolutions)
+    if not isinstance(network, SpikingNetwork):
+        values = layers[0][0] + sum(2 * whole_vectors(outputs) for _, outputs in layers)
+        if not convolutions:
+            return sums + CONVENTIONAL_BLOCK * 4 * values
+        values += whole_vectors(layers[0][0]) + sum(3 * stage.floats for stage in convolutions)
+        return sums + CONVOLUTIONAL_BLOCK * (4 * values + filters)
+    steps, words = network.time_steps, -(-network.time_steps // 64)
+    grids = sum(4 * (steps + 3) * stage.floats for stage in convolutions)
+    spikes = sum(8 * words * inputs for inputs, _ in layers)
+    deltas = sum(4 * steps * whole_vectors(outputs) for _, outputs in layers)
+    widest = 4 * steps * max(whole_vectors(size) for layer in layers for size in layer)
+    return sums + SPIKING_BLOCK * (spikes + deltas + filters) + deltas + widest + grids
+
+
+def twice_passed(network: InOnePass, loss: Loss, parameters: Parameters, batch: Batch) -> Learned:
+    """A network to its scores, plain torch to the slopes of a loss there, and the network forth and back."""
+    forward = passed(network, parameters, batch).forward
+    scores = forward.scores.masked_fill(~batch.present.unsqueeze(2), 0).requires_grad_()
+    losses = losses_of(loss, scores, batch, network.time_steps)
+    (slopes,) = torch.autograd.grad(losses, scores, torch.ones_like(losses))
+    learned = passed(network, parameters, batch, ("given", 0.0, 0.0, 0.0), slopes=slopes)
+    return learned._replace(losses=losses.detach().double())
+
+
+def passed(
+    network: InOnePass,
+    parameters: Parameters,
+    batch: Batch,
+    wanted: Wanted | None = None,
+    **arrays: Tensor,
+) -> Learned:
+    """A network in one pass and, if something is `wanted` with these arrays, losses and gradients too."""
+    names, (clients, rows) = network.architecture.names, batch.positions.shape
+    parameters = network.amplified(parameters)
+    convolutions = stages(network.architecture) or []
+    scores = torch.empty(clients, rows, network.architecture.layers[-1])
+    events = torch.empty(len(names) + 2 * len(convolutions), clients, dtype=torch.int64)
+    losses = torch.empty(clients, dtype=torch.float64)
+    gradients = {n: torch.empty(w.shape) for n, w in parameters.items()} if wanted else {}
+    weights = [_weights(name, parameters, gradients) for name in names]
+    taken = compiled.Pass(
+        array(batch.pixels),
+        array(batch.positions),
+        weights[len(convolutions) :],
+        wanted
+        and compiled.Wanted(
+            wanted[0],
+            array(batch.labels),
+            losses.numpy(),
+            *wanted[1:],
+            **{name: array(numbers) for name, numbers in arrays.items()},
+        ),
+        scores.numpy(),
+        events.numpy(),
+        [stage.taken(own) for stage, own in zip(convolutions, weights, strict=False)],
+    )
+    threads = torch.get_num_threads()
+    if isinstance(network, SpikingNetwork):
+        code = kernel_parts.encoding(network.code, batch.address, network.time_steps)
+        constants, spiking = kernel_parts.constants(network.neuron), network.read_out.spiking
+        assert constants is not None  # see `has`
+        engine.kernels.spiking(taken, code, compiled.Neuron(*constants), not spiking, threads)
+        # Spike counts are the scores, and all of them together the spikes that left the last layer.
+        events_out = count(scores.sum(2), batch.present) * spiking
+    else:
+        engine.kernels.conventional(taken, threads)
+        events_out = torch.zeros(clients, dtype=torch.int64)
+    entered, met = _counted(convolutions, names, list(events))
+    forward = Forward(scores, entered, events_out, met)
+    return Learned(forward, losses, network.amplified(gradients) if wanted else {})
+
+
+def _weights(name: str, *tensors: Parameters) -> Any:
+    """The weight and bias of a layer, and where their gradients go; kernels of a convolution lie flat."""
+    both = [(t[f"{name}.weight"], t[f"{name}.bias"]) for t in tensors if t]
+    return compiled.Weights(*(array(x) for weight, bias in both for x in (weight.flatten(2), bias)))
+
+
+def _counted(
+    convolutions: list[Stage], names: tuple[str, ...], events: list[Tensor]
+) -> tuple[dict[str, Counts], dict[str, Counts]]:
+    """The events that entered each layer, and the synapses that they met; see Samples in learning.hpp."""
+    entered: dict[str, Counts] = {}
+    met: dict[str, Counts] = {}
+    for at, stage in enumerate(convolutions):
+        entered[stage.name], met[stage.name], left = events[3 * at : 3 * at + 3]
+        if stage.pool:
+            entered[stage.pool_name] = left
+    layers = zip(names[len(convolutions) :], events[3 * len(convolutions) :], strict=True)
+    return entered | dict(layers), met

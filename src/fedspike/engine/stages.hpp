@@ -1,0 +1,541 @@
+// Convolutions, their neurons and pools, one sample at a time: step by step through all of them, and to learn back,
+// so that what one leaves for the next stays in the cache.
+#pragma once
+#include "lif.hpp"
+#include "maps.hpp"
+
+namespace fedspike {
+namespace {
+
+// One client's weights of a stage, laid out to be computed with, in panels of channels; see for_channels.
+struct Filters {
+    const Stage &stage;
+    Floats forward;  // [channel in][place, turned][channel]
+    Floats bias;     // [channel]
+    Floats back;     // [place, turned][channel][channel in]; not needed for the first stage
+
+    Filters(const Stage &s, bool goes_back)
+        : stage(s), forward(s.channels_in * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)),
+          back(goes_back ? s.places() * s.channels * whole_vectors(s.channels_in) : 0) {}
+
+    const float *weights(int V, int64_t first, int64_t i) const {
+        return &forward[(first * stage.channels_in + i * (V * LANES)) * stage.places()];
+    }
+
+    void fill(int64_t k) {
+        const Stage &s = stage;
+        const float *weight = s.weight + k * s.weights();
+        std::copy_n(s.bias + k * s.channels, s.channels, bias.data());
+        for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
+            for (int64_t o = 0; o < real; ++o)
+                for (int64_t i = 0; i < s.channels_in; ++i)
+                    for (int64_t place = 0; place < s.places(); ++place)
+                        forward[(first * s.channels_in + (i * V) * LANES) * s.places() + place * (V * LANES) + o] =
+                            weight[((first + o) * s.channels_in + i + 1) * s.places() - 1 - place];
+        });
+        if (back.empty()) return;
+        for_channels(s.channels_in, [&](auto V, int64_t first, int64_t real) {
+            for (int64_t place = 0; place < s.places(); ++place)
+                for (int64_t o = 0; o < s.channels; ++o)
+                    for (int64_t i = 0; i < real; ++i)
+                        back[first * s.places() * s.channels + (place * s.channels + o) * (V * LANES) + i] =
+                            weight[(o * s.channels_in + first + i + 1) * s.places() - 1 - place];
+        });
+    }
+};
+
+// The gradients of a stage: weights laid out as in Filters::forward, then the bias.
+struct FilterGradient {
+    Floats weight, bias;
+
+    explicit FilterGradient(const Stage &s)
+        : weight(s.channels_in * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)) {}
+
+    void clear() {
+        std::fill(weight.begin(), weight.end(), 0.0f);
+        std::fill(bias.begin(), bias.end(), 0.0f);
+    }
+
+    void add(const FilterGradient &other) {
+        for (size_t i = 0; i < weight.size(); ++i) weight[i] += other.weight[i];
+        for (size_t i = 0; i < bias.size(); ++i) bias[i] += other.bias[i];
+    }
+
+    void store(const Stage &s, int64_t k) const {
+        float *to = s.into_weight + k * s.weights();
+        std::copy_n(bias.data(), s.channels, s.into_bias + k * s.channels);
+        for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
+            for (int64_t o = 0; o < real; ++o)
+                for (int64_t i = 0; i < s.channels_in; ++i)
+                    for (int64_t place = 0; place < s.places(); ++place)
+                        to[((first + o) * s.channels_in + i + 1) * s.places() - 1 - place] =
+                            weight[(first * s.channels_in + (i * V) * LANES) * s.places() + place * (V * LANES) + o];
+        });
+    }
+};
+
+// Membranes of a row of positions `apart` numbers from each other, V vectors of channels: from those of the step before,
+// which at the first there are none of, and from the currents in their place. Bits of `fired` are channels.
+template <int V, Reset RESET>
+inline int64_t fire_row(Neuron neuron, int64_t count, int64_t apart, const float *before, float *now, uint32_t there,
+                        int64_t shift, uint64_t *fired, int64_t words) {
+    int64_t spikes = 0;
+    for (int64_t x = 0; x < count; ++x, now += apart, fired += words) {
+        uint32_t bits = 0;
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) {
+            Vec u = load(now + v * LANES);
+            if (before) {
+                const Vec kept = load(before + x * apart + v * LANES);
+                const Lanes spiked = kept > neuron.threshold;
+                u = neuron.beta * (RESET == Reset::zero ? (spiked ? Vec{} : kept) : kept) + u;
+                if (RESET == Reset::subtract) u -= spiked ? Vec{} + neuron.threshold : Vec{};
+                store(now + v * LANES, u);
+            }
+            bits |= above(u, neuron.threshold) << (v * LANES);
+        }
+        bits &= there;
+        *fired |= (uint64_t)bits << shift;
+        spikes += __builtin_popcount(bits);
+    }
+    return spikes;
+}
+
+// dL/dI of a row of positions from dL/dS, of which `window` neighbours share one, and from dL/dI at the step after;
+// `bias` grows by all of them.
+template <int V, bool ZERO_RESET, typename Into>
+inline void unfire_row(Neuron neuron, int64_t count, int64_t window, int64_t apart, const float *membrane,
+                       const Into &into, const float *later, float *here, Vec *bias) {
+    const float height = neuron.alpha / 2, steepness = 3.14159265358979323846f * height;
+    for (int64_t x = 0, place = 0; x < count; ++place) {
+        const int64_t last = std::min(x + window, count);
+        for (; x < last; ++x)
+#pragma GCC unroll 2
+            for (int v = 0; v < V; ++v) {
+                const int64_t at = x * apart + v * LANES;
+                const Vec u = load(membrane + at), distance = steepness * (u - neuron.threshold);
+                Vec kept = neuron.beta * load(later + at);
+                if (ZERO_RESET) kept = u > neuron.threshold ? Vec{} : kept;
+                const Vec delta = height * into(x, place, v) / (1.0f + distance * distance) + kept;
+                store(here + at, delta);
+                bias[v] += delta;
+            }
+    }
+}
+
+// Which channels' gradient of a maximum over a window goes to its place (y, x): those whose first spike is there, and
+// at its first place those that did not spike. at(row, column) are membranes.
+template <typename At>
+inline Lanes chosen(const At &at, float threshold, int64_t window, int64_t y, int64_t x) {
+    const int64_t top = y / window * window, left = x / window * window;
+    Lanes before = {}, any = {};
+    for (int64_t row = top; row < top + window; ++row)
+        for (int64_t column = left; column < left + window; ++column) {
+            const Lanes spiked = load(at(row, column)) > threshold;
+            any |= spiked;
+            if (row < y || (row == y && column < x)) before |= spiked;
+        }
+    const Lanes own = (load(at(y, x)) > threshold) & ~before;
+    return y == top && x == left ? own | ~any : own;
+}
+
+// Where the positions of a map lie in the image, -1: nowhere, and the synapses that an event there meets.
+struct Positions {
+    std::vector<int32_t> places, fan_out;
+
+    explicit Positions(const Stage &s) : places(64 * s.words(), -1), fan_out(64 * s.words()) {
+        const auto outputs = [&](int64_t input, int64_t outputs) {
+            int64_t count = 0;
+            for (int64_t o = 0; o < outputs; ++o) {
+                const int64_t place = input + s.padding - s.stride * o;
+                count += place >= 0 && place < s.kernel;
+            }
+            return count;
+        };
+        for (int64_t y = 0; y < s.height; ++y)
+            for (int64_t x = 0; x < s.width; ++x) {
+                const int64_t q = y * s.columns() + x;
+                places[q] = y * s.width + x;
+                fan_out[q] = s.channels * outputs(y, s.out_height()) * outputs(x, s.out_width());
+            }
+    }
+};
+
+// Calls at(input, channel, q) for all inputs of a stage.
+template <typename At>
+inline void for_inputs(const Stage &s, const At &at) {
+    for (int64_t channel = 0, input = 0; channel < s.channels_in; ++channel)
+        for (int64_t y = 0; y < s.height; ++y)
+            for (int64_t x = 0; x < s.width; ++x, ++input) at(input, channel, y * s.columns() + x);
+}
+
+// The bias at all positions of a panel.
+template <int V>
+inline void fill_bias(const Stage &s, const float *bias, float *panel) {
+    Vec start[V];
+    for (int v = 0; v < V; ++v) start[v] = load(bias + v * LANES);
+    for (int64_t q = 0; q < s.positions(); ++q)
+        for (int v = 0; v < V; ++v) store(panel + (q * V + v) * LANES, start[v]);
+}
+
+// A stage's currents of values that enter it, of which those that are not 0 are events.
+inline void value_currents(const Filters &filters, const uint64_t *events, const float *values, float *grid) {
+    const Stage &s = filters.stage;
+    for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
+        float *panel = grid + first * s.positions();
+        fill_bias<V>(s, &filters.bias[first], panel);
+        with_kernel(s.kernel, [&](auto K) {
+            for (int64_t i = 0; i < s.channels_in; ++i)
+                scatter<V, K, true>(events + i * s.words(), s.words(), values + i * s.words() * 64,
+                                    filters.weights(V, first, i), 1.0f, panel, s.columns());
+        });
+    });
+}
+
+// Their weight gradient, from dL/d of the currents.
+inline void value_gradient(const Stage &s, const uint64_t *events, const float *values, const float *delta,
+                           Floats &sums) {
+    for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
+        with_kernel(s.kernel, [&](auto K) {
+            for (int64_t i = 0; i < s.channels_in; ++i)
+                gather<V, K, true>(events + i * s.words(), s.words(), values + i * s.words() * 64,
+                                   delta + first * s.positions(), s.columns(), 1.0f,
+                                   &sums[(first * s.channels_in + i * (V * LANES)) * s.places()]);
+        });
+    });
+}
+
+// To what entered a stage, [place][channel] in panels, from dL/d of its currents.
+inline void through_filters(const Filters &filters, const float *delta, float *into) {
+    const Stage &s = filters.stage;
+    for_channels(s.channels_in, [&](auto V, int64_t first, int64_t) {
+        with_kernel(s.kernel, [&](auto K) {
+            into_inputs<V, K>(s, delta, &filters.back[first * s.places() * s.channels], into + first * s.height * s.width);
+        });
+    });
+}
+
+// From [channel][place] behind a stage's pool to [place][channel], in panels.
+inline void turn(const Stage &s, const float *from, float *to) {
+    for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
+        transpose(real, s.places_after(), from + first * s.places_after(), s.places_after(),
+                  to + first * s.places_after(), V * LANES);
+    });
+}
+
+// What one sample needs on its way through the stages.
+struct Stack {
+    struct Room {
+        std::vector<uint64_t> maps;   // [step][plane][channel][word]: the events that enter
+        Floats grids;                 // [step]: membranes
+        Floats delta[2];              // dL/dI, of a step and of the one after
+        Floats into;                  // dL/dS behind the pool, [position][channel]
+        Floats values, constant;      // what enters at every step alike; its currents, then dL/d of these
+        std::vector<uint64_t> fired;    // [position][word of channels], of one step
+        std::vector<uint64_t> counted;  // [place behind the pool][plane], of one word of channels
+        Positions at;
+        int64_t planes = 1;  // of the maps
+        float share = 1;     // what an event of plane 0 counts for
+
+        explicit Room(const Stage &s) : at(s) {}
+    };
+    const Stages &stages;
+    Neuron neuron;
+    int64_t steps;
+    bool learns;
+    const float *step_weights;
+    std::vector<Room> rooms;
+
+    // What entered and left, of one sample: [stage].
+    std::vector<int64_t> entered, met, left;
+    int64_t behind = 0;  // events behind the last pool
+
+    Stack(const Stages &stages, Neuron neuron, int64_t steps, bool learns, bool direct, const float *step_weights)
+        : stages(stages), neuron(neuron), steps(steps), learns(learns), step_weights(step_weights),
+          entered(stages.size()), met(stages.size()), left(stages.size()) {
+        for (size_t l = 0; l < stages.size(); ++l) {
+            const Stage &s = stages[l];
+            Room &room = rooms.emplace_back(s);
+            const int64_t grid = whole_vectors(s.channels) * s.positions();
+            if (l) room.planes = stages[l - 1].planes();
+            if (l) room.share = stages[l - 1].share();
+            room.maps.resize((l || !direct ? steps : 1) * room.planes * s.channels_in * s.words());
+            room.values.resize(!l && direct ? s.channels_in * s.words() * 64 : 0);
+            room.grids.resize(steps * grid);
+            for (Floats &delta : room.delta) delta.resize(learns ? grid : 0);
+            room.into.resize(learns ? whole_vectors(s.channels) * s.places_after() : 0);
+            room.constant.resize(!l && direct ? grid : 0);
+            room.fired.resize(s.out_height() * s.out_width() * channel_words(s));
+            room.counted.resize(s.places_after() * s.planes());
+        }
+    }
+
+    static int64_t channel_words(const Stage &s) { return (s.channels + 63) / 64; }
+
+    uint64_t *map(size_t l, int64_t t, int64_t plane, int64_t channel) {
+        const Stage &s = stages[l];
+        return &rooms[l].maps[((t * rooms[l].planes + plane) * s.channels_in + channel) * s.words()];
+    }
+
+    float scale(size_t l, int64_t t, int64_t plane) const {
+        const float one = l || !step_weights ? rooms[l].share : step_weights[t];
+        return one * (float)(1 << plane);
+    }
+
+    // From trains[neuron][word] of the code.
+    void enter(const uint64_t *trains, int64_t words) {
+        clear_maps();
+        const int64_t step = rooms[0].planes * stages[0].channels_in * stages[0].words();
+        for_inputs(stages[0], [&](int64_t input, int64_t channel, int64_t q) {
+            uint64_t *to = map(0, 0, 0, channel) + q / 64;
+            const uint64_t bit = 1ull << q % 64;
+            int64_t events = 0;
+            for (int64_t word = 0; word < words; ++word) {
+                const uint64_t train = trains[input * words + word];
+                events += __builtin_popcountll(train);
+                for_events(&train, 1, [&](int64_t t) { to[(64 * word + t) * step] |= bit; });
+            }
+            entered[0] += events;
+            met[0] += events * rooms[0].at.fan_out[q];
+        });
+    }
+
+    // Pixels as they are; their currents.
+    void enter(const float *image, const Filters &filters) {
+        const Stage &s = stages[0];
+        clear_maps();
+        for_inputs(stages[0], [&](int64_t input, int64_t channel, int64_t q) {
+            rooms[0].values[channel * s.words() * 64 + q] = image[input];
+            if (image[input] == 0) return;
+            map(0, 0, 0, channel)[q / 64] |= 1ull << q % 64;
+            ++entered[0];
+            met[0] += rooms[0].at.fan_out[q];
+        });
+        value_currents(filters, map(0, 0, 0, 0), rooms[0].values.data(), rooms[0].constant.data());
+    }
+
+    void clear_maps() {
+        for (Room &room : rooms) std::fill(room.maps.begin(), room.maps.end(), 0);
+        for (auto *counts : {&entered, &met, &left}) std::fill(counts->begin(), counts->end(), 0);
+        behind = 0;
+    }
+
+    // Through all steps; behind the last pool the spikes are trains[plane][neuron][word].
+    void forward(const std::vector<Filters> &filters, uint64_t *trains) {
+        for (int64_t t = 0; t < steps; ++t)
+            for (size_t l = 0; l < stages.size(); ++l) {
+                currents(l, t, filters[l]);
+                with_reset(neuron.reset, [&](auto RESET) { fire<RESET>(l, t); });
+                pool(l, t, trains);
+            }
+    }
+
+    void currents(size_t l, int64_t t, const Filters &filters) {
+        const Stage &s = stages[l];
+        float *grid = &rooms[l].grids[t * whole_vectors(s.channels) * s.positions()];
+        for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
+            float *panel = grid + first * s.positions();
+            if (!l && !rooms[0].constant.empty()) {
+                std::copy_n(&rooms[0].constant[first * s.positions()], s.positions() * V * LANES, panel);
+                return;
+            }
+            fill_bias<V>(s, &filters.bias[first], panel);
+            with_kernel(s.kernel, [&](auto K) {
+                for (int64_t i = 0; i < s.channels_in; ++i)
+                    for (int64_t plane = 0; plane < rooms[l].planes; ++plane)
+                        scatter<V, K, false>(map(l, t, plane, i), s.words(), nullptr,
+                                      filters.weights(V, first, i),
+                                             scale(l, t, plane), panel, s.columns());
+            });
+        });
+    }
+
+    template <Reset RESET>
+    void fire(size_t l, int64_t t) {
+        const Stage &s = stages[l];
+        Room &room = rooms[l];
+        const int64_t grid = whole_vectors(s.channels) * s.positions(), words = channel_words(s);
+        std::fill(room.fired.begin(), room.fired.end(), 0);
+        for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
+            for (int64_t y = 0; y < s.out_height(); ++y) {
+                float *now = &room.grids[t * grid + first * s.positions() + s.row(y) * (V * LANES)];
+                left[l] += fire_row<V, RESET>(neuron, s.out_width(), s.stride * V * LANES, t ? now - grid : nullptr, now,
+                                              ~0u >> (32 - real), first % 64,
+                                              &room.fired[y * s.out_width() * words + first / 64], words);
+            }
+        });
+    }
+
+    // The spikes of a step through the pool, to the maps of the next stage or, behind the last, to trains.
+    void pool(size_t l, int64_t t, uint64_t *trains) {
+        const Stage &s = stages[l];
+        const int64_t words = channel_words(s), columns = s.columns_after(), rows = s.rows_after();
+        const int64_t planes = s.planes(), down = s.window * s.out_width() * words, along = s.window * words;
+        const bool last = l + 1 == stages.size();
+        const int64_t columns_next = last ? 0 : stages[l + 1].columns();
+        const int32_t *fan_out = last ? nullptr : rooms[l + 1].at.fan_out.data();
+        for (int64_t word = 0; word < words; ++word) {
+            uint64_t *counted = rooms[l].counted.data();
+            const uint64_t *fired = &rooms[l].fired[word];
+            int64_t events = 0, synapses = 0;
+            for (int64_t y = 0; y < rows; ++y, fired += down)
+                for (int64_t x = 0; x < columns; ++x, counted += planes) {
+                    const uint64_t any = count(s, planes, fired + x * along, words, counted);
+                    events += __builtin_popcountll(any);
+                    if (!last) synapses += __builtin_popcountll(any) * fan_out[y * columns_next + x];
+                }
+            if (last) {
+                behind += events;
+                to_trains(word, t, trains);
+            } else {
+                entered[l + 1] += events;
+                met[l + 1] += synapses;
+                to_maps(l, word, t);
+            }
+        }
+    }
+
+    // The spikes of 64 channels in a window, as planes of their binary digits; returns those that had any.
+    static inline uint64_t count(const Stage &s, int64_t planes, const uint64_t *fired, int64_t words, uint64_t *counted) {
+        if (s.window == 1) return counted[0] = fired[0];
+        const int64_t down = s.out_width() * words;
+        if (s.window == 2 && !s.maximum) {
+            const uint64_t a = fired[0], b = fired[words], c = fired[down], d = fired[down + words];
+            const uint64_t above = a ^ b, below = c ^ d, pair = a & b, other = c & d, both = above & below;
+            counted[0] = above ^ below;
+            counted[1] = pair ^ other ^ both;
+            counted[2] = pair & other;
+            return a | b | c | d;
+        }
+        uint64_t any = 0;
+        std::fill_n(counted, planes, 0);
+        for (int64_t i = 0; i < s.window; ++i)
+            for (int64_t j = 0; j < s.window; ++j) {
+                uint64_t one = fired[i * down + j * words];
+                any |= one;
+                for (int64_t n = 0; !s.maximum && n < planes; ++n) {
+                    const uint64_t both = counted[n] & one;
+                    counted[n] ^= one;
+                    one = both;
+                }
+            }
+        if (s.maximum) counted[0] = any;
+        return any;
+    }
+
+    void to_trains(int64_t word, int64_t t, uint64_t *trains) const {
+        const Stage &s = stages.back();
+        const int64_t words = (steps + 63) / 64, planes = s.planes(), places = s.places_after(), outputs = s.outputs();
+        const uint64_t bit = 1ull << t % 64, *counted = rooms.back().counted.data();
+        uint64_t *to = trains + 64 * word * places * words + t / 64;
+        for (int64_t place = 0; place < places; ++place)
+            for (int64_t n = 0; n < planes; ++n)
+                for_events(counted++, 1, [&](int64_t channel) {
+                    to[(n * outputs + channel * places + place) * words] |= bit;
+                });
+    }
+
+    // From a word of channels at each place to a word of places in each channel.
+    void to_maps(size_t l, int64_t word, int64_t t) {
+        const Stage &s = stages[l], &next = stages[l + 1];
+        const int64_t planes = s.planes(), words = next.words();
+        const int64_t channels = std::min<int64_t>(64, s.channels - 64 * word);
+        const uint64_t *counted = rooms[l].counted.data();
+        for (int64_t n = 0; n < planes; ++n)
+            for (int64_t part = 0; part < words; ++part) {
+                uint64_t square[64], any = 0;
+                const int32_t *places = &rooms[l + 1].at.places[64 * part];
+                for (int64_t i = 0; i < 64; ++i) {
+                    square[i] = places[i] < 0 ? 0 : counted[places[i] * planes + n];
+                    any |= square[i];
+                }
+                if (!any) continue;
+                transpose(square);
+                uint64_t *to = map(l + 1, t, n, 64 * word) + part;
+                for (int64_t c = 0; c < channels; ++c) to[c * words] = square[c];
+            }
+    }
+
+    // From dL/dS[step][neuron] behind the last pool, in rows of `width`, to the gradients of all stages.
+    void back(const std::vector<Filters> &filters, const float *into, int64_t width, std::vector<FilterGradient> &sums) {
+        for (size_t l = 0; l < stages.size(); ++l) {
+            sums[l].clear();
+            for (Floats &delta : rooms[l].delta) std::fill(delta.begin(), delta.end(), 0.0f);
+        }
+        for (int64_t t = steps - 1; t >= 0; --t)
+            for (size_t l = stages.size(); l-- > 0;) {
+                if (l + 1 == stages.size())
+                    turn(stages[l], into + t * width, rooms[l].into.data());
+                else
+                    through_filters(filters[l + 1], rooms[l + 1].delta[t % 2].data(), rooms[l].into.data());
+                if (neuron.reset == Reset::zero)
+                    unfire<true>(l, t, sums[l]);
+                else
+                    unfire<false>(l, t, sums[l]);
+                weigh(l, t, sums[l]);
+            }
+    }
+
+    template <bool ZERO_RESET>
+    void unfire(size_t l, int64_t t, FilterGradient &sum) {
+        const Stage &s = stages[l];
+        Room &room = rooms[l];
+        const int64_t grid = whole_vectors(s.channels) * s.positions();
+        const float share = s.share();
+        for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
+            Vec bias[V] = {};
+            for (int64_t y = 0; y < s.out_height(); ++y) {
+                const int64_t at = first * s.positions() + s.row(y) * (V * LANES), apart = s.stride * V * LANES;
+                const float *membrane = &room.grids[t * grid + at], *later = &room.delta[(t + 1) % 2][at];
+                float *here = &room.delta[t % 2][at];
+                const int64_t row = y / s.window, pooled = row < s.rows_after() ? s.columns_after() : 0;
+                const float *from = &room.into[first * s.places_after() + row * s.columns_after() * (V * LANES)];
+                const auto unfire = [&](int64_t begin, int64_t count, const auto &into) {
+                    unfire_row<V, ZERO_RESET>(neuron, count, s.window, apart, membrane + begin * apart, into,
+                                              later + begin * apart, here + begin * apart, bias);
+                };
+                const auto spread = [&](int64_t, int64_t place, int v) { return share * load(from + (place * V + v) * LANES); };
+                if (s.maximum && s.window > 1)
+                    unfire(0, pooled * s.window, [&](int64_t x, int64_t place, int v) {
+                        const auto in_row = [&](int64_t other, int64_t column) {
+                            return membrane + s.stride * ((other - y) * s.columns() + column) * (V * LANES) + v * LANES;
+                        };
+                        return chosen(in_row, neuron.threshold, s.window, y, x) ? spread(x, place, v) : Vec{};
+                    });
+                else
+                    unfire(0, pooled * s.window, spread);
+                unfire(pooled * s.window, s.out_width() - pooled * s.window,
+                       [](int64_t, int64_t, int) { return Vec{}; });  // what fills no window
+            }
+            for (int v = 0; v < V; ++v)
+                store(&sum.bias[first + v * LANES], load(&sum.bias[first + v * LANES]) + bias[v]);
+        });
+    }
+
+    // That of the first stage where the same enters at every step: the deltas of all are summed first.
+    void weigh_constant(int64_t t, const float *delta, FilterGradient &sum) {
+        const Stage &s = stages[0];
+        Floats &all = rooms[0].constant;
+        for (size_t i = 0; i < all.size(); ++i) all[i] = t == steps - 1 ? delta[i] : all[i] + delta[i];
+        if (!t) value_gradient(s, map(0, 0, 0, 0), rooms[0].values.data(), all.data(), sum.weight);
+    }
+
+    // The weight gradient of a stage at one step.
+    void weigh(size_t l, int64_t t, FilterGradient &sum) {
+        const Stage &s = stages[l];
+        const float *delta = rooms[l].delta[t % 2].data();
+        if (!l && !rooms[0].constant.empty()) return weigh_constant(t, delta, sum);
+        for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
+            with_kernel(s.kernel, [&](auto K) {
+                for (int64_t i = 0; i < s.channels_in; ++i)
+                    for (int64_t plane = 0; plane < rooms[l].planes; ++plane)
+                        gather<V, K, false>(map(l, t, plane, i), s.words(), nullptr, delta + first * s.positions(),
+                                            s.columns(), scale(l, t, plane),
+                                     &sum.weight[(first * s.channels_in + i * (V * LANES)) * K * K]);
+            });
+        });
+    }
+};
+
+}  // namespace
+}  // namespace fedspike
