@@ -16,7 +16,8 @@ from fedspike import data
 from fedspike.cli import main
 from fedspike.data import Dataset
 from fedspike.experiment import document, sweep
-from fedspike.experiment.run import Training, load, perform
+from fedspike.experiment.run import load, perform
+from fedspike.experiment.training import Training
 from fedspike.federation.devices import Devices, Fleet, Given
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds

@@ -15,7 +15,7 @@ import fedspike as fs
 from fedspike.energy.account import work
 from fedspike.energy.profiles import shipped
 from fedspike.errors import InputError
-from fedspike.experiment.run import _resumed
+from fedspike.experiment.training import resumed
 from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.records import checkpoint, reader
 from fedspike.records.checkpoint import Checkpoint
@@ -105,10 +105,10 @@ def test_a_sealed_checkpoint_is_gone_on_from_or_refused(
 
     def go_on(spoilt: bytes | dict[str, Tensor]) -> None:
         tensors = unpack(spoilt, stored.path, "") if isinstance(spoilt, bytes) else spoilt
-        state, _ = _resumed(plan, dataclasses.replace(stored, tensors=tensors))
+        state, _ = resumed(plan, dataclasses.replace(stored, tensors=tensors))
         assert all(weight.isfinite().all() for weight in state.model.values())
 
-    _resumed(plan, stored)
+    resumed(plan, stored)
     withstands(go_on, spoil)
 
 

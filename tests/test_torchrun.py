@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from fedspike.cli import main
+from fedspike.cli.parser import parser
+from fedspike.cli.train import manner_of
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
-from fedspike.experiment.run import Training, load, perform
+from fedspike.experiment.run import load, perform
+from fedspike.experiment.training import Training
 from fedspike.federation.places.ranks import gloo
 from fedspike.federation.places.ranks.launched import Launched, launched
 from fedspike.federation.places.ranks.place import Ranks
@@ -169,13 +172,20 @@ def test_one_rank_of_one_needs_nobody() -> None:
     assert launched({"RANK": "0", "WORLD_SIZE": "1"}) == launched({})
 
 
-def test_sensors_of_one_machine_do_not_see_several(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in PAIR.items():
-        monkeypatch.setenv(name, value)
-    assert main(["run", "quickstart", "--measure"]) == 2
-    assert "--measure with ranks on several machines" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "passed"),
+    [
+        (["--measure"], "--measure with ranks on several machines"),
+        (["--workers", "2"], "--workers 2 in each of 2 ranks"),
+    ],
+)
+def test_what_several_ranks_cannot_do_is_refused(option: list[str], passed: str) -> None:
+    options = parser().parse_args(["run", "quickstart", *option])
+    with pytest.raises(InputError) as error:
+        manner_of(options, launched(PAIR))
+    assert error.value.passed == passed
+    if option == ["--measure"]:
+        assert manner_of(options, launched({**PAIR, "LOCAL_WORLD_SIZE": "2"})).workers == 1
 
 
 @pytest.mark.parametrize("listens", [False, True])

@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,12 @@ ROOM = 2**24  # bytes: with less left, a disk counts as full
 MOST = 2**40  # bytes that a file of ours may have
 MOST_SMALL = 2**20  # bytes: keys, certificates and what a system says of itself have less
 MOST_JSON = 2**30  # bytes of JSON, whose values take many times as much memory
+NO_LOCK_OF_FOLDERS = (
+    errno.EBADF,
+    errno.EISDIR,
+    errno.EINVAL,
+)  # as NFS says, which locks files alone
+LOCK = ".lock"  # the file that stands for its folder there
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 FREE_SPACE = "free space on the disk; what was written before is whole"
 ANOTHER = "wait for the other one, or name another folder with --output"
@@ -68,19 +74,42 @@ def storing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(folder: Path, *, wait: bool = False, fix: str = ANOTHER) -> Iterator[None]:
-    """Make the folder and keep others out of it; the system lets go when the process ends.
+def claimed(
+    folder: Path,
+    root: Path | None = None,
+    *,
+    wait: bool = False,
+    shared: bool = False,
+    fix: str = ANOTHER,
+) -> Iterator[None]:
+    """Make the folder, below `root`, and keep others out; the system lets go when the process ends.
 
-    Raises InputError with the `fix` where another process has it; with `wait`, waits for that one.
+    Those that want it `shared` keep out only those that do not. Raises InputError with the `fix` where
+    another process has it; with `wait`, waits for that one.
     """
-    with opened(folder, folder) as descriptor:
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    with opened(folder, root or folder) as descriptor, ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            try:
+                fcntl.flock(descriptor, how)
+            except OSError as error:
+                if error.errno not in NO_LOCK_OF_FOLDERS:
+                    raise
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+                file = os.open(LOCK, flags, 0o666, dir_fd=descriptor)
+                stack.callback(os.close, file)
+                fcntl.flock(file, how)
         except BlockingIOError as error:
             raise InputError(
                 f"{folder} is in use by another fedspike",
                 expected="one process for a folder at a time",
                 fix=fix,
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"{folder}: cannot be locked ({error.strerror or error})",
+                expected="a disk, of this machine or shared by several, on which locks work",
+                fix="name a folder on another disk with --output",
             ) from error
         yield
 

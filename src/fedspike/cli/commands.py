@@ -12,6 +12,7 @@ from typing import Any
 from fedspike.errors import InputError
 
 MOST_THREADS = 1024
+MOST_PROCESSES = 256
 
 
 def report(options: Namespace) -> int:
@@ -215,6 +216,26 @@ def _facts(options: Namespace) -> dict[str, Any]:
 
         source = sweep.data_of(source, options.set)
     return asdict(data.check(source, say=say))
+
+
+def count_of(option: str, text: str | None) -> int:
+    """How many processes an option says; 1 where it is left out."""
+    if text is None:
+        return 1
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_PROCESSES):
+        raise InputError(
+            f"{option} {text}",
+            expected=f"a whole number from 1 to {MOST_PROCESSES}",
+            fix="leave it out, or use the number of cores",
+        )
+    return int(text)
+
+
+def threads_of_each(threads: str | None, processes: int) -> str | None:
+    """Threads of each of several processes: those asked for, or the cores, shared among them."""
+    if threads is not None or processes == 1:
+        return threads
+    return str(max(1, (os.cpu_count() or 1) // processes))
 
 
 def prepare_threads() -> None:

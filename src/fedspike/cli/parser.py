@@ -236,7 +236,15 @@ def _run(commands_of: Any) -> None:
     run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
     run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
     add_changes(run)
-    run.add_argument("--threads", metavar="N", help="threads of a computation; default: torch's")
+    run.add_argument("--workers", metavar="N", help="processes that train runs side by side")
+    run.add_argument(
+        "--part", metavar="I/N", help="do part I of N of the runs; others may do the rest meanwhile"
+    )
+    run.add_argument(
+        "--threads",
+        metavar="N",
+        help="threads of a computation; default: torch's, or the cores, shared among the workers",
+    )
     run.add_argument(
         "--device", default="cpu", metavar="NAME", help="where torch computes: cpu, cuda, mps"
     )

@@ -6,16 +6,19 @@ import shlex
 import shutil
 import sys
 from argparse import Namespace
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fedspike.cli.commands import (
+    count_of,
     kinds_of,
     prepare_threads,
     prepare_torch,
     print_summary,
     say,
+    threads_of_each,
     write_report,
 )
 from fedspike.cli.stopping import leave, on_stop
@@ -23,6 +26,14 @@ from fedspike.errors import InputError
 from fedspike.shell import command
 
 WRONG_INPUT = 2
+
+
+class Manner(NamedTuple):
+    """In how many processes runs are trained, with how many threads each, and which of the runs."""
+
+    workers: int
+    threads: str | None
+    share: tuple[int, int]
 
 
 def run(options: Namespace) -> int:
@@ -36,21 +47,9 @@ def run(options: Namespace) -> int:
     if started.size == 1:
         from fedspike.federation.places.ranks.process_group import OneProcess
 
-        return _run(options, OneProcess(), options.device)
-    if options.measure and not started.on_one_machine:
-        raise InputError(
-            "--measure with ranks on several machines",
-            expected="ranks on one machine, whose sensors see all of them",
-            fix="leave --measure out, or start all with one torchrun",
-        )
-    return _run_in_ranks(options, started)
-
-
-def _run_in_ranks(options: Namespace, started: Any) -> int:
-    """As one of several processes; what is wrong in one of them is said by rank 0."""
+        return _run(options, started, OneProcess())
     prepare_threads()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # what torch complains of, our error says
-    from fedspike.engine.choice import device_of_rank
     from fedspike.federation.places.ranks.gloo import joined
     from fedspike.federation.places.ranks.process_group import SharedError
 
@@ -58,15 +57,14 @@ def _run_in_ranks(options: Namespace, started: Any) -> int:
         logging.getLogger("fedspike").setLevel(logging.CRITICAL)
     try:
         with on_stop(partial(leave, last_words="")), joined(started) as group:
-            device = device_of_rank(options.device, started.local_rank)
-            return _run(options, group, device)
+            return _run(options, started, group)
     except SharedError:
         if started.rank:
             return WRONG_INPUT
         raise
 
 
-def _run(options: Namespace, group: Any, device: str) -> int:
+def _run(options: Namespace, started: Any, group: Any) -> int:
     from fedspike.data.dataset import ignore
     from fedspike.experiment import sweep
 
@@ -74,44 +72,121 @@ def _run(options: Namespace, group: Any, device: str) -> int:
     prepared: list[Any] = []
 
     def prepare() -> bytes:
+        manner = manner_of(options, started)
         experiment = sweep.read(
             options.experiment, options.set, options.seeds, options.data_dir, kinds_of(options)
         )
-        prepare_torch(options.threads, device)
+        prepare_torch(manner.threads, options.device)
         from fedspike import engine
+        from fedspike.engine.choice import device_of_rank
         from fedspike.experiment.run import load
 
+        device = (
+            device_of_rank(options.device, started.local_rank) if group.size > 1 else options.device
+        )
         tell(f"Engine: {engine.engine(device)}")
-        prepared.extend([experiment, load(experiment, tell)])
+        training = _training(options, manner, group, device)
+        prepared.extend([experiment, load(experiment, tell), training])
         return b""
 
     group.together(prepare)
-    experiment, dataset = prepared
-    from fedspike.cli.watch import Watch
-    from fedspike.experiment.run import Training, perform
-    from fedspike.federation.places.ranks.place import Ranks
+    experiment, dataset, training = prepared
+    from fedspike.experiment.run import perform
 
     folder = options.output or Path("runs") / experiment.name
-    training = Training(device=device, measure=options.measure, ranks=Ranks(group))
     if group.rank:
         for _ in perform(experiment, dataset, folder, "", training):
             raise AssertionError("only rank 0 tells what happens")
         return 0
-    started_so = f", with {group.size} ranks or any other number," if group.size > 1 else ""
+    from fedspike.cli.watch import Watch
+
+    in_any = f", with {group.size} ranks or any other number," if group.size > 1 else ""
     resume = (
-        f"\nStopped. {folder} holds every finished round; to go on{started_so}:"
+        f"\nStopped. {folder} holds every finished round; to go on{in_any}:"
         f"\n\n  {_resume(options)}\n\n"
     )
+    watched = {run.name: run for run in training.share.runs(experiment.runs)}
+    rounds = {name: run.plan.rounds for name, run in watched.items()}
     with (
         on_stop(partial(leave, last_words=resume)),
-        Watch(experiment.rounds, experiment.variants) as watch,
+        Watch(rounds, {name: run.variant for name, run in watched.items()}) as watch,
     ):
         for event in perform(experiment, dataset, folder, _reproduce(options), training):
             watch.show(event)
-    say(f"The report: {write_report(folder)}")
+    _report(experiment, folder, shared=training.share.of > 1)
     if options.json:
         print_summary(folder)
     return 0
+
+
+def _report(experiment: Any, folder: Path, *, shared: bool) -> None:
+    """Write the report of all runs; while others train the rest of them, say how many are finished."""
+    from fedspike.experiment.storing import STORING
+    from fedspike.files import claimed
+    from fedspike.records import reader
+
+    finished, runs = len(reader.stored(folder).runs), len(experiment.runs)
+    if finished < runs:
+        say(
+            f"{finished} of {runs} runs are finished; a report of these: {command('report', folder)}"
+        )
+        return
+    with claimed(folder / STORING, folder, wait=True) if shared else nullcontext():
+        say(f"The report: {write_report(folder)}")
+
+
+def _training(options: Namespace, manner: Manner, group: Any, device: str) -> Any:
+    from fedspike.experiment.training import Share, Training, Workers
+    from fedspike.federation.places.ranks.place import Ranks
+
+    threads, use = int(manner.threads or 1), tuple(map(str, options.use))
+    return Training(
+        device=device,
+        measure=options.measure,
+        ranks=Ranks(group),
+        workers=Workers(manner.workers, threads, use) if manner.workers > 1 else None,
+        share=Share(*manner.share),
+    )
+
+
+def manner_of(options: Namespace, started: Any) -> Manner:
+    """What the options say. Raises InputError where they do not go together."""
+    workers, share = count_of("--workers", options.workers), _share(options.part)
+    if workers > 1 and started.size > 1:
+        raise InputError(
+            f"--workers {workers} in each of {started.size} ranks",
+            expected="runs side by side, or one run in several ranks",
+            fix="leave --workers out, or start without torchrun",
+        )
+    if options.measure and workers > 1:
+        raise InputError(
+            f"--measure with --workers {workers}",
+            expected="one run at a time, as sensors do not tell runs apart",
+            fix="leave one of them out",
+        )
+    if options.measure and not started.on_one_machine:
+        raise InputError(
+            "--measure with ranks on several machines",
+            expected="ranks on one machine, whose sensors see all of them",
+            fix="leave --measure out, or start all with one torchrun",
+        )
+    return Manner(workers, threads_of_each(options.threads, workers), share)
+
+
+def _share(text: str | None) -> tuple[int, int]:
+    """Which of how many parts of the runs: the second of four is 2/4."""
+    if text is None:
+        return 1, 1
+    number, _, parts = text.partition("/")
+    if all(one.isascii() and one.isdigit() for one in (number, parts)) and len(text) < 12:
+        share = int(number), int(parts)
+        if 1 <= share[0] <= share[1]:
+            return share
+    raise InputError(
+        f"--part {text}",
+        expected="which part of how many, from 1/4 to 4/4 of four",
+        fix="write for example --part 1/4",
+    )
 
 
 def _reproduce(options: Namespace) -> str:
@@ -134,6 +209,8 @@ def _resume(options: Namespace) -> str:
         ("--output", options.output),
         ("--threads", options.threads),
         ("--data-dir", options.data_dir),
+        ("--workers", options.workers),
+        ("--part", options.part),
     ):
         again += f" {name} {shlex.quote(str(value))}" if value is not None else ""
     return again

@@ -1,6 +1,5 @@
 """`fedspike tune`: the settings with which each network of an experiment does best on held-out samples."""
 
-import os
 import sys
 import time
 from argparse import Namespace
@@ -12,10 +11,8 @@ from typing import Any
 from fedspike.cli import commands
 from fedspike.cli.options import add_changes, add_json, new_command
 from fedspike.cli.stopping import leave, on_stop
-from fedspike.errors import InputError
 from fedspike.shell import command
 
-MOST_PROCESSES = 256
 LINE_SECONDS = 10.0  # at most one line about a round in this time
 
 
@@ -47,8 +44,8 @@ def tune_networks(options: Namespace) -> int:
     tuning = searches.read(experiment)
     optuna = suggestion.demand_optuna()
     folder = options.output or Path("runs") / f"{experiment.name}-tuning"
-    processes = _processes(options.processes)
-    threads = options.threads or str(max(1, (os.cpu_count() or 1) // processes))
+    processes = commands.count_of("--processes", options.processes)
+    threads = commands.threads_of_each(options.threads, processes)
     commands.prepare_torch(threads, options.device)
     from fedspike.data.validation import held_out
     from fedspike.experiment.describing import data_sha256
@@ -74,7 +71,7 @@ def tune_networks(options: Namespace) -> int:
             f"\nStopped. {folder} holds every finished trial; to go on:\n\n  {_again(options)}\n\n"
         )
         stack.enter_context(on_stop(partial(leave, last_words=last_words)))
-        crew = _crew(options, tuning, (dataset, hashed), processes, int(threads), stack)
+        crew = _crew(options, tuning, (dataset, hashed), processes, int(threads or 1), stack)
         show = _Show(tuning, crew.size)
         for event in perform(tuning, journal, crew):
             show.event(event)
@@ -108,7 +105,7 @@ def _crew(
     threads: int,
     stack: ExitStack,
 ) -> Any:
-    from fedspike.experiment.tuning.crew import Alone, Processes, Shared
+    from fedspike.experiment.tuning.crew import Alone, Shared, crew
 
     experiment, (dataset, hashed) = tuning.experiment, data
     if processes == 1:
@@ -123,7 +120,7 @@ def _crew(
         device=options.device,
         threads=threads,
     )
-    return Processes(shared, processes, stack)
+    return crew(shared, processes, stack)
 
 
 class _Show:
@@ -216,18 +213,6 @@ def _table(result: dict[str, Any]) -> list[str]:
         "network does on test samples, a run says."
     )
     return [*table(header, rows, names=2), "", *wrapped(note)]
-
-
-def _processes(text: str | None) -> int:
-    if text is None:
-        return 1
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_PROCESSES):
-        raise InputError(
-            f"--processes {text}",
-            expected=f"a whole number from 1 to {MOST_PROCESSES}",
-            fix="leave it out, or use the number of cores",
-        )
-    return int(text)
 
 
 def _again(options: Namespace) -> str:

@@ -24,8 +24,9 @@ from fedspike.deploy.folder import FleetFolder
 from fedspike.deploy.parent import end_with
 from fedspike.deploy.runtime_client import training
 from fedspike.errors import InputError
-from fedspike.experiment.run import Training, load, perform
+from fedspike.experiment.run import load, perform
 from fedspike.experiment.sweep import Experiment
+from fedspike.experiment.training import Training
 from fedspike.federation.client_numbers import spelled
 from fedspike.federation.places.flower.nodes import Nodes, Registered
 from fedspike.federation.places.flower.server import Flower

@@ -1,71 +1,36 @@
 """Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
 
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import tomli_w
 from msgspec.structs import replace
 
 from fedspike import part
 from fedspike.data import Dataset, remarks
-from fedspike.energy.meters import Meter
 from fedspike.engine.choice import demand_device
 from fedspike.errors import InputError
-from fedspike.experiment import document, kept_files
-from fedspike.experiment.describing import data_sha256, description
+from fedspike.experiment import workers
+from fedspike.experiment.describing import data_sha256
 from fedspike.experiment.document import Document
-from fedspike.experiment.leading import Begin, Test, agreed, follow, leading, led, tell
-from fedspike.experiment.plans import placed, toml_of
+from fedspike.experiment.leading import agreed, follow, leading
+from fedspike.experiment.plans import placed
+from fedspike.experiment.storing import Store
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.federation import room, training_memory
+from fedspike.experiment.training import SIMULATED, Training, train
+from fedspike.federation import room
 from fedspike.federation.devices import Held
-from fedspike.federation.final_tests import final_tests
-from fedspike.federation.order import Place
-from fedspike.federation.places.ranks.place import Ranks
 from fedspike.federation.plan import Plan, demand_plan
-from fedspike.federation.rounds import demand_state, rounds
-from fedspike.federation.state import State
-from fedspike.federation.tensor_bytes import pack
-from fedspike.files import claimed, json_bytes, write_whole
+from fedspike.files import claimed
 from fedspike.own_files import used
-from fedspike.reading import digested
-from fedspike.records import checkpoint, reader, schema, writer
-from fedspike.records.environment import environment, versions
-from fedspike.records.events import Event, Finished, Skipped, Started, Trained
-from fedspike.records.schema import ExperimentSummary, RoundRecord, RunSummary
-from fedspike.records.seal import fingerprint, sealed
+from fedspike.records.environment import versions
+from fedspike.records.events import Event, Finished, Skipped, Trained
+from fedspike.records.schema import RunSummary
 
 __all__ = ["run"]  # what `import fedspike` gives
 
 
-@dataclass(frozen=True)
-class Training:
-    """Where and how runs are trained.
-
-    Torch computes on `device`. Real devices train at their `place`, with the data that they have `held`;
-    without these devices are simulated, in the processes of `ranks`. `measure` asks this machine's energy
-    sensors.
-    """
-
-    device: str = "cpu"
-    measure: bool = False
-    place: Place | None = None
-    held: Held | None = None
-    ranks: Ranks = field(default_factory=Ranks)
-
-    @property
-    def where(self) -> Place:
-        """The place at which clients are trained."""
-        return self.place or self.ranks
-
-
-SIMULATED = Training()
-LONGEST_SHOWN = 60  # characters of a setting in an error
 MOST_LOOKED_AT = 10_000  # rounds, for one in which anybody trains
 
 
@@ -138,27 +103,39 @@ def perform(
     if group.rank:
         follow(plans, training.ranks, training.device)
         return
-    with leading(group), claimed(folder):
-        _demand_same_experiment(experiment, folder)
-        homes = {run.name: folder / run.name for run in experiment.runs}
-        finished: dict[str, RunSummary] = {}
-        for run in experiment.runs:
-            home = homes[run.name]
-            kept_files.demand_same(used(run.plan), home)
-            summary = reader.run(home)
-            _demand_same_settings(run, home, dataset, summary)
-            if summary is not None:
-                finished[run.name] = summary
-        for run in _one_of_each(experiment, finished, training):
-            yield from _one_round(run, plans[run.name], homes[run.name], training)
-        for run in experiment.runs:
+    share = training.share
+    store = Store(experiment, folder, command, dataset, training.device, share.of > 1)
+    with leading(group), claimed(folder, shared=store.shared):
+        finished, mine = store.finished(), share.runs(experiment.runs)
+        for run in mine:
             if run.name in finished:
                 yield Skipped(run.name, finished[run.name])
-                continue
-            finished[run.name] = yield from _train(run, plans[run.name], homes[run.name], training)
-            _store(experiment, folder, command, dataset, finished, training.device)
-            yield Finished(run.name, finished[run.name])
-        _store(experiment, folder, command, dataset, finished, training.device)
+        left = [run for run in mine if run.name not in finished]
+        for event in _done(experiment, left, plans, store, training):
+            if isinstance(event, Finished):
+                finished[event.run] = event.summary
+                store.store(finished)
+            yield event
+        store.store(finished)
+
+
+def _done(
+    experiment: Experiment,
+    runs: Sequence[Run],
+    plans: Mapping[str, Plan],
+    store: Store,
+    training: Training,
+) -> Iterator[Event]:
+    """What happens while these runs are done, one after another or by workers."""
+    if training.workers and runs:
+        homes = {run.name: store.home(run) for run in runs}
+        yield from workers.trained(experiment, runs, homes, data_sha256(store.dataset), training)
+        return
+    for run in _one_of_each(runs, training):
+        yield from _one_round(run, plans[run.name], store.home(run), training)
+    for run in runs:
+        summary = yield from train(run, plans[run.name], store.home(run), training)
+        yield Finished(run.name, summary)
 
 
 def _facts(experiment: Experiment, plans: Mapping[str, Plan], device: str) -> dict[str, str]:
@@ -218,176 +195,23 @@ def _with(plan: Plan, dataset: Dataset, held: Held | None) -> Plan:
     return replace(plan, data=dataset, partition=held or plan.partition)
 
 
-def _train(
-    run: Run, plan: Plan, home: Path, training: Training
-) -> Generator[Event, None, RunSummary]:
-    """One run from its last checkpoint to its summary."""
-    dataset, meter = plan.data, Meter() if training.measure else None
-    own = used(run.plan)
-    about = {
-        "settings_sha256": run.settings_sha256,
-        "data_sha256": data_sha256(dataset),
-        "schema version": str(schema.VERSION),
-        **{file.name: file.sha256 for file in own},
-        **versions(training.device),
-    }
-    stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
-    state, records = _resumed(plan, stored) if stored else (None, [])
-    root = home.parent  # the folder that somebody named: no link below it is followed
-    files = {f"{kept_files.FOLDER}/{file.name}": file.content for file in own}
-    files["config.toml"] = tomli_w.dumps(toml_of(run.plan)).encode()
-    files["environment.json"] = json_bytes(environment(training.device))
-    for name, content in files.items():
-        write_whole(home / name, content, root)
-    journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"", root)
-    yield Started(run.name, stored.round if stored else 0)
-
-    group = training.ranks.group
-    tell(group, Begin(run.name, state.round if state else 0), state)
-    trained = led(group, rounds(plan, training.where, state, device=training.device))
-    for round in meter.measured(trained) if meter else trained:
-        state, record = round.state, writer.round_record(round)
-        journal.append(record)
-        records.append(record)
-        checkpoint.save(
-            home / "checkpoint", round.number, state.tensors(), journal.fingerprint, about, root
-        )
-        yield Trained(run.name, record)
-    assert state is not None  # there is at least one round, done now or before
-
-    files[writer.MODEL] = pack(state.tested)
-    write_whole(home / writer.MODEL, files[writer.MODEL], root)
-    site = plan.site()
-    network = site.network
-    tell(group, Test())
-    summary = writer.of_run(
-        description(run, site, dataset, plan.class_counts()),
-        records,
-        dataset,
-        network,
-        {name: weights.numpy() for name, weights in state.model.items()},
-        final_tests(plan, site, state, training.device, training.where),
-        files={name: fingerprint(content) for name, content in files.items()}
-        | {journal.path.name: journal.fingerprint},
-        measured=meter.result() if meter else None,
-    )
-    summary = replace(summary, training_bytes=training_memory.by_size(site))
-    summary, content = sealed(summary)
-    write_whole(home / reader.SUMMARY, content, root)
-    return summary
-
-
-def _resumed(plan: Plan, stored: checkpoint.Checkpoint) -> tuple[State, list[RoundRecord]]:
-    """The state of a checkpoint and the records before it; InputError where they are not of this plan."""
-    try:
-        records = reader.decode_rounds(stored.rounds, stored.path)
-        if not len(records) == stored.round <= plan.rounds:
-            raise InputError(
-                f"round {stored.round} of {plan.rounds}, after the records of {len(records)}",
-                expected="a record for each round",
-                fix=stored.fix,
-            )
-        state = State.from_tensors(stored.round, stored.tensors)
-        demand_state(plan, plan.site(), state)
-        return state, records
-    except InputError as error:
-        raise InputError(
-            f"{stored.path}: {error.passed}", expected=error.expected, fix=stored.fix
-        ) from error
-
-
-def _one_of_each(
-    experiment: Experiment, finished: Container[str], training: Training
-) -> Iterable[Run]:
+def _one_of_each(runs: Sequence[Run], training: Training) -> Iterable[Run]:
     """A run of each variant to begin with, so that whoever watches soon knows how long all will take.
 
     None where there is one variant, where devices would have to change their work, and where a sensor
     measures a run in one piece.
     """
     unlike: dict[str, Run] = {}
-    for run in experiment.runs:
-        if run.name not in finished:
-            unlike.setdefault(run.variant, run)
+    for run in runs:
+        unlike.setdefault(run.variant, run)
     in_pieces = training.place is None and not training.measure
     return unlike.values() if in_pieces and len(unlike) > 1 else ()
 
 
 def _one_round(run: Run, plan: Plan, home: Path, training: Training) -> Iterator[Event]:
     """A round of a run, which goes on from there when its turn comes."""
-    with closing(_train(run, plan, home, training)) as events:
+    with closing(train(run, plan, home, training)) as events:
         for event in events:
             yield event
             if isinstance(event, Trained):
                 return
-
-
-def _demand_same_experiment(experiment: Experiment, folder: Path) -> None:
-    """Raise where the folder holds the summary of another experiment, which this one's would replace."""
-    before = _summary(folder)
-    if before is not None and before.name != experiment.name:
-        raise InputError(
-            f"{folder} holds the experiment {before.name}, and this one is {experiment.name}",
-            expected="a new folder, or one with runs of the same experiment",
-            fix=f"name another folder with --output, or delete {folder}",
-        )
-
-
-def _summary(folder: Path) -> ExperimentSummary | None:
-    """The one that is stored; None where there is none, or a damaged one, which is written anew."""
-    with suppress(InputError):
-        return reader.stored(folder)
-    return None
-
-
-def _demand_same_settings(
-    run: Run, home: Path, dataset: Dataset, summary: RunSummary | None
-) -> None:
-    """Raise where the folder of a run holds another one, or its `summary` is another one's."""
-    differences, file = [], home / "config.toml"
-    if file.exists():
-        here = toml_of(run.plan)
-        there = document.read(file).values
-        differences += [
-            f"{key} is {_shown(there, key)} there and {_shown(here, key)} here"
-            for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
-            if _of(there, key) != _of(here, key)
-        ]
-    if summary is not None and not differences:
-        if summary.settings_sha256 != run.settings_sha256:
-            differences.append("its summary is of another run")
-        elif summary.data_sha256 != data_sha256(dataset):
-            differences.append("the data set had other contents")
-    if differences:
-        raise InputError(
-            f"{home} holds a run with other settings: {'; '.join(differences)}",
-            expected="a new folder, or one with runs of the same settings",
-            fix=f"name another folder with --output, or delete {home}",
-        )
-
-
-def _of(values: dict[str, Any], key: str) -> object:
-    return document.leaves(values).get(key, "not set")
-
-
-def _shown(values: dict[str, Any], key: str) -> str:
-    return digested(str(_of(values, key)), LONGEST_SHOWN)
-
-
-def _store(
-    experiment: Experiment,
-    folder: Path,
-    command: str,
-    dataset: Dataset,
-    finished: dict[str, RunSummary],
-    device: str,
-) -> None:
-    """Store the experiment's summary, unless it is there already."""
-    runs = [finished[run.name] for run in experiment.runs if run.name in finished]
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    summary = writer.of_experiment(
-        experiment.name, command, environment(device), dataset, runs, created
-    )
-    old = _summary(folder)
-    if old is not None and replace(summary, created=old.created, seal=old.seal) == old:
-        return
-    write_whole(folder / reader.SUMMARY, sealed(summary)[1], folder)

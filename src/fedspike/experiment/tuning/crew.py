@@ -1,19 +1,12 @@
 """Who trains: this process, or several processes that are told a training and answer round by round.
 
-A process of a crew reads lines of JSON: first what all trainings share, then a job each. It ends when its
-input does, and after the round it is in when whoever started it has gone.
+A process of a crew is told first what all trainings share, then a job each.
 """
 
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -27,10 +20,10 @@ from fedspike.experiment.describing import data_sha256
 from fedspike.experiment.document import Document
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.plans import plan_of
+from fedspike.experiment.processes import Processes, serve
 from fedspike.experiment.tuning.objective import Job, Outcome, Working, train
 
 PROGRAM = "import sys; from fedspike.experiment.tuning.crew import work; sys.exit(work())"
-WITHIN_S = 5.0  # in which a process ends that has no more to do
 
 
 class Shared(Struct, frozen=True):
@@ -77,64 +70,21 @@ class Alone:
         return next(self._events)
 
 
-class Processes:
+def crew(shared: Shared, size: int, stack: ExitStack) -> Processes[Working | Outcome]:
     """Several processes, each of which trains one job after another."""
-
-    def __init__(self, shared: Shared, size: int, stack: ExitStack) -> None:
-        self.size = size
-        self._idle: list[subprocess.Popen[bytes]] = []
-        self._told: queue.Queue[Working | Outcome | int] = queue.Queue()
-        for _ in range(size):
-            program = stack.enter_context(_started())
-            _write(program, shared)
-            self._idle.append(program)
-            listener = threading.Thread(target=self._listen, args=(program,), daemon=True)
-            listener.start()
-
-    def start(self, job: Job) -> None:
-        """Give a job to a process that has none."""
-        _write(self._idle.pop(), job)
-
-    def next(self) -> Working | Outcome:
-        """The next round of any job, or an outcome."""
-        event = self._told.get()
-        if isinstance(event, int):
-            raise InputError(
-                f"a process of the search ended with code {event}",
-                expected="processes that train until they are told to end",
-                fix="use fewer with --processes, if memory was short, and give the command again: it goes on",
-            )
-        return event
-
-    def _listen(self, program: subprocess.Popen[bytes]) -> None:
-        assert program.stdout is not None
-        with program.stdout as lines:
-            for line in lines:
-                event = msgspec.json.decode(line, type=Working | Outcome)
-                if isinstance(event, Outcome):
-                    self._idle.append(program)
-                self._told.put(event)
-        self._told.put(program.wait())
+    return Processes(PROGRAM, [shared] * size, Working | Outcome, Outcome, "--processes", stack)
 
 
 def work() -> int:
-    """What a process of a crew does: read jobs from its input and answer on its output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us says when to end
-    boss, told, answers = os.getppid(), sys.stdin.buffer, sys.stdout.buffer
-    try:
-        shared = msgspec.json.decode(told.readline(), type=Shared)
+    """What a process of a crew does."""
+
+    def prepare(line: bytes) -> Callable[[bytes], Iterator[Working | Outcome]]:
+        shared = msgspec.json.decode(line, type=Shared)
         source = Document(shared.file, shared.text, shared.values)
         train_with = _prepared(shared, source)
-        for line in told:
-            for event in train(msgspec.json.decode(line, type=Job), source, *train_with):
-                if os.getppid() != boss:
-                    return 1
-                answers.write(msgspec.json.encode(event) + b"\n")
-                answers.flush()
-    except InputError as error:
-        sys.stderr.write(f"fedspike: {error}\n")
-        return 2
-    return 0
+        return lambda job: train(msgspec.json.decode(job, type=Job), source, *train_with)
+
+    return serve(prepare)
 
 
 def _prepared(shared: Shared, source: Document) -> tuple[Kinds, Dataset, str]:
@@ -151,41 +101,3 @@ def _prepared(shared: Shared, source: Document) -> tuple[Kinds, Dataset, str]:
             fix="give the command again",
         )
     return kinds, held_out(data, shared.validation), shared.device
-
-
-@contextmanager
-def _started() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of a crew, which ends when we are done with it."""
-    try:
-        program = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-    except OSError as error:
-        raise InputError(
-            f"{sys.executable}: {error.strerror}",
-            expected="a Python that can be started, and memory for one more process",
-            fix="use fewer with --processes",
-        ) from error
-    try:
-        yield program
-    finally:
-        _pipe(program).close()
-        try:
-            program.wait(WITHIN_S)
-        except subprocess.TimeoutExpired:
-            program.kill()
-            program.wait()
-
-
-def _write(program: subprocess.Popen[bytes], message: Struct) -> None:
-    """Tell a process something; of one that ended, its listener hears."""
-    try:
-        _pipe(program).write(msgspec.json.encode(message) + b"\n")
-        _pipe(program).flush()
-    except BrokenPipeError:
-        return
-
-
-def _pipe(program: subprocess.Popen[bytes]) -> IO[bytes]:
-    assert program.stdin is not None
-    return program.stdin

@@ -1,0 +1,174 @@
+"""One run: from its last checkpoint to its summary, as an iterator of what happens."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import tomli_w
+from msgspec.structs import replace
+
+from fedspike.energy.meters import Meter
+from fedspike.errors import InputError
+from fedspike.experiment import kept_files
+from fedspike.experiment.describing import data_sha256, description
+from fedspike.experiment.leading import Begin, Test, led, tell
+from fedspike.experiment.plans import toml_of
+from fedspike.experiment.sweep import Run
+from fedspike.federation import training_memory
+from fedspike.federation.devices import Held
+from fedspike.federation.final_tests import final_tests
+from fedspike.federation.order import Place
+from fedspike.federation.places.ranks.place import Ranks
+from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import demand_state, rounds
+from fedspike.federation.state import State
+from fedspike.federation.tensor_bytes import pack
+from fedspike.files import claimed, json_bytes, write_whole
+from fedspike.own_files import used
+from fedspike.records import checkpoint, reader, schema, writer
+from fedspike.records.environment import environment, versions
+from fedspike.records.events import Event, Started, Trained
+from fedspike.records.schema import RoundRecord, RunSummary
+from fedspike.records.seal import fingerprint, sealed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """So many processes train runs, each with so many threads; `use` are files with parts of one's own."""
+
+    size: int
+    threads: int
+    use: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of the runs of an experiment number `number`, and from there every one in `of`; from 1.
+
+    >>> Share(2, 3).runs(("a", "b", "c", "d", "e"))
+    ('b', 'e')
+    """
+
+    number: int = 1
+    of: int = 1
+
+    def runs(self, runs: tuple[T, ...]) -> tuple[T, ...]:
+        """Those of the runs."""
+        return runs[self.number - 1 :: self.of]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where and how runs are trained.
+
+    Torch computes on `device`. Real devices train at their `place`, with the data that they have `held`;
+    without these devices are simulated, in the processes of `ranks`. `measure` asks this machine's energy
+    sensors. Runs are trained one after another, or by `workers`, and only those of a `share`.
+    """
+
+    device: str = "cpu"
+    measure: bool = False
+    place: Place | None = None
+    held: Held | None = None
+    ranks: Ranks = field(default_factory=Ranks)
+    workers: Workers | None = None
+    share: Share = Share()
+
+    @property
+    def where(self) -> Place:
+        """The place at which clients are trained."""
+        return self.place or self.ranks
+
+
+SIMULATED = Training()
+
+
+def train(
+    run: Run, plan: Plan, home: Path, training: Training
+) -> Generator[Event, None, RunSummary]:
+    """One run from its last checkpoint to its summary; nobody else may be at it meanwhile.
+
+    Raises InputError where somebody is, where a checkpoint was damaged, and where there is no room.
+    """
+    with claimed(home, home.parent):
+        return (yield from _train(run, plan, home, training))
+
+
+def _train(
+    run: Run, plan: Plan, home: Path, training: Training
+) -> Generator[Event, None, RunSummary]:
+    dataset, meter = plan.data, Meter() if training.measure else None
+    own = used(run.plan)
+    about = {
+        "settings_sha256": run.settings_sha256,
+        "data_sha256": data_sha256(dataset),
+        "schema version": str(schema.VERSION),
+        **{file.name: file.sha256 for file in own},
+        **versions(training.device),
+    }
+    stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
+    state, records = resumed(plan, stored) if stored else (None, [])
+    root = home.parent  # the folder that somebody named: no link below it is followed
+    files = {f"{kept_files.FOLDER}/{file.name}": file.content for file in own}
+    files["config.toml"] = tomli_w.dumps(toml_of(run.plan)).encode()
+    files["environment.json"] = json_bytes(environment(training.device))
+    for name, content in files.items():
+        write_whole(home / name, content, root)
+    journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"", root)
+    yield Started(run.name, stored.round if stored else 0)
+
+    group = training.ranks.group
+    tell(group, Begin(run.name, state.round if state else 0), state)
+    trained = led(group, rounds(plan, training.where, state, device=training.device))
+    for round in meter.measured(trained) if meter else trained:
+        state, record = round.state, writer.round_record(round)
+        journal.append(record)
+        records.append(record)
+        checkpoint.save(
+            home / "checkpoint", round.number, state.tensors(), journal.fingerprint, about, root
+        )
+        yield Trained(run.name, record)
+    assert state is not None  # there is at least one round, done now or before
+
+    files[writer.MODEL] = pack(state.tested)
+    write_whole(home / writer.MODEL, files[writer.MODEL], root)
+    site = plan.site()
+    network = site.network
+    tell(group, Test())
+    summary = writer.of_run(
+        description(run, site, dataset, plan.class_counts()),
+        records,
+        dataset,
+        network,
+        {name: weights.numpy() for name, weights in state.model.items()},
+        final_tests(plan, site, state, training.device, training.where),
+        files={name: fingerprint(content) for name, content in files.items()}
+        | {journal.path.name: journal.fingerprint},
+        measured=meter.result() if meter else None,
+    )
+    summary = replace(summary, training_bytes=training_memory.by_size(site))
+    summary, content = sealed(summary)
+    write_whole(home / reader.SUMMARY, content, root)
+    return summary
+
+
+def resumed(plan: Plan, stored: checkpoint.Checkpoint) -> tuple[State, list[RoundRecord]]:
+    """The state of a checkpoint and the records before it; InputError where they are not of this plan."""
+    try:
+        records = reader.decode_rounds(stored.rounds, stored.path)
+        if not len(records) == stored.round <= plan.rounds:
+            raise InputError(
+                f"round {stored.round} of {plan.rounds}, after the records of {len(records)}",
+                expected="a record for each round",
+                fix=stored.fix,
+            )
+        state = State.from_tensors(stored.round, stored.tensors)
+        demand_state(plan, plan.site(), state)
+        return state, records
+    except InputError as error:
+        raise InputError(
+            f"{stored.path}: {error.passed}", expected=error.expected, fix=stored.fix
+        ) from error

@@ -1,0 +1,160 @@
+"""The runs of an experiment in several processes of this machine, each of which trains one after another."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fedspike import own_files
+from fedspike.data.dataset import ignore
+from fedspike.engine.choice import device_of_rank
+from fedspike.errors import InputError
+from fedspike.experiment.describing import data_sha256
+from fedspike.experiment.document import Document
+from fedspike.experiment.kinds import Kinds
+from fedspike.experiment.processes import Processes, serve
+from fedspike.experiment.sweep import Experiment, Run, expand
+from fedspike.experiment.training import Training, train
+from fedspike.records import reader
+from fedspike.records.events import Event, Finished, Started, Trained
+from fedspike.records.schema import RoundRecord
+
+PROGRAM = "import sys; from fedspike.experiment.workers import work; sys.exit(work())"
+
+
+class Shared(Struct, frozen=True):
+    """What all runs share; `use` are files with parts of the user's own."""
+
+    file: str
+    text: str
+    values: dict[str, Any]
+    use: Sequence[str]
+    data_sha256: str
+    device: str
+    threads: int
+    folder: str
+
+
+class Job(Struct, frozen=True):
+    """A run."""
+
+    run: str
+
+
+class Began(Struct, frozen=True, tag="began"):
+    """It begins, or goes on after so many rounds."""
+
+    run: str
+    rounds_done: int
+
+
+class Went(Struct, frozen=True, tag="went"):
+    """A round of it is over and stored."""
+
+    run: str
+    record: RoundRecord
+
+
+class Ended(Struct, frozen=True, tag="ended"):
+    """It is over and stored; or why it cannot be: what was passed, what was expected, and the fix."""
+
+    run: str
+    fault: tuple[str, str, str] | None = None
+
+
+Told = Began | Went | Ended
+
+
+def trained(
+    experiment: Experiment,
+    runs: Sequence[Run],
+    homes: Mapping[str, Path],
+    data_sha256: str,
+    training: Training,
+) -> Iterator[Event]:
+    """What happens while these runs are trained in so many processes as `training` says.
+
+    Raises InputError where one cannot be trained or stored, or a process ends before it was told to.
+    """
+    workers, source = training.workers, experiment.source
+    assert workers is not None  # who asks for them says how many
+    size = min(workers.size, len(runs))
+    firsts = [
+        Shared(
+            source.file,
+            source.text,
+            source.values,
+            workers.use,
+            data_sha256,
+            device_of_rank(training.device, number),
+            workers.threads,
+            str(homes[runs[0].name].parent),
+        )
+        for number in range(size)
+    ]
+    with ExitStack() as stack:
+        crew = Processes[Told](PROGRAM, firsts, Told, Ended, "--workers", stack)
+        jobs, running = deque(Job(run.name) for run in runs), 0
+        while jobs or running:
+            while jobs and running < size:
+                crew.start(jobs.popleft())
+                running += 1
+            match crew.next():
+                case Began(run=run, rounds_done=number):
+                    yield Started(run, number)
+                case Went(run=run, record=record):
+                    yield Trained(run, record)
+                case Ended(run=run, fault=fault):
+                    running -= 1
+                    yield Finished(run, _summary(homes[run], fault))
+
+
+def _summary(home: Path, fault: tuple[str, str, str] | None) -> Any:
+    if fault is not None:
+        passed, expected, fix = fault
+        raise InputError(passed, expected=expected, fix=fix)
+    return reader.run(home)
+
+
+def work() -> int:
+    """What a process does that trains runs."""
+    return serve(_prepared)
+
+
+def _prepared(line: bytes) -> Callable[[bytes], Iterator[Told]]:
+    """What trains a run; with the user's own kinds, and the data."""
+    import torch
+
+    shared = msgspec.json.decode(line, type=Shared)
+    torch.set_num_threads(shared.threads)
+    source = Document(shared.file, shared.text, shared.values)
+    experiment = expand(source, Kinds(own_files.load(map(Path, shared.use))))
+    runs = {run.name: run for run in experiment.runs}
+    data, training = experiment.runs[0].plan.data.load(ignore), Training(device=shared.device)
+    if data_sha256(data) != shared.data_sha256:
+        raise InputError(
+            f"{data.source} changed since the command began",
+            expected="the same data in all processes",
+            fix="give the command again",
+        )
+
+    def told(job: bytes) -> Iterator[Told]:
+        run = runs[msgspec.json.decode(job, type=Job).run]
+        try:
+            plan = replace(run.plan, data=data)
+            for event in train(run, plan, Path(shared.folder) / run.name, training):
+                match event:
+                    case Started():
+                        yield Began(event.run, event.rounds_done)
+                    case Trained():
+                        yield Went(event.run, event.record)
+            yield Ended(run.name)
+        except InputError as error:
+            yield Ended(run.name, (error.passed, error.expected, error.fix))
+
+    return told
