@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -45,10 +46,11 @@ from fedspike.parts.codes import (
     Tabulated,
 )
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
-from fedspike.parts.neurons import LIF
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF
+from fedspike.parts.neurons.leaky import Leaky
 from fedspike.parts.optimisers import Adam, Step
-from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
-from fedspike.parts.surrogates import Atan
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
 from one_pass_example import (
     ENGINE,
     PLAIN,
@@ -132,7 +134,7 @@ def test_neurons_that_fire_are_the_plain_ones(
     ours = torch.randn(shape, generator=generator).requires_grad_()
     present = torch.rand(shape[:2], generator=generator) < 0.7
     plain = ours.detach().movedim(2, 0).contiguous().requires_grad_()
-    neuron = engine.compiled.Neuron(beta, threshold, reset, alpha)
+    neuron = engine.compiled.Neuron("lif", beta, threshold, reset, "atan", alpha)
     spikes, counts = packed.fire(ours, present, neuron)
     expected = LIF(beta, threshold, reset, Atan(alpha)).spikes(plain)
     assert torch.equal(spikes.detach().movedim(2, 0), expected.detach())
@@ -414,7 +416,7 @@ def test_products_and_sums_are_rounded_once_by_every_instruction_set(
 
 
 def test_wrong_shapes_are_errors_and_no_crash() -> None:
-    kernels, neuron = engine.kernels, engine.compiled.Neuron(0.9, 1.0, "zero", 2.0)
+    kernels, neuron = engine.kernels, engine.compiled.Neuron("lif", 0.9, 1.0, "zero", "atan", 2.0)
     values = np.zeros((2, 3, 4, 5), np.float32)
     present, counts = np.ones((2, 3), bool), np.zeros((2, 5), np.int64)
     kernels.fire(values, present, neuron, values, values, counts, 1)
@@ -478,7 +480,7 @@ def test_wrong_encodings_and_neurons_are_errors(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"no such kind|step|first sample|table"):
         encoding(**wrong)
     with pytest.raises(ValueError, match="no such kind"):
-        engine.compiled.Neuron(0.9, 1.0, "halve", 2.0)
+        engine.compiled.Neuron("lif", 0.9, 1.0, "halve", "atan", 2.0)
 
 
 def test_wrong_passes_are_errors_and_no_crash() -> None:
@@ -490,11 +492,14 @@ def test_wrong_passes_are_errors_and_no_crash() -> None:
     right = {
         **{"pixels": pixels, "positions": positions, "layers": [layer], "wanted": wanted},
         "scores": np.zeros((2, 3, 5), np.float32),
-        "events": np.zeros((1, 2), np.int64),
+        "events": np.zeros((2, 2), np.int64),
     }
-    whole, neuron = engine.compiled.Pass(**right), engine.compiled.Neuron(0.9, 1.0, "none", 2.0)
+    whole, neuron = (
+        engine.compiled.Pass(**right),
+        engine.compiled.Neuron("lif", 0.9, 1.0, "none", "atan", 2.0),
+    )
     engine.kernels.conventional(whole, 1)
-    engine.kernels.spiking(whole, encoding(), neuron, False, 1)
+    engine.kernels.spiking(whole, encoding(), neuron, "count", 1)
     wrongs: tuple[dict[str, object], ...] = (
         {"pixels": pixels[:5].copy()},
         {"pixels": pixels[:, :63].copy()},
@@ -522,4 +527,49 @@ def test_wrong_passes_are_errors_and_no_crash() -> None:
     with pytest.raises(ValueError, match="threads"):
         engine.kernels.conventional(whole, 0)
     with pytest.raises(ValueError, match="client"):
-        engine.kernels.spiking(whole, encoding(clients=(0,), first_samples=(0,)), neuron, False, 1)
+        engine.kernels.spiking(
+            whole, encoding(clients=(0,), first_samples=(0,)), neuron, "count", 1
+        )
+
+
+NEURONS: list[Leaky] = [
+    LIF(0.5),
+    CurrentBasedLIF(0.75, alpha=0.5),
+    CurrentBasedLIF(0.5, 1.0, "zero", alpha=0.75),
+    AdaptiveLIF(0.5, adaptation=0.5, rho=0.75),
+    AdaptiveLIF(0.75, 1.0, "zero", adaptation=2.0, rho=0.5),
+    AdaptiveLIF(0.5, 1.0, "none", adaptation=1.0, rho=0.5),
+]
+SURROGATES = [Atan(), FastSigmoid(2.0), FastSigmoid(), Sigmoid(), Sigmoid(200.0), Triangular(0.5)]
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES, ids=str)
+@pytest.mark.parametrize("neuron", NEURONS, ids=[f"{n.kind} {n.reset}" for n in NEURONS])
+def test_every_neuron_and_surrogate_in_one_pass_is_plain_torch(
+    neuron: Leaky, surrogate: Surrogate
+) -> None:
+    """Decays are powers of 2, so that few numbers are rounded and all fire alike."""
+    neuron = msgspec.structs.replace(neuron, surrogate=surrogate)
+    size = {"clients": 2, "batch": 5, "inputs": 40, "outputs": 6, "time": 1, "seed": 5}
+    batch, _ = batch_of(size)
+    for read_out in (SpikeCount(), MeanMembrane(), FirstSpike()):
+        network = SpikingNetwork(DenseLayers((40, 33, 6)), SNN(6, neuron=neuron, read_out=read_out))
+        forward = assert_one_pass_is_plain_torch(network, CrossEntropy(), batch)
+    assert forward.events_in["output"].min() > 0, "nothing fired, so nothing was compared"
+
+
+def test_the_sigmoids_exponential_is_exact_to_its_last_digits() -> None:
+    """From the threshold to where the surrogate ends, through a step of one neuron behind one input."""
+    network = SpikingNetwork(
+        DenseLayers((1, 1)), SNN(1, neuron=LIF(surrogate=Sigmoid(1.0)), code=Direct())
+    )
+    distances = torch.linspace(-90, 90, 4001)
+    weights = (distances + 1).view(-1, 1, 1)
+    parameters = {"output.weight": weights, "output.bias": torch.zeros(4001, 1)}
+    address = Address(0, "encode", 1, (0,) * 4001, (0,) * 4001)
+    batch = Batch.of(torch.ones(4001, 1, 1), address)
+    slopes = [
+        engine_.learn(network, SpikeCountMSE(), parameters, batch).gradients["output.bias"]
+        for engine_ in (ENGINE, PLAIN)
+    ]
+    torch.testing.assert_close(*slopes, rtol=1e-6, atol=1e-44)

@@ -22,9 +22,11 @@ from fedspike.networks import (
 )
 from fedspike.parts.codes import Burst, Code, Delta, Direct, Latency, Phase, Rate
 from fedspike.parts.losses import CrossEntropy, SpikeCountMSE
-from fedspike.parts.neurons import LIF
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF
+from fedspike.parts.neurons.leaky import Leaky
 from fedspike.parts.optimisers import Adam, Step
-from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.surrogates import FastSigmoid, Sigmoid, Triangular
 from one_pass_example import (
     ENGINE,
     PLAIN,
@@ -86,6 +88,24 @@ def test_every_code_and_read_out_drives_convolutions(
     for reset in resets:
         snn = SNN(steps, neuron=LIF(0.5, 1.0, reset), code=code, read_out=read_out)
         assert_one_pass_is_plain_torch(SpikingNetwork(layers, snn), CrossEntropy(), batch)
+
+
+NEURONS: list[Leaky] = [
+    CurrentBasedLIF(0.75, alpha=0.5, surrogate=Sigmoid(5.0)),
+    CurrentBasedLIF(0.5, 1.0, "zero", alpha=0.75, surrogate=Triangular(0.5)),
+    AdaptiveLIF(0.5, adaptation=0.5, rho=0.75, surrogate=FastSigmoid(5.0)),
+    AdaptiveLIF(0.75, 1.0, "zero", adaptation=2.0, rho=0.5),
+]
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=[f"{n.kind} {n.reset}" for n in NEURONS])
+def test_every_neuron_behind_convolutions(neuron: Leaky) -> None:
+    layers = ConvolutionalLayers((2, 6, 6), (Conv(5), MAXIMUM, Conv(18), MEAN, Dense(9)), 4)
+    batch, _ = batch_of(size_of(layers))
+    for read_out in (SpikeCount(), MeanMembrane(), FirstSpike()):
+        network = SpikingNetwork(layers, SNN(6, neuron=neuron, read_out=read_out))
+        forward = assert_one_pass_is_plain_torch(network, CrossEntropy(), batch)
+    assert forward.events_in["output"].min() > 0, "nothing fired, so nothing was compared"
 
 
 @pytest.mark.parametrize("layers", LAYERS, ids=NAMES)

@@ -1,15 +1,15 @@
-// What convolutional networks need beside convolutions, on values as they are: neurons whose spikes are counted while
-// they are made, and pools.
+// What networks that go layer by layer need beside products, on values as they are: neurons whose spikes are counted
+// while they are made (LIF neurons with the arctangent), and pools.
 #pragma once
 #include <algorithm>
 #include <vector>
 
-#include "lif.hpp"
+#include "neurons.hpp"
 
 namespace fedspike {
 namespace {
 
-// One sample through all steps, as scan_panel of lif.hpp, a step after the other; `counts` grow by its spikes.
+// One sample through all steps, as scan_panel of neurons.hpp, a step after the other; `counts` grow by its spikes.
 template <Reset RESET>
 void fire_one(const Shape &s, Neuron neuron, const float *currents, float *membrane, float *spikes, int32_t *counts) {
     for (int64_t t = 0; t < s.steps; ++t) {
@@ -38,7 +38,7 @@ void fire(Shape s, Neuron neuron, const float *currents, const bool *present, fl
         for (int64_t item = 0; item < s.clients * s.samples; ++item) {
             const int64_t at = item * s.steps * s.neurons;
             std::fill(counted.begin(), counted.end(), 0);
-            with_reset(neuron.reset, [&](auto RESET) {
+            with_kind(neuron, [&](auto, auto RESET) {
                 fire_one<RESET>(s, neuron, currents + at, membrane + at, spikes + at, counted.data());
             });
             int64_t *total = counts + item / s.samples * s.neurons;
@@ -46,6 +46,32 @@ void fire(Shape s, Neuron neuron, const float *currents, const bool *present, fl
 #pragma omp critical
                 for (int64_t i = 0; i < s.neurons; ++i) total[i] += counted[i];
         }
+    }
+}
+
+// One sample: dL/dI[step][neuron] from dL/dS.
+template <bool ZERO_RESET>
+void fire_back(int64_t steps, int64_t width, const Neuron &neuron, const float *membrane, const float *into_spikes,
+               float *gradient) {
+    for (int64_t t = steps - 1; t >= 0; --t) {
+        const float *__restrict now = membrane + t * width;
+        const float *__restrict in = into_spikes + t * width;
+        const float *__restrict later = gradient + (t + 1) * width;
+        float *__restrict here = gradient + t * width;
+        for (int64_t i = 0; i < width; ++i) {
+            const float decay = ZERO_RESET && now[i] > neuron.threshold ? 0.0f : neuron.beta;
+            const float own = sloped_atan(neuron.steepness, now[i] - neuron.threshold, in[i]);
+            here[i] = t == steps - 1 ? own : own + decay * later[i];
+        }
+    }
+}
+
+void fire_adjoint(Shape s, Neuron neuron, const float *membrane, const float *into_spikes, float *gradient) {
+#pragma omp parallel for schedule(dynamic, 8)
+    for (int64_t item = 0; item < s.clients * s.samples; ++item) {
+        const int64_t at = item * s.steps * s.neurons;
+        (neuron.reset == Reset::zero ? fire_back<true> : fire_back<false>)(s.steps, s.neurons, neuron, membrane + at,
+                                                                           into_spikes + at, gradient + at);
     }
 }
 

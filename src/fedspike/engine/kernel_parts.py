@@ -3,7 +3,7 @@
 Only the very kinds that ship: what inherits from one of them may compute something else.
 """
 
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,12 +12,14 @@ from torch import Tensor
 from fedspike import engine
 from fedspike.engine import compiled
 from fedspike.engine.packed import PackedSpikes, array, words
+from fedspike.part import tag
 from fedspike.parts.codes import Address, Code, Delta, Direct, Rate, Tabulated
 from fedspike.parts.codes.tabulated import table
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
-from fedspike.parts.neurons import LIF, Neuron
-from fedspike.parts.read_outs import MeanMembrane, ReadOut, SpikeCount
-from fedspike.parts.surrogates import Atan
+from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
+from fedspike.parts.neurons.leaky import Leaky
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
 from fedspike.randomness import key
 
 _tables: dict[tuple[Tabulated, int], Tensor] = {}
@@ -30,12 +32,22 @@ scores, and the sum's factor."""
 
 
 class Constants(NamedTuple):
-    """Of neurons that the kernels have: decay, threshold, reset, and the arctangent's steepness."""
+    """Of neurons that the kernels have, as `compiled.Neuron` takes them; see kernels.hpp."""
 
+    kind: str
     beta: float
     threshold: float
     reset: str
-    alpha: float
+    slope: str
+    steepness: float
+    alpha: float = 0.0
+    adaptation: float = 0.0
+    rho: float = 0.0
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is a LIF neuron with the arctangent, which more kernels have than other kinds."""
+        return (self.kind, self.slope) == (tag(LIF), tag(Atan))
 
 
 def encoding(code: Code, address: Address, time_steps: int) -> Any:
@@ -99,17 +111,34 @@ def bits(code: Tabulated, time_steps: int) -> Int64[Tensor, "level word"]:
 
 
 def constants(neuron: Neuron) -> Constants | None:
-    """Those of a neuron that the kernels have; None of all others."""
-    if type(neuron) is not LIF or type(neuron.surrogate) is not Atan:
+    """Those of a neuron that the kernels have; None of all others, and where a constant is learned."""
+    kind = type(neuron)
+    if not isinstance(neuron, Leaky) or kind not in (LIF, CurrentBasedLIF, AdaptiveLIF):
         return None
-    if (neuron.learn_beta, neuron.learn_threshold) != ("no", "no"):
+    if neuron.initial(1) or (steepness := _steepness(neuron.surrogate)) is None:
         return None
-    return Constants(neuron.beta, neuron.threshold, neuron.reset, neuron.surrogate.alpha)
+    slope = tag(type(neuron.surrogate))
+    fixed = Constants(tag(kind), neuron.beta, neuron.threshold, neuron.reset, slope, steepness)
+    if isinstance(neuron, CurrentBasedLIF):
+        return fixed._replace(alpha=neuron.alpha)
+    if isinstance(neuron, AdaptiveLIF):
+        return fixed._replace(adaptation=neuron.adaptation, rho=neuron.rho)
+    return fixed
 
 
-def has_read_out(read_out: ReadOut) -> bool:
-    """Whether the compiled passes have it."""
-    return type(read_out) in (SpikeCount, MeanMembrane)
+def _steepness(surrogate: Surrogate) -> float | None:
+    """What a surrogate that the kernels have is described by."""
+    if type(surrogate) is Atan:
+        return surrogate.alpha
+    if type(surrogate) in (FastSigmoid, Sigmoid, Triangular):
+        return cast(FastSigmoid | Sigmoid | Triangular, surrogate).slope
+    return None
+
+
+def scores(read_out: ReadOut) -> str | None:
+    """What the compiled passes call a read-out that they have."""
+    kinds = {SpikeCount: "count", FirstSpike: "first", MeanMembrane: "membrane"}
+    return kinds.get(type(read_out))
 
 
 def wanted(loss: Loss, classes: int, time_steps: int) -> Wanted | None:

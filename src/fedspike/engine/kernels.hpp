@@ -21,13 +21,23 @@ struct Shape {
 };
 
 enum class Reset { subtract, zero, none };
+enum class Slope { atan, fast_sigmoid, sigmoid, triangular };
 
-// Leaky integrate-and-fire, as parts/neurons/lif.py, with the arctangent's surrogate gradient of steepness alpha.
+// A neuron of parts/neurons, with its surrogate gradient. What a kind does not have is not read: `alpha` is the share of
+// a synapse's current that is left after a step, `rho` that of a threshold's rise by `adaptation`, and `raised` is
+// 1 - rho.
 struct Neuron {
+    enum Kind { lif, current_based, adaptive } kind;
     float beta, threshold;
     Reset reset;
-    float alpha;
+    Slope slope;
+    float steepness;
+    float alpha, adaptation, rho, raised;
 };
+
+// What makes scores, as parts/read_outs: spikes summed, minus the steps before the first one, or the mean membrane of
+// output neurons that do not fire.
+enum class ReadOut { count, first, membrane };
 
 // Layers of all clients; no gradients are written where there is nothing to learn.
 struct Layer {
@@ -117,10 +127,9 @@ struct Kernels {
     // The mean of windows of size x size, in `rows` rows of windows over images of that width; and its adjoint.
     void (*average)(int64_t rows, int64_t width, int64_t size, const float *images, float *means);
     void (*average_adjoint)(int64_t rows, int64_t width, int64_t size, const float *into_means, float *into_images);
-    // A whole network of spiking layers, from pixels to scores[client][sample][class] and back: spikes summed, or,
-    // with `integrates`, the mean membrane of output neurons that do not fire. events[layer][client] entered the
-    // layer; before them stand three rows of each stage, see Samples in learning.hpp.
-    void (*spiking)(const Batch &, const Code &, Neuron, bool integrates, const Stages &, const Layers &, const Loss &,
+    // A whole network of spiking layers, from pixels to scores[client][sample][class] and back. events[count][client]:
+    // see Samples in learning.hpp.
+    void (*spiking)(const Batch &, const Code &, Neuron, ReadOut, const Stages &, const Layers &, const Loss &,
                     float *scores, int64_t *events);
     // The same of layers with ReLU between them.
     void (*conventional)(const Batch &, const Stages &, const Layers &, const Loss &, float *scores, int64_t *events);

@@ -184,7 +184,7 @@ void learn_together(P &p, int64_t k) {
 
 // What is known of every sample while the threads work, and of every client in the end: sums in the samples' order.
 // `events` are of the layers and, before them, three of each stage: those that entered, the synapses that they met, and
-// those that left its neurons.
+// those that left its neurons. Behind the layers stand the spikes that left the last one.
 struct Samples {
     const Batch &batch;
     std::vector<int64_t> present;  // samples of each client that are no padding
@@ -193,7 +193,7 @@ struct Samples {
 
     Samples(const Batch &batch, const Stages &stages, const Layers &layers)
         : batch(batch), present(batch.clients),
-          events((3 * stages.size() + layers.size()) * batch.clients * batch.samples),
+          events((3 * stages.size() + layers.size() + 1) * batch.clients * batch.samples),
           losses(batch.clients * batch.samples) {
         for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
             present[item / batch.samples] += batch.positions[item] >= 0;

@@ -277,7 +277,7 @@ struct Pass {
             size = layers.back().outputs;
         }
         demand(!layers.empty() && has_shape(scores, {batch.clients, batch.samples, size}) &&
-                   has_shape(events, {(int64_t)(3 * stages.size() + layers.size()), batch.clients}),
+                   has_shape(events, {(int64_t)(3 * stages.size() + layers.size() + 1), batch.clients}),
                "layers, scores or events do not fit");
         if (this->wanted) learn(*this->wanted);
     }
@@ -301,10 +301,12 @@ struct Pass {
 };
 
 void spiking(const InstructionSet &set, const Pass &pass, const Encoding &encoding, const Neuron &neuron,
-             bool integrates, int threads) {
+             const std::string &read_out, int threads) {
+    const ReadOut scores =
+        named<ReadOut>(read_out, {{"count", ReadOut::count}, {"first", ReadOut::first}, {"membrane", ReadOut::membrane}});
     const Code code = encoding.of(pass.batch.clients);
     Running running(threads);
-    set.kernels.spiking(pass.batch, code, neuron, integrates, pass.stages, pass.layers, pass.loss,
+    set.kernels.spiking(pass.batch, code, neuron, scores, pass.stages, pass.layers, pass.loss,
                         pass.scores.data(), pass.events.data());
 }
 
@@ -351,12 +353,21 @@ NB_MODULE(_kernels, module) {
     using nb::literals::operator""_a;
     nb::class_<Neuron>(module, "Neuron")
         .def("__init__",
-             [](Neuron *self, float beta, float threshold, const std::string &reset, float alpha) {
-                 new (self) Neuron{beta, threshold,
-                                   named<Reset>(reset, {{"subtract", Reset::subtract}, {"zero", Reset::zero}, {"none", Reset::none}}),
-                                   alpha};
+             [](Neuron *self, const std::string &kind, float beta, float threshold, const std::string &reset,
+                const std::string &slope, float steepness, double alpha, double adaptation, double rho) {
+                 const auto known = named<Neuron::Kind>(
+                     kind, {{"lif", Neuron::lif}, {"current-based", Neuron::current_based}, {"adaptive", Neuron::adaptive}});
+                 const auto known_reset =
+                     named<Reset>(reset, {{"subtract", Reset::subtract}, {"zero", Reset::zero}, {"none", Reset::none}});
+                 const auto known_slope = named<Slope>(slope, {{"atan", Slope::atan},
+                                                               {"fast-sigmoid", Slope::fast_sigmoid},
+                                                               {"sigmoid", Slope::sigmoid},
+                                                               {"triangular", Slope::triangular}});
+                 new (self) Neuron{known, beta, threshold, known_reset, known_slope, steepness, (float)alpha,
+                                   (float)adaptation, (float)rho, (float)(1 - rho)};
              },
-             "beta"_a, "threshold"_a, "reset"_a, "alpha"_a);
+             "kind"_a, "beta"_a, "threshold"_a, "reset"_a, "slope"_a, "steepness"_a, "alpha"_a = 0.0,
+             "adaptation"_a = 0.0, "rho"_a = 0.0);
     nb::class_<Competition>(module, "Competition")
         .def("__init__",
              [](Competition *self, float beta, float threshold, float rise, float sinking, float tau_in, float tau_out,

@@ -21,7 +21,6 @@ from fedspike.networks import (
     SizedNetwork,
     SpikingNetwork,
 )
-from fedspike.networks.batch import count
 from fedspike.parts.losses import Loss
 from fedspike.parts.tensors import Counts
 
@@ -68,7 +67,12 @@ def stages(layers: Layers) -> list[Stage] | None:
     for name, layer in layers.described.items():
         if isinstance(layer, Convolution) and layer.kernel <= LARGEST:
             convolutions.append(Stage(name, layer, "", None))
-        elif isinstance(layer, Pool) and layer.size <= LARGEST and convolutions and not convolutions[-1].pool:
+        elif (
+            isinstance(layer, Pool)
+            and layer.size <= LARGEST
+            and convolutions
+            and not convolutions[-1].pool
+        ):
             convolutions[-1] = convolutions[-1]._replace(pool_name=name, pool=layer)
         elif not isinstance(layer, Dense):
             return None
@@ -84,7 +88,7 @@ def has(network: SizedNetwork) -> TypeGuard[InOnePass]:
         and stages(network.architecture) is not None
         and not any(isinstance(layer, BatchNorm) for layer in network.described.values())
         and kernel_parts.has_code(network.code)
-        and kernel_parts.has_read_out(network.read_out)
+        and kernel_parts.scores(network.read_out) is not None
         and kernel_parts.constants(network.neuron) is not None
     )
 
@@ -134,7 +138,7 @@ def passed(
     parameters = network.amplified(parameters)
     convolutions = stages(network.architecture) or []
     scores = torch.empty(clients, rows, network.architecture.layers[-1])
-    events = torch.empty(len(names) + 2 * len(convolutions), clients, dtype=torch.int64)
+    events = torch.empty(len(names) + 2 * len(convolutions) + 1, clients, dtype=torch.int64)
     losses = torch.empty(clients, dtype=torch.float64)
     gradients = {n: torch.empty(w.shape) for n, w in parameters.items()} if wanted else {}
     weights = [_weights(name, parameters, gradients) for name in names]
@@ -157,16 +161,17 @@ def passed(
     threads = torch.get_num_threads()
     if isinstance(network, SpikingNetwork):
         code = kernel_parts.encoding(network.code, batch.address, network.time_steps)
-        constants, spiking = kernel_parts.constants(network.neuron), network.read_out.spiking
+        constants, read = (
+            kernel_parts.constants(network.neuron),
+            kernel_parts.scores(network.read_out),
+        )
         assert constants is not None  # see `has`
-        engine.kernels.spiking(taken, code, compiled.Neuron(*constants), not spiking, threads)
-        # Spike counts are the scores, and all of them together the spikes that left the last layer.
-        events_out = count(scores.sum(2), batch.present) * spiking
+        engine.kernels.spiking(taken, code, compiled.Neuron(*constants), read, threads)
     else:
         engine.kernels.conventional(taken, threads)
-        events_out = torch.zeros(clients, dtype=torch.int64)
-    entered, met = _counted(convolutions, names, list(events))
-    forward = Forward(scores, entered, events_out, met)
+    *entered, events_out = events
+    events_in, met = _counted(convolutions, names, entered)
+    forward = Forward(scores, events_in, events_out, met)
     return Learned(forward, losses, network.amplified(gradients) if wanted else {})
 
 

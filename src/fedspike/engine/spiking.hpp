@@ -4,7 +4,7 @@
 #include "affine.hpp"
 #include "encode.hpp"
 #include "learning.hpp"
-#include "lif.hpp"
+#include "neurons.hpp"
 
 namespace fedspike {
 namespace {
@@ -19,7 +19,7 @@ struct Spiking {
     const Batch &batch;
     const Code &code;
     Neuron neuron;
-    bool integrates;
+    ReadOut read_out;
     const Stages &stages;
     const Layers &layers;
     const Loss &loss;
@@ -74,7 +74,7 @@ struct Spiking {
 
     // Room for one sample after the other.
     struct Scratch {
-        std::vector<Floats> membrane;
+        std::vector<Floats> margins;
         Floats flow;    // currents on the way there, dL/dS on the way back
         Floats driven;  // the currents of a block's pixels as they are
         std::vector<uint64_t> fired, trains;
@@ -87,8 +87,8 @@ struct Spiking {
               stack(p.stages, p.neuron, p.code.steps, p.learns(), p.direct(), p.code.step_weights) {
             size_t widest = 0;
             for (const Layer &layer : p.layers) {
-                membrane.emplace_back(p.code.steps * whole_vectors(layer.outputs));
-                widest = std::max(widest, membrane.back().size());
+                margins.emplace_back(p.code.steps * whole_vectors(layer.outputs));
+                widest = std::max(widest, margins.back().size());
             }
             if (!p.stages.empty())
                 widest = std::max<size_t>(widest, p.code.steps * whole_vectors(p.stages.back().outputs()));
@@ -161,23 +161,45 @@ struct Spiking {
             for (int64_t plane = 0; (l || !drives()) && plane < planes(l); ++plane)
                 client.forward[l].currents(in(l), spikes + plane * inputs(l) * words(), step_weights(l, plane), plane > 0,
                                            scratch.flow.data());
-            if (l == last && integrates) return mean_membrane(client.forward[l], scratch.flow.data(), score);
-            uint64_t *out = l == last ? scratch.fired.data() : sample.fired[l + 1].data();
             const Shape s{batch.clients, batch.samples, code.steps, layers[l].outputs};
-            scan(s, neuron, scratch.flow.data(), scratch.membrane[l].data(), out);
+            if (l == last && read_out == ReadOut::membrane) return mean_membrane(s, scratch.flow.data(), score);
+            uint64_t *out = l == last ? scratch.fired.data() : sample.fired[l + 1].data();
+            scan(s, neuron, scratch.flow.data(), scratch.margins[l].data(), out);
         }
-        for (int64_t c = 0; c < layers[last].outputs; ++c) score[c] = popcount(&scratch.fired[c * words()], words());
+        samples.count(3 * stages.size() + layers.size(), item) = popcount(scratch.fired.data(), scratch.fired.size());
+        for (int64_t c = 0; c < layers[last].outputs; ++c) {
+            const uint64_t *train = &scratch.fired[c * words()];
+            score[c] = read_out == ReadOut::count ? popcount(train, words()) : -silence(train, 0);
+        }
     }
 
-    // u[t] = beta u[t-1] + I[t], score = mean over t of u[t]
-    void mean_membrane(const Columns &layer, const float *currents, float *score) const {
-        Floats u(layer.width), sum(layer.width);
-        for (int64_t t = 0; t < code.steps; ++t)
-            for (int64_t o = 0; o < layer.width; ++o) {
-                u[o] = neuron.beta * u[o] + currents[t * layer.width + o];
-                sum[o] += u[o];
-            }
-        for (int64_t c = 0; c < layer.outputs; ++c) score[c] = sum[c] / code.steps;
+    // Steps from one on before the next spike.
+    int64_t silence(const uint64_t *train, int64_t from) const {
+        int64_t t = from;
+        while (t < code.steps && !(train[t / 64] >> t % 64 & 1)) ++t;
+        return t - from;
+    }
+
+    // score = mean over t of the membrane, in place of the currents
+    void mean_membrane(const Shape &s, float *flow, float *score) const {
+        const int64_t width = whole_vectors(s.neurons);
+        leak(s.steps, width, neuron, flow);
+        std::fill_n(score, s.neurons, 0.0f);
+        for (int64_t t = 0; t < s.steps; ++t)
+            for (int64_t o = 0; o < s.neurons; ++o) score[o] += flow[t * width + o];
+        for (int64_t o = 0; o < s.neurons; ++o) score[o] /= s.steps;
+    }
+
+    // dL/dS[step][class] of the time of a class's first spike, parts/read_outs/first_spike.py, from dL/dscore.
+    void since_silence(const uint64_t *fired, int64_t classes, int64_t width, float *flow) const {
+        for (int64_t c = 0; c < classes; ++c) {
+            const uint64_t *train = fired + c * words();
+            const int64_t before = silence(train, 0);
+            const int64_t once = before < code.steps ? 1 + silence(train, before + 1) : 0;
+            const float slope = flow[c];
+            for (int64_t t = 0; t < code.steps; ++t)
+                flow[t * width + c] = slope * (float)(t < before ? before - t : t == before ? once : 0);
+        }
     }
 
     void back(int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,
@@ -191,16 +213,15 @@ struct Spiking {
             float *delta = sample.delta[l].data();
             if (l + 1 < layers.size()) {
                 client.back[l + 1].through(code.steps, sample.delta[l + 1].data(), flow);
-                scan_back(code.steps, whole_vectors(layers[l].outputs), neuron, scratch.membrane[l].data(), flow, delta);
-            } else if (integrates) {
+                scan_back(code.steps, whole_vectors(layers[l].outputs), neuron, scratch.margins[l].data(), flow, delta);
+            } else if (read_out == ReadOut::membrane) {
                 for (int64_t o = 0; o < width; ++o) flow[o] /= code.steps;
-                for (int64_t t = code.steps - 1; t >= 0; --t)
-                    for (int64_t o = 0; o < width; ++o)
-                        delta[t * width + o] =
-                            flow[o] + (t + 1 < code.steps ? neuron.beta * delta[(t + 1) * width + o] : 0.0f);
+                for (int64_t t = 1; t < code.steps; ++t) std::copy_n(flow, width, flow + t * width);
+                leak_back(code.steps, width, neuron, flow, delta);
             } else {
                 for (int64_t t = 1; t < code.steps; ++t) std::copy_n(flow, width, flow + t * width);
-                scan_back(code.steps, width, neuron, scratch.membrane[l].data(), flow, delta);
+                if (read_out == ReadOut::first) since_silence(scratch.fired.data(), classes, width, flow);
+                scan_back(code.steps, width, neuron, scratch.margins[l].data(), flow, delta);
             }
         }
         if (stages.empty()) return;
@@ -238,9 +259,9 @@ struct Spiking {
     }
 };
 
-void spiking(const Batch &batch, const Code &code, Neuron neuron, bool integrates, const Stages &stages,
+void spiking(const Batch &batch, const Code &code, Neuron neuron, ReadOut read_out, const Stages &stages,
              const Layers &layers, const Loss &loss, float *scores, int64_t *events) {
-    Spiking program{batch, code, neuron, integrates, stages, layers, loss, scores};
+    Spiking program{batch, code, neuron, read_out, stages, layers, loss, scores};
     run(program, events);
 }
 

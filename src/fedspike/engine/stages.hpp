@@ -1,8 +1,8 @@
 // Convolutions, their neurons and pools, one sample at a time: step by step through all of them, and to learn back,
 // so that what one leaves for the next stays in the cache.
 #pragma once
-#include "lif.hpp"
 #include "maps.hpp"
+#include "neurons.hpp"
 
 namespace fedspike {
 namespace {
@@ -74,25 +74,29 @@ struct FilterGradient {
     }
 };
 
-// Membranes of a row of positions `apart` numbers from each other, V vectors of channels: from those of the step before,
-// which at the first there are none of, and from the currents in their place. Bits of `fired` are channels.
-template <int V, Reset RESET>
-inline int64_t fire_row(Neuron neuron, int64_t count, int64_t apart, const float *before, float *now, uint32_t there,
-                        int64_t shift, uint64_t *fired, int64_t words) {
+// A row of positions that are `apart` numbers from each other, V vectors of channels: margins in place of currents.
+// `u` and `more` are what a neuron keeps, see Firing, and `before` are the margins of the step before, if there was one.
+// Bits of `fired` are channels.
+template <int V, Neuron::Kind KIND, Reset RESET>
+inline int64_t fire_row(const Neuron &neuron, int64_t count, int64_t apart, const float *before, float *now, float *u,
+                        float *more, uint32_t there, int64_t shift, uint64_t *fired, int64_t words) {
     int64_t spikes = 0;
-    for (int64_t x = 0; x < count; ++x, now += apart, fired += words) {
+    for (int64_t x = 0; x < count; ++x, fired += words) {
         uint32_t bits = 0;
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v) {
-            Vec u = load(now + v * LANES);
+            const int64_t at = x * apart + v * LANES;
+            Firing<KIND, RESET> firing;
             if (before) {
-                const Vec kept = load(before + x * apart + v * LANES);
-                const Lanes spiked = kept > neuron.threshold;
-                u = neuron.beta * (RESET == Reset::zero ? (spiked ? Vec{} : kept) : kept) + u;
-                if (RESET == Reset::subtract) u -= spiked ? Vec{} + neuron.threshold : Vec{};
-                store(now + v * LANES, u);
+                firing.u = load(u + at);
+                firing.spiked = load(before + at) > 0.0f;
+                if (KIND != Neuron::lif) firing.more = load(more + at);
             }
-            bits |= above(u, neuron.threshold) << (v * LANES);
+            const Vec margin = firing.step(neuron, load(now + at));
+            store(now + at, margin);
+            store(u + at, firing.u);
+            if (KIND != Neuron::lif) store(more + at, firing.more);
+            bits |= above(margin, 0.0f) << (v * LANES);
         }
         bits &= there;
         *fired |= (uint64_t)bits << shift;
@@ -101,41 +105,41 @@ inline int64_t fire_row(Neuron neuron, int64_t count, int64_t apart, const float
     return spikes;
 }
 
-// dL/dI of a row of positions from dL/dS, of which `window` neighbours share one, and from dL/dI at the step after;
-// `bias` grows by all of them.
-template <int V, bool ZERO_RESET, typename Into>
-inline void unfire_row(Neuron neuron, int64_t count, int64_t window, int64_t apart, const float *membrane,
-                       const Into &into, const float *later, float *here, Vec *bias) {
-    const float height = neuron.alpha / 2, steepness = 3.14159265358979323846f * height;
+// dL/dI of a row of positions in place of that at the step after, from dL/dS, of which `window` neighbours share one.
+// `other` is what else comes back to a neuron, see Unfiring; `bias` grows by all of them.
+template <int V, Neuron::Kind KIND, Reset RESET, bool ATAN, typename Into>
+inline void unfire_row(const Neuron &neuron, int64_t count, int64_t window, int64_t apart, const float *margins,
+                       const Into &into, float *delta, float *other, Vec *bias) {
     for (int64_t x = 0, place = 0; x < count; ++place) {
         const int64_t last = std::min(x + window, count);
         for (; x < last; ++x)
 #pragma GCC unroll 2
             for (int v = 0; v < V; ++v) {
                 const int64_t at = x * apart + v * LANES;
-                const Vec u = load(membrane + at), distance = steepness * (u - neuron.threshold);
-                Vec kept = neuron.beta * load(later + at);
-                if (ZERO_RESET) kept = u > neuron.threshold ? Vec{} : kept;
-                const Vec delta = height * into(x, place, v) / (1.0f + distance * distance) + kept;
-                store(here + at, delta);
-                bias[v] += delta;
+                Unfiring<KIND, RESET, ATAN> unfiring;
+                (KIND == Neuron::current_based ? unfiring.more : unfiring.u) = load(delta + at);
+                if (KIND != Neuron::lif) (KIND == Neuron::adaptive ? unfiring.more : unfiring.u) = load(other + at);
+                const Vec here = unfiring.step(neuron, load(margins + at), into(x, place, v));
+                store(delta + at, here);
+                if (KIND != Neuron::lif) store(other + at, KIND == Neuron::adaptive ? unfiring.more : unfiring.u);
+                bias[v] += here;
             }
     }
 }
 
 // Which channels' gradient of a maximum over a window goes to its place (y, x): those whose first spike is there, and
-// at its first place those that did not spike. at(row, column) are membranes.
+// at its first place those that did not spike. at(row, column) are margins.
 template <typename At>
-inline Lanes chosen(const At &at, float threshold, int64_t window, int64_t y, int64_t x) {
+inline Lanes chosen(const At &at, int64_t window, int64_t y, int64_t x) {
     const int64_t top = y / window * window, left = x / window * window;
     Lanes before = {}, any = {};
     for (int64_t row = top; row < top + window; ++row)
         for (int64_t column = left; column < left + window; ++column) {
-            const Lanes spiked = load(at(row, column)) > threshold;
+            const Lanes spiked = load(at(row, column)) > 0.0f;
             any |= spiked;
             if (row < y || (row == y && column < x)) before |= spiked;
         }
-    const Lanes own = (load(at(y, x)) > threshold) & ~before;
+    const Lanes own = (load(at(y, x)) > 0.0f) & ~before;
     return y == top && x == left ? own | ~any : own;
 }
 
@@ -227,8 +231,9 @@ inline void turn(const Stage &s, const float *from, float *to) {
 struct Stack {
     struct Room {
         std::vector<uint64_t> maps;   // [step][plane][channel][word]: the events that enter
-        Floats grids;                 // [step]: membranes
-        Floats delta[2];              // dL/dI, of a step and of the one after
+        Floats grids;                 // [step]: currents, then margins
+        Floats u, more;               // of one step, what neurons keep on the way there, and what comes back to them
+        Floats delta;                 // dL/dI
         Floats into;                  // dL/dS behind the pool, [position][channel]
         Floats values, constant;      // what enters at every step alike; its currents, then dL/d of these
         std::vector<uint64_t> fired;    // [position][word of channels], of one step
@@ -262,7 +267,9 @@ struct Stack {
             room.maps.resize((l || !direct ? steps : 1) * room.planes * s.channels_in * s.words());
             room.values.resize(!l && direct ? s.channels_in * s.words() * 64 : 0);
             room.grids.resize(steps * grid);
-            for (Floats &delta : room.delta) delta.resize(learns ? grid : 0);
+            room.u.resize(grid);
+            room.more.resize(neuron.kind == Neuron::lif ? 0 : grid);
+            room.delta.resize(learns ? grid : 0);
             room.into.resize(learns ? whole_vectors(s.channels) * s.places_after() : 0);
             room.constant.resize(!l && direct ? grid : 0);
             room.fired.resize(s.out_height() * s.out_width() * channel_words(s));
@@ -325,7 +332,7 @@ struct Stack {
         for (int64_t t = 0; t < steps; ++t)
             for (size_t l = 0; l < stages.size(); ++l) {
                 currents(l, t, filters[l]);
-                with_reset(neuron.reset, [&](auto RESET) { fire<RESET>(l, t); });
+                with_kind(neuron, [&](auto KIND, auto RESET) { fire<KIND, RESET>(l, t); });
                 pool(l, t, trains);
             }
     }
@@ -350,7 +357,7 @@ struct Stack {
         });
     }
 
-    template <Reset RESET>
+    template <Neuron::Kind KIND, Reset RESET>
     void fire(size_t l, int64_t t) {
         const Stage &s = stages[l];
         Room &room = rooms[l];
@@ -358,10 +365,11 @@ struct Stack {
         std::fill(room.fired.begin(), room.fired.end(), 0);
         for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
             for (int64_t y = 0; y < s.out_height(); ++y) {
-                float *now = &room.grids[t * grid + first * s.positions() + s.row(y) * (V * LANES)];
-                left[l] += fire_row<V, RESET>(neuron, s.out_width(), s.stride * V * LANES, t ? now - grid : nullptr, now,
-                                              ~0u >> (32 - real), first % 64,
-                                              &room.fired[y * s.out_width() * words + first / 64], words);
+                const int64_t at = first * s.positions() + s.row(y) * (V * LANES);
+                float *now = &room.grids[t * grid + at], *more = KIND == Neuron::lif ? nullptr : &room.more[at];
+                left[l] += fire_row<V, KIND, RESET>(neuron, s.out_width(), s.stride * V * LANES, t ? now - grid : nullptr,
+                                                    now, &room.u[at], more, ~0u >> (32 - real), first % 64,
+                                                    &room.fired[y * s.out_width() * words + first / 64], words);
             }
         });
     }
@@ -460,23 +468,22 @@ struct Stack {
     void back(const std::vector<Filters> &filters, const float *into, int64_t width, std::vector<FilterGradient> &sums) {
         for (size_t l = 0; l < stages.size(); ++l) {
             sums[l].clear();
-            for (Floats &delta : rooms[l].delta) std::fill(delta.begin(), delta.end(), 0.0f);
+            Room &room = rooms[l];
+            for (Floats *grid : {&room.delta, neuron.kind == Neuron::current_based ? &room.u : &room.more})
+                std::fill(grid->begin(), grid->end(), 0.0f);
         }
         for (int64_t t = steps - 1; t >= 0; --t)
             for (size_t l = stages.size(); l-- > 0;) {
                 if (l + 1 == stages.size())
                     turn(stages[l], into + t * width, rooms[l].into.data());
                 else
-                    through_filters(filters[l + 1], rooms[l + 1].delta[t % 2].data(), rooms[l].into.data());
-                if (neuron.reset == Reset::zero)
-                    unfire<true>(l, t, sums[l]);
-                else
-                    unfire<false>(l, t, sums[l]);
+                    through_filters(filters[l + 1], rooms[l + 1].delta.data(), rooms[l].into.data());
+                with_slope(neuron, [&](auto KIND, auto RESET, auto ATAN) { unfire<KIND, RESET, ATAN>(l, t, sums[l]); });
                 weigh(l, t, sums[l]);
             }
     }
 
-    template <bool ZERO_RESET>
+    template <Neuron::Kind KIND, Reset RESET, bool ATAN>
     void unfire(size_t l, int64_t t, FilterGradient &sum) {
         const Stage &s = stages[l];
         Room &room = rooms[l];
@@ -486,21 +493,23 @@ struct Stack {
             Vec bias[V] = {};
             for (int64_t y = 0; y < s.out_height(); ++y) {
                 const int64_t at = first * s.positions() + s.row(y) * (V * LANES), apart = s.stride * V * LANES;
-                const float *membrane = &room.grids[t * grid + at], *later = &room.delta[(t + 1) % 2][at];
-                float *here = &room.delta[t % 2][at];
+                const float *margins = &room.grids[t * grid + at];
+                float *delta = &room.delta[at], *other = nullptr;
+                if (KIND != Neuron::lif) other = KIND == Neuron::adaptive ? &room.more[at] : &room.u[at];
                 const int64_t row = y / s.window, pooled = row < s.rows_after() ? s.columns_after() : 0;
                 const float *from = &room.into[first * s.places_after() + row * s.columns_after() * (V * LANES)];
                 const auto unfire = [&](int64_t begin, int64_t count, const auto &into) {
-                    unfire_row<V, ZERO_RESET>(neuron, count, s.window, apart, membrane + begin * apart, into,
-                                              later + begin * apart, here + begin * apart, bias);
+                    const int64_t skipped = begin * apart;
+                    unfire_row<V, KIND, RESET, ATAN>(neuron, count, s.window, apart, margins + skipped, into,
+                                                      delta + skipped, other ? other + skipped : nullptr, bias);
                 };
                 const auto spread = [&](int64_t, int64_t place, int v) { return share * load(from + (place * V + v) * LANES); };
                 if (s.maximum && s.window > 1)
                     unfire(0, pooled * s.window, [&](int64_t x, int64_t place, int v) {
                         const auto in_row = [&](int64_t other, int64_t column) {
-                            return membrane + s.stride * ((other - y) * s.columns() + column) * (V * LANES) + v * LANES;
+                            return margins + s.stride * ((other - y) * s.columns() + column) * (V * LANES) + v * LANES;
                         };
-                        return chosen(in_row, neuron.threshold, s.window, y, x) ? spread(x, place, v) : Vec{};
+                        return chosen(in_row, s.window, y, x) ? spread(x, place, v) : Vec{};
                     });
                 else
                     unfire(0, pooled * s.window, spread);
@@ -523,7 +532,7 @@ struct Stack {
     // The weight gradient of a stage at one step.
     void weigh(size_t l, int64_t t, FilterGradient &sum) {
         const Stage &s = stages[l];
-        const float *delta = rooms[l].delta[t % 2].data();
+        const float *delta = rooms[l].delta.data();
         if (!l && !rooms[0].constant.empty()) return weigh_constant(t, delta, sum);
         for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
             with_kernel(s.kernel, [&](auto K) {

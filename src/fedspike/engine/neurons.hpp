@@ -1,0 +1,206 @@
+// Neurons, all time steps in one pass, forward and backward, by the equations of parts/neurons.
+//
+// What a neuron leaves for the way back is its margin, U - theta: it fires where that is positive.
+// Inside, rows of neurons are padded to whole vectors.
+#pragma once
+#include <cfloat>
+#include <vector>
+
+#include "kernels.hpp"
+#include "vectors.hpp"
+
+namespace fedspike {
+namespace {
+
+// exp(x) of lanes from -87 to 0, by a power of 2 and a polynomial in the rest (Cephes, expf; its 6 coefficients are
+// those of S. Moshier). Products and sums only, so that every machine gets the same bits.
+inline Vec exponential(Vec x) {
+    const Vec rounded = x * 1.44269504088896341f - 0.5f;
+    const Lanes power = __builtin_convertvector(rounded, Lanes);  // toward zero: the nearest whole number of a negative
+    const Vec n = __builtin_convertvector(power, Vec);
+    const Vec r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+    Vec p = Vec{} + 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return (p * (r * r) + r + 1.0f) * (Vec)((power + 127) << 23);
+}
+
+// The surrogate's derivative at a margin, times a gradient; of the arctangent of floats and of vectors.
+template <typename T>
+inline T sloped_atan(float alpha, T margin, T gradient) {
+    const float height = alpha / 2;
+    const T x = 3.14159265358979323846f * height * margin;
+    return height * gradient / (1.0f + x * x);
+}
+// ATAN: known to the compiler, as the usual one.
+template <bool ATAN>
+inline Vec sloped(const Neuron &n, Vec margin, Vec gradient) {
+    const float k = n.steepness;
+    if (ATAN || n.slope == Slope::atan) return sloped_atan(k, margin, gradient);
+    const Vec size = margin < 0.0f ? -margin : margin;
+    if (n.slope == Slope::fast_sigmoid) {
+        const Vec x = 1.0f + k * size;
+        return gradient / (x * x);
+    }
+    if (n.slope == Slope::triangular) {
+        const Vec x = 1.0f - k * size;
+        return (x > 0.0f ? k * x : Vec{}) * gradient;
+    }
+    const Vec x = k * size, z = exponential(x < 87.0f ? -x : Vec{} - 87.0f), sum = z + 1.0f;
+    return z > 4 * FLT_MIN ? k * z / (sum * sum) * gradient : Vec{};  // where parts/surrogates/sigmoid.py ends
+}
+
+// Neurons of a vector between two steps.
+template <Neuron::Kind KIND, Reset RESET>
+struct Firing {
+    Vec u = {}, more = {};  // the membrane; a synapse's current or a threshold's rise
+    Lanes spiked = {};      // all ones where the neuron fired in the step before
+
+    // A step; returns the margin.
+    inline Vec step(const Neuron &n, Vec current) {
+        if (KIND == Neuron::current_based) current = more = n.alpha * more + current;
+        u = n.beta * (RESET == Reset::zero ? (spiked ? Vec{} : u) : u) + current;
+        const Vec crossed = KIND == Neuron::adaptive ? n.threshold + n.adaptation * more : Vec{} + n.threshold;
+        if (RESET == Reset::subtract) u -= spiked ? crossed : Vec{};
+        Vec theta = crossed;
+        if (KIND == Neuron::adaptive) {
+            more = n.rho * more + (spiked ? Vec{} + n.raised : Vec{});
+            theta = n.threshold + n.adaptation * more;
+        }
+        const Vec margin = u - theta;
+        spiked = margin > 0.0f;
+        return margin;
+    }
+};
+
+// What comes back to them from the step after.
+template <Neuron::Kind KIND, Reset RESET, bool ATAN>
+struct Unfiring {
+    Vec u = {}, more = {};  // dL/dU; dL/d of a synapse's current, or of a threshold's rise
+
+    // A step; returns dL/dI from dL/dS.
+    inline Vec step(const Neuron &n, Vec margin, Vec into_spikes) {
+        const Lanes spiked = margin > 0.0f;
+        if (KIND == Neuron::adaptive) into_spikes += n.raised * more;
+        const Vec own = sloped<ATAN>(n, margin, into_spikes);
+        if (KIND == Neuron::adaptive) {
+            more = n.rho * more - n.adaptation * own;
+            if (RESET == Reset::subtract) more -= spiked ? n.adaptation * u : Vec{};
+        }
+        u = own + n.beta * (RESET == Reset::zero ? (spiked ? Vec{} : u) : u);
+        if (KIND != Neuron::current_based) return u;
+        return more = u + n.alpha * more;
+    }
+};
+
+template <Neuron::Kind KIND>
+using OfKind = std::integral_constant<Neuron::Kind, KIND>;
+template <Reset RESET>
+using OfReset = std::integral_constant<Reset, RESET>;
+
+// Calls run with what a neuron is, as constants for the compiler.
+template <typename Run>
+inline void with_kind(const Neuron &neuron, const Run &run) {
+    const auto with_reset = [&](auto KIND) {
+        if (neuron.reset == Reset::zero) return run(KIND, OfReset<Reset::zero>{});
+        if (neuron.reset == Reset::subtract) return run(KIND, OfReset<Reset::subtract>{});
+        run(KIND, OfReset<Reset::none>{});
+    };
+    if (neuron.kind == Neuron::current_based) return with_reset(OfKind<Neuron::current_based>{});
+    if (neuron.kind == Neuron::adaptive) return with_reset(OfKind<Neuron::adaptive>{});
+    with_reset(OfKind<Neuron::lif>{});
+}
+template <typename Run>
+inline void with_slope(const Neuron &neuron, const Run &run) {
+    with_kind(neuron, [&](auto KIND, auto RESET) {
+        if (neuron.slope == Slope::atan) return run(KIND, RESET, std::true_type{});
+        run(KIND, RESET, std::false_type{});
+    });
+}
+
+constexpr int SCANNED = 4;  // vectors of neurons that pass through the steps together
+
+// One sample, V vectors of neurons, of which `kept` are real; rows are `width` numbers apart.
+template <int V, Neuron::Kind KIND, Reset RESET>
+[[gnu::noinline]] void scan_panel(const Shape &s, const Neuron &neuron, const float *currents, int64_t width,
+                                  int64_t kept, float *margins, uint64_t *trains) {
+    Firing<KIND, RESET> firing[V];
+    for (int64_t word = 0; word < s.words(); ++word) {
+        alignas(64) uint32_t fired[2][V * LANES];
+        for (int64_t half = 0; half < 2; ++half) {
+            Lanes bits[V] = {};
+            const int64_t first = 64 * word + 32 * half, last = std::min(first + 32, s.steps);
+            for (int64_t t = first; t < last; ++t)
+#pragma GCC unroll 8
+                for (int v = 0; v < V; ++v) {
+                    const Vec margin = firing[v].step(neuron, load(currents + t * width + v * LANES));
+                    store(margins + t * width + v * LANES, margin);
+                    bits[v] |= firing[v].spiked & (int32_t)(1u << (t - first));
+                }
+            std::memcpy(fired[half], bits, sizeof bits);
+        }
+        for (int64_t i = 0; i < kept; ++i) trains[i * s.words() + word] = fired[0][i] | (uint64_t)fired[1][i] << 32;
+    }
+}
+
+// One sample: margins[step][neuron], padded like the currents, and trains[neuron][word].
+inline void scan(const Shape &s, const Neuron &neuron, const float *currents, float *margins, uint64_t *trains) {
+    const int64_t width = whole_vectors(s.neurons);
+    with_kind(neuron, [&](auto KIND, auto RESET) {
+        for_panels<SCANNED>(s.neurons, [&](auto V, int64_t offset, int64_t kept) {
+            scan_panel<V, KIND, RESET>(s, neuron, currents + offset, width, kept, margins + offset,
+                                       trains + offset * s.words());
+        });
+    });
+}
+
+// One sample: dL/dI[step][neuron] from dL/dS, in rows of `width`, which are whole vectors.
+template <Neuron::Kind KIND, Reset RESET, bool ATAN>
+[[gnu::noinline]] void scan_back(int64_t steps, int64_t width, const Neuron &neuron, const float *margins,
+                                 const float *into_spikes, float *gradient) {
+    for (int64_t i = 0; i < width; i += LANES) {
+        Unfiring<KIND, RESET, ATAN> unfiring;
+        for (int64_t t = steps - 1; t >= 0; --t) {
+            const int64_t at = t * width + i;
+            store(gradient + at, unfiring.step(neuron, load(margins + at), load(into_spikes + at)));
+        }
+    }
+}
+
+inline void scan_back(int64_t steps, int64_t width, const Neuron &neuron, const float *margins,
+                      const float *into_spikes, float *gradient) {
+    with_slope(neuron, [&](auto KIND, auto RESET, auto ATAN) {
+        scan_back<KIND, RESET, ATAN>(steps, width, neuron, margins, into_spikes, gradient);
+    });
+}
+
+// Neurons that only leak and add: membranes[step][neuron] from currents in their place, in rows of `width`.
+inline void leak(int64_t steps, int64_t width, const Neuron &neuron, float *flow) {
+    for (int64_t i = 0; i < width; i += LANES) {
+        Vec u = {}, j = {};
+        for (int64_t t = 0; t < steps; ++t) {
+            float *at = flow + t * width + i;
+            j = neuron.kind == Neuron::current_based ? neuron.alpha * j + load(at) : load(at);
+            u = neuron.beta * u + j;
+            store(at, u);
+        }
+    }
+}
+
+// Its adjoint.
+inline void leak_back(int64_t steps, int64_t width, const Neuron &neuron, const float *into_membranes, float *gradient) {
+    for (int64_t i = 0; i < width; i += LANES) {
+        Vec u = {}, j = {};
+        for (int64_t t = steps - 1; t >= 0; --t) {
+            u = load(into_membranes + t * width + i) + neuron.beta * u;
+            j = neuron.kind == Neuron::current_based ? u + neuron.alpha * j : u;
+            store(gradient + t * width + i, j);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace fedspike
