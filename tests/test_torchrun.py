@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fedspike.algorithms import FedAvg
 from fedspike.cli import main
 from fedspike.cli.parser import parser
 from fedspike.cli.train import manner_of
@@ -21,11 +22,14 @@ from fedspike.experiment import document, sweep
 from fedspike.experiment.run import load, perform
 from fedspike.experiment.training import Training
 from fedspike.federation.places.ranks import gloo
+from fedspike.federation.places.ranks.gloo import all_ranks
 from fedspike.federation.places.ranks.launched import Launched, launched
 from fedspike.federation.places.ranks.place import Ranks
 from fedspike.federation.places.ranks.process_group import ProcessGroup, SharedError
+from fedspike.federation.rounds import rounds
 from fedspike.files import claimed
 from in_threads import in_ranks
+from places_example import plan_of
 from running import BOTH_NETWORKS, finish
 
 ROUNDS = 6
@@ -188,6 +192,15 @@ def test_what_several_ranks_cannot_do_is_refused(option: list[str], passed: str)
         assert manner_of(options, launched({**PAIR, "LOCAL_WORLD_SIZE": "2"})).workers == 1
 
 
+def test_a_search_is_not_for_ranks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in PAIR.items():
+        monkeypatch.setenv(name, value)
+    assert main(["tune", "quickstart"]) == 2
+    assert capsys.readouterr().err.startswith("fedspike: a search in each of 2 ranks")
+
+
 @pytest.mark.parametrize("listens", [False, True])
 def test_who_does_not_meet_the_others_says_so(
     listens: bool, monkeypatch: pytest.MonkeyPatch
@@ -250,3 +263,19 @@ def test_ranks_in_threads_give_what_one_gives(alone: Path, tmp_path: Path) -> No
 
     assert in_ranks(3, work)[1:] == [0, 0]
     assert results(tmp_path) == results(alone)
+
+
+def test_a_folder_that_cannot_be_written_to_ends_all(tmp_path: Path) -> None:
+    """In the middle, as where the disk is full: what was stored stays."""
+    home = tmp_path / RUNS[1]
+    home.mkdir()
+    (home / "checkpoint").write_text("in the way")
+    (end,) = {end.passed for end in ends_of(3, tmp_path, TOML)}
+    assert end.startswith(f"{home}/checkpoint")
+    assert (tmp_path / RUNS[0] / "checkpoint").is_dir()
+
+
+def test_a_script_of_its_own_is_one_rank_of_one() -> None:
+    with all_ranks() as place:
+        assert place.rank == 0
+        assert next(rounds(plan_of(FedAvg()), place)).number == 1

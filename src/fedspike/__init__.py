@@ -27,7 +27,7 @@ ROOMS = (
     *("rules", "algorithms.graphs", "algorithms"),
     *("remedies", "federation.selections", "federation.availabilities", "federation.clocks"),
     *("federation.plan", "federation.devices", "federation.state", "federation.rounds"),
-    *("federation.places.here", "experiment.run"),
+    *("federation.places.here", "federation.places.ranks.gloo", "experiment.run"),
 )
 
 

@@ -1,5 +1,6 @@
 """`fedspike tune`: the settings with which each network of an experiment does best on held-out samples."""
 
+import os
 import sys
 import time
 from argparse import Namespace
@@ -11,6 +12,7 @@ from typing import Any
 from fedspike.cli import commands
 from fedspike.cli.options import add_changes, add_json, new_command
 from fedspike.cli.stopping import leave, on_stop
+from fedspike.errors import InputError
 from fedspike.shell import command
 
 LINE_SECONDS = 10.0  # at most one line about a round in this time
@@ -37,7 +39,14 @@ def tune_networks(options: Namespace) -> int:
     """Search, or go on; then write the file with the best settings and show them."""
     from fedspike.experiment import sweep
     from fedspike.experiment.tuning import searches, suggestion
+    from fedspike.federation.places.ranks.launched import launched
 
+    if (ranks := launched(os.environ).size) > 1:
+        raise InputError(
+            f"a search in each of {ranks} ranks",
+            expected="one process, which starts the others",
+            fix="start it without torchrun, with --processes",
+        )
     experiment = sweep.read(
         options.experiment, options.set, options.seeds, options.data_dir, commands.kinds_of(options)
     )

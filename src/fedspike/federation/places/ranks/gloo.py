@@ -4,6 +4,7 @@ What they tell each other lies in the memory of processors, on whatever device t
 computes there.
 """
 
+import os
 import re
 import threading
 import time
@@ -18,8 +19,11 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from fedspike.errors import InputError
-from fedspike.federation.places.ranks.launched import ADDRESS, PORT, Launched
+from fedspike.federation.places.ranks.launched import ADDRESS, PORT, Launched, launched
+from fedspike.federation.places.ranks.place import Ranks
 from fedspike.federation.places.ranks.process_group import OneProcess, ProcessGroup
+
+__all__ = ["all_ranks"]  # what `import fedspike` gives
 
 TO_MEET_S = 120.0  # in which all processes must be there
 TO_ANSWER_S = 1800.0  # in which the slowest must be done with its part of a round
@@ -56,6 +60,21 @@ class Gloo(ProcessGroup):
                 fix="start all of them again with the same command: the run goes on after its last round",
             ) from error
         return [piece.numpy().tobytes() for piece in pieces]
+
+
+@contextmanager
+def all_ranks() -> Iterator[Ranks]:
+    """The place of all processes that torchrun, or something like it, started for this program.
+
+    Each must do the same rounds there, and has the same states. Without torchrun it is a place of one.
+
+        with all_ranks() as place:
+            for round in rounds(plan, place): ...
+
+    Raises InputError where the environment says what cannot be, and where they do not meet.
+    """
+    with joined(launched(os.environ)) as group:
+        yield Ranks(group)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ RANK, SIZE, ADDRESS, PORT = "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"
 LOCAL_RANK, LOCAL_SIZE = "LOCAL_RANK", "LOCAL_WORLD_SIZE"
 MOST_RANKS, MOST_PORTS = 4096, 65536
 LONGEST_SHOWN = 40
-HOW = "start it with torchrun"
+HOW = "start it with torchrun, or see docs/many-machines.md"
 UNSET = f"{HOW}; to train in one process: unset {RANK} {SIZE}"
 
 
@@ -48,7 +48,7 @@ def launched(variables: Mapping[str, str]) -> Launched:
     Traceback (most recent call last):
     fedspike.errors.InputError: RANK = 2 of WORLD_SIZE = 2
       expected: a rank from 0 to 1
-      fix: start it with torchrun
+      fix: start it with torchrun, or see docs/many-machines.md
     """
     if not {RANK, SIZE} & variables.keys():
         return ALONE

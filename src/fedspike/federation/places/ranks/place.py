@@ -26,8 +26,6 @@ from fedspike.federation.places.ranks.work_bytes import from_bytes, in_order, to
 from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.layers.activity import Activity
 
-__all__ = ["Ranks"]  # what `import fedspike` gives
-
 HASH_BYTES = 4
 
 
@@ -47,6 +45,11 @@ class Ranks:
     """
 
     group: ProcessGroup = field(default_factory=OneProcess)
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among them, from 0."""
+        return self.group.rank
 
     def work(self, order: Order) -> Answers:
         """As `Here`, with what the other processes trained."""
