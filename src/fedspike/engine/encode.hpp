@@ -27,18 +27,21 @@ inline void multiply(Words a, uint64_t constant, Words &high, Words &low) {
     low = (right << 32) | (bottom & mask);
 }
 
-inline Counters philox(Counters x, const uint64_t key[2]) {
+template <int N>
+inline void philox(Counters (&x)[N], const uint64_t key[2]) {
     uint64_t k0 = key[0], k1 = key[1];
 #pragma GCC unroll 10
     for (int i = 0; i < 10; ++i) {
-        Words high0, low0, high1, low1;
-        multiply(x.c0, 0xD2E7470EE14C6C93u, high0, low0);
-        multiply(x.c2, 0xCA5A826395121157u, high1, low1);
-        x = {high1 ^ x.c1 ^ k0, low1, high0 ^ x.c3 ^ k1, low0};
+        Words high0[N], low0[N], high1[N], low1[N];
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) multiply(x[n].c0, 0xD2E7470EE14C6C93u, high0[n], low0[n]);
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) multiply(x[n].c2, 0xCA5A826395121157u, high1[n], low1[n]);
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) x[n] = {high1[n] ^ x[n].c1 ^ k0, low1[n], high0[n] ^ x[n].c3 ^ k1, low0[n]};
         k0 += 0x9E3779B97F4A7C15u;
         k1 += 0xBB67AE8584CAA73Bu;
     }
-    return x;
 }
 
 // Pixels whose comparison with 64 random numbers, from the highest bit down, is not decided at every step.
@@ -57,47 +60,43 @@ inline Words words_at(const std::vector<uint64_t> &list, int64_t k) {
 
 // Spikes of one sample in the 64 steps of one word: less or equal to the limit, which of the dark is -1. A random number
 // is spread over 16 words, of which 8 decide 255 of 256 numbers; few pixels need all. Half of them are in the dark
-// and need none.
-void rate_word(const Shape &s, int64_t word, const int32_t *limits, Counters at, const uint64_t key[2], Open &open,
-               uint64_t *trains) {
-    int64_t count = 0;
-    for (int64_t i = 0; i < s.neurons; ++i) {
-        trains[i * s.words() + word] = 0;
-        open.pixel[count] = i;
-        open.limit[count] = limits[i];
-        open.undecided[count] = s.all_steps(word);
-        open.less[count] = 0;
-        count += limits[i] >= 0;
-    }
-    for (int pass = 0; pass < 2; ++pass) {
-        int64_t left = 0;
-        for (int64_t k = 0; k < count; k += WORD_LANES) {
-            const Words pixel = words_at(open.pixel, k), limit = words_at(open.limit, k);
-            Words undecided = words_at(open.undecided, k), less = words_at(open.less, k);
+// and need none: they are not among the `count` that are open, and their trains stay as they are.
+template <int PASS>
+inline int64_t rate_pass(const Shape &s, int64_t word, int64_t count, const Counters &at, const uint64_t key[2],
+                         Open &open, uint64_t *trains) {
+    int64_t left = 0;
+    for (int64_t k = 0; k < count; k += WORD_LANES) {
+        const Words pixel = words_at(open.pixel, k), limit = words_at(open.limit, k);
+        Words undecided = PASS ? words_at(open.undecided, k) : Words{} + s.all_steps(word);
+        Words less = PASS ? words_at(open.less, k) : Words{};
+        Counters blocks[2] = {at, at};
+        for (int half = 0; half < 2; ++half)
+            blocks[half].c0 = (pixel + (uint64_t)(word * s.neurons)) * 4 + (uint64_t)(2 * PASS + half + 1);
+        philox(blocks, key);
 #pragma GCC unroll 2
-            for (int block = 2 * pass; block < 2 * pass + 2; ++block) {
-                at.c0 = (pixel + (uint64_t)(word * s.neurons)) * 4 + (uint64_t)(block + 1);
-                const Counters random = philox(at, key);
-                const Words *words[4] = {&random.c0, &random.c1, &random.c2, &random.c3};
+        for (int half = 0; half < 2; ++half) {
+            const Words *words[4] = {&blocks[half].c0, &blocks[half].c1, &blocks[half].c2, &blocks[half].c3};
 #pragma GCC unroll 4
-                for (int j = 0; j < 4; ++j) {
-                    const Words bit = -(limit >> (15 - 4 * block - j) & 1);
-                    const Words decided = undecided & (*words[j] ^ bit);
-                    less |= decided & bit;
-                    undecided ^= decided;
-                }
-            }
-            for (int64_t lane = 0; lane < std::min<int64_t>(WORD_LANES, count - k); ++lane) {
-                trains[pixel[lane] * s.words() + word] = less[lane] | (pass ? undecided[lane] : 0);
-                open.pixel[left] = pixel[lane];
-                open.limit[left] = limit[lane];
-                open.undecided[left] = undecided[lane];
-                open.less[left] = less[lane];
-                left += undecided[lane] != 0;
+            for (int j = 0; j < 4; ++j) {
+                const Words bit = -(limit >> (15 - 4 * (2 * PASS + half) - j) & 1);
+                const Words decided = undecided & (*words[j] ^ bit);
+                less |= decided & bit;
+                undecided ^= decided;
             }
         }
-        count = left;
+        if (PASS) less |= undecided;
+        const int64_t lanes = std::min<int64_t>(WORD_LANES, count - k);
+        for (int64_t lane = 0; lane < lanes; ++lane) {
+            trains[pixel[lane] * s.words() + word] = less[lane];
+            if (PASS) continue;
+            open.pixel[left] = pixel[lane];
+            open.limit[left] = limit[lane];
+            open.undecided[left] = undecided[lane];
+            open.less[left] = less[lane];
+            left += undecided[lane] != 0;
+        }
     }
+    return left;
 }
 
 // Room to encode one sample after the other.
@@ -109,13 +108,22 @@ struct Draw {
     void operator()(const Shape &s, const Code &code, const float *image, uint64_t client, uint64_t sample,
                     uint64_t *trains) {
         const Words zero = {};
+        const Counters at = {zero, zero + sample, zero + client, zero + code.round};
         for (int64_t i = 0; i < s.neurons; ++i) {
             const float q = std::nearbyint(65536.0f * (code.gain * image[i])) - 1.0f;
             limits[i] = (int32_t)std::min(std::max(-1.0f, q), 65535.0f);  // of NaN -1
         }
-        for (int64_t word = 0; word < s.words(); ++word)
-            rate_word(s, word, limits.data(), {zero, zero + sample, zero + client, zero + code.round}, code.key, open,
-                      trains);
+        std::fill_n(trains, s.neurons * s.words(), 0);
+        for (int64_t word = 0; word < s.words(); ++word) {
+            int64_t count = 0;
+            for (int64_t i = 0; i < s.neurons; ++i) {
+                open.pixel[count] = i;
+                open.limit[count] = limits[i];
+                count += limits[i] >= 0;
+            }
+            count = rate_pass<0>(s, word, count, at, code.key, open, trains);
+            rate_pass<1>(s, word, count, at, code.key, open, trains);
+        }
     }
 };
 
