@@ -1,6 +1,7 @@
 """The work of a round: which data, how many devices, how large a network. The same for everybody."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fedspike.data import Dataset, load
-from fedspike.data.partition import IID
+from fedspike.data.partition import IID, Resampled
 from fedspike.federation.devices import Devices, Fleet, Given
 from fedspike.federation.plan import Plan
 from fedspike.learning import Backpropagation
@@ -27,8 +28,8 @@ class Work:
     """A round of federated averaging on Fashion-MNIST; the defaults are the founding study's.
 
     Each round `cohort` of the `clients` train for one epoch with Adam, each on `samples` images in batches of
-    `batch`. Shards are disjoint while the 60,000 images last; beyond, every client holds its own random
-    draw of `samples` images. `density` is the mean of all pixels, so the share of inputs that spike at a
+    `batch`. Shards are disjoint while the 60,000 images last; beyond, every client draws `samples` images
+    of its own (`Resampled`). `density` is the mean of all pixels, so the share of inputs that spike at a
     step; None leaves the images as they are, at 0.286.
     """
 
@@ -83,15 +84,10 @@ class Work:
     def devices(self) -> Devices:
         labels = self.data.y_train
         if self.clients * self.samples <= len(labels):
-            shards = IID()(labels, clients=self.clients, seed=SEED)
+            shards: Sequence[np.ndarray] = IID()(labels, clients=self.clients, seed=SEED)
         else:
-            draw = np.random.default_rng(SEED)
-            shards = [
-                draw.choice(len(labels), self.samples, replace=False, shuffle=False)
-                for _ in range(self.clients)
-            ]
-        fleet = Fleet(self.clients, self.cohort, self.samples)
-        return Devices(tuple(shards), fleet)
+            shards = Resampled(self.samples)(labels, clients=self.clients, seed=SEED)
+        return Devices(shards, Fleet(self.clients, self.cohort, self.samples))
 
     def plan(self, network: Network, rounds: int) -> Plan:
         """So many rounds of a network, tested on one image, so that we train and do little else."""

@@ -34,6 +34,7 @@ from fedspike.data.partition import (
     OnDevices,
     Partition,
     Quantity,
+    Resampled,
     Roads,
     Shards,
     SharedClasses,
@@ -181,6 +182,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     Partition: [
         *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),
         *(EqualDirichlet(0.1), Roads(), SharedClasses(), Centralised(), OnDevices()),
+        *(Resampled(30), Resampled(30, 0.5)),
     ],
     Network: [ANN(), SNN(time_steps=10), QANN(time_steps=10), QANN(bits=3)],
     Architecture: [FullyConnected(), FullyConnected((20, 10)), Convolutional((4, "pool"), ())],

@@ -104,6 +104,7 @@ def run(
         "downlink_bytes_per_round": exchanged,
         "seconds": 81.5,
         "class_counts": counts(classes, centralised),
+        "clients": len(counts(classes, centralised)),
         "settings_sha256": hashlib.sha256(json.dumps(config).encode()).hexdigest(),
         "data_sha256": "da",
         "model_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

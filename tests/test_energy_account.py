@@ -44,6 +44,7 @@ def a_run(network: str) -> RunDescription:
         network_tables=[],
         network_operations=NETWORKS[network],
         class_counts=[[1]],
+        clients=1,
         settings_sha256="",
         data_sha256="",
     )

@@ -169,7 +169,7 @@ def test_a_run_directory_holds_what_the_plan_says(finished: Path) -> None:
 
 def test_the_summary_holds_what_the_issue_asks(finished: Path) -> None:
     summary = read(finished / "summary.json")
-    assert (summary["schema"], summary["name"], summary["command"]) == (6, "tiny", "fedspike run")
+    assert (summary["schema"], summary["name"], summary["command"]) == (7, "tiny", "fedspike run")
     assert summary["dataset"]["train_samples"] == 2000
     for run, network in zip(summary["runs"], ("ann", "snn"), strict=True):
         assert run["network"] == network

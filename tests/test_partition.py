@@ -19,6 +19,7 @@ from fedspike.data.partition import (
     EqualDirichlet,
     Partition,
     Quantity,
+    Resampled,
     Shards,
     class_counts,
     equal_dirichlet,
@@ -108,6 +109,8 @@ RANDOM: list[Partition] = [
     EqualDirichlet(0.5),
     Shards(2),
     Quantity(1.0),
+    Resampled(20),
+    Resampled(20, 0.5),
 ]
 
 

@@ -42,6 +42,8 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("convolutional", "initial_weights"): ("xavier",),
     ("classes", "classes"): (0, 2**31, "all"),
     ("shards", "shards_per_client"): (0,),
+    ("resampled", "samples"): (0, 2**31),
+    ("resampled", "alpha"): (0.0, -1.0, 1e10, "none"),
     ("shared-classes", "shared"): (-1, "one"),
     **{
         (kind, field): values

@@ -366,7 +366,7 @@ def test_a_single_run_has_a_report_without_the_experiments_part(tmp_path: Path) 
 
 def test_a_large_sweep_stays_a_small_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedspike.report.rendering.page.MOST_PANELS", 1)
-    crowd = {"class_counts": [[10] * 10] * 101}
+    crowd = {"class_counts": [[10] * 10] * 101, "clients": 101}
     one = page(tmp_path / "runs", [example.run("ann", n, rounds=3) | crowd for n in (3, 4)])
     shown = one.figures["accuracy"]
     assert len(shown.on_page) == 1

@@ -145,6 +145,11 @@ class Algorithm(Part):
         del client
         return learner
 
+    @property
+    def sized(self) -> bool:
+        """Whether some clients train a network of another size, or with another learner."""
+        return type(self).size is not Algorithm.size
+
     def size(self, client: int) -> str:
         """What a client's network and learner are called beside others'; empty of the usual ones."""
         del client

@@ -91,6 +91,11 @@ class Changed(Algorithm):
         """As the algorithm."""
         return self.algorithm.learner(learner, client)
 
+    @property
+    def sized(self) -> bool:
+        """As the algorithm, or because this one makes something of some clients."""
+        return type(self).own_size is not Changed.own_size or self.algorithm.sized
+
     def size(self, client: int) -> str:
         """As the algorithm, behind what this one makes of the client."""
         return ", ".join(filter(None, [self.own_size(client), self.algorithm.size(client)]))

@@ -12,6 +12,7 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e30)]  # sums and products of them stay finite
 # A name becomes a folder, so it must not be able to leave its parent.
 FolderName = Annotated[str, Meta(pattern=r"^[^/\\\x00]*[^/\\\x00.][^/\\\x00]*\Z", max_length=255)]
+MOST_COUNTED = 10_000  # clients whose samples are counted: with 10 classes they take 0.5 MB
 
 
 def kind_of(table: object) -> str:
@@ -25,7 +26,8 @@ class RunDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Of the tables of `config` only this kind of network has `network_tables`; of the other keys, dotted, each
     network has its own `network_keys`. `network_operations` is what a device does for the network and its
-    training. `class_counts` has, for each client, its samples of each class.
+    training. `class_counts` has, for each client, its samples of each class; of more than `MOST_COUNTED`
+    clients for the first ones, and `clients` says how many there are.
     """
 
     name: FolderName
@@ -41,6 +43,7 @@ class RunDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     class_counts: Annotated[list[Annotated[list[Count], Meta(min_length=1)]], Meta(min_length=1)]
     settings_sha256: str
     data_sha256: str
+    clients: Size
     network_keys: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,6 +51,8 @@ class RunDescription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"a configuration without a table {wrong[0]}")
         if self.config.get("partition") != self.partition:
             raise ValueError("a configuration with another partition")
+        if len(self.class_counts) != min(self.clients, MOST_COUNTED):
+            raise ValueError(f"samples of {len(self.class_counts)} of {self.clients} clients")
         if wrong := [
             t for t in ("partition", "code") if not kind_of(self.config.get(t, {"kind": t}))
         ]:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fedspike.data import Dataset
+from fedspike.energy.description import MOST_COUNTED
 from fedspike.errors import InputError
 from fedspike.experiment.plans import placed, toml_of
 from fedspike.experiment.sweep import Experiment, label
@@ -16,7 +17,7 @@ from fedspike.records.skew import Skew, skew
 class Dealt(Struct, frozen=True):
     """Who holds what in some runs: the samples of each class on each client, and the measures of their skew.
 
-    `seed` is that of the partition.
+    `seed` is that of the partition. The measures are of all clients, the counts of the first 10,000 at most.
     """
 
     label: str
@@ -40,7 +41,7 @@ def dealt(experiment: Experiment, dataset: Dataset) -> list[Dealt]:
         if way in ways:
             continue
         try:
-            counts = plan.class_counts()
+            counts = plan.devices().class_counts
         except InputError as error:
             raise placed(error, plan, experiment.source, "partition") from error
         ways[way] = Dealt(
@@ -49,6 +50,6 @@ def dealt(experiment: Experiment, dataset: Dataset) -> list[Dealt]:
             plan.seed_of_data,
             len(counts),
             skew(counts),
-            counts,
+            counts[:MOST_COUNTED].tolist(),
         )
     return list(ways.values())

@@ -28,6 +28,7 @@ def description(
         network_keys=list(run.tuned),
         network_operations=site.operations,
         class_counts=class_counts,
+        clients=len(site.devices.shards),
         settings_sha256=run.settings_sha256,
         data_sha256=data_sha256(dataset),
     )

@@ -8,6 +8,7 @@ from typing import TypeVar
 import tomli_w
 from msgspec.structs import replace
 
+from fedspike.energy.description import MOST_COUNTED
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
 from fedspike.experiment import kept_files
@@ -139,7 +140,7 @@ def _train(
     network = site.network
     tell(group, Test())
     summary = writer.of_run(
-        description(run, site, dataset, plan.class_counts()),
+        description(run, site, dataset, plan.class_counts(MOST_COUNTED)),
         records,
         dataset,
         network,

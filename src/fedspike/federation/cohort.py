@@ -90,7 +90,8 @@ def operations(
     algorithm: Algorithm, network: SizedNetwork, learner: Learner, clients: int
 ) -> NetworkOperations:
     """What a device does to train the network, and those of other sizes that so many clients train."""
-    sizes = {client: size for client in range(clients) if (size := algorithm.size(client))}
+    some = range(clients) if algorithm.sized else range(0)
+    sizes = {client: size for client in some if (size := algorithm.size(client))}
     first = {size: client for client, size in reversed(sizes.items())}
     smaller = {
         size: _trains(

@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Int64
 from msgspec import Meta, Struct
 
+from fedspike.data.partition import Holdings, Listed, Unknown
 from fedspike.errors import InputError
 from fedspike.federation.availabilities import Always, Availability, Moment
 from fedspike.federation.clocks import ByOperations, Clock, Untimed
 from fedspike.federation.selections import Selection, Uniform
 from fedspike.federation.selections.selection import There
 from fedspike.part import demand_limits, tag
-from fedspike.randomness import stream
+from fedspike.randomness import stream, uniforms
 
 __all__ = ["Fleet"]  # what `import fedspike` gives
 
@@ -151,19 +152,20 @@ class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
 
 EVERYBODY = Fleet()
 NO_LOSSES: Mapping[int, float] = {}
+NOTHING = np.zeros((0, 0), np.int64)  # of what clients hold, for whoever does not ask
 
 
 @dataclass(frozen=True)
 class Given:
     """A partition into these shards, whatever the labels; of all clients, or of these `own` ones."""
 
-    shards: tuple[np.ndarray, ...]
+    shards: Sequence[np.ndarray]
     own: tuple[int, ...] | None = None
 
-    def __call__(self, labels: np.ndarray, clients: int, seed: int) -> list[np.ndarray]:
+    def __call__(self, labels: np.ndarray, clients: int, seed: int) -> Sequence[np.ndarray]:
         """The shards."""
         del labels, clients, seed
-        return list(self.shards)
+        return self.shards
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,10 @@ class Held:
     dealt: ClassVar[bool] = False
     own: ClassVar[tuple[int, ...]] = ()
 
-    def __call__(self, labels: np.ndarray, clients: int, seed: int) -> list[np.ndarray]:
+    def __call__(self, labels: np.ndarray, clients: int, seed: int) -> Holdings:
         """As many positions for each client as it holds samples, all the same: they take no memory."""
         del labels, clients, seed
-        return [np.broadcast_to(np.int64(0), sum(counts)) for counts in self.counts]
+        return Unknown([sum(counts) for counts in self.counts])
 
 
 def _positions(client: int, shard: Any) -> Int64[np.ndarray, " sample"]:
@@ -211,21 +213,22 @@ class Devices:
     each class client k holds; of no class where nobody said so.
     """
 
-    shards: tuple[Any, ...]  # made arrays, int64 [sample]
+    shards: Any  # made Holdings
     fleet: Fleet = EVERYBODY
     open_seats: bool = False
     unfit: frozenset[int] = frozenset()
-    holds: Any = None  # made an array, int64 [client, class]
+    holds: Any = None  # an array, int64 [client, class], or what makes it of the first clients
 
     def __post_init__(self) -> None:
-        if not self.shards:
+        if not len(self.shards):
             raise InputError("a fleet without clients", expected="one at least", fix="add a client")
-        shards = tuple(_positions(client, shard) for client, shard in enumerate(self.shards))
-        holds = np.zeros((len(shards), 0), np.int64) if self.holds is None else self.holds
-        vars(self).update(shards=shards, holds=np.asarray(holds))
-        filled = sum(len(shard) > 0 for shard in shards)
+        shards = self.shards
+        if not isinstance(shards, Holdings):
+            shards = Listed.of([_positions(client, shard) for client, shard in enumerate(shards)])
+        vars(self).update(shards=shards)
+        filled = np.count_nonzero(shards.sizes)
         if filled < (1 if self.open_seats else len(shards)):
-            empty = next(client for client, shard in enumerate(shards) if not len(shard))
+            empty = int(np.argmin(shards.sizes > 0))
             raise InputError(
                 f"client {empty} holds no samples",
                 expected="at least one sample on every client",
@@ -239,10 +242,21 @@ class Devices:
             )
 
     @cached_property
-    def members(self) -> tuple[int, ...]:
+    def class_counts(self) -> Int64[np.ndarray, "client class"]:
+        """How many samples of each class every client holds; of no class where nobody said so."""
+        return self.of_classes()
+
+    def of_classes(self, most: int | None = None) -> Int64[np.ndarray, "client class"]:
+        """The same, of the first clients alone where there are more than so many."""
+        if self.holds is None:
+            return np.zeros((len(self.shards[:most]), 0), np.int64)
+        return np.asarray(self.holds(most) if callable(self.holds) else self.holds[:most])
+
+    @cached_property
+    def members(self) -> Int64[np.ndarray, " client"]:
         """The clients that hold samples and can train: all, but for open seats and who is unfit."""
-        there = (client for client, shard in enumerate(self.shards) if len(shard))
-        return tuple(client for client in there if client not in self.unfit)
+        there = np.flatnonzero(self.shards.sizes)
+        return there[~np.isin(there, list(self.unfit))] if self.unfit else there
 
     @property
     def cohort_size(self) -> int:
@@ -259,20 +273,20 @@ class Devices:
 
     def samples(self, client: int) -> int:
         """Samples that the client trains on in one epoch of a round."""
-        held, wanted = len(self.shards[client]), self.fleet.samples_per_round
+        held, wanted = int(self.shards.sizes[client]), self.fleet.samples_per_round
         return held if wanted == "all" else min(held, wanted)
 
     def there(
         self, seed: int, round: int, clock_s: float | None = None
     ) -> Int64[np.ndarray, " client"]:
         """The members that are there in a round, by number; whether one is depends on nobody else."""
-        members = np.array(self.members, np.int64)
-        moment = Moment(seed, round, clock_s)
-        p = self.fleet.availability.chances(members, self.holds[members], moment)
-        for place in np.flatnonzero(p < 1):
-            client = int(members[place])
-            p[place] = stream(seed, "availability", round, client).random() < p[place]
-        return members[p > 0]
+        members, moment = self.members, Moment(seed, round, clock_s)
+        availability = self.fleet.availability
+        if availability.everybody:
+            return members
+        holds = self.class_counts[members] if availability.needs_classes else NOTHING
+        p = availability.chances(members, holds, moment)
+        return members[uniforms(seed, "availability", round, members) < p]
 
     def cohort(
         self,
@@ -288,12 +302,10 @@ class Devices:
         the clients' last ones, as far as they are known.
         """
         there = self.there(seed, round, clock_s)
-        clients = there[~np.isin(there, list(at_work))]
+        clients = there[~np.isin(there, list(at_work))] if at_work else there
         if (wanted := self.cohort_size - len(at_work)) < len(clients):
-            held = np.array([len(self.shards[client]) for client in clients.tolist()])
-            clients = self.fleet.selection.select(
-                There(clients, held, losses), wanted, stream(seed, "cohort", round)
-            )
+            there_now = There(clients, self.shards.sizes[clients], losses)
+            clients = self.fleet.selection.select(there_now, wanted, stream(seed, "cohort", round))
         return self.in_order(clients.tolist())
 
     def in_order(self, clients: Sequence[int]) -> list[int]:

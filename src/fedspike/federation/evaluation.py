@@ -74,7 +74,7 @@ class Tests:
         if site.algorithm.decentralised:
             like = evenly(len(labels), site.devices.members, plan.seed_of_data)
         elif site.algorithm.personal:
-            like = like_whom(labels, np.array(plan.class_counts()))
+            like = like_whom(labels, site.devices.class_counts)
         test_set = samples(x_test, labels, dtype, device)
         return cls(test_set, torch.from_numpy(like), plan)
 
@@ -136,8 +136,9 @@ def examined(site: Site, state: State, tests: Tests) -> dict[int, Examined]:
 
 def _exam(site: Site, state: State, tests: Tests) -> Exam | None:
     """For the clients whose models are on their devices alone; None where there are none."""
-    algorithm, kept = site.algorithm, state.remembered.keys() - state.clients.keys()
-    if not algorithm.personal or not kept:
+    algorithm = site.algorithm
+    kept = state.remembered.keys() - state.clients.keys() if algorithm.personal else ()
+    if not kept:
         return None
     own = {k: one for k, one in examined(site, state, tests).items() if k in kept}
     if not own:

@@ -180,25 +180,26 @@ class Plan(Struct, frozen=True, kw_only=True):
         clients, seed = self.fleet.clients, self.seed_of_data
         shards = self.partition(self.data.y_train, clients=clients, seed=seed)
         dealt = getattr(self.partition, "dealt", True)
-        devices = Devices(tuple(shards), self.fleet, open_seats=not dealt)
-        if dealt:
-            for client, shard in enumerate(devices.shards):
-                if shard.max(initial=-1) >= len(self.data.y_train):
-                    raise InputError(
-                        f"client {client} holds sample {shard.max()}",
-                        expected=f"positions in the training set, from 0 to {len(self.data.y_train) - 1}",
-                        fix="divide the labels that partition(labels, clients, seed) is given",
-                    )
-        return dataclasses.replace(devices, holds=self._holds(devices))
+        devices = Devices(shards, self.fleet, open_seats=not dealt)
+        if dealt and devices.shards.highest >= len(self.data.y_train):
+            client = next(
+                k for k, own in enumerate(devices.shards) if devices.shards.highest in own
+            )
+            raise InputError(
+                f"client {client} holds sample {devices.shards.highest}",
+                expected=f"positions in the training set, from 0 to {len(self.data.y_train) - 1}",
+                fix="divide the labels that partition(labels, clients, seed) is given",
+            )
+        return dataclasses.replace(devices, holds=lambda most: self._holds(devices, most))
 
-    def _holds(self, devices: Devices) -> Any:
+    def _holds(self, devices: Devices, most: int | None) -> Any:
         if isinstance(self.partition, Held):
-            return self.partition.counts
-        return class_counts(self.data.y_train, devices.shards, self.data.classes)
+            return self.partition.counts[:most]
+        return class_counts(self.data.y_train, devices.shards, self.data.classes, most)
 
-    def class_counts(self) -> list[list[int]]:
-        """How many samples of each class every client holds."""
-        return cast(list[list[int]], self.devices().holds.tolist())
+    def class_counts(self, most: int | None = None) -> list[list[int]]:
+        """How many samples of each class every client holds, or each of the first ones."""
+        return cast(list[list[int]], self.devices().of_classes(most).tolist())
 
     def sized_network(self) -> SizedNetwork:
         """The network over the data. Raises InputError where it does not fit, or a part answers wrongly.
@@ -235,6 +236,12 @@ class Plan(Struct, frozen=True, kw_only=True):
         demand_sound(parts_in(self), network.time_steps)
         return network
 
+    def _own(self, devices: Devices) -> dict[int, np.ndarray]:
+        """The positions of the clients whose samples are here."""
+        own = getattr(self.partition, "own", None)
+        own = range(len(devices.shards)) if own is None else own
+        return {client: devices.shards[client] for client in own}
+
     def _seen(self, shards: Mapping[int, np.ndarray]) -> np.ndarray:
         """The training samples as these clients see them."""
         if self.cameras is None or not shards:
@@ -248,9 +255,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         data, network, devices = self.data, self.sized_network(), self.devices()
         algorithm = self.fitted().remedied().among(self.fleet.clients, self.seed)
         algorithm = with_statistics(algorithm.fitted(network), network)
-        own = getattr(self.partition, "own", None)
-        own = range(len(devices.shards)) if own is None else own
-        shards = {client: devices.shards[client] for client in own}
+        shards = self._own(devices) if self.cameras else {}
         if self.cameras and shards:
             self.cameras.demand(data.x_train.shape[1:], list(shards.values()))
         site = Site(

@@ -37,6 +37,7 @@ from fedspike.federation.guard import (
     judge,
     number_fault,
 )
+from fedspike.federation.kept import Kept
 from fedspike.federation.order import Answers, Order, Place, demand_place
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan, demand_plan
@@ -296,12 +297,14 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
     return State(
         order.round,
         server,
-        {**state.clients, **{k: own for k, own in answers.memories.items() if k in kept}},
-        {**state.remembered, **remembers},
+        Kept.of(state.clients).changed(
+            {k: own for k, own in answers.memories.items() if k in kept}
+        ),
+        Kept.of(state.remembered).changed(remembers),
         at_work,
         {work.round: before[work.round] for work in at_work.values()},
         state.members,
-        {**state.losses, **_losses(order, answers, verdict)},
+        Kept.of(state.losses).changed(_losses(order, answers, verdict)),
         state.clock_s + (answers.duration_s or 0.0),
     )
 

@@ -45,7 +45,7 @@ def by_size(site: Site) -> dict[str, int]:
     """Memory that a client of each size needs, the whole network under ""; that of the most samples."""
     devices, algorithm = site.devices, site.algorithm
     first = {size: client for client, size in reversed(site.operations.sizes.items())}
-    most = max(devices.samples(client) for client in range(len(devices.shards)))
+    most = devices.samples(int(devices.shards.sizes.argmax()))
     return {"": training_bytes(site.network, site.learner, most, algorithm)} | {
         size: training_bytes(site.network_of(client), site.learner_of(client), most, algorithm)
         for size, client in first.items()

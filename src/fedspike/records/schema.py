@@ -21,8 +21,8 @@ from fedspike.energy.description import Count, Fraction, NotNegative, Size
 from fedspike.energy.pairing import EnergyComparison
 from fedspike.federation.clocks.clock import Spent
 
-VERSION: Literal[6] = 6
-Schema = Literal[6]
+VERSION: Literal[7] = 7
+Schema = Literal[7]
 # Of a file in a run's folder, or in a folder there: a name must not be able to leave it.
 FileName = Annotated[
     str, Meta(pattern=r"^([A-Za-z0-9_-]+/)?[^/\\\x00.][^/\\\x00]*\Z", max_length=300)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from msgspec import Struct
 
 
@@ -36,7 +36,7 @@ class Skew(Struct, frozen=True):
         return " to ".join(f"{samples:,}" for samples in ends)
 
 
-def skew(class_counts: Sequence[Sequence[int]]) -> Skew:
+def skew(class_counts: Sequence[Sequence[int]] | Int64[np.ndarray, "client class"]) -> Skew:
     """The measures of these samples of each class on each client.
 
     >>> skew([[5, 5], [10, 10]])

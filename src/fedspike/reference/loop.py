@@ -273,7 +273,7 @@ def _test(
     if algorithm.decentralised:
         like = evenly(len(labels), site.devices.members, plan.seed_of_data)
     elif algorithm.personal:
-        like = like_whom(plan.data.y_test, np.array(plan.class_counts()))
+        like = like_whom(plan.data.y_test, site.devices.class_counts)
     correct, before, activities = 0, 0, list[Activity]()
     for client in np.unique(like).tolist():
         if algorithm.personal:

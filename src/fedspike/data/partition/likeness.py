@@ -50,7 +50,9 @@ def dealt(samples: int, held: Int[np.ndarray, " client"]) -> Int[np.ndarray, " c
     return shares
 
 
-def evenly(samples: int, clients: Sequence[int], seed: int) -> Int[np.ndarray, " sample"]:
+def evenly(
+    samples: int, clients: Sequence[int] | Int[np.ndarray, " client"], seed: int
+) -> Int[np.ndarray, " sample"]:
     """The client that each test sample is dealt to by chance, as many to each, or one more.
 
     So the share that is right is the accuracy to expect of any client's model on any sample.

@@ -4,8 +4,9 @@ A partition is a frozen description that is called with the labels of the traini
 
     shards = Classes(3)(labels, clients=10, seed=0)
 
-Every partition that ships is disjoint (no sample on two clients), covering (no sample left out), leaves
-no client empty, returns ascending indices, and is a function of (labels, clients, seed) alone.
+Every partition that ships leaves no client empty, returns ascending indices, and is a function of (labels,
+clients, seed) alone. But for `Resampled` it is disjoint (no sample on two clients) and covering (no sample
+left out).
 The classes are those that occur in the labels; {0, 5, 7} are three classes.
 """
 
@@ -15,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int64
 
+from fedspike.data.partition.holdings import Holdings, Listed
 from fedspike.errors import InputError
 from fedspike.part import Part, abstractmethod
 
@@ -31,7 +33,7 @@ class Partition(Part):
     dealt: ClassVar[bool] = True
 
     @abstractmethod
-    def __call__(self, labels: np.ndarray, clients: int = 10, seed: int = 0) -> list[Indices]:
+    def __call__(self, labels: np.ndarray, clients: int = 10, seed: int = 0) -> Sequence[Indices]:
         """Indices into `labels` [sample], one ascending array per client."""
 
     def classes_per_client(self, classes: int) -> int | None:
@@ -41,9 +43,9 @@ class Partition(Part):
 
 
 def class_counts(
-    labels: np.ndarray, shards: Sequence[Indices], classes: int
+    labels: np.ndarray, shards: Sequence[Indices], classes: int, most: int | None = None
 ) -> Int64[np.ndarray, "client class"]:
-    """How many samples of each class 0 ... classes - 1 every client holds.
+    """How many samples of each class 0 ... classes - 1 every client holds, or each of the first ones.
 
     >>> class_counts(np.array([0, 2, 2]), [np.array([0, 1]), np.array([2])], classes=3)
     array([[1, 0, 1],
@@ -56,10 +58,8 @@ def class_counts(
             expected=f"labels from 0 to {classes - 1}",
             fix="set classes to the largest label + 1",
         )
-    counts = np.zeros((len(shards), classes), dtype=np.int64)
-    for client, shard in enumerate(shards):
-        counts[client] = np.bincount(labels[shard].astype(np.int64), minlength=classes)
-    return counts
+    holdings = shards if isinstance(shards, Holdings) else Listed.of(shards)
+    return holdings.class_counts(labels, classes, most)
 
 
 def deal(

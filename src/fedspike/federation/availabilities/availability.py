@@ -34,6 +34,16 @@ class Availability(Part):
         return False
 
     @property
+    def everybody(self) -> bool:
+        """Whether all clients are there in every round, so that nobody has to be asked for."""
+        return False
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether it looks at what the clients hold; else it is told nothing of that."""
+        return True
+
+    @property
     def wait_s(self) -> float:
         """How much simulated time a round takes in which nobody is there."""
         return 0.0

@@ -20,7 +20,7 @@ from fedspike.federation.availabilities.availability import (
     Holds,
     Moment,
 )
-from fedspike.randomness import stream
+from fedspike.randomness import uniforms
 
 DAY_H = 24
 
@@ -46,6 +46,11 @@ class Daily(Availability, tag="daily"):
             )
 
     @property
+    def needs_classes(self) -> bool:
+        """It does not."""
+        return False
+
+    @property
     def wait_s(self) -> float:
         """As long as a round without a clock."""
         return HOUR_S * self.hours_per_round
@@ -53,8 +58,7 @@ class Daily(Availability, tag="daily"):
     def chances(self, clients: Clients, holds: Holds, moment: Moment) -> Chances:
         """The equation; of a fleet without a clock, h is that of its rounds one after another."""
         del holds
-        own = [stream(moment.seed, "day", client=client).random() for client in clients.tolist()]
-        phi = self.spread_h * np.array(own)
+        phi = self.spread_h * uniforms(moment.seed, "day", 0, clients)
         h = (moment.round - 1) * self.hours_per_round
         if moment.clock_s is not None:
             h = moment.clock_s / HOUR_S

@@ -65,6 +65,11 @@ class Trace(Availability, tag="trace"):
         return self.unit in SECONDS
 
     @property
+    def needs_classes(self) -> bool:
+        """It does not."""
+        return False
+
+    @property
     def wait_s(self) -> float:
         """One of its hours or seconds."""
         return SECONDS.get(self.unit, 0.0)

@@ -183,7 +183,7 @@ def _time(order: Order) -> dict[int, float]:
 def _demand_samples(order: Order) -> None:
     """Raise InputError where a client holds a sample that the data set does not have."""
     devices = order.site.devices
-    last = max(int(devices.shards[client].max()) for client in devices.members)
+    last = devices.shards.highest
     if last >= len(order.site.samples[1]):
         raise InputError(
             f"a fleet that holds sample number {last} of a data set of {len(order.site.samples[1])} samples",

@@ -44,7 +44,7 @@ class Weighted(Selection, tag="weighted"):
 
     def demand(self, asked: int, clients: int) -> None:
         """Raise InputError where fewer clients than are asked have a weight above 0."""
-        above = sum(self._weight(client) > 0 for client in range(clients))
+        above = np.count_nonzero(self._of(np.arange(clients)))
         if above < asked:
             raise InputError(
                 f"weights = {list(self.weights)}: {above} of {clients} clients have one above 0",
@@ -68,9 +68,10 @@ class Weighted(Selection, tag="weighted"):
         """p of each client that is there."""
         weights = there.samples.astype(np.float64)
         if self.weights:
-            weights = np.array([self._weight(client) for client in there.clients.tolist()])
+            weights = self._of(there.clients)
         total = weights.sum()
         return weights / total if total else weights
 
-    def _weight(self, client: int) -> float:
-        return self.weights[client % len(self.weights)] if self.weights else 1.0
+    def _of(self, clients: Int64[np.ndarray, " client"]) -> Float64[np.ndarray, " client"]:
+        weights: np.ndarray = np.array(self.weights or (1.0,))
+        return np.asarray(weights[clients % len(weights)])

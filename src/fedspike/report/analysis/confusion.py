@@ -64,6 +64,11 @@ class Outcome:
 
 
 def outcome(run: RunSummary) -> Outcome | None:
-    """What a run's own summary says of the test samples; None where it does not."""
+    """What a run's own summary says of the test samples; None where it does not.
+
+    Nor where each client was tested on its own, and not all clients' samples are counted.
+    """
+    if run.accuracy_of != "global model" and run.clients > len(run.class_counts):
+        return None
     both = predictions_of(run)
     return None if both is None else Outcome(*both, np.array(run.class_counts))

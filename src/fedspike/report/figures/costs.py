@@ -65,7 +65,7 @@ def _simulated(run: RunSummary) -> float | None:
 
 def _megabytes(bytes_per_round: Callable[[RunSummary], float]) -> Read:
     """Of a device in the whole training: those of all devices, divided by how many there are."""
-    return lambda run: bytes_per_round(run) * run.rounds / len(run.class_counts) / 1e6
+    return lambda run: bytes_per_round(run) * run.rounds / run.clients / 1e6
 
 
 def _caption(side: SideBySide) -> Caption:

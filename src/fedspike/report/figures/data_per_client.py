@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from fedspike.energy.description import MOST_COUNTED
 from fedspike.records.skew import skew
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
@@ -23,6 +24,7 @@ class Partition:
 
     title: str
     class_counts: list[list[int]]
+    clients: int
 
     @property
     def classes(self) -> int:
@@ -52,8 +54,8 @@ def partitions(results: Results) -> list[Partition]:
     if not federated:
         return []
     return [
-        Partition(f"{s.label} (seed {s.first_run.seed})", s.first_run.class_counts)
-        for s in reversed(first.values())
+        Partition(f"{s.label} (seed {run.seed})", run.class_counts, run.clients)
+        for s, run in ((s, s.first_run) for s in reversed(first.values()))
     ]
 
 
@@ -63,6 +65,8 @@ def _caption(partitions: list[Partition]) -> Caption:
         "tables/table8-partition.csv. Label entropy: of a client’s classes, of that of all together. Total "
         "variation: of a client’s classes from those of all; 0 is even, below 1 the most."
     )
+    if any(one.clients > len(one.class_counts) for one in partitions):
+        note += f" Of more than {MOST_COUNTED:,} clients it is all of the first {MOST_COUNTED:,}."
     if any(one.drawn < len(one.class_counts) for one in partitions):
         note += " Only the first clients are drawn."
     if not all(any(counts) for one in partitions for counts in one.class_counts):

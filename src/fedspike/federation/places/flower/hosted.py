@@ -9,6 +9,7 @@ import numpy as np
 
 from fedspike.data import Dataset, load_own, remarks
 from fedspike.data.dataset import ignore
+from fedspike.data.partition import Listed
 from fedspike.errors import InputError
 from fedspike.federation.client_numbers import spelled
 from fedspike.federation.devices import Given
@@ -27,9 +28,12 @@ class Hosted:
     @property
     def partition(self) -> Given:
         """Each client's own positions. Clients elsewhere have a place in it, and are never asked for."""
-        elsewhere = np.zeros(1, np.int64)
-        shards = tuple(self.shards.get(k, elsewhere) for k in range(max(self.shards) + 1))
-        return Given(shards, own=tuple(self.shards))
+        sizes = np.ones(max(self.shards) + 1, np.int64)
+        sizes[list(self.shards)] = [len(shard) for shard in self.shards.values()]
+        positions, ends = np.zeros(sizes.sum(), np.int64), np.cumsum(sizes)
+        for client, shard in self.shards.items():
+            positions[ends[client] - len(shard) : ends[client]] = shard
+        return Given(Listed(positions, sizes), own=tuple(self.shards))
 
     def belonging_to(self, clients: Sequence[int]) -> "Hosted":
         """The same, where they are alone with their client's number. InputError for several clients then."""
