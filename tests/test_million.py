@@ -94,9 +94,11 @@ def test_unknown_holdings_take_no_memory() -> None:
     assert (seats.highest, Unknown([0]).highest) == (0, -1)
 
 
-def test_nothing_can_be_drawn_from_nothing() -> None:
+def test_no_more_can_be_drawn_than_there_is() -> None:
     with pytest.raises(InputError, match="10 with 0 samples"):
         Resampled()(np.zeros(0, np.int64))
+    with pytest.raises(InputError, match="samples = 100 of a training set of 99"):
+        Resampled()(np.zeros(99, np.int64))
 
 
 # ---- who is there, and who is asked

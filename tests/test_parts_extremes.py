@@ -31,6 +31,7 @@ REQUIRED = {
 TOGETHER: dict[type[Part], dict[str, Any]] = {
     fs.Trace: {"client": (0,), "first": (1,), "last": (2,)},
     fs.Edges: {"client": (0,), "neighbour": (0,)},
+    fs.Resampled: {"samples": 3},
 }
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.random((12, 4, 4), np.float32), np.arange(12) % 3

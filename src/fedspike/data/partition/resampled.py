@@ -36,7 +36,7 @@ class Resampled(Partition, tag="resampled"):
     alpha: Concentration | Literal["infinite"] = "infinite"
 
     def __call__(self, labels: np.ndarray, clients: int = 10, seed: int = 0) -> "Drawn":
-        """Positions in `labels` [sample], ascending; raises InputError where there are none."""
+        """Positions in `labels` [sample], ascending; raises InputError where a client would hold more."""
         demand_labels(labels)
         if clients < 1 or not labels.size:
             raise InputError(
@@ -44,6 +44,13 @@ class Resampled(Partition, tag="resampled"):
                 expected="a client and a sample, at least",
                 fix="set clients = 1 or more" if labels.size else "pass some samples",
                 keys=("clients",),
+            )
+        if self.samples > labels.size:
+            raise InputError(
+                f"samples = {self.samples} of a training set of {labels.size}",
+                expected="at most as many for each client as there are in all",
+                fix=f"lower samples to {labels.size}",
+                keys=("samples",),
             )
         alpha = None if self.alpha == "infinite" else self.alpha
         return Drawn(labels, clients, seed, self.samples, alpha)

@@ -44,7 +44,9 @@ class Weighted(Selection, tag="weighted"):
 
     def demand(self, asked: int, clients: int) -> None:
         """Raise InputError where fewer clients than are asked have a weight above 0."""
-        above = np.count_nonzero(self._of(np.arange(clients)))
+        whole, rest = divmod(clients, len(self.weights) or 1)
+        above = whole * np.count_nonzero(self._of(np.arange(len(self.weights) or 1)))
+        above += np.count_nonzero(self._of(np.arange(rest)))
         if above < asked:
             raise InputError(
                 f"weights = {list(self.weights)}: {above} of {clients} clients have one above 0",
