@@ -48,8 +48,14 @@ def assert_one_pass_is_plain_torch(
     network: SpikingNetwork | ConventionalNetwork, loss: Loss, batch: Batch
 ) -> Forward:
     """Weights are multiples of a power of 2, so that no sum is rounded: all is equal but the gradients."""
-    drawn = stacked(network.architecture, batch.address.clients, scale=4)
+    clients = batch.address.clients
+    drawn = stacked(network.architecture, clients, scale=4)
     parameters = {name: (weight * 32).round() / 32 for name, weight in drawn.items()}
+    for name, constant in network.init(stream(0, "init")).items():
+        if name not in parameters:  # what neurons learn; some of it beyond its end
+            generator = torch.Generator().manual_seed(len(name))
+            eighths = torch.randint(1, 11, (len(clients), *constant.shape), generator=generator)
+            parameters[name] = eighths / 8
     forward, losses, gradients = ENGINE.learn(network, loss, parameters, batch)
     plain, expected, slopes = PLAIN.learn(network, loss, parameters, batch)
     there = batch.present

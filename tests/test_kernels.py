@@ -539,12 +539,21 @@ NEURONS: list[Leaky] = [
     AdaptiveLIF(0.5, adaptation=0.5, rho=0.75),
     AdaptiveLIF(0.75, 1.0, "zero", adaptation=2.0, rho=0.5),
     AdaptiveLIF(0.5, 1.0, "none", adaptation=1.0, rho=0.5),
+    LIF(0.5, learn_beta="per-neuron", learn_threshold="per-layer"),
+    LIF(0.5, 1.0, "zero", learn_threshold="per-neuron"),
+    CurrentBasedLIF(0.75, alpha=0.5, learn_alpha="per-neuron", learn_beta="per-layer"),
+    AdaptiveLIF(0.5, adaptation=0.5, rho=0.75, learn_rho="per-layer", learn_beta="per-neuron"),
+    AdaptiveLIF(0.5, 1.0, "zero", adaptation=0.5, rho=0.75, learn_threshold="per-neuron"),
 ]
 SURROGATES = [Atan(), FastSigmoid(2.0), FastSigmoid(), Sigmoid(), Sigmoid(200.0), Triangular(0.5)]
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES, ids=str)
-@pytest.mark.parametrize("neuron", NEURONS, ids=[f"{n.kind} {n.reset}" for n in NEURONS])
+@pytest.mark.parametrize(
+    "neuron",
+    NEURONS,
+    ids=[f"{n.kind} {n.reset}{' learned' if n.initial(1) else ''}" for n in NEURONS],
+)
 def test_every_neuron_and_surrogate_in_one_pass_is_plain_torch(
     neuron: Leaky, surrogate: Surrogate
 ) -> None:

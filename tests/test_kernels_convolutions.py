@@ -183,7 +183,10 @@ def test_wrong_convolutions_are_errors_and_no_crash(changed: tuple[int, ...]) ->
     geometry = changed + usual[len(changed) :]
     batch, _ = batch_of(size_of(SMALL))
     parameters = stacked(SMALL, batch.address.clients, scale=1)
-    kernels = [one_pass._weights(name, parameters) for name in SMALL.names]
+    kernels = [
+        one_pass._weights(name, one_pass.OwnConstants({}, {}, {}), parameters)
+        for name in SMALL.names
+    ]
     with pytest.raises(ValueError, match="does not fit"):
         engine.compiled.Pass(
             batch.pixels.numpy(),

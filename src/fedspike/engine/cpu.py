@@ -47,8 +47,8 @@ def _encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains
 
 def _fired(neuron: Neuron, currents: Flow, constants: Constants, present: Present) -> Fired:
     """Of LIF neurons with the arctangent, with their spikes counted."""
-    fixed = kernel_parts.constants(neuron)
-    if fixed is None or not fixed.usual:
+    fixed = kernel_parts.usual(neuron)
+    if fixed is None:
         return PLAIN.fired(neuron, currents, constants, present)
     in_order = currents.movedim(0, 2).contiguous()  # a kernel writes in no other
     spikes, counts = packed.fire(in_order, present, compiled.Neuron(*fixed))
@@ -57,8 +57,7 @@ def _fired(neuron: Neuron, currents: Flow, constants: Constants, present: Presen
 
 def _time_axis(neuron: Neuron) -> int:
     """Behind the samples, where `packed.fire` has it."""
-    fixed = kernel_parts.constants(neuron)
-    return 2 if fixed is not None and fixed.usual else 1
+    return 1 if kernel_parts.usual(neuron) is None else 2
 
 
 _KERNELS = Operators(_encoded, _fired, packed.average, _time_axis)

@@ -23,8 +23,8 @@ def _encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains
 
 def _fired(neuron: Neuron, currents: Flow, constants: Learned, present: Present) -> Fired:
     """Of neurons with fixed constants, in float32; the kernel always resets."""
-    fixed = kernel_parts.constants(neuron)
-    usual = fixed is not None and fixed.usual and fixed.reset != "none" and fixed.steepness == ALPHA
+    fixed = kernel_parts.usual(neuron)
+    usual = fixed is not None and fixed.reset != "none" and fixed.steepness == ALPHA
     if fixed is None or not usual or currents.dtype != torch.float32:
         return PLAIN.fired(neuron, currents, constants, present)
     zero = fixed.reset == "zero"

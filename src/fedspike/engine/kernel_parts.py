@@ -3,6 +3,7 @@
 Only the very kinds that ship: what inherits from one of them may compute something else.
 """
 
+import math
 from typing import Any, NamedTuple, TypeGuard, cast
 
 import torch
@@ -12,11 +13,13 @@ from torch import Tensor
 from fedspike import engine
 from fedspike.engine import compiled
 from fedspike.engine.packed import PackedSpikes, array, words
+from fedspike.networks import Parameters
 from fedspike.part import tag
 from fedspike.parts.codes import Address, Code, Delta, Direct, Rate, Tabulated
 from fedspike.parts.codes.tabulated import table
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
+from fedspike.parts.neurons.constants import value
 from fedspike.parts.neurons.leaky import Leaky
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
@@ -24,6 +27,7 @@ from fedspike.randomness import key
 
 _tables: dict[tuple[Tabulated, int], Tensor] = {}
 _TABLES_KEPT = 8
+ROWS = ("beta", "threshold", "alpha", "rho")  # of constants, as the kernels have them
 
 
 Wanted = tuple[str, float, float, float]
@@ -43,11 +47,6 @@ class Constants(NamedTuple):
     alpha: float = 0.0
     adaptation: float = 0.0
     rho: float = 0.0
-
-    @property
-    def usual(self) -> bool:
-        """Whether it is a LIF neuron with the arctangent, which more kernels have than other kinds."""
-        return (self.kind, self.slope) == (tag(LIF), tag(Atan))
 
 
 def encoding(code: Code, address: Address, time_steps: int) -> Any:
@@ -111,19 +110,43 @@ def bits(code: Tabulated, time_steps: int) -> Int64[Tensor, "level word"]:
 
 
 def constants(neuron: Neuron) -> Constants | None:
-    """Those of a neuron that the kernels have; None of all others, and where a constant is learned."""
+    """Those of a neuron that the compiled passes have, learned or not; None of all others."""
     kind = type(neuron)
     if not isinstance(neuron, Leaky) or kind not in (LIF, CurrentBasedLIF, AdaptiveLIF):
         return None
-    if neuron.initial(1) or (steepness := _steepness(neuron.surrogate)) is None:
+    if (steepness := _steepness(neuron.surrogate)) is None:
         return None
     slope = tag(type(neuron.surrogate))
-    fixed = Constants(tag(kind), neuron.beta, neuron.threshold, neuron.reset, slope, steepness)
+    own = Constants(tag(kind), neuron.beta, neuron.threshold, neuron.reset, slope, steepness)
     if isinstance(neuron, CurrentBasedLIF):
-        return fixed._replace(alpha=neuron.alpha)
+        return own._replace(alpha=neuron.alpha)
     if isinstance(neuron, AdaptiveLIF):
-        return fixed._replace(adaptation=neuron.adaptation, rho=neuron.rho)
-    return fixed
+        return own._replace(adaptation=neuron.adaptation, rho=neuron.rho)
+    return own
+
+
+def usual(neuron: Neuron) -> Constants | None:
+    """Those of a LIF neuron with the arctangent that learns none; None of all others."""
+    own = None if neuron.initial(1) else constants(neuron)
+    return own if own and (own.kind, own.slope) == (tag(LIF), tag(Atan)) else None
+
+
+def learned(neuron: Neuron, own: Parameters, clients: int, neurons: int) -> Tensor | None:
+    """What neurons have learned, with its history, in `ROWS`: [client, 4, neuron].
+
+    What they have not is what all have. None where nothing is learned.
+    """
+    if not isinstance(neuron, Leaky) or not own:
+        return None
+    currents = torch.empty(1, clients, 1, neurons)
+    rows = []
+    for name in ROWS:
+        most = 1.0 if name in neuron.decays else math.inf
+        number = value(getattr(neuron, name, 0.0), name, own, currents, most)
+        rows.append(
+            torch.full((clients, 1, neurons), number) if isinstance(number, float) else number
+        )
+    return torch.cat(rows, 1)
 
 
 def _steepness(surrogate: Surrogate) -> float | None:

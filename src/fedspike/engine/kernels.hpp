@@ -40,11 +40,15 @@ struct Neuron {
 enum class ReadOut { count, first, membrane };
 
 // Layers of all clients; no gradients are written where there is nothing to learn.
+// `constants` are what neurons have learned in place of a Neuron's, or null: [client][beta, threshold, alpha, rho][neuron].
 struct Layer {
     int64_t outputs;
     const float *weight, *bias;
     float *into_weight, *into_bias;
+    const float *constants;
+    float *into_constants;
 };
+constexpr int64_t CONSTANTS = 4;
 using Layers = std::vector<Layer>;
 
 // A convolution of all clients, its neurons, and the pool of window x window behind them; 1 x 1: none. See maps.hpp.

@@ -27,7 +27,8 @@ struct Client {
     const Layers &layers;
     std::vector<Filters> filters;
     std::vector<Columns> forward;
-    std::vector<Rows> back;  // not needed where nothing with weights stands before
+    std::vector<Rows> back;         // not needed where nothing with weights stands before
+    std::vector<Floats> constants;  // of neurons that have learned theirs, in padded rows; empty: they have not
 
     template <typename P>
     explicit Client(const P &p) : layers(p.layers) {
@@ -38,6 +39,7 @@ struct Client {
             const bool first = forward.empty() && filters.empty();
             forward.emplace_back(inputs, layer.outputs);
             back.emplace_back(first || !learns ? 0 : inputs, layer.outputs);
+            constants.emplace_back(layer.constants ? CONSTANTS * whole_vectors(layer.outputs) : 0);
             inputs = layer.outputs;
         }
     }
@@ -48,6 +50,10 @@ struct Client {
             const float *weight = layers[l].weight + k * forward[l].inputs * layers[l].outputs;
             forward[l].fill(weight, layers[l].bias + k * layers[l].outputs);
             if (back[l].inputs) back[l].fill(weight);
+            const int64_t outputs = layers[l].outputs;
+            if (layers[l].constants)
+                copy_rows(CONSTANTS, outputs, layers[l].constants + k * CONSTANTS * outputs, outputs, constants[l].data(),
+                          whole_vectors(outputs));
         }
     }
 };
@@ -86,6 +92,7 @@ inline float slopes_of(const Loss &loss, int64_t client, int64_t item, int64_t c
 struct Gradients {
     std::vector<FilterGradient> filters;
     std::vector<Gradient> layers;
+    std::vector<Floats> constants;
 
     template <typename P>
     explicit Gradients(const P &p) {
@@ -93,6 +100,7 @@ struct Gradients {
         int64_t inputs = inputs_of(p.batch, p.stages);
         for (const Layer &layer : p.layers) {
             layers.emplace_back(inputs, layer.outputs);
+            constants.emplace_back(layer.constants ? CONSTANTS * whole_vectors(layer.outputs) : 0);
             inputs = layer.outputs;
         }
     }
@@ -100,12 +108,17 @@ struct Gradients {
     void clear() {
         for (FilterGradient &sum : filters) sum.clear();
         for (Gradient &sum : layers) sum.clear();
+        for (Floats &sum : constants) std::fill(sum.begin(), sum.end(), 0.0f);
     }
 
-    // Of stages all at once, with the first part.
+    // Of stages and constants all at once, with the first part.
     template <typename P>
     void store(const P &p, int64_t k, int64_t part, int64_t parts) const {
         for (size_t l = 0; !part && l < filters.size(); ++l) filters[l].store(p.stages[l], k);
+        for (size_t l = 0; !part && l < layers.size(); ++l)
+            if (const int64_t outputs = layers[l].outputs; !constants[l].empty())
+                copy_rows(CONSTANTS, outputs, constants[l].data(), layers[l].width,
+                          p.layers[l].into_constants + k * CONSTANTS * outputs, outputs);
         for (size_t l = 0; l < layers.size(); ++l) {
             const int64_t inputs = layers[l].inputs, outputs = layers[l].outputs;
             layers[l].store(p.layers[l].into_weight + k * inputs * outputs, p.layers[l].into_bias + k * outputs,

@@ -200,16 +200,23 @@ struct Weights {
     Array<const float, 2> bias;
     std::optional<Array<float, 3>> into_weight;
     std::optional<Array<float, 2>> into_bias;
+    std::optional<Array<const float, 3>> constants;
+    std::optional<Array<float, 3>> into_constants;
 
     Layer of(int64_t clients, int64_t inputs, bool learns) const {
         const int64_t outputs = weight.shape(1);
         demand(has_shape(weight, {clients, outputs, inputs}) && has_shape(bias, {clients, outputs}),
                "a weight or bias does not fit");
-        if (!learns) return {outputs, weight.data(), bias.data(), nullptr, nullptr};
+        demand(!constants || has_shape(*constants, {clients, CONSTANTS, outputs}), "constants do not fit");
+        const float *learned = constants ? constants->data() : nullptr;
+        if (!learns) return {outputs, weight.data(), bias.data(), nullptr, nullptr, learned, nullptr};
         demand(into_weight && into_bias && has_shape(*into_weight, {clients, outputs, inputs}) &&
                    has_shape(*into_bias, {clients, outputs}),
                "a gradient does not fit");
-        return {outputs, weight.data(), bias.data(), into_weight->data(), into_bias->data()};
+        demand(!constants || (into_constants && has_shape(*into_constants, {clients, CONSTANTS, outputs})),
+               "a gradient of constants does not fit");
+        return {outputs, weight.data(), bias.data(), into_weight->data(), into_bias->data(), learned,
+                into_constants ? into_constants->data() : nullptr};
     }
 };
 
@@ -383,8 +390,10 @@ NB_MODULE(_kernels, module) {
              "step_weights"_a = nb::none(), "above"_a = 0);
     nb::class_<Weights>(module, "Weights")
         .def(nb::init<Array<const float, 3>, Array<const float, 2>, std::optional<Array<float, 3>>,
-                      std::optional<Array<float, 2>>>(),
-             "weight"_a, "bias"_a, "into_weight"_a = nb::none(), "into_bias"_a = nb::none());
+                      std::optional<Array<float, 2>>, std::optional<Array<const float, 3>>,
+                      std::optional<Array<float, 3>>>(),
+             "weight"_a, "bias"_a, "into_weight"_a = nb::none(), "into_bias"_a = nb::none(),
+             "constants"_a = nb::none(), "into_constants"_a = nb::none());
     nb::class_<Convolution>(module, "Convolution")
         .def("__init__",
              [](Convolution *self, const Weights &weights, int64_t height, int64_t width, int64_t kernel,

@@ -36,8 +36,8 @@ inline T sloped_atan(float alpha, T margin, T gradient) {
     return height * gradient / (1.0f + x * x);
 }
 // ATAN: known to the compiler, as the usual one.
-template <bool ATAN>
-inline Vec sloped(const Neuron &n, Vec margin, Vec gradient) {
+template <bool ATAN, typename N>
+inline Vec sloped(const N &n, Vec margin, Vec gradient) {
     const float k = n.steepness;
     if (ATAN || n.slope == Slope::atan) return sloped_atan(k, margin, gradient);
     const Vec size = margin < 0.0f ? -margin : margin;
@@ -53,14 +53,28 @@ inline Vec sloped(const Neuron &n, Vec margin, Vec gradient) {
     return z > 4 * FLT_MIN ? k * z / (sum * sum) * gradient : Vec{};  // where parts/surrogates/sigmoid.py ends
 }
 
-// Neurons of a vector between two steps.
+// A vector of neurons, each with constants of its own.
+struct Neurons {
+    Slope slope;
+    float steepness, adaptation;
+    Vec beta, threshold, alpha, rho, raised;
+
+    // From rows of beta, threshold, alpha and rho.
+    Neurons(const Neuron &n, const float *constants, int64_t width)
+        : slope(n.slope), steepness(n.steepness), adaptation(n.adaptation), beta(load(constants)),
+          threshold(load(constants + width)), alpha(load(constants + 2 * width)), rho(load(constants + 3 * width)),
+          raised(1.0f - rho) {}
+};
+
+// Neurons of a vector between two steps. N: Neuron, or Neurons.
 template <Neuron::Kind KIND, Reset RESET>
 struct Firing {
     Vec u = {}, more = {};  // the membrane; a synapse's current or a threshold's rise
     Lanes spiked = {};      // all ones where the neuron fired in the step before
 
     // A step; returns the margin.
-    inline Vec step(const Neuron &n, Vec current) {
+    template <typename N>
+    inline Vec step(const N &n, Vec current) {
         if (KIND == Neuron::current_based) current = more = n.alpha * more + current;
         u = n.beta * (RESET == Reset::zero ? (spiked ? Vec{} : u) : u) + current;
         const Vec crossed = KIND == Neuron::adaptive ? n.threshold + n.adaptation * more : Vec{} + n.threshold;
@@ -80,12 +94,14 @@ struct Firing {
 template <Neuron::Kind KIND, Reset RESET, bool ATAN>
 struct Unfiring {
     Vec u = {}, more = {};  // dL/dU; dL/d of a synapse's current, or of a threshold's rise
+    Vec own;                // of dL/dU, what came through this step's spike
 
     // A step; returns dL/dI from dL/dS.
-    inline Vec step(const Neuron &n, Vec margin, Vec into_spikes) {
+    template <typename N>
+    inline Vec step(const N &n, Vec margin, Vec into_spikes) {
         const Lanes spiked = margin > 0.0f;
         if (KIND == Neuron::adaptive) into_spikes += n.raised * more;
-        const Vec own = sloped<ATAN>(n, margin, into_spikes);
+        own = sloped<ATAN>(n, margin, into_spikes);
         if (KIND == Neuron::adaptive) {
             more = n.rho * more - n.adaptation * own;
             if (RESET == Reset::subtract) more -= spiked ? n.adaptation * u : Vec{};
@@ -124,8 +140,8 @@ inline void with_slope(const Neuron &neuron, const Run &run) {
 constexpr int SCANNED = 4;  // vectors of neurons that pass through the steps together
 
 // One sample, V vectors of neurons, of which `kept` are real; rows are `width` numbers apart.
-template <int V, Neuron::Kind KIND, Reset RESET>
-[[gnu::noinline]] void scan_panel(const Shape &s, const Neuron &neuron, const float *currents, int64_t width,
+template <int V, Neuron::Kind KIND, Reset RESET, typename N>
+[[gnu::noinline]] void scan_panel(const Shape &s, const N &neuron, const float *currents, int64_t width,
                                   int64_t kept, float *margins, uint64_t *trains) {
     Firing<KIND, RESET> firing[V];
     for (int64_t word = 0; word < s.words(); ++word) {
@@ -177,29 +193,120 @@ inline void scan_back(int64_t steps, int64_t width, const Neuron &neuron, const 
     });
 }
 
-// Neurons that only leak and add: membranes[step][neuron] from currents in their place, in rows of `width`.
-inline void leak(int64_t steps, int64_t width, const Neuron &neuron, float *flow) {
-    for (int64_t i = 0; i < width; i += LANES) {
-        Vec u = {}, j = {};
-        for (int64_t t = 0; t < steps; ++t) {
-            float *at = flow + t * width + i;
-            j = neuron.kind == Neuron::current_based ? neuron.alpha * j + load(at) : load(at);
-            u = neuron.beta * u + j;
-            store(at, u);
-        }
+// Neurons that only leak and add, a column of them: membranes[step] from currents in their place, rows of `width`.
+template <bool SYNAPSE, typename N>
+inline void leak(int64_t steps, int64_t width, const N &neuron, float *flow) {
+    Vec u = {}, j = {};
+    for (int64_t t = 0; t < steps; ++t, flow += width) {
+        j = SYNAPSE ? neuron.alpha * j + load(flow) : load(flow);
+        u = neuron.beta * u + j;
+        store(flow, u);
     }
 }
 
 // Its adjoint.
-inline void leak_back(int64_t steps, int64_t width, const Neuron &neuron, const float *into_membranes, float *gradient) {
-    for (int64_t i = 0; i < width; i += LANES) {
-        Vec u = {}, j = {};
-        for (int64_t t = steps - 1; t >= 0; --t) {
-            u = load(into_membranes + t * width + i) + neuron.beta * u;
-            j = neuron.kind == Neuron::current_based ? u + neuron.alpha * j : u;
-            store(gradient + t * width + i, j);
-        }
+template <bool SYNAPSE, typename N>
+inline void leak_back(int64_t steps, int64_t width, const N &neuron, const float *into_membranes, float *gradient) {
+    Vec u = {}, j = {};
+    for (int64_t at = (steps - 1) * width; at >= 0; at -= width) {
+        u = load(into_membranes + at) + neuron.beta * u;
+        j = SYNAPSE ? u + neuron.alpha * j : u;
+        store(gradient + at, j);
     }
+}
+
+// Calls run(column, neuron, SYNAPSE) for each column of neurons of a layer, which may have learned their constants.
+template <typename Run>
+inline void for_columns(const Neuron &neuron, const float *constants, int64_t width, const Run &run) {
+    const auto with_synapse = [&](int64_t i, const auto &n) {
+        if (neuron.kind == Neuron::current_based)
+            run(i, n, std::true_type{});
+        else
+            run(i, n, std::false_type{});
+    };
+    for (int64_t i = 0; i < width; i += LANES)
+        if (constants)
+            with_synapse(i, Neurons(neuron, constants + i, width));
+        else
+            with_synapse(i, neuron);
+}
+
+// The same as scan, of neurons that have learned their constants.
+inline void scan_learned(const Shape &s, const Neuron &neuron, const float *constants, const float *currents,
+                         float *margins, uint64_t *trains) {
+    const int64_t width = whole_vectors(s.neurons);
+    with_kind(neuron, [&](auto KIND, auto RESET) {
+        for (int64_t i = 0; i < width; i += LANES)
+            scan_panel<1, KIND, RESET>(s, Neurons(neuron, constants + i, width), currents + i, width,
+                                       std::min<int64_t>(LANES, s.neurons - i), margins + i, trains + i * s.words());
+    });
+}
+
+// And as scan_back; the constants' gradients, in rows like theirs, are written to `into`. What the neurons kept is
+// reckoned anew from the currents.
+template <Neuron::Kind KIND, Reset RESET, bool ATAN>
+[[gnu::noinline]] void learned_column(int64_t steps, int64_t width, const Neurons &neuron, const float *currents,
+                                      const float *into_spikes, float *gradient, float *into) {
+    struct Step {
+        Vec u, more, margin;
+    };
+    std::vector<Step, AtLine<Step>> kept(steps);
+    Firing<KIND, RESET> firing;
+    for (int64_t t = 0; t < steps; ++t) {
+        kept[t].margin = firing.step(neuron, load(currents + t * width));
+        kept[t].u = firing.u;
+        kept[t].more = firing.more;
+    }
+    Unfiring<KIND, RESET, ATAN> unfiring;
+    Vec beta = {}, threshold = {}, alpha = {}, rho = {};
+    for (int64_t t = steps - 1; t >= 0; --t) {
+        store(gradient + t * width, unfiring.step(neuron, kept[t].margin, load(into_spikes + t * width)));
+        threshold -= unfiring.own;
+        if (!t) break;
+        const Step &before = kept[t - 1];
+        const Lanes spiked = before.margin > 0.0f;
+        beta += unfiring.u * (RESET == Reset::zero ? (spiked ? Vec{} : before.u) : before.u);
+        if (RESET == Reset::subtract) threshold -= spiked ? unfiring.u : Vec{};
+        if (KIND == Neuron::current_based) alpha += unfiring.more * before.more;
+        if (KIND == Neuron::adaptive) rho += unfiring.more * (before.more - (spiked ? Vec{} + 1.0f : Vec{}));
+    }
+    store(into, beta);
+    store(into + width, threshold);
+    store(into + 2 * width, alpha);
+    store(into + 3 * width, rho);
+}
+
+inline void scan_learned_back(int64_t steps, int64_t width, const Neuron &neuron, const float *constants,
+                              const float *currents, const float *into_spikes, float *gradient, float *into) {
+    with_slope(neuron, [&](auto KIND, auto RESET, auto ATAN) {
+        for (int64_t i = 0; i < width; i += LANES)
+            learned_column<KIND, RESET, ATAN>(steps, width, Neurons(neuron, constants + i, width), currents + i,
+                                              into_spikes + i, gradient + i, into + i);
+    });
+}
+
+// The constants' gradients of neurons that only leak and add, from dL/dU and the currents.
+inline void leak_constants_back(int64_t steps, int64_t width, const Neuron &neuron, const float *constants,
+                                const float *currents, const float *into_membranes, float *into) {
+    for_columns(neuron, constants, width, [&](int64_t i, const auto &n, auto SYNAPSE) {
+        Floats membranes(steps * LANES), arrived(steps * LANES);
+        Vec u = {}, j = {}, into_u = {}, into_j = {}, beta = {}, alpha = {};
+        for (int64_t t = 0; t < steps; ++t) {
+            j = SYNAPSE ? n.alpha * j + load(currents + t * width + i) : load(currents + t * width + i);
+            u = n.beta * u + j;
+            store(&membranes[t * LANES], u);
+            store(&arrived[t * LANES], j);
+        }
+        for (int64_t t = steps - 1; t > 0; --t) {
+            into_u = load(into_membranes + t * width + i) + n.beta * into_u;
+            into_j = SYNAPSE ? into_u + n.alpha * into_j : into_u;
+            beta += into_u * load(&membranes[(t - 1) * LANES]);
+            alpha += into_j * load(&arrived[(t - 1) * LANES]);
+        }
+        const Vec zero = {};
+        const Vec rows[CONSTANTS] = {beta, zero, SYNAPSE ? alpha : zero, zero};
+        for (int64_t row = 0; row < CONSTANTS; ++row) store(into + row * width + i, rows[row]);
+    });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 """Networks of which the kernels have every part, from pixels to scores and back in one pass."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeGuard
 
@@ -90,6 +91,7 @@ def has(network: SizedNetwork) -> TypeGuard[InOnePass]:
         and kernel_parts.has_code(network.code)
         and kernel_parts.scores(network.read_out) is not None
         and kernel_parts.constants(network.neuron) is not None
+        and not (network.neuron.initial(1) and stages(network.architecture))
     )
 
 
@@ -140,8 +142,11 @@ def passed(
     scores = torch.empty(clients, rows, network.architecture.layers[-1])
     events = torch.empty(len(names) + 2 * len(convolutions) + 1, clients, dtype=torch.int64)
     losses = torch.empty(clients, dtype=torch.float64)
-    gradients = {n: torch.empty(w.shape) for n, w in parameters.items()} if wanted else {}
-    weights = [_weights(name, parameters, gradients) for name in names]
+    own = OwnConstants.of(network, parameters, clients)
+    gradients = {
+        n: torch.empty(w.shape) for n, w in parameters.items() if wanted and n not in own.learned
+    }
+    weights = [_weights(name, own, parameters, gradients) for name in names]
     taken = compiled.Pass(
         array(batch.pixels),
         array(batch.positions),
@@ -172,13 +177,57 @@ def passed(
     *entered, events_out = events
     events_in, met = _counted(convolutions, names, entered)
     forward = Forward(scores, events_in, events_out, met)
-    return Learned(forward, losses, network.amplified(gradients) if wanted else {})
+    if wanted:
+        gradients = network.amplified(gradients | own.gradients())
+    return Learned(forward, losses, gradients)
 
 
-def _weights(name: str, *tensors: Parameters) -> Any:
+@dataclass(frozen=True)
+class OwnConstants:
+    """What neurons of each layer have learned: leaves, and rows that the kernels take and give back."""
+
+    learned: Parameters
+    rows: Parameters
+    into: Parameters
+
+    @classmethod
+    def of(cls, network: InOnePass, parameters: Parameters, clients: int) -> "OwnConstants":
+        """Those among the parameters of a network."""
+        learned: Parameters = {}
+        rows: Parameters = {}
+        if isinstance(network, SpikingNetwork) and network.neuron.initial(1):
+            for layer, shape in network.architecture.weighted.items():
+                names = network.neuron.initial(shape.outputs, network.fires(layer))
+                own = {n: parameters[f"{layer}.{n}"].detach().requires_grad_() for n in names}
+                learned |= {f"{layer}.{n}": leaf for n, leaf in own.items()}
+                if (
+                    taken := kernel_parts.learned(network.neuron, own, clients, shape.outputs)
+                ) is not None:
+                    rows[layer] = taken
+        return cls(
+            learned, rows, {layer: torch.empty(taken.shape) for layer, taken in rows.items()}
+        )
+
+    def gradients(self) -> Parameters:
+        """Of what is learned, from what the kernels gave back."""
+        if not self.rows:
+            return {}
+        leaves, outputs = list(self.learned.values()), list(self.rows.values())
+        slopes = torch.autograd.grad(outputs, leaves, [self.into[layer] for layer in self.rows])
+        return dict(zip(self.learned, slopes, strict=True))
+
+
+def _weights(name: str, constants: OwnConstants, *tensors: Parameters) -> Any:
     """The weight and bias of a layer, and where their gradients go; kernels of a convolution lie flat."""
     both = [(t[f"{name}.weight"], t[f"{name}.bias"]) for t in tensors if t]
-    return compiled.Weights(*(array(x) for weight, bias in both for x in (weight.flatten(2), bias)))
+    arrays = [array(x) for weight, bias in both for x in (weight.flatten(2), bias)]
+    more = {}
+    if name in constants.rows:
+        more = {
+            "constants": array(constants.rows[name]),
+            "into_constants": constants.into[name].numpy(),
+        }
+    return compiled.Weights(*arrays, **more)
 
 
 def _counted(

@@ -56,6 +56,7 @@ struct Spiking {
             std::vector<std::vector<uint64_t>> fired;
             std::vector<Floats> delta;
             std::vector<FilterGradient> filters;
+            std::vector<Floats> constants;
         };
         std::vector<Sample> of;
         Values x;  // the images; null where a sample is absent
@@ -65,6 +66,8 @@ struct Spiking {
                 for (size_t l = 0; l < p.layers.size(); ++l) {
                     sample.fired.emplace_back(l || !p.drives() ? p.planes(l) * p.inputs(l) * p.words() : 0);
                     sample.delta.emplace_back(p.learns() ? p.code.steps * whole_vectors(p.layers[l].outputs) : 0);
+                    const bool learned = p.learns() && p.layers[l].constants;
+                    sample.constants.emplace_back(learned ? CONSTANTS * whole_vectors(p.layers[l].outputs) : 0);
                 }
             for (Sample &sample : of)
                 for (const Stage &stage : p.stages)
@@ -75,6 +78,7 @@ struct Spiking {
     // Room for one sample after the other.
     struct Scratch {
         std::vector<Floats> margins;
+        std::vector<Floats> currents;  // where constants are learned
         Floats flow;    // currents on the way there, dL/dS on the way back
         Floats driven;  // the currents of a block's pixels as they are
         std::vector<uint64_t> fired, trains;
@@ -88,6 +92,7 @@ struct Spiking {
             size_t widest = 0;
             for (const Layer &layer : p.layers) {
                 margins.emplace_back(p.code.steps * whole_vectors(layer.outputs));
+                currents.emplace_back(layer.constants && p.learns() ? margins.back().size() : 0);
                 widest = std::max(widest, margins.back().size());
             }
             if (!p.stages.empty())
@@ -162,9 +167,14 @@ struct Spiking {
                 client.forward[l].currents(in(l), spikes + plane * inputs(l) * words(), step_weights(l, plane), plane > 0,
                                            scratch.flow.data());
             const Shape s{batch.clients, batch.samples, code.steps, layers[l].outputs};
-            if (l == last && read_out == ReadOut::membrane) return mean_membrane(s, scratch.flow.data(), score);
+            const float *constants = client.constants[l].empty() ? nullptr : client.constants[l].data();
+            std::copy_n(scratch.flow.data(), scratch.currents[l].size(), scratch.currents[l].data());
+            if (l == last && read_out == ReadOut::membrane) return mean_membrane(s, constants, scratch.flow.data(), score);
             uint64_t *out = l == last ? scratch.fired.data() : sample.fired[l + 1].data();
-            scan(s, neuron, scratch.flow.data(), scratch.margins[l].data(), out);
+            if (constants)
+                scan_learned(s, neuron, constants, scratch.flow.data(), scratch.margins[l].data(), out);
+            else
+                scan(s, neuron, scratch.flow.data(), scratch.margins[l].data(), out);
         }
         samples.count(3 * stages.size() + layers.size(), item) = popcount(scratch.fired.data(), scratch.fired.size());
         for (int64_t c = 0; c < layers[last].outputs; ++c) {
@@ -181,24 +191,29 @@ struct Spiking {
     }
 
     // score = mean over t of the membrane, in place of the currents
-    void mean_membrane(const Shape &s, float *flow, float *score) const {
+    void mean_membrane(const Shape &s, const float *constants, float *flow, float *score) const {
         const int64_t width = whole_vectors(s.neurons);
-        leak(s.steps, width, neuron, flow);
+        for_columns(neuron, constants, width, [&](int64_t i, const auto &n, auto SYNAPSE) {
+            leak<SYNAPSE>(s.steps, width, n, flow + i);
+        });
         std::fill_n(score, s.neurons, 0.0f);
         for (int64_t t = 0; t < s.steps; ++t)
             for (int64_t o = 0; o < s.neurons; ++o) score[o] += flow[t * width + o];
         for (int64_t o = 0; o < s.neurons; ++o) score[o] /= s.steps;
     }
 
-    // dL/dS[step][class] of the time of a class's first spike, parts/read_outs/first_spike.py, from dL/dscore.
-    void since_silence(const uint64_t *fired, int64_t classes, int64_t width, float *flow) const {
-        for (int64_t c = 0; c < classes; ++c) {
+    // From dL/dscore[class] to dL/dS[step][class], or to that of membranes; of the time of a first spike, see
+    // parts/read_outs/first_spike.py.
+    void spread_slopes(const uint64_t *fired, int64_t classes, int64_t width, float *flow) const {
+        if (read_out == ReadOut::membrane)
+            for (int64_t o = 0; o < width; ++o) flow[o] /= code.steps;
+        for (int64_t t = 1; t < code.steps; ++t) std::copy_n(flow, width, flow + t * width);
+        for (int64_t c = 0; read_out == ReadOut::first && c < classes; ++c) {
             const uint64_t *train = fired + c * words();
             const int64_t before = silence(train, 0);
             const int64_t once = before < code.steps ? 1 + silence(train, before + 1) : 0;
-            const float slope = flow[c];
             for (int64_t t = 0; t < code.steps; ++t)
-                flow[t * width + c] = slope * (float)(t < before ? before - t : t == before ? once : 0);
+                flow[t * width + c] *= (float)(t < before ? before - t : t == before ? once : 0);
         }
     }
 
@@ -210,17 +225,21 @@ struct Spiking {
         samples.losses[item] = slopes_of(loss, item / batch.samples, item, classes,
                                          samples.present[item / batch.samples], score, flow);
         for (size_t l = layers.size(); l-- > 0;) {
-            float *delta = sample.delta[l].data();
-            if (l + 1 < layers.size()) {
-                client.back[l + 1].through(code.steps, sample.delta[l + 1].data(), flow);
-                scan_back(code.steps, whole_vectors(layers[l].outputs), neuron, scratch.margins[l].data(), flow, delta);
-            } else if (read_out == ReadOut::membrane) {
-                for (int64_t o = 0; o < width; ++o) flow[o] /= code.steps;
-                for (int64_t t = 1; t < code.steps; ++t) std::copy_n(flow, width, flow + t * width);
-                leak_back(code.steps, width, neuron, flow, delta);
+            const int64_t width = whole_vectors(layers[l].outputs);
+            float *delta = sample.delta[l].data(), *into = sample.constants[l].data();
+            const float *constants = client.constants[l].empty() ? nullptr : client.constants[l].data();
+            const float *currents = scratch.currents[l].data();
+            const bool last = l + 1 == layers.size();
+            if (!last) client.back[l + 1].through(code.steps, sample.delta[l + 1].data(), flow);
+            if (last) spread_slopes(scratch.fired.data(), classes, width, flow);
+            if (last && read_out == ReadOut::membrane) {
+                for_columns(neuron, constants, width, [&](int64_t i, const auto &n, auto SYNAPSE) {
+                    leak_back<SYNAPSE>(code.steps, width, n, flow + i, delta + i);
+                });
+                if (constants) leak_constants_back(code.steps, width, neuron, constants, currents, flow, into);
+            } else if (constants) {
+                scan_learned_back(code.steps, width, neuron, constants, currents, flow, delta, into);
             } else {
-                for (int64_t t = 1; t < code.steps; ++t) std::copy_n(flow, width, flow + t * width);
-                if (read_out == ReadOut::first) since_silence(scratch.fired.data(), classes, width, flow);
                 scan_back(code.steps, width, neuron, scratch.margins[l].data(), flow, delta);
             }
         }
@@ -234,6 +253,9 @@ struct Spiking {
             for (size_t l = 0; trace.x[b] && l < stages.size(); ++l) sums.filters[l].add(trace.of[b].filters[l]);
         for (size_t l = 0; l < layers.size(); ++l) {
             const int64_t from = cut(inputs(l), part, parts), to = cut(inputs(l), part + 1, parts);
+            for (int64_t b = 0; !part && b < count; ++b)
+                for (size_t i = 0; trace.x[b] && i < trace.of[b].constants[l].size(); ++i)
+                    sums.constants[l][i] += trace.of[b].constants[l][i];
             if (l == 0 && drives()) {
                 add_direct(count, trace, sums.layers[0], from, to);
                 continue;
