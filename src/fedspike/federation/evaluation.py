@@ -163,12 +163,12 @@ def consensus_distance(state: State) -> float:
     Source: Kong, Lin, Koloskova, Jaggi, Stich, "Consensus Control for Decentralized Deep Learning", ICML
     2021, there Xi_t.
     """
-    squares = 0.0
+    squares = []
     for models in state.server[MODELS].values():
         wide, n = models.double(), len(models)
         apart = wide - total(wide, 0) / n
-        squares += float(total(apart.square().flatten(), 0)) / n
-    return math.sqrt(squares)
+        squares.append(float(total(apart.square().flatten(), 0)) / n)
+    return math.sqrt(math.fsum(squares))  # the same in any order, which bytes do not keep
 
 
 def evaluate(model: Examined, tests: Tests, round: int, place: object = None) -> float:
