@@ -582,3 +582,21 @@ def test_the_sigmoids_exponential_is_exact_to_its_last_digits() -> None:
         for engine_ in (ENGINE, PLAIN)
     ]
     torch.testing.assert_close(*slopes, rtol=1e-6, atol=1e-44)
+
+
+def test_a_client_whose_traces_fill_the_memory_is_shared_in_turns() -> None:
+    """256 steps of 1,024 neurons for 150 images are more than is kept at a time; one thread keeps a block."""
+    network = SpikingNetwork(DenseLayers((20, 1024, 3)), SNN(256))
+    batch, _ = batch_of(
+        {"clients": 1, "batch": 150, "inputs": 20, "outputs": 3, "time": 1, "seed": 2}
+    )
+    parameters = stacked(network.architecture, batch.address.clients, scale=4)
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(ENGINE.learn(network, CrossEntropy(), parameters, batch).gradients)
+    torch.set_num_threads(before)
+    alone, shared = results
+    assert alone["hidden.weight"].any()
+    for name, gradient in alone.items():
+        assert torch.equal(gradient, shared[name])

@@ -19,6 +19,13 @@ struct Conventional {
     // Weights of linear layers are visited once a block; what convolutions leave behind is to stay in the cache.
     int64_t block() const { return stages.empty() ? 64 : 16; }
 
+    int64_t trace_bytes() const {
+        int64_t floats = inputs_of(batch, stages);
+        for (const Layer &layer : layers) floats += 2 * whole_vectors(layer.outputs);
+        for (const Stage &s : stages) floats += 3 * whole_vectors(s.channels) * s.positions() + s.weights();
+        return block() * floats * 4;
+    }
+
     struct Scratch {
         explicit Scratch(const Conventional &) {}
     };

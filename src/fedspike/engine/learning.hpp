@@ -1,6 +1,7 @@
 // How clients, their samples and the threads are brought together; what a network computes is in spiking.hpp and
-// conventional.hpp. A program P says, for blocks of block() samples:
+// conventional.hpp. A program P says, for blocks of samples:
 //
+//   block(), trace_bytes()                  samples of a block, and what its trace takes
 //   Trace(p)                                what a block leaves behind for the gradients
 //   Scratch(p)                              what a thread needs for one block after the other
 //   pass(first, count, client, scratch, trace)
@@ -16,6 +17,9 @@
 
 namespace fedspike {
 namespace {
+
+// Bytes of the traces of one block, and of all blocks that are in memory at a time where threads share a client.
+constexpr int64_t TRACE = 1 << 25, TOGETHER = 1 << 27;
 
 // What enters the first layer: pixels, or what the stages before it leave.
 inline int64_t inputs_of(const Batch &batch, const Stages &stages) {
@@ -170,28 +174,32 @@ void learn_apart(P &p, int64_t clients) {
     }
 }
 
-// All threads share a client: first its samples, then its inputs. The sums are the same.
+// All threads share a client: first its samples, then its inputs. The sums are the same. No more traces are kept at a
+// time than fit in TOGETHER bytes, or one for each thread.
 template <typename P>
 void learn_together(P &p, int64_t k) {
     Client client(p);
     client.fill(k);
     const int64_t start = k * p.batch.samples, blocks = (p.batch.samples + p.block() - 1) / p.block();
-    const int64_t parts = omp_get_max_threads();
-    std::vector<typename P::Trace> traces(blocks, typename P::Trace(p));
+    const int64_t parts = omp_get_max_threads(), room = std::max(parts, TOGETHER / p.trace_bytes());
+    std::vector<typename P::Trace> traces(std::min(blocks, room), typename P::Trace(p));
+    std::vector<Gradients> sums(parts, Gradients(p));
     const auto count = [&](int64_t block) { return std::min(p.block(), p.batch.samples - block * p.block()); };
 #pragma omp parallel
     {
-        Gradients sums(p);
         typename P::Scratch scratch(p);
+        for (int64_t first = 0; first < blocks; first += room) {
+            const int64_t last = std::min(first + room, blocks);
 #pragma omp for schedule(dynamic)
-        for (int64_t block = 0; block < blocks; ++block)
-            p.pass(start + block * p.block(), count(block), client, scratch, traces[block]);
+            for (int64_t block = first; block < last; ++block)
+                p.pass(start + block * p.block(), count(block), client, scratch, traces[block - first]);
 #pragma omp for schedule(static)
-        for (int64_t part = 0; part < parts; ++part) {
-            for (int64_t block = 0; block < blocks; ++block)
-                p.add(count(block), traces[block], sums, part, parts);
-            sums.store(p, k, part, parts);
+            for (int64_t part = 0; part < parts; ++part)
+                for (int64_t block = first; block < last; ++block)
+                    p.add(count(block), traces[block - first], sums[part], part, parts);
         }
+#pragma omp for schedule(static)
+        for (int64_t part = 0; part < parts; ++part) sums[part].store(p, k, part, parts);
     }
 }
 

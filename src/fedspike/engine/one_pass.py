@@ -26,8 +26,8 @@ from fedspike.parts.losses import Loss
 from fedspike.parts.tensors import Counts
 
 InOnePass = SpikingNetwork | ConventionalNetwork
-# Samples of a block, as the kernels have them.
-CONVENTIONAL_BLOCK, CONVOLUTIONAL_BLOCK, SPIKING_BLOCK = 64, 16, 16
+# Samples of a block, as the kernels have them, and bytes that fewer of them may leave behind.
+CONVENTIONAL_BLOCK, CONVOLUTIONAL_BLOCK, SPIKING_BLOCK, SPIKING_TRACE = 64, 16, 16, 2**25
 LARGEST = 7  # kernel of a convolution, and window of a pool, as in kernels.hpp
 
 
@@ -115,7 +115,9 @@ def bytes_of_step(network: InOnePass) -> int:
     spikes = sum(8 * words * inputs for inputs, _ in layers)
     deltas = sum(4 * steps * whole_vectors(outputs) for _, outputs in layers)
     widest = 4 * steps * max(whole_vectors(size) for layer in layers for size in layer)
-    return sums + SPIKING_BLOCK * (spikes + deltas + filters) + deltas + widest + grids
+    sample = spikes + deltas + filters
+    block = min(SPIKING_BLOCK, max(1, SPIKING_TRACE // sample))
+    return sums + block * sample + deltas + widest + grids
 
 
 def twice_passed(network: InOnePass, loss: Loss, parameters: Parameters, batch: Batch) -> Learned:

@@ -27,7 +27,17 @@ struct Spiking {
     Samples samples{batch, stages, layers};
     std::vector<std::vector<float>> plane_weights{weights_of_planes()};  // what a spike that enters the layers counts for
 
-    int64_t block() const { return 16; }
+    const int64_t sample_bytes{bytes_of_sample()};
+
+    int64_t block() const { return std::min<int64_t>(16, std::max<int64_t>(1, TRACE / sample_bytes)); }
+    int64_t trace_bytes() const { return block() * sample_bytes; }
+    int64_t bytes_of_sample() const {
+        int64_t bytes = 0;
+        for (size_t l = 0; l < layers.size(); ++l)
+            bytes += planes(l) * inputs(l) * words() * 8 + code.steps * whole_vectors(layers[l].outputs) * 4;
+        for (const Stage &stage : stages) bytes += stage.weights() * 4;
+        return bytes;
+    }
     bool learns() const { return loss.kind != Loss::none; }
     bool direct() const { return code.kind == Code::direct; }
     bool drives() const { return direct() && stages.empty(); }  // pixels enter the first linear layer
