@@ -108,14 +108,14 @@ template <int V, int K, bool VALUED>
 
 // into_inputs[position][channel] of R positions in a row, V vectors of input channels: the sum over all outputs that
 // they meet, which are dense. `weights` are [place][output][channel].
-template <int V, int K, int R>
+template <int V, int R>
 [[gnu::noinline]] void into_inputs_tile(const Stage &s, const float *grid, int64_t first, const float *weights,
                                         float *into) {
     Vec sum[R][V] = {};
     for (int64_t c = 0; c < s.channels; c += CHANNEL_VECTORS * LANES) {
         const int64_t real = std::min<int64_t>(CHANNEL_VECTORS * LANES, s.channels - c), width = whole_vectors(real);
-        for (int place = 0; place < K * K; ++place) {
-            const int64_t position = first + place / K * s.columns() + place % K;
+        for (int64_t place = 0; place < s.places(); ++place) {
+            const int64_t position = first + place / s.kernel * s.columns() + place % s.kernel;
             const float *delta = grid + c * s.positions() + position * width;
             const float *w = weights + (place * s.channels + c) * (V * LANES);
             for (int64_t o = 0; o < real; ++o, w += V * LANES) {
@@ -136,11 +136,11 @@ template <int V, int K, int R>
 }
 
 // The whole image, row by row, in tiles.
-template <int V, int K>
+template <int V>
 inline void into_inputs(const Stage &s, const float *grid, const float *weights, float *into) {
     for (int64_t y = 0; y < s.height; ++y)
         for_panels<TILE_REGISTERS / V, 1>(s.width, [&](auto R, int64_t x, int64_t) {
-            into_inputs_tile<V, K, R>(s, grid, y * s.columns() + x, weights, into + (y * s.width + x) * (V * LANES));
+            into_inputs_tile<V, R>(s, grid, y * s.columns() + x, weights, into + (y * s.width + x) * (V * LANES));
         });
 }
 

@@ -137,7 +137,7 @@ inline void with_slope(const Neuron &neuron, const Run &run) {
     });
 }
 
-constexpr int SCANNED = 4;  // vectors of neurons that pass through the steps together
+constexpr int SCANNED = 2;  // vectors of neurons that pass through the steps together
 
 // One sample, V vectors of neurons, of which `kept` are real; rows are `width` numbers apart.
 template <int V, Neuron::Kind KIND, Reset RESET, typename N>

@@ -105,26 +105,26 @@ inline int64_t fire_row(const Neuron &neuron, int64_t count, int64_t apart, cons
     return spikes;
 }
 
-// dL/dI of a row of positions in place of that at the step after, from dL/dS, of which `window` neighbours share one.
+// dL/dI of a row of positions in place of that at the step after, from dL/dS[position][channel], side by side.
 // `other` is what else comes back to a neuron, see Unfiring; `bias` grows by all of them.
-template <int V, Neuron::Kind KIND, Reset RESET, bool ATAN, typename Into>
-inline void unfire_row(const Neuron &neuron, int64_t count, int64_t window, int64_t apart, const float *margins,
-                       const Into &into, float *delta, float *other, Vec *bias) {
-    for (int64_t x = 0, place = 0; x < count; ++place) {
-        const int64_t last = std::min(x + window, count);
-        for (; x < last; ++x)
+template <int V, Neuron::Kind KIND, Reset RESET, bool ATAN>
+[[gnu::noinline]] void unfire_row(const Neuron &neuron, int64_t count, int64_t apart, const float *margins,
+                                  const float *into, float *delta, float *other, float *bias) {
+    Vec sum[V];
+    for (int v = 0; v < V; ++v) sum[v] = load(bias + v * LANES);
+    for (int64_t x = 0; x < count; ++x, into += V * LANES)
 #pragma GCC unroll 2
-            for (int v = 0; v < V; ++v) {
-                const int64_t at = x * apart + v * LANES;
-                Unfiring<KIND, RESET, ATAN> unfiring;
-                (KIND == Neuron::current_based ? unfiring.more : unfiring.u) = load(delta + at);
-                if (KIND != Neuron::lif) (KIND == Neuron::adaptive ? unfiring.more : unfiring.u) = load(other + at);
-                const Vec here = unfiring.step(neuron, load(margins + at), into(x, place, v));
-                store(delta + at, here);
-                if (KIND != Neuron::lif) store(other + at, KIND == Neuron::adaptive ? unfiring.more : unfiring.u);
-                bias[v] += here;
-            }
-    }
+        for (int v = 0; v < V; ++v) {
+            const int64_t at = x * apart + v * LANES;
+            Unfiring<KIND, RESET, ATAN> unfiring;
+            (KIND == Neuron::current_based ? unfiring.more : unfiring.u) = load(delta + at);
+            if (KIND != Neuron::lif) (KIND == Neuron::adaptive ? unfiring.more : unfiring.u) = load(other + at);
+            const Vec here = unfiring.step(neuron, load(margins + at), load(into + v * LANES));
+            store(delta + at, here);
+            if (KIND != Neuron::lif) store(other + at, KIND == Neuron::adaptive ? unfiring.more : unfiring.u);
+            sum[v] += here;
+        }
+    for (int v = 0; v < V; ++v) store(bias + v * LANES, sum[v]);
 }
 
 // Which channels' gradient of a maximum over a window goes to its place (y, x): those whose first spike is there, and
@@ -213,9 +213,7 @@ inline void value_gradient(const Stage &s, const uint64_t *events, const float *
 inline void through_filters(const Filters &filters, const float *delta, float *into) {
     const Stage &s = filters.stage;
     for_channels(s.channels_in, [&](auto V, int64_t first, int64_t) {
-        with_kernel(s.kernel, [&](auto K) {
-            into_inputs<V, K>(s, delta, &filters.back[first * s.places() * s.channels], into + first * s.height * s.width);
-        });
+        into_inputs<V>(s, delta, &filters.back[first * s.places() * s.channels], into + first * s.height * s.width);
     });
 }
 
@@ -234,7 +232,7 @@ struct Stack {
         Floats grids;                 // [step]: currents, then margins
         Floats u, more;               // of one step, what neurons keep on the way there, and what comes back to them
         Floats delta;                 // dL/dI
-        Floats into;                  // dL/dS behind the pool, [position][channel]
+        Floats into, row;             // dL/dS behind the pool, [position][channel]; and of a row before it
         Floats values, constant;      // what enters at every step alike; its currents, then dL/d of these
         std::vector<uint64_t> fired;    // [position][word of channels], of one step
         std::vector<uint64_t> counted;  // [place behind the pool][plane], of one word of channels
@@ -271,6 +269,7 @@ struct Stack {
             room.more.resize(neuron.kind == Neuron::lif ? 0 : grid);
             room.delta.resize(learns ? grid : 0);
             room.into.resize(learns ? whole_vectors(s.channels) * s.places_after() : 0);
+            room.row.resize(s.out_width() * CHANNEL_VECTORS * LANES);
             room.constant.resize(!l && direct ? grid : 0);
             room.fired.resize(s.out_height() * s.out_width() * channel_words(s));
             room.counted.resize(s.places_after() * s.planes());
@@ -478,47 +477,54 @@ struct Stack {
                     turn(stages[l], into + t * width, rooms[l].into.data());
                 else
                     through_filters(filters[l + 1], rooms[l + 1].delta.data(), rooms[l].into.data());
-                with_slope(neuron, [&](auto KIND, auto RESET, auto ATAN) { unfire<KIND, RESET, ATAN>(l, t, sums[l]); });
+                unfire(l, t, sums[l]);
                 weigh(l, t, sums[l]);
             }
     }
 
-    template <Neuron::Kind KIND, Reset RESET, bool ATAN>
     void unfire(size_t l, int64_t t, FilterGradient &sum) {
         const Stage &s = stages[l];
         Room &room = rooms[l];
         const int64_t grid = whole_vectors(s.channels) * s.positions();
-        const float share = s.share();
         for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
-            Vec bias[V] = {};
             for (int64_t y = 0; y < s.out_height(); ++y) {
                 const int64_t at = first * s.positions() + s.row(y) * (V * LANES), apart = s.stride * V * LANES;
                 const float *margins = &room.grids[t * grid + at];
                 float *delta = &room.delta[at], *other = nullptr;
-                if (KIND != Neuron::lif) other = KIND == Neuron::adaptive ? &room.more[at] : &room.u[at];
-                const int64_t row = y / s.window, pooled = row < s.rows_after() ? s.columns_after() : 0;
-                const float *from = &room.into[first * s.places_after() + row * s.columns_after() * (V * LANES)];
-                const auto unfire = [&](int64_t begin, int64_t count, const auto &into) {
-                    const int64_t skipped = begin * apart;
-                    unfire_row<V, KIND, RESET, ATAN>(neuron, count, s.window, apart, margins + skipped, into,
-                                                      delta + skipped, other ? other + skipped : nullptr, bias);
-                };
-                const auto spread = [&](int64_t, int64_t place, int v) { return share * load(from + (place * V + v) * LANES); };
-                if (s.maximum && s.window > 1)
-                    unfire(0, pooled * s.window, [&](int64_t x, int64_t place, int v) {
-                        const auto in_row = [&](int64_t other, int64_t column) {
-                            return margins + s.stride * ((other - y) * s.columns() + column) * (V * LANES) + v * LANES;
-                        };
-                        return chosen(in_row, s.window, y, x) ? spread(x, place, v) : Vec{};
-                    });
-                else
-                    unfire(0, pooled * s.window, spread);
-                unfire(pooled * s.window, s.out_width() - pooled * s.window,
-                       [](int64_t, int64_t, int) { return Vec{}; });  // what fills no window
+                if (neuron.kind == Neuron::adaptive) other = &room.more[at];
+                if (neuron.kind == Neuron::current_based) other = &room.u[at];
+                spread<V>(s, room, first, y, margins);
+                with_slope(neuron, [&](auto KIND, auto RESET, auto ATAN) {
+                    unfire_row<V, KIND, RESET, ATAN>(neuron, s.out_width(), apart, margins, room.row.data(), delta, other,
+                                                     &sum.bias[first]);
+                });
             }
-            for (int v = 0; v < V; ++v)
-                store(&sum.bias[first + v * LANES], load(&sum.bias[first + v * LANES]) + bias[v]);
         });
+    }
+
+    // A row of dL/dS from that behind the pool: each of a window has a share; 0 where a row or column fills none.
+    template <int V>
+    static void spread(const Stage &s, Room &room, int64_t first, int64_t y, const float *margins) {
+        const int64_t row = y / s.window, columns = row < s.rows_after() ? s.columns_after() : 0, window = s.window;
+        const float *from = &room.into[first * s.places_after() + row * s.columns_after() * (V * LANES)], share = s.share();
+        float *to = room.row.data();
+        for (int64_t place = 0; place < columns; ++place, from += V * LANES) {
+            Vec one[V];
+            for (int v = 0; v < V; ++v) one[v] = share * load(from + v * LANES);
+            for (int64_t j = 0; j < window; ++j, to += V * LANES)
+                for (int v = 0; v < V; ++v) store(to + v * LANES, one[v]);
+        }
+        std::fill(to, room.row.data() + s.out_width() * V * LANES, 0.0f);
+        if (!s.maximum || window == 1) return;
+        const int64_t apart = s.stride * V * LANES, below = s.stride * s.columns() * V * LANES;
+        for (int64_t x = 0; x < columns * window; ++x)
+            for (int v = 0; v < V; ++v) {
+                const auto at = [&](int64_t other, int64_t column) {
+                    return margins + (other - y) * below + column * apart + v * LANES;
+                };
+                float *one = room.row.data() + (x * V + v) * LANES;
+                store(one, chosen(at, window, y, x) ? load(one) : Vec{});
+            }
     }
 
     // That of the first stage where the same enters at every step: the deltas of all are summed first.
