@@ -1,78 +1,11 @@
 // Convolutions, their neurons and pools, one sample at a time: step by step through all of them, and to learn back,
 // so that what one leaves for the next stays in the cache.
 #pragma once
-#include "maps.hpp"
+#include "filters.hpp"
 #include "neurons.hpp"
 
 namespace fedspike {
 namespace {
-
-// One client's weights of a stage, laid out to be computed with, in panels of channels; see for_channels.
-struct Filters {
-    const Stage &stage;
-    Floats forward;  // [channel in][place, turned][channel]
-    Floats bias;     // [channel]
-    Floats back;     // [place, turned][channel][channel in]; not needed for the first stage
-
-    Filters(const Stage &s, bool goes_back)
-        : stage(s), forward(s.channels_in * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)),
-          back(goes_back ? s.places() * s.channels * whole_vectors(s.channels_in) : 0) {}
-
-    const float *weights(int V, int64_t first, int64_t i) const {
-        return &forward[(first * stage.channels_in + i * (V * LANES)) * stage.places()];
-    }
-
-    void fill(int64_t k) {
-        const Stage &s = stage;
-        const float *weight = s.weight + k * s.weights();
-        std::copy_n(s.bias + k * s.channels, s.channels, bias.data());
-        for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
-            for (int64_t o = 0; o < real; ++o)
-                for (int64_t i = 0; i < s.channels_in; ++i)
-                    for (int64_t place = 0; place < s.places(); ++place)
-                        forward[(first * s.channels_in + (i * V) * LANES) * s.places() + place * (V * LANES) + o] =
-                            weight[((first + o) * s.channels_in + i + 1) * s.places() - 1 - place];
-        });
-        if (back.empty()) return;
-        for_channels(s.channels_in, [&](auto V, int64_t first, int64_t real) {
-            for (int64_t place = 0; place < s.places(); ++place)
-                for (int64_t o = 0; o < s.channels; ++o)
-                    for (int64_t i = 0; i < real; ++i)
-                        back[first * s.places() * s.channels + (place * s.channels + o) * (V * LANES) + i] =
-                            weight[(o * s.channels_in + first + i + 1) * s.places() - 1 - place];
-        });
-    }
-};
-
-// The gradients of a stage: weights laid out as in Filters::forward, then the bias.
-struct FilterGradient {
-    Floats weight, bias;
-
-    explicit FilterGradient(const Stage &s)
-        : weight(s.channels_in * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)) {}
-
-    void clear() {
-        std::fill(weight.begin(), weight.end(), 0.0f);
-        std::fill(bias.begin(), bias.end(), 0.0f);
-    }
-
-    void add(const FilterGradient &other) {
-        for (size_t i = 0; i < weight.size(); ++i) weight[i] += other.weight[i];
-        for (size_t i = 0; i < bias.size(); ++i) bias[i] += other.bias[i];
-    }
-
-    void store(const Stage &s, int64_t k) const {
-        float *to = s.into_weight + k * s.weights();
-        std::copy_n(bias.data(), s.channels, s.into_bias + k * s.channels);
-        for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
-            for (int64_t o = 0; o < real; ++o)
-                for (int64_t i = 0; i < s.channels_in; ++i)
-                    for (int64_t place = 0; place < s.places(); ++place)
-                        to[((first + o) * s.channels_in + i + 1) * s.places() - 1 - place] =
-                            weight[(first * s.channels_in + (i * V) * LANES) * s.places() + place * (V * LANES) + o];
-        });
-    }
-};
 
 // A row of positions that are `apart` numbers from each other, V vectors of channels: margins in place of currents.
 // `u` and `more` are what a neuron keeps, see Firing, and `before` are the margins of the step before, if there was one.
@@ -125,104 +58,6 @@ template <int V, Neuron::Kind KIND, Reset RESET, bool ATAN>
             sum[v] += here;
         }
     for (int v = 0; v < V; ++v) store(bias + v * LANES, sum[v]);
-}
-
-// Which channels' gradient of a maximum over a window goes to its place (y, x): those whose first spike is there, and
-// at its first place those that did not spike. at(row, column) are margins.
-template <typename At>
-inline Lanes chosen(const At &at, int64_t window, int64_t y, int64_t x) {
-    const int64_t top = y / window * window, left = x / window * window;
-    Lanes before = {}, any = {};
-    for (int64_t row = top; row < top + window; ++row)
-        for (int64_t column = left; column < left + window; ++column) {
-            const Lanes spiked = load(at(row, column)) > 0.0f;
-            any |= spiked;
-            if (row < y || (row == y && column < x)) before |= spiked;
-        }
-    const Lanes own = (load(at(y, x)) > 0.0f) & ~before;
-    return y == top && x == left ? own | ~any : own;
-}
-
-// Where the positions of a map lie in the image, -1: nowhere, and the synapses that an event there meets.
-struct Positions {
-    std::vector<int32_t> places, fan_out;
-
-    explicit Positions(const Stage &s) : places(64 * s.words(), -1), fan_out(64 * s.words()) {
-        const auto outputs = [&](int64_t input, int64_t outputs) {
-            int64_t count = 0;
-            for (int64_t o = 0; o < outputs; ++o) {
-                const int64_t place = input + s.padding - s.stride * o;
-                count += place >= 0 && place < s.kernel;
-            }
-            return count;
-        };
-        for (int64_t y = 0; y < s.height; ++y)
-            for (int64_t x = 0; x < s.width; ++x) {
-                const int64_t q = y * s.columns() + x;
-                places[q] = y * s.width + x;
-                fan_out[q] = s.channels * outputs(y, s.out_height()) * outputs(x, s.out_width());
-            }
-    }
-};
-
-// Calls at(input, channel, q) for all inputs of a stage.
-template <typename At>
-inline void for_inputs(const Stage &s, const At &at) {
-    for (int64_t channel = 0, input = 0; channel < s.channels_in; ++channel)
-        for (int64_t y = 0; y < s.height; ++y)
-            for (int64_t x = 0; x < s.width; ++x, ++input) at(input, channel, y * s.columns() + x);
-}
-
-// The bias at all positions of a panel.
-template <int V>
-inline void fill_bias(const Stage &s, const float *bias, float *panel) {
-    Vec start[V];
-    for (int v = 0; v < V; ++v) start[v] = load(bias + v * LANES);
-    for (int64_t q = 0; q < s.positions(); ++q)
-        for (int v = 0; v < V; ++v) store(panel + (q * V + v) * LANES, start[v]);
-}
-
-// A stage's currents of values that enter it, of which those that are not 0 are events.
-inline void value_currents(const Filters &filters, const uint64_t *events, const float *values, float *grid) {
-    const Stage &s = filters.stage;
-    for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
-        float *panel = grid + first * s.positions();
-        fill_bias<V>(s, &filters.bias[first], panel);
-        with_kernel(s.kernel, [&](auto K) {
-            for (int64_t i = 0; i < s.channels_in; ++i)
-                scatter<V, K, true>(events + i * s.words(), s.words(), values + i * s.words() * 64,
-                                    filters.weights(V, first, i), 1.0f, panel, s.columns());
-        });
-    });
-}
-
-// Their weight gradient, from dL/d of the currents.
-inline void value_gradient(const Stage &s, const uint64_t *events, const float *values, const float *delta,
-                           Floats &sums) {
-    for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
-        with_kernel(s.kernel, [&](auto K) {
-            for (int64_t i = 0; i < s.channels_in; ++i)
-                gather<V, K, true>(events + i * s.words(), s.words(), values + i * s.words() * 64,
-                                   delta + first * s.positions(), s.columns(), 1.0f,
-                                   &sums[(first * s.channels_in + i * (V * LANES)) * s.places()]);
-        });
-    });
-}
-
-// To what entered a stage, [place][channel] in panels, from dL/d of its currents.
-inline void through_filters(const Filters &filters, const float *delta, float *into) {
-    const Stage &s = filters.stage;
-    for_channels(s.channels_in, [&](auto V, int64_t first, int64_t) {
-        into_inputs<V>(s, delta, &filters.back[first * s.places() * s.channels], into + first * s.height * s.width);
-    });
-}
-
-// From [channel][place] behind a stage's pool to [place][channel], in panels.
-inline void turn(const Stage &s, const float *from, float *to) {
-    for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
-        transpose(real, s.places_after(), from + first * s.places_after(), s.places_after(),
-                  to + first * s.places_after(), V * LANES);
-    });
 }
 
 // What one sample needs on its way through the stages.

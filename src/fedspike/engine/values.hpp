@@ -1,6 +1,6 @@
 // Convolutions with ReLU and a pool behind each, on values of which many are 0: one sample at a time.
 #pragma once
-#include "stages.hpp"
+#include "filters.hpp"
 
 namespace fedspike {
 namespace {

@@ -1,0 +1,193 @@
+// What Python hands to the kernels. Shapes are checked here, so that a wrong one is an error and never a crash.
+#pragma once
+#include "kernels.hpp"
+
+#include <array>
+#include <initializer_list>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+namespace fedspike {
+namespace {
+
+namespace nb = nanobind;
+
+template <typename T, int D>
+using Array = nb::ndarray<T, nb::ndim<D>, nb::c_contig, nb::device::cpu>;
+
+void demand(bool right, const char *what) {
+    if (!right) throw std::invalid_argument(what);
+}
+
+template <typename A>
+bool has_shape(const A &array, std::initializer_list<int64_t> shape) {
+    size_t axis = 0;
+    for (int64_t size : shape)
+        if ((int64_t)array.shape(axis++) != size) return false;
+    return axis == array.ndim();
+}
+
+template <typename Kind>
+Kind named(const std::string &name, std::initializer_list<std::pair<const char *, Kind>> kinds) {
+    for (const auto &[one, kind] : kinds)
+        if (one == name) return kind;
+    throw std::invalid_argument("no such kind: " + name);
+}
+
+// How pixels become what enters the first layer; see Code.
+struct Encoding {
+    decltype(Code::kind) kind;
+    int64_t steps;
+    uint64_t round;
+    std::vector<int64_t> clients, first_samples;
+    std::array<uint64_t, 2> key;
+    float gain;
+    std::optional<Array<const int64_t, 2>> table;
+    std::optional<std::vector<float>> step_weights;
+    int64_t above;
+
+    Encoding(const std::string &kind, int64_t time_steps, uint64_t round, std::vector<int64_t> clients,
+             std::vector<int64_t> first_samples, std::array<uint64_t, 2> key, float gain,
+             std::optional<Array<const int64_t, 2>> table, std::optional<std::vector<float>> step_weights,
+             int64_t above)
+        : kind(named<decltype(Code::kind)>(kind, {{"rate", Code::rate}, {"table", Code::table}, {"direct", Code::direct}})),
+          steps(time_steps), round(round), clients(std::move(clients)), first_samples(std::move(first_samples)),
+          key(key), gain(gain), table(std::move(table)), step_weights(std::move(step_weights)), above(above) {
+        demand(steps >= 1, "at least one step");
+        demand(this->clients.size() == this->first_samples.size(), "a first sample for each client");
+        demand(this->table.has_value() == (this->kind == Code::table), "a table with a code that has one");
+        demand(!this->table || has_shape(*this->table, {LEVELS, (steps + 63) / 64}),
+               "a table has a row for each of 65,536 levels, as long as a train");
+        demand(above >= 0, "a pixel that stands before");
+        demand(!this->step_weights || (int64_t)this->step_weights->size() == steps, "a weight for each step");
+    }
+
+    Code of(int64_t clients_there) const {
+        demand((int64_t)clients.size() == clients_there, "a client for each one of the batch");
+        return {kind, steps, {key[0], key[1]}, round, gain, clients.data(), first_samples.data(),
+                table ? reinterpret_cast<const uint64_t *>(table->data()) : nullptr,
+                step_weights ? step_weights->data() : nullptr, above};
+    }
+};
+
+// A layer of all clients and, to learn, where its gradients go.
+struct Weights {
+    Array<const float, 3> weight;
+    Array<const float, 2> bias;
+    std::optional<Array<float, 3>> into_weight;
+    std::optional<Array<float, 2>> into_bias;
+    std::optional<Array<const float, 3>> constants;
+    std::optional<Array<float, 3>> into_constants;
+
+    Layer of(int64_t clients, int64_t inputs, bool learns) const {
+        const int64_t outputs = weight.shape(1);
+        demand(has_shape(weight, {clients, outputs, inputs}) && has_shape(bias, {clients, outputs}),
+               "a weight or bias does not fit");
+        demand(!constants || has_shape(*constants, {clients, CONSTANTS, outputs}), "constants do not fit");
+        const float *learned = constants ? constants->data() : nullptr;
+        if (!learns) return {outputs, weight.data(), bias.data(), nullptr, nullptr, learned, nullptr};
+        demand(into_weight && into_bias && has_shape(*into_weight, {clients, outputs, inputs}) &&
+                   has_shape(*into_bias, {clients, outputs}),
+               "a gradient does not fit");
+        demand(!constants || (into_constants && has_shape(*into_constants, {clients, CONSTANTS, outputs})),
+               "a gradient of constants does not fit");
+        return {outputs, weight.data(), bias.data(), into_weight->data(), into_bias->data(), learned,
+                into_constants ? into_constants->data() : nullptr};
+    }
+};
+
+// A convolution of all clients over images of some size, and the pool behind it.
+struct Convolution {
+    Weights weights;  // [client][channel][channel in, row and column of the kernel]
+    int64_t height, width, kernel, stride, padding, window;
+    bool maximum;
+
+    Stage of(int64_t clients, int64_t inputs, bool learns) const {
+        demand(std::min({height, width, kernel, stride, window}) >= 1 && kernel <= LARGEST && window <= LARGEST &&
+                   padding >= 0 && padding < kernel && kernel <= std::min(height, width) + 2 * padding &&
+                   inputs % (height * width) == 0,
+               "a convolution does not fit its images");
+        const int64_t channels_in = inputs / (height * width);
+        const Layer layer = weights.of(clients, channels_in * kernel * kernel, learns);
+        const Stage stage{channels_in, height, width, layer.outputs, kernel, stride, padding, window, maximum,
+                          layer.weight, layer.bias, layer.into_weight, layer.into_bias};
+        demand(stage.rows_after() >= 1 && stage.columns_after() >= 1, "a pool does not fit its images");
+        return stage;
+    }
+};
+
+// What is learned, and where each client's mean loss goes; see Loss.
+struct Wanted {
+    decltype(Loss::kind) kind;
+    Array<const int64_t, 2> labels;
+    Array<double, 1> losses;
+    float correct, incorrect, per_square;
+    std::optional<Array<const float, 2>> scale, shift;
+    std::optional<Array<const float, 3>> slopes;
+};
+
+// What a spiking and a conventional network have in common: a minibatch, layers, what is wanted, the results.
+struct Pass {
+    Array<const float, 2> pixels;
+    Array<const int64_t, 2> positions;
+    std::vector<Weights> weights;
+    std::optional<Wanted> wanted;
+    Array<float, 3> scores;
+    Array<int64_t, 2> events;
+    std::vector<Convolution> convolutions;
+
+    Batch batch{(int64_t)positions.shape(0), (int64_t)positions.shape(1), (int64_t)pixels.shape(1), pixels.data(),
+                positions.data()};
+    Stages stages{};
+    Layers layers{};
+    Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr, nullptr, nullptr, nullptr};
+
+    Pass(Array<const float, 2> pixels, Array<const int64_t, 2> positions, std::vector<Weights> weights,
+         std::optional<Wanted> wanted, Array<float, 3> scores, Array<int64_t, 2> events,
+         std::vector<Convolution> before)
+        : pixels(pixels), positions(positions), weights(std::move(weights)), wanted(std::move(wanted)),
+          scores(scores), events(events), convolutions(std::move(before)) {
+        for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
+            demand(batch.positions[item] >= -1 && batch.positions[item] < (int64_t)pixels.shape(0),
+                   "a position beyond the pixels");
+        int64_t size = batch.inputs;
+        for (const Convolution &one : convolutions) {
+            stages.push_back(one.of(batch.clients, size, this->wanted.has_value()));
+            size = stages.back().outputs();
+        }
+        for (const Weights &layer : this->weights) {
+            layers.push_back(layer.of(batch.clients, size, this->wanted.has_value()));
+            size = layers.back().outputs;
+        }
+        demand(!layers.empty() && has_shape(scores, {batch.clients, batch.samples, size}) &&
+                   has_shape(events, {(int64_t)(3 * stages.size() + layers.size() + 1), batch.clients}),
+               "layers, scores or events do not fit");
+        if (this->wanted) learn(*this->wanted);
+    }
+
+    void learn(const Wanted &one) {
+        demand(has_shape(one.labels, {batch.clients, batch.samples}) && has_shape(one.losses, {batch.clients}),
+               "labels or losses do not fit");
+        for (const auto &calibration : {one.scale, one.shift})
+            demand(calibration.has_value() == one.scale.has_value() &&
+                       (!calibration || has_shape(*calibration, {batch.clients, layers.back().outputs})),
+                   "scale or shift does not fit");
+        const bool fit = one.slopes && has_shape(*one.slopes, {batch.clients, batch.samples, layers.back().outputs});
+        demand(one.kind == Loss::given ? fit : !one.slopes, "slopes do not fit");
+        loss = {one.kind, one.labels.data(), one.correct, one.incorrect, one.per_square, one.losses.data(),
+                one.scale ? one.scale->data() : nullptr, one.shift ? one.shift->data() : nullptr,
+                one.slopes ? one.slopes->data() : nullptr};
+        for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
+            demand(batch.positions[item] < 0 || (loss.labels[item] >= 0 && loss.labels[item] < layers.back().outputs),
+                   "a label beyond the classes");
+    }
+};
+
+}  // namespace
+}  // namespace fedspike
