@@ -49,6 +49,14 @@ LAYERS = [
     ConvolutionalLayers((1, 9, 11), (Conv(3, 7, 1, 3), MAXIMUM, Conv(6, 6, 2, 5)), 10),
     ConvolutionalLayers((1, 9, 9), (Conv(4, 7, 1, 6), Pool("average", 7, cuts=True)), 10),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _strides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the kernels have, also those that are left to oneDNN because it is faster."""
+    monkeypatch.setattr(one_pass, "STRIDES", (1, 2, 3))
+
+
 NAMES = [" ".join(map(str, layers.described)) + f" {i}" for i, layers in enumerate(LAYERS)]
 CODES: list[tuple[Code, int]] = [
     *((Rate(), 10), (Rate(0.3), 65), (Direct(), 6), (Burst(), 9), (Phase(), 16), (Latency(), 8)),
@@ -134,8 +142,8 @@ def test_conventional_convolutions_in_one_pass_are_plain_float64(
 
 
 def test_what_no_pass_has_goes_layer_by_layer() -> None:
-    """A kernel of 8 x 8, and a pool behind a pool."""
-    for stages in ((Conv(3, 8, 1, 0),), (Conv(3), MEAN, MEAN)):
+    """A kernel of 8 x 8, a stride of 4, and a pool behind a pool."""
+    for stages in ((Conv(3, 8, 1, 0),), (Conv(3, 3, 4),), (Conv(3), MEAN, MEAN)):
         layers = ConvolutionalLayers((1, 8, 8), stages, 4)
         network = SpikingNetwork(layers, SNN(5))
         assert not one_pass.has(network)

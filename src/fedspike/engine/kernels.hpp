@@ -66,6 +66,9 @@ struct Stage {
     int64_t positions() const { return (height + kernel - 1) * columns(); }
     int64_t row(int64_t y) const { return (kernel - 1 - padding) * (columns() + 1) + y * stride * columns(); }
     int64_t words() const { return (height * columns() + 63) / 64; }
+    // Of values that enter as they are: zeros before the first, and numbers from channel to channel, zeros behind too.
+    int64_t lead() const { return (kernel - 1) * (columns() + 1); }
+    int64_t apart() const { return lead() + std::max(64 * words(), positions()); }
     int64_t out_height() const { return (height + 2 * padding - kernel) / stride + 1; }
     int64_t out_width() const { return (width + 2 * padding - kernel) / stride + 1; }
     // Behind the pool.

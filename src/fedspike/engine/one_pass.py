@@ -28,6 +28,8 @@ from fedspike.parts.tensors import Counts
 InOnePass = SpikingNetwork | ConventionalNetwork
 # Samples of a block, as the kernels have them, and bytes that fewer of them may leave behind.
 CONVENTIONAL_BLOCK, CONVOLUTIONAL_BLOCK, SPIKING_BLOCK, SPIKING_TRACE = 64, 16, 16, 2**25
+# The kernels have larger strides too, but compute what lies between: oneDNN does not, and is faster.
+STRIDES = (1,)
 LARGEST = 7  # kernel of a convolution, and window of a pool, as in kernels.hpp
 
 
@@ -63,10 +65,10 @@ def whole_vectors(numbers: int) -> int:
 
 
 def stages(layers: Layers) -> list[Stage] | None:
-    """The convolutions, of which the kernels may have none; None where they do not have them all."""
+    """The convolutions, of which there may be none; None where not all go through the kernels."""
     convolutions: list[Stage] = []
     for name, layer in layers.described.items():
-        if isinstance(layer, Convolution) and layer.kernel <= LARGEST:
+        if isinstance(layer, Convolution) and layer.kernel <= LARGEST and layer.stride in STRIDES:
             convolutions.append(Stage(name, layer, "", None))
         elif (
             isinstance(layer, Pool)

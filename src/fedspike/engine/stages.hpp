@@ -98,7 +98,7 @@ struct Stack {
             if (l) room.planes = stages[l - 1].planes();
             if (l) room.share = stages[l - 1].share();
             room.maps.resize((l || !direct ? steps : 1) * room.planes * s.channels_in * s.words());
-            room.values.resize(!l && direct ? s.channels_in * s.words() * 64 : 0);
+            room.values.resize(!l && direct ? s.channels_in * s.apart() : 0);
             room.grids.resize(steps * grid);
             room.u.resize(grid);
             room.more.resize(neuron.kind == Neuron::lif ? 0 : grid);
@@ -146,13 +146,13 @@ struct Stack {
         const Stage &s = stages[0];
         clear_maps();
         for_inputs(stages[0], [&](int64_t input, int64_t channel, int64_t q) {
-            rooms[0].values[channel * s.words() * 64 + q] = image[input];
+            rooms[0].values[channel * s.apart() + s.lead() + q] = image[input];
             if (image[input] == 0) return;
             map(0, 0, 0, channel)[q / 64] |= 1ull << q % 64;
             ++entered[0];
             met[0] += rooms[0].at.fan_out[q];
         });
-        value_currents(filters, map(0, 0, 0, 0), rooms[0].values.data(), rooms[0].constant.data());
+        value_currents(filters, map(0, 0, 0, 0), entered[0], rooms[0].values.data(), rooms[0].constant.data());
     }
 
     void clear_maps() {

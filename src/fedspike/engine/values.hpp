@@ -15,7 +15,7 @@ struct ValueStack {
         Positions at;
 
         explicit Room(const Stage &s)
-            : events(s.channels_in * s.words()), values(events.size() * 64),
+            : events(s.channels_in * s.words()), values(s.channels_in * s.apart()),
               out(whole_vectors(s.channels) * s.positions()), pooled(whole_vectors(s.channels) * s.places_after()),
               at(s) {}
     };
@@ -38,7 +38,7 @@ struct ValueStack {
             else
                 enter_image(image);
             see(l);
-            value_currents(filters[l], room.events.data(), room.values.data(), room.out.data());
+            value_currents(filters[l], room.events.data(), entered[l], room.values.data(), room.out.data());
             int64_t fired = 0;
             float *out = room.out.data();
             for_outputs(s, [&](auto V, int64_t first, int64_t p, int64_t, int64_t, int64_t) {
@@ -62,28 +62,29 @@ struct ValueStack {
     void enter_image(const float *image) {
         const Stage &s = stages[0];
         for (int64_t channel = 0; channel < s.channels_in; ++channel, image += s.height * s.width)
-            copy_rows(s.height, s.width, image, s.width, &rooms[0].values[channel * s.words() * 64], s.columns());
+            copy_rows(s.height, s.width, image, s.width, &rooms[0].values[channel * s.apart() + s.lead()],
+                      s.columns());
     }
 
     // From what is behind the pool of the stage before.
     void enter_rows(size_t l) {
         const Stage &s = stages[l];
-        const int64_t apart = s.words() * 64;
+        const int64_t apart = s.apart();
         for_channels(s.channels_in, [&](auto V, int64_t first, int64_t real) {
             const float *from = &rooms[l - 1].pooled[first * s.height * s.width];
             for (int64_t y = 0; y < s.height; ++y)
                 transpose(s.width, real, from + y * s.width * V * LANES, V * LANES,
-                          &rooms[l].values[first * apart + y * s.columns()], apart);
+                          &rooms[l].values[first * apart + s.lead() + y * s.columns()], apart);
         });
     }
 
     // The events among the values.
     void see(size_t l) {
         Room &room = rooms[l];
-        const int64_t words = stages[l].words();
+        const int64_t words = stages[l].words(), apart = stages[l].apart(), lead = stages[l].lead();
         int64_t all = 0, synapses = 0;
-        for (size_t word = 0; word < room.events.size(); ++word) {
-            const float *values = &room.values[64 * word];
+        for (int64_t word = 0; word < (int64_t)room.events.size(); ++word) {
+            const float *values = &room.values[word / words * apart + lead + word % words * 64];
             const int32_t *fan_out = &room.at.fan_out[word % words * 64];
             all += __builtin_popcountll(room.events[word] = nonzero(values, 64));
             int32_t sum = 0;
