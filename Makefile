@@ -54,8 +54,9 @@ aarch64: $(VENV)/.test ## minutes: the kernels for 64-bit ARM, under emulation: 
 	$(PIP_INSTALL) -q cmake nanobind
 	PATH="$(abspath $(VENV))/bin:$$PATH" tools/aarch64.sh build/aarch64
 
-bench: $(VENV)-bench/.done ## minutes: a round by ourselves and by others, into runs/bench/engine.json
+bench: $(VENV)-bench/.done ## minutes: rounds by ourselves and by others, into runs/bench; is a ratio worse than before?
 	$(VENV)-bench/bin/python benchmarks/engine.py
+	$(VENV)-bench/bin/python benchmarks/history.py
 
 lint: $(VENV)/.test ## only the format and the lint
 	$(VENV)/bin/ruff format --check .
@@ -78,9 +79,9 @@ $(VENV)/.test: $(INSTALLED) | $(VENV)/.created
 	@touch $(VENV)/.runtime $@
 
 # The rivals' packages stay out of the product's environment.
-$(VENV)-bench/.done: $(INSTALLED) $(wildcard src/fedspike/*.py) benchmarks/requirements.txt | $(VENV)/.created
+$(VENV)-bench/.done: $(INSTALLED) benchmarks/requirements.txt | $(VENV)/.created
 	test -x $(VENV)-bench/bin/pip || $(VENV)/bin/python -m venv $(VENV)-bench
-	$(VENV)-bench/bin/python -m pip install -c constraints.txt -r benchmarks/requirements.txt '.[reference]'
+	$(VENV)-bench/bin/python -m pip install -c constraints.txt -r benchmarks/requirements.txt -e '.[reference]'
 	@touch $@
 
 # A .venv that is there and has pip is used as it is: it may hold a torch of your own.

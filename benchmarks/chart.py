@@ -4,40 +4,40 @@ import statistics
 from typing import Any
 
 import altair
-from table import NAMES
+from table import AXES, NAMES, PROGRAMS
+from turns import Seconds, is_ann, is_bound, ours
 
 from fedspike.report.rendering.drawing import LIGHT, charts
 
-TITLES = {
-    "clients": "clients in the fleet (10, then 100 a round)",
-    "time_steps": "time steps T",
-    "width": "hidden neurons",
-    "batch": "batch size",
-    "density": "input spikes per pixel and step",
+ROUNDS = {
+    "round": "a round of the founding study",
+    "convolution": "a round of a small convolutional network",
 }
-WHO = {"fedspike": "FedSpike", "spikingjelly": "SpikingJelly", "snntorch": "snnTorch"}
 COLOUR = {"SNN": "spiking", "ANN": "conventional"}
 COLOURS = altair.Scale(
-    domain=list(WHO.values()), range=[LIGHT["spiking"], LIGHT["count"], LIGHT["conventional"]]
+    domain=list(PROGRAMS.values()), range=[LIGHT["spiking"], LIGHT["count"], LIGHT["conventional"]]
 )
 
 
 def draw(result: dict[str, Any]) -> str:
     """Everything that `result`, the content of engine.json, holds."""
     rows = []
-    if "seconds" in result:
-        rows += [_rounds(result["seconds"], "SNN"), _rounds(result["seconds"], "ANN")]
+    for section, title in ROUNDS.items():
+        if section in result:
+            seconds = result[section]["seconds"]
+            rows += [_rounds(seconds, network, title) for network in ("SNN", "ANN")]
     if "growth" in result:
-        panels = [_curve(result["growth"], axis, "seconds") for axis in TITLES]
-        panels += [_curve(result["growth"], "clients", "memory")]
+        points = result["growth"]["points"]
+        panels = [_curve(points, axis, "seconds") for axis in AXES]
+        panels += [_curve(points, "clients", "memory")]
         rows += [altair.hconcat(*panels[:3]), altair.hconcat(*panels[3:])]
     whole: Any = altair.vconcat(*rows).resolve_scale(color="independent")
     return charts([("", whole)])[0].svg
 
 
-def _rounds(seconds: dict[str, list[float]], network: str) -> altair.Chart:
+def _rounds(seconds: Seconds, network: str, title: str) -> altair.Chart:
     """A bar to each median and a dot for each round."""
-    chosen = {who: s for who, s in seconds.items() if who.startswith("ann_") == (network == "ANN")}
+    chosen = {who: s for who, s in seconds.items() if is_ann(who) == (network == "ANN")}
     order = [NAMES[who] for who in chosen]
     bars = [
         {"who": NAMES[who], "s": statistics.median(s), "kind": _kind(who)}
@@ -47,10 +47,10 @@ def _rounds(seconds: dict[str, list[float]], network: str) -> altair.Chart:
     who = altair.Y("who:N", sort=order, title=None, axis=altair.Axis(labelLimit=400))
     s = altair.X("s:Q", title="seconds a round: median, and every round as a dot")
     label = altair.Text("s:Q", format=".2~g")
-    ours, bound = LIGHT[COLOUR[network]], LIGHT["rule"]
-    kinds = altair.Scale(domain=["ours", "rival", "bound"], range=[ours, LIGHT["muted"], bound])
+    own, bound = LIGHT[COLOUR[network]], LIGHT["rule"]
+    kinds = altair.Scale(domain=["ours", "rival", "bound"], range=[own, LIGHT["muted"], bound])
     colour = altair.Color("kind:N", scale=kinds, legend=None)
-    title = f"{network}: a round of the founding study, training only"
+    title = f"{network}: {title}, training only"
     median = altair.Chart(altair.Data(values=bars), title=title, width=560)
     return altair.layer(
         median.mark_bar().encode(y=who, x=s, color=colour),
@@ -62,7 +62,7 @@ def _rounds(seconds: dict[str, list[float]], network: str) -> altair.Chart:
 
 
 def _kind(who: str) -> str:
-    return "bound" if who.endswith("bound") else "ours" if who.endswith("fedspike") else "rival"
+    return "bound" if is_bound(who) else "ours" if who == ours(who) else "rival"
 
 
 def _curve(points: list[dict[str, Any]], axis: str, what: str) -> altair.Chart:
@@ -72,7 +72,7 @@ def _curve(points: list[dict[str, Any]], axis: str, what: str) -> altair.Chart:
         "memory": ("peak_mb", "peak memory, MB"),
     }[what]
     values = [
-        {"x": p[axis], "y": p[y], "who": WHO[p["rival"]]} for p in points if p["axis"] == axis
+        {"x": p[axis], "y": p[y], "who": PROGRAMS[p["rival"]]} for p in points if p["axis"] == axis
     ]
     logarithmic = altair.Scale(type="log")
     x_axis = altair.Axis(values=sorted({value["x"] for value in values}), format="~g")
@@ -84,7 +84,7 @@ def _curve(points: list[dict[str, Any]], axis: str, what: str) -> altair.Chart:
         altair.Chart(altair.Data(values=values), width=220, height=180)
         .mark_line(point=True)
         .encode(
-            x=altair.X("x:Q", title=TITLES[axis], scale=logarithmic, axis=x_axis),
+            x=altair.X("x:Q", title=AXES[axis], scale=logarithmic, axis=x_axis),
             y=altair.Y("y:Q", title=title, scale=y_scale),
             color=altair.Color("who:N", title=None, scale=COLOURS),
         )

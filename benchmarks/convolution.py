@@ -2,16 +2,14 @@
 
 10 clients x 200 samples of the sample that ships with the package, a small VGG (`Convolutional`), batch 32,
 T = 10, Adam, training only; as `engine.py`, in turn in one process after a warm-up round each. snnTorch steps
-through time, SpikingJelly convolves all steps at once, which is the loop's best setting here.
+through time. SpikingJelly convolves all steps at once, in four ways of which the best counts: in torch's
+layout or channels last, as it is or compiled. The bound is oneDNN's bare calls for the convolutions alone.
 
-    .venv-bench/bin/python benchmarks/convolution.py    # --repeats 3 --threads 2
+    .venv-bench/bin/python benchmarks/engine.py --only convolution
 """
 
-import argparse
-import json
-import statistics
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -21,10 +19,14 @@ from rivals import FedSpike, Rival, SpikingJelly
 from snntorch_loop import SPIKE_COUNT_LOSS, OneAfterAnother, started, train
 from spikingjelly.activation_based import functional, layer
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from turns import best, duration, ratios, take_turns
 from work import BETA, SEED, Work
 
 from fedspike.data import Dataset, load
 from fedspike.networks import Convolutional
+
+WORK = {"time_steps": 10, "batch": 32, "samples": 200}
 
 
 class ConvolutionalWork(Work):
@@ -154,7 +156,7 @@ class Bound:
     def fastest(self, *shape: int) -> Callable[[int], None]:
         layouts = (torch.contiguous_format, torch.channels_last)
         both = [self.call(shape[0], layout, *shape[1:]) for layout in layouts]
-        return min(both, key=lambda once: min(seconds(once, self.work.batch) for _ in range(5)))
+        return min(both, key=lambda once: min(duration(once, self.work.batch) for _ in range(5)))
 
     def round(self, number: int) -> None:
         """Whatever its number, the same work."""
@@ -167,12 +169,6 @@ class Bound:
 
     def accuracy(self) -> None:
         """It learns nothing."""
-
-
-def seconds(run: Callable[[int], Any], argument: int) -> float:
-    begun = time.perf_counter()
-    run(argument)
-    return time.perf_counter() - begun
 
 
 def conventional() -> nn.Module:
@@ -203,29 +199,26 @@ def contestants(work: Work) -> dict[str, Rival]:
     }
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--repeats", type=int, default=3)
-    arguments.add_argument("--threads", type=int, default=2)
-    arguments.add_argument("--only", nargs="*")
-    options = arguments.parse_args()
-    torch.set_num_threads(options.threads)
-    work = ConvolutionalWork(time_steps=10, batch=32, samples=200)
+def spike_rate(ours: FedSpike) -> float:
+    """Events that enter the second convolution, as a share of its inputs, in the last round."""
+    assert ours.last
+    seen = ours.last.activity.values()
+    shown = sum(activity.samples for activity in seen) * ours.work.time_steps
+    events = sum(activity.events_in["conv2"] for activity in seen)
+    return events / (shown * ours.last.network.layers["conv2"].inputs)
+
+
+def measure(repeats: int) -> dict[str, Any]:
+    """Everybody's rounds in turn; who cannot be compiled here is left out."""
+    work = ConvolutionalWork(**WORK)
     rivals = contestants(work)
-    rivals = {name: rivals[name] for name in options.only or rivals}
-    times: dict[str, list[float]] = {name: [] for name in rivals}
-    for number in range(1, options.repeats + 2):
-        for name, rival in rivals.items():
-            times[name].append(seconds(rival.round, number))
-    for name, rival in rivals.items():
-        _, *timed = times[name]
-        found = {
-            "seconds": round(statistics.median(timed), 3),
-            "range": [round(min(timed), 3), round(max(timed), 3)],
-            "accuracy": rival.accuracy(),
-        }
-        print(json.dumps({name: found}))
-
-
-if __name__ == "__main__":
-    main()
+    seconds = take_turns(rivals, repeats, failures=(TorchDynamoException,))
+    found = ratios(seconds)
+    fastest = best(seconds, (name for name in seconds if name.startswith("spikingjelly")))
+    return {
+        "work": asdict(work),
+        "seconds": seconds,
+        "accuracy": {name: rivals[name].accuracy() for name in seconds},
+        "ratios": found | {"spikingjelly_best": found[fastest]},
+        "spike_rate": spike_rate(rivals["fedspike"]),
+    }

@@ -1,100 +1,147 @@
-"""What was measured, as a table for people (Markdown, so that it can be pasted)."""
+"""What was measured, as tables for people (Markdown), from what `result.py` keeps of it."""
 
-import statistics
+from collections.abc import Iterator
 from typing import Any
 
+from turns import is_ann, is_bound, ours
+
+PROGRAMS = {"fedspike": "FedSpike", "spikingjelly": "SpikingJelly", "snntorch": "snnTorch"}
 NAMES = {
     "fedspike": "FedSpike",
     "plain_torch_stacked": "FedSpike without its kernels (stacked plain torch)",
-    "spikingjelly": "SpikingJelly, multi-step, one client after another",
-    "snntorch": "snnTorch, one client after another",
-    "flower_simulation": "Flower's simulation (Ray) of snnTorch clients",
-    "dense_bound": "bound: only the dense matrix products",
+    "spikingjelly": "SpikingJelly, multi-step, one device after another",
+    "spikingjelly_channels_last": "SpikingJelly, channels last",
+    "spikingjelly_compiled": "SpikingJelly, torch.compile",
+    "spikingjelly_compiled_channels_last": "SpikingJelly, torch.compile, channels last",
+    "snntorch": "snnTorch, one device after another",
+    "flower_simulation": "Flower's simulation (Ray) of snnTorch devices",
+    "dense_bound": "bound: only the dense matrix products, at the machine's best rate",
+    "bound": "bound: only the convolutions, oneDNN's bare calls",
     "ann_fedspike": "FedSpike",
     "ann_plain_torch_stacked": "FedSpike without its kernels (stacked plain torch)",
-    "ann_loop": "torch, one client after another",
-    "ann_flower_simulation": "Flower's simulation (Ray) of torch clients",
-    "ann_dense_bound": "bound: only the dense matrix products",
+    "ann_loop": "torch, one device after another",
+    "ann_flower_simulation": "Flower's simulation (Ray) of torch devices",
+    "ann_dense_bound": "bound: only the dense matrix products, at the machine's best rate",
+    "ann_bound": "bound: only the convolutions, oneDNN's bare calls",
+}
+PACKAGES = {
+    **{"torch": "torch", "snntorch": "snnTorch", "spikingjelly": "SpikingJelly"},
+    **{"flwr": "Flower", "ray": "Ray"},
+}
+AXES = {
+    "clients": "devices in the fleet (10, then 100 a round)",
+    "time_steps": "time steps T",
+    "width": "hidden neurons",
+    "batch": "batch size",
+    "density": "input spikes per pixel and step",
+}
+# Columns beside who and the seconds; those of which nothing is known are left out.
+COLUMNS = {
+    "ratio": "times FedSpike's",
+    "accuracy": "accuracy",
+    "first_round_seconds": "process start to first round, s",
+    "peak_mb": "peak memory, MB",
 }
 
 
-def table(result: dict[str, Any]) -> str:
-    """Everything that `result`, the content of engine.json, holds."""
-    parts = []
-    if "seconds" in result:
-        parts += [_machine(result["environment"]), _rounds(result, "SNN"), _rounds(result, "ANN")]
-        parts += [_phases(result["phases"])]
-    if "growth" in result:
-        parts += [_growth(result["growth"])]
-    return "\n\n".join(parts) + "\n"
+def tables(kept: dict[str, Any]) -> str:
+    """All that result.json has, or the summary of an engine.json."""
+    makers = {"round": round_tables, "convolution": round_tables, "growth": growth_table}
+    return "\n".join(f"## {name}\n\n{makers[name](kept[name])}" for name in makers if name in kept)
 
 
-def _machine(environment: dict[str, Any]) -> str:
-    threads, cpu, engine = (environment[key] for key in ("threads", "cpu", "engine"))
-    packages = ("fedspike", "torch", "snntorch", "spikingjelly", "flwr", "ray")
-    versions = ", ".join(f"{name} {environment[name]}" for name in packages)
-    return f"{threads} threads of {environment['cores']} cores, {cpu}; {engine}; {versions}."
-
-
-def _rounds(result: dict[str, Any], network: str) -> str:
-    work = result["work"]
-    lines = [
-        f"{network}: {work['cohort']} clients x {work['samples']} samples"
-        + (f" x {work['time_steps']} steps" if network == "SNN" else ""),
-        "",
-        "| who | seconds a round, median (range) | n | times FedSpike | accuracy after n + 1 rounds "
-        "| process start to first round, s | peak memory, MB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    ours = "ann_fedspike" if network == "ANN" else "fedspike"
-    base = statistics.median(result["seconds"][ours])
-    for name, samples in result["seconds"].items():
-        if name.startswith("ann_") != (network == "ANN"):
-            continue
-        median = statistics.median(samples)
-        cells = [
-            NAMES[name],
-            f"{median:.3f} ({min(samples):.3f} to {max(samples):.3f})",
-            str(len(samples)),
-            f"{median / base:.2f}",
-            _figure(result["accuracy"].get(name), ".1%"),
-            _figure(result["first_round_seconds"].get(name), ".1f"),
-            _figure(result["peak_mb"].get(name), ".0f"),
+def round_tables(section: dict[str, Any]) -> str:
+    """Of a round: where, what, the SNN, the ANN, and where our time went."""
+    work, rate = section["work"], section.get("spike_rate")
+    size = f"{work['cohort']} devices x {work['samples']:,} images"
+    parts = [f"Measured on {machine(section)}\n"]
+    if rate is not None:
+        parts += [f"Of the second convolution's inputs, {100 * rate:.1f} % were events.\n"]
+    parts += [f"SNN, {size} x {work['time_steps']} steps:\n", contestants_table(section, ann=False)]
+    parts += [f"ANN, {size}:\n", contestants_table(section, ann=True)]
+    if "phases" in section:
+        shares = [
+            (f"`{name}`", f"{100 * share:.1f} %") for name, share in section["phases"].items()
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        parts += ["FedSpike's SNN round, share of the main thread's time:\n"]
+        parts += [markdown(("operator", "share"), shares)]
+    return "\n".join(parts)
 
 
-def _phases(phases: dict[str, float]) -> str:
-    lines = [
-        "FedSpike's SNN round, share of the main thread's time",
-        "",
-        "| operator | share |",
-        "|---|---|",
-    ]
-    return "\n".join(lines + [f"| {name} | {share:.1%} |" for name, share in phases.items()])
+def contestants_table(
+    section: dict[str, Any], *, ann: bool, columns: tuple[str, ...] = tuple(COLUMNS)
+) -> str:
+    """Who took how long, of one network; ourselves first, then whoever is faster."""
+    of = {name: f for name, f in section["contestants"].items() if is_ann(name) == ann}
+    order = sorted(of, key=lambda name: (name != ours(name), of[name]["seconds"]))
+    shown = [key for key in columns if any(key in figures for figures in of.values())]
+    titles = ["program", "seconds a round", *(COLUMNS[key] for key in shown)]
+    if "accuracy" in shown:
+        rounds = 1 + max(figures["repeats"] for figures in of.values())
+        titles[titles.index("accuracy")] += f" after {rounds} rounds"
+    return markdown(titles, (_row(name, of[name], shown) for name in order))
 
 
-def _growth(points: list[dict[str, Any]]) -> str:
-    lines = [
-        "Growth: 10 clients (the loops: 2) x 600 samples, T = 50, width 100, batch 128, but for what varies",
-        "",
-        "| varies | value | who | seconds per 1,000 samples | n | peak memory, MB |",
-        "|---|---|---|---|---|---|",
-    ]
-    for p in points:
-        who = {"fedspike": "FedSpike", "spikingjelly": "SpikingJelly", "snntorch": "snnTorch"}
-        cells = [
-            p["axis"].replace("_", " "),
-            f"{p[p['axis']]:,}",
-            who[p["rival"]],
-            f"{p['seconds_per_1000_samples']:.3f}",
-            str(len(p["seconds"])),
-            _figure(p["peak_mb"], ".0f"),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _row(name: str, figures: dict[str, Any], shown: list[str]) -> list[str]:
+    forms = {"ratio": _times(name, figures), "accuracy": "{:.1f} %", "peak_mb": "{:,.0f}"}
+    known = figures | {"accuracy": 100 * figures.get("accuracy", 0)}
+    cells = [forms.get(key, "{:.3g}").format(known[key]) if key in figures else "" for key in shown]
+    return [NAMES[name], seconds(figures), *cells]
 
 
-def _figure(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+def _times(name: str, figures: dict[str, Any]) -> str:
+    """Of a bound the ratio is kept as ours / bound, the other way round."""
+    ratio = figures.get("ratio")
+    return f"{1 / ratio:.3g}" if ratio and is_bound(name) else "{:.3g}"
+
+
+def seconds(figures: dict[str, Any], unit: str = "") -> str:
+    """Median and range."""
+    low, high = figures.get("range", (None, None))
+    around = "" if low is None else f" ({low:.3g} to {high:.3g})"
+    return f"{figures['seconds']:.3g}{unit}{around}"
+
+
+def growth_table(section: dict[str, Any]) -> str:
+    """What varies, and what a sample costs whom."""
+    points = section["points"]
+    by_place: dict[tuple[str, float], dict[str, Any]] = {}
+    for point in points:
+        by_place.setdefault((point["axis"], point["value"]), {})[point["rival"]] = point
+    titles = ["varies", "value", *PROGRAMS.values(), "FedSpike's peak memory, MB"]
+    rows = []
+    for (axis, value), of in by_place.items():
+        costs = [of.get(name, {}).get("seconds_per_1000_samples") for name in PROGRAMS]
+        memory = of.get("fedspike", {}).get("peak_mb")
+        cells = ["" if cost is None else f"{cost:.3g}" for cost in costs]
+        cells += ["" if memory is None else f"{memory:,.0f}"]
+        rows.append([AXES[axis], f"{value:,}", *cells])
+    text = (
+        "Seconds per 1,000 samples: 10 devices (the others: 2) x 600 images, T = 50, width 100, "
+        f"batch 128, but for what varies. Measured on {machine(section)}\n"
+    )
+    return f"{text}\n{markdown(titles, rows)}"
+
+
+def machine(section: dict[str, Any]) -> str:
+    """Where and with what it was measured, as the end of a sentence."""
+    known = section["environment"]
+    threads, cores = (
+        f"{known[key]} {key[: -1 if known[key] == 1 else None]}" for key in ("threads", "cores")
+    )
+    parts = [f"{known['cpu']}, {threads} on {cores}"]
+    parts += [known["engine"]] if "engine" in known else []
+    parts += [f"{name} {known[key]}" for key, name in PACKAGES.items() if key in known]
+    return f"{', '.join(parts)}; {', '.join(_when(known))}."
+
+
+def _when(known: dict[str, Any]) -> Iterator[str]:
+    if "git_commit" in known:
+        yield f"commit {known['git_commit'][:7]}{' with changes' * (' ' in known['git_commit'])}"
+    yield known["date"]
+
+
+def markdown(titles: Any, rows: Any) -> str:
+    """A table, with the end of its last line."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines).replace(" --- ", "---")
