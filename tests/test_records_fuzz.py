@@ -105,7 +105,7 @@ def test_a_sealed_checkpoint_is_gone_on_from_or_refused(
 
     def go_on(spoilt: bytes | dict[str, Tensor]) -> None:
         tensors = unpack(spoilt, stored.path, "") if isinstance(spoilt, bytes) else spoilt
-        state, _ = resumed(plan, dataclasses.replace(stored, tensors=tensors))
+        state = resumed(plan, dataclasses.replace(stored, tensors=tensors))
         assert all(weight.isfinite().all() for weight in state.model.values())
 
     resumed(plan, stored)

@@ -72,7 +72,7 @@ def test_no_preset_is_refused_on_a_small_machine(
     for run in runs:
         plan = replace(run.plan, data=data)
         needs = room.training(plan, plan.sized_network(), plan.fleet.cohort_size)
-        room.demand([*needs, room.records(plan.rounds, plan.fleet.cohort_size)])
+        room.demand([*needs, room.records(plan.rounds)])
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_works_is_not_refused(settings: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(room, "bytes_here", lambda: 8 * GB)
     plan = Plan(**({"network": fs.ANN(), "data": fashion()} | settings))
     needs = room.training(plan, plan.sized_network(), plan.fleet.cohort_size)
-    room.demand([*needs, room.records(plan.rounds, plan.fleet.cohort_size)])
+    room.demand([*needs, room.records(plan.rounds)])
 
 
 def test_the_library_refuses_what_a_cohort_needs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +100,28 @@ def test_the_library_refuses_what_a_cohort_needs(monkeypatch: pytest.MonkeyPatch
         next(fs.rounds(plan))
     small = replace(plan, fleet=fs.Fleet(clients=6000, clients_per_round=1))
     assert next(fs.rounds(small)).number == 1
+
+
+def test_memories_that_fill_the_memory_in_the_end_are_refused_in_the_beginning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of 10,000 clients with a control variate each, as many as were there; those of FedAvg need nothing."""
+    monkeypatch.setattr(room, "bytes_here", lambda: 2 * GB)
+    plan = Plan(
+        network=fs.ANN(),
+        data=fashion(),
+        fleet=fs.Fleet(clients=10_000, clients_per_round=10),
+        learner=fs.Backpropagation(optimiser=fs.SGD()),
+        algorithm=fs.Scaffold(),
+        rounds=10_000,
+    )
+    with pytest.raises(InputError, match=r"fleet\.clients = 10000: the training needs 3 GB"):
+        fs.run(plan, tmp_path / "run")
+    network, needs = plan.sized_network(), []
+    for rounds in (1, 100, 10_000):
+        needs.append(room.memories(replace(plan, rounds=rounds), network, 10).bytes)
+    assert needs == [int(0.9 * there) * 4 * 79_510 for there in (10, 952.08, 9_999.55)]
+    assert room.memories(replace(plan, algorithm=fs.FedAvg()), network, 10).bytes == 0
 
 
 def test_a_container_has_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,6 +247,19 @@ def content_of(path: Path, most: int = MOST) -> bytes:
         os.close(descriptor)
 
 
+def part_of(path: Path, begin: int, size: int) -> bytes:
+    """So many bytes of a file, or as many as there are. Raises OSError, for pipes and devices too."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no file but a folder, a pipe or a device")
+        with open(descriptor, "rb", closefd=False) as file:
+            file.seek(begin)
+            return file.read(size)
+    finally:
+        os.close(descriptor)
+
+
 def home() -> Path:
     """The user's home; for whoever has none, as Debian calls it, one that nobody can make or enter."""
     try:

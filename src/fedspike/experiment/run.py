@@ -186,7 +186,8 @@ def _demand_network(plan: Plan, source: Document) -> None:
         site = plan.site()
         clients = site.devices.cohort_size
         needs = room.training(plan, site.network, clients)
-        room.demand([*needs, room.records(plan.rounds, clients)])
+        later = room.records(plan.rounds), room.memories(plan, site.network, clients)
+        room.demand([*needs, *later])
     except InputError as error:
         raise placed(error, plan, source, "network") from error
 

@@ -30,8 +30,9 @@ from fedspike.own_files import used
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Started, Trained
-from fedspike.records.schema import RoundRecord, RunSummary
+from fedspike.records.schema import RunSummary
 from fedspike.records.seal import fingerprint, sealed
+from fedspike.records.stored_rounds import read_once
 
 T = TypeVar("T")
 
@@ -111,7 +112,7 @@ def _train(
         **versions(training.device),
     }
     stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
-    state, records = resumed(plan, stored) if stored else (None, [])
+    state = resumed(plan, stored) if stored else None
     root = home.parent  # the folder that somebody named: no link below it is followed
     files = {f"{kept_files.FOLDER}/{file.name}": file.content for file in own}
     files["config.toml"] = tomli_w.dumps(toml_of(run.plan)).encode()
@@ -127,7 +128,6 @@ def _train(
     for round in meter.measured(trained) if meter else trained:
         state, record = round.state, writer.round_record(round)
         journal.append(record)
-        records.append(record)
         checkpoint.save(
             home / "checkpoint", round.number, state.tensors(), journal.fingerprint, about, root
         )
@@ -141,7 +141,7 @@ def _train(
     tell(group, Test())
     summary = writer.of_run(
         description(run, site, dataset, plan.class_counts(MOST_COUNTED)),
-        records,
+        journal.records,
         dataset,
         network,
         {name: weights.numpy() for name, weights in state.model.items()},
@@ -156,19 +156,19 @@ def _train(
     return summary
 
 
-def resumed(plan: Plan, stored: checkpoint.Checkpoint) -> tuple[State, list[RoundRecord]]:
-    """The state of a checkpoint and the records before it; InputError where they are not of this plan."""
+def resumed(plan: Plan, stored: checkpoint.Checkpoint) -> State:
+    """The state of a checkpoint; InputError where it, or the records before it, are not of this plan."""
     try:
-        records = reader.decode_rounds(stored.rounds, stored.path)
-        if not len(records) == stored.round <= plan.rounds:
+        records = read_once(stored.path, stored.rounds)
+        if not records == stored.round <= plan.rounds:
             raise InputError(
-                f"round {stored.round} of {plan.rounds}, after the records of {len(records)}",
+                f"round {stored.round} of {plan.rounds}, after the records of {records}",
                 expected="a record for each round",
                 fix=stored.fix,
             )
         state = State.from_tensors(stored.round, stored.tensors)
         demand_state(plan, plan.site(), state)
-        return state, records
+        return state
     except InputError as error:
         raise InputError(
             f"{stored.path}: {error.passed}", expected=error.expected, fix=stored.fix

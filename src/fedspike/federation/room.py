@@ -13,8 +13,7 @@ from fedspike.networks import SizedNetwork
 from fedspike.part import Part
 
 BYTES_PER_STEP = 500  # of an optimiser's step: what is counted of it until the round ends
-BYTES_PER_RECORD = 500  # of a round, kept until the run ends
-BYTES_PER_CLIENT = 200  # of a client in it
+BYTES_PER_RECORD = 500  # of a round, but for what each client did: that is read from the disk again
 
 
 class Need(NamedTuple):
@@ -59,9 +58,21 @@ def training(plan: Any, network: SizedNetwork, clients: int = 1) -> list[Need]:
     return [*needs, Need("learner.batch_size", rows, step + table)]
 
 
-def records(rounds: int, clients: int) -> Need:
+def records(rounds: int) -> Need:
     """What a run remembers of its rounds."""
-    return Need("rounds", rounds, rounds * (BYTES_PER_RECORD + BYTES_PER_CLIENT * clients))
+    return Need("rounds", rounds, rounds * BYTES_PER_RECORD)
+
+
+def memories(plan: Any, network: SizedNetwork, clients: int) -> Need:
+    """What all clients remember that take part in a plan's rounds, of so many clients each.
+
+    Of N clients, of which C are drawn R times, N (1 - (1 - C/N)^R) take part in the mean; a little less, so
+    that nothing that works is refused.
+    """
+    model = 4 * sum(layer.parameters for layer in network.described.values())
+    all_clients, remembered = plan.fleet.clients, plan.remedied().models_remembered
+    share = 1 - (1 - min(1.0, clients / all_clients)) ** plan.rounds
+    return Need("fleet.clients", all_clients, int(0.9 * share * all_clients) * remembered * model)
 
 
 def demand(needs: Sequence[Need]) -> None:

@@ -21,6 +21,7 @@ from fedspike.files import append, json_bytes, remove, write_folder, write_whole
 from fedspike.records.reader import decode, demand_version
 from fedspike.records.schema import Fingerprint, Manifest, RoundRecord
 from fedspike.records.seal import content_of, demand_sealed, fingerprint, sealed, verified
+from fedspike.records.stored_rounds import unread
 
 STATE, MANIFEST = "state.safetensors", "manifest.json"
 KEPT = 2
@@ -41,12 +42,16 @@ class Checkpoint:
 
 
 class Journal:
-    """`rounds.jsonl` of a run that is going on. It grows by a line a round and is hashed once as it grows."""
+    """`rounds.jsonl` of a run that is going on. It grows by a line a round and is hashed once as it grows.
+
+    Its `records` are read again when they are asked for.
+    """
 
     def __init__(self, path: Path, content: bytes, root: Path) -> None:
         """Begin with this content, without the line of a round that has no checkpoint."""
         self.path, self._root = path, root
         self._bytes, self._sha256 = len(content), hashlib.sha256(content)
+        self.records = unread(path, content)
         write_whole(path, content, root)
 
     def append(self, record: RoundRecord) -> None:
@@ -55,6 +60,7 @@ class Journal:
         append(self.path, line, self._root)
         self._bytes += len(line)
         self._sha256.update(line)
+        self.records.grow(record, line)
 
     @property
     def fingerprint(self) -> Fingerprint:

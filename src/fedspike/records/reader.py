@@ -10,8 +10,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from fedspike.errors import InputError
 from fedspike.reading import nearest
-from fedspike.records.schema import LARGE, VERSION, ExperimentSummary, RoundRecord, RunSummary
+from fedspike.records.schema import LARGE, VERSION, ExperimentSummary, RunSummary
 from fedspike.records.seal import content_of, demand_sealed, verified
+from fedspike.records.stored_rounds import StoredRounds, again
+from fedspike.records.stored_rounds import decode_rounds as decode_rounds
 
 T = TypeVar("T")
 ANOTHER_VERSION = "run the experiment again in a new folder, or use the fedspike that wrote it"
@@ -90,7 +92,7 @@ def _demand_untouched(home: Path, run: RunSummary) -> None:
     """Raise where a run of an experiment is not the one that its summary was made of."""
     path = home / SUMMARY
     if (
-        demand_sealed(content_of(path, RUN_AGAIN), path, f"restore it, or {_again(home)}")
+        demand_sealed(content_of(path, RUN_AGAIN), path, f"restore it, or {again(home)}")
         != run.seal
     ):
         raise InputError(
@@ -104,11 +106,7 @@ def _demand_untouched(home: Path, run: RunSummary) -> None:
 def _demand_files(home: Path, run: RunSummary) -> None:
     """Raise where a file beside a run's summary is not as it was written."""
     for name, expected in run.files.items():
-        verified(home / name, expected, f"restore it, or {_again(home)}")
-
-
-def _again(home: Path) -> str:
-    return f"delete {home} and start the experiment's command again"
+        verified(home / name, expected, f"restore it, or {again(home)}")
 
 
 def in_full(home: Path, summary: RunSummary) -> RunSummary:
@@ -118,13 +116,12 @@ def in_full(home: Path, summary: RunSummary) -> RunSummary:
     return run(home) or summary
 
 
-def rounds(home: Path) -> list[RoundRecord]:
+def rounds(home: Path) -> StoredRounds:
     """The records of a run's rounds. Raises InputError where they are missing or damaged."""
-    path = home / ROUNDS
-    return decode_rounds(content_of(path, f"restore it, or {_again(home)}"), path)
+    return StoredRounds.of(home / ROUNDS)
 
 
-def with_rounds(directory: Path) -> list[tuple[RunSummary, list[RoundRecord]]]:
+def with_rounds(directory: Path) -> list[tuple[RunSummary, StoredRounds]]:
     """The finished runs in a directory, an experiment's or a run's, and their rounds.
 
     Raises what `read` and `rounds` raise.
@@ -132,21 +129,6 @@ def with_rounds(directory: Path) -> list[tuple[RunSummary, list[RoundRecord]]]:
     experiment = read(directory)
     alone = (directory / ROUNDS).exists()
     return [(run, rounds(directory if alone else directory / run.name)) for run in experiment.runs]
-
-
-def decode_rounds(lines: bytes, path: Path, first: int = 1) -> list[RoundRecord]:
-    """The records in the lines of a file, from this round on; `path` is only named in the error."""
-    try:
-        records = msgspec.json.Decoder(RoundRecord).decode_lines(lines)
-        if [record.round for record in records] != list(range(first, first + len(records))):
-            raise ValueError("the rounds are not 1, 2, 3, ... in their order")
-        return records
-    except (ValueError, RecursionError) as error:  # msgspec's and Unicode's errors are ValueErrors
-        raise InputError(
-            f"{path}: cannot be read ({error})",
-            expected="a JSON object for each round, as fedspike wrote them",
-            fix=f"restore it, or {_again(path.parent)}",
-        ) from error
 
 
 def demand_version(

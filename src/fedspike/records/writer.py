@@ -113,9 +113,9 @@ def of_run(
 
     `measured` is what sensors read; `files` are those that the run's folder holds, its model among them.
     """
+    whole, rounds = rounds, _without_clients(rounds)
     count, accuracy = len(rounds), [round.accuracy for round in rounds]
-    samples = sum(round.samples for round in rounds)
-    operations = _totals([round.operations for round in rounds])
+    samples, operations = sum(r.samples for r in rounds), _totals([r.operations for r in rounds])
     spikes = _totals([round.spikes for round in rounds])
     rates, images = _rates(rounds), _images(network, model, dataset)
     of_network, target = description.network_operations, description.config["target_accuracy"]
@@ -123,7 +123,7 @@ def of_run(
     unfit = health.unfit(accuracy[-1], tested.tolist(), rates)
     neurobench = metrics(model, network.described, of_network, rounds[-1].tested)
     return RunSummary(
-        **msgspec.structs.asdict(account(description, rounds, neurobench, target, unfit)),
+        **msgspec.structs.asdict(account(description, whole, neurobench, target, unfit)),
         layers=list(network.architecture.layers),
         parameters=sum(weights.size for weights in model.values()),
         rounds=count,
@@ -148,7 +148,7 @@ def of_run(
         uplink_bytes_per_round=_mean(sum(round.uplink_bytes for round in rounds), count),
         downlink_bytes_per_round=_mean(sum(round.downlink_bytes for round in rounds), count),
         **_times(rounds),
-        nodes=ledger.nodes(of_network, rounds),
+        nodes=ledger.nodes(of_network, whole),
         measured=None if measured is None else msgspec.convert(measured, list[Measured]),
         model_sha256=files[MODEL].sha256,
         weights={} if images is None else {"sharpness": sharpness(images)},
@@ -157,6 +157,11 @@ def of_run(
         predictions=_predictions(dataset.y_test, tests.predicted),
         files=dict(files),
     )
+
+
+def _without_clients(rounds: Iterable[RoundRecord]) -> list[RoundRecord]:
+    """Without what each client did: of a long run that is read from the disk again for each use."""
+    return [msgspec.structs.replace(r, activity={}, clients=[], spent={}) for r in rounds]
 
 
 def of_experiment(

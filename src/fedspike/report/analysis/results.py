@@ -1,6 +1,6 @@
 """What all figures are made from: the runs of an experiment, compared, with their energy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -105,7 +105,7 @@ class Results:
         first = (self.leading or self.comparisons)[0]
         return device_costs(first, self.rounds, self.hardware, profiles)
 
-    def rounds(self, run: RunSummary) -> list[RoundRecord]:
+    def rounds(self, run: RunSummary) -> Sequence[RoundRecord]:
         """The records of a run's rounds, where its folder has them."""
         home = self.homes[run.name]
         return rounds(home) if (home / ROUNDS).exists() else []
