@@ -19,7 +19,7 @@ LOOPS = ("spikingjelly", "snntorch")
 
 # What varies, its values for ourselves, and for the loops.
 AXES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "clients": ((10, 100, 1_000, 10_000), ()),
+    "clients": ((10, 100, 1_000, 10_000, 1_000_000), ()),
     "time_steps": ((10, 25, 50, 100), (10, 50, 100)),
     "width": ((100, 400, 1_600), (400, 1_600)),
     "batch": ((32, 128, 512), (32, 512)),
