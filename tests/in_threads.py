@@ -19,9 +19,9 @@ class InThreads(ProcessGroup):
 
     def gather(self, content: bytes) -> list[bytes]:
         self.table[self.rank] = content
-        self.meeting.wait(60)
+        self.meeting.wait(300)
         told = list(self.table)
-        self.meeting.wait(60)
+        self.meeting.wait(300)
         return told
 
 
