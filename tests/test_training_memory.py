@@ -112,7 +112,6 @@ OTHERS = [
     ("ANN({})", WIDE, 1.0, USUAL),
     ("SNN(10, {})", WIDE, 1.0, USUAL),
     ("SNN(50, {})", WIDE, 0.25, "Backpropagation(None, SGD())"),
-    # where plain torch computes
     (f"SNN(20, {{}}, neuron={TIRING})", LONG, 1.0, USUAL),
     (f"SNN(50, {{}}, neuron={TIRING})", LONG, 1.0, USUAL),
     ("SNN(50, {})", LONG, 1.0, "OTTT()"),

@@ -33,6 +33,13 @@ LONGER = FewerSteps((4,), "longer")
 ADAPTIVE = AdaptiveLIF(adaptation=0.2, rho=0.9)
 
 
+class Own(AdaptiveLIF, tag="own-adaptive", kw_only=True):
+    """As anybody may write neurons: no kernel has them, so that plain torch computes."""
+
+
+OWN = Own(adaptation=0.2, rho=0.9)
+
+
 def plan(*remedies: Remedy, network: Network = READ, **changes: object) -> Plan:
     return Plan(
         **{  # type: ignore[arg-type]
@@ -214,7 +221,7 @@ def test_each_device_has_the_most_time_steps_that_fit(neuron: Neuron) -> None:
 
 def test_who_has_little_memory_learns_online_where_that_saves_some() -> None:
     """Where plain torch computes; the experiment's learner is kept wherever it fits, if it needs less too."""
-    for neuron, learners in ((ADAPTIVE, ("own", "ottt")), (LIF(), ("own",))):
+    for neuron, learners in ((OWN, ("own", "ottt")), (LIF(), ("own",))):
         network = SNN(50, FullyConnected((20,)), neuron=neuron)
         sized, learner = network.over((28, 28), 10), Backpropagation(batch_size=64)
         least = [training_bytes(sized, one, 100) / 1000 for one in (learner, OTTT(batch_size=64))]
@@ -226,7 +233,7 @@ def test_who_has_little_memory_learns_online_where_that_saves_some() -> None:
 
 
 def test_a_minibatch_is_taken_apart_where_plain_torch_computes_and_memory_is_short() -> None:
-    network, learner = SNN(50, SMALL, neuron=ADAPTIVE), Backpropagation(batch_size=64)
+    network, learner = SNN(50, SMALL, neuron=OWN), Backpropagation(batch_size=64)
     sized = network.over((28, 28), 10)
     needs = [training_bytes(sized, learner.in_parts(n), 100) for n in ("all", 32, 8)]
     assert needs == sorted(needs, reverse=True)
