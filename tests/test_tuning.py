@@ -198,7 +198,9 @@ together = [
 
     def described(toml: str) -> list[Any]:
         runs = sweep.expand(document.parse(toml, "mine.toml")).runs
-        return [description(one, replace(one.plan, data=data).site(), data, [[1]]) for one in runs]
+        return [
+            description(one, replace(one.plan, data=data).site(), data, [[1], [1]]) for one in runs
+        ]
 
     apart = described(text)
     assert pairing.setting(apart[0]) != pairing.setting(apart[1])

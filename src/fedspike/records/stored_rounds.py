@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class StoredRounds(Sequence[RoundRecord]):
     naming the file, where a record is not as it was written.
     """
 
-    def __init__(self, path: Path, ends: "array[int] | None" = None) -> None:
+    def __init__(self, path: Path, ends: MutableSequence[int] | None = None) -> None:
         self.path, self._ends = path, array("Q") if ends is None else ends
         self._read: list[RoundRecord] = []  # the first ones, as many as were read of a small file
 
@@ -127,7 +127,7 @@ def read_once(path: Path, content: bytes) -> int:
     return len(stored)
 
 
-def _ends(content: bytes) -> "array[int]":
+def _ends(content: bytes) -> MutableSequence[int]:
     """Where its lines end."""
     ends, end = array("Q"), content.find(b"\n") + 1
     while end:
