@@ -164,6 +164,10 @@ class CompiledEngine(Engine):
         """See `Engine`."""
         return 0 if one_pass.has(network) else network.bytes_per_sample
 
+    def has_small_operators(self, network: SizedNetwork) -> bool:
+        """See `Engine`; a pass is one."""
+        return not one_pass.has(network) and super().has_small_operators(network)
+
     def bytes_of_step(self, network: SizedNetwork, rows: int) -> int:
         """See `Engine`; in one pass the same, whatever the rows."""
         if one_pass.has(network):

@@ -105,6 +105,11 @@ class Engine(ABC):
         size = rows * self.bytes_per_sample(network) + 24 * network.architecture.parameters
         return max(1, room // size)
 
+    def has_small_operators(self, network: SizedNetwork) -> bool:
+        """Whether a network is computed by many of them, each too small for several threads."""
+        convolutional = isinstance(network.architecture, ConvolutionalLayers)
+        return convolutional and self.device.type == "cpu"
+
     def samples_at_once(self, network: SizedNetwork) -> int:
         """Samples that are tested in one pass."""
         return min(_MOST_TESTED, max(1, BLOCK_BYTES // max(1, self.bytes_per_sample(network))))
@@ -117,8 +122,7 @@ class Engine(ABC):
         Its many small operators gain little from threads within each; a part's bits do not depend on it.
         """
         threads = torch.get_num_threads()
-        convolutional = isinstance(network.architecture, ConvolutionalLayers)
-        if not convolutional or self.device.type != "cpu":
+        if not self.has_small_operators(network):
             yield from map(work, parts)
             return
         torch.set_num_threads(1)
