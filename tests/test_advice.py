@@ -169,6 +169,13 @@ def test_a_wrong_form_is_answered_with_a_right_one(values: Values, fix: str, aft
     assert refused(after) is None
 
 
+def test_a_letter_that_is_missing_is_not_a_key_of_another_table() -> None:
+    """Availability and graphs have a client too."""
+    error = refused({"fleet": {"client": 5}})
+    assert error is not None
+    assert "did you mean clients" in str(error)
+
+
 def test_an_optimiser_is_not_sent_to_a_normalisation() -> None:
     error = refused({"optimiser": {"momentum": 0.9}})
     assert error is not None

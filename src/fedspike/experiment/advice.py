@@ -22,6 +22,8 @@ def for_key(kinds: Kinds, name: str, key: Key, allowed: tuple[str, ...]) -> str:
         )
     if key and name in PLAIN:
         return f"write {name} at the top of the file, above all tables"
+    if {f"{name}s", name.removesuffix("s")} & set(allowed):  # one letter too few, or too many
+        return nearest(name, allowed)
     return home_of(kinds, name, table) or nearest(name, allowed)
 
 
