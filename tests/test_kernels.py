@@ -55,9 +55,9 @@ from one_pass_example import (
     ENGINE,
     PLAIN,
     assert_one_pass_is_plain_torch,
+    assert_same_bits,
     batch_of,
     drawn,
-    in_every_way,
     stacked,
 )
 from parts_example import LOSSES, shares
@@ -361,11 +361,7 @@ def test_neither_threads_nor_instruction_sets_change_a_bit(
     network: SizedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also with one client, whose weight gradient is cut among the threads."""
-    results = in_every_way(partial(bits_of_a_step, network), monkeypatch)
-    best = engine.compiled.instruction_sets[0].name
-    for (name, threads, clients), bits in results.items():
-        for a, b in zip(bits, results[best, 2, clients], strict=True):
-            assert torch.equal(a, b), (clients, name, threads)
+    assert_same_bits(partial(bits_of_a_step, network), monkeypatch)
 
 
 def bits_of_a_step(network: SizedNetwork, clients: int) -> list[torch.Tensor]:

@@ -114,12 +114,12 @@ def _crew(
     threads: int,
     stack: ExitStack,
 ) -> Any:
-    from fedspike.experiment.tuning.crew import Alone, Shared, crew
+    from fedspike.experiment.tuning.crew import Alone, ForTrials, crew
 
     experiment, (dataset, hashed) = tuning.experiment, data
     if processes == 1:
         return Alone(experiment.source, experiment.kinds, dataset, options.device)
-    shared = Shared(
+    shared = ForTrials(
         file=experiment.source.file,
         text=experiment.source.text,
         values=experiment.source.values,

@@ -10,14 +10,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fedspike import own_files
 from fedspike.data.dataset import ignore
 from fedspike.engine.choice import device_of_rank
 from fedspike.errors import InputError
-from fedspike.experiment.describing import data_sha256
-from fedspike.experiment.document import Document
-from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.processes import Processes, serve
+from fedspike.experiment.shared import Shared
 from fedspike.experiment.sweep import Experiment, Run, expand
 from fedspike.experiment.training import Training, train
 from fedspike.records import reader
@@ -27,16 +24,11 @@ from fedspike.records.schema import RoundRecord
 PROGRAM = "import sys; from fedspike.experiment.workers import work; sys.exit(work())"
 
 
-class Shared(Struct, frozen=True):
-    """What all runs share; `use` are files with parts of the user's own."""
+class ForRuns(Shared, frozen=True):
+    """What all runs share, and the folder of theirs."""
 
-    file: str
-    text: str
-    values: dict[str, Any]
-    use: Sequence[str]
-    data_sha256: str
-    device: str
-    threads: int
+    what = "command"
+
     folder: str
 
 
@@ -85,7 +77,7 @@ def trained(
     assert workers is not None  # who asks for them says how many
     size = min(workers.size, len(runs))
     firsts = [
-        Shared(
+        ForRuns(
             source.file,
             source.text,
             source.values,
@@ -128,20 +120,11 @@ def work() -> int:
 
 def _prepared(line: bytes) -> Callable[[bytes], Iterator[Told]]:
     """What trains a run; with the user's own kinds, and the data."""
-    import torch
-
-    shared = msgspec.json.decode(line, type=Shared)
-    torch.set_num_threads(shared.threads)
-    source = Document(shared.file, shared.text, shared.values)
-    experiment = expand(source, Kinds(own_files.load(map(Path, shared.use))))
+    shared = msgspec.json.decode(line, type=ForRuns)
+    experiment = expand(*shared.begin())
     runs = {run.name: run for run in experiment.runs}
     data, training = experiment.runs[0].plan.data.load(ignore), Training(device=shared.device)
-    if data_sha256(data) != shared.data_sha256:
-        raise InputError(
-            f"{data.source} changed since the command began",
-            expected="the same data in all processes",
-            fix="give the command again",
-        )
+    shared.demand_same(data)
 
     def told(job: bytes) -> Iterator[Told]:
         run = runs[msgspec.json.decode(job, type=Job).run]
