@@ -47,6 +47,7 @@ LAYERS = [
     ConvolutionalLayers((3, 9, 7), (Conv(35, 5, 2, 2), MEAN, Conv(70, 1, 1, 0), Dense(33)), 10),
     ConvolutionalLayers((3, 9, 7), (Conv(5, 4, 3, 1), MAXIMUM, Dense(33)), 10),
     ConvolutionalLayers((1, 9, 11), (Conv(3, 7, 1, 3), MAXIMUM, Conv(6, 6, 2, 5)), 10),
+    ConvolutionalLayers((1, 5, 19), (Conv(4), Conv(6)), 10),
     ConvolutionalLayers((1, 9, 9), (Conv(4, 7, 1, 6), Pool("average", 7, cuts=True)), 10),
 ]
 

@@ -1,6 +1,6 @@
 // A stage's weights and gradients as they are computed with, and what spikes and values have in common in it.
 #pragma once
-#include "maps.hpp"
+#include "winograd.hpp"
 
 namespace fedspike {
 namespace {
@@ -10,11 +10,11 @@ struct Filters {
     const Stage &stage;
     Floats forward;  // [channel in][place, turned][channel]
     Floats bias;     // [channel]
-    Floats back;     // [place, turned][channel][channel in]; not needed for the first stage
+    Floats back;     // [place, turned][channel][channel in], or see winograd.hpp; not needed for the first stage
 
     Filters(const Stage &s, bool goes_back)
         : stage(s), forward(s.channels_in * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)),
-          back(goes_back ? s.places() * s.channels * whole_vectors(s.channels_in) : 0) {}
+          back(goes_back ? (in_tiles(s) ? 16 : s.places()) * s.channels * whole_vectors(s.channels_in) : 0) {}
 
     const float *weights(int V, int64_t first, int64_t i) const {
         return &forward[(first * stage.channels_in + i * (V * LANES)) * stage.places()];
@@ -32,12 +32,30 @@ struct Filters {
                             weight[((first + o) * s.channels_in + i + 1) * s.places() - 1 - place];
         });
         if (back.empty()) return;
+        if (in_tiles(s)) return fill_tiles(weight);
         for_channels(s.channels_in, [&](auto V, int64_t first, int64_t real) {
             for (int64_t place = 0; place < s.places(); ++place)
                 for (int64_t o = 0; o < s.channels; ++o)
                     for (int64_t i = 0; i < real; ++i)
                         back[first * s.places() * s.channels + (place * s.channels + o) * (V * LANES) + i] =
                             weight[(o * s.channels_in + first + i + 1) * s.places() - 1 - place];
+        });
+    }
+
+    void fill_tiles(const float *weight) {
+        const Stage &s = stage;
+        for_channels(s.channels_in, [&](auto V, int64_t first, int64_t real) {
+            float *to = &back[16 * first * s.channels];
+            for_channels(s.channels, [&](auto, int64_t c, int64_t outputs) {
+                for (int64_t o = 0; o < outputs; ++o)
+                    for (int64_t i = 0; i < real; ++i) {
+                        const float *from = weight + ((c + o) * s.channels_in + first + i) * 9;
+                        float kernel[3][3];
+                        for (int place = 0; place < 9; ++place) kernel[place / 3][place % 3] = from[8 - place];
+                        kernel_in_tile(kernel, to + o * V * LANES + i, outputs * V * LANES);
+                    }
+                to += 16 * outputs * V * LANES;
+            });
         });
     }
 };
@@ -179,7 +197,11 @@ inline void value_gradient(const Stage &s, const uint64_t *events, const float *
 inline void through_filters(const Filters &filters, const float *delta, float *into) {
     const Stage &s = filters.stage;
     for_channels(s.channels_in, [&](auto V, int64_t first, int64_t) {
-        into_inputs<V>(s, delta, &filters.back[first * s.places() * s.channels], into + first * s.height * s.width);
+        float *to = into + first * s.height * s.width;
+        if (in_tiles(s))
+            into_inputs_in_tiles<V>(s, delta, &filters.back[16 * first * s.channels], to);
+        else
+            into_inputs<V>(s, delta, &filters.back[first * s.places() * s.channels], to);
     });
 }
 
