@@ -54,7 +54,7 @@ LAYOUTS: tuple[Architecture, ...] = (
     FullyConnected((7,)),
     Convolutional((3, "pool"), ()),
     FullyConnected((33, 100)),
-    Convolutional((2, "pool", 3), (7,), pool="max"),
+    Convolutional((2, "pool", "depthwise", 3), (7,), pool="max"),
 )
 P = TypeVar("P", bound=Part)
 

@@ -182,10 +182,18 @@ def test_the_direct_code_of_a_convolution() -> None:
 def convolutions(draw: st.DrawFn, padded: bool = True) -> Convolution:
     kernel = draw(st.integers(1, 4))
     height, width = draw(st.integers(kernel, 7)), draw(st.integers(kernel, 7))
+    groups = draw(st.integers(1, 3))
     return Convolution(
-        *(draw(st.integers(1, 3)), draw(st.integers(1, 3)), kernel, height, width),
+        *(
+            groups * draw(st.integers(1, 3)),
+            groups * draw(st.integers(1, 3)),
+            kernel,
+            height,
+            width,
+        ),
         stride=draw(st.integers(1, 4)),
         padding=draw(st.integers(0, kernel - 1)) if padded else 0,
+        groups=groups,
     )
 
 
@@ -193,17 +201,19 @@ def met_by_hand(layer: Convolution, weight: np.ndarray) -> np.ndarray:
     """Per input, the weights that are not 0 on its way to any output: one after the other."""
     met = np.zeros((layer.in_channels, layer.height, layer.width), int)
     rows, columns = layer.out_size
-    for out, c, y, x in np.ndindex(layer.out_channels, layer.in_channels, rows, columns):
+    own, behind = layer.in_channels // layer.groups, layer.out_channels // layer.groups
+    for out, c, y, x in np.ndindex(layer.out_channels, own, rows, columns):
+        first = out // behind * own  # channel of the output's group
         for i, j in np.ndindex(layer.kernel, layer.kernel):
             at_y, at_x = y * layer.stride - layer.padding + i, x * layer.stride - layer.padding + j
             if 0 <= at_y < layer.height and 0 <= at_x < layer.width:
-                met[c, at_y, at_x] += weight[out, c, i, j] != 0
+                met[first + c, at_y, at_x] += weight[out, c, i, j] != 0
     return met
 
 
 @given(convolutions(), st.integers(0, 2**32))
 def test_fan_out_is_what_brute_force_finds(layer: Convolution, bits: int) -> None:
-    shape = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
+    shape = layer.weight_shape
     everywhere = met_by_hand(layer, np.ones(shape))
     assert (fan_out(layer) == everywhere).all()
     assert (weighted_fan_out(layer, np.ones(shape)) == everywhere).all()
@@ -214,8 +224,8 @@ def test_fan_out_is_what_brute_force_finds(layer: Convolution, bits: int) -> Non
 
 @given(convolutions())
 def test_fan_out_never_exceeds_the_closed_form(layer: Convolution) -> None:
-    """out_channels * ceil(kernel / stride)^2, reached where the kernel covers an input from all sides."""
-    bound = layer.out_channels * (-(-layer.kernel // layer.stride)) ** 2
+    """Channels of a group * ceil(kernel / stride)^2, reached where the kernel covers an input wholly."""
+    bound = layer.out_channels // layer.groups * (-(-layer.kernel // layer.stride)) ** 2
     met = fan_out(layer)
     assert met.max() <= bound
     edge = layer.kernel - 1 - layer.padding
@@ -229,7 +239,7 @@ def test_fan_out_never_exceeds_the_closed_form(layer: Convolution) -> None:
 def test_without_padding_a_convolution_has_the_textbooks_products(layer: Convolution) -> None:
     rows = (layer.height - layer.kernel) // layer.stride + 1
     columns = (layer.width - layer.kernel) // layer.stride + 1
-    products = layer.out_channels * rows * columns * layer.in_channels * layer.kernel**2
+    products = rows * columns * np.prod(layer.weight_shape)
     assert layer.synapses == products
     seen = Activity(3, 0, {"conv": 0}, synapses_met={"conv": 0})
     assert whole(count(counted({"conv": layer}), seen))["forward", "conv", "mac"] == 3 * products

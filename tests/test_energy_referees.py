@@ -54,7 +54,7 @@ from running import devices, simulate
 STEPS, SHOWN, BETA = 4, 24, 0.9
 ARCHITECTURE = DenseLayers((784, 40, 10))
 MAXIMA = ConvolutionalLayers(
-    (1, 28, 28), (Conv(6), PoolStage("max"), Conv(8, stride=2, padding=0)), classes=10
+    (1, 28, 28), (Conv(6), PoolStage("max"), Conv(8, stride=2, padding=0, groups=2)), classes=10
 )
 AVERAGES = replace(MAXIMA, stages=(Conv(4, 5, 3, 2), PoolStage(), DenseStage(20)))
 
@@ -232,7 +232,7 @@ def as_torch(made: Any) -> Layers:
         elif isinstance(layer, Convolution):
             channels = (layer.in_channels, layer.out_channels)
             how = (layer.kernel, layer.stride, layer.padding)
-            found[name] = nn.Conv2d(*channels, *how, bias=layer.bias)
+            found[name] = nn.Conv2d(*channels, *how, bias=layer.bias, groups=layer.groups)
         else:
             found[name] = nn.Linear(
                 layer.inputs, layer.outputs, bias=layer.bias and weighed is None

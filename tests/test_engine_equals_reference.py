@@ -45,7 +45,9 @@ CALIBRATED = [loss for loss in LOSSES if loss.calibration(torch.ones(1, 10))]
 SAMPLE = sample(tested=101)
 SMALL = DenseLayers((784, 12, 10))
 DEEP = DenseLayers((784, 10, 8, 10))
-MAXIMA = ConvolutionalLayers((1, 28, 28), (Conv(3, stride=2), Pool("max"), Conv(4), Dense(8)), 10)
+MAXIMA = ConvolutionalLayers(
+    (1, 28, 28), (Conv(3, stride=2), Pool("max"), Conv(6, groups=3), Dense(8)), 10
+)
 AVERAGES = ConvolutionalLayers((1, 28, 28), (Conv(2, 4, 4, 0), Conv(3, 2, 1, 0), Pool()), 10)
 
 NETWORKS: dict[str, ConventionalNetwork | SpikingNetwork] = {

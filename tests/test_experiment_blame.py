@@ -100,6 +100,14 @@ UNFIT = [
         '[architecture]\nkind = "convolutional"\nfeatures = ["pool", 2]',
         r"14: architecture\.features: stages Pool, Conv, Dense over",
     ),
+    (
+        '[architecture]\nkind = "convolutional"\nfeatures = [2, { channels = 3, groups = 2 }]',
+        r"14: architecture\.features: a convolution of 2 to 3 channels in 2 groups",
+    ),
+    (
+        '[architecture]\nkind = "convolutional"\nfeatures = [{ channels = 3, kernel = 40, padding = 1 }]',
+        r"14: architecture\.features: a convolution of 1 to 3 channels over 28 x 28 values, with kernel = 40",
+    ),
     ('[partition]\nkind = "classes"\nclasses = 11', r"14: classes = 11 with clients = 10"),
     ('[partition]\nkind = "shards"\nshards_per_client = 999', r"14: shards_per_client = 999 with"),
     ('[partition]\nkind = "dirichlet"\nalpha = 0.1\nmin_samples = 201', r"15: .*min_samples = 201"),

@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import tomli_w
 from safetensors.numpy import load_file
 
 from fedspike import report
 from fedspike.energy.counts import count
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
+from fedspike.experiment.plans import toml_of
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Convolution
@@ -73,6 +75,21 @@ def test_a_table_says_the_stages() -> None:
     assert layers_of(text) == ConvolutionalLayers((1, 28, 28), stages, 10)
 
 
+SEPARABLE = """\
+features = [4, "pool", "depthwise", { channels = 6, kernel = 1 }, { channels = 9, stride = 2, groups = 3 }]
+"""
+
+
+def test_a_table_in_the_list_says_all_of_a_convolution() -> None:
+    text = f'[architecture]\nkind = "convolutional"\nhidden = []\n{SEPARABLE}'
+    stages = (*(Conv(4), PoolStage(), Conv(4, groups=4)), Conv(6, 1), Conv(9, 3, 2, groups=3))
+    assert layers_of(text) == ConvolutionalLayers((1, 28, 28), stages, 10)
+    assert layers_of(text.replace("1 }", '1, padding = "half" }')) == layers_of(text)
+    plan = only(text)
+    again = sweep.expand(document.parse(tomli_w.dumps(toml_of(plan)), "again.toml"))
+    assert [run.plan for run in again.runs] == [plan]
+
+
 def test_a_table_says_the_normalisation() -> None:
     assert network_of(only("")).normalisation == Unnormalised()
     text = '[normalisation]\nkind = "bntt"\nstatistics = "local"\nmomentum = 0.2'
@@ -105,7 +122,19 @@ def test_images_of_any_channels_and_nothing_else() -> None:
     ("text", "message"),
     [
         ('[architecture]\nkind = "convolutional"\nfeatures = ["pool", 2]', "first a Conv"),
-        ('[architecture]\nkind = "convolutional"\nfeatures = [2, "M"]', 'or "pool"'),
+        ('[architecture]\nkind = "convolutional"\nfeatures = [2, "M"]', '"pool" or "depthwise"'),
+        (
+            '[architecture]\nkind = "convolutional"\nfeatures = [4, { channels = 6, groups = 4 }]',
+            "a convolution of 4 to 6 channels in 4 groups",
+        ),
+        (
+            '[architecture]\nkind = "convolutional"\nfeatures = [{ channels = 6, group = 2 }]',
+            "a table of channels, kernel, stride, padding, groups",
+        ),
+        (
+            '[architecture]\nkind = "convolutional"\nfeatures = [{ channels = 6, kernel = 0 }]',
+            "a table of channels, kernel, stride, padding, groups",
+        ),
         ("[architecture]\nfeatures = [2]", 'set architecture.kind = "convolutional"'),
         ('[normalisation]\nkind = "bntt"\nmomentum = 0', "> 0"),
         ('[normalisation]\nkind = "batch"', '"none", "bntt"'),

@@ -131,7 +131,7 @@ def test_with_its_second_eligibility_e_prop_is_so_for_adaptive_neurons() -> None
 
 
 def test_of_one_step_ottt_is_backpropagation_through_any_layers() -> None:
-    for architecture in (FullyConnected((8, 7)), Convolutional((3, "pool", 2), (7,))):
+    for architecture in (FullyConnected((8, 7)), Convolutional((3, "pool", "depthwise", 2), (7,))):
         for neuron in (LIF(0.9, 0.3), ADAPTIVE):
             deep = SNN(1, architecture, neuron=neuron).over((6, 6), CLASSES)
             parameters, batch = two_clients(deep, inputs=36)
@@ -331,7 +331,7 @@ PARTS: list[tuple[Network, Online]] = [
     (SNN(5, neuron=LIF(0.8, 0.7, "zero")), fs.OTTT()),
     (SNN(5, FullyConnected((33, 20)), Direct(), read_out=MeanMembrane()), fs.OTTT()),
     (SNN(5, FullyConnected((33,)), Latency(), ADAPTIVE), fs.EProp()),
-    (SNN(5, Convolutional((3, "pool", 2), (7,)), Phase(period=5)), fs.OTTT()),
+    (SNN(5, Convolutional((4, "pool", "depthwise"), (7,)), Phase(period=5)), fs.OTTT()),
     (SNN(5, Convolutional((3, "pool"), ()), read_out=MeanMembrane()), fs.EProp(feedback="random")),
 ]
 

@@ -209,6 +209,10 @@ def test_what_is_amplified_is_what_enters_from_a_narrowed_layer() -> None:
         (lambda: HeteroFL(widths=(0.0,)), "widths"),
         (lambda: HeteroFL(widths=(1.5,)), "widths"),
         (lambda: plan(HeteroFL(), FedRolex()), "narrowed already"),
+        (
+            lambda: plan(HeteroFL(), network=ANN(Convolutional((4, "depthwise")))).site(),
+            "narrowed, with a convolution in 4 groups",
+        ),
         (lambda: plan(FedRolex(), algorithm=FedBuff()), "fedrolex with fedbuff"),
         (lambda: plan(FedRolex(), algorithm=FedDyn()), "feddyn with fedrolex"),
         (lambda: plan(FedRolex(), algorithm=FedPer()), "fedper with fedrolex"),

@@ -49,6 +49,11 @@ SMALL = ConvolutionalLayers((2, 8, 6), (Conv(3), Pool("max"), Conv(4, 3, 2), Hid
 AVERAGES = ConvolutionalLayers(
     (2, 8, 6), (Conv(3, 2, 2, 0), Conv(4), Pool("average", 1)), classes=3
 )
+GROUPS = ConvolutionalLayers(
+    (2, 8, 6), (Conv(4, 3, 2, groups=2), Conv(8, groups=4), Pool(cuts=True), Conv(5, 1)), classes=3
+)
+EACH = {"maxima": SMALL, "averages": AVERAGES, "groups": GROUPS}
+each = pytest.mark.parametrize("architecture", EACH.values(), ids=EACH)
 ADDRESS = Address(0, "encode", 1, (0, 1, 2), (0, 0, 0))
 
 
@@ -127,7 +132,8 @@ def module(architecture: ConvolutionalLayers, own: Parameters) -> nn.Sequential:
         made: nn.Module
         if isinstance(layer, Convolution):
             channels = (layer.in_channels, layer.out_channels)
-            made = nn.Conv2d(*channels, layer.kernel, layer.stride, layer.padding)
+            how = (layer.kernel, layer.stride, layer.padding)
+            made = nn.Conv2d(*channels, *how, groups=layer.groups)
         else:
             modules.append(nn.Flatten())
             made = nn.Linear(layer.inputs, layer.outputs)
@@ -136,7 +142,7 @@ def module(architecture: ConvolutionalLayers, own: Parameters) -> nn.Sequential:
     return nn.Sequential(*modules[:-1])
 
 
-@pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
+@each
 def test_each_client_meets_its_own_kernels_and_gets_its_own_gradients(
     architecture: ConvolutionalLayers,
 ) -> None:
@@ -196,7 +202,7 @@ def test_a_quantised_network_with_many_bits_is_the_conventional_one() -> None:
     assert (coarse - exact).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
+@each
 def test_events_and_the_synapses_they_meet_are_counted_one_by_one(
     architecture: ConvolutionalLayers,
 ) -> None:
@@ -218,11 +224,12 @@ def test_events_and_the_synapses_they_meet_are_counted_one_by_one(
                 torch.ones_like(parameters["conv1.weight"][k]),
                 stride=layer.stride,
                 padding=layer.padding,
+                groups=layer.groups,
             )
             met += int(entered[at]) * int(reached.sum())
         assert int(forward.events_in["conv1"][k]) == int(entered.sum()) > 0
         assert int(forward.synapses_met["conv1"][k]) == met
-    assert forward.synapses_met.keys() == {"conv1", "conv2"}
+    assert forward.synapses_met.keys() == {"conv1", "conv2", "conv3"} & architecture.weighted.keys()
     assert forward.events_in.keys() == architecture.described.keys()
     assert forward.events_out[1] == forward.scores[1, 0].sum() > 0
 
@@ -260,7 +267,7 @@ def test_a_constant_input_is_convolved_once_and_is_the_same_as_at_every_step() -
 @pytest.mark.parametrize("normalisation", [Unnormalised(), BNTT()], ids=["plain", "normalised"])
 @pytest.mark.parametrize("code", [Rate(), Direct()], ids=["rate", "direct"])
 @pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
-@pytest.mark.parametrize("architecture", [SMALL, AVERAGES], ids=["maxima", "averages"])
+@each
 def test_in_float32_compiled_neurons_are_the_plain_ones(
     architecture: ConvolutionalLayers,
     reset: Literal["subtract", "zero", "none"],
@@ -303,11 +310,14 @@ def test_the_default_for_both_sizes_of_image() -> None:
         ((1, 28, 28), (Pool(), Conv(4)), "first a Conv"),
         ((1, 28, 28), (Hidden(4), Conv(4)), "no Conv or Pool behind a Dense"),
         ((1, 28, 28), (Conv(4), Hidden(4), Pool()), "no Conv or Pool behind a Dense"),
-        ((1, 28, 28), (Conv(4, kernel=40),), "a kernel no larger than the padded image"),
+        ((1, 28, 28), (Conv(4, kernel=40, padding=5),), "a kernel no larger than the padded image"),
         ((1, 7, 7), (Conv(4), Pool()), "the last of which fill no window"),
         ((0, 28, 28), (Conv(4),), "an image, neurons and classes of at least 1"),
         ((1, 28, 28), (Conv(4), Hidden(0)), "neurons and classes of at least 1"),
-        ((1, 28, 28), (Conv(0),), "channels, kernel and stride of at least 1"),
+        ((1, 28, 28), (Conv(0),), "channels, kernel, stride and groups of"),
+        ((1, 28, 28), (Conv(4, groups=0),), "channels, kernel, stride and groups of"),
+        ((1, 28, 28), (Conv(4), Conv(6, groups=4)), "of 4 to 6 channels in 4 groups"),
+        ((3, 28, 28), (Conv(4, groups=2),), "of 3 to 4 channels in 2 groups"),
     ],
 )
 def test_impossible_architectures(

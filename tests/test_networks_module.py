@@ -321,7 +321,9 @@ def watched(module: nn.Module) -> list[Tensor]:
         if isinstance(layer, nn.Conv2d):
             # With kernels of ones, a convolution counts the synapses met.
             ones = torch.ones_like(layer.weight.detach()).double()
-            met = nn.functional.conv2d(events, ones, None, layer.stride, layer.padding)
+            met = nn.functional.conv2d(
+                events, ones, None, layer.stride, layer.padding, groups=layer.groups
+            )
             seen[at][1] += met.sum()
 
     for at, layer in enumerate(layers):
@@ -352,8 +354,8 @@ class Convolutions(nn.Module):
         self.spiking = spiking
         self.front = nn.Conv2d(1, 3, 3, padding=1)
         self.pool = pool
-        self.back = nn.Conv2d(3, 4, 3, stride=2, bias=False)
-        self.output = nn.Linear(4 * 6 * 6, 10)
+        self.back = nn.Conv2d(3, 6, 3, stride=2, bias=False, groups=3)
+        self.output = nn.Linear(6 * 6 * 6, 10)
 
     def fire(self, currents: Tensor) -> Tensor:
         if not self.spiking:
@@ -380,8 +382,8 @@ def test_convolutions_are_those_of_a_plain_loop(spiking: bool, pool: nn.Module) 
     assert network.architecture.described == {
         "front": Convolution(1, 3, 3, 28, 28, padding=1),
         "front.pool": Pool(kind, 3, 28, 28),
-        "back": Convolution(3, 4, 3, 14, 14, stride=2, bias=False),
-        "output": Dense(144, 10),
+        "back": Convolution(3, 6, 3, 14, 14, stride=2, bias=False, groups=3),
+        "output": Dense(216, 10),
     }
     rounds = play(network, CrossEntropy())
     model, shown = in_a_plain_loop(module, (1, 28, 28), code)

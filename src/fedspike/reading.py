@@ -267,6 +267,8 @@ def _in_words(kind: Any, instead: object) -> str:
     if origin is tuple:
         many = "" if ... in arguments else f"of {len(arguments)} values, "
         return f"a list {many}of which each is {_in_words(arguments[0], instead)}"
+    if issubclass(kind, msgspec.Struct) and kind.__struct_config__.tag is None:
+        return f"a table of {', '.join(kind.__struct_fields__)}"
     return WORDS.get(kind) or f"a {kind.__name__}"
 
 

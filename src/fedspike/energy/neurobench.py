@@ -25,7 +25,7 @@ from fedspike.energy.description import Count, Fraction, NotNegative
 from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
-from fedspike.layers.shapes import Dense, Layer, Synapses, weighted_fan_out
+from fedspike.layers.shapes import Layer, Synapses, weighted_fan_out
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,7 @@ def metrics(
 
 
 def _weight(parameters: Mapping[str, np.ndarray], name: str, layer: Synapses) -> np.ndarray:
-    shape: tuple[int, ...]
-    if isinstance(layer, Dense):
-        shape = (layer.outputs, layer.inputs)
-    else:
-        shape = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
+    shape = layer.weight_shape
     weight = parameters.get(f"{name}.weight")
     if weight is None or weight.shape != shape:
         raise InputError(

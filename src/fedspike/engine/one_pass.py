@@ -68,7 +68,12 @@ def stages(layers: Layers) -> list[Stage] | None:
     """The convolutions, of which there may be none; None where not all go through the kernels."""
     convolutions: list[Stage] = []
     for name, layer in layers.described.items():
-        if isinstance(layer, Convolution) and layer.kernel <= LARGEST and layer.stride in STRIDES:
+        if (
+            isinstance(layer, Convolution)
+            and layer.kernel <= LARGEST
+            and layer.stride in STRIDES
+            and layer.groups == 1
+        ):
             convolutions.append(Stage(name, layer, "", None))
         elif (
             isinstance(layer, Pool)

@@ -120,6 +120,8 @@ def _said(record: msgspec.Struct) -> dict[str, Any]:
 
 
 def _lists(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return _said(value)
     return [*map(_lists, value)] if isinstance(value, tuple) else value
 
 

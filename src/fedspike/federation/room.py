@@ -95,7 +95,7 @@ def _sizes(network: Any) -> tuple[str, object]:
         return "network", network
     fields = structs.asdict(architecture)
     lists = {
-        name: [n for n in value if isinstance(n, int)]
+        name: [n for one in value if isinstance(n := getattr(one, "channels", one), int)]
         for name, value in fields.items()
         if isinstance(value, tuple)
     }

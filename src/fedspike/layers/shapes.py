@@ -1,5 +1,6 @@
 """The layers whose operations there are rules for: their sizes, and the synapses that an event meets."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,11 @@ class Dense:
     bias: bool = True
 
     @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Of its weights, as torch has them."""
+        return self.outputs, self.inputs
+
+    @property
     def synapses(self) -> int:
         """Pairs of an input and an output that are connected."""
         return self.inputs * self.outputs
@@ -34,11 +40,15 @@ class Convolution:
     """A two-dimensional convolution with square kernels, over channels of `height` x `width`.
 
     Padding has no neurons, so what a kernel has outside the image is no synapse. With K the kernel and P
-    the padding, an axis of H positions has floor((H + 2P - K) / stride) + 1 of them after it.
+    the padding, an axis of H positions has floor((H + 2P - K) / stride) + 1 of them after it. With G `groups`
+    the channels are cut into G equal parts before and behind it, and each part has kernels over its own part
+    alone; as many groups as channels before it make a depthwise convolution.
 
     >>> layer = Convolution(in_channels=1, out_channels=8, kernel=3, height=28, width=28, padding=1)
     >>> layer.inputs, layer.outputs, layer.parameters, layer.synapses
     (784, 6272, 80, 53792)
+    >>> Convolution(in_channels=8, out_channels=8, kernel=3, height=7, width=7, groups=8).weight_shape
+    (8, 1, 3, 3)
     """
 
     in_channels: int
@@ -49,19 +59,32 @@ class Convolution:
     stride: int = 1
     padding: int = 0
     bias: bool = True
+    groups: int = 1
 
     def __post_init__(self) -> None:
-        counts = (self.in_channels, self.out_channels, self.kernel, self.stride)
+        counts = (self.in_channels, self.out_channels, self.kernel, self.stride, self.groups)
         if (
             min(counts) < 1
             or not 0 <= self.padding < self.kernel
             or self.kernel > min(self.height, self.width) + 2 * self.padding
         ):
             raise InputError(
-                f"{self}",
-                expected="channels, kernel and stride of at least 1, a padding of at least 0 that is "
+                f"a convolution of {self.in_channels} to {self.out_channels} channels over {self.height} x "
+                f"{self.width} values, with kernel = {self.kernel}, stride = {self.stride}, "
+                f"padding = {self.padding}, groups = {self.groups}",
+                expected="channels, kernel, stride and groups of at least 1, a padding of at least 0 that is "
                 "smaller than the kernel, and a kernel no larger than the padded image",
                 fix="for a 28 x 28 image, kernel = 3 with padding = 1 keeps the size",
+                keys=("features",),
+            )
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise InputError(
+                f"a convolution of {self.in_channels} to {self.out_channels} channels in "
+                f"{self.groups} groups",
+                expected="groups that divide the channels before it and those behind it",
+                fix="change channels or groups; a depthwise convolution has as many groups as there are "
+                "channels before it",
+                keys=("features",),
             )
 
     @property
@@ -70,6 +93,11 @@ class Convolution:
         reach = 2 * self.padding - self.kernel
         rows, columns = ((size + reach) // self.stride + 1 for size in (self.height, self.width))
         return rows, columns
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Of its kernels, as torch has them."""
+        return self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel
 
     @property
     def inputs(self) -> int:
@@ -89,8 +117,8 @@ class Convolution:
 
     @property
     def parameters(self) -> int:
-        """Learned numbers: out_channels x in_channels kernels, a bias per output channel."""
-        return self.out_channels * (self.in_channels * self.kernel**2 + self.bias)
+        """Learned numbers: out_channels x in_channels/groups kernels, a bias per output channel."""
+        return math.prod(self.weight_shape) + self.out_channels * self.bias
 
 
 @dataclass(frozen=True)
@@ -251,14 +279,14 @@ def fan_out(layer: Convolution) -> Int64[np.ndarray, "height width"]:
 
     Input i of an axis is connected to the outputs o with 0 <= i + padding - stride*o < kernel. So events
     of shape [..., height, width] meet `(events * fan_out(layer)).sum()` synapses: never more than
-    out_channels * ceil(kernel / stride)^2 each, and just that many far from the edge where the stride
+    out_channels/groups * ceil(kernel / stride)^2 each, and just that many far from the edge where the stride
     divides the kernel. An event that enters a Dense layer meets all its outputs.
 
     >>> fan_out(Convolution(1, 1, kernel=3, height=4, width=4, padding=1)).tolist()
     [[4, 6, 6, 4], [6, 9, 9, 6], [6, 9, 9, 6], [4, 6, 6, 4]]
     """
     rows, columns = (_offsets(layer, *axis).sum(1) for axis in _axes(layer))
-    met: np.ndarray = np.multiply.outer(layer.out_channels * rows, columns)
+    met: np.ndarray = np.multiply.outer(layer.out_channels // layer.groups * rows, columns)
     return met
 
 
@@ -266,10 +294,14 @@ def weighted_fan_out(
     layer: Synapses, weight: np.ndarray
 ) -> Int64[np.ndarray, " input"] | Int64[np.ndarray, "channel height width"]:
     """Synapses with a weight that is not 0, for each input; `weight` has the shape of torch's layers."""
-    per_input: np.ndarray = np.count_nonzero(weight, axis=0).astype(np.int64)
-    if isinstance(layer, Convolution):  # so far it is [channel, row, column] of the kernels
-        rows, columns = (_offsets(layer, *axis) for axis in _axes(layer))
-        per_input = np.einsum("ckl,hk,wl->chw", per_input, rows, columns)
+    if isinstance(layer, Dense):
+        per_output: np.ndarray = np.count_nonzero(weight, axis=0).astype(np.int64)
+        return per_output
+    by_group = weight.reshape(layer.groups, -1, *layer.weight_shape[1:])
+    kernels = np.count_nonzero(by_group, axis=1).astype(np.int64)  # [group, channel, row, column]
+    rows, columns = (_offsets(layer, *axis) for axis in _axes(layer))
+    by_channel = np.einsum("gckl,hk,wl->gchw", kernels, rows, columns)
+    per_input: np.ndarray = by_channel.reshape(-1, layer.height, layer.width)
     return per_input
 
 

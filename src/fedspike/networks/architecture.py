@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from fedspike.errors import InputError
-from fedspike.networks.convolutional_layers import Conv, ConvolutionalLayers, Dense, Pool
+from fedspike.networks.convolutional_layers import Conv, ConvolutionalLayers, Count, Dense, Pool
 from fedspike.networks.dense_layers import DenseLayers
 from fedspike.networks.sized_layers import InitialWeights, Layers
 from fedspike.part import Part, abstractmethod
-
-Count = Annotated[int, Meta(ge=1, lt=2**31)]
 
 
 class Architecture(Part, kw_only=True):
@@ -42,21 +40,30 @@ class FullyConnected(Architecture, tag="dense"):
 
 
 class Convolutional(Architecture, tag="convolutional"):
-    """Convolutions of 3 x 3 with so many channels and pools of 2 x 2, then fully connected hidden layers.
+    """Convolutions and pools of 2 x 2, then fully connected hidden layers.
+
+    A number is a convolution of 3 x 3 with so many channels, "depthwise" one of 3 x 3 with a kernel for each
+    channel alone. A table says all that a convolution has: `channels`, `kernel`, `stride`, `padding` and
+    `groups`.
 
     The default is a small relative of the VGG networks, for images whose sides can be halved twice: kernels
     that keep the size, pools that halve it, twice as many channels behind each.
 
     Source: Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR
-    2015, whose smallest has 11 layers with weights where the default has 4.
+    2015, whose smallest has 11 layers with weights where the default has 4. A "depthwise" and a kernel of 1
+    behind it are a separable convolution: Howard et al., "MobileNets: Efficient Convolutional Neural Networks
+    for Mobile Vision Applications", arXiv:1704.04861, 2017, there with ReLU and normalisation behind both.
 
     >>> [Convolutional().over(image, classes=10).parameters for image in ((28, 28), (3, 32, 32))]
     [206922, 268650]
+    >>> separable = (16, "pool", "depthwise", Conv(32, kernel=1), "pool")
+    >>> Convolutional(features=separable).over((28, 28), classes=10).parameters
+    202986
     """
 
-    features: Annotated[tuple[Count | Literal["pool"], ...], Meta(min_length=1, max_length=100)] = (
-        *(16, "pool", 32, "pool"),
-    )
+    features: Annotated[
+        tuple[Count | Literal["pool", "depthwise"] | Conv, ...], Meta(min_length=1, max_length=100)
+    ] = (16, "pool", 32, "pool")
     hidden: Annotated[tuple[Count, ...], Meta(max_length=100)] = (128,)
     pool: Literal["average", "max"] = "average"
     uneven: Annotated[
@@ -76,10 +83,20 @@ class Convolutional(Architecture, tag="convolutional"):
                 keys=("architecture",),
             )
         pool = Pool(self.pool, cuts=self.uneven == "cut")
-        stages = [pool if stage == "pool" else Conv(int(stage)) for stage in self.features]
         channels, rows, columns = image
+        stages: list[Conv | Pool] = []
+        for feature in self.features:
+            if feature == "pool":
+                stages.append(pool)
+                continue
+            if feature == "depthwise":
+                conv = Conv(channels, groups=channels)
+            else:
+                conv = feature if isinstance(feature, Conv) else Conv(int(feature))
+            channels = conv.channels
+            stages.append(conv)
         return ConvolutionalLayers(
-            (channels, rows, columns),
+            (image[0], rows, columns),
             (*stages, *map(Dense, self.hidden)),
             classes,
             self.initial_weights,

@@ -3,7 +3,9 @@
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, structs
 
 from fedspike.errors import InputError
 from fedspike.layers import shapes as counted
@@ -14,20 +16,34 @@ Shape = tuple[int, int, int]
 """Channels, rows and columns."""
 
 
-@dataclass(frozen=True)
-class Conv:
-    """A convolution with so many kernels of kernel x kernel; the default of both keeps rows and columns."""
+Count = Annotated[int, Meta(ge=1, lt=2**31)]
 
-    channels: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int = 1
+
+class Conv(Struct, frozen=True, forbid_unknown_fields=True):
+    """A convolution with so many channels, of kernels of kernel x kernel; the default keeps rows and columns.
+
+    A `padding` of "half" is floor(kernel / 2) on each side, which keeps them for every odd kernel. For
+    `groups` see `layers.shapes.Convolution`; a kernel reaches over the channels of its own group.
+
+    >>> depthwise, pointwise = Conv(16, groups=16), Conv(32, kernel=1)
+    >>> [layer.over(image)[0].parameters for layer, image in
+    ...     ((Conv(32), (16, 14, 14)), (depthwise, (16, 14, 14)), (pointwise, (16, 14, 14)))]
+    [4640, 160, 544]
+    """
+
+    channels: Count
+    kernel: Count = 3
+    stride: Count = 1
+    padding: Annotated[int, Meta(ge=0, lt=2**31)] | Literal["half"] = "half"
+    groups: Count = 1
 
     def over(self, image: Shape) -> tuple[counted.Convolution, Shape]:
         """The layer over such an image, and the shape of what comes out."""
         channels, height, width = image
         layer = counted.Convolution(
-            channels, self.channels, self.kernel, height, width, self.stride, self.padding
+            *(channels, self.channels, self.kernel, height, width, self.stride),
+            padding=self.kernel // 2 if self.padding == "half" else self.padding,
+            groups=self.groups,
         )
         return layer, (self.channels, *layer.out_size)
 
@@ -115,7 +131,15 @@ class ConvolutionalLayers(Layers):
         return layers
 
     def narrowed(self, width: float) -> "ConvolutionalLayers":
-        """The same with fewer channels and hidden neurons."""
+        """The same with fewer channels and hidden neurons; InputError where channels are in groups."""
+        grouped = [stage for stage in self.stages if isinstance(stage, Conv) and stage.groups > 1]
+        if grouped:
+            raise InputError(
+                f"a network that is narrowed, with a convolution in {grouped[0].groups} groups",
+                expected="convolutions over all channels, of which the first ones are a network too",
+                fix="leave out the remedy that narrows it, or the groups",
+                keys=("features",),
+            )
         return replace(self, stages=tuple(_narrowed(stage, width) for stage in self.stages))
 
     def _names_of_stages(self) -> list[str]:
@@ -131,5 +155,5 @@ class ConvolutionalLayers(Layers):
 
 def _narrowed(stage: Stage, width: float) -> Stage:
     if isinstance(stage, Conv):
-        return replace(stage, channels=narrow(stage.channels, width))
+        return structs.replace(stage, channels=narrow(stage.channels, width))
     return replace(stage, neurons=narrow(stage.neurons, width)) if type(stage) is Dense else stage

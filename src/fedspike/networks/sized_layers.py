@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedspike.layers.shapes import Convolution, Dense, Pool, Synapses
+from fedspike.layers.shapes import Dense, Pool, Synapses
 
 Parameters = dict[str, Tensor]
 InitialWeights = Literal["torch", "he"]
@@ -76,15 +76,15 @@ class Layers(ABC):
         The second keeps the size of what passes through layers of ReLUs, where the first makes it smaller
         from layer to layer: deep networks then begin to learn late, or not at all.
 
-        Weights are `[channels, channels before, kernel, kernel]` or `[outputs, inputs]`, biases `[channels]`
-        or `[outputs]`, float32.
+        Weights are `[channels, channels before / groups, kernel, kernel]` or `[outputs, inputs]`, biases
+        `[channels]` or `[outputs]`, float32.
 
         Source: He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, eq. 10.
         """
         he = self.initial_weights == "he"
         parameters: Parameters = {}
         for name, layer in self.weighted.items():
-            weight = _shape_of_weight(layer)
+            weight = layer.weight_shape
             bound = math.prod(weight[1:]) ** -0.5
             for part, shape, most in (
                 ("weight", weight, bound * 6**0.5 if he else bound),
@@ -102,9 +102,3 @@ def narrow(units: int, width: float) -> int:
     (7, 3, 1)
     """
     return max(1, math.ceil(round(units * width, 6)))
-
-
-def _shape_of_weight(layer: Synapses) -> tuple[int, ...]:
-    if isinstance(layer, Convolution):
-        return layer.out_channels, layer.in_channels, layer.kernel, layer.kernel
-    return layer.outputs, layer.inputs

@@ -146,7 +146,7 @@ def _convolved(
         [1, 1],
         False,
         [0, 0],
-        1,
+        layer.groups,
         [wanted, True, True],
     )
     return into_rows.flatten(1) if wanted else None, into_kernels, into_bias

@@ -81,15 +81,14 @@ def convolution(
 ) -> Made:
     """Every client's images with its own kernels, one client after the other: oneDNN has no better way."""
     images = rows.reshape(*rows.shape[:2], layer.in_channels, layer.height, layer.width)
+    how = (layer.stride, layer.padding, 1, layer.groups)
     added: list[Tensor | None] = [None] * len(rows) if bias is None else list(bias)
     if len(rows) == 1:  # as below, without the copies of taking apart and putting together
         lone = None if bias is None else bias.flatten()
-        conv = F.conv2d(
-            images.flatten(0, 1), weight.flatten(0, 1), lone, layer.stride, layer.padding
-        )
+        conv = F.conv2d(images.flatten(0, 1), weight.flatten(0, 1), lone, *how)
         return conv.flatten(1).unsqueeze(0)
     out = [
-        F.conv2d(own, kernels, one, layer.stride, layer.padding)
+        F.conv2d(own, kernels, one, *how)
         for own, kernels, one in zip(images, weight, added, strict=True)
     ]
     return torch.stack(out).flatten(2)

@@ -41,7 +41,9 @@ class Layers(nn.Module):
         flowing = flowing.reshape(len(flowing), *_shape_before(layer))
         if isinstance(module, nn.Conv2d):
             events, ones = (flowing != 0).to(flowing), torch.ones_like(module.weight)
-            reached = nn.functional.conv2d(events, ones, None, module.stride, module.padding)
+            reached = nn.functional.conv2d(
+                events, ones, None, module.stride, module.padding, groups=module.groups
+            )
             self.synapses_met[name] += int(reached.sum())
         if name == self.names[-1]:
             self.last_inputs.append(flowing.flatten(1))
@@ -54,7 +56,8 @@ class Layers(nn.Module):
 def _layer_of(layer: Dense | Convolution | Pool) -> nn.Module:
     if isinstance(layer, Convolution):
         channels = (layer.in_channels, layer.out_channels)
-        return nn.Conv2d(*channels, layer.kernel, layer.stride, layer.padding)
+        how = (layer.kernel, layer.stride, layer.padding)
+        return nn.Conv2d(*channels, *how, groups=layer.groups)
     if isinstance(layer, Pool):
         return nn.AvgPool2d(layer.size) if layer.kind == "average" else nn.MaxPool2d(layer.size)
     return nn.Linear(layer.inputs, layer.outputs)

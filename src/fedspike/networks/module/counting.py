@@ -195,11 +195,11 @@ def _layer(func: Callable[..., Any], given: dict[str, Any]) -> Layer:
         kind = "average" if func == functional.avg_pool2d else "max"
         return Pool(kind, channels, height, width, size)  # type: ignore[arg-type]
     outputs, _, kernel, across = given["weight"].shape
-    if kernel != across or _alike(given, "dilation", 1) != 1 or given.get("groups", 1) != 1:
-        raise _unknown("a convolution that is not square, or dilated, or in groups")
+    if kernel != across or _alike(given, "dilation", 1) != 1:
+        raise _unknown("a convolution that is not square, or dilated")
     stride, padding = _alike(given, "stride", 1), _alike(given, "padding", 0)
-    bias = given.get("bias") is not None
-    return Convolution(channels, outputs, kernel, height, width, stride, padding, bias)
+    bias, groups = given.get("bias") is not None, given.get("groups", 1)
+    return Convolution(channels, outputs, kernel, height, width, stride, padding, bias, groups)
 
 
 def _alike(given: dict[str, Any], name: str, default: int = 1) -> int:
