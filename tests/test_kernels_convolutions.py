@@ -1,4 +1,4 @@
-"""Convolutions in one compiled pass against plain torch: kernels, strides, paddings and pools."""
+"""Convolutions in one compiled pass against plain torch: kernels, strides, groups and pools."""
 
 from dataclasses import replace
 from functools import partial
@@ -49,13 +49,19 @@ LAYERS = [
     ConvolutionalLayers((1, 9, 11), (Conv(3, 7, 1, 3), MAXIMUM, Conv(6, 6, 2, 5)), 10),
     ConvolutionalLayers((1, 5, 19), (Conv(4), Conv(6)), 10),
     ConvolutionalLayers((1, 9, 9), (Conv(4, 7, 1, 6), Pool("average", 7, cuts=True)), 10),
+    # Strides larger than a kernel or an image; then groups: small ones, some across panels, single channels.
+    ConvolutionalLayers((1, 9, 10), (Conv(5, 2, 3, 1), Conv(35, 7, 4, 6)), 4),
+    ConvolutionalLayers(
+        (4, 7, 6), (Conv(6, groups=2), MEAN, Conv(12, 3, 2, groups=3), Dense(9)), 4
+    ),
+    ConvolutionalLayers(
+        (1, 5, 5), (Conv(42, 2, 1, 0), Conv(63, groups=21), Conv(63, 1, 2, 0, 3)), 4
+    ),
+    ConvolutionalLayers((3, 8, 7), (Conv(3, 5, 2, 2, 3), Conv(9, 1), MEAN, Conv(9, groups=9)), 4),
+    ConvolutionalLayers(
+        (1, 7, 7), (Conv(37), MAXIMUM, Conv(37, 2, 2, 1, 37), Conv(6, 1), Dense(9)), 4
+    ),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _strides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that the kernels have, also those that are left to oneDNN because it is faster."""
-    monkeypatch.setattr(one_pass, "STRIDES", (1, 2, 3))
 
 
 NAMES = [" ".join(map(str, layers.described)) + f" {i}" for i, layers in enumerate(LAYERS)]
@@ -143,8 +149,8 @@ def test_conventional_convolutions_in_one_pass_are_plain_float64(
 
 
 def test_what_no_pass_has_goes_layer_by_layer() -> None:
-    """A kernel of 8 x 8, a stride of 4, and a pool behind a pool."""
-    for stages in ((Conv(3, 8, 1, 0),), (Conv(3, 3, 4),), (Conv(3), MEAN, MEAN)):
+    """A kernel of 8 x 8, and a pool behind a pool."""
+    for stages in ((Conv(3, 8, 1, 0),), (Conv(3), MEAN, MEAN)):
         layers = ConvolutionalLayers((1, 8, 8), stages, 4)
         network = SpikingNetwork(layers, SNN(5))
         assert not one_pass.has(network)
@@ -156,14 +162,19 @@ def test_what_no_pass_has_goes_layer_by_layer() -> None:
 
 
 SMALL = ConvolutionalLayers((2, 5, 5), (Conv(5), Pool("max", 2, cuts=True), Conv(33), MEAN), 4)
+SEPARABLE = ConvolutionalLayers(
+    (2, 8, 7), (Conv(33, 3, 2), MEAN, Conv(33, groups=33), Conv(6, 1, groups=3)), 4
+)
 NETWORKS = [
     SpikingNetwork(SMALL, SNN(20)),
     SpikingNetwork(SMALL, SNN(5, code=Direct())),
     ConventionalNetwork(SMALL),
+    SpikingNetwork(SEPARABLE, SNN(20)),
+    ConventionalNetwork(SEPARABLE),
 ]
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=["spikes", "direct", "ann"])
+@pytest.mark.parametrize("network", NETWORKS, ids=["spikes", "direct", "ann", "apart", "ann apart"])
 def test_neither_threads_nor_instruction_sets_change_a_bit(
     network: SizedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,8 +183,10 @@ def test_neither_threads_nor_instruction_sets_change_a_bit(
 
 
 def bits_of_a_step(network: SizedNetwork, clients: int) -> list[Tensor]:
-    batch, _ = batch_of(size_of(SMALL, batch=20, clients=clients))
-    parameters = stacked(SMALL, batch.address.clients, scale=3)
+    layers = network.architecture
+    assert isinstance(layers, ConvolutionalLayers)
+    batch, _ = batch_of(size_of(layers, batch=20, clients=clients))
+    parameters = stacked(layers, batch.address.clients, scale=3)
     forward, losses, gradients = ENGINE.learn(network, network.usual_loss, parameters, batch)
     ENGINE.step(Adam(), Step(parameters, gradients, Adam().start(parameters), 1))
     counts = [*forward.events_in.values(), *forward.synapses_met.values()]
@@ -181,10 +194,14 @@ def bits_of_a_step(network: SizedNetwork, clients: int) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(
-    "changed", [(0, 5), (5, 4), (5, 5, 8), (5, 5, 3, 0), (5, 5, 3, 1, 3), (5, 5, 3, 1, 1, 6)]
+    "changed",
+    [
+        *((0, 5), (5, 4), (5, 5, 8), (5, 5, 3, 0), (5, 5, 3, 1, 3)),
+        *((5, 5, 3, 1, 1, 0), (5, 5, 3, 1, 1, 2), (5, 5, 3, 1, 1, 5), (5, 5, 3, 1, 1, 1, 6)),
+    ],
 )
 def test_wrong_convolutions_are_errors_and_no_crash(changed: tuple[int, ...]) -> None:
-    usual = (5, 5, 3, 1, 1, 2)  # rows, columns, kernel, stride, padding, window
+    usual = (5, 5, 3, 1, 1, 1, 2)  # rows, columns, kernel, stride, padding, groups, window
     geometry = changed + usual[len(changed) :]
     batch, _ = batch_of(size_of(SMALL))
     parameters = stacked(SMALL, batch.address.clients, scale=1)

@@ -104,18 +104,20 @@ struct Weights {
 
 // A convolution of all clients over images of some size, and the pool behind it.
 struct Convolution {
-    Weights weights;  // [client][channel][channel in, row and column of the kernel]
-    int64_t height, width, kernel, stride, padding, window;
+    Weights weights;  // [client][channel][channel in of its group, row and column of the kernel]
+    int64_t height, width, kernel, stride, padding, groups, window;
     bool maximum;
 
     Stage of(int64_t clients, int64_t inputs, bool learns) const {
-        demand(std::min({height, width, kernel, stride, window}) >= 1 && kernel <= LARGEST && window <= LARGEST &&
+        demand(std::min({height, width, kernel, stride, groups, window}) >= 1 && kernel <= LARGEST && window <= LARGEST &&
                    padding >= 0 && padding < kernel && kernel <= std::min(height, width) + 2 * padding &&
                    inputs % (height * width) == 0,
                "a convolution does not fit its images");
         const int64_t channels_in = inputs / (height * width);
-        const Layer layer = weights.of(clients, channels_in * kernel * kernel, learns);
-        const Stage stage{channels_in, height, width, layer.outputs, kernel, stride, padding, window, maximum,
+        demand(channels_in % groups == 0 && weights.weight.shape(1) % groups == 0,
+               "a convolution does not fit its groups");
+        const Layer layer = weights.of(clients, channels_in / groups * kernel * kernel, learns);
+        const Stage stage{channels_in, height, width, layer.outputs, kernel, stride, padding, groups, window, maximum,
                           layer.weight, layer.bias, layer.into_weight, layer.into_bias};
         demand(stage.rows_after() >= 1 && stage.columns_after() >= 1, "a pool does not fit its images");
         return stage;

@@ -53,14 +53,19 @@ using Layers = std::vector<Layer>;
 
 // A convolution of all clients, its neurons, and the pool of window x window behind them; 1 x 1: none. See maps.hpp.
 struct Stage {
-    int64_t channels_in, height, width, channels, kernel, stride, padding, window;
+    int64_t channels_in, height, width, channels, kernel, stride, padding, groups, window;
     bool maximum;  // of a window; else its mean
     const float *weight, *bias;
     float *into_weight, *into_bias;
 
     int64_t places() const { return kernel * kernel; }
     int64_t inputs() const { return channels_in * height * width; }
-    int64_t weights() const { return channels * channels_in * places(); }
+    int64_t weights() const { return channels * group_in() * places(); }
+    // Channels of a group, before the convolution and behind it.
+    int64_t group_in() const { return channels_in / groups; }
+    int64_t group_out() const { return channels / groups; }
+    // Whether each channel meets one channel alone, so that vectors are of channels on both sides; see depthwise.hpp.
+    bool depthwise() const { return groups > 1 && groups == channels_in && groups == channels; }
     // Of the grid of outputs, and where a row of them begins.
     int64_t columns() const { return width + kernel - 1; }
     int64_t positions() const { return (height + kernel - 1) * columns(); }

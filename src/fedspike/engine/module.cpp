@@ -216,8 +216,8 @@ NB_MODULE(_kernels, module) {
     nb::class_<Convolution>(module, "Convolution")
         .def("__init__",
              [](Convolution *self, const Weights &weights, int64_t height, int64_t width, int64_t kernel,
-                int64_t stride, int64_t padding, int64_t window, bool maximum) {
-                 new (self) Convolution{weights, height, width, kernel, stride, padding, window, maximum};
+                int64_t stride, int64_t padding, int64_t groups, int64_t window, bool maximum) {
+                 new (self) Convolution{weights, height, width, kernel, stride, padding, groups, window, maximum};
              });
     nb::class_<Wanted>(module, "Wanted")
         .def("__init__",

@@ -28,8 +28,6 @@ from fedspike.parts.tensors import Counts
 InOnePass = SpikingNetwork | ConventionalNetwork
 # Samples of a block, as the kernels have them, and bytes that fewer of them may leave behind.
 CONVENTIONAL_BLOCK, CONVOLUTIONAL_BLOCK, SPIKING_BLOCK, SPIKING_TRACE = 64, 16, 16, 2**25
-# The kernels have larger strides too, but compute what lies between: oneDNN does not, and is faster.
-STRIDES = (1,)
 LARGEST = 7  # kernel of a convolution, and window of a pool, as in kernels.hpp
 
 
@@ -46,7 +44,7 @@ class Stage(NamedTuple):
         layer, pool = self.convolution, self.pool
         return compiled.Convolution(
             weights,
-            *(layer.height, layer.width, layer.kernel, layer.stride, layer.padding),
+            *(layer.height, layer.width, layer.kernel, layer.stride, layer.padding, layer.groups),
             pool.size if pool else 1,
             pool is None or pool.kind == "max",
         )
@@ -58,6 +56,13 @@ class Stage(NamedTuple):
         rows, columns = (size + layer.kernel - 1 for size in (layer.height, layer.width))
         return rows * columns * whole_vectors(layer.out_channels)
 
+    @property
+    def weights(self) -> int:
+        """Numbers of its filters, zeros between groups among them; see filters.hpp."""
+        layer = self.convolution
+        rows = 1 if layer.in_channels == layer.groups == layer.out_channels else layer.in_channels
+        return (rows * layer.kernel**2 + 1) * whole_vectors(layer.out_channels)
+
 
 def whole_vectors(numbers: int) -> int:
     """So many numbers and what pads them, as in vectors.hpp."""
@@ -68,12 +73,7 @@ def stages(layers: Layers) -> list[Stage] | None:
     """The convolutions, of which there may be none; None where not all go through the kernels."""
     convolutions: list[Stage] = []
     for name, layer in layers.described.items():
-        if (
-            isinstance(layer, Convolution)
-            and layer.kernel <= LARGEST
-            and layer.stride in STRIDES
-            and layer.groups == 1
-        ):
+        if isinstance(layer, Convolution) and layer.kernel <= LARGEST:
             convolutions.append(Stage(name, layer, "", None))
         elif (
             isinstance(layer, Pool)
@@ -110,7 +110,7 @@ def bytes_of_step(network: InOnePass) -> int:
     # Columns and sums of gradients, then rows, all padded to whole vectors.
     sums = sum(2 * 4 * (inputs + 1) * whole_vectors(outputs) for inputs, outputs in layers)
     sums += sum(4 * outputs * whole_vectors(inputs) for inputs, outputs in layers[1:])
-    filters = sum(4 * whole_vectors(s.convolution.parameters) for s in convolutions)
+    filters = sum(4 * stage.weights for stage in convolutions)
     if not isinstance(network, SpikingNetwork):
         values = layers[0][0] + sum(2 * whole_vectors(outputs) for _, outputs in layers)
         if not convolutions:

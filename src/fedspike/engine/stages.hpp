@@ -69,6 +69,7 @@ struct Stack {
         Floats delta;                 // dL/dI
         Floats into, row;             // dL/dS behind the pool, [position][channel]; and of a row before it
         Floats values, constant;      // what enters at every step alike; its currents, then dL/d of these
+        Floats spread;                // what enters a depthwise stage; see depthwise.hpp
         std::vector<uint64_t> fired;    // [position][word of channels], of one step
         std::vector<uint64_t> counted;  // [place behind the pool][plane], of one word of channels
         Positions at;
@@ -99,6 +100,7 @@ struct Stack {
             if (l) room.share = stages[l - 1].share();
             room.maps.resize((l || !direct ? steps : 1) * room.planes * s.channels_in * s.words());
             room.values.resize(!l && direct ? s.channels_in * s.apart() : 0);
+            room.spread.resize(spread_size(s));
             room.grids.resize(steps * grid);
             room.u.resize(grid);
             room.more.resize(neuron.kind == Neuron::lif ? 0 : grid);
@@ -118,10 +120,8 @@ struct Stack {
         return &rooms[l].maps[((t * rooms[l].planes + plane) * s.channels_in + channel) * s.words()];
     }
 
-    float scale(size_t l, int64_t t, int64_t plane) const {
-        const float one = l || !step_weights ? rooms[l].share : step_weights[t];
-        return one * (float)(1 << plane);
-    }
+    // What an event of plane 0 counts for.
+    float share(size_t l, int64_t t) const { return l || !step_weights ? rooms[l].share : step_weights[t]; }
 
     // From trains[neuron][word] of the code.
     void enter(const uint64_t *trains, int64_t words) {
@@ -144,15 +144,17 @@ struct Stack {
     // Pixels as they are; their currents.
     void enter(const float *image, const Filters &filters) {
         const Stage &s = stages[0];
+        Room &room = rooms[0];
         clear_maps();
         for_inputs(stages[0], [&](int64_t input, int64_t channel, int64_t q) {
-            rooms[0].values[channel * s.apart() + s.lead() + q] = image[input];
+            room.values[channel * s.apart() + s.lead() + q] = image[input];
             if (image[input] == 0) return;
             map(0, 0, 0, channel)[q / 64] |= 1ull << q % 64;
             ++entered[0];
             met[0] += rooms[0].at.fan_out[q];
         });
-        value_currents(filters, map(0, 0, 0, 0), entered[0], rooms[0].values.data(), rooms[0].constant.data());
+        value_currents(filters, room.at, map(0, 0, 0, 0), entered[0], room.values.data(), room.spread,
+                       room.constant.data());
     }
 
     void clear_maps() {
@@ -172,23 +174,12 @@ struct Stack {
     }
 
     void currents(size_t l, int64_t t, const Filters &filters) {
-        const Stage &s = stages[l];
-        float *grid = &rooms[l].grids[t * whole_vectors(s.channels) * s.positions()];
-        for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
-            float *panel = grid + first * s.positions();
-            if (!l && !rooms[0].constant.empty()) {
-                std::copy_n(&rooms[0].constant[first * s.positions()], s.positions() * V * LANES, panel);
-                return;
-            }
-            fill_bias<V>(s, &filters.bias[first], panel);
-            with_kernel(s.kernel, [&](auto K) {
-                for (int64_t i = 0; i < s.channels_in; ++i)
-                    for (int64_t plane = 0; plane < rooms[l].planes; ++plane)
-                        scatter<V, K, false>(map(l, t, plane, i), s.words(), nullptr,
-                                      filters.weights(V, first, i),
-                                             scale(l, t, plane), panel, s.columns());
-            });
-        });
+        Room &room = rooms[l];
+        float *grid = &room.grids[t * whole_vectors(stages[l].channels) * stages[l].positions()];
+        if (room.constant.empty())
+            event_currents(filters, room.at, map(l, t, 0, 0), room.planes, share(l, t), room.spread, grid);
+        else
+            std::copy(room.constant.begin(), room.constant.end(), grid);
     }
 
     template <Neuron::Kind KIND, Reset RESET>
@@ -367,23 +358,16 @@ struct Stack {
         const Stage &s = stages[0];
         Floats &all = rooms[0].constant;
         for (size_t i = 0; i < all.size(); ++i) all[i] = t == steps - 1 ? delta[i] : all[i] + delta[i];
-        if (!t) value_gradient(s, map(0, 0, 0, 0), rooms[0].values.data(), all.data(), sum.weight);
+        if (!t)
+            value_gradient(s, rooms[0].at, map(0, 0, 0, 0), rooms[0].values.data(), rooms[0].spread, all.data(), sum.weight);
     }
 
     // The weight gradient of a stage at one step.
     void weigh(size_t l, int64_t t, FilterGradient &sum) {
-        const Stage &s = stages[l];
-        const float *delta = rooms[l].delta.data();
-        if (!l && !rooms[0].constant.empty()) return weigh_constant(t, delta, sum);
-        for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
-            with_kernel(s.kernel, [&](auto K) {
-                for (int64_t i = 0; i < s.channels_in; ++i)
-                    for (int64_t plane = 0; plane < rooms[l].planes; ++plane)
-                        gather<V, K, false>(map(l, t, plane, i), s.words(), nullptr, delta + first * s.positions(),
-                                            s.columns(), scale(l, t, plane),
-                                     &sum.weight[(first * s.channels_in + i * (V * LANES)) * K * K]);
-            });
-        });
+        Room &room = rooms[l];
+        const float *delta = room.delta.data();
+        if (!room.constant.empty()) return weigh_constant(t, delta, sum);
+        event_gradient(stages[l], room.at, map(l, t, 0, 0), room.planes, share(l, t), room.spread, delta, sum.weight);
     }
 };
 

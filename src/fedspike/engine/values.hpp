@@ -10,13 +10,14 @@ struct ValueStack {
     struct Room {
         std::vector<uint64_t> events;  // [channel][word]: the values that enter and are not 0
         Floats values;                 // [channel][position of a map]
+        Floats spread;                 // what enters a depthwise stage; see depthwise.hpp
         Floats out;                    // behind the ReLU, in a grid; see maps.hpp
         Floats pooled;                 // [place][channel]: behind the pool; then dL/d of that
         Positions at;
 
         explicit Room(const Stage &s)
             : events(s.channels_in * s.words()), values(s.channels_in * s.apart()),
-              out(whole_vectors(s.channels) * s.positions()), pooled(whole_vectors(s.channels) * s.places_after()),
+              spread(spread_size(s)), out(whole_vectors(s.channels) * s.positions()), pooled(whole_vectors(s.channels) * s.places_after()),
               at(s) {}
     };
     const Stages &stages;
@@ -38,7 +39,8 @@ struct ValueStack {
             else
                 enter_image(image);
             see(l);
-            value_currents(filters[l], room.events.data(), entered[l], room.values.data(), room.out.data());
+            value_currents(filters[l], room.at, room.events.data(), entered[l], room.values.data(), room.spread,
+                           room.out.data());
             int64_t fired = 0;
             float *out = room.out.data();
             for_outputs(s, [&](auto V, int64_t first, int64_t p, int64_t, int64_t, int64_t) {
@@ -143,7 +145,7 @@ struct ValueStack {
             clear_others(s, room.out);
             sums[l].clear();
             unpool(s, room, largest, sums[l]);
-            value_gradient(s, room.events.data(), room.values.data(), room.out.data(), sums[l].weight);
+            value_gradient(s, room.at, room.events.data(), room.values.data(), room.spread, room.out.data(), sums[l].weight);
         }
     }
 

@@ -120,6 +120,29 @@ inline Vec multiply_add(float factor, Vec a, Vec b) {
 #endif
 }
 
+// The same lane by lane.
+inline Vec multiply_add(Vec factor, Vec a, Vec b) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_fmadd_ps((__m512)factor, (__m512)a, (__m512)b);
+#elif defined(__FMA__)
+    for (int half = 0; half < 2; ++half) {
+        __m256 f, x, y;
+        std::memcpy(&f, (char *)&factor + 32 * half, 32);
+        std::memcpy(&x, (char *)&a + 32 * half, 32);
+        std::memcpy(&y, (char *)&b + 32 * half, 32);
+        x = _mm256_fmadd_ps(f, x, y);
+        std::memcpy((char *)&b + 32 * half, &x, 32);
+    }
+    return b;
+#elif defined(__ARM_FEATURE_FMA)
+    for (int i = 0; i < LANES; ++i) b[i] = __builtin_fmaf(factor[i], a[i], b[i]);
+    return b;
+#else
+    for (int i = 0; i < LANES; ++i) b[i] = fused(factor[i], a[i], b[i]);
+    return b;
+#endif
+}
+
 // Bit i is set where number i of at most 64 is not 0.
 inline uint64_t nonzero(const float *p, int64_t count) {
     uint64_t bits = 0;

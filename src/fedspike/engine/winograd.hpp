@@ -15,7 +15,9 @@ namespace {
 constexpr int64_t TILES = 8;  // side by side, whose products stay in the first-level cache
 
 // Tiles reach over each other at the end of an odd side.
-inline bool in_tiles(const Stage &s) { return s.kernel == 3 && s.height > 1 && s.width > 1; }
+inline bool in_tiles(const Stage &s) {
+    return s.kernel == 3 && s.stride == 1 && s.groups == 1 && s.height > 1 && s.width > 1;
+}
 
 // B' x and A' x, and the same of weights, G x; of numbers or of vectors.
 template <typename T>
