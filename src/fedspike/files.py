@@ -207,6 +207,23 @@ def append(path: Path, line: bytes, root: Path) -> None:
             raise
 
 
+def write_parts(path: Path, parts: Mapping[int, bytes], root: Path) -> None:
+    """Write parts of a file below `root`, each at its place, and wait until they are on the disk.
+
+    What is elsewhere in it stays as it is, also if that fails.
+    """
+    with opened(path.parent, root) as folder, storing(path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        with FileIO(os.open(path.name, flags, 0o666, dir_fd=folder), "wb") as file:
+            for begin, content in parts.items():
+                left = memoryview(content)
+                file.seek(begin)
+                while left:  # a disk that runs full takes a part first and complains then
+                    left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        os.fsync(folder)
+
+
 def _write_through(name: str, content: bytes, folder: int, mode: int = 0o666) -> None:
     """Write a new file and wait until it is on the disk; what has its name is removed, never followed."""
     with suppress(FileNotFoundError):

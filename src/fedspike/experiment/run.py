@@ -18,7 +18,7 @@ from fedspike.experiment.leading import agreed, follow, leading
 from fedspike.experiment.plans import placed
 from fedspike.experiment.storing import Store
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.experiment.training import SIMULATED, Training, train
+from fedspike.experiment.training import MEMORIES, SIMULATED, Training, train
 from fedspike.federation import room
 from fedspike.federation.devices import Held
 from fedspike.federation.plan import Plan, demand_plan
@@ -111,6 +111,8 @@ def perform(
             if run.name in finished:
                 yield Skipped(run.name, finished[run.name])
         left = [run for run in mine if run.name not in finished]
+        for run in left if training.place is None else ():
+            _demand_disk(plans[run.name], store.home(run), experiment.source)
         for event in _done(experiment, left, plans, store, training):
             if isinstance(event, Finished):
                 finished[event.run] = event.summary
@@ -186,10 +188,19 @@ def _demand_network(plan: Plan, source: Document) -> None:
         site = plan.site()
         clients = site.devices.cohort_size
         needs = room.training(plan, site.network, clients)
-        later = room.records(plan.rounds), room.memories(plan, site.network, clients)
-        room.demand([*needs, *later])
+        room.demand([*needs, room.records(plan.rounds)])
     except InputError as error:
         raise placed(error, plan, source, "network") from error
+
+
+def _demand_disk(plan: Plan, home: Path, source: Document) -> None:
+    """Raise InputError where there is no room for what clients will remember in the end of a run."""
+    need = room.memories(plan, plan.sized_network(), plan.site().devices.cohort_size)
+    there = sum(path.stat().st_size for path in home.glob(f"{MEMORIES}/*"))
+    try:
+        room.demand_disk(need, home.parent, there)
+    except InputError as error:
+        raise placed(error, plan, source, "fleet") from error
 
 
 def _with(plan: Plan, dataset: Dataset, held: Held | None) -> Plan:

@@ -2,6 +2,8 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +21,7 @@ from fedspike.experiment.sweep import Run
 from fedspike.federation import training_memory
 from fedspike.federation.devices import Held
 from fedspike.federation.final_tests import final_tests
+from fedspike.federation.memories import Memories
 from fedspike.federation.order import Place
 from fedspike.federation.places.ranks.place import Ranks
 from fedspike.federation.plan import Plan
@@ -30,10 +33,12 @@ from fedspike.own_files import used
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
 from fedspike.records.events import Event, Started, Trained
-from fedspike.records.schema import RunSummary
+from fedspike.records.memory_files import MemoryFiles
+from fedspike.records.schema import Fingerprint, RunSummary
 from fedspike.records.seal import fingerprint, sealed
 from fedspike.records.stored_rounds import read_once
 
+MEMORIES = "memories"  # a folder of a run, for what its clients remember
 T = TypeVar("T")
 
 
@@ -112,14 +117,15 @@ def _train(
         **versions(training.device),
     }
     stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
-    state = resumed(plan, stored) if stored else None
     root = home.parent  # the folder that somebody named: no link below it is followed
+    state, memories = _begun(plan, stored, home, root)
     files = {f"{kept_files.FOLDER}/{file.name}": file.content for file in own}
     files["config.toml"] = tomli_w.dumps(toml_of(run.plan)).encode()
     files["environment.json"] = json_bytes(environment(training.device))
     for name, content in files.items():
         write_whole(home / name, content, root)
     journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"", root)
+    save = partial(_save, home / "checkpoint", about, root)
     yield Started(run.name, stored.round if stored else 0)
 
     group = training.ranks.group
@@ -127,10 +133,9 @@ def _train(
     trained = led(group, rounds(plan, training.where, state, device=training.device))
     for round in meter.measured(trained) if meter else trained:
         state, record = round.state, writer.round_record(round)
+        memories.store(round.number, Memories.of(state.clients), round.clients)
         journal.append(record)
-        checkpoint.save(
-            home / "checkpoint", round.number, state.tensors(), journal.fingerprint, about, root
-        )
+        save(state, journal.fingerprint, memories.fingerprint)
         yield Trained(run.name, record)
     assert state is not None  # there is at least one round, done now or before
 
@@ -156,8 +161,40 @@ def _train(
     return summary
 
 
+def _save(
+    folder: Path,
+    about: dict[str, str],
+    root: Path,
+    state: State,
+    rounds: Fingerprint,
+    memories: Fingerprint | None,
+) -> None:
+    """Make the checkpoint of a state, without what clients remember, which is stored already."""
+    tensors = replaced(state, clients={}).tensors()
+    checkpoint.save(folder, state.round, tensors, rounds, about, root, memories)
+
+
+def _begun(
+    plan: Plan, stored: checkpoint.Checkpoint | None, home: Path, root: Path
+) -> tuple[State | None, MemoryFiles]:
+    """The state of a checkpoint, None before the first; and the files of what its clients remember.
+
+    Raises InputError where the checkpoint, the records before it, or these files are not of this plan.
+    """
+    fix = stored.fix if stored else f"delete {home} to start this run again"
+    memories = MemoryFiles(home / MEMORIES, root, checkpoint.KEPT, fix)
+    if stored is None:
+        memories.restore(0, None)
+        return None, memories
+    state = resumed(plan, stored)
+    return replaced(state, clients=memories.restore(stored.round, stored.memories)), memories
+
+
 def resumed(plan: Plan, stored: checkpoint.Checkpoint) -> State:
-    """The state of a checkpoint; InputError where it, or the records before it, are not of this plan."""
+    """The state of a checkpoint, but for what clients remember.
+
+    Raises InputError where it, or the records before it, are not of this plan.
+    """
     try:
         records = read_once(stored.path, stored.rounds)
         if not records == stored.round <= plan.rounds:
@@ -168,6 +205,12 @@ def resumed(plan: Plan, stored: checkpoint.Checkpoint) -> State:
             )
         state = State.from_tensors(stored.round, stored.tensors)
         demand_state(plan, plan.site(), state)
+        if state.clients:
+            raise InputError(
+                "what clients remember",
+                expected=f"it in {MEMORIES}/, where fedspike keeps it now",
+                fix=stored.fix,
+            )
         return state
     except InputError as error:
         raise InputError(

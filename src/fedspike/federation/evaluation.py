@@ -2,9 +2,9 @@
 
 import math
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from fedspike.algorithms import MODELS
+from fedspike.algorithms import MODELS, Algorithm
 from fedspike.data.partition.likeness import evenly, like_whom
 from fedspike.engine.choice import engine_for
 from fedspike.errors import warn_once
@@ -30,13 +30,13 @@ NOTHING = Told({}, {})
 
 
 class Examined(NamedTuple):
-    """A model, running statistics among its parameters, and the positions of the samples it is tested on.
+    """What gives a model, running statistics among its parameters, and the positions of its test samples.
 
     `first` is the number of the first of these among the samples that all models are tested on.
     """
 
     network: SizedNetwork
-    model: Parameters
+    model: Callable[[], Parameters]
     positions: Int64[Tensor, " _tested"]
     first: int = 0
 
@@ -122,16 +122,20 @@ def examined(site: Site, state: State, tests: Tests) -> dict[int, Examined]:
     """
     algorithm = site.algorithm
     if not algorithm.personal:
-        return {0: Examined(site.network, state.tested, tests.all)}
+        return {0: Examined(site.network, lambda: state.tested, tests.all)}
     each, first = {}, 0
     for client in np.unique(tests.like.numpy()).tolist():
-        ordered = algorithm.order(state.server, client)
-        memory = state.clients.get(client) or algorithm.remember(ordered)
-        own, network = algorithm.own(ordered, memory), site.network_of(client)
         positions = torch.nonzero(tests.like == client)[:, 0]
-        each[client] = Examined(network, own, positions, first)
+        model = partial(_own, algorithm, state, client)
+        each[client] = Examined(site.network_of(client), model, positions, first)
         first += len(positions)
     return each
+
+
+def _own(algorithm: Algorithm, state: State, client: int) -> Parameters:
+    """The model that a client uses."""
+    ordered = algorithm.order(state.server, client)
+    return algorithm.own(ordered, state.clients.get(client) or algorithm.remember(ordered))
 
 
 def _exam(site: Site, state: State, tests: Tests) -> Exam | None:
@@ -189,7 +193,7 @@ def predict(
     predicted, batches, samples_seen = torch.full_like(labels, -1), [], 0
     engine = engine_for(pixels.device, pixels.dtype)
     for network, model, positions, first in in_batches(models, samples):
-        parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model.items()}
+        parameters = {name: w.unsqueeze(0).to(pixels.device) for name, w in model().items()}
         own = positions.to(pixels.device)
         address = Address(seed, "encode-test", round, clients=(0,), first_samples=(first,))
         batch = Batch(pixels, own.unsqueeze(0), labels[own].unsqueeze(0), address)

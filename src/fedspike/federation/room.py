@@ -1,6 +1,8 @@
-"""What a plan needs of memory at the least; what this machine cannot hold is not begun."""
+"""What a plan needs of memory and disk at the least; what this machine cannot hold is not begun."""
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -64,7 +66,7 @@ def records(rounds: int) -> Need:
 
 
 def memories(plan: Any, network: SizedNetwork, clients: int) -> Need:
-    """What all clients remember that take part in a plan's rounds, of so many clients each.
+    """What all clients remember that take part in a plan's rounds, of so many clients each: on the disk.
 
     Of N clients, of which C are drawn R times, N (1 - (1 - C/N)^R) take part in the mean; a little less, so
     that nothing that works is refused.
@@ -85,6 +87,18 @@ def demand(needs: Sequence[Need]) -> None:
             expected=f"at most the {most / 1e9:.0f} GB that this machine has",
             fix=f"lower {key}",
             keys=(key,),
+        )
+
+
+def demand_disk(need: Need, folder: Path, there: int = 0) -> None:
+    """Raise InputError where a folder's disk has no room for a need, of which so many bytes are there."""
+    needed, free = need.bytes - there, shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{need.key} = {need.asked}: what clients remember needs {needed / 1e9:,.1f} GB of disk at least",
+            expected=f"at most the {free / 1e9:,.1f} GB that are free on the disk of {folder}",
+            fix=f"free some space, lower {need.key}, or name a folder on another disk with --output",
+            keys=(need.key,),
         )
 
 

@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from time import perf_counter
 from typing import Any
 
@@ -38,6 +38,7 @@ from fedspike.federation.guard import (
     number_fault,
 )
 from fedspike.federation.kept import Kept
+from fedspike.federation.memories import Memories
 from fedspike.federation.order import Answers, Order, Place, demand_place
 from fedspike.federation.places.here import Here
 from fedspike.federation.plan import Plan, demand_plan
@@ -188,10 +189,13 @@ def demand_state(plan: Plan, site: Site, state: State, dtype: torch.dtype = torc
     if state.past and algorithm.waits_for is None:
         wrong = wrong or "clients are at work, and its algorithm waits for all"
     wrong = wrong or state.fault(clients)
-    for client, tree in state.clients.items() if not wrong else ():
+    memories = Memories.of(state.clients)
+    for client in (
+        memories.loose() if not wrong else ()
+    ):  # others are stored, and checked where they are
         ordered = algorithm.order(trees.in_order(start, state.server), client)
         remembers = algorithm.remember(ordered)
-        if fault := form_fault(remembers, tree):
+        if fault := form_fault(remembers, memories[client]):
             wrong = f"of client {client}, {fault[1]}"
             break
     if wrong:
@@ -297,7 +301,7 @@ def _after(order: Order, state: State, answers: Answers, verdict: Verdict) -> St
     return State(
         order.round,
         server,
-        Kept.of(state.clients).changed(
+        Memories.of(state.clients).changed(
             {k: own for k, own in answers.memories.items() if k in kept}
         ),
         Kept.of(state.remembered).changed(remembers),
@@ -370,7 +374,7 @@ def _sizes(site: Site, tests: Tests, state: State, place: Place) -> dict[str, fl
     accuracies = {}
     for size, client in sorted(one_of_each.items(), key=lambda item: item[1]):
         model = site.algorithm.order(state.server, client)["model"]
-        held = Examined(site.network_of(client), model, tests.all)
+        held = Examined(site.network_of(client), partial(dict, model), tests.all)
         accuracies[size] = evaluate(held, tests, state.round, place)
     return accuracies
 

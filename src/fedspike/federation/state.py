@@ -14,6 +14,7 @@ from fedspike.algorithms import LABELLED, Tree
 from fedspike.errors import InputError
 from fedspike.federation.clocks.clock import Seconds
 from fedspike.federation.kept import Kept
+from fedspike.federation.memories import Memories
 from fedspike.networks import Parameters
 from fedspike.part import demand_fit, within
 
@@ -70,7 +71,7 @@ class State:
             trees = getattr(self, name)
             # What rounds made is sound, and to look at all of it in each would take longer with each.
             sound = isinstance(trees, Mapping) and (
-                isinstance(trees, Kept) or all(map(_tree, trees.values()))
+                isinstance(trees, Memories) or all(map(_tree, trees.values()))
             )
             demand_fit(f"State: {name}", trees, sound, expected=TREE, fix=STATE_FIX)
         if not isinstance(self.remembered, Kept):

@@ -29,7 +29,7 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors after a round, and the part of `rounds.jsonl` with the rounds so far.
+    """The tensors after a round, the part of `rounds.jsonl` with the rounds so far, and what is remembered.
 
     `fix` is the usual one of a fault that only whoever uses them can see.
     """
@@ -37,6 +37,7 @@ class Checkpoint:
     round: int
     tensors: dict[str, Tensor]
     rounds: bytes
+    memories: Fingerprint | None
     path: Path
     fix: str
 
@@ -75,15 +76,19 @@ def save(
     rounds: Fingerprint,
     about: dict[str, str],
     root: Path,
+    memories: Fingerprint | None = None,
 ) -> None:
     """Store the state after `round`, whose records so far are `rounds`, in a folder below `root`.
 
-    `about` is what must be the same when the run goes on: `newest` compares it.
+    `about` is what must be the same when the run goes on: `newest` compares it. What clients remember is
+    stored already, with the fingerprint of `memories`: see `memory_files.py`.
 
     Raises InputError where it cannot be written; the checkpoint before stays as it was.
     """
     state = pack(tensors)
-    manifest = Manifest(round=round, about=about, state=fingerprint(state), rounds=rounds)
+    manifest = Manifest(
+        round=round, about=about, state=fingerprint(state), rounds=rounds, memories=memories
+    )
     for left in folder.glob(".round-*.partial"):
         remove(left, root)
     write_folder(folder / f"round-{round:06d}", {STATE: state, MANIFEST: sealed(manifest)[1]}, root)
@@ -119,7 +124,8 @@ def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint
     state = verified(target / STATE, manifest.state, fix)
     rounds = verified(rounds_file, manifest.rounds, fix, longer=True)
     path = target / STATE
-    return Checkpoint(manifest.round, unpack(state, path, fix), rounds, path, fix)
+    tensors = unpack(state, path, fix)
+    return Checkpoint(manifest.round, tensors, rounds, manifest.memories, path, fix)
 
 
 def _manifest(path: Path, fix: str) -> Manifest:

@@ -306,11 +306,15 @@ class ExperimentSummary(Record, frozen=True, kw_only=True):
 
 
 class Manifest(Record, frozen=True, kw_only=True):
-    """What a checkpoint consists of. `about` is what must not change before the run goes on."""
+    """What a checkpoint consists of. `about` is what must not change before the run goes on.
+
+    `memories` is of what clients remember: all bytes, and the exclusive or of the hashes of all records.
+    """
 
     schema: Schema = VERSION
     round: Size
     about: dict[str, str]
     state: Fingerprint
     rounds: Fingerprint
+    memories: Fingerprint | None = None
     seal: str = ""

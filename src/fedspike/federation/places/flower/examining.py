@@ -11,6 +11,7 @@ dealt the training samples. Labels stay at the server, which counts what is righ
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -67,7 +68,7 @@ def perform(task: ExamTask, content: RecordDict, hosted: Hosted, folder: Path) -
     for client, tree in for_each(content, forms, "an exam", expected).items():
         pixels = tree.pop(TEST)[PIXELS]
         remembered = memory.read(folder / print_of(task.plan), client, task.remembered[client])
-        own = site.algorithm.own(tree, remembered)
+        own = partial(site.algorithm.own, tree, remembered)
         model = Examined(
             site.network_of(client), own, torch.arange(len(pixels)), task.first[client]
         )

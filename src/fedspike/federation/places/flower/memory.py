@@ -12,8 +12,7 @@ from pathlib import Path
 
 from fedspike.algorithms import Tree
 from fedspike.errors import InputError
-from fedspike.federation.state import State
-from fedspike.federation.tensor_bytes import pack, unpack
+from fedspike.federation.memory_bytes import memory_bytes, memory_of
 from fedspike.files import content_of, remove, write_whole
 
 
@@ -27,7 +26,7 @@ def read(folder: Path, client: int, round: int) -> Tree:
             raise InputError(
                 f"{path}: was changed or damaged", expected="the file as fedspike wrote it", fix=fix
             )
-        return State.from_tensors(round, unpack(content, path, fix)).clients[client]
+        return memory_of(content, path, fix)
     raise InputError(
         f"client {client} has forgotten what it knew after round {round}",
         expected=f"a file {round:06d}.*.safetensors in {home}",
@@ -38,7 +37,7 @@ def read(folder: Path, client: int, round: int) -> Tree:
 def write(folder: Path, client: int, round: int, tree: Tree, before: int) -> None:
     """Keep what the client remembers after a round, and after `before`; forget everything else."""
     home, root = folder / f"client-{client}", folder.parents[1]  # the node's own folder
-    content = pack(State(round, {}, {client: tree}).tensors())
+    content = memory_bytes(tree)
     name = f"{round:06d}.{hashlib.sha256(content).hexdigest()}.safetensors"
     write_whole(home / name, content, root)
     for path in home.glob("*.safetensors"):
