@@ -146,11 +146,15 @@ SENT = [name for name in ANYWHERE if name != "fedavg" and not ANYWHERE[name].alg
 
 @pytest.mark.parametrize("algorithm", SENT)
 def test_no_algorithm_does_to_statistics_what_it_does_to_updates(algorithm: str) -> None:
-    """After a round that began alike they are FedAvg's, to the bit; fedprox moves weights in between."""
+    """After a round that began alike they are FedAvg's, to the bit; fedprox moves weights in between.
+
+    MOON's minibatches are compared, which plain torch does, and it adds up in another order.
+    """
+    close = {"rtol": 1e-5, "atol": 1e-6} if algorithm == "moon" else {"rtol": 0, "atol": 0}
     (ours,) = play(BNTT(), ANYWHERE[algorithm].patient.algorithm, number=1, batch_size=70)
     (plain,) = play(BNTT(), number=1, batch_size=70)
     for name, numbers in plain.state.server["statistics"].items():
-        assert torch.equal(ours.state.server["statistics"][name], numbers)
+        torch.testing.assert_close(ours.state.server["statistics"][name], numbers, **close)
     for name in ours.state.server:
         if name != "statistics":
             assert not any("mean" in n or "variance" in n for n in ours.state.server[name])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedspike import engine
 from fedspike.engine import one_pass
+from fedspike.engine.normalisations import OwnNorms
 from fedspike.networks import (
     SNN,
     Conv,
@@ -206,7 +207,7 @@ def test_wrong_convolutions_are_errors_and_no_crash(changed: tuple[int, ...]) ->
     batch, _ = batch_of(size_of(SMALL))
     parameters = stacked(SMALL, batch.address.clients, scale=1)
     kernels = [
-        one_pass._weights(name, one_pass.OwnConstants({}, {}, {}), parameters)
+        one_pass._weights(name, one_pass.OwnConstants({}, {}, {}), OwnNorms(), parameters)
         for name in SMALL.names
     ]
     with pytest.raises(ValueError, match="does not fit"):

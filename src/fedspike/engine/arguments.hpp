@@ -76,6 +76,25 @@ struct Encoding {
     }
 };
 
+// What stands between a layer's synapses and its neurons; see Norm. Means and variances are read and written.
+struct Normalisation {
+    Array<const float, 3> gamma;
+    Array<float, 3> mean, variance;
+    Array<const bool, 1> by_batch;
+    float epsilon;
+    std::optional<Array<float, 3>> into_gamma;
+
+    Norm of(int64_t clients, int64_t channels, bool learns) const {
+        const int64_t steps = gamma.shape(1);
+        const auto fits = [&](const auto &array) { return has_shape(array, {clients, steps, channels}); };
+        demand(fits(gamma) && fits(mean) && fits(variance) && has_shape(by_batch, {clients}) &&
+                   (!learns || (into_gamma && fits(*into_gamma))),
+               "a normalisation does not fit");
+        return {gamma.data(), mean.data(), variance.data(), learns ? into_gamma->data() : nullptr, by_batch.data(),
+                epsilon, steps};
+    }
+};
+
 // A layer of all clients and, to learn, where its gradients go.
 struct Weights {
     Array<const float, 3> weight;
@@ -84,6 +103,7 @@ struct Weights {
     std::optional<Array<float, 2>> into_bias;
     std::optional<Array<const float, 3>> constants;
     std::optional<Array<float, 3>> into_constants;
+    std::optional<Normalisation> norm;
 
     Layer of(int64_t clients, int64_t inputs, bool learns) const {
         const int64_t outputs = weight.shape(1);
@@ -91,14 +111,15 @@ struct Weights {
                "a weight or bias does not fit");
         demand(!constants || has_shape(*constants, {clients, CONSTANTS, outputs}), "constants do not fit");
         const float *learned = constants ? constants->data() : nullptr;
-        if (!learns) return {outputs, weight.data(), bias.data(), nullptr, nullptr, learned, nullptr};
+        const Norm behind = norm ? norm->of(clients, outputs, learns) : Norm{};
+        if (!learns) return {outputs, weight.data(), bias.data(), nullptr, nullptr, learned, nullptr, behind};
         demand(into_weight && into_bias && has_shape(*into_weight, {clients, outputs, inputs}) &&
                    has_shape(*into_bias, {clients, outputs}),
                "a gradient does not fit");
         demand(!constants || (into_constants && has_shape(*into_constants, {clients, CONSTANTS, outputs})),
                "a gradient of constants does not fit");
         return {outputs, weight.data(), bias.data(), into_weight->data(), into_bias->data(), learned,
-                into_constants ? into_constants->data() : nullptr};
+                into_constants ? into_constants->data() : nullptr, behind};
     }
 };
 
@@ -118,7 +139,7 @@ struct Convolution {
                "a convolution does not fit its groups");
         const Layer layer = weights.of(clients, channels_in / groups * kernel * kernel, learns);
         const Stage stage{channels_in, height, width, layer.outputs, kernel, stride, padding, groups, window, maximum,
-                          layer.weight, layer.bias, layer.into_weight, layer.into_bias};
+                          layer.weight, layer.bias, layer.into_weight, layer.into_bias, layer.norm};
         demand(stage.rows_after() >= 1 && stage.columns_after() >= 1, "a pool does not fit its images");
         return stage;
     }
@@ -167,10 +188,25 @@ struct Pass {
             layers.push_back(layer.of(batch.clients, size, this->wanted.has_value()));
             size = layers.back().outputs;
         }
-        demand(!layers.empty() && has_shape(scores, {batch.clients, batch.samples, size}) &&
+        demand(!layers.empty() && !layers.back().norm.gamma && has_shape(scores, {batch.clients, batch.samples, size}) &&
                    has_shape(events, {(int64_t)(3 * stages.size() + layers.size() + 1), batch.clients}),
                "layers, scores or events do not fit");
         if (this->wanted) learn(*this->wanted);
+    }
+
+    // Whether there are normalisations, behind all layers but the last; raises where only behind some, or of other steps.
+    bool normalised(int64_t steps) const {
+        std::vector<Norm> norms;
+        for (const Stage &stage : stages) norms.push_back(stage.norm);
+        for (const Layer &layer : layers) norms.push_back(layer.norm);
+        norms.pop_back();
+        int64_t there = 0;
+        for (const Norm &norm : norms) {
+            there += norm.gamma != nullptr;
+            demand(!norm.gamma || norm.steps == steps, "a normalisation does not fit the steps");
+        }
+        demand(there == 0 || there == (int64_t)norms.size(), "a normalisation does not fit: others are missing");
+        return there > 0;
     }
 
     void learn(const Wanted &one) {

@@ -10,13 +10,12 @@ from typing import TypeGuard
 import torch
 
 from fedspike import engine
-from fedspike.engine import compiled, kernel_parts, one_pass, packed
+from fedspike.engine import compiled, kernel_parts, normalisations, one_pass, packed
 from fedspike.engine.engines import Engine, Learned, calibration
 from fedspike.engine.one_pass import InOnePass
 from fedspike.engine.packed import array
 from fedspike.engine.plain_torch import PlainEngine
 from fedspike.errors import warn_once
-from fedspike.layers.shapes import BatchNorm
 from fedspike.networks import (
     Batch,
     DenseLayers,
@@ -161,17 +160,22 @@ class CompiledEngine(Engine):
         return Forward(scores, events_in, torch.zeros_like(left))
 
     def bytes_per_sample(self, network: SizedNetwork) -> int:
-        """See `Engine`."""
-        return 0 if one_pass.has(network) else network.bytes_per_sample
+        """See `Engine`; a normalised network has all samples of a minibatch in memory."""
+        in_cache = one_pass.has(network) and not normalisations.there_are(network)
+        return 0 if in_cache else network.bytes_per_sample
+
+    def clients_at_once(self, network: SizedNetwork, rows: int) -> int:
+        """See `Engine`; a pass holds samples of no more clients than threads."""
+        return super().clients_at_once(network, 0 if one_pass.has(network) else rows)
 
     def has_small_operators(self, network: SizedNetwork) -> bool:
         """See `Engine`; a pass is one."""
         return not one_pass.has(network) and super().has_small_operators(network)
 
     def bytes_of_step(self, network: SizedNetwork, rows: int) -> int:
-        """See `Engine`; in one pass the same, whatever the rows."""
+        """See `Engine`."""
         if one_pass.has(network):
-            return one_pass.bytes_of_step(network)
+            return one_pass.bytes_of_step(network, rows)
         return _OPERATORS.bytes_of_step(network, rows)
 
 
@@ -182,7 +186,7 @@ def _competes(network: SpikingNetwork, parameters: Parameters) -> bool:
         and isinstance(network.architecture, DenseLayers)
         and type(neurons.neuron) is Competitive
         and not network.read_out.spiking
-        and not any(isinstance(layer, BatchNorm) for layer in network.described.values())
+        and not normalisations.there_are(network)
         and not parameters[f"{neurons.inner}.bias"].any()
     )
 

@@ -5,6 +5,7 @@
 #include "conventional.hpp"
 #include "dense.hpp"
 #include "encode.hpp"
+#include "normalised.hpp"
 #include "spiking.hpp"
 #include "stdp.hpp"
 
@@ -12,7 +13,6 @@
 #define EXPAND(isa) NAMED(isa)
 
 namespace fedspike {
-extern const Kernels EXPAND(FEDSPIKE_ISA) = {encode,  fire,            fire_adjoint,
-                                             average, average_adjoint, spiking, conventional, compete,
-                                             adam};
+extern const Kernels EXPAND(FEDSPIKE_ISA) = {encode,     fire,         fire_adjoint, average, average_adjoint, spiking,
+                                             normalised, conventional, compete,      adam};
 }

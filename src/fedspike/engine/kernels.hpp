@@ -39,6 +39,17 @@ struct Neuron {
 // output neurons that do not fire.
 enum class ReadOut { count, first, membrane };
 
+// Batch normalisation through time between a layer's synapses and its neurons, as parts/normalisations/bntt.py; none where
+// gamma is null. All are [client][step][channel]. `mean` and `variance` hold what a client is normalised by; where that is
+// its minibatch's own, `by_batch`[client], they are written there.
+struct Norm {
+    const float *gamma = nullptr;
+    float *mean = nullptr, *variance = nullptr, *into_gamma = nullptr;
+    const bool *by_batch = nullptr;
+    float epsilon = 0;
+    int64_t steps = 0;
+};
+
 // Layers of all clients; no gradients are written where there is nothing to learn.
 // `constants` are what neurons have learned in place of a Neuron's, or null: [client][beta, threshold, alpha, rho][neuron].
 struct Layer {
@@ -47,6 +58,7 @@ struct Layer {
     float *into_weight, *into_bias;
     const float *constants;
     float *into_constants;
+    Norm norm = {};
 };
 constexpr int64_t CONSTANTS = 4;
 using Layers = std::vector<Layer>;
@@ -57,6 +69,7 @@ struct Stage {
     bool maximum;  // of a window; else its mean
     const float *weight, *bias;
     float *into_weight, *into_bias;
+    Norm norm = {};
 
     int64_t places() const { return kernel * kernel; }
     int64_t inputs() const { return channels_in * height * width; }
@@ -143,7 +156,10 @@ struct Kernels {
     // see Samples in learning.hpp.
     void (*spiking)(const Batch &, const Code &, Neuron, ReadOut, const Stages &, const Layers &, const Loss &,
                     float *scores, int64_t *events);
-    // The same of layers with ReLU between them.
+    // The same with normalisations between synapses and neurons, of all layers but the last.
+    void (*normalised)(const Batch &, const Code &, Neuron, ReadOut, const Stages &, const Layers &, const Loss &,
+                       float *scores, int64_t *events);
+    // The same as `spiking` of layers with ReLU between them.
     void (*conventional)(const Batch &, const Stages &, const Layers &, const Loss &, float *scores, int64_t *events);
     // Samples shown to competing neurons one after the other; between competitors[client][sample][0] and [1] one may
     // fire. `updates` are the changes of weights of each client.

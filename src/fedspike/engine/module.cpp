@@ -131,12 +131,14 @@ void spiking(const InstructionSet &set, const Pass &pass, const Encoding &encodi
     const ReadOut scores =
         named<ReadOut>(read_out, {{"count", ReadOut::count}, {"first", ReadOut::first}, {"membrane", ReadOut::membrane}});
     const Code code = encoding.of(pass.batch.clients);
+    const auto &kernel = pass.normalised(code.steps) ? set.kernels.normalised : set.kernels.spiking;
     Running running(threads);
-    set.kernels.spiking(pass.batch, code, neuron, scores, pass.stages, pass.layers, pass.loss,
-                        pass.scores.data(), pass.events.data());
+    kernel(pass.batch, code, neuron, scores, pass.stages, pass.layers, pass.loss, pass.scores.data(),
+           pass.events.data());
 }
 
 void conventional(const InstructionSet &set, const Pass &pass, int threads) {
+    demand(!pass.normalised(0), "conventional: no normalisation");
     Running running(threads);
     set.kernels.conventional(pass.batch, pass.stages, pass.layers, pass.loss, pass.scores.data(), pass.events.data());
 }
@@ -207,12 +209,16 @@ NB_MODULE(_kernels, module) {
              "kind"_a, "time_steps"_a, "round"_a, "clients"_a, "first_samples"_a,
              "key"_a = std::array<uint64_t, 2>{}, "gain"_a = 1.0f, "table"_a = nb::none(),
              "step_weights"_a = nb::none(), "above"_a = 0);
+    nb::class_<Normalisation>(module, "Normalisation")
+        .def(nb::init<Array<const float, 3>, Array<float, 3>, Array<float, 3>, Array<const bool, 1>, float,
+                      std::optional<Array<float, 3>>>(),
+             "gamma"_a, "mean"_a, "variance"_a, "by_batch"_a, "epsilon"_a, "into_gamma"_a = nb::none());
     nb::class_<Weights>(module, "Weights")
         .def(nb::init<Array<const float, 3>, Array<const float, 2>, std::optional<Array<float, 3>>,
                       std::optional<Array<float, 2>>, std::optional<Array<const float, 3>>,
-                      std::optional<Array<float, 3>>>(),
+                      std::optional<Array<float, 3>>, std::optional<Normalisation>>(),
              "weight"_a, "bias"_a, "into_weight"_a = nb::none(), "into_bias"_a = nb::none(),
-             "constants"_a = nb::none(), "into_constants"_a = nb::none());
+             "constants"_a = nb::none(), "into_constants"_a = nb::none(), "norm"_a = nb::none());
     nb::class_<Convolution>(module, "Convolution")
         .def("__init__",
              [](Convolution *self, const Weights &weights, int64_t height, int64_t width, int64_t kernel,

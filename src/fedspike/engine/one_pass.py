@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from fedspike import engine
-from fedspike.engine import compiled, kernel_parts
+from fedspike.engine import compiled, kernel_parts, normalisations
 from fedspike.engine.engines import Learned, losses_of
 from fedspike.engine.kernel_parts import Wanted
+from fedspike.engine.normalisations import OwnNorms
 from fedspike.engine.packed import array
-from fedspike.layers.shapes import BatchNorm, Convolution, Dense, Pool
+from fedspike.layers.shapes import Convolution, Dense, Pool
 from fedspike.networks import (
     Batch,
     ConventionalNetwork,
@@ -94,7 +95,7 @@ def has(network: SizedNetwork) -> TypeGuard[InOnePass]:
     return (
         isinstance(network, SpikingNetwork)
         and stages(network.architecture) is not None
-        and not any(isinstance(layer, BatchNorm) for layer in network.described.values())
+        and normalisations.has(network)
         and kernel_parts.has_code(network.code)
         and kernel_parts.scores(network.read_out) is not None
         and kernel_parts.constants(network.neuron) is not None
@@ -102,8 +103,8 @@ def has(network: SizedNetwork) -> TypeGuard[InOnePass]:
     )
 
 
-def bytes_of_step(network: InOnePass) -> int:
-    """What spiking.hpp, stages.hpp and conventional.hpp hold, whatever the rows."""
+def bytes_of_step(network: InOnePass, rows: int) -> int:
+    """What the passes hold: normalised.hpp all rows, the others a block of them."""
     convolutions = stages(network.architecture) or []
     every = [*pairwise(network.architecture.layers)]
     layers = every[len(every) - sum(isinstance(x, Dense) for x in network.described.values()) :]
@@ -123,13 +124,16 @@ def bytes_of_step(network: InOnePass) -> int:
     deltas = sum(4 * steps * whole_vectors(outputs) for _, outputs in layers)
     widest = 4 * steps * max(whole_vectors(size) for layer in layers for size in layer)
     sample = spikes + deltas + filters
+    if normalisations.there_are(network):
+        kept = deltas + sum(4 * steps * stage.floats for stage in convolutions)
+        return sums + rows * (sample + deltas + widest + grids + kept)
     block = min(SPIKING_BLOCK, max(1, SPIKING_TRACE // sample))
     return sums + block * sample + deltas + widest + grids
 
 
 def twice_passed(network: InOnePass, loss: Loss, parameters: Parameters, batch: Batch) -> Learned:
     """A network to its scores, plain torch to the slopes of a loss there, and the network forth and back."""
-    forward = passed(network, parameters, batch).forward
+    forward = passed(network, parameters, batch, training=True).forward
     scores = forward.scores.masked_fill(~batch.present.unsqueeze(2), 0).requires_grad_()
     losses = losses_of(loss, scores, batch, network.time_steps)
     (slopes,) = torch.autograd.grad(losses, scores, torch.ones_like(losses))
@@ -142,9 +146,14 @@ def passed(
     parameters: Parameters,
     batch: Batch,
     wanted: Wanted | None = None,
+    *,
+    training: bool = False,
     **arrays: Tensor,
 ) -> Learned:
-    """A network in one pass and, if something is `wanted` with these arrays, losses and gradients too."""
+    """A network in one pass and, if something is `wanted` with these arrays, losses and gradients too.
+
+    That is a pass in `training`, which has a minibatch's own statistics if there is a normalisation.
+    """
     names, (clients, rows) = network.architecture.names, batch.positions.shape
     parameters = network.amplified(parameters)
     convolutions = stages(network.architecture) or []
@@ -152,10 +161,12 @@ def passed(
     events = torch.empty(len(names) + 2 * len(convolutions) + 1, clients, dtype=torch.int64)
     losses = torch.empty(clients, dtype=torch.float64)
     own = OwnConstants.of(network, parameters, clients)
+    norms = OwnNorms.of(network, parameters, batch, training=training or wanted is not None)
+    others = own.learned.keys() | norms.used.keys() | norms.gradients.keys()
     gradients = {
-        n: torch.empty(w.shape) for n, w in parameters.items() if wanted and n not in own.learned
+        n: torch.empty(w.shape) for n, w in parameters.items() if wanted and n not in others
     }
-    weights = [_weights(name, own, parameters, gradients) for name in names]
+    weights = [_weights(name, own, norms, parameters, gradients) for name in names]
     taken = compiled.Pass(
         array(batch.pixels),
         array(batch.positions),
@@ -185,9 +196,9 @@ def passed(
         engine.kernels.conventional(taken, threads)
     *entered, events_out = events
     events_in, met = _counted(convolutions, names, entered)
-    forward = Forward(scores, events_in, events_out, met)
+    forward = Forward(scores, events_in, events_out, met, norms.after())
     if wanted:
-        gradients = network.amplified(gradients | own.gradients())
+        gradients = network.amplified(gradients | norms.gradients | own.gradients())
     return Learned(forward, losses, gradients)
 
 
@@ -226,16 +237,24 @@ class OwnConstants:
         return dict(zip(self.learned, slopes, strict=True))
 
 
-def _weights(name: str, constants: OwnConstants, *tensors: Parameters) -> Any:
-    """The weight and bias of a layer, and where their gradients go; kernels of a convolution lie flat."""
-    both = [(t[f"{name}.weight"], t[f"{name}.bias"]) for t in tensors if t]
-    arrays = [array(x) for weight, bias in both for x in (weight.flatten(2), bias)]
+def _weights(name: str, constants: OwnConstants, norms: OwnNorms, *tensors: Parameters) -> Any:
+    """The weight and bias of a layer, and where their gradients go; kernels of a convolution lie flat.
+
+    Where there is no bias it is 0, and nobody asks for its gradient.
+    """
+    arrays = []
+    for own in filter(None, tensors):
+        weight = own[f"{name}.weight"]
+        bias = own.get(f"{name}.bias", torch.zeros(weight.shape[:2]))
+        arrays += [array(weight.flatten(2)), array(bias)]
     more = {}
     if name in constants.rows:
         more = {
             "constants": array(constants.rows[name]),
             "into_constants": constants.into[name].numpy(),
         }
+    if name in norms.taken:
+        more["norm"] = norms.taken[name]
     return compiled.Weights(*arrays, **more)
 
 

@@ -71,7 +71,8 @@ struct Spiking {
         std::vector<Sample> of;
         Values x;  // the images; null where a sample is absent
 
-        explicit Trace(const Spiking &p) : of(p.block()), x(p.block()) {
+        explicit Trace(const Spiking &p) : Trace(p, p.block()) {}
+        Trace(const Spiking &p, int64_t count) : of(count), x(count) {
             for (Sample &sample : of)
                 for (size_t l = 0; l < p.layers.size(); ++l) {
                     sample.fired.emplace_back(l || !p.drives() ? p.planes(l) * p.inputs(l) * p.words() : 0);
@@ -124,68 +125,79 @@ struct Spiking {
                 std::fill_n(score, classes, 0.0f);
                 continue;
             }
-            enter(b, item, client, scratch, trace);
-            forward(item, client, scratch, sample, score);
+            enter(trace.x[b], scratch.driven.data() + (drives() ? b * client.forward[0].width : 0), item, client, scratch,
+                  sample);
+            if (!stages.empty()) {
+                scratch.stack.forward(client.filters, sample.fired[0].data());
+                count_stages(item, scratch.stack);
+            }
+            for (size_t l = 0; l < layers.size(); ++l) {
+                currents(l, item, client, scratch, sample);
+                fire(l, item, client, scratch, sample, score);
+            }
             if (learns()) back(item, client, scratch, sample, score);
         }
     }
 
-    // From a sample's pixels to what enters the first linear layer.
-    void enter(int64_t b, int64_t item, const Client &client, Scratch &scratch, Trace &trace) {
-        const float *image = trace.x[b];
+    // From a sample's pixels, or the currents that they drive, to what enters the first stage or linear layer.
+    void enter(const float *image, const float *driven, int64_t item, const Client &client, Scratch &scratch,
+               typename Trace::Sample &sample) {
         if (drives()) {
             const int64_t width = client.forward[0].width;
-            for (int64_t t = 0; t < code.steps; ++t)
-                std::copy_n(&scratch.driven[b * width], width, &scratch.flow[t * width]);
+            for (int64_t t = 0; t < code.steps; ++t) std::copy_n(driven, width, &scratch.flow[t * width]);
             return;
         }
-        std::vector<uint64_t> &fired = trace.of[b].fired[0];
+        std::vector<uint64_t> &fired = sample.fired[0];
         const Shape pixels{batch.clients, batch.samples, code.steps, batch.inputs};
         const auto encode = [&](uint64_t *trains) {
             scratch.encoder(pixels, code, image, item / batch.samples, item % batch.samples, trains);
         };
-        const size_t counts = 3 * stages.size();
         if (stages.empty()) {
             encode(fired.data());
-            samples.count(counts, item) = popcount(fired.data(), fired.size());
+            samples.count(0, item) = popcount(fired.data(), fired.size());
             return;
         }
-        Stack &stack = scratch.stack;
         if (direct()) {
-            stack.enter(image, client.filters[0]);
+            scratch.stack.enter(image, client.filters[0]);
         } else {
             encode(scratch.trains.data());
-            stack.enter(scratch.trains.data(), words());
+            scratch.stack.enter(scratch.trains.data(), words());
         }
         std::fill(fired.begin(), fired.end(), 0);
-        stack.forward(client.filters, fired.data());
+    }
+
+    void count_stages(int64_t item, const Stack &stack) {
         for (size_t l = 0; l < stages.size(); ++l) {
             samples.count(3 * l, item) = stack.entered[l];
             samples.count(3 * l + 1, item) = stack.met[l];
             samples.count(3 * l + 2, item) = stack.left[l];
         }
-        samples.count(counts, item) = stack.behind;
+        samples.count(3 * stages.size(), item) = stack.behind;
     }
 
-    void forward(int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,
-                 float *score) {
+    // The currents of a linear layer, in scratch.flow.
+    void currents(size_t l, int64_t item, const Client &client, Scratch &scratch, const typename Trace::Sample &sample) {
+        const uint64_t *spikes = sample.fired[l].data();
+        if (l) samples.count(3 * stages.size() + l, item) = popcount(spikes, inputs(l) * words());
+        for (int64_t plane = 0; (l || !drives()) && plane < planes(l); ++plane)
+            client.forward[l].currents(in(l), spikes + plane * inputs(l) * words(), step_weights(l, plane), plane > 0,
+                                       scratch.flow.data());
+    }
+
+    // From there to the spikes of its neurons; of the last to scores.
+    void fire(size_t l, int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,
+              float *score) {
         const size_t last = layers.size() - 1;
-        for (size_t l = 0; l <= last; ++l) {
-            const uint64_t *spikes = sample.fired[l].data();
-            if (l) samples.count(3 * stages.size() + l, item) = popcount(spikes, inputs(l) * words());
-            for (int64_t plane = 0; (l || !drives()) && plane < planes(l); ++plane)
-                client.forward[l].currents(in(l), spikes + plane * inputs(l) * words(), step_weights(l, plane), plane > 0,
-                                           scratch.flow.data());
-            const Shape s{batch.clients, batch.samples, code.steps, layers[l].outputs};
-            const float *constants = client.constants[l].empty() ? nullptr : client.constants[l].data();
-            std::copy_n(scratch.flow.data(), scratch.currents[l].size(), scratch.currents[l].data());
-            if (l == last && read_out == ReadOut::membrane) return mean_membrane(s, constants, scratch.flow.data(), score);
-            uint64_t *out = l == last ? scratch.fired.data() : sample.fired[l + 1].data();
-            if (constants)
-                scan_learned(s, neuron, constants, scratch.flow.data(), scratch.margins[l].data(), out);
-            else
-                scan(s, neuron, scratch.flow.data(), scratch.margins[l].data(), out);
-        }
+        const Shape s{batch.clients, batch.samples, code.steps, layers[l].outputs};
+        const float *constants = client.constants[l].empty() ? nullptr : client.constants[l].data();
+        std::copy_n(scratch.flow.data(), scratch.currents[l].size(), scratch.currents[l].data());
+        if (l == last && read_out == ReadOut::membrane) return mean_membrane(s, constants, scratch.flow.data(), score);
+        uint64_t *out = l == last ? scratch.fired.data() : sample.fired[l + 1].data();
+        if (constants)
+            scan_learned(s, neuron, constants, scratch.flow.data(), scratch.margins[l].data(), out);
+        else
+            scan(s, neuron, scratch.flow.data(), scratch.margins[l].data(), out);
+        if (l < last) return;
         samples.count(3 * stages.size() + layers.size(), item) = popcount(scratch.fired.data(), scratch.fired.size());
         for (int64_t c = 0; c < layers[last].outputs; ++c) {
             const uint64_t *train = &scratch.fired[c * words()];
@@ -229,33 +241,42 @@ struct Spiking {
 
     void back(int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,
               const float *score) {
-        const int64_t classes = layers.back().outputs, width = whole_vectors(classes);
-        float *flow = scratch.flow.data();
-        std::fill_n(flow, width, 0.0f);
-        samples.losses[item] = slopes_of(loss, item / batch.samples, item, classes,
-                                         samples.present[item / batch.samples], score, flow);
-        for (size_t l = layers.size(); l-- > 0;) {
-            const int64_t width = whole_vectors(layers[l].outputs);
-            float *delta = sample.delta[l].data(), *into = sample.constants[l].data();
-            const float *constants = client.constants[l].empty() ? nullptr : client.constants[l].data();
-            const float *currents = scratch.currents[l].data();
-            const bool last = l + 1 == layers.size();
-            if (!last) client.back[l + 1].through(code.steps, sample.delta[l + 1].data(), flow);
-            if (last) spread_slopes(scratch.fired.data(), classes, width, flow);
-            if (last && read_out == ReadOut::membrane) {
-                for_columns(neuron, constants, width, [&](int64_t i, const auto &n, auto SYNAPSE) {
-                    leak_back<SYNAPSE>(code.steps, width, n, flow + i, delta + i);
-                });
-                if (constants) leak_constants_back(code.steps, width, neuron, constants, currents, flow, into);
-            } else if (constants) {
-                scan_learned_back(code.steps, width, neuron, constants, currents, flow, delta, into);
-            } else {
-                scan_back(code.steps, width, neuron, scratch.margins[l].data(), flow, delta);
-            }
-        }
+        for (size_t l = layers.size(); l-- > 0;) unfire(l, item, client, scratch, sample, score);
         if (stages.empty()) return;
-        client.back[0].through(code.steps, sample.delta[0].data(), flow);
-        scratch.stack.back(client.filters, flow, client.back[0].width, sample.filters);
+        client.back[0].through(code.steps, sample.delta[0].data(), scratch.flow.data());
+        scratch.stack.back(client.filters, scratch.flow.data(), client.back[0].width, sample.filters);
+    }
+
+    // dL/dI of a linear layer's neurons, from that of the next or, of the last, from the scores.
+    void unfire(size_t l, int64_t item, const Client &client, Scratch &scratch, typename Trace::Sample &sample,
+                const float *score) {
+        const int64_t width = whole_vectors(layers[l].outputs);
+        const bool last = l + 1 == layers.size();
+        float *flow = scratch.flow.data(), *delta = sample.delta[l].data(), *into = sample.constants[l].data();
+        const float *constants = client.constants[l].empty() ? nullptr : client.constants[l].data();
+        const float *currents = scratch.currents[l].data();
+        if (last)
+            from_scores(item, scratch, score, flow);
+        else
+            client.back[l + 1].through(code.steps, sample.delta[l + 1].data(), flow);
+        if (last && read_out == ReadOut::membrane) {
+            for_columns(neuron, constants, width, [&](int64_t i, const auto &n, auto SYNAPSE) {
+                leak_back<SYNAPSE>(code.steps, width, n, flow + i, delta + i);
+            });
+            if (constants) leak_constants_back(code.steps, width, neuron, constants, currents, flow, into);
+        } else if (constants) {
+            scan_learned_back(code.steps, width, neuron, constants, currents, flow, delta, into);
+        } else {
+            scan_back(code.steps, width, neuron, scratch.margins[l].data(), flow, delta);
+        }
+    }
+
+    // A sample's loss, and dL/dS[step][class], or that of membranes.
+    void from_scores(int64_t item, const Scratch &scratch, const float *score, float *flow) {
+        const int64_t client = item / batch.samples, classes = layers.back().outputs, width = whole_vectors(classes);
+        std::fill_n(flow, width, 0.0f);
+        samples.losses[item] = slopes_of(loss, client, item, classes, samples.present[client], score, flow);
+        spread_slopes(scratch.fired.data(), classes, width, flow);
     }
 
     void add(int64_t count, const Trace &trace, Gradients &sums, int64_t part, int64_t parts) const {
@@ -279,7 +300,7 @@ struct Spiking {
 
     void add_direct(int64_t count, const Trace &trace, Gradient &sum, int64_t from, int64_t to) const {
         const int64_t width = sum.width;
-        Floats over_steps(block() * width);
+        Floats over_steps(count * width);
         for (int64_t b = 0; b < count; ++b) {
             if (!trace.x[b]) continue;
             const float *delta = trace.of[b].delta[0].data();
@@ -287,7 +308,11 @@ struct Spiking {
                 for (int64_t o = 0; o < width; ++o) over_steps[b * width + o] += delta[t * width + o];
             for (int64_t o = 0; o < width; ++o) sum.bias[o] += over_steps[b * width + o];
         }
-        affine_gradient(trace.x, count, over_steps.data(), from, to, sum);
+        for (int64_t b = 0; b < count; b += 64) {
+            const int64_t some = std::min<int64_t>(64, count - b);
+            const Values x(trace.x.begin() + b, trace.x.begin() + b + some);
+            affine_gradient(x, some, &over_steps[b * width], from, to, sum);
+        }
     }
 };
 

@@ -2,63 +2,10 @@
 // so that what one leaves for the next stays in the cache.
 #pragma once
 #include "filters.hpp"
-#include "neurons.hpp"
+#include "row_neurons.hpp"
 
 namespace fedspike {
 namespace {
-
-// A row of positions that are `apart` numbers from each other, V vectors of channels: margins in place of currents.
-// `u` and `more` are what a neuron keeps, see Firing, and `before` are the margins of the step before, if there was one.
-// Bits of `fired` are channels.
-template <int V, Neuron::Kind KIND, Reset RESET>
-inline int64_t fire_row(const Neuron &neuron, int64_t count, int64_t apart, const float *before, float *now, float *u,
-                        float *more, uint32_t there, int64_t shift, uint64_t *fired, int64_t words) {
-    int64_t spikes = 0;
-    for (int64_t x = 0; x < count; ++x, fired += words) {
-        uint32_t bits = 0;
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) {
-            const int64_t at = x * apart + v * LANES;
-            Firing<KIND, RESET> firing;
-            if (before) {
-                firing.u = load(u + at);
-                firing.spiked = load(before + at) > 0.0f;
-                if (KIND != Neuron::lif) firing.more = load(more + at);
-            }
-            const Vec margin = firing.step(neuron, load(now + at));
-            store(now + at, margin);
-            store(u + at, firing.u);
-            if (KIND != Neuron::lif) store(more + at, firing.more);
-            bits |= above(margin, 0.0f) << (v * LANES);
-        }
-        bits &= there;
-        *fired |= (uint64_t)bits << shift;
-        spikes += __builtin_popcount(bits);
-    }
-    return spikes;
-}
-
-// dL/dI of a row of positions in place of that at the step after, from dL/dS[position][channel], side by side.
-// `other` is what else comes back to a neuron, see Unfiring; `bias` grows by all of them.
-template <int V, Neuron::Kind KIND, Reset RESET, bool ATAN>
-[[gnu::noinline]] void unfire_row(const Neuron &neuron, int64_t count, int64_t apart, const float *margins,
-                                  const float *into, float *delta, float *other, float *bias) {
-    Vec sum[V];
-    for (int v = 0; v < V; ++v) sum[v] = load(bias + v * LANES);
-    for (int64_t x = 0; x < count; ++x, into += V * LANES)
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) {
-            const int64_t at = x * apart + v * LANES;
-            Unfiring<KIND, RESET, ATAN> unfiring;
-            (KIND == Neuron::current_based ? unfiring.more : unfiring.u) = load(delta + at);
-            if (KIND != Neuron::lif) (KIND == Neuron::adaptive ? unfiring.more : unfiring.u) = load(other + at);
-            const Vec here = unfiring.step(neuron, load(margins + at), load(into + v * LANES));
-            store(delta + at, here);
-            if (KIND != Neuron::lif) store(other + at, KIND == Neuron::adaptive ? unfiring.more : unfiring.u);
-            sum[v] += here;
-        }
-    for (int v = 0; v < V; ++v) store(bias + v * LANES, sum[v]);
-}
 
 // What one sample needs on its way through the stages.
 struct Stack {
@@ -168,9 +115,14 @@ struct Stack {
         for (int64_t t = 0; t < steps; ++t)
             for (size_t l = 0; l < stages.size(); ++l) {
                 currents(l, t, filters[l]);
-                with_kind(neuron, [&](auto KIND, auto RESET) { fire<KIND, RESET>(l, t); });
-                pool(l, t, trains);
+                fire(l, t, trains);
             }
+    }
+
+    // A step of a stage's neurons, and their spikes through the pool.
+    void fire(size_t l, int64_t t, uint64_t *trains) {
+        with_kind(neuron, [&](auto KIND, auto RESET) { fire<KIND, RESET>(l, t); });
+        pool(l, t, trains);
     }
 
     void currents(size_t l, int64_t t, const Filters &filters) {
@@ -293,9 +245,7 @@ struct Stack {
     void back(const std::vector<Filters> &filters, const float *into, int64_t width, std::vector<FilterGradient> &sums) {
         for (size_t l = 0; l < stages.size(); ++l) {
             sums[l].clear();
-            Room &room = rooms[l];
-            for (Floats *grid : {&room.delta, neuron.kind == Neuron::current_based ? &room.u : &room.more})
-                std::fill(grid->begin(), grid->end(), 0.0f);
+            rest(l);
         }
         for (int64_t t = steps - 1; t >= 0; --t)
             for (size_t l = stages.size(); l-- > 0;) {
@@ -304,8 +254,15 @@ struct Stack {
                 else
                     through_filters(filters[l + 1], rooms[l + 1].delta.data(), rooms[l].into.data());
                 unfire(l, t, sums[l]);
-                weigh(l, t, sums[l]);
+                weigh(l, t, rooms[l].delta.data(), sums[l]);
             }
+    }
+
+    // Behind the last step nothing comes back.
+    void rest(size_t l) {
+        Room &room = rooms[l];
+        for (Floats *grid : {&room.delta, neuron.kind == Neuron::current_based ? &room.u : &room.more})
+            std::fill(grid->begin(), grid->end(), 0.0f);
     }
 
     void unfire(size_t l, int64_t t, FilterGradient &sum) {
@@ -362,10 +319,9 @@ struct Stack {
             value_gradient(s, rooms[0].at, map(0, 0, 0, 0), rooms[0].values.data(), rooms[0].spread, all.data(), sum.weight);
     }
 
-    // The weight gradient of a stage at one step.
-    void weigh(size_t l, int64_t t, FilterGradient &sum) {
+    // The weight gradient of a stage at one step, from dL/dI.
+    void weigh(size_t l, int64_t t, const float *delta, FilterGradient &sum) {
         Room &room = rooms[l];
-        const float *delta = room.delta.data();
         if (!room.constant.empty()) return weigh_constant(t, delta, sum);
         event_gradient(stages[l], room.at, map(l, t, 0, 0), room.planes, share(l, t), room.spread, delta, sum.weight);
     }
