@@ -440,7 +440,7 @@ def test_wrong_shapes_are_errors_and_no_crash() -> None:
         with pytest.raises(ValueError, match=r"encode|client|threads"):
             kernels.encode(pixels, code, into, threads)
     moments = [np.zeros(5, np.float32) for _ in range(4)]
-    adam = [moments[0], (0.1, 0.9, 0.99, 1e-8), 1, *moments[1:], 1]
+    adam = [moments[0], engine.compiled.Adam(0.1, 0.9, 0.99, 1e-8, 0.0), 1, *moments[1:], 1]
     kernels.adam(*adam)
     for position, other in ((0, np.zeros(4, np.float32)), (2, 0)):
         with pytest.raises(ValueError, match="adam"):

@@ -15,7 +15,15 @@ from fedspike.algorithms.trees import alone, first_clients, move, row
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine
 from fedspike.errors import InputError
-from fedspike.learning import Backpropagation, Comparison, Correction, Learner, Shown, Trained
+from fedspike.learning import (
+    Backpropagation,
+    Comparison,
+    Correction,
+    Learner,
+    Shown,
+    Trained,
+    uncorrected,
+)
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import tag
 from fedspike.randomness import stream
@@ -96,6 +104,8 @@ def _demand_places(algorithm: Algorithm, learner: Learner) -> None:
 
 def _correction(algorithm: Algorithm, client: Client) -> Correction:
     """The algorithm's, of the first k clients."""
+    if not algorithm.corrects:
+        return uncorrected
 
     def correct(gradients: Parameters, parameters: Parameters, k: int) -> Parameters:
         trees = {"received": client.received, "memory": client.memory}

@@ -153,9 +153,11 @@ struct Wanted {
     float correct, incorrect, per_square;
     std::optional<Array<const float, 2>> scale, shift;
     std::optional<Array<const float, 3>> slopes;
+    std::optional<Adam> adam;
 };
 
-// What a spiking and a conventional network have in common: a minibatch, layers, what is wanted, the results.
+// What a spiking and a conventional network have in common: a minibatch, layers, what is wanted, the results. With Adam
+// there may be more minibatches than models.
 struct Pass {
     Array<const float, 2> pixels;
     Array<const int64_t, 2> positions;
@@ -166,10 +168,10 @@ struct Pass {
     std::vector<Convolution> convolutions;
 
     Batch batch{(int64_t)positions.shape(0), (int64_t)positions.shape(1), (int64_t)pixels.shape(1), pixels.data(),
-                positions.data()};
+                positions.data(), 1};
     Stages stages{};
     Layers layers{};
-    Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr, nullptr, nullptr, nullptr};
+    Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
 
     Pass(Array<const float, 2> pixels, Array<const int64_t, 2> positions, std::vector<Weights> weights,
          std::optional<Wanted> wanted, Array<float, 3> scores, Array<int64_t, 2> events,
@@ -179,16 +181,23 @@ struct Pass {
         for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
             demand(batch.positions[item] >= -1 && batch.positions[item] < (int64_t)pixels.shape(0),
                    "a position beyond the pixels");
+        demand(!this->weights.empty(), "layers do not fit: there are none");
+        batch.models = this->weights[0].weight.shape(0);
+        const bool in_steps = this->wanted && this->wanted->adam;
+        demand(batch.models >= 1 && (in_steps ? batch.clients % batch.models == 0 : batch.clients == batch.models),
+               "a minibatch for each model, or so many of each with Adam");
         int64_t size = batch.inputs;
         for (const Convolution &one : convolutions) {
-            stages.push_back(one.of(batch.clients, size, this->wanted.has_value()));
+            stages.push_back(one.of(batch.models, size, this->wanted.has_value()));
             size = stages.back().outputs();
         }
         for (const Weights &layer : this->weights) {
-            layers.push_back(layer.of(batch.clients, size, this->wanted.has_value()));
+            layers.push_back(layer.of(batch.models, size, this->wanted.has_value()));
+            demand(!in_steps || (stages.empty() && !layers.back().constants && !layers.back().norm.gamma),
+                   "Adam steps linear layers only");
             size = layers.back().outputs;
         }
-        demand(!layers.empty() && !layers.back().norm.gamma && has_shape(scores, {batch.clients, batch.samples, size}) &&
+        demand(!layers.back().norm.gamma && has_shape(scores, {batch.clients, batch.samples, size}) &&
                    has_shape(events, {(int64_t)(3 * stages.size() + layers.size() + 1), batch.clients}),
                "layers, scores or events do not fit");
         if (this->wanted) learn(*this->wanted);
@@ -220,7 +229,7 @@ struct Pass {
         demand(one.kind == Loss::given ? fit : !one.slopes, "slopes do not fit");
         loss = {one.kind, one.labels.data(), one.correct, one.incorrect, one.per_square, one.losses.data(),
                 one.scale ? one.scale->data() : nullptr, one.shift ? one.shift->data() : nullptr,
-                one.slopes ? one.slopes->data() : nullptr};
+                one.slopes ? one.slopes->data() : nullptr, one.adam ? &*one.adam : nullptr};
         for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
             demand(batch.positions[item] < 0 || (loss.labels[item] >= 0 && loss.labels[item] < layers.back().outputs),
                    "a label beyond the classes");

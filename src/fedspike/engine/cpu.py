@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 import torch
+from torch import Tensor
 
 from fedspike import engine
 from fedspike.engine import compiled, kernel_parts, normalisations, one_pass, packed
-from fedspike.engine.engines import Engine, Learned, calibration
+from fedspike.engine.engines import Engine, Learned, Stepped, calibration
 from fedspike.engine.one_pass import InOnePass
 from fedspike.engine.packed import array
 from fedspike.engine.plain_torch import PlainEngine
@@ -35,6 +36,9 @@ from fedspike.parts.plasticity import Competed, PairRule, Plasticity, Presented
 from fedspike.parts.tensors import Flow, Frames, Present, Trains
 
 SLOWER = "plain torch computes, several times slower"
+# Products of a weight and a number that enters it, of which a kernel takes none that is 0: about a second of
+# two cores. Nothing interrupts a kernel.
+_WORK_AT_ONCE = 2e11
 
 
 def _encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains:
@@ -94,20 +98,38 @@ class CompiledEngine(Engine):
         classes, steps = network.architecture.layers[-1], network.time_steps
         wanted = kernel_parts.wanted(loss, classes, steps)
         if wanted is not None and _passes(network, batch):
-            to_classes = calibration(loss, batch, classes)
-            arrays = {} if to_classes is None else to_classes._asdict()
-            return one_pass.passed(network, parameters, batch, wanted, **arrays)
+            arrays = _calibrated(loss, batch, classes)
+            return one_pass.passed(network, parameters, batch, wanted, arrays)
         if loss.penalises and _passes(network, batch):
             return one_pass.twice_passed(network, loss, parameters, batch)
         return _OPERATORS.learn(network, loss, parameters, batch)
+
+    def train(
+        self,
+        network: SizedNetwork,
+        loss: Loss,
+        optimiser: Optimiser,
+        parameters: Parameters,
+        batches: Batch,
+    ) -> Stepped | None:
+        """See `Engine`; Adam, of a dense network, while that takes about a second."""
+        classes, steps = network.architecture.layers[-1], network.time_steps
+        wanted = kernel_parts.wanted(loss, classes, steps)
+        work = batches.positions.numel() * network.architecture.parameters * max(1, steps)
+        if type(optimiser) is not Adam or wanted is None or work > _WORK_AT_ONCE:
+            return None
+        if not (one_pass.is_stepped(network, parameters) and _passes(network, batches)):
+            return None
+        arrays, adam = _calibrated(loss, batches, classes), kernel_parts.adam(optimiser)
+        learned = one_pass.passed(network, parameters, batches, wanted, arrays, adam=adam)
+        return Stepped(learned.forward, learned.losses)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:
         """See `Engine`; of Adam there is a kernel."""
         if type(optimiser) is not Adam:
             optimiser.step(step)
             return
-        optimiser.decay(step.parameters)
-        constants = (optimiser.learning_rate, optimiser.beta1, optimiser.beta2, optimiser.epsilon)
+        constants = kernel_parts.adam(optimiser)
         threads = torch.get_num_threads()
         for name, weight in step.parameters.items():
             m, v = (step.memory[moment][name].numpy() for moment in ("m", "v"))
@@ -189,6 +211,12 @@ def _competes(network: SpikingNetwork, parameters: Parameters) -> bool:
         and not normalisations.there_are(network)
         and not parameters[f"{neurons.inner}.bias"].any()
     )
+
+
+def _calibrated(loss: Loss, batch: Batch, classes: int) -> dict[str, Tensor]:
+    """What a loss makes of scores, as the kernels take it."""
+    to_classes = calibration(loss, batch, classes)
+    return {} if to_classes is None else to_classes._asdict()
 
 
 def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:

@@ -39,6 +39,13 @@ class Learned(NamedTuple):
     gradients: Parameters
 
 
+class Stepped(NamedTuple):
+    """Forward passes and mean losses of models that learned step by step, as their batches were given."""
+
+    forward: Forward
+    losses: PerClient
+
+
 class Engine(ABC):
     """Computes on `device`. All engines see the same spikes and counts; sums may be rounded differently."""
 
@@ -58,6 +65,22 @@ class Engine(ABC):
         Of running statistics, which are among the parameters, there are no gradients. The loss has what the
         batch is `compared` with in it.
         """
+
+    def train(
+        self,
+        network: SizedNetwork,
+        loss: Loss,
+        optimiser: Optimiser,
+        parameters: Parameters,
+        batches: Batch,
+    ) -> Stepped | None:
+        """All minibatches of every client in one call, a step of the optimiser for each, in place.
+
+        Those of a step are so many clients of `batches`, and the next step's come behind them; a client
+        that has no more has an empty one. None: only one by one.
+        """
+        del network, loss, optimiser, parameters, batches
+        return None
 
     @property
     def by_operators(self) -> "Engine":

@@ -21,6 +21,7 @@ from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.neurons.constants import value
 from fedspike.parts.neurons.leaky import Leaky
+from fedspike.parts.optimisers import Adam
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
 from fedspike.randomness import key
@@ -147,6 +148,14 @@ def learned(neuron: Neuron, own: Parameters, clients: int, neurons: int) -> Tens
             torch.full((clients, 1, neurons), number) if isinstance(number, float) else number
         )
     return torch.cat(rows, 1)
+
+
+def adam(optimiser: Adam) -> Any:
+    """Adam as the kernels take it."""
+    beta1, beta2 = optimiser.beta1, optimiser.beta2
+    return compiled.Adam(
+        optimiser.learning_rate, beta1, beta2, optimiser.epsilon, optimiser.weight_decay
+    )
 
 
 def _steepness(surrogate: Surrogate) -> float | None:

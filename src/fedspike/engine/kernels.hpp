@@ -100,11 +100,20 @@ struct Stage {
 };
 using Stages = std::vector<Stage>;
 
-// A minibatch of every client: images of one data set by their positions in it, -1 where a batch is padded.
+// Adam, see adam.hpp; before its step a weight is `kept` times what it was.
+struct Adam {
+    float rate, beta1, beta2, epsilon, kept;
+};
+
+// A minibatch of every client: images of one data set by their positions in it, -1 where a batch is padded. Of `models`
+// that learn step by step, all of their minibatches: those of a step are so many clients, and the next step's come
+// behind them.
 struct Batch {
     int64_t clients, samples, inputs;
     const float *pixels;
     const int64_t *positions;
+    int64_t models;
+    int64_t steps() const { return clients / models; }
     const float *image(int64_t item) const {
         return positions[item] < 0 ? nullptr : pixels + positions[item] * inputs;
     }
@@ -132,6 +141,7 @@ struct Loss {
     double *losses;                         // [client]
     const float *scale, *shift;             // [client][class], or null: 1 and 0
     const float *slopes;                    // given: [client][sample][class]
+    const Adam *adam;                       // makes new weights, which go where gradients would; or null
 };
 
 // A layer of competing neurons and the pair rule, as parts/neurons/competitive.py and parts/plasticity.
@@ -165,9 +175,8 @@ struct Kernels {
     // fire. `updates` are the changes of weights of each client.
     void (*compete)(const Competition &, Shape, int64_t neurons, const float *spikes, const int64_t *competitors,
                     float *weight, float *threshold, int64_t *winners, int64_t *updates);
-    // One step of Adam on `count` numbers; `corrections` are 1 - beta^t.
-    void (*adam)(int64_t count, const float *gradient, float rate, float beta1, float beta2, float epsilon,
-                 const float corrections[2], float *weight, float *m, float *v);
+    // Step number `step` of Adam, from 1 on, on `count` numbers.
+    void (*adam)(const Adam &, int64_t step, int64_t count, const float *gradient, float *weight, float *m, float *v);
 };
 
 }  // namespace fedspike

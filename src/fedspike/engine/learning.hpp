@@ -12,6 +12,7 @@
 
 #include <omp.h>
 
+#include "adam.hpp"
 #include "linear.hpp"
 #include "stages.hpp"
 
@@ -59,6 +60,18 @@ struct Client {
                 copy_rows(CONSTANTS, outputs, layers[l].constants + k * CONSTANTS * outputs, outputs, constants[l].data(),
                           whole_vectors(outputs));
         }
+    }
+
+    // What the way back needs, of weights that were stepped.
+    void turn() {
+        for (size_t l = 0; l < layers.size(); ++l)
+            if (back[l].inputs) back[l].fill(forward[l]);
+    }
+
+    void store(int64_t k) const {
+        for (size_t l = 0; l < layers.size(); ++l)
+            forward[l].store(layers[l].into_weight + k * forward[l].inputs * layers[l].outputs,
+                             layers[l].into_bias + k * layers[l].outputs);
     }
 };
 
@@ -150,6 +163,44 @@ void infer(P &p) {
     }
 }
 
+// The moments of a client's weights, where it learns step by step; of linear layers alone. Weights are stepped where they
+// are computed with, so that nothing is laid out anew from one minibatch to the next but what the way back needs.
+struct Moments {
+    const Adam *adam;
+    std::vector<Gradients> both;
+
+    template <typename P>
+    explicit Moments(const P &p) : adam(p.loss.adam), both(adam ? 2 : 0, Gradients(p)) {}
+
+    void clear() {
+        for (Gradients &one : both) one.clear();
+    }
+
+    // One part of the inputs of every layer.
+    void step(int64_t number, const Gradients &sums, Client &client, int64_t part, int64_t parts) {
+        const AdamStep step(*adam, number);
+        for (size_t l = 0; l < sums.layers.size(); ++l) {
+            const Gradient &sum = sums.layers[l];
+            Gradient &m = both[0].layers[l], &v = both[1].layers[l];
+            Columns &now = client.forward[l];
+            const int64_t from = cut(now.inputs, part, parts) * now.width;
+            const int64_t count = cut(now.inputs, part + 1, parts) * now.width - from;
+            step(count, &sum.weight[from], &now.weight[from], &m.weight[from], &v.weight[from]);
+            if (!part) step(now.width, sum.bias.data(), now.bias.data(), m.bias.data(), v.bias.data());
+        }
+    }
+};
+
+// Calls minibatch(step, client's number in the batch) for the minibatches of model k that are not empty, which are the
+// first ones; without steps for the only one.
+template <typename P, typename Minibatch>
+void for_minibatches(const P &p, int64_t k, const Minibatch &minibatch) {
+    for (int64_t step = 0; step < p.batch.steps(); ++step) {
+        const int64_t number = step * p.batch.models + k;
+        if (!p.loss.adam || p.samples.present[number]) minibatch(step, number);
+    }
+}
+
 // A thread takes a client as a whole.
 template <typename P>
 void learn_apart(P &p, int64_t clients) {
@@ -159,17 +210,24 @@ void learn_apart(P &p, int64_t clients) {
         typename P::Trace trace(p);
         typename P::Scratch scratch(p);
         Gradients sums(p);
+        Moments moments(p);
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < clients; ++k) {
             client.fill(k);
-            sums.clear();
-            const int64_t end = (k + 1) * p.batch.samples;
-            for (int64_t first = k * p.batch.samples; first < end; first += p.block()) {
-                const int64_t count = std::min(p.block(), end - first);
-                p.pass(first, count, client, scratch, trace);
-                p.add(count, trace, sums, 0, 1);
-            }
-            sums.store(p, k, 0, 1);
+            moments.clear();
+            for_minibatches(p, k, [&](int64_t step, int64_t number) {
+                sums.clear();
+                const int64_t end = (number + 1) * p.batch.samples;
+                for (int64_t first = number * p.batch.samples; first < end; first += p.block()) {
+                    const int64_t count = std::min(p.block(), end - first);
+                    p.pass(first, count, client, scratch, trace);
+                    p.add(count, trace, sums, 0, 1);
+                }
+                if (!moments.adam) return sums.store(p, k, 0, 1);
+                moments.step(step + 1, sums, client, 0, 1);
+                client.turn();
+            });
+            if (moments.adam) client.store(k);
         }
     }
 }
@@ -180,27 +238,41 @@ template <typename P>
 void learn_together(P &p, int64_t k) {
     Client client(p);
     client.fill(k);
-    const int64_t start = k * p.batch.samples, blocks = (p.batch.samples + p.block() - 1) / p.block();
+    const int64_t blocks = (p.batch.samples + p.block() - 1) / p.block();
     const int64_t parts = omp_get_max_threads(), room = std::max(parts, TOGETHER / p.trace_bytes());
     std::vector<typename P::Trace> traces(std::min(blocks, room), typename P::Trace(p));
     std::vector<Gradients> sums(parts, Gradients(p));
+    Moments moments(p);
     const auto count = [&](int64_t block) { return std::min(p.block(), p.batch.samples - block * p.block()); };
 #pragma omp parallel
     {
         typename P::Scratch scratch(p);
-        for (int64_t first = 0; first < blocks; first += room) {
-            const int64_t last = std::min(first + room, blocks);
+        for_minibatches(p, k, [&](int64_t step, int64_t number) {
+            const int64_t start = number * p.batch.samples;
+            for (int64_t first = 0; first < blocks; first += room) {
+                const int64_t last = std::min(first + room, blocks);
 #pragma omp for schedule(dynamic)
-            for (int64_t block = first; block < last; ++block)
-                p.pass(start + block * p.block(), count(block), client, scratch, traces[block - first]);
-#pragma omp for schedule(static)
-            for (int64_t part = 0; part < parts; ++part)
                 for (int64_t block = first; block < last; ++block)
-                    p.add(count(block), traces[block - first], sums[part], part, parts);
-        }
+                    p.pass(start + block * p.block(), count(block), client, scratch, traces[block - first]);
 #pragma omp for schedule(static)
-        for (int64_t part = 0; part < parts; ++part) sums[part].store(p, k, part, parts);
+                for (int64_t part = 0; part < parts; ++part)
+                    for (int64_t block = first; block < last; ++block)
+                        p.add(count(block), traces[block - first], sums[part], part, parts);
+            }
+#pragma omp for schedule(static)
+            for (int64_t part = 0; part < parts; ++part) {
+                if (!moments.adam) {
+                    sums[part].store(p, k, part, parts);
+                } else {
+                    moments.step(step + 1, sums[part], client, part, parts);
+                    sums[part].clear();
+                }
+            }
+#pragma omp single
+            if (moments.adam) client.turn();
+        });
     }
+    if (moments.adam) client.store(k);
 }
 
 // What is known of every sample while the threads work, and of every client in the end: sums in the samples' order.
@@ -238,9 +310,9 @@ void run(P &p, int64_t *events_in) {
     if (p.loss.kind == Loss::none) {
         infer(p);
     } else {
-        const int64_t apart = p.batch.clients - p.batch.clients % omp_get_max_threads();
+        const int64_t apart = p.batch.models - p.batch.models % omp_get_max_threads();
         if (apart) learn_apart(p, apart);
-        for (int64_t k = apart; k < p.batch.clients; ++k) learn_together(p, k);
+        for (int64_t k = apart; k < p.batch.models; ++k) learn_together(p, k);
     }
     p.samples.sum(events_in, p.loss.losses);
 }

@@ -105,6 +105,11 @@ struct Columns {
         std::memcpy(bias.data(), biases, outputs * sizeof(float));
     }
 
+    void store(float *weights, float *biases) const {
+        transpose(inputs, outputs, weight.data(), width, weights, inputs);
+        std::memcpy(biases, bias.data(), outputs * sizeof(float));
+    }
+
     // currents[step][output] of one sample, in padded rows; or `more` of them, without the bias.
     void currents(const Shape &in, const uint64_t *trains, const float *step_weights, bool more, float *currents) const {
         for (int64_t word = 0; word < in.words(); ++word)
@@ -193,6 +198,10 @@ struct Rows {
 
     void fill(const float *weights) {
         copy_rows(outputs, inputs, weights, inputs, weight.data(), width);
+    }
+
+    void fill(const Columns &columns) {
+        transpose(inputs, outputs, columns.weight.data(), columns.width, weight.data(), width);
     }
 
     // into_inputs[step][input] of one sample, in padded rows

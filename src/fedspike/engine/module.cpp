@@ -164,15 +164,12 @@ void compete(const InstructionSet &set, const Competition &rule, const Values &s
 template <typename T>
 using Flat = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
-void adam(const InstructionSet &set, const Flat<const float> &gradient, const std::array<float, 4> &constants,
-          int64_t step, const Flat<float> &weight, const Flat<float> &m, const Flat<float> &v, int threads) {
-    const auto &[rate, beta1, beta2, epsilon] = constants;
+void adam(const InstructionSet &set, const Flat<const float> &gradient, const Adam &constants, int64_t step,
+          const Flat<float> &weight, const Flat<float> &m, const Flat<float> &v, int threads) {
     demand(step >= 1 && weight.size() == gradient.size() && m.size() == gradient.size() && v.size() == gradient.size(),
            "adam: weight, gradient and moments of one size, and steps from 1");
-    const float corrections[2] = {(float)(1 - std::pow((double)beta1, step)), (float)(1 - std::pow((double)beta2, step))};
     Running running(threads);
-    set.kernels.adam(gradient.size(), gradient.data(), rate, beta1, beta2, epsilon, corrections, weight.data(),
-                     m.data(), v.data());
+    set.kernels.adam(constants, step, gradient.size(), gradient.data(), weight.data(), m.data(), v.data());
 }
 
 }  // namespace
@@ -225,18 +222,25 @@ NB_MODULE(_kernels, module) {
                 int64_t stride, int64_t padding, int64_t groups, int64_t window, bool maximum) {
                  new (self) Convolution{weights, height, width, kernel, stride, padding, groups, window, maximum};
              });
+    nb::class_<Adam>(module, "Adam")
+        .def("__init__",
+             [](Adam *self, double rate, float beta1, float beta2, float epsilon, double weight_decay) {
+                 new (self) Adam{(float)rate, beta1, beta2, epsilon, (float)(1 - rate * weight_decay)};
+             },
+             "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "weight_decay"_a);
     nb::class_<Wanted>(module, "Wanted")
         .def("__init__",
              [](Wanted *self, const std::string &kind, Array<const int64_t, 2> labels, Array<double, 1> losses,
                 float correct, float incorrect, float per_square, std::optional<Array<const float, 2>> scale,
-                std::optional<Array<const float, 2>> shift, std::optional<Array<const float, 3>> slopes) {
+                std::optional<Array<const float, 2>> shift, std::optional<Array<const float, 3>> slopes,
+                std::optional<Adam> adam) {
                  const auto known = named<decltype(Loss::kind)>(
                      kind, {{"squares", Loss::squares}, {"cross entropy", Loss::cross_entropy}, {"given", Loss::given}});
                  new (self) Wanted{known, labels, losses, correct, incorrect, per_square, std::move(scale), std::move(shift),
-                                        std::move(slopes)};
+                                   std::move(slopes), std::move(adam)};
              },
              "kind"_a, "labels"_a, "losses"_a, "correct"_a = 0.0f, "incorrect"_a = 0.0f, "per_square"_a = 0.0f,
-             "scale"_a = nb::none(), "shift"_a = nb::none(), "slopes"_a = nb::none());
+             "scale"_a = nb::none(), "shift"_a = nb::none(), "slopes"_a = nb::none(), "adam"_a = nb::none());
     nb::class_<Pass>(module, "Pass")
         .def(nb::init<Array<const float, 2>, Array<const int64_t, 2>, std::vector<Weights>, std::optional<Wanted>,
                       Array<float, 3>, Array<int64_t, 2>, std::vector<Convolution>>(),

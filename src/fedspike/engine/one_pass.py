@@ -1,7 +1,9 @@
 """Networks of which the kernels have every part, from pixels to scores and back in one pass."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
@@ -17,12 +19,14 @@ from fedspike.layers.shapes import Convolution, Dense, Pool
 from fedspike.networks import (
     Batch,
     ConventionalNetwork,
+    DenseLayers,
     Forward,
     Layers,
     Parameters,
     SizedNetwork,
     SpikingNetwork,
 )
+from fedspike.parts.codes import Address
 from fedspike.parts.losses import Loss
 from fedspike.parts.tensors import Counts
 
@@ -103,6 +107,18 @@ def has(network: SizedNetwork) -> TypeGuard[InOnePass]:
     )
 
 
+def is_stepped(network: SizedNetwork, parameters: Parameters) -> bool:
+    """Whether the kernels make Adam's steps, too, of a network that they have: of its weights as they are."""
+    learned = isinstance(network, SpikingNetwork) and network.neuron.initial(1)
+    dense = isinstance(network.architecture, DenseLayers)
+    return (
+        dense
+        and not learned
+        and not network.statistics()
+        and network.amplified(parameters) is parameters
+    )
+
+
 def bytes_of_step(network: InOnePass, rows: int) -> int:
     """What the passes hold: normalised.hpp all rows, the others a block of them."""
     convolutions = stages(network.architecture) or []
@@ -137,7 +153,7 @@ def twice_passed(network: InOnePass, loss: Loss, parameters: Parameters, batch: 
     scores = forward.scores.masked_fill(~batch.present.unsqueeze(2), 0).requires_grad_()
     losses = losses_of(loss, scores, batch, network.time_steps)
     (slopes,) = torch.autograd.grad(losses, scores, torch.ones_like(losses))
-    learned = passed(network, parameters, batch, ("given", 0.0, 0.0, 0.0), slopes=slopes)
+    learned = passed(network, parameters, batch, ("given", 0.0, 0.0, 0.0), {"slopes": slopes})
     return learned._replace(losses=losses.detach().double())
 
 
@@ -146,13 +162,15 @@ def passed(
     parameters: Parameters,
     batch: Batch,
     wanted: Wanted | None = None,
+    arrays: Mapping[str, Tensor] = MappingProxyType({}),
     *,
     training: bool = False,
-    **arrays: Tensor,
+    adam: Any = None,
 ) -> Learned:
     """A network in one pass and, if something is `wanted` with these arrays, losses and gradients too.
 
-    That is a pass in `training`, which has a minibatch's own statistics if there is a normalisation.
+    That is a pass in `training`, which has a minibatch's own statistics if there is a normalisation. With
+    `adam` a step of it for each of a model's minibatches, in place, and no gradients: see `Engine`.
     """
     names, (clients, rows) = network.architecture.names, batch.positions.shape
     parameters = network.amplified(parameters)
@@ -164,7 +182,9 @@ def passed(
     norms = OwnNorms.of(network, parameters, batch, training=training or wanted is not None)
     others = own.learned.keys() | norms.used.keys() | norms.gradients.keys()
     gradients = {
-        n: torch.empty(w.shape) for n, w in parameters.items() if wanted and n not in others
+        n: w if adam else torch.empty(w.shape)
+        for n, w in parameters.items()
+        if wanted and n not in others
     }
     weights = [_weights(name, own, norms, parameters, gradients) for name in names]
     taken = compiled.Pass(
@@ -177,29 +197,32 @@ def passed(
             array(batch.labels),
             losses.numpy(),
             *wanted[1:],
+            adam=adam,
             **{name: array(numbers) for name, numbers in arrays.items()},
         ),
         scores.numpy(),
         events.numpy(),
         [stage.taken(own) for stage, own in zip(convolutions, weights, strict=False)],
     )
-    threads = torch.get_num_threads()
-    if isinstance(network, SpikingNetwork):
-        code = kernel_parts.encoding(network.code, batch.address, network.time_steps)
-        constants, read = (
-            kernel_parts.constants(network.neuron),
-            kernel_parts.scores(network.read_out),
-        )
-        assert constants is not None  # see `has`
-        engine.kernels.spiking(taken, code, compiled.Neuron(*constants), read, threads)
-    else:
-        engine.kernels.conventional(taken, threads)
+    _run(network, batch.address, taken)
     *entered, events_out = events
     events_in, met = _counted(convolutions, names, entered)
     forward = Forward(scores, events_in, events_out, met, norms.after())
-    if wanted:
+    if wanted and not adam:
         gradients = network.amplified(gradients | norms.gradients | own.gradients())
     return Learned(forward, losses, gradients)
+
+
+def _run(network: InOnePass, address: Address, taken: Any) -> None:
+    """The kernels on a `compiled.Pass`."""
+    threads = torch.get_num_threads()
+    if not isinstance(network, SpikingNetwork):
+        engine.kernels.conventional(taken, threads)
+        return
+    code = kernel_parts.encoding(network.code, address, network.time_steps)
+    constants, read = kernel_parts.constants(network.neuron), kernel_parts.scores(network.read_out)
+    assert constants is not None  # see `has`
+    engine.kernels.spiking(taken, code, compiled.Neuron(*constants), read, threads)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from fedspike.learning.learner import Learner as Learner
 from fedspike.learning.learner import Shown as Shown
 from fedspike.learning.learner import Together as Together
 from fedspike.learning.learner import Trained as Trained
+from fedspike.learning.learner import uncorrected as uncorrected
 from fedspike.learning.minibatches import Minibatches as Minibatches
 from fedspike.learning.online import Online as Online
 from fedspike.learning.ottt import OTTT as OTTT

@@ -20,6 +20,11 @@ def counted(forward: Forward) -> Counts:
     }
 
 
+def in_all(counts: Counts, clients: int) -> Counts:
+    """Of counts of so many clients in one minibatch after the other."""
+    return {place: count.view(-1, clients).sum(0) for place, count in counts.items()}
+
+
 def activities(samples: list[int], steps: list[int], by_batch: list[Counts]) -> list[Activity]:
     """What each client did; `done` has the counts of each pass, of the clients that took part in it."""
     totals = {

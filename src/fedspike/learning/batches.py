@@ -29,7 +29,7 @@ class Batches:
             raise ValueError("clients must come with the most batches first")
         positions = stacked(shown.positions, own, rows)
         self.present = (positions >= 0).sum(2)
-        self._shown, self._schedules = shown, own
+        self._shown, self._schedules, self.rows = shown, own, rows
         self._positions = positions.to(shown.pixels.device)
         self._labels = shown.labels[self._positions.clamp(min=0)]
         there = self._positions >= 0
@@ -37,6 +37,24 @@ class Batches:
 
     def __len__(self) -> int:
         return self.steps[0]
+
+    def in_a_row(self) -> Batch:
+        """All of them, those of a step as so many clients, and the next step's behind them.
+
+        Clients that have finished have empty ones.
+        """
+        shown, steps, clients = self._shown, len(self), len(self.steps)
+        first = [
+            own[step][0] if step < len(own) else 0
+            for step in range(steps)
+            for own in self._schedules
+        ]
+        where = replace(
+            shown.address, clients=steps * shown.address.clients, first_samples=tuple(first)
+        )
+        positions, labels = (x.movedim(1, 0).flatten(0, 1) for x in (self._positions, self._labels))
+        held_by_each = self._held.expand(steps, clients, -1).flatten(0, 1)
+        return Batch(shown.pixels, positions, labels, where, held_by_each)
 
     def __getitem__(self, step: int) -> Batch:
         """That of the clients that are still training."""

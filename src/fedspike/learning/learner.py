@@ -21,6 +21,12 @@ Correction = Callable[[Parameters, Parameters, int], Parameters]
 """(gradients, parameters, k) of the first k clients -> corrected gradients of those that are trained."""
 
 
+def uncorrected(gradients: Parameters, parameters: Parameters, k: int) -> Parameters:
+    """The `Correction` of an algorithm that has none: the gradients as they are."""
+    del parameters, k
+    return gradients
+
+
 Together = Annotated[int, Meta(ge=1, lt=2**31)] | Literal["all"]
 """Samples of a minibatch that are in memory together."""
 

@@ -4,6 +4,7 @@ Every tensor carries the clients as its first axis, so one step here is one mini
 that still has a batch left; a finished client's weights are simply not touched any more.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace as moved
 from typing import Annotated, ClassVar, Literal
 
@@ -12,18 +13,18 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from fedspike.engine.choice import engine_for
-from fedspike.engine.engines import Engine, Learned
+from fedspike.engine.engines import Engine, Learned, Stepped
 from fedspike.layers.operations import NetworkOperations, Table, joined
-from fedspike.learning.activities import Counts, activities, counted
+from fedspike.learning.activities import Counts, activities, counted, in_all
 from fedspike.learning.batches import Batches, balanced
-from fedspike.learning.learner import Correction, Learner, Shown, Trained
+from fedspike.learning.learner import Correction, Learner, Shown, Trained, uncorrected
 from fedspike.learning.optimiser_memory import OptimiserMemory, beginning, is_kept
 from fedspike.networks import Batch, Network, Parameters, SizedNetwork
 from fedspike.part import abstractmethod
 from fedspike.parts.losses import Loss
 from fedspike.parts.optimisers import Adam, Optimiser, at_each_step
 from fedspike.parts.sums import total
-from fedspike.parts.tensors import Scores
+from fedspike.parts.tensors import PerClient, Scores
 
 
 class Minibatches(Learner):
@@ -86,6 +87,18 @@ class Minibatches(Learner):
         Running statistics are among the parameters; of these there are no gradients.
         """
 
+    def taught_in_a_row(
+        self,
+        engine: Engine,
+        network: SizedNetwork,
+        loss: Loss,
+        parameters: Parameters,
+        batches: Batches,
+    ) -> Stepped | None:
+        """All minibatches with plain steps of the optimiser, in place; None: only one by one."""
+        del engine, network, loss, parameters, batches
+        return None
+
     @property
     def learning_rate(self) -> float:
         """The optimiser's."""
@@ -127,11 +140,20 @@ class Minibatches(Learner):
         parameters = {name: weight.clone() for name, weight in start.items() if not is_kept(name)}
         learned = parameters.keys() - network.statistics().keys()
         own = {name: weight for name, weight in parameters.items() if name in learned}
-        memory = OptimiserMemory(self.optimiser, start, own)
-        losses = torch.zeros(len(shown.positions), dtype=torch.float64)
         loss_of = self.loss or network.usual_loss
         engine = engine_for(shown.pixels.device, shown.pixels.dtype)
-        counts: list[Counts] = []
+        samples = [len(positions) for positions in shown.positions]
+        plain = correct is uncorrected and self.optimiser_memory == "forgotten"
+        if plain and not self.ascent and shown.comparison is None:
+            at_once = self.taught_in_a_row(engine, network, loss_of, parameters, batches)
+            if at_once is not None:
+                counts = in_all(counted(at_once.forward), len(samples))
+                own_losses = mean_losses(at_once.losses.view(len(batches), -1), batches, samples)
+                activity = activities(samples, batches.steps, [counts])
+                return Trained(parameters, batches.steps, own_losses, activity)
+        memory = OptimiserMemory(self.optimiser, start, own)
+        counts_of_each: list[Counts] = []
+        losses: list[PerClient] = []
 
         for step in range(len(batches)):
             batch = batches[step]
@@ -153,15 +175,14 @@ class Minibatches(Learner):
             for name, numbers in passes[0].forward.statistics.items():
                 current[name].copy_(numbers)
 
-            losses[:k] += passes[0].losses.cpu() * batches.present[:k, step]
-            counts += [counted(one.forward) for one in passes]
+            losses.append(passes[0].losses.cpu())
+            counts_of_each += [counted(one.forward) for one in passes]
 
-        samples = [len(positions) for positions in shown.positions]
-        mean_losses = (losses / torch.tensor(samples)).tolist()
         times = 2 if self.ascent else 1
-        activities_done = activities([times * n for n in samples], batches.steps, counts)
+        activity = activities([times * n for n in samples], batches.steps, counts_of_each)
         after = memory.after(batches.steps)
-        return Trained(parameters | after, batches.steps, mean_losses, activities_done)
+        own_losses = mean_losses(losses, batches, samples)
+        return Trained(parameters | after, batches.steps, own_losses, activity)
 
     def trains(self, network: SizedNetwork) -> NetworkOperations:
         """With a penalty, the forward pass of the received model, counted as that of the one that learns."""
@@ -186,6 +207,15 @@ class Minibatches(Learner):
         """
         samples = shown // self.epochs
         return min(self.batch_size, 1 << (samples - 1).bit_length())
+
+
+def mean_losses(by_step: Iterable[PerClient], batches: Batches, samples: list[int]) -> list[float]:
+    """Every client's mean loss over its samples, from those of each step of the clients that take it."""
+    losses = torch.zeros(len(samples), dtype=torch.float64)
+    for step, means in enumerate(by_step):
+        k = sum(own > step for own in batches.steps)
+        losses[:k] += means[:k] * batches.present[:k, step]
+    return (losses / torch.tensor(samples)).tolist()
 
 
 def scores_of(engine: Engine, network: SizedNetwork, model: Parameters, batch: Batch) -> Scores:
