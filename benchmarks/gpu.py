@@ -22,7 +22,7 @@ import torch
 from work import BETA, SEED, SHAPE, Work
 
 from fedspike.engine import triton_kernels as gpu
-from fedspike.federation.rounds import evaluate
+from fedspike.federation.evaluation import Examined, predict
 from fedspike.federation.rounds import rounds as simulated
 
 try:
@@ -43,12 +43,15 @@ Start = Callable[[Work, int, str], Rounds]
 def fedspike(work: Work, rounds: int, device: str) -> Rounds:
     """Round after round of the simulator."""
     test_set = tuple(part.to(device) for part in work.test_set)
-    network = work.snn.over(SHAPE, 10)
+    network, every = work.snn.over(SHAPE, 10), torch.arange(len(test_set[1]))
     for done in simulated(work.plan(work.snn, rounds), device=device):
-        model = {name: weight.to(device) for name, weight in done.state.model.items()}
-        yield lambda model=model, number=done.number: evaluate(
-            network, model, test_set, SEED, number
-        )[0]
+
+        def accuracy(model=done.state.model, number=done.number) -> float:
+            tested = Examined(network, lambda: model, every)
+            predicted, _ = predict([tested], test_set, SEED, number)
+            return float((predicted == test_set[1]).float().mean())
+
+        yield accuracy
 
 
 def one_after_another(work: Work, rounds: int, device: str) -> Rounds:
