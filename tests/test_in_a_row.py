@@ -154,9 +154,10 @@ def test_what_is_made_step_by_step(
     assert not any(calls)
 
 
-def test_no_call_is_longer_than_a_second_or_so(
-    calls: list[bool], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("limit", "least"), [("_WORK_AT_ONCE", 1e6), ("_SAMPLES_AT_ONCE", 383)])
+def test_no_call_is_longer_than_a_second_or_so_or_larger(
+    limit: str, least: float, calls: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "_WORK_AT_ONCE", 1e6)
+    monkeypatch.setattr(cpu, limit, least)
     trained(sized(SPIKING), LEARNER)
     assert calls == [False]

@@ -37,8 +37,8 @@ from fedspike.parts.tensors import Flow, Frames, Present, Trains
 
 SLOWER = "plain torch computes, several times slower"
 # Products of a weight and a number that enters it, of which a kernel takes none that is 0: about a second of
-# two cores. Nothing interrupts a kernel.
-_WORK_AT_ONCE = 2e11
+# two cores. Nothing interrupts a kernel. And samples, of each of which it keeps some numbers.
+_WORK_AT_ONCE, _SAMPLES_AT_ONCE = 2e11, 2**18
 
 
 def _encoded(code: Code, x: Frames, address: Address, time_steps: int) -> Trains:
@@ -115,8 +115,11 @@ class CompiledEngine(Engine):
         """See `Engine`; Adam, of a dense network, while that takes about a second."""
         classes, steps = network.architecture.layers[-1], network.time_steps
         wanted = kernel_parts.wanted(loss, classes, steps)
-        work = batches.positions.numel() * network.architecture.parameters * max(1, steps)
-        if type(optimiser) is not Adam or wanted is None or work > _WORK_AT_ONCE:
+        samples = batches.positions.numel()
+        work = samples * network.architecture.parameters * max(1, steps)
+        if type(optimiser) is not Adam or wanted is None:
+            return None
+        if work > _WORK_AT_ONCE or samples > _SAMPLES_AT_ONCE:
             return None
         if not (one_pass.is_stepped(network, parameters) and _passes(network, batches)):
             return None
