@@ -48,7 +48,8 @@ sanitize: $(VENV)/.test ## minutes: the kernels' tests under AddressSanitizer an
 	$(VENV)/bin/cmake --build build/sanitize
 	LD_PRELOAD="$(foreach library,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(library).so))" \
 	ASAN_OPTIONS=detect_leaks=0 FEDSPIKE_KERNELS=$$(echo build/sanitize/_kernels*.so) \
-	$(VENV)/bin/pytest tests/test_kernels.py tests/test_kernels_convolutions.py
+	$(VENV)/bin/pytest tests/test_kernels.py tests/test_kernels_convolutions.py tests/test_kernels_normalised.py \
+	    tests/test_in_a_row.py
 
 aarch64: $(VENV)/.test ## minutes: the kernels for 64-bit ARM, under emulation: the same bits as here (Debian 12)
 	$(PIP_INSTALL) -q cmake nanobind
