@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import fedspike as fs
-from fedspike.energy.account import Work, bills, until, work, works
+from fedspike.energy.account import Work, bills, until, work
 from fedspike.energy.bill import highest_level
 from fedspike.energy.counts import DONE, count, entries
 from fedspike.energy.levels import Level
@@ -21,6 +21,7 @@ from fedspike.federation.rounds import Round
 from fedspike.federation.state import State
 from fedspike.randomness import stream
 from fedspike.records import joined, reader
+from fedspike.report.analysis.course import course
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures import accuracy_spent
 from running import finish
@@ -167,7 +168,7 @@ def test_time_bytes_and_joules_are_those_of_the_round_records(tmp_path: Path) ->
         for name, profile in shipped().items():
             level = highest_level(profile)
             spent, bill = (
-                spent_mj([*works(network, records)], profile, level),
+                spent_mj(course(network, records).works, profile, level),
                 run.bill[name][level],
             )
             assert (spent is None) == (not bill.is_comparable)

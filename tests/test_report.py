@@ -393,7 +393,7 @@ def test_methods_share_a_panel_as_long_as_dashes_tell_them_apart(
 
     def course(_: Results, run: RunSummary) -> Course:
         rounds = len(run.accuracy)
-        return Course(run.accuracy, [*range(0, 100 * rounds, 100)], [None] * rounds, None)
+        return Course(run.accuracy, [*range(0, 100 * rounds, 100)], [None] * rounds, None, rounds)
 
     def drawn(name: str, *algorithms: str) -> Spent:
         runs = [

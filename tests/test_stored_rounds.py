@@ -8,12 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 import fedspike as fs
+from fedspike.energy import account
 from fedspike.energy.account import work
 from fedspike.errors import InputError
 from fedspike.files import json_bytes
 from fedspike.records import checkpoint, reader, stored_rounds, writer
 from fedspike.records.schema import RoundRecord
+from fedspike.records.seal import fingerprint
 from fedspike.records.stored_rounds import StoredRounds
+from fedspike.report.analysis.course import course
 
 PLAN = fs.Plan(
     network=fs.SNN(3, fs.FullyConnected((4,))),
@@ -47,13 +50,15 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 def test_records_are_read_as_they_were_written(record: RoundRecord, tmp_path: Path) -> None:
     """As they are appended, and from the file."""
     path, expected = tmp_path / "rounds.jsonl", list(numbered(record, 23))
-    journal = checkpoint.Journal(path, b"", tmp_path)
+    journal = checkpoint.Journal(path, fingerprint(b""), tmp_path)
     for number, one in enumerate(expected, 1):
         journal.append(one)
         assert journal.records[-1] == one
         assert len(journal.records) == number
     read = reader.rounds(tmp_path)
-    going_on = checkpoint.Journal(path, path.read_bytes(), tmp_path)
+    with path.open("ab") as file:
+        file.write(b'{"round": 24, "acc')  # of which there is no checkpoint
+    going_on = checkpoint.Journal(path, journal.fingerprint, tmp_path)
     assert going_on.fingerprint == journal.fingerprint
     for records in (journal.records, read, going_on.records):
         assert list(records) == list(records) == expected
@@ -98,7 +103,7 @@ def test_many_rounds_take_little_memory(
     peaks = []
     for limit in (2**16, 2**30):
         monkeypatch.setattr(stored_rounds, "KEPT", limit)
-        records = stored_rounds.unread(path, path.read_bytes())
+        records = stored_rounds.unread(path)
         tracemalloc.start()
         whole = work(network, records)
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -106,3 +111,25 @@ def test_many_rounds_take_little_memory(
     assert (whole.rounds, len(records)) == (800, 800)
     assert whole.uplink_bytes == 800 * record.uplink_bytes
     assert peaks[0] < peaks[1] / 8
+
+
+def test_the_work_of_any_first_rounds_is_their_sum(
+    record: RoundRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many rounds a few works are kept, and the others made again: the same."""
+    monkeypatch.setattr(stored_rounds, "KEPT", 5_000)
+    path, network = tmp_path / "rounds.jsonl", PLAN.loaded().site().operations
+    idle = replace(record, round=1, activity={}, clients=[])
+    lines = [idle, *(replace(one, round=one.round + 1) for one in numbered(record, 29))]
+    path.write_bytes(b"".join(json_bytes(one, indent=None) for one in lines))
+    monkeypatch.setattr(account, "MOST_KEPT", 4)
+    run = course(network, reader.rounds(tmp_path))
+    assert (len(run.works), run.works[0], run.trainings) == (30, None, 29 * 10)
+    for number in (2, 7, 8, 9, 16, 30):
+        assert run.works[number - 1] == work(network, lines[:number])
+    assert run.works[-1] == work(network, lines)
+    assert run.sent_bytes == [
+        n * (record.uplink_bytes + record.downlink_bytes) for n in range(1, 31)
+    ]
+    with pytest.raises(IndexError):
+        run.works[30]

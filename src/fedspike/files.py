@@ -207,6 +207,14 @@ def append(path: Path, line: bytes, root: Path) -> None:
             raise
 
 
+def shorten(path: Path, size: int, root: Path) -> None:
+    """Cut off what a file below `root` has beyond so many bytes; it is made where it is not there."""
+    with appending(path, root) as file, storing(path):
+        if os.fstat(file.fileno()).st_size > size:
+            file.truncate(size)
+        os.fsync(file.fileno())
+
+
 def write_parts(path: Path, parts: Mapping[int, bytes], root: Path) -> None:
     """Write parts of a file below `root`, each at its place, and wait until they are on the disk.
 

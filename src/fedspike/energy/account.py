@@ -5,8 +5,10 @@ Nothing is trained again, and nothing needs torch. The devices pay for their tra
 apart (`bill_evaluation`), at level "memory", as what an inference costs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from typing import Any
 
 from msgspec import Struct
@@ -23,6 +25,7 @@ from fedspike.errors import InputError
 from fedspike.layers.activity import Activity
 from fedspike.layers.operations import NetworkOperations
 
+MOST_KEPT = 256  # of the works of a run's rounds
 WIRE = "radio"  # what the phase `exchange` has in place of a layer's name
 WITHOUT_PARTS: dict[str, Any] = {"terms": {}, "included": []}  # as bills are stored
 
@@ -126,12 +129,36 @@ def work(network: NetworkOperations, rounds: Sequence[RoundCounts]) -> Work:
     return whole
 
 
-def works(network: NetworkOperations, rounds: Iterable[RoundCounts]) -> Iterator[Work | None]:
-    """The work of the first round, of the first two, and so on; None while nobody has trained."""
-    tally = _Tally(network)
-    for round in rounds:
-        tally.add(round)
-        yield tally.work()
+class Works(Sequence["Work | None"]):
+    """The work of the first round, of the first two, and so on; None while nobody has trained.
+
+    Of many rounds some are kept, and those between are made again from the `rounds`, one by one.
+    """
+
+    def __init__(self, network: NetworkOperations, rounds: Sequence[RoundCounts]) -> None:
+        """None yet: each round is added in its turn."""
+        self._rounds, self._tally = rounds, _Tally(network)
+        self._every = max(1, math.ceil(len(rounds) / MOST_KEPT))
+        self._kept = [self._tally.copy()]
+
+    def add(self, round: RoundCounts) -> None:
+        """Go on by the next round."""
+        self._tally.add(round)
+        if len(self) % self._every == 0:
+            self._kept.append(self._tally.copy())
+
+    def __len__(self) -> int:
+        return self._tally.rounds
+
+    def __getitem__(self, place: Any) -> Any:
+        """The work up to a round and with it; the first one has number 0."""
+        last = range(len(self))[place]
+        if isinstance(last, range):
+            return [self[number] for number in last]
+        tally = self._kept[(last + 1) // self._every].copy()
+        for number in range(tally.rounds, last + 1):
+            tally.add(self._rounds[number])
+        return tally.work()
 
 
 @dataclass
@@ -158,6 +185,10 @@ class _Tally:
         self.uplink_bytes += round.uplink_bytes
         self.downlink_bytes += round.downlink_bytes
         self.rounds += 1
+
+    def copy(self) -> "_Tally":
+        """The same, which goes on by itself."""
+        return replaced(self, by_size=dict(self.by_size))
 
     def work(self) -> Work | None:
         """All of it; None if nobody has trained."""

@@ -36,7 +36,7 @@ from fedspike.records.events import Event, Started, Trained
 from fedspike.records.memory_files import MemoryFiles
 from fedspike.records.schema import Fingerprint, RunSummary
 from fedspike.records.seal import fingerprint, sealed
-from fedspike.records.stored_rounds import read_once
+from fedspike.records.stored_rounds import StoredRounds
 
 MEMORIES = "memories"  # a folder of a run, for what its clients remember
 T = TypeVar("T")
@@ -124,7 +124,8 @@ def _train(
     files["environment.json"] = json_bytes(environment(training.device))
     for name, content in files.items():
         write_whole(home / name, content, root)
-    journal = checkpoint.Journal(home / "rounds.jsonl", stored.rounds if stored else b"", root)
+    written = stored.rounds if stored else fingerprint(b"")
+    journal = checkpoint.Journal(home / "rounds.jsonl", written, root)
     save = partial(_save, home / "checkpoint", about, root)
     yield Started(run.name, stored.round if stored else 0)
 
@@ -196,7 +197,7 @@ def resumed(plan: Plan, stored: checkpoint.Checkpoint) -> State:
     Raises InputError where it, or the records before it, are not of this plan.
     """
     try:
-        records = read_once(stored.path, stored.rounds)
+        records = len(StoredRounds.of(stored.records, stored.rounds.bytes))
         if not records == stored.round <= plan.rounds:
             raise InputError(
                 f"round {stored.round} of {plan.rounds}, after the records of {records}",

@@ -85,4 +85,6 @@ def firing_rates(shown: Iterable[tuple[NetworkOperations, Activity]]) -> dict[st
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    if one.keys() == other.keys():  # of a hundred thousand rounds it is asked a million times
+        return {name: number + other[name] for name, number in one.items()}
     return {name: one.get(name, 0) + other.get(name, 0) for name in dict.fromkeys((*one, *other))}

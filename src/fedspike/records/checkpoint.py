@@ -8,7 +8,6 @@ moment the newest folder named round-* is complete. The one before is kept until
 safetensors alone would load a flipped bit silently; hence the hashes, checked at every reading.
 """
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,17 @@ from torch import Tensor
 
 from fedspike.errors import InputError
 from fedspike.federation.tensor_bytes import pack, unpack
-from fedspike.files import append, json_bytes, remove, write_folder, write_whole
+from fedspike.files import append, json_bytes, remove, shorten, write_folder
 from fedspike.records.reader import decode, demand_version
 from fedspike.records.schema import Fingerprint, Manifest, RoundRecord
-from fedspike.records.seal import content_of, demand_sealed, fingerprint, sealed, verified
+from fedspike.records.seal import (
+    content_of,
+    demand_sealed,
+    demand_written,
+    fingerprint,
+    sealed,
+    verified,
+)
 from fedspike.records.stored_rounds import unread
 
 STATE, MANIFEST = "state.safetensors", "manifest.json"
@@ -29,16 +35,17 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors after a round, the part of `rounds.jsonl` with the rounds so far, and what is remembered.
+    """The tensors after a round, and of what size are the records so far and all that is remembered.
 
     `fix` is the usual one of a fault that only whoever uses them can see.
     """
 
     round: int
     tensors: dict[str, Tensor]
-    rounds: bytes
+    rounds: Fingerprint
     memories: Fingerprint | None
     path: Path
+    records: Path
     fix: str
 
 
@@ -48,12 +55,15 @@ class Journal:
     Its `records` are read again when they are asked for.
     """
 
-    def __init__(self, path: Path, content: bytes, root: Path) -> None:
-        """Begin with this content, without the line of a round that has no checkpoint."""
+    def __init__(self, path: Path, written: Fingerprint, root: Path, fix: str = "") -> None:
+        """Go on after what was `written`; the line of a round that has no checkpoint is cut off.
+
+        Raises InputError, with this `fix`, where the file begins with something else.
+        """
         self.path, self._root = path, root
-        self._bytes, self._sha256 = len(content), hashlib.sha256(content)
-        self.records = unread(path, content)
-        write_whole(path, content, root)
+        shorten(path, written.bytes, root)
+        self._bytes, self._sha256 = written.bytes, demand_written(path, written, fix)
+        self.records = unread(path)
 
     def append(self, record: RoundRecord) -> None:
         """Store the record of one more round."""
@@ -122,10 +132,12 @@ def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint
                 fix=f"delete {folder.parent} to start this run again, or restore what changed",
             )
     state = verified(target / STATE, manifest.state, fix)
-    rounds = verified(rounds_file, manifest.rounds, fix, longer=True)
+    demand_written(rounds_file, manifest.rounds, fix, longer=True)
     path = target / STATE
     tensors = unpack(state, path, fix)
-    return Checkpoint(manifest.round, tensors, rounds, manifest.memories, path, fix)
+    return Checkpoint(
+        manifest.round, tensors, manifest.rounds, manifest.memories, path, rounds_file, fix
+    )
 
 
 def _manifest(path: Path, fix: str) -> Manifest:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from fedspike.errors import InputError
 from fedspike.reading import nearest
 from fedspike.records.schema import LARGE, VERSION, ExperimentSummary, RunSummary
-from fedspike.records.seal import content_of, demand_sealed, verified
+from fedspike.records.seal import content_of, demand_sealed, demand_written
 from fedspike.records.stored_rounds import StoredRounds, again
 from fedspike.records.stored_rounds import decode_rounds as decode_rounds
 
@@ -106,7 +106,7 @@ def _demand_untouched(home: Path, run: RunSummary) -> None:
 def _demand_files(home: Path, run: RunSummary) -> None:
     """Raise where a file beside a run's summary is not as it was written."""
     for name, expected in run.files.items():
-        verified(home / name, expected, f"restore it, or {again(home)}")
+        demand_written(home / name, expected, f"restore it, or {again(home)}")
 
 
 def in_full(home: Path, summary: RunSummary) -> RunSummary:

@@ -5,7 +5,7 @@ They tell of damage and of edits. They are no signature: whoever changes a file 
 
 import hashlib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -17,7 +17,7 @@ from fedspike.records.schema import ExperimentSummary, Fingerprint, Manifest, Ru
 Sealed = TypeVar("Sealed", Manifest, RunSummary, ExperimentSummary)
 MARK = b'"seal": "'
 HEX_DIGITS = 64
-MOST_OF_RECORDS = 2**33  # bytes of a run's records: they are read as they are, and not as values
+AT_ONCE = 2**22  # bytes that are read together
 
 
 def sealed(record: Sealed) -> tuple[Sealed, bytes]:
@@ -57,22 +57,44 @@ def content_of(path: Path, fix: str, most: int = files.MOST_JSON) -> bytes:
     try:
         return files.content_of(path, most)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror})",
-            expected="the file as fedspike wrote it",
-            fix=fix,
-        ) from error
+        raise _unreadable(path, error, fix) from error
 
 
-def verified(path: Path, expected: Fingerprint, fix: str, *, longer: bool = False) -> bytes:
-    """A file's bytes, checked; of records, which may have grown `longer` since, the part from then."""
-    content = content_of(path, fix, MOST_OF_RECORDS if longer else files.MOST)
-    part = content[: expected.bytes] if longer else content
-    actual = fingerprint(part)
+def verified(path: Path, expected: Fingerprint, fix: str) -> bytes:
+    """A file's bytes. Raises InputError, with this `fix`, where they are not the expected ones."""
+    content = content_of(path, fix, files.MOST)
+    _demand(path, fingerprint(content), expected, fix)
+    return content
+
+
+def demand_written(path: Path, expected: Fingerprint, fix: str, *, longer: bool = False) -> Any:
+    """The running hash of a file of any size that is as it was written, and may have grown `longer` since.
+
+    It is read piece by piece. Raises InputError, with this `fix`, where it is another one.
+    """
+    hash, size, most = hashlib.sha256(), 0, expected.bytes if longer else files.MOST
+    try:
+        while piece := files.part_of(path, size, min(AT_ONCE, most - size)):
+            hash.update(piece)
+            size += len(piece)
+    except OSError as error:
+        raise _unreadable(path, error, fix) from error
+    _demand(path, Fingerprint(bytes=size, sha256=hash.hexdigest()), expected, fix)
+    return hash
+
+
+def _demand(path: Path, actual: Fingerprint, expected: Fingerprint, fix: str) -> None:
     if actual != expected:
         raise InputError(
             f"{path}: {actual.bytes} bytes with SHA-256 {actual.sha256}",
             expected=f"as written, {expected.bytes} bytes with SHA-256 {expected.sha256}",
             fix=fix,
         )
-    return part
+
+
+def _unreadable(path: Path, error: OSError, fix: str) -> InputError:
+    return InputError(
+        f"{path}: cannot be read ({error.strerror})",
+        expected="the file as fedspike wrote it",
+        fix=fix,
+    )

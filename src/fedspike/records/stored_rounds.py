@@ -29,10 +29,10 @@ class StoredRounds(Sequence[RoundRecord]):
         self._read: list[RoundRecord] = []  # the first ones, as many as were read of a small file
 
     @classmethod
-    def of(cls, path: Path) -> "StoredRounds":
-        """All in a file, each of which is read once to see that it can be."""
+    def of(cls, path: Path, most: int = files.MOST) -> "StoredRounds":
+        """All in a file, or in so many bytes of it, each of which is read once to see that it can be."""
         stored, rest = cls(path), b""
-        while piece := _part(path, stored.size + len(rest), AT_ONCE):
+        while piece := _part(path, at := stored.size + len(rest), min(AT_ONCE, most - at)):
             whole, end, rest = (rest + piece).rpartition(b"\n")
             stored._add(whole + end)
             if len(rest) > MOST_OF_A_LINE:
@@ -111,20 +111,13 @@ def _part(path: Path, begin: int, size: int) -> bytes:
         raise _damaged(path, str(error.strerror)) from error
 
 
-def unread(path: Path, content: bytes) -> StoredRounds:
-    """All in a file with this content, of which somebody knows that they can be read."""
-    return StoredRounds(path, _ends(content))
-
-
-def read_once(path: Path, content: bytes) -> int:
-    """How many records there are in a file with this content, all of which can be read."""
-    stored = unread(path, content)
-    for first, last in stored._pieces(0):
-        begin = stored._ends[first - 1] if first else 0
-        records = decode_rounds(content[begin : stored._ends[last - 1]], path, first + 1)
-        if len(records) < last - first:
-            raise _damaged(path, "lines without a record")
-    return len(stored)
+def unread(path: Path) -> StoredRounds:
+    """All in a file, of which somebody knows that they can be read, and that its last line is whole."""
+    ends, size = array("Q"), 0
+    while piece := _part(path, size, AT_ONCE):
+        ends.extend(size + end for end in _ends(piece) if piece[end - 1 : end] == b"\n")
+        size += len(piece)
+    return StoredRounds(path, ends)
 
 
 def _ends(content: bytes) -> MutableSequence[int]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from fedspike.energy.account import Work, works
+from fedspike.energy.account import Work, Works
 from fedspike.energy.bill import highest_level
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
 from fedspike.energy.profiles import Profile
@@ -17,13 +17,15 @@ from fedspike.records.schema import RoundRecord
 class Course:
     """After each round: the accuracy, the bytes of all devices both ways, their work, the simulated seconds.
 
-    There is no work while nobody has trained, and there are no seconds without a clock.
+    There is no work while nobody has trained, and there are no seconds without a clock. `trainings` is how
+    often a client trained in all rounds.
     """
 
     accuracy: list[float]
     sent_bytes: list[int]
-    works: list[Work | None]
+    works: Sequence[Work | None]
     seconds: list[float] | None
+    trainings: int
 
     def joules(self, rounds: Sequence[int], profile: Profile) -> list[float] | None:
         """Modelled, with memory and training, of all devices, without the radio, after each of these rounds.
@@ -37,11 +39,14 @@ class Course:
 
 
 def course(network: NetworkOperations, rounds: Sequence[RoundRecord]) -> Course:
-    """The course of a run of this network."""
-    durations = [round.duration_s for round in rounds if round.duration_s is not None]
-    return Course(
-        [round.accuracy for round in rounds],
-        [*accumulate(round.uplink_bytes + round.downlink_bytes for round in rounds)],
-        [*works(network, rounds)],
-        [*accumulate(durations)] if len(durations) == len(rounds) else None,
-    )
+    """The course of a run of this network; its records are gone through once."""
+    accuracy, sent_bytes, durations = list[float](), list[int](), list[float]()
+    works, trainings = Works(network, rounds), 0
+    for round in rounds:
+        works.add(round)
+        accuracy.append(round.accuracy)
+        sent_bytes.append(round.uplink_bytes + round.downlink_bytes)
+        durations += [] if round.duration_s is None else [round.duration_s]
+        trainings += len(round.activity)
+    seconds = [*accumulate(durations)] if len(durations) == len(accuracy) else None
+    return Course(accuracy, [*accumulate(sent_bytes)], works, seconds, trainings)

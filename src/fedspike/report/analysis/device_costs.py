@@ -1,14 +1,13 @@
 """What the networks of one comparison cost a single device, from the records of their rounds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fedspike.energy.account import work
 from fedspike.energy.estimate import Estimate, estimate
-from fedspike.energy.on_device import OnDevice, on_device, trainings
+from fedspike.energy.on_device import OnDevice, on_device
 from fedspike.energy.pricing import Hardware
 from fedspike.energy.profiles import Profile
-from fedspike.records.schema import RoundRecord, RunSummary
+from fedspike.report.analysis.equal_accuracy import Courses
 from fedspike.report.analysis.settings import Comparison, Network
 
 
@@ -44,7 +43,7 @@ class DeviceCosts:
 
 def device_costs(
     comparison: Comparison,
-    rounds_of: Callable[[RunSummary], Sequence[RoundRecord]],
+    course_of: Courses,
     hardware: Hardware,
     profiles: tuple[Profile, ...],
 ) -> DeviceCosts | None:
@@ -52,12 +51,12 @@ def device_costs(
 
     def costs(network: Network) -> Iterator[list[OnDevice]]:
         for run in network.runs:
-            rounds = rounds_of(run)
-            whole = work(run.network_operations, rounds) if rounds else None
+            course = course_of(run)
+            whole = course.works[-1] if course else None
             yield [
-                on_device(whole, trainings(rounds), profile, hardware.radio, hardware.duty)
+                on_device(whole, course.trainings, profile, hardware.radio, hardware.duty)
                 for profile in profiles
-                if whole is not None
+                if course is not None and whole is not None
             ]
 
     rows = []

@@ -103,7 +103,7 @@ class Results:
         """What the networks on the most even data cost one device."""
         profiles = self.hardware.chosen or (self.prices,)
         first = (self.leading or self.comparisons)[0]
-        return device_costs(first, self.rounds, self.hardware, profiles)
+        return device_costs(first, self.course, self.hardware, profiles)
 
     def rounds(self, run: RunSummary) -> Sequence[RoundRecord]:
         """The records of a run's rounds, where its folder has them."""

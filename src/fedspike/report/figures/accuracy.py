@@ -21,6 +21,8 @@ from fedspike.report.rendering.axes import (
     end_labels,
     line_of,
     round_axis,
+    thinned,
+    thinning,
 )
 from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
 from fedspike.report.rendering.tables import Caption, Column, Table, marked, span, table, words
@@ -149,6 +151,7 @@ def in_words(curves: Curves) -> str:
     """What the lines of the curves are."""
     networks = [network for comparison in curves.comparisons for network in comparison.networks]
     text = seeds_in_words([len(network.runs) for network in networks], banded=True)
+    text += thinning(max(len(run.accuracy) for network in networks for run in network.runs))
     others = {one.title for c in curves.comparisons for one in c.setting.conventional[1:]}
     if others:
         text += f" Dashed: {', '.join(sorted(others))}."
@@ -188,7 +191,7 @@ class Line:
         """The line as far as it is not below the axis; its points say `where` they are, and the accuracy."""
         low, colour = y["scale"]["domain"][0], LIGHT[self.role]
         above = (point for point in self.points if point["mean"] >= low)
-        drawn = [point | {"low": max(point["low"], low)} for point in above]
+        drawn = [one | {"low": max(one["low"], low)} for one in thinned([*above], "mean")]
         layers = []
         if self.banded:
             band = chart_of(*drawn).mark_area(color=colour, opacity=0.2)

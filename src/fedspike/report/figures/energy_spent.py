@@ -14,7 +14,15 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, interval_note, kinds, of
 from fedspike.report.figures.accuracy import SETTING, dashes
 from fedspike.report.figures.figure import Figure
-from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels, line_of, log_scale
+from fedspike.report.rendering.axes import (
+    accuracy_axis,
+    chart_of,
+    end_labels,
+    line_of,
+    log_scale,
+    thinned,
+    thinning,
+)
 from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, charts
 from fedspike.report.rendering.tables import Caption, Cell, Column, Table, scaled, table
 
@@ -37,7 +45,8 @@ def _draw(view: EnergyView) -> Panels:
 def _caption(view: EnergyView) -> Caption:
     return Caption(
         f"Accuracy against energy, with training, {view.main.label}",
-        "All devices, without the radio; of each round as much as of the mean round. Dotted: the target.",
+        "All devices, without the radio; of each round as much as of the mean round. Dotted: the target."
+        + thinning(max(len(run.accuracy) for one in view.main.networks for run in one.runs)),
     )
 
 
@@ -76,7 +85,7 @@ def _chart(profile: str, curves: list[tuple[Network, Curve]], target: float) -> 
         colour, dash = LIGHT[network.role], dashes(network, networks)
         drawn = [point for point in curve if point["percent"] >= floor] or curve[-1:]
         says = f"{network.title}, {{joule:.3g}} J: {{percent:.1f}} %"
-        lines = line_of(drawn, says, colour, dash)
+        lines = line_of(thinned(drawn, "percent"), says, colour, dash)
         layers += [part.encode(x=x, y=y, order=alt.Order("joule:Q")) for part in lines]
         ends.append((drawn[-1], network.title, colour))
     layers += end_labels(ends, x, y)

@@ -17,6 +17,8 @@ from fedspike.report.rendering.axes import (
     line_of,
     percent_axis,
     round_axis,
+    thinned,
+    thinning,
 )
 from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
 from fedspike.report.rendering.tables import Caption
@@ -60,6 +62,7 @@ def _caption(rates: list[Rates]) -> Caption:
             f" Shaded: dead (under {100 * limits['dead'].rate:g} %) and saturated (over "
             f"{100 * limits['saturated'].rate:g} %)."
         )
+    note += thinning(max(own.rounds for own in rates))
     return Caption("Firing rates", note)
 
 
@@ -87,7 +90,8 @@ def _chart(own: Rates) -> alt.LayerChart:
         ),
     ]
     ends = []
-    for place, (layer, curve) in enumerate(own.layers.items()):
+    for place, (layer, whole) in enumerate(own.layers.items()):
+        curve = thinned(whole, "percent")
         colour, dash = LIGHT["spiking"], dashes_of(place)
         lines = line_of(curve, f"{layer}, round {{round}}: {{percent:.3g}} %", colour, dash)
         layers += [part.encode(x=x, y=y) for part in lines]

@@ -14,6 +14,7 @@ BAR_LABELS = 165  # pixels for the names of bars
 BAR_ROW, BAR_HEIGHT = 38, 12  # pixels: a row with a bar for each of two networks
 MOST_TICKS = 8
 MOST_READ = 50  # points of a line under the pointer
+MOST_DRAWN = 600  # points of a line: two for each of its pixels
 OFFSETS = {"conventional": -7, "spiking": 7}  # pixels: a bar above or below the middle of its row
 DASHES: tuple[Any, ...] = (
     alt.Undefined,
@@ -51,6 +52,33 @@ def line_of(
     dots = read.mark_circle(color=colour, opacity=float(len(points) == 1), size=120)
     line = chart_of(*points).mark_line(color=colour, strokeWidth=1.8, strokeDash=dash)
     return line, dots
+
+
+def thinning(points: int) -> str:
+    """What is said of a line of so many points, if not all are drawn."""
+    return (
+        " Of neighbouring rounds the lowest and the highest are drawn."
+        if points > MOST_DRAWN
+        else ""
+    )
+
+
+def thinned(points: Sequence[dict[str, Any]], field: str) -> list[dict[str, Any]]:
+    """At most 600 points that look like all: of neighbours the lowest and the highest, and the last of all.
+
+    >>> points = [{"x": x, "y": -x if x == 70 else x % 7} for x in range(100_000)]
+    >>> few = thinned(points, "y")
+    >>> len(few) <= 600, few[-1]["x"], min(one["y"] for one in few)
+    (True, 99999, -70)
+    """
+    if len(points) <= MOST_DRAWN:
+        return [*points]
+    few, size = list[dict[str, Any]](), math.ceil(2 * len(points) / (MOST_DRAWN - 2))
+    for first in range(0, len(points), size):
+        group = points[first : first + size]
+        in_turn = sorted(range(len(group)), key=lambda place: group[place][field])
+        few += [group[place] for place in sorted({in_turn[0], in_turn[-1]})]
+    return few if few[-1] is points[-1] else [*few, points[-1]]
 
 
 def round_axis(rounds: int) -> alt.X:
