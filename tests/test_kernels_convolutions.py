@@ -28,6 +28,7 @@ from fedspike.parts.neurons.leaky import Leaky
 from fedspike.parts.optimisers import Adam, Step
 from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
 from fedspike.parts.surrogates import FastSigmoid, Sigmoid, Triangular
+from fedspike.randomness import stream
 from one_pass_example import (
     ENGINE,
     PLAIN,
@@ -111,10 +112,16 @@ NEURONS: list[Leaky] = [
     CurrentBasedLIF(0.5, 1.0, "zero", alpha=0.75, surrogate=Triangular(0.5)),
     AdaptiveLIF(0.5, adaptation=0.5, rho=0.75, surrogate=FastSigmoid(5.0)),
     AdaptiveLIF(0.75, 1.0, "zero", adaptation=2.0, rho=0.5),
+    LIF(0.5, learn_beta="per-neuron", learn_threshold="per-layer"),
+    LIF(0.5, 1.0, "zero", learn_threshold="per-neuron", surrogate=Triangular(0.5)),
+    CurrentBasedLIF(0.75, alpha=0.5, learn_alpha="per-neuron", learn_beta="per-layer"),
+    AdaptiveLIF(0.5, 1.0, adaptation=0.5, rho=0.75, learn_rho="per-layer", learn_beta="per-neuron"),
 ]
 
 
-@pytest.mark.parametrize("neuron", NEURONS, ids=[f"{n.kind} {n.reset}" for n in NEURONS])
+@pytest.mark.parametrize(
+    "neuron", NEURONS, ids=[f"{n.kind} {n.reset} {[*n.initial(1)]}" for n in NEURONS]
+)
 def test_every_neuron_behind_convolutions(neuron: Leaky) -> None:
     layers = ConvolutionalLayers((2, 6, 6), (Conv(5), MAXIMUM, Conv(18), MEAN, Dense(9)), 4)
     batch, _ = batch_of(size_of(layers))
@@ -171,11 +178,16 @@ NETWORKS = [
     SpikingNetwork(SMALL, SNN(5, code=Direct())),
     ConventionalNetwork(SMALL),
     SpikingNetwork(SEPARABLE, SNN(20)),
+    SpikingNetwork(
+        SEPARABLE, SNN(6, neuron=AdaptiveLIF(adaptation=0.5, rho=0.75, learn_rho="per-neuron"))
+    ),
     ConventionalNetwork(SEPARABLE),
 ]
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=["spikes", "direct", "ann", "apart", "ann apart"])
+@pytest.mark.parametrize(
+    "network", NETWORKS, ids=["spikes", "direct", "ann", "apart", "own", "ann apart"]
+)
 def test_neither_threads_nor_instruction_sets_change_a_bit(
     network: SizedNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +199,9 @@ def bits_of_a_step(network: SizedNetwork, clients: int) -> list[Tensor]:
     layers = network.architecture
     assert isinstance(layers, ConvolutionalLayers)
     batch, _ = batch_of(size_of(layers, batch=20, clients=clients))
-    parameters = stacked(layers, batch.address.clients, scale=3)
+    own = network.init(stream(0, "init"))  # with the constants of neurons
+    parameters = {name: torch.stack(clients * [numbers]) for name, numbers in own.items()}
+    parameters |= stacked(layers, batch.address.clients, scale=3)
     forward, losses, gradients = ENGINE.learn(network, network.usual_loss, parameters, batch)
     ENGINE.step(Adam(), Step(parameters, gradients, Adam().start(parameters), 1))
     counts = [*forward.events_in.values(), *forward.synapses_met.values()]

@@ -129,7 +129,10 @@ def test_a_normalised_network_in_compiled_layers_is_plain_torch(
 
 
 NEURONS: list[tuple[Layers, Leaky]] = [
-    (DENSE, LIF(0.5, 1.0, "zero", learn_beta="per-neuron", learn_threshold="per-layer")),
+    *(
+        (layers, LIF(0.5, 1.0, "zero", learn_beta="per-neuron", learn_threshold="per-layer"))
+        for layers in (DENSE, IMAGES)
+    ),
     *((layers, CurrentBasedLIF(0.5, alpha=0.75)) for layers in (DENSE, IMAGES)),
     *((layers, AdaptiveLIF(0.5, adaptation=0.5, rho=0.75)) for layers in (DENSE, IMAGES)),
 ]

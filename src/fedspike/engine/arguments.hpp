@@ -105,18 +105,19 @@ struct Weights {
     std::optional<Array<float, 3>> into_constants;
     std::optional<Normalisation> norm;
 
-    Layer of(int64_t clients, int64_t inputs, bool learns) const {
-        const int64_t outputs = weight.shape(1);
+    // Of each output there are neurons at so many places.
+    Layer of(int64_t clients, int64_t inputs, bool learns, int64_t places = 1) const {
+        const int64_t outputs = weight.shape(1), neurons = outputs * places;
         demand(has_shape(weight, {clients, outputs, inputs}) && has_shape(bias, {clients, outputs}),
                "a weight or bias does not fit");
-        demand(!constants || has_shape(*constants, {clients, CONSTANTS, outputs}), "constants do not fit");
+        demand(!constants || has_shape(*constants, {clients, CONSTANTS, neurons}), "constants do not fit");
         const float *learned = constants ? constants->data() : nullptr;
         const Norm behind = norm ? norm->of(clients, outputs, learns) : Norm{};
         if (!learns) return {outputs, weight.data(), bias.data(), nullptr, nullptr, learned, nullptr, behind};
         demand(into_weight && into_bias && has_shape(*into_weight, {clients, outputs, inputs}) &&
                    has_shape(*into_bias, {clients, outputs}),
                "a gradient does not fit");
-        demand(!constants || (into_constants && has_shape(*into_constants, {clients, CONSTANTS, outputs})),
+        demand(!constants || (into_constants && has_shape(*into_constants, {clients, CONSTANTS, neurons})),
                "a gradient of constants does not fit");
         return {outputs, weight.data(), bias.data(), into_weight->data(), into_bias->data(), learned,
                 into_constants ? into_constants->data() : nullptr, behind};
@@ -137,9 +138,12 @@ struct Convolution {
         const int64_t channels_in = inputs / (height * width);
         demand(channels_in % groups == 0 && weights.weight.shape(1) % groups == 0,
                "a convolution does not fit its groups");
-        const Layer layer = weights.of(clients, channels_in / groups * kernel * kernel, learns);
+        const auto outputs = [&](int64_t size) { return (size + 2 * padding - kernel) / stride + 1; };
+        const Layer layer = weights.of(clients, channels_in / groups * kernel * kernel, learns,
+                                       outputs(height) * outputs(width));
         const Stage stage{channels_in, height, width, layer.outputs, kernel, stride, padding, groups, window, maximum,
-                          layer.weight, layer.bias, layer.into_weight, layer.into_bias, layer.norm};
+                          layer.weight, layer.bias, layer.into_weight, layer.into_bias, layer.constants,
+                          layer.into_constants, layer.norm};
         demand(stage.rows_after() >= 1 && stage.columns_after() >= 1, "a pool does not fit its images");
         return stage;
     }

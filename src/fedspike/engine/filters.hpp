@@ -1,6 +1,7 @@
 // A stage's weights and gradients as they are computed with, and what spikes and values have in common in it.
 #pragma once
 #include "depthwise.hpp"
+#include "stage_constants.hpp"
 #include "winograd.hpp"
 
 namespace fedspike {
@@ -35,11 +36,13 @@ struct Filters {
     Floats forward;  // as for_weights says; 0 between channels of different groups
     Floats bias;     // [channel]
     Floats back;     // [place, turned][channel][channel in], or see winograd.hpp; not needed for the first stage
+    Floats constants;  // what neurons have learned; see stage_constants.hpp
 
     Filters(const Stage &s, bool goes_back)
         : stage(s), forward(rows_of(s) * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)),
           back(goes_back && !s.depthwise() ? (in_tiles(s) ? 16 : s.places()) * s.channels * whole_vectors(s.channels_in)
-                                           : 0) {}
+                                           : 0),
+          constants(s.constants ? CONSTANTS * grid_of(s) : 0) {}
 
     const float *weights(int V, int64_t first, int64_t i) const {
         return &forward[(first * rows_of(stage) + i * (V * LANES)) * stage.places()];
@@ -50,6 +53,7 @@ struct Filters {
         const float *weight = s.weight + k * s.weights();
         std::copy_n(s.bias + k * s.channels, s.channels, bias.data());
         for_weights(s, [&](int64_t laid, int64_t own) { forward[laid] = weight[own]; });
+        fill_constants(s, k, constants);
         if (back.empty()) return;
         if (in_tiles(s)) return fill_tiles(weight);
         for_channels(s.channels_in, [&](auto V, int64_t first, int64_t real) {
@@ -80,27 +84,29 @@ struct Filters {
     }
 };
 
-// The gradients of a stage: weights laid out as in Filters::forward, then the bias.
+// The gradients of a stage: weights laid out as in Filters::forward, then the bias and what neurons have learned.
 struct FilterGradient {
-    Floats weight, bias;
+    Floats weight, bias, constants;
 
     explicit FilterGradient(const Stage &s)
-        : weight(rows_of(s) * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)) {}
+        : weight(rows_of(s) * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)),
+          constants(s.constants ? CONSTANTS * grid_of(s) : 0) {}
 
     void clear() {
-        std::fill(weight.begin(), weight.end(), 0.0f);
-        std::fill(bias.begin(), bias.end(), 0.0f);
+        for (Floats *sums : {&weight, &bias, &constants}) std::fill(sums->begin(), sums->end(), 0.0f);
     }
 
     void add(const FilterGradient &other) {
         for (size_t i = 0; i < weight.size(); ++i) weight[i] += other.weight[i];
         for (size_t i = 0; i < bias.size(); ++i) bias[i] += other.bias[i];
+        for (size_t i = 0; i < constants.size(); ++i) constants[i] += other.constants[i];
     }
 
     void store(const Stage &s, int64_t k) const {
         float *to = s.into_weight + k * s.weights();
         std::copy_n(bias.data(), s.channels, s.into_bias + k * s.channels);
         for_weights(s, [&](int64_t laid, int64_t own) { to[own] = weight[laid]; });
+        store_constants(s, k, constants);
     }
 };
 

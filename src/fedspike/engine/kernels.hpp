@@ -69,6 +69,8 @@ struct Stage {
     bool maximum;  // of a window; else its mean
     const float *weight, *bias;
     float *into_weight, *into_bias;
+    const float *constants = nullptr;  // as of a Layer, of each output
+    float *into_constants = nullptr;
     Norm norm = {};
 
     int64_t places() const { return kernel * kernel; }

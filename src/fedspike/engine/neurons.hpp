@@ -242,6 +242,22 @@ inline void scan_learned(const Shape &s, const Neuron &neuron, const float *cons
     });
 }
 
+// dL/d of the constants of neurons, step by step from what comes back to them.
+template <Neuron::Kind KIND, Reset RESET>
+struct ConstantSlopes {
+    Vec beta = {}, threshold = {}, alpha = {}, rho = {};
+
+    // `margin`, `u` and `more` are of the step before.
+    template <bool ATAN>
+    inline void add(const Unfiring<KIND, RESET, ATAN> &now, Vec margin, Vec u, Vec more) {
+        const Lanes spiked = margin > 0.0f;
+        beta += now.u * (RESET == Reset::zero ? (spiked ? Vec{} : u) : u);
+        if (RESET == Reset::subtract) threshold -= spiked ? now.u : Vec{};
+        if (KIND == Neuron::current_based) alpha += now.more * more;
+        if (KIND == Neuron::adaptive) rho += now.more * (more - (spiked ? Vec{} + 1.0f : Vec{}));
+    }
+};
+
 // And as scan_back; the constants' gradients, in rows like theirs, are written to `into`. What the neurons kept is
 // reckoned anew from the currents.
 template <Neuron::Kind KIND, Reset RESET, bool ATAN>
@@ -258,22 +274,16 @@ template <Neuron::Kind KIND, Reset RESET, bool ATAN>
         kept[t].more = firing.more;
     }
     Unfiring<KIND, RESET, ATAN> unfiring;
-    Vec beta = {}, threshold = {}, alpha = {}, rho = {};
+    ConstantSlopes<KIND, RESET> slopes;
     for (int64_t t = steps - 1; t >= 0; --t) {
         store(gradient + t * width, unfiring.step(neuron, kept[t].margin, load(into_spikes + t * width)));
-        threshold -= unfiring.own;
-        if (!t) break;
-        const Step &before = kept[t - 1];
-        const Lanes spiked = before.margin > 0.0f;
-        beta += unfiring.u * (RESET == Reset::zero ? (spiked ? Vec{} : before.u) : before.u);
-        if (RESET == Reset::subtract) threshold -= spiked ? unfiring.u : Vec{};
-        if (KIND == Neuron::current_based) alpha += unfiring.more * before.more;
-        if (KIND == Neuron::adaptive) rho += unfiring.more * (before.more - (spiked ? Vec{} + 1.0f : Vec{}));
+        slopes.threshold -= unfiring.own;
+        if (t) slopes.add(unfiring, kept[t - 1].margin, kept[t - 1].u, kept[t - 1].more);
     }
-    store(into, beta);
-    store(into + width, threshold);
-    store(into + 2 * width, alpha);
-    store(into + 3 * width, rho);
+    store(into, slopes.beta);
+    store(into + width, slopes.threshold);
+    store(into + 2 * width, slopes.alpha);
+    store(into + 3 * width, slopes.rho);
 }
 
 inline void scan_learned_back(int64_t steps, int64_t width, const Neuron &neuron, const float *constants,

@@ -55,7 +55,7 @@ struct Normalised {
             standard.emplace_back(count, Floats(p.learns() ? p.code.steps * numbers : 0));
         };
         for (const Stage &s : p.stages) {
-            room(s.norm, s.channels, s.out_height() * s.out_width(), whole_vectors(s.channels) * s.positions());
+            room(s.norm, s.channels, s.out_height() * s.out_width(), grid_of(s));
             widest = std::max<size_t>(widest, p.code.steps * whole_vectors(s.channels));
         }
         for (size_t l = 0; l + 1 < p.layers.size(); ++l)
@@ -202,11 +202,11 @@ struct Normalised {
 
     float *grid(size_t l, int64_t b, int64_t t) {
         const Stage &s = p.stages[l];
-        return &scratch[b].stack.rooms[l].grids[t * whole_vectors(s.channels) * s.positions()];
+        return &scratch[b].stack.rooms[l].grids[t * grid_of(s)];
     }
     float *standard_grid(size_t l, int64_t b, int64_t t) {
         const Stage &s = p.stages[l];
-        return p.learns() ? &standard[l][b][t * whole_vectors(s.channels) * s.positions()] : nullptr;
+        return p.learns() ? &standard[l][b][t * grid_of(s)] : nullptr;
     }
 
     void stage_currents(size_t l, int64_t b) {
@@ -245,7 +245,7 @@ struct Normalised {
                 if (kept) store(kept + at, one);
                 store(now + at, load(&own.gamma[i]) * one);
             });
-            scratch[b].stack.fire(l, t, trace.of[b].fired[0].data());
+            scratch[b].stack.fire(l, t, client->filters[l], trace.of[b].fired[0].data());
         }
     }
 
@@ -263,7 +263,7 @@ struct Normalised {
                 turn(s, flow + t * client->back[0].width, into);
             else
                 through_filters(client->filters[l + 1], grid(l + 1, b, t), into);
-            stack.unfire(l, t, trace.of[b].filters[l]);
+            stack.unfire(l, t, client->filters[l], trace.of[b].filters[l]);
             float *now = grid(l, b, t);
             const float *kept = standard_grid(l, b, t);
             std::copy(stack.rooms[l].delta.begin(), stack.rooms[l].delta.end(), now);

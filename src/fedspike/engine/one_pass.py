@@ -103,7 +103,6 @@ def has(network: SizedNetwork) -> TypeGuard[InOnePass]:
         and kernel_parts.has_code(network.code)
         and kernel_parts.scores(network.read_out) is not None
         and kernel_parts.constants(network.neuron) is not None
-        and not (network.neuron.initial(1) and stages(network.architecture))
     )
 
 
@@ -136,6 +135,10 @@ def bytes_of_step(network: InOnePass, rows: int) -> int:
         return sums + CONVOLUTIONAL_BLOCK * (4 * values + filters)
     steps, words = network.time_steps, -(-network.time_steps // 64)
     grids = sum(4 * (steps + 3) * stage.floats for stage in convolutions)
+    if network.neuron.initial(1):  # what they keep at all steps; four constants each, and gradients
+        grids += sum(4 * 2 * steps * stage.floats for stage in convolutions)
+        own = sum(4 * 4 * stage.floats for stage in convolutions)
+        sums, filters = sums + 2 * own, filters + own
     spikes = sum(8 * words * inputs for inputs, _ in layers)
     deltas = sum(4 * steps * whole_vectors(outputs) for _, outputs in layers)
     widest = 4 * steps * max(whole_vectors(size) for layer in layers for size in layer)

@@ -35,7 +35,8 @@ struct Spiking {
         int64_t bytes = 0;
         for (size_t l = 0; l < layers.size(); ++l)
             bytes += planes(l) * inputs(l) * words() * 8 + code.steps * whole_vectors(layers[l].outputs) * 4;
-        for (const Stage &stage : stages) bytes += stage.weights() * 4;
+        for (const Stage &stage : stages)
+            bytes += (stage.weights() + (stage.constants ? CONSTANTS * grid_of(stage) : 0)) * 4;
         return bytes;
     }
     bool learns() const { return loss.kind != Loss::none; }

@@ -12,8 +12,8 @@ struct Stack {
     struct Room {
         std::vector<uint64_t> maps;   // [step][plane][channel][word]: the events that enter
         Floats grids;                 // [step]: currents, then margins
-        Floats u, more;               // of one step, what neurons keep on the way there, and what comes back to them
-        Floats delta;                 // dL/dI
+        Floats u, more;               // what neurons keep, of one step; of all where they learn constants
+        Floats delta, other;          // dL/dI, and what else comes back to neurons
         Floats into, row;             // dL/dS behind the pool, [position][channel]; and of a row before it
         Floats values, constant;      // what enters at every step alike; its currents, then dL/d of these
         Floats spread;                // what enters a depthwise stage; see depthwise.hpp
@@ -42,16 +42,17 @@ struct Stack {
         for (size_t l = 0; l < stages.size(); ++l) {
             const Stage &s = stages[l];
             Room &room = rooms.emplace_back(s);
-            const int64_t grid = whole_vectors(s.channels) * s.positions();
+            const int64_t grid = grid_of(s), kept = s.constants && learns ? steps : 1;
             if (l) room.planes = stages[l - 1].planes();
             if (l) room.share = stages[l - 1].share();
             room.maps.resize((l || !direct ? steps : 1) * room.planes * s.channels_in * s.words());
             room.values.resize(!l && direct ? s.channels_in * s.apart() : 0);
             room.spread.resize(spread_size(s));
             room.grids.resize(steps * grid);
-            room.u.resize(grid);
-            room.more.resize(neuron.kind == Neuron::lif ? 0 : grid);
+            room.u.resize(kept * grid);
+            room.more.resize(neuron.kind == Neuron::lif ? 0 : kept * grid);
             room.delta.resize(learns ? grid : 0);
+            room.other.resize(learns && neuron.kind != Neuron::lif ? grid : 0);
             room.into.resize(learns ? whole_vectors(s.channels) * s.places_after() : 0);
             room.row.resize(s.out_width() * CHANNEL_VECTORS * LANES);
             room.constant.resize(!l && direct ? grid : 0);
@@ -115,14 +116,33 @@ struct Stack {
         for (int64_t t = 0; t < steps; ++t)
             for (size_t l = 0; l < stages.size(); ++l) {
                 currents(l, t, filters[l]);
-                fire(l, t, trains);
+                fire(l, t, filters[l], trains);
             }
     }
 
     // A step of a stage's neurons, and their spikes through the pool.
-    void fire(size_t l, int64_t t, uint64_t *trains) {
-        with_kind(neuron, [&](auto KIND, auto RESET) { fire<KIND, RESET>(l, t); });
+    void fire(size_t l, int64_t t, const Filters &filters, uint64_t *trains) {
+        with_kind(neuron, [&](auto KIND, auto RESET) {
+            if (filters.constants.empty())
+                fire<KIND, RESET, false>(l, t, filters);
+            else
+                fire<KIND, RESET, true>(l, t, filters);
+        });
         pool(l, t, trains);
+    }
+
+    // Row y of a panel that begins at channel `first`.
+    NeuronRow row_of(size_t l, int64_t t, const Filters &filters, int V, int64_t first, int64_t y) {
+        const Stage &s = stages[l];
+        Room &room = rooms[l];
+        const int64_t grid = grid_of(s), at = first * s.positions() + s.row(y) * (V * LANES);
+        const int64_t kept = (int64_t)room.u.size() > grid ? grid : 0;  // from step to step
+        float *now = &room.grids[t * grid + at], *u = &room.u[t * kept + at];
+        float *more = room.more.empty() ? nullptr : &room.more[t * kept + at];
+        NeuronRow row{s.out_width(), s.stride * V * LANES, grid, nullptr, now, u, more, nullptr, nullptr, nullptr};
+        if (!filters.constants.empty()) row.constants = &filters.constants[at];
+        if (t) row.before = now - grid, row.u_before = u - kept, row.more_before = more ? more - kept : nullptr;
+        return row;
     }
 
     void currents(size_t l, int64_t t, const Filters &filters) {
@@ -134,20 +154,17 @@ struct Stack {
             std::copy(room.constant.begin(), room.constant.end(), grid);
     }
 
-    template <Neuron::Kind KIND, Reset RESET>
-    void fire(size_t l, int64_t t) {
+    template <Neuron::Kind KIND, Reset RESET, bool LEARNED>
+    void fire(size_t l, int64_t t, const Filters &filters) {
         const Stage &s = stages[l];
         Room &room = rooms[l];
-        const int64_t grid = whole_vectors(s.channels) * s.positions(), words = channel_words(s);
+        const int64_t words = channel_words(s);
         std::fill(room.fired.begin(), room.fired.end(), 0);
         for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
-            for (int64_t y = 0; y < s.out_height(); ++y) {
-                const int64_t at = first * s.positions() + s.row(y) * (V * LANES);
-                float *now = &room.grids[t * grid + at], *more = KIND == Neuron::lif ? nullptr : &room.more[at];
-                left[l] += fire_row<V, KIND, RESET>(neuron, s.out_width(), s.stride * V * LANES, t ? now - grid : nullptr,
-                                                    now, &room.u[at], more, ~0u >> (32 - real), first % 64,
-                                                    &room.fired[y * s.out_width() * words + first / 64], words);
-            }
+            for (int64_t y = 0; y < s.out_height(); ++y)
+                left[l] += fire_row<V, KIND, RESET, LEARNED>(neuron, row_of(l, t, filters, V, first, y), ~0u >> (32 - real),
+                                                             first % 64, &room.fired[y * s.out_width() * words + first / 64],
+                                                             words);
         });
     }
 
@@ -253,7 +270,7 @@ struct Stack {
                     turn(stages[l], into + t * width, rooms[l].into.data());
                 else
                     through_filters(filters[l + 1], rooms[l + 1].delta.data(), rooms[l].into.data());
-                unfire(l, t, sums[l]);
+                unfire(l, t, filters[l], sums[l]);
                 weigh(l, t, rooms[l].delta.data(), sums[l]);
             }
     }
@@ -261,26 +278,28 @@ struct Stack {
     // Behind the last step nothing comes back.
     void rest(size_t l) {
         Room &room = rooms[l];
-        for (Floats *grid : {&room.delta, neuron.kind == Neuron::current_based ? &room.u : &room.more})
-            std::fill(grid->begin(), grid->end(), 0.0f);
+        for (Floats *grid : {&room.delta, &room.other}) std::fill(grid->begin(), grid->end(), 0.0f);
     }
 
-    void unfire(size_t l, int64_t t, FilterGradient &sum) {
+    void unfire(size_t l, int64_t t, const Filters &filters, FilterGradient &sum) {
         const Stage &s = stages[l];
         Room &room = rooms[l];
-        const int64_t grid = whole_vectors(s.channels) * s.positions();
         for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
             for (int64_t y = 0; y < s.out_height(); ++y) {
-                const int64_t at = first * s.positions() + s.row(y) * (V * LANES), apart = s.stride * V * LANES;
-                const float *margins = &room.grids[t * grid + at];
-                float *delta = &room.delta[at], *other = nullptr;
-                if (neuron.kind == Neuron::adaptive) other = &room.more[at];
-                if (neuron.kind == Neuron::current_based) other = &room.u[at];
-                spread<V>(s, room, first, y, margins);
-                with_slope(neuron, [&](auto KIND, auto RESET, auto ATAN) {
-                    unfire_row<V, KIND, RESET, ATAN>(neuron, s.out_width(), apart, margins, room.row.data(), delta, other,
-                                                     &sum.bias[first]);
-                });
+                const int64_t at = first * s.positions() + s.row(y) * (V * LANES);
+                const NeuronRow row = row_of(l, t, filters, V, first, y);
+                float *delta = &room.delta[at], *other = room.other.empty() ? nullptr : &room.other[at];
+                float *bias = &sum.bias[first];
+                spread<V>(s, room, first, y, row.now);
+                if (row.constants)
+                    with_kind(neuron, [&](auto KIND, auto RESET) {
+                        unfire_row<V, KIND, RESET, false, true>(neuron, row, room.row.data(), delta, other, bias,
+                                                                &sum.constants[at]);
+                    });
+                else
+                    with_slope(neuron, [&](auto KIND, auto RESET, auto ATAN) {
+                        unfire_row<V, KIND, RESET, ATAN, false>(neuron, row, room.row.data(), delta, other, bias, nullptr);
+                    });
             }
         });
     }
