@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test suite thorough shapes agreement killed fleet fuzz sanitize aarch64 bench lint types clean
+.PHONY: help study test suite thorough shapes agreement killed ranks fleet fuzz sanitize aarch64 bench lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ agreement: $(VENV)/.test ## minutes: engine against reference over 5 seeds; the 
 
 killed: $(VENV)/.test ## minutes: kill -9 at random moments of runs, which must end with the same bits
 	$(VENV)/bin/pytest -m killed -s -n 0 tests
+
+ranks: $(VENV)/.test ## ten minutes: every algorithm in 1, 2 and 4 processes of torchrun, in any parts and order: the same bits
+	$(VENV)/bin/pytest -m thorough -n 0 tests/test_algorithms_in_ranks.py
 
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests

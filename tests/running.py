@@ -1,5 +1,6 @@
 """What several tests run: code in a new interpreter, a command line for its JSON, a tiny experiment."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -73,6 +74,27 @@ def finish(toml: str, folder: Path) -> Path:
     for _ in events(sweep.expand(document.parse(toml, "tiny.toml")), folder):
         pass
     return folder
+
+
+def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
+    """Of a round's line and of a run's summary all but times, and the hashes of files that hold some."""
+    return {k: v for k, v in record.items() if k not in ("seconds", "files", "seal")}
+
+
+def fingerprints(folder: Path) -> dict[str, tuple[str, str, str]]:
+    """run -> SHA-256 of its weights, of its round records and of its summary."""
+    found = {}
+    for path in sorted(folder.glob("*/summary.json")):
+        run = path.parent
+        lines = (run / "rounds.jsonl").read_text().splitlines()
+        records = [without_seconds(json.loads(line)) for line in lines]
+        assert [record["round"] for record in records] == list(range(1, len(lines) + 1))
+        summary = without_seconds(json.loads(path.read_text()))
+        weights = (run / "model.safetensors").read_bytes()
+        texts = (weights, json.dumps(records).encode(), json.dumps(summary).encode())
+        one, two, three = (hashlib.sha256(text).hexdigest() for text in texts)
+        found[run.name] = (one, two, three)
+    return found
 
 
 def sample(tested: int) -> Dataset:

@@ -94,6 +94,21 @@ def test_it_resumes_bit_for_bit(name: str) -> None:
     assert all(torch.equal(one[path], other[path]) for path in one)
 
 
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.algorithm.waits_for])
+def test_of_two_that_need_as_long_the_same_answers_first_after_a_break(name: str) -> None:
+    """Who was asked first, also where another, with a lower number, was asked later."""
+    fleet = devices(np.array_split(np.arange(180), 9), clients_per_round=5)
+    whole = play(CASES[name].algorithm, fleet, rounds=7)
+    stored = {
+        round.number: State.from_tensors(round.number, round.state.tensors()) for round in whole
+    }
+    assert any([*state.at_work] != sorted(state.at_work) for state in stored.values())
+    for number in range(1, 7):
+        later = play(CASES[name].algorithm, fleet, rounds=7, state=stored[number])
+        assert [round.clients for round in later] == [round.clients for round in whole[number:]]
+        assert later[-1].at_work == whole[-1].at_work
+
+
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if not c.algorithm.decentralised])
 def test_bytes_on_the_wire(name: str) -> None:
     up, down = CASES[name].up, CASES[name].down

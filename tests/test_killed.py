@@ -7,8 +7,6 @@ round of the undisturbed run to the last, with all that is stored between them. 
 suite, is in test_experiment_run.py.
 """
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -16,11 +14,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fedspike.randomness import stream
+from running import fingerprints
 
 FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
 FLEET = """
@@ -187,27 +185,6 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None
 def trains(folder: Path) -> Callable[[], bool]:
     """Whether a round is stored."""
     return lambda: any(folder.glob("*/checkpoint"))
-
-
-def without_seconds(record: dict[str, Any]) -> dict[str, Any]:
-    """Of a round's line and of a run's summary all but times, and the hashes of files that hold some."""
-    return {k: v for k, v in record.items() if k not in ("seconds", "files", "seal")}
-
-
-def fingerprints(folder: Path) -> dict[str, tuple[str, str, str]]:
-    """run -> SHA-256 of its weights, of its round records and of its summary."""
-    found = {}
-    for path in sorted(folder.glob("*/summary.json")):
-        run = path.parent
-        lines = (run / "rounds.jsonl").read_text().splitlines()
-        records = [without_seconds(json.loads(line)) for line in lines]
-        assert [record["round"] for record in records] == list(range(1, len(lines) + 1))
-        summary = without_seconds(json.loads(path.read_text()))
-        weights = (run / "model.safetensors").read_bytes()
-        texts = (weights, json.dumps(records).encode(), json.dumps(summary).encode())
-        one, two, three = (hashlib.sha256(text).hexdigest() for text in texts)
-        found[run.name] = (one, two, three)
-    return found
 
 
 def rounds_done(folder: Path) -> int:

@@ -45,9 +45,10 @@ class State:
     `remembered` says of each client that remembers something after which round it does. What it is stands in
     `clients` where the place hands it over; what devices remember never leaves them.
 
-    Where rounds do not wait for all, `at_work` are the clients whose answers are still to come, and
-    `past[round]` is the server's part of the state with which that round began, for each in which one of them
-    was asked. `members` is how many clients a fleet with open seats had; 0 where there are none.
+    Where rounds do not wait for all, `at_work` are the clients whose answers are still to come, those that
+    were asked first at the front, and `past[round]` is the server's part of the state with which that round
+    began, for each in which one of them was asked. `members` is how many clients a fleet with open seats had;
+    0 where there are none.
 
     `clock_s` is the simulated time that its rounds took, 0 where there is none.
 
@@ -112,7 +113,8 @@ class State:
             rows = [[client, round] for client, round in sorted(self.remembered.items())]
             flat["remembered"] = torch.tensor(rows)
         if self.at_work:
-            line = sorted(self.at_work.items())
+            # In this order: of two that need as long, who was asked first answers first.
+            line = self.at_work.items()
             flat["at_work"] = torch.tensor([[client, work.round] for client, work in line])
             flat["needs"] = torch.tensor([work.needs for _, work in line], dtype=torch.float64)
         if self.members:
