@@ -172,13 +172,13 @@ def _chosen(one: sweep.Run) -> dict[str, Any]:
 
 
 @pytest.mark.agreement  # two processes import torch
-def test_two_processes_have_the_trials_of_one(
+def test_two_workers_have_the_trials_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("both.toml").write_text(TUNED)
-    for folder, processes in (("one", "1"), ("two", "2")):
-        words = ["tune", "both.toml", "--output", folder, "--processes", processes]
+    for folder, workers in (("one", "1"), ("two", "2")):
+        words = ["tune", "both.toml", "--output", folder, "--workers", workers]
         assert main([*words, "--threads", "1"]) == 0
     assert stored(Path("one")) == stored(Path("two"))
     assert Path("one", best.FILE).read_text() == Path("two", best.FILE).read_text()
@@ -321,7 +321,7 @@ def test_a_search_that_was_stopped_anywhere_has_the_same_trials(tmp_path: Path) 
         assert stored(part) == stored(tmp_path / "whole")
 
 
-def test_who_is_faster_does_not_change_the_trials_of_several_processes(tmp_path: Path) -> None:
+def test_who_is_faster_does_not_change_the_trials_of_several_workers(tmp_path: Path) -> None:
     text = TUNED.replace("trials = 2", "trials = 7")
     for folder, size in (("one", 1), ("two", 2), ("six", 6)):
         searched(text, tmp_path / folder, rate, size=size)

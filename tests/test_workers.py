@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -97,9 +99,13 @@ def gone(pid: int) -> bool:
         return True
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_a_process_ends_at_once_when_nobody_is_left_to_tell() -> None:
     with ExitStack() as stack:
-        crew = Processes[Over](SLEEPING, [Job(0.0)], Over, Over, "--workers", stack)
+        crew = Processes[Over](SLEEPING, [Job(0.0)], Over, Over, stack)
         crew.start(Job(60.0))
         pid, began = crew.next().pid, time.monotonic()
         stack.close()
@@ -109,7 +115,7 @@ def test_a_process_ends_at_once_when_nobody_is_left_to_tell() -> None:
 
 def test_a_process_that_is_killed_ends_all_with_what_to_do() -> None:
     with ExitStack() as stack:
-        crew = Processes[Over](SLEEPING, [Job(0.0)], Over, Over, "--workers", stack)
+        crew = Processes[Over](SLEEPING, [Job(0.0)], Over, Over, stack)
         crew.start(Job(60.0))
         subprocess.run(["kill", "-9", str(crew.next().pid)], check=True)
         with pytest.raises(InputError, match=r"ended with code -9[^$]*fewer with --workers"):
@@ -127,17 +133,37 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
         assert time.monotonic() < until
         assert command.poll() is None
         time.sleep(0.02)
-    listed = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text()
+    workers = children(command.pid)
     command.send_signal(signal.SIGINT)
     _, said = command.communicate(timeout=60)
     assert command.returncode == 130
     assert "out holds every finished round; to go on:" in said
     assert "run mine.toml --output out --workers 2" in said
-    workers = [int(pid) for pid in listed.split()]
     assert len(workers) == 2
     while not all(map(gone, workers)):
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+def test_where_the_disk_is_full_all_workers_end_and_it_goes_on(tmp_path: Path) -> None:
+    """As full as a disk is that takes no file of more than 4 kB from one of them."""
+    text = BOTH_NETWORKS.replace("rounds = 2", "rounds = 40")
+    experiment, before = sweep.expand(document.parse(text, "tiny.toml")), children(os.getpid())
+    training, folder = Training(workers=Workers(2, 1)), tmp_path / "out"
+    told = perform(experiment, DATA, folder, "fedspike run", training)
+    while not isinstance(next(told), Trained):
+        pass
+    workers = [pid for pid in children(os.getpid()) if pid not in before]
+    assert len(workers) == 2
+    _, most = resource.prlimit(workers[0], resource.RLIMIT_FSIZE)
+    resource.prlimit(workers[0], resource.RLIMIT_FSIZE, (4096, most))
+    with pytest.raises(InputError, match="File too large") as caught:
+        list(told)
+    assert caught.value.fix.endswith("give it again: it goes on where it stopped")
+    assert all(map(gone, workers))
+    assert not list(folder.rglob("*.partial"))
+    assert not (folder / "summary.json").exists()
+    assert models(finish(text, folder)) == models(finish(text, tmp_path / "alone"))
 
 
 def test_parts_do_all_runs_whoever_is_first(alone: dict[str, str], tmp_path: Path) -> None:

@@ -25,9 +25,11 @@ def add(commands_of: Any) -> None:
     tune.add_argument("experiment", metavar="PRESET|FILE.toml", help="with a table [tune]")
     tune.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME-tuning")
     add_changes(tune)
-    tune.add_argument("--processes", metavar="N", help="that train side by side; default: 1")
     tune.add_argument(
-        "--threads", metavar="N", help="of each process; default: the cores, shared among them"
+        "--workers", metavar="N", help="processes that train side by side; default: 1"
+    )
+    tune.add_argument(
+        "--threads", metavar="N", help="of each worker; default: the cores, shared among them"
     )
     tune.add_argument(
         "--device", default="cpu", metavar="NAME", help="where torch computes: cpu, cuda, mps"
@@ -45,7 +47,7 @@ def tune_networks(options: Namespace) -> int:
         raise InputError(
             f"a search in each of {ranks} ranks",
             expected="one process, which starts the others",
-            fix="start it without torchrun, with --processes",
+            fix="start it without torchrun, with --workers",
         )
     experiment = sweep.read(
         options.experiment, options.set, options.seeds, options.data_dir, commands.kinds_of(options)
@@ -53,8 +55,8 @@ def tune_networks(options: Namespace) -> int:
     tuning = searches.read(experiment)
     optuna = suggestion.demand_optuna()
     folder = options.output or Path("runs") / f"{experiment.name}-tuning"
-    processes = commands.count_of("--processes", options.processes)
-    threads = commands.threads_of_each(options.threads, processes)
+    workers = commands.count_of("--workers", options.workers)
+    threads = commands.threads_of_each(options.threads, workers)
     commands.prepare_torch(threads, options.device)
     from fedspike.data.validation import held_out
     from fedspike.experiment.describing import data_sha256
@@ -80,7 +82,7 @@ def tune_networks(options: Namespace) -> int:
             f"\nStopped. {folder} holds every finished trial; to go on:\n\n  {_again(options)}\n\n"
         )
         stack.enter_context(on_stop(partial(leave, last_words=last_words)))
-        crew = _crew(options, tuning, (dataset, hashed), processes, int(threads or 1), stack)
+        crew = _crew(options, tuning, (dataset, hashed), workers, int(threads or 1), stack)
         show = _Show(tuning, crew.size)
         for event in perform(tuning, journal, crew):
             show.event(event)
@@ -110,14 +112,14 @@ def _crew(
     options: Namespace,
     tuning: Any,
     data: tuple[Any, str],
-    processes: int,
+    workers: int,
     threads: int,
     stack: ExitStack,
 ) -> Any:
     from fedspike.experiment.tuning.crew import Alone, ForTrials, crew
 
     experiment, (dataset, hashed) = tuning.experiment, data
-    if processes == 1:
+    if workers == 1:
         return Alone(experiment.source, experiment.kinds, dataset, options.device)
     shared = ForTrials(
         file=experiment.source.file,
@@ -129,7 +131,7 @@ def _crew(
         device=options.device,
         threads=threads,
     )
-    return crew(shared, processes, stack)
+    return crew(shared, workers, stack)
 
 
 class _Show:
@@ -229,7 +231,7 @@ def _again(options: Namespace) -> str:
     words: list[Any] = ["tune", options.experiment]
     words += [word for option in options.set for word in ("--set", option)]
     words += [word for file in options.use for word in ("--use", file)]
-    for name in ("seeds", "data_dir", "output", "processes", "threads"):
+    for name in ("seeds", "data_dir", "output", "workers", "threads"):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", value]
     words += ["--device", options.device] if options.device != "cpu" else []

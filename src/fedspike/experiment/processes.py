@@ -20,6 +20,7 @@ from msgspec import Struct
 from fedspike.errors import InputError
 
 WITHIN_S = 5.0  # in which a process ends that has no more to do
+FEWER = "--workers"  # the option of a command that says how many there are
 LOST = 1  # the exit code of one that was in the middle of a job then
 
 Told = TypeVar("Told", bound=Struct)
@@ -29,7 +30,7 @@ class Processes(Generic[Told]):
     """Several processes of a `program`, which is Python code that calls `serve`.
 
     Each is told its own of the `first` messages, then jobs. What comes back is of one of the types of `told`;
-    those of `last` end a job. `option` is that of the command with which there would be fewer processes.
+    those of `last` end a job.
     """
 
     def __init__(
@@ -38,15 +39,14 @@ class Processes(Generic[Told]):
         first: Sequence[Struct],
         told: Any,
         last: type[Struct],
-        option: str,
         stack: ExitStack,
     ) -> None:
         self.size = len(first)
-        self._types, self._last, self._option = told, last, option
+        self._types, self._last = told, last
         self._idle: list[subprocess.Popen[bytes]] = []
         self._told: queue.Queue[Told | int] = queue.Queue()
         for message in first:
-            one = stack.enter_context(_started(program, option))
+            one = stack.enter_context(_started(program))
             _write(one, message)
             self._idle.append(one)
             threading.Thread(target=self._listen, args=(one,), daemon=True).start()
@@ -62,7 +62,7 @@ class Processes(Generic[Told]):
             raise InputError(
                 f"a process that trained ended with code {event}",
                 expected="processes that train until they are told to end",
-                fix=f"use fewer with {self._option}, if memory was short, and give the command again: it"
+                fix=f"use fewer with {FEWER}, if memory was short, and give the command again: it"
                 " goes on",
             )
         return event
@@ -109,7 +109,7 @@ def serve(prepare: Callable[[bytes], Callable[[bytes], Iterator[Struct]]]) -> in
 
 
 @contextmanager
-def _started(program: str, option: str) -> Iterator[subprocess.Popen[bytes]]:
+def _started(program: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process, which ends when we are done with it."""
     try:
         one = subprocess.Popen(
@@ -119,7 +119,7 @@ def _started(program: str, option: str) -> Iterator[subprocess.Popen[bytes]]:
         raise InputError(
             f"{sys.executable}: {error.strerror}",
             expected="a Python that can be started, and memory for one more process",
-            fix=f"use fewer with {option}",
+            fix=f"use fewer with {FEWER}",
         ) from error
     try:
         yield one

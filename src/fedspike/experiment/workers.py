@@ -90,7 +90,7 @@ def trained(
         for number in range(size)
     ]
     with ExitStack() as stack:
-        crew = Processes[Told](PROGRAM, firsts, Told, Ended, "--workers", stack)
+        crew = Processes[Told](PROGRAM, firsts, Told, Ended, stack)
         jobs, running = deque(Job(run.name) for run in runs), 0
         while jobs or running:
             while jobs and running < size:

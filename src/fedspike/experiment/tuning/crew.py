@@ -63,7 +63,7 @@ class Alone:
 
 def crew(shared: ForTrials, size: int, stack: ExitStack) -> Processes[Working | Outcome]:
     """Several processes, each of which trains one job after another."""
-    return Processes(PROGRAM, [shared] * size, Working | Outcome, Outcome, "--processes", stack)
+    return Processes(PROGRAM, [shared] * size, Working | Outcome, Outcome, stack)
 
 
 def work() -> int:
