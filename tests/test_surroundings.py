@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fedspike.cli import main
 from fedspike.files import json_bytes
+from fedspike.machine import SPINS
 from fedspike.records import writer
 from fedspike.records.environment import environment
 from running import finish, sample
@@ -103,6 +105,25 @@ def test_any_home_and_terminal_will_do(environment: dict[str, str]) -> None:
     assert answer.returncode == 0, answer
     assert not answer.stderr
     assert "cache_folder" in json.loads(answer.stdout)
+
+
+WAITS = {"OMP_DISPLAY_ENV": "verbose", "OMP_WAIT_POLICY": "", "GOMP_SPINCOUNT": ""}
+
+
+@pytest.mark.parametrize(
+    ("own", "spins"),
+    [({}, SPINS), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+)
+def test_threads_that_wait_sleep_soon(own: dict[str, str], spins: str) -> None:
+    """As torch's own OpenMP understands it, which says so when it is loaded: here without all of torch."""
+    assert torch.__file__
+    found = [*Path(torch.__file__).parent.glob("lib/libgomp*")]
+    if not found:
+        pytest.skip("torch has another OpenMP here")
+    around = {name: value for name, value in {**os.environ, **WAITS, **own}.items() if value}
+    code = f"import ctypes, fedspike; ctypes.CDLL({str(found[0])!r})"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=around)
+    assert f"GOMP_SPINCOUNT = '{spins}'" in said.stderr
 
 
 def test_a_record_hides_the_home_alone(monkeypatch: pytest.MonkeyPatch) -> None:

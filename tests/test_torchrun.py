@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -33,12 +34,20 @@ from places_example import plan_of
 from running import BOTH_NETWORKS, finish
 
 ROUNDS = 6
-TOML = BOTH_NETWORKS.replace("rounds = 2", f"rounds = {ROUNDS}").replace(
-    "clients = 2", "clients = 5"
-)
-RUNS = ("ann-iid-seed0", "snn-iid-seed0")
+TOML = f"""\
+{BOTH_NETWORKS.replace("rounds = 2", f"rounds = {ROUNDS}").replace("clients = 2", "clients = 5")}
+[optimiser]
+kind = "sgd"
+learning_rate = 0.1
+[algorithm]
+kind = "scaffold"  # its clients remember something
+"""
+RUNS = ("ann-iid-scaffold-seed0", "snn-iid-scaffold-seed0")
 # So many that a signal comes in the middle.
-LONG = TOML.replace(f"rounds = {ROUNDS}", "rounds = 60")
+LONG = TOML.replace(f"rounds = {ROUNDS}", "rounds = 40")
+
+
+RUN = ("-m", "fedspike", "run", "mine.toml", "--output", "out")
 
 
 def free_port() -> int:
@@ -76,9 +85,8 @@ def long_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_torchrun_gives_what_one_process_gives(alone: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(TOML)
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words += ["-m", "fedspike", "run", "mine.toml", "--output", "out"]
     ended = subprocess.run(
-        [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [sys.executable, *words, *RUN], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("Engine: ") == 1  # rank 0 speaks
@@ -87,13 +95,15 @@ def test_torchrun_gives_what_one_process_gives(alone: Path, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def two_ranks(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    """Two that were started as Slurm starts them, in the middle of their work."""
+def two_ranks(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two, started as Slurm starts them, in the middle of their work; a test may have options of its own."""
     (tmp_path / "mine.toml").write_text(LONG)
     told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-m", "fedspike", "run", "mine.toml", "--output", "out"],
+            [sys.executable, *RUN, *getattr(request, "param", [])],
             env={**os.environ, **told, "RANK": str(rank)},
             cwd=tmp_path,
             stderr=subprocess.PIPE,
@@ -123,6 +133,45 @@ def test_where_a_rank_dies_the_others_end_and_one_goes_on(
     assert "Traceback" not in said
     assert not (tmp_path / "out" / RUNS[1] / "summary.json").exists()
     assert results(finish(LONG, tmp_path / "out")) == results(long_alone)
+
+
+def test_where_the_disk_is_full_all_end_and_it_goes_on(
+    two_ranks: list[subprocess.Popen[str]], long_alone: Path, tmp_path: Path
+) -> None:
+    """As full as a disk is that takes no file of more than 4 kB: a journal grows, a checkpoint is larger."""
+    _, most = resource.prlimit(two_ranks[0].pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(two_ranks[0].pid, resource.RLIMIT_FSIZE, (4096, most))
+    said = [rank.communicate(timeout=60)[1] for rank in two_ranks]
+    assert [rank.returncode for rank in two_ranks] == [2, 2]
+    assert said[0].count("fedspike: ") == 1
+    assert (
+        "cannot be written (File too large)\n  expected: free space on the disk; what was"
+        in said[0]
+    )
+    assert "give it again: it goes on where it stopped" in said[0]
+    assert "Traceback" not in said[0]
+    assert said[1] == ""
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    assert not (tmp_path / "out" / RUNS[1] / "summary.json").exists()
+    assert results(finish(LONG, tmp_path / "out")) == results(long_alone)
+
+
+@pytest.mark.parametrize("two_ranks", [["--lost-after", "4"]], indirect=True)
+def test_one_that_stands_still_is_waited_for_as_long_as_was_said(
+    two_ranks: list[subprocess.Popen[str]],
+) -> None:
+    two_ranks[1].send_signal(signal.SIGSTOP)
+    _, said = two_ranks[0].communicate(timeout=60)
+    assert two_ranks[0].returncode == 2
+    assert "fedspike: rank 0 lost another of the 2 ranks (Timed out waiting 4000ms" in said
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "1e3", "604801", "soon"])
+def test_how_long_to_wait_is_a_time(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "quickstart", "--lost-after", seconds]) == 2
+    assert capsys.readouterr().err.startswith(f"fedspike: --lost-after {seconds}")
+    with pytest.raises(InputError, match="all_ranks: lost_after_s"), all_ranks(-1.0):
+        raise AssertionError("it waits less than not at all")
 
 
 def test_ctrl_c_ends_all_and_says_how_to_go_on(two_ranks: list[subprocess.Popen[str]]) -> None:
@@ -216,7 +265,7 @@ def test_who_does_not_meet_the_others_says_so(
             monkeypatch.setenv(name, value)
         with (
             pytest.raises(InputError, match=f"rank 1 did not meet the other 1 at .* = {port}"),
-            gloo.joined(Launched(1, 2, "127.0.0.1", port, 0, None), 0.5),
+            gloo.joined(Launched(1, 2, "127.0.0.1", port, 0, None), to_meet_s=0.5),
         ):
             raise AssertionError("it met somebody")
 
@@ -241,7 +290,7 @@ def test_ranks_with_other_settings_are_refused(tmp_path: Path) -> None:
     ends = ends_of(3, folder, TOML, TOML.replace("rounds = 6", "rounds = 5"))
     for end in ends:
         assert isinstance(end, SharedError)
-        assert end.passed.startswith("rank 1 has ann-iid-seed0's settings ")
+        assert end.passed.startswith(f"rank 1 has {RUNS[0]}'s settings ")
     assert not folder.exists()
 
 

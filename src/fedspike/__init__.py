@@ -15,7 +15,8 @@ from typing import Any
 
 from fedspike import machine
 
-# Before anybody multiplies.
+# Before torch is loaded, and before anybody multiplies.
+machine.brief_waits()
 machine.steady_products()
 
 # Where a name is looked for, in this order: the rooms that need no torch first.

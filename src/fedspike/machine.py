@@ -7,6 +7,7 @@ from pathlib import Path
 
 PROCESSORS = Path("/proc/cpuinfo")
 CGROUP = Path("/sys/fs/cgroup")
+SPINS = "1000"  # some 0.01 to 0.05 ms, by processor
 LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a container, versions 2 and 1
 
 
@@ -28,6 +29,17 @@ def processor(field: str) -> str:
             if name.strip() == field:
                 return value.strip()
     return ""
+
+
+def brief_waits() -> None:
+    """Let threads that wait for each other sleep soon: of torch and of the kernels, which share one OpenMP.
+
+    By itself it has them spin for milliseconds at each of the thousands of meetings of a round, and where
+    other programs use the cores too, whoever spins has the core of whoever is waited for. It asks once, when
+    torch is loaded; whoever says how threads wait, by `OMP_WAIT_POLICY` or `GOMP_SPINCOUNT`, has it so.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def steady_products() -> None:

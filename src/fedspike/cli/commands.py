@@ -238,13 +238,6 @@ def threads_of_each(threads: str | None, processes: int) -> str | None:
     return str(max(1, (os.cpu_count() or 1) // processes))
 
 
-def prepare_threads() -> None:
-    """Set how long threads spin while they wait; it is read when torch is loaded."""
-    # OpenMP's spin for so long that networks slow down 3 to 10 times where other programs use the cores too;
-    # asleep at once, they are late. So a little.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
-
 def prepare_torch(threads: str | None, device: str) -> None:
     """Set how many threads torch computes with; check the device."""
     if threads is not None and not (
@@ -255,7 +248,6 @@ def prepare_torch(threads: str | None, device: str) -> None:
             expected=f"a whole number from 1 to {MOST_THREADS}",
             fix="leave it out, or use the number of cores",
         )
-    prepare_threads()
     import torch
 
     from fedspike.engine.choice import demand_device

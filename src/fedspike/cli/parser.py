@@ -241,6 +241,11 @@ def _run(commands_of: Any) -> None:
         "--part", metavar="I/N", help="do part I of N of the runs; others may do the rest meanwhile"
     )
     run.add_argument(
+        "--lost-after",
+        metavar="SECONDS",
+        help="how long ranks wait for one that says nothing; default: 1800",
+    )
+    run.add_argument(
         "--threads",
         metavar="N",
         help="threads of a computation; default: torch's, or the cores, shared among the workers",

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from fedspike.cli.commands import (
     count_of,
     kinds_of,
-    prepare_threads,
     prepare_torch,
     print_summary,
     say,
@@ -43,12 +42,11 @@ def run(options: Namespace) -> int:
     """
     from fedspike.federation.places.ranks.launched import launched
 
-    started = launched(os.environ)
+    started, patience = launched(os.environ), _patience(options.lost_after)
     if started.size == 1:
         from fedspike.federation.places.ranks.process_group import OneProcess
 
         return _run(options, started, OneProcess())
-    prepare_threads()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # what torch complains of, our error says
     from fedspike.federation.places.ranks.gloo import joined
     from fedspike.federation.places.ranks.process_group import SharedError
@@ -56,7 +54,7 @@ def run(options: Namespace) -> int:
     if started.rank:
         logging.getLogger("fedspike").setLevel(logging.CRITICAL)
     try:
-        with on_stop(partial(leave, last_words="")), joined(started) as group:
+        with on_stop(partial(leave, last_words="")), joined(started, **patience) as group:
             return _run(options, started, group)
     except SharedError:
         if started.rank:
@@ -189,6 +187,21 @@ def _share(text: str | None) -> tuple[int, int]:
     )
 
 
+def _patience(text: str | None) -> dict[str, float]:
+    """How long ranks wait for each other; nothing where the option is left out, for they know themselves."""
+    from fedspike.federation.places.ranks.launched import LONGEST_WAIT_S
+
+    if text is None:
+        return {}
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LONGEST_WAIT_S:
+        return {"lost_after_s": float(text[:9])}
+    raise InputError(
+        f"--lost-after {text}",
+        expected=f"a whole number of seconds from 1 to {LONGEST_WAIT_S}",
+        fix="leave it out, or use several times what a round takes",
+    )
+
+
 def _reproduce(options: Namespace) -> str:
     """The command that gives these results on any machine: without this machine's folders."""
     words = ["run", options.experiment]
@@ -211,6 +224,7 @@ def _resume(options: Namespace) -> str:
         ("--data-dir", options.data_dir),
         ("--workers", options.workers),
         ("--part", options.part),
+        ("--lost-after", options.lost_after),
     ):
         again += f" {name} {shlex.quote(str(value))}" if value is not None else ""
     return again

@@ -12,23 +12,34 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.distributed as dist
+from msgspec import Meta
 from torch.distributed.rendezvous import rendezvous
 
 from fedspike.errors import InputError
-from fedspike.federation.places.ranks.launched import ADDRESS, PORT, Launched, launched
+from fedspike.federation.places.ranks.launched import (
+    ADDRESS,
+    LONGEST_WAIT_S,
+    PORT,
+    Launched,
+    launched,
+)
 from fedspike.federation.places.ranks.place import Ranks
 from fedspike.federation.places.ranks.process_group import OneProcess, ProcessGroup
+from fedspike.part import within
 
 __all__ = ["all_ranks"]  # what `import fedspike` gives
 
 TO_MEET_S = 120.0  # in which all processes must be there
-TO_ANSWER_S = 1800.0  # in which the slowest must be done with its part of a round
+LOST_AFTER_S = 1800.0  # in which the slowest must be done with its part of a round
 GRACE_S = 5.0  # more, in which torch says itself why they did not meet
 LONGEST_SLEEP_S = 0.002
+
+Patience = Annotated[float, Meta(gt=0, le=LONGEST_WAIT_S)]
+"""Seconds for which others are waited for; who says nothing for so long has gone."""
 
 
 class Gloo(ProcessGroup):
@@ -63,7 +74,7 @@ class Gloo(ProcessGroup):
 
 
 @contextmanager
-def all_ranks() -> Iterator[Ranks]:
+def all_ranks(lost_after_s: float = LOST_AFTER_S) -> Iterator[Ranks]:
     """The place of all processes that torchrun, or something like it, started for this program.
 
     Each must do the same rounds there, and has the same states. Without torchrun it is a place of one.
@@ -71,15 +82,22 @@ def all_ranks() -> Iterator[Ranks]:
         with all_ranks() as place:
             for round in rounds(plan, place): ...
 
+    A process that is done with its part of a round later than `lost_after_s` after the others counts as lost.
+
     Raises InputError where the environment says what cannot be, and where they do not meet.
     """
-    with joined(launched(os.environ)) as group:
+    lost_after_s = within("all_ranks: lost_after_s", lost_after_s, Patience, "leave it out")
+    with joined(launched(os.environ), lost_after_s) as group:
         yield Ranks(group)
 
 
 @contextmanager
-def joined(launched: Launched, to_meet_s: float = TO_MEET_S) -> Iterator[ProcessGroup]:
+def joined(
+    launched: Launched, lost_after_s: float = LOST_AFTER_S, to_meet_s: float = TO_MEET_S
+) -> Iterator[ProcessGroup]:
     """The group of all processes that were launched, when all are there.
+
+    One for which the others wait longer than `lost_after_s` counts as lost.
 
     Raises InputError where they do not meet.
     """
@@ -88,7 +106,8 @@ def joined(launched: Launched, to_meet_s: float = TO_MEET_S) -> Iterator[Process
         return
     met = Future[None]()
     # In a thread, for torch waits without end for a server that takes calls and is none of its own.
-    threading.Thread(target=_meet, args=(launched, to_meet_s, met), daemon=True).start()
+    waits = (lost_after_s, to_meet_s)
+    threading.Thread(target=_meet, args=(launched, *waits, met), daemon=True).start()
     try:
         met.result(to_meet_s + GRACE_S)
     except (RuntimeError, ValueError, OSError) as error:  # a TimeoutError is an OSError
@@ -104,7 +123,7 @@ def joined(launched: Launched, to_meet_s: float = TO_MEET_S) -> Iterator[Process
         dist.destroy_process_group()
 
 
-def _meet(launched: Launched, to_meet_s: float, met: "Future[None]") -> None:
+def _meet(launched: Launched, lost_after_s: float, to_meet_s: float, met: "Future[None]") -> None:
     """Make torch's default group; `met` hears of it, or why there is none."""
     try:
         store, *_ = next(rendezvous("env://", timeout=timedelta(seconds=to_meet_s)))
@@ -113,7 +132,7 @@ def _meet(launched: Launched, to_meet_s: float, met: "Future[None]") -> None:
             store=store,
             rank=launched.rank,
             world_size=launched.size,
-            timeout=timedelta(seconds=TO_ANSWER_S),
+            timeout=timedelta(seconds=lost_after_s),
         )
         met.set_result(None)
     except Exception as error:

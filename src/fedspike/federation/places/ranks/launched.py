@@ -11,6 +11,7 @@ RANK, SIZE, ADDRESS, PORT = "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"
 LOCAL_RANK, LOCAL_SIZE = "LOCAL_RANK", "LOCAL_WORLD_SIZE"
 MOST_RANKS, MOST_PORTS = 4096, 65536
 LONGEST_SHOWN = 40
+LONGEST_WAIT_S = 7 * 86400
 HOW = "start it with torchrun, or see docs/many-machines.md"
 UNSET = f"{HOW}; to train in one process: unset {RANK} {SIZE}"
 
