@@ -117,15 +117,18 @@ class CompiledEngine(Engine):
         wanted = kernel_parts.wanted(loss, classes, steps)
         samples = batches.positions.numel()
         work = samples * network.architecture.parameters * max(1, steps)
-        if type(optimiser) is not Adam or wanted is None:
+        if work > _WORK_AT_ONCE or samples > _SAMPLES_AT_ONCE or wanted is None:
             return None
-        if work > _WORK_AT_ONCE or samples > _SAMPLES_AT_ONCE:
+        if not (self.steps_itself(network, optimiser) and _passes(network, batches)):
             return None
-        if not (one_pass.is_stepped(network, parameters) and _passes(network, batches)):
-            return None
+        assert type(optimiser) is Adam  # see `steps_itself`
         arrays, adam = _calibrated(loss, batches, classes), kernel_parts.adam(optimiser)
         learned = one_pass.passed(network, parameters, batches, wanted, arrays, adam=adam)
         return Stepped(learned.forward, learned.losses)
+
+    def steps_itself(self, network: SizedNetwork, optimiser: Optimiser) -> bool:
+        """See `Engine`."""
+        return type(optimiser) is Adam and one_pass.has(network) and one_pass.is_stepped(network)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:
         """See `Engine`; of Adam there is a kernel."""

@@ -82,6 +82,11 @@ class Engine(ABC):
         del network, loss, optimiser, parameters, batches
         return None
 
+    def steps_itself(self, network: SizedNetwork, optimiser: Optimiser) -> bool:
+        """Whether `train` takes the network and the optimiser."""
+        del network, optimiser
+        return False
+
     @property
     def by_operators(self) -> "Engine":
         """The engine that computes networks layer by layer, so that it knows what enters each."""

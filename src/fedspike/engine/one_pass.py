@@ -106,16 +106,14 @@ def has(network: SizedNetwork) -> TypeGuard[InOnePass]:
     )
 
 
-def is_stepped(network: SizedNetwork, parameters: Parameters) -> bool:
+def is_stepped(network: SizedNetwork) -> bool:
     """Whether the kernels make Adam's steps, too, of a network that they have: of its weights as they are."""
-    learned = isinstance(network, SpikingNetwork) and network.neuron.initial(1)
-    dense = isinstance(network.architecture, DenseLayers)
-    return (
-        dense
-        and not learned
-        and not network.statistics()
-        and network.amplified(parameters) is parameters
-    )
+    if not isinstance(network.architecture, DenseLayers) or network.amplification != 1:
+        return False
+    if not isinstance(network, SpikingNetwork):
+        return True
+    learned = network.neuron.initial(1) or normalisations.there_are(network)
+    return not learned and network.gain == 1
 
 
 def bytes_of_step(network: InOnePass, rows: int) -> int:

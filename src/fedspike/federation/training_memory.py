@@ -2,7 +2,8 @@
 
     4 bytes x parameters x (1 received + 1 weight + 2 gradients + moments + algorithm)  +  what a step keeps
 
-The second gradient is that of the step before, which is there until the new one is. Moments that are kept
+The second gradient is that of the step before, which is there until the new one is; there is none where the
+kernels make all steps of a round in a row. Moments that are kept
 from round to round are there three times, as stored, as read and as they become. An algorithm has one more
 where it corrects gradients, and what a client remembers, as a control variate or its last model, twice,
 too. What a step keeps is told by the learner and the engine: activations and spikes, where models are
@@ -35,9 +36,11 @@ def training_bytes(
     """Memory of a client's round with so many samples; the equation."""
     architecture = network.architecture
     rows = learner.rows(samples * learner.epochs)
-    kept = learner.peak_of_a_step(engine_of(algorithm, "cpu", torch.float32), network, rows)
+    engine = engine_of(algorithm, "cpu", torch.float32)
+    kept = learner.peak_of_a_step(engine, network, rows)
     kept += BYTES * algorithm.models_compared * rows * architecture.layers[-2]
-    copies = 1 + learner.copies + algorithm.corrects + 2 * algorithm.models_remembered
+    in_a_row = not algorithm.corrects and learner.in_a_row(engine, network)
+    copies = 1 + learner.copies - in_a_row + algorithm.corrects + 2 * algorithm.models_remembered
     return BYTES * architecture.parameters * copies + kept
 
 

@@ -88,8 +88,13 @@ class Backpropagation(Minibatches, tag="backpropagation"):
         parameters: Parameters,
         batches: Batches,
     ) -> Stepped | None:
-        """By the engine, where minibatches are taught whole and as here."""
-        taught_here = type(self).taught is Backpropagation.taught
-        if not taught_here or self._at_once(batches.rows) != batches.rows:
+        """By the engine."""
+        if not self.in_a_row(engine, network):
             return None
         return engine.train(network, loss, self.optimiser, parameters, batches.in_a_row())
+
+    def in_a_row(self, engine: Engine, network: SizedNetwork) -> bool:
+        """Where minibatches are taught whole and as here, and the optimiser forgets."""
+        alike = type(self).taught is Backpropagation.taught and self.samples_at_once == "all"
+        forgets = self.optimiser_memory == "forgotten" and not self.ascent
+        return alike and forgets and engine.steps_itself(network, self.optimiser)

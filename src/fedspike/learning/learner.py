@@ -98,6 +98,14 @@ class Learner(Part):
         """Numbers that it keeps for each parameter while it trains, the parameter among them."""
         return 1
 
+    def in_a_row(self, engine: Engine, network: SizedNetwork) -> bool:
+        """Whether the engine takes all minibatches in one call, where no gradient is corrected.
+
+        Then there is no gradient of the step before.
+        """
+        del engine, network
+        return False
+
     def peak_of_a_step(self, engine: Engine, network: SizedNetwork, rows: int) -> int:
         """Memory of a step beside these, of one client on one thread."""
         return engine.bytes_of_step(network, rows)

@@ -143,8 +143,7 @@ class Minibatches(Learner):
         loss_of = self.loss or network.usual_loss
         engine = engine_for(shown.pixels.device, shown.pixels.dtype)
         samples = [len(positions) for positions in shown.positions]
-        plain = correct is uncorrected and self.optimiser_memory == "forgotten"
-        if plain and not self.ascent and shown.comparison is None:
+        if correct is uncorrected and shown.comparison is None:
             at_once = self.taught_in_a_row(engine, network, loss_of, parameters, batches)
             if at_once is not None:
                 counts = in_all(counted(at_once.forward), len(samples))
