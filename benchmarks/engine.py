@@ -93,7 +93,7 @@ def measure_growth(repeats: int, threads: int) -> dict[str, Any]:
 
 def versions_and_hardware() -> dict[str, Any]:
     peers = {name: metadata.version(name) for name in PEERS}
-    waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY")}
+    waiting = {name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     now = {"engine": engine.engine(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
     return structs.asdict(environment()) | now | peers | waiting
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from work import BETA, SEED, SHAPE, Work
 
 from fedspike import engine
-from fedspike.federation.evaluation import predict
+from fedspike.federation.evaluation import Examined, predict
 from fedspike.federation.rounds import Round, rounds
 from fedspike.networks import Network
 
@@ -44,8 +44,9 @@ class FedSpike:
         assert self.last
         labels = self.work.test_set[1]
         everything = torch.arange(len(labels))
-        model = (self.network.over(SHAPE, 10), self.last.state.model, everything, 0)
-        predicted, _ = predict([model], self.work.test_set, SEED, self.last.number)
+        model = self.last.state.model
+        tested = Examined(self.network.over(SHAPE, 10), lambda: model, everything)
+        predicted, _ = predict([tested], self.work.test_set, SEED, self.last.number)
         return float((predicted == labels).float().mean())
 
 
