@@ -173,9 +173,12 @@ def test_a_head_without_end_is_cut_off(
     monkeypatch.setattr(connections, "MOST_BYTES", 2**20 if fence else 2**30)
     with calling(server, Connections(wait_s=LONG_S)) as caller:
         line, cut = caller.secure(ELSEWHERE, PULL), False
+        until = time.monotonic() + 10 * fence  # what is under way when it is cut off was sent, too
+        sent = 0
         try:
-            for _ in range(80):
+            while sent < 80 or time.monotonic() < until:
                 line.sendall(b"a: " + bytes(2**15).replace(b"\0", b"x") + b"\r\n")
+                sent += 1
         except OSError:
             cut = True
     assert cut is fence
