@@ -59,7 +59,7 @@ aarch64: $(VENV)/.test ## minutes: the kernels for 64-bit ARM, under emulation: 
 	PATH="$(abspath $(VENV))/bin:$$PATH" tools/aarch64.sh build/aarch64
 
 bench: $(VENV)-bench/.done ## minutes: rounds by ourselves and by others, into runs/bench; is a ratio worse than before?
-	GOMP_SPINCOUNT=300000 $(VENV)-bench/bin/python benchmarks/engine.py  # threads wait as OpenMP has it, for all
+	GOMP_SPINCOUNT=300000 $(VENV)-bench/bin/python benchmarks/engine.py  # OpenMP's own default, for all programs
 	$(VENV)-bench/bin/python benchmarks/history.py
 
 lint: $(VENV)/.test ## only the format and the lint

@@ -22,7 +22,7 @@ from fedspike.networks import (
     SizedNetwork,
 )
 from fedspike.parts.codes import Address, Direct, Rate
-from fedspike.parts.losses import CalibratedCrossEntropy, CrossEntropy, Loss
+from fedspike.parts.losses import CalibratedCrossEntropy, CrossEntropy, Loss, MaskedCrossEntropy
 from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import SGD, Adam
 from fedspike.parts.read_outs import MeanMembrane
@@ -144,14 +144,17 @@ class OwnTeaching(Backpropagation, tag="own-teaching"):
         (ANN(DENSE), Backpropagation(batch_size=16, loss=CrossEntropy(), samples_at_once=4)),
         (ANN(DENSE), Backpropagation(batch_size=16, ascent=0.1)),
         (ANN(DENSE), OwnTeaching(batch_size=16)),
+        (ANN(DENSE), Backpropagation(batch_size=16, loss=MaskedCrossEntropy())),
     ],
     ids=str,
 )
 def test_what_is_made_step_by_step(
     network: Network, learner: Backpropagation, calls: list[bool]
 ) -> None:
-    trained(sized(network), learner, (17, 3))
+    one = sized(network)
+    trained(one, learner, (17, 3))
     assert not any(calls)
+    assert not learner.in_a_row(CompiledEngine(), one)
 
 
 @pytest.mark.parametrize(("limit", "least"), [("_WORK_AT_ONCE", 1e6), ("_SAMPLES_AT_ONCE", 383)])

@@ -170,6 +170,10 @@ def test_damage_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             fs.run(PLAN, tmp_path)
         assert "delete" in caught.value.fix
         path.write_bytes(before)
+    copy = shutil.copy(table, table.with_stem(f"{table.stem} (copy)"))
+    with pytest.raises(InputError, match="did not write"):
+        fs.run(PLAN, tmp_path)
+    Path(copy).unlink()
     shutil.move(table, tmp_path)
     with pytest.raises(InputError, match="not what clients remembered"):
         fs.run(PLAN, tmp_path)

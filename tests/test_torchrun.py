@@ -166,7 +166,7 @@ def test_one_that_stands_still_is_waited_for_as_long_as_was_said(
     assert "fedspike: rank 0 lost another of the 2 ranks (Timed out waiting 4000ms" in said
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "1e3", "604801", "soon"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "1e3", "604801", "0000000601000", "soon", "60"])
 def test_how_long_to_wait_is_a_time(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "quickstart", "--lost-after", seconds]) == 2
     assert capsys.readouterr().err.startswith(f"fedspike: --lost-after {seconds}")

@@ -44,6 +44,12 @@ def run(options: Namespace) -> int:
 
     started, patience = launched(os.environ), _patience(options.lost_after)
     if started.size == 1:
+        if patience:
+            raise InputError(
+                f"--lost-after {options.lost_after} with one process",
+                expected="processes that torchrun started, which wait for each other",
+                fix="leave it out",
+            )
         from fedspike.federation.places.ranks.process_group import OneProcess
 
         return _run(options, started, OneProcess())
@@ -193,8 +199,9 @@ def _patience(text: str | None) -> dict[str, float]:
 
     if text is None:
         return {}
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LONGEST_WAIT_S:
-        return {"lost_after_s": float(text[:9])}
+    whole = text.isascii() and text.isdigit() and len(text) < 10
+    if whole and 1 <= int(text) <= LONGEST_WAIT_S:
+        return {"lost_after_s": float(text)}
     raise InputError(
         f"--lost-after {text}",
         expected=f"a whole number of seconds from 1 to {LONGEST_WAIT_S}",

@@ -114,21 +114,24 @@ class CompiledEngine(Engine):
     ) -> Stepped | None:
         """See `Engine`; Adam, of a dense network, while that takes about a second."""
         classes, steps = network.architecture.layers[-1], network.time_steps
-        wanted = kernel_parts.wanted(loss, classes, steps)
         samples = batches.positions.numel()
         work = samples * network.architecture.parameters * max(1, steps)
-        if work > _WORK_AT_ONCE or samples > _SAMPLES_AT_ONCE or wanted is None:
+        if work > _WORK_AT_ONCE or samples > _SAMPLES_AT_ONCE:
             return None
-        if not (self.steps_itself(network, optimiser) and _passes(network, batches)):
+        if not (self.steps_itself(network, loss, optimiser) and _passes(network, batches)):
             return None
         assert type(optimiser) is Adam  # see `steps_itself`
+        wanted = kernel_parts.wanted(loss, classes, steps)
         arrays, adam = _calibrated(loss, batches, classes), kernel_parts.adam(optimiser)
         learned = one_pass.passed(network, parameters, batches, wanted, arrays, adam=adam)
         return Stepped(learned.forward, learned.losses)
 
-    def steps_itself(self, network: SizedNetwork, optimiser: Optimiser) -> bool:
+    def steps_itself(self, network: SizedNetwork, loss: Loss, optimiser: Optimiser) -> bool:
         """See `Engine`."""
-        return type(optimiser) is Adam and one_pass.has(network) and one_pass.is_stepped(network)
+        wanted = kernel_parts.wanted(loss, network.architecture.layers[-1], network.time_steps)
+        if type(optimiser) is not Adam or wanted is None:
+            return False
+        return one_pass.has(network) and one_pass.is_stepped(network)
 
     def step(self, optimiser: Optimiser, step: Step) -> None:
         """See `Engine`; of Adam there is a kernel."""

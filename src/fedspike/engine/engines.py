@@ -82,9 +82,9 @@ class Engine(ABC):
         del network, loss, optimiser, parameters, batches
         return None
 
-    def steps_itself(self, network: SizedNetwork, optimiser: Optimiser) -> bool:
-        """Whether `train` takes the network and the optimiser."""
-        del network, optimiser
+    def steps_itself(self, network: SizedNetwork, loss: Loss, optimiser: Optimiser) -> bool:
+        """Whether `train` takes these, if they are not too much at once."""
+        del network, loss, optimiser
         return False
 
     @property

@@ -88,6 +88,8 @@ struct Filters {
 struct FilterGradient {
     Floats weight, bias, constants;
 
+    static int64_t floats(const Stage &s) { return (rows_of(s) * s.places() + 1) * whole_vectors(s.channels); }
+
     explicit FilterGradient(const Stage &s)
         : weight(rows_of(s) * s.places() * whole_vectors(s.channels)), bias(whole_vectors(s.channels)),
           constants(s.constants ? CONSTANTS * grid_of(s) : 0) {}

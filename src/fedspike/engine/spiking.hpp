@@ -36,7 +36,7 @@ struct Spiking {
         for (size_t l = 0; l < layers.size(); ++l)
             bytes += planes(l) * inputs(l) * words() * 8 + code.steps * whole_vectors(layers[l].outputs) * 4;
         for (const Stage &stage : stages)
-            bytes += (stage.weights() + (stage.constants ? CONSTANTS * grid_of(stage) : 0)) * 4;
+            bytes += (FilterGradient::floats(stage) + (stage.constants ? CONSTANTS * grid_of(stage) : 0)) * 4;
         return bytes;
     }
     bool learns() const { return loss.kind != Loss::none; }

@@ -196,7 +196,7 @@ def _demand_network(plan: Plan, source: Document) -> None:
 def _demand_disk(plan: Plan, home: Path, source: Document) -> None:
     """Raise InputError where there is no room for what clients will remember in the end of a run."""
     need = room.memories(plan, plan.sized_network(), plan.site().devices.cohort_size)
-    there = sum(path.stat().st_size for path in home.glob(f"{MEMORIES}/*"))
+    there = sum(path.lstat().st_size for path in home.glob(f"{MEMORIES}/*"))
     try:
         room.demand_disk(need, home.parent, there)
     except InputError as error:

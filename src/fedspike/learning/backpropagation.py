@@ -97,4 +97,5 @@ class Backpropagation(Minibatches, tag="backpropagation"):
         """Where minibatches are taught whole and as here, and the optimiser forgets."""
         alike = type(self).taught is Backpropagation.taught and self.samples_at_once == "all"
         forgets = self.optimiser_memory == "forgotten" and not self.ascent
-        return alike and forgets and engine.steps_itself(network, self.optimiser)
+        loss = self.loss or network.usual_loss
+        return alike and forgets and engine.steps_itself(network, loss, self.optimiser)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 from msgspec import Meta, Struct, structs
 
@@ -11,6 +11,7 @@ from fedspike.errors import InputError
 from fedspike.layers import shapes as counted
 from fedspike.layers.shapes import Synapses
 from fedspike.networks.sized_layers import InitialWeights, Layers, narrow
+from fedspike.part import within
 
 Shape = tuple[int, int, int]
 """Channels, rows and columns."""
@@ -36,6 +37,10 @@ class Conv(Struct, frozen=True, forbid_unknown_fields=True):
     stride: Count = 1
     padding: Annotated[int, Meta(ge=0, lt=2**31)] | Literal["half"] = "half"
     groups: Count = 1
+
+    def __post_init__(self) -> None:
+        for one, annotation in get_type_hints(Conv, include_extras=True).items():
+            within(f"Conv: {one}", getattr(self, one), annotation)
 
     def over(self, image: Shape) -> tuple[counted.Convolution, Shape]:
         """The layer over such an image, and the shape of what comes out."""

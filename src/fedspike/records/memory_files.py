@@ -97,6 +97,12 @@ class MemoryFiles:
         """
         by_client: dict[int, list[Record]] = {}
         for table in sorted(self.folder.glob(f"*{TABLE}")):
+            if not table.stem.isdigit():
+                raise InputError(
+                    f"{table}: a file that fedspike did not write",
+                    expected="tables that are called by the length of their records",
+                    fix="move it to another folder",
+                )
             for record in self._read(table, round):
                 by_client.setdefault(record.client, []).append(record)
         replaced = []
