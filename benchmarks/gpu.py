@@ -14,15 +14,15 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-from work import BETA, SEED, SHAPE, Work
+from work import BETA, Work
 
 from fedspike.engine import triton_kernels as gpu
-from fedspike.federation.evaluation import Examined, predict
 from fedspike.federation.rounds import rounds as simulated
 
 try:
@@ -42,16 +42,8 @@ Start = Callable[[Work, int, str], Rounds]
 
 def fedspike(work: Work, rounds: int, device: str) -> Rounds:
     """Round after round of the simulator."""
-    test_set = tuple(part.to(device) for part in work.test_set)
-    network, every = work.snn.over(SHAPE, 10), torch.arange(len(test_set[1]))
-    for done in simulated(work.plan(work.snn, rounds), device=device):
-
-        def accuracy(model=done.state.model, number=done.number) -> float:
-            tested = Examined(network, lambda: model, every)
-            predicted, _ = predict([tested], test_set, SEED, number)
-            return float((predicted == test_set[1]).float().mean())
-
-        yield accuracy
+    for after in simulated(work.plan(work.snn, rounds), device=device):
+        yield partial(work.accuracy, work.snn, after, device)
 
 
 def one_after_another(work: Work, rounds: int, device: str) -> Rounds:

@@ -11,10 +11,9 @@ import torch
 from snntorch_loop import SPIKE_COUNT_LOSS, Loss, OneAfterAnother, SnnTorch, started
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
-from work import BETA, SEED, SHAPE, Work
+from work import BETA, Work
 
 from fedspike import engine
-from fedspike.federation.evaluation import Examined, predict
 from fedspike.federation.rounds import Round, rounds
 from fedspike.networks import Network
 
@@ -45,12 +44,7 @@ class FedSpike:
 
     def accuracy(self) -> float:
         assert self.last
-        labels = self.work.test_set[1]
-        everything = torch.arange(len(labels))
-        model = self.last.state.model
-        tested = Examined(self.network.over(SHAPE, 10), lambda: model, everything)
-        predicted, _ = predict([tested], self.work.test_set, SEED, self.last.number)
-        return float((predicted == labels).float().mean())
+        return self.work.accuracy(self.network, self.last)
 
 
 class SpikingJelly(nn.Module):

@@ -13,7 +13,9 @@ from torch import Tensor
 from fedspike.data import Dataset, load
 from fedspike.data.partition import IID, Resampled
 from fedspike.federation.devices import Devices, Fleet, Given
+from fedspike.federation.evaluation import Examined, predict
 from fedspike.federation.plan import Plan
+from fedspike.federation.rounds import Round
 from fedspike.learning import Backpropagation
 from fedspike.networks import ANN, SNN, Architecture, FullyConnected, Network, Parameters
 from fedspike.parts.codes import Rate
@@ -101,6 +103,14 @@ class Work:
             rounds=rounds,
             seed=SEED,
         )
+
+    def accuracy(self, network: Network, after: Round, device: str = "cpu") -> float:
+        """Of the global model after a round, on the test images."""
+        pixels, labels = (part.to(device) for part in self.test_set)
+        every = torch.arange(len(labels))
+        tested = Examined(network.over(SHAPE, 10), lambda: after.state.model, every)
+        predicted, _ = predict([tested], (pixels, labels), SEED, after.number)
+        return float((predicted == labels).float().mean())
 
 
 def dim(images: np.ndarray, density: float) -> None:

@@ -22,7 +22,7 @@ struct Conventional {
     int64_t trace_bytes() const {
         int64_t floats = inputs_of(batch, stages);
         for (const Layer &layer : layers) floats += 2 * whole_vectors(layer.outputs);
-        for (const Stage &s : stages) floats += 3 * whole_vectors(s.channels) * s.positions() + FilterGradient::floats(s);
+        for (const Stage &s : stages) floats += 3 * grid_of(s) + FilterGradient::floats(s);
         return block() * floats * 4;
     }
 

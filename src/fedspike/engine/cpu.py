@@ -118,10 +118,10 @@ class CompiledEngine(Engine):
         work = samples * network.architecture.parameters * max(1, steps)
         if work > _WORK_AT_ONCE or samples > _SAMPLES_AT_ONCE:
             return None
-        if not (self.steps_itself(network, loss, optimiser) and _passes(network, batches)):
+        if not _passes(network, batches):
             return None
-        assert type(optimiser) is Adam  # see `steps_itself`
         wanted = kernel_parts.wanted(loss, classes, steps)
+        assert type(optimiser) is Adam  # see `steps_itself`
         arrays, adam = _calibrated(loss, batches, classes), kernel_parts.adam(optimiser)
         learned = one_pass.passed(network, parameters, batches, wanted, arrays, adam=adam)
         return Stepped(learned.forward, learned.losses)

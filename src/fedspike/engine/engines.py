@@ -77,13 +77,13 @@ class Engine(ABC):
         """All minibatches of every client in one call, a step of the optimiser for each, in place.
 
         Those of a step are so many clients of `batches`, and the next step's come behind them; a client
-        that has no more has an empty one. None: only one by one.
+        that has no more has an empty one. Of what it `steps_itself`; None where that is too much at once.
         """
         del network, loss, optimiser, parameters, batches
         return None
 
     def steps_itself(self, network: SizedNetwork, loss: Loss, optimiser: Optimiser) -> bool:
-        """Whether `train` takes these, if they are not too much at once."""
+        """Whether `train` takes these."""
         del network, loss, optimiser
         return False
 

@@ -10,11 +10,6 @@ namespace {
 // Channels in of which there are weights for each panel of channels.
 inline int64_t rows_of(const Stage &s) { return s.depthwise() ? 1 : s.channels_in; }
 
-// Channels before a stage, from the first one on, that a panel of `real` channels meets.
-inline std::pair<int64_t, int64_t> met_by(const Stage &s, int64_t first, int64_t real) {
-    return {first / s.group_out() * s.group_in(), ((first + real - 1) / s.group_out() + 1) * s.group_in()};
-}
-
 // Calls at(place among numbers that are laid out, place among a layer's weights) for all weights of a stage. They are
 // laid out [channel in][place, turned][channel], of a depthwise one [place, turned][channel], in panels of channels.
 template <typename At>
@@ -192,7 +187,7 @@ inline void value_currents(const Filters &filters, const Positions &at, const ui
     for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
         float *panel = grid + first * s.positions();
         const float *bias = &filters.bias[first];
-        const auto met = met_by(s, first, real);
+        const auto met = met_by(first, real, s.group_out(), s.group_in());
         if (2 * entered > s.inputs()) {
             for (int64_t y = 0; y < s.out_height(); ++y)
                 for_panels<TILE_REGISTERS / V, 1>(s.out_width(), [&](auto R, int64_t x, int64_t) {
@@ -213,7 +208,7 @@ inline void value_gradient(const Stage &s, const Positions &at, const uint64_t *
                            const Floats &spread, const float *delta, Floats &sums) {
     if (s.depthwise()) return depthwise_gradient(s, spread, delta, sums.data());
     for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
-        const auto met = met_by(s, first, real);
+        const auto met = met_by(first, real, s.group_out(), s.group_in());
         for (int64_t i = met.first; i < met.second; ++i)
             gather_channel<V, true>(s, at.phases, events + i * s.words(), values + i * s.apart() + s.lead(),
                                     delta + first * s.positions(), 1.0f,
@@ -232,7 +227,7 @@ inline void event_currents(const Filters &filters, const Positions &at, const ui
     for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
         float *panel = grid + first * s.positions();
         fill_bias<V>(s, &filters.bias[first], panel);
-        const auto met = met_by(s, first, real);
+        const auto met = met_by(first, real, s.group_out(), s.group_in());
         for (int64_t i = met.first; i < met.second; ++i)
             for (int64_t plane = 0; plane < planes; ++plane)
                 scatter_channel<V, false>(s, at.phases, events + (plane * s.channels_in + i) * s.words(), nullptr,
@@ -248,7 +243,7 @@ inline void event_gradient(const Stage &s, const Positions &at, const uint64_t *
         return depthwise_gradient(s, spread, delta, sums.data());
     }
     for_channels(s.channels, [&](auto V, int64_t first, int64_t real) {
-        const auto met = met_by(s, first, real);
+        const auto met = met_by(first, real, s.group_out(), s.group_in());
         for (int64_t i = met.first; i < met.second; ++i)
             for (int64_t plane = 0; plane < planes; ++plane)
                 gather_channel<V, false>(s, at.phases, events + (plane * s.channels_in + i) * s.words(), nullptr,

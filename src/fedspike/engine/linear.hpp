@@ -167,25 +167,29 @@ constexpr int PRODUCT_ROWS = 5, PRODUCT_VECTORS = 4;
 constexpr int PRODUCT_ROWS = 2, PRODUCT_VECTORS = 2;
 #endif
 
-// into_inputs[step][i] = sum over o of delta[step][o] weight[o][i], for R steps and V vectors of inputs; rows are padded.
-template <int V, int R>
-[[gnu::noinline]] void through_tile(int64_t outputs, const float *delta, const float *weight, float *into_inputs,
+// sums[r][i] = the sum over o of factors[r][o] rows[o][i], or `MORE` is added, for R rows of factors, `apart` numbers from
+// each other, and V vectors of i; rows and sums are `width` numbers apart.
+template <int V, int R, bool MORE>
+[[gnu::noinline]] void product_tile(int64_t count, const float *factors, int64_t apart, const float *rows, float *sums,
                                     int64_t width) {
     Vec sum[R][V] = {};
-    const int64_t apart = whole_vectors(outputs);
-    for (int64_t o = 0; o < outputs; ++o) {
+#pragma GCC unroll 16
+    for (int r = 0; MORE && r < R; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * width + v * LANES);
+    for (int64_t o = 0; o < count; ++o) {
         Vec row[V];
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) row[v] = load(weight + o * width + v * LANES);
-#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) row[v] = load(rows + o * width + v * LANES);
+#pragma GCC unroll 16
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) sum[r][v] = multiply_add(delta[r * apart + o], row[v], sum[r][v]);
+            for (int v = 0; v < V; ++v) sum[r][v] = multiply_add(factors[r * apart + o], row[v], sum[r][v]);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) store(into_inputs + r * width + v * LANES, sum[r][v]);
+        for (int v = 0; v < V; ++v) store(sums + r * width + v * LANES, sum[r][v]);
 }
 
 // The rows of one client's weight, padded to whole vectors of inputs.
@@ -206,10 +210,11 @@ struct Rows {
 
     // into_inputs[step][input] of one sample, in padded rows
     void through(int64_t steps, const float *delta, float *into_inputs) const {
+        const int64_t apart = whole_vectors(outputs);
         for_panels<PRODUCT_VECTORS>(inputs, [&](auto V, int64_t offset, int64_t) {
             for_panels<PRODUCT_ROWS, 1>(steps, [&](auto R, int64_t t, int64_t) {
-                through_tile<V, R>(outputs, delta + t * whole_vectors(outputs), &weight[offset],
-                                   into_inputs + t * width + offset, width);
+                product_tile<V, R, false>(outputs, delta + t * apart, apart, &weight[offset],
+                                          into_inputs + t * width + offset, width);
             });
         });
     }

@@ -24,6 +24,15 @@ constexpr int REGISTERS = 18, TILE_REGISTERS = 16;
 constexpr int REGISTERS = 6, TILE_REGISTERS = 4;
 #endif
 
+// Numbers of a stage's grid of outputs.
+inline int64_t grid_of(const Stage &s) { return whole_vectors(s.channels) * s.positions(); }
+
+// Of channels from `first` on that lie in groups of `own` on this side of a convolution, the first one and the one
+// behind the last that they meet on the other side, where groups have `other`.
+inline std::pair<int64_t, int64_t> met_by(int64_t first, int64_t channels, int64_t own, int64_t other) {
+    return {first / own * other, ((first + channels - 1) / own + 1) * other};
+}
+
 // Calls panel(V, channel, real) for one panel of V vectors of channels after the other, of which so many are real.
 template <typename Panel>
 inline void for_channels(int64_t channels, const Panel &panel) {
@@ -159,7 +168,7 @@ template <int V, int N, bool VALUED>
 
 // Calls run(N, place) for the rows of a kernel that meet outputs in a phase: N places, the first one of a row.
 template <typename Run>
-inline void for_rows(const Stage &s, const Phase &phase, const Run &run) {
+inline void for_kernel_rows(const Stage &s, const Phase &phase, const Run &run) {
     for (int64_t i = phase.row; i < s.kernel; i += s.stride)
         for_panels<(LARGEST + 1) / 2, 1>((s.kernel - phase.column + s.stride - 1) / s.stride, [&](auto N, int64_t, int64_t) {
             run(N, i * s.kernel + phase.column);
@@ -175,7 +184,7 @@ inline void scatter_channel(const Stage &s, const std::vector<Phase> &phases, co
             scatter<V, K, VALUED>(events, s.words(), values, weights, scale, panel, s.columns());
         });
     for (const Phase &phase : phases)
-        for_rows(s, phase, [&](auto N, int64_t place) {
+        for_kernel_rows(s, phase, [&](auto N, int64_t place) {
             const int64_t at = place / s.kernel * s.columns() + place % s.kernel;
             scatter_row<V, N, VALUED>(events, phase, values, weights + place * (V * LANES), scale, panel + at * (V * LANES),
                                       s.stride);
@@ -189,7 +198,7 @@ inline void gather_channel(const Stage &s, const std::vector<Phase> &phases, con
             gather<V, K, VALUED>(events, s.words(), values, panel, s.columns(), scale, sums);
         });
     for (const Phase &phase : phases)
-        for_rows(s, phase, [&](auto N, int64_t place) {
+        for_kernel_rows(s, phase, [&](auto N, int64_t place) {
             const int64_t at = place / s.kernel * s.columns() + place % s.kernel;
             gather_row<V, N, VALUED>(events, phase, values, panel + at * (V * LANES), s.stride, scale,
                                      sums + place * (V * LANES));
@@ -263,8 +272,8 @@ inline void for_tiles(int64_t height, int64_t width, int64_t stride, const Tile 
 // The whole image in tiles; of V vectors of input channels from `channel` on.
 template <int V>
 inline void into_inputs(const Stage &s, const float *grid, int64_t channel, const float *weights, float *into) {
-    const int64_t last = std::min<int64_t>(channel + V * LANES, s.channels_in) - 1;
-    const std::pair outputs{channel / s.group_in() * s.group_out(), (last / s.group_in() + 1) * s.group_out()};
+    const int64_t real = std::min<int64_t>(V * LANES, s.channels_in - channel);
+    const auto outputs = met_by(channel, real, s.group_in(), s.group_out());
     for_tiles<TILE_REGISTERS / V>(s.height, s.width, s.stride, [&](auto R, int64_t y, int64_t x) {
         into_inputs_tile<V, R>(s, grid, {y, x}, outputs, weights, into + (y * s.width + x) * (V * LANES));
     });

@@ -10,7 +10,7 @@ namespace {
 
 // Calls row(V, channel, offset) for each row of a stage's outputs, where V vectors of channels begin in its grid.
 template <typename Row>
-inline void for_rows(const Stage &s, const Row &row) {
+inline void for_output_rows(const Stage &s, const Row &row) {
     for_channels(s.channels, [&](auto V, int64_t first, int64_t) {
         for (int64_t y = 0; y < s.out_height(); ++y) row(V, first, first * s.positions() + s.row(y) * (V * LANES));
     });
@@ -20,7 +20,7 @@ inline void for_rows(const Stage &s, const Row &row) {
 template <typename At>
 inline void mean_over_places(const Stage &s, const At &at, float *means) {
     std::fill_n(means, whole_vectors(s.channels), 0.0f);
-    for_rows(s, [&](auto V, int64_t first, int64_t row) {
+    for_output_rows(s, [&](auto V, int64_t first, int64_t row) {
         Vec sum[V] = {};
         for (int64_t x = 0; x < s.out_width(); ++x)
 #pragma GCC unroll 2
@@ -138,12 +138,18 @@ struct Normalised {
         fold<V>(count, one, &to[offset]);
     }
 
+    // What each sample has of a layer's statistics: nothing where its client keeps them.
+    void share(const Statistics &own) {
+        for (int64_t b = 0; b < count; ++b)
+            shares[b] = own.norm.by_batch[k] ? ones[b] / (float)p.samples.present[k] : 0;
+    }
+
     // The statistics of a layer. A sample's places have a mean, and a variance around it.
     void measure(size_t n) {
         Statistics &own = statistics[n];
         own.fill(k);
         const bool by_batch = own.norm.by_batch[k], stage = is_stage(n);
-        for (int64_t b = 0; b < count; ++b) shares[b] = by_batch ? ones[b] / (float)p.samples.present[k] : 0;
+        share(own);
         const auto mean = [&](int64_t b, int64_t i) { return load(stage ? &means[b][i] : &scratch[b].flow[i]); };
         const auto variance = [&](int64_t b, int64_t i) {
             const Vec distance = mean(b, i) - load(&own.mean[i]), square = distance * distance;
@@ -161,8 +167,7 @@ struct Normalised {
     void measure_back(size_t n) {
         Statistics &own = statistics[n];
         const bool stage = is_stage(n);
-        for (int64_t b = 0; b < count; ++b)
-            shares[b] = own.norm.by_batch[k] ? ones[b] / (float)p.samples.present[k] : 0;
+        share(own);
         const auto slope = [&](int64_t b, int64_t i) {
             return load(stage ? &means[b][i] : &trace.of[b].delta[linear(n)][i]);
         };
@@ -228,7 +233,7 @@ struct Normalised {
     // Calls at(offset in the grid, offset in the statistics) for V vectors of each output at a step.
     template <typename At>
     static void for_outputs(const Stage &s, int64_t t, const At &at) {
-        for_rows(s, [&](auto V, int64_t first, int64_t row) {
+        for_output_rows(s, [&](auto V, int64_t first, int64_t row) {
             for (int64_t x = 0; x < s.out_width(); ++x)
 #pragma GCC unroll 2
                 for (int v = 0; v < V; ++v)

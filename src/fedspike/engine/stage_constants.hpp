@@ -6,8 +6,6 @@
 namespace fedspike {
 namespace {
 
-inline int64_t grid_of(const Stage &s) { return whole_vectors(s.channels) * s.positions(); }
-
 // Calls at(number among a client's constants, number in the grids).
 template <typename At>
 inline void for_constants(const Stage &s, const At &at) {

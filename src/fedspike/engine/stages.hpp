@@ -147,7 +147,7 @@ struct Stack {
 
     void currents(size_t l, int64_t t, const Filters &filters) {
         Room &room = rooms[l];
-        float *grid = &room.grids[t * whole_vectors(stages[l].channels) * stages[l].positions()];
+        float *grid = &room.grids[t * grid_of(stages[l])];
         if (room.constant.empty())
             event_currents(filters, room.at, map(l, t, 0, 0), room.planes, share(l, t), room.spread, grid);
         else

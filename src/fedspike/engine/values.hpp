@@ -17,7 +17,7 @@ struct ValueStack {
 
         explicit Room(const Stage &s)
             : events(s.channels_in * s.words()), values(s.channels_in * s.apart()),
-              spread(spread_size(s)), out(whole_vectors(s.channels) * s.positions()), pooled(whole_vectors(s.channels) * s.places_after()),
+              spread(spread_size(s)), out(grid_of(s)), pooled(whole_vectors(s.channels) * s.places_after()),
               at(s) {}
     };
     const Stages &stages;

@@ -7,6 +7,7 @@
 //        0 -1  1  0         1/2 -1/2  1/2
 //        0  1  0 -1          0    0    1
 #pragma once
+#include "linear.hpp"
 #include "maps.hpp"
 
 namespace fedspike {
@@ -70,31 +71,6 @@ inline void tile_of_deltas(const float *grid, int64_t columns, float *deltas) {
     }
 }
 
-// products[tile][channel] += sum over `count` outputs of deltas[tile][output] weights[output][channel], of R tiles and V
-// vectors of channels.
-template <int V, int R>
-[[gnu::noinline]] void multiply_tiles(int64_t count, const float *deltas, int64_t width, const float *weights,
-                                      float *products) {
-    Vec sum[R][V];
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) sum[r][v] = load(products + (r * V + v) * LANES);
-    for (int64_t o = 0; o < count; ++o, weights += V * LANES) {
-        Vec row[V];
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) row[v] = load(weights + v * LANES);
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-            for (int v = 0; v < V; ++v) sum[r][v] = multiply_add(deltas[r * width + o], row[v], sum[r][v]);
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) store(products + (r * V + v) * LANES, sum[r][v]);
-}
-
 // into[position][channel] of at most TILES tiles in a row, V vectors of channels. `weights` are
 // [panel of outputs][place of a tile][output][channel].
 template <int V>
@@ -109,8 +85,8 @@ template <int V>
                                 deltas + tile * width);
         for (int place = 0; place < 16; ++place, weights += real * V * LANES)
             for_panels<std::min<int>(TILES, TILE_REGISTERS / V), 1>(tiles, [&](auto R, int64_t tile, int64_t) {
-                multiply_tiles<V, R>(real, deltas + (place * TILES + tile) * width, width, weights,
-                                     products[place] + tile * V * LANES);
+                product_tile<V, R, true>(real, deltas + (place * TILES + tile) * width, width, weights,
+                                         products[place] + tile * V * LANES, V * LANES);
             });
     });
     for (int64_t tile = 0; tile < tiles; ++tile)

@@ -6,9 +6,8 @@ import torch
 from msgspec import Meta
 from msgspec.structs import replace
 
-from fedspike.engine.engines import Engine, Learned, Share, Stepped, in_parts
+from fedspike.engine.engines import Engine, Learned, Share, in_parts
 from fedspike.errors import InputError
-from fedspike.learning.batches import Batches
 from fedspike.learning.learner import Together
 from fedspike.learning.minibatches import Minibatches
 from fedspike.networks import Batch, Parameters, SizedNetwork
@@ -79,19 +78,6 @@ class Backpropagation(Minibatches, tag="backpropagation"):
             return Learned(forward, share(losses).masked_fill(none, 0), slopes)
 
         return in_parts(batch, at_once, learn)
-
-    def taught_in_a_row(
-        self,
-        engine: Engine,
-        network: SizedNetwork,
-        loss: Loss,
-        parameters: Parameters,
-        batches: Batches,
-    ) -> Stepped | None:
-        """By the engine."""
-        if not self.in_a_row(engine, network):
-            return None
-        return engine.train(network, loss, self.optimiser, parameters, batches.in_a_row())
 
     def in_a_row(self, engine: Engine, network: SizedNetwork) -> bool:
         """Where minibatches are taught whole and as here, and the optimiser forgets."""

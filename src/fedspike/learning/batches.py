@@ -29,7 +29,7 @@ class Batches:
             raise ValueError("clients must come with the most batches first")
         positions = stacked(shown.positions, own, rows)
         self.present = (positions >= 0).sum(2)
-        self._shown, self._schedules, self.rows = shown, own, rows
+        self._shown, self._schedules = shown, own
         self._positions = positions.to(shown.pixels.device)
         self._labels = shown.labels[self._positions.clamp(min=0)]
         there = self._positions >= 0

@@ -13,7 +13,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from fedspike.engine.choice import engine_for
-from fedspike.engine.engines import Engine, Learned, Stepped
+from fedspike.engine.engines import Engine, Learned
 from fedspike.layers.operations import NetworkOperations, Table, joined
 from fedspike.learning.activities import Counts, activities, counted, in_all
 from fedspike.learning.batches import Batches, balanced
@@ -87,18 +87,6 @@ class Minibatches(Learner):
         Running statistics are among the parameters; of these there are no gradients.
         """
 
-    def taught_in_a_row(
-        self,
-        engine: Engine,
-        network: SizedNetwork,
-        loss: Loss,
-        parameters: Parameters,
-        batches: Batches,
-    ) -> Stepped | None:
-        """All minibatches with plain steps of the optimiser, in place; None: only one by one."""
-        del engine, network, loss, parameters, batches
-        return None
-
     @property
     def learning_rate(self) -> float:
         """The optimiser's."""
@@ -143,9 +131,10 @@ class Minibatches(Learner):
         loss_of = self.loss or network.usual_loss
         engine = engine_for(shown.pixels.device, shown.pixels.dtype)
         samples = [len(positions) for positions in shown.positions]
-        if correct is uncorrected and shown.comparison is None:
-            at_once = self.taught_in_a_row(engine, network, loss_of, parameters, batches)
-            if at_once is not None:
+        alone = correct is uncorrected and shown.comparison is None
+        if alone and self.in_a_row(engine, network):
+            given = (network, loss_of, self.optimiser, parameters, batches.in_a_row())
+            if (at_once := engine.train(*given)) is not None:
                 counts = in_all(counted(at_once.forward), len(samples))
                 own_losses = mean_losses(at_once.losses.view(len(batches), -1), batches, samples)
                 activity = activities(samples, batches.steps, [counts])
