@@ -18,7 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 import report_example as example
-from fedspike.cli import commands, main, watch
+from fedspike.cli import commands, main, progress
 from fedspike.cli.parser import parser
 from fedspike.experiment import sweep
 from fedspike.layers.activity import Activity
@@ -366,7 +366,7 @@ def test_progress_shows_what_users_wrote_as_it_is(
     (plain,) = example.summaries([example.run("snn", rounds=1)])
     before = replace(plain, final_accuracy=0.25, accuracy=[0.25])
     end = replace(plain, final_accuracy=0.5, accuracy=[0.5], seconds=200.0)
-    with watch.Watch(experiment.rounds, experiment.variants) as shown:
+    with progress.Progress(experiment.rounds, experiment.variants) as shown:
         shown.say("reading [red]own[/red].npz")
         shown.show(Skipped(ann.name, before))
         shown.show(Started(snn.name, 0))
@@ -392,7 +392,7 @@ def test_progress_shows_what_users_wrote_as_it_is(
 
 
 def test_the_time_left_counts_every_variant_at_its_own_rate() -> None:
-    rates = watch.Rates()
+    rates = progress.Rates()
     rates.measured = {"ann": [2.5, 0.5, 0.5], "snn": [30.0]}
     assert rates.left([("ann", 20), ("snn", 4)]) == "2 min 10 s"
     del rates.measured["snn"]
@@ -404,7 +404,7 @@ def test_the_time_left_counts_every_variant_at_its_own_rate() -> None:
     [(0.2, "0 s"), (59.7, "1 min 0 s"), (200.0, "3 min 20 s"), (3900.0, "1 h 5 min")],
 )
 def test_times_are_readable(seconds: float, text: str) -> None:
-    assert watch.clock(seconds) == text
+    assert progress.clock(seconds) == text
 
 
 def test_the_printed_preset_is_toml() -> None:

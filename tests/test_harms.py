@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from torch import Tensor
 
-from fedspike.cli.watch import refusals
+from fedspike.cli.progress import refusals
 from fedspike.errors import InputError
 from fedspike.experiment.sweep import Run
 from fedspike.federation import tensor_bytes

@@ -16,7 +16,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.app.error import Error
 
 from fedspike.algorithms import FedAvg, Scaffold
-from fedspike.cli.watch import refusals
+from fedspike.cli.progress import refusals
 from fedspike.data import Dataset
 from fedspike.errors import InputError
 from fedspike.experiment.document import Document

@@ -12,7 +12,7 @@ from flwr.common.constant import HEARTBEAT_PATIENCE
 from flwr.proto.node_pb2 import NodeInfo
 
 from fedspike.cli import main, overview
-from fedspike.cli.watch import refusals
+from fedspike.cli.progress import refusals
 from fedspike.deploy import control, flower, keys, knocks, metrics, status
 from fedspike.deploy.control_client import Presence, presences
 from fedspike.deploy.folder import FleetFolder

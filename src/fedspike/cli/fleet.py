@@ -111,11 +111,11 @@ def run(options: Namespace) -> int:
     control.submit(folder)
     _remark(folder)
     resume = (
-        f"\nThe training goes on without being watched; to see it again:\n\n"
+        f"\nThe training goes on without being shown; to see it again:\n\n"
         f"  {command('fleet', 'run', folder.path)}\n\n"
         f"To end it: {command('fleet', 'stop', folder.path)}\n"
     )
-    return _watched(folder, options, resume)
+    return _followed(folder, options, resume)
 
 
 def status(options: Namespace) -> int:
@@ -258,23 +258,23 @@ def local(options: Namespace) -> int:
         control.register(folder)
         if not control.resume(folder):
             control.submit(folder)
-        return _watched(folder, options, None)
+        return _followed(folder, options, None)
 
 
-def _watched(folder: Any, options: Namespace, last_words: str | None) -> int:
+def _followed(folder: Any, options: Namespace, last_words: str | None) -> int:
     """Show the training until its end, then write the report."""
     from contextlib import nullcontext
 
-    from fedspike.cli.watch import Watch
+    from fedspike.cli.progress import Progress
     from fedspike.deploy import control
 
     experiment = folder.experiment
     stopping = (
         nullcontext() if last_words is None else on_stop(partial(leave, last_words=last_words))
     )
-    with stopping, Watch(experiment.rounds, experiment.variants) as watch:
-        for event in control.follow(folder, experiment, watch.say):
-            watch.show(event)
+    with stopping, Progress(experiment.rounds, experiment.variants) as progress:
+        for event in control.follow(folder, experiment, progress.say):
+            progress.show(event)
     say(f"The report: {write_report(folder.run)}")
     if options.json:
         print_summary(folder.run)

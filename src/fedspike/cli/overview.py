@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from fedspike.cli.columns import table, wrapped
-from fedspike.cli.watch import clock
+from fedspike.cli.progress import clock
 from fedspike.federation.client_numbers import spelled
 from fedspike.records.fleet_status import Knocking, NodeStatus, RunStatus, Status
 from fedspike.shell import command

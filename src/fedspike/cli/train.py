@@ -102,21 +102,21 @@ def _run(options: Namespace, started: Any, group: Any) -> int:
         for _ in perform(experiment, dataset, folder, "", training):
             raise AssertionError("only rank 0 tells what happens")
         return 0
-    from fedspike.cli.watch import Watch
+    from fedspike.cli.progress import Progress
 
     in_any = f", with {group.size} ranks or any other number," if group.size > 1 else ""
     resume = (
         f"\nStopped. {folder} holds every finished round; to go on{in_any}:"
         f"\n\n  {_resume(options)}\n\n"
     )
-    watched = {run.name: run for run in training.share.runs(experiment.runs)}
-    rounds = {name: run.plan.rounds for name, run in watched.items()}
+    mine = {run.name: run for run in training.share.runs(experiment.runs)}
+    rounds = {name: run.plan.rounds for name, run in mine.items()}
     with (
         on_stop(partial(leave, last_words=resume)),
-        Watch(rounds, {name: run.variant for name, run in watched.items()}) as watch,
+        Progress(rounds, {name: run.variant for name, run in mine.items()}) as progress,
     ):
         for event in perform(experiment, dataset, folder, _reproduce(options), training):
-            watch.show(event)
+            progress.show(event)
     _report(experiment, folder, shared=training.share.of > 1)
     if options.json:
         print_summary(folder)

@@ -178,7 +178,7 @@ class _Show:
 
     def _left(self) -> str:
         """The time that all other trials need, from how long those before took."""
-        from fedspike.cli.watch import clock
+        from fedspike.cli.progress import clock
 
         if len(self.seconds) < len(self.tuning.searches):
             return "unknown time left"
@@ -191,7 +191,7 @@ class _Show:
 def _table(result: dict[str, Any]) -> list[str]:
     """What was found, as text."""
     from fedspike.cli.columns import table, wrapped
-    from fedspike.cli.watch import clock
+    from fedspike.cli.progress import clock
     from fedspike.experiment.tuning.best import inline
 
     def percent(trial: Any) -> str:

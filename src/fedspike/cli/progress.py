@@ -7,7 +7,8 @@ from statistics import mean
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
 from fedspike.records import health
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
@@ -17,7 +18,7 @@ DIVERGED = ("not finite", "too large")  # what replies are rejected for when the
 LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal
 
 
-class Watch:
+class Progress:
     """Shows the events of an experiment on stderr; a context manager, for the bar must be closed.
 
     `rounds` and `variants` are by the name of a run: how many rounds it has, and what is the same where runs
@@ -29,19 +30,19 @@ class Watch:
         self.left, self.rates = dict(self.rounds), Rates()
         self.total = sum(self.left.values())
         self.console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-        self.progress = Progress(
+        self.bar = Bar(
             BarColumn(bar_width=20),
             TextColumn("{task.completed}/{task.total} rounds", markup=False),
             TextColumn("{task.description}", markup=False),
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self.task = self.progress.add_task("", total=self.total)
+        self.task = self.bar.add_task("", total=self.total)
         self.last_line = float("-inf")
         self.complained: set[tuple[str, str]] = set()  # run, and layer or what else was wrong
 
-    def __enter__(self) -> "Watch":
-        self.progress.start()
+    def __enter__(self) -> "Progress":
+        self.bar.start()
         return self
 
     def __exit__(
@@ -50,7 +51,7 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.progress.stop()
+        self.bar.stop()
 
     def say(self, text: str) -> None:
         """Show a line of text."""
@@ -80,7 +81,7 @@ class Watch:
                     words.append(f"{rejected} replies rejected")
                 self.say(f"{name}: {', '.join([*words, clock(summary.seconds)])}")
         self.rates.begin()
-        self.progress.update(self.task, completed=self.total - sum(self.left.values()))
+        self.bar.update(self.task, completed=self.total - sum(self.left.values()))
 
     def _complain(self, run: str, record: RoundRecord) -> None:
         """Say once of each layer that it is dead or saturated, and of each reason for a rejection."""
@@ -96,7 +97,7 @@ class Watch:
     def _round(self, run: str, number: int, words: str) -> None:
         left = self.rates.left([(self.variants[name], n) for name, n in self.left.items() if n])
         text = f"{left} left | {run} round {number}: {words}"
-        self.progress.update(self.task, description=text)
+        self.bar.update(self.task, description=text)
         now = time.monotonic()
         if not self.console.is_terminal and (number == 1 or now - self.last_line >= LINE_SECONDS):
             self.last_line = now
