@@ -25,6 +25,7 @@ from fedspike.layers.activity import Activity
 from fedspike.records.events import Finished, Skipped, Started, Trained
 from fedspike.records.schema import Rejected, RoundRecord
 from fedspike.records.skew import skew
+from fedspike.records.time_left import TimeLeft
 from running import asked, python
 
 FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
@@ -366,7 +367,8 @@ def test_progress_shows_what_users_wrote_as_it_is(
     (plain,) = example.summaries([example.run("snn", rounds=1)])
     before = replace(plain, final_accuracy=0.25, accuracy=[0.25])
     end = replace(plain, final_accuracy=0.5, accuracy=[0.5], seconds=200.0)
-    with progress.Progress(experiment.rounds, experiment.variants) as shown:
+    time_left = TimeLeft(experiment.rounds, experiment.variants)
+    with progress.Progress(time_left) as shown:
         shown.say("reading [red]own[/red].npz")
         shown.show(Skipped(ann.name, before))
         shown.show(Started(snn.name, 0))
@@ -389,14 +391,6 @@ def test_progress_shows_what_users_wrote_as_it_is(
     assert err.count("skipped, because too few clients were accepted (1 rejected, 2 missing)") == 1
     assert "snn-iid-seed0: accuracy 50.0% after 1 rounds, 3 min 20 s\n" in err
     assert "after 1 rounds, of which 3 were skipped, 8 replies rejected, 3 min 20 s\n" in err
-
-
-def test_the_time_left_counts_every_variant_at_its_own_rate() -> None:
-    rates = progress.Rates()
-    rates.measured = {"ann": [2.5, 0.5, 0.5], "snn": [30.0]}
-    assert rates.left([("ann", 20), ("snn", 4)]) == "2 min 10 s"
-    del rates.measured["snn"]
-    assert rates.left([("ann", 20), ("snn", 4)]) == "over 10 s"
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,7 @@ def test_a_folder_in_use_is_refused_by_all(tmp_path: Path) -> None:
 
 
 def test_ranks_in_threads_give_what_one_gives(alone: Path, tmp_path: Path) -> None:
-    """An experiment in pieces: a round of each run first, then it goes on with other ranks."""
+    """An experiment in pieces: the first rounds of each run, then it goes on with other ranks."""
     experiment = sweep.expand(document.parse(TOML, "tiny.toml"))
     dataset = load(experiment, lambda _: None)
 

@@ -53,7 +53,7 @@ def test_workers_do_all_runs_as_one_process_does(alone: dict[str, str], tmp_path
     begun.close()
     told = list(events(tmp_path, workers=Workers(2, 1)))
     went_on = [event for event in told if isinstance(event, Started) and event.run == NAMES[0]]
-    assert [event.rounds_done for event in went_on] == [1]
+    assert [event.rounds_done for event in went_on] == [1, 2]  # its first rounds, then the rest
     assert sorted(event.run for event in told if isinstance(event, Finished)) == sorted(NAMES)
     assert sum(isinstance(event, Trained) for event in told) == 4 * 2 - 1
     assert models(tmp_path) == alone
@@ -161,9 +161,9 @@ def test_where_the_disk_is_full_all_workers_end_and_it_goes_on(tmp_path: Path) -
         list(told)
     assert caught.value.fix.endswith("give it again: it goes on where it stopped")
     assert all(map(gone, workers))
-    assert not list(folder.rglob("*.partial"))
     assert not (folder / "summary.json").exists()
     assert models(finish(text, folder)) == models(finish(text, tmp_path / "alone"))
+    assert not list(folder.rglob("*.partial"))  # one that was ended while it wrote may leave some
 
 
 def test_parts_do_all_runs_whoever_is_first(alone: dict[str, str], tmp_path: Path) -> None:

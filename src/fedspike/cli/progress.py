@@ -1,18 +1,17 @@
 """Progress as it happens: a bar on a terminal, now and then a line elsewhere."""
 
-import math
 import time
-from collections.abc import Mapping, Sequence
-from statistics import mean
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 from fedspike.records import health
 from fedspike.records.events import Event, Finished, Skipped, Started, Trained
 from fedspike.records.schema import RoundRecord
+from fedspike.records.time_left import Left, TimeLeft
 
 DIVERGED = ("not finite", "too large")  # what replies are rejected for when their training diverged
 LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal
@@ -21,19 +20,19 @@ LINE_SECONDS = 10.0  # at most one line in this time where there is no terminal
 class Progress:
     """Shows the events of an experiment on stderr; a context manager, for the bar must be closed.
 
-    `rounds` and `variants` are by the name of a run: how many rounds it has, and what is the same where runs
-    take as long. What users write is shown as it is, never as markup.
+    What users write is shown as it is, never as markup.
     """
 
-    def __init__(self, rounds: Mapping[str, int], variants: Mapping[str, str]) -> None:
-        self.rounds, self.variants = rounds, variants
-        self.left, self.rates = dict(self.rounds), Rates()
-        self.total = sum(self.left.values())
+    def __init__(self, time_left: TimeLeft) -> None:
+        self.time_left = time_left
+        self.total = sum(time_left.rounds.values())
         self.console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+        in_what_is_left = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         self.bar = Bar(
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=20 if self.console.width >= 80 else 8),
             TextColumn("{task.completed}/{task.total} rounds", markup=False),
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=in_what_is_left),
+            expand=True,
             console=self.console,
             disable=not self.console.is_terminal,
         )
@@ -62,26 +61,25 @@ class Progress:
         name = event.run
         match event:
             case Skipped(summary=summary):
-                self.left[name] = 0
+                self.time_left.skipped(name)
                 self.say(f"{name}: finished before, accuracy {summary.final_accuracy:.1%}")
             case Started(rounds_done=rounds):
-                if rounds > self.rounds[name] - self.left[name]:  # what is not from this process
+                if rounds > self.time_left.done(name):  # what is not from this process
                     self.say(f"{name}: goes on after round {rounds}")
-                self.left[name] = self.rounds[name] - rounds
+                self.time_left.started(name, rounds)
             case Trained(record=record):
-                self.left[name] -= 1
-                self.rates.count(self.variants[name])
+                self.time_left.trained(name)
                 self._round(name, record.round, describe(record))
                 self._complain(name, record)
             case Finished(summary=summary):
+                self.time_left.finished(name)
                 words = [f"accuracy {summary.final_accuracy:.1%} after {summary.rounds} rounds"]
                 if summary.skipped_rounds:
                     words.append(f"of which {summary.skipped_rounds} were skipped")
                 if rejected := sum(summary.rejected.values()):
                     words.append(f"{rejected} replies rejected")
                 self.say(f"{name}: {', '.join([*words, clock(summary.seconds)])}")
-        self.rates.begin()
-        self.bar.update(self.task, completed=self.total - sum(self.left.values()))
+        self.bar.update(self.task, completed=self.time_left.rounds_done)
 
     def _complain(self, run: str, record: RoundRecord) -> None:
         """Say once of each layer that it is dead or saturated, and of each reason for a rejection."""
@@ -95,41 +93,23 @@ class Progress:
                 self.say(f"{run} round {record.round}: {complaint}")
 
     def _round(self, run: str, number: int, words: str) -> None:
-        left = self.rates.left([(self.variants[name], n) for name, n in self.left.items() if n])
-        text = f"{left} left | {run} round {number}: {words}"
+        text = f"{remaining(self.time_left.left())} | {run} round {number}: {words}"
         self.bar.update(self.task, description=text)
         now = time.monotonic()
         if not self.console.is_terminal and (number == 1 or now - self.last_line >= LINE_SECONDS):
             self.last_line = now
-            finished = self.total - sum(self.left.values())
-            self.say(f"{finished}/{self.total} rounds, {text}")
+            self.say(f"{self.time_left.rounds_done}/{self.total} rounds, {text}")
 
 
-class Rates:
-    """How long a round takes, for each variant of a run, as measured so far."""
+def remaining(left: Left) -> str:
+    """The time that is left, in words; with "over" where the speed of some runs is not known yet.
 
-    def __init__(self) -> None:
-        self.measured: dict[str, list[float]] = {}
-        self.since = time.monotonic()
-
-    def begin(self) -> None:
-        """A round begins, of whichever run."""
-        self.since = time.monotonic()
-
-    def count(self, variant: str) -> None:
-        """A round of this variant is over."""
-        self.measured.setdefault(variant, []).append(time.monotonic() - self.since)
-
-    def left(self, rounds: Sequence[tuple[str, int]]) -> str:
-        """The time that so many rounds of each variant need, or what is known of it so far.
-
-        First rounds take longer than the others and count only where there is no other.
-        """
-        timed = [(n, self.measured[one]) for one, n in rounds if one in self.measured]
-        seconds = math.fsum(n * mean(spent[1:] or spent) for n, spent in timed)
-        if len(timed) == len(rounds):
-            return clock(seconds)
-        return f"over {clock(seconds)}" if timed else "unknown time"
+    >>> remaining(Left(200.0, whole=False))
+    'over 3 min 20 s left'
+    """
+    if left.seconds is None:
+        return "unknown time left"
+    return f"{'' if left.whole else 'over '}{clock(left.seconds)} left"
 
 
 def describe(record: RoundRecord) -> str:

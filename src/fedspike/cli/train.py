@@ -103,18 +103,20 @@ def _run(options: Namespace, started: Any, group: Any) -> int:
             raise AssertionError("only rank 0 tells what happens")
         return 0
     from fedspike.cli.progress import Progress
+    from fedspike.records.time_left import TimeLeft
 
     in_any = f", with {group.size} ranks or any other number," if group.size > 1 else ""
     resume = (
         f"\nStopped. {folder} holds every finished round; to go on{in_any}:"
         f"\n\n  {_resume(options)}\n\n"
     )
-    mine = {run.name: run for run in training.share.runs(experiment.runs)}
-    rounds = {name: run.plan.rounds for name, run in mine.items()}
-    with (
-        on_stop(partial(leave, last_words=resume)),
-        Progress(rounds, {name: run.variant for name, run in mine.items()}) as progress,
-    ):
+    mine = training.share.runs(experiment.runs)
+    time_left = TimeLeft(
+        {run.name: run.plan.rounds for run in mine},
+        {run.name: run.variant for run in mine},
+        at_once=training.workers.size if training.workers else 1,
+    )
+    with on_stop(partial(leave, last_words=resume)), Progress(time_left) as progress:
         for event in perform(experiment, dataset, folder, _reproduce(options), training):
             progress.show(event)
     _report(experiment, folder, shared=training.share.of > 1)

@@ -1,7 +1,6 @@
 """Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +17,21 @@ from fedspike.experiment.leading import agreed, follow, leading
 from fedspike.experiment.plans import placed
 from fedspike.experiment.storing import Store
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.experiment.training import MEMORIES, SIMULATED, Training, train
+from fedspike.experiment.training import (
+    MEMORIES,
+    SIMULATED,
+    Training,
+    first_rounds,
+    one_of_each,
+    train,
+)
 from fedspike.federation import room
 from fedspike.federation.devices import Held
 from fedspike.federation.plan import Plan, demand_plan
 from fedspike.files import claimed
 from fedspike.own_files import used
 from fedspike.records.environment import versions
-from fedspike.records.events import Event, Finished, Skipped, Trained
+from fedspike.records.events import Event, Finished, Skipped
 from fedspike.records.schema import RunSummary
 
 __all__ = ["run"]  # what `import fedspike` gives
@@ -133,8 +139,8 @@ def _done(
         homes = {run.name: store.home(run) for run in runs}
         yield from workers.trained(experiment, runs, homes, data_sha256(store.dataset), training)
         return
-    for run in _one_of_each(runs, training):
-        yield from _one_round(run, plans[run.name], store.home(run), training)
+    for run in one_of_each(runs, training):
+        yield from first_rounds(run, plans[run.name], store.home(run), training)
     for run in runs:
         summary = yield from train(run, plans[run.name], store.home(run), training)
         yield Finished(run.name, summary)
@@ -205,25 +211,3 @@ def _demand_disk(plan: Plan, home: Path, source: Document) -> None:
 
 def _with(plan: Plan, dataset: Dataset, held: Held | None) -> Plan:
     return replace(plan, data=dataset, partition=held or plan.partition)
-
-
-def _one_of_each(runs: Sequence[Run], training: Training) -> Iterable[Run]:
-    """A run of each variant to begin with, so that whoever watches soon knows how long all will take.
-
-    None where there is one variant, where devices would have to change their work, and where a sensor
-    measures a run in one piece.
-    """
-    unlike: dict[str, Run] = {}
-    for run in runs:
-        unlike.setdefault(run.variant, run)
-    in_pieces = training.place is None and not training.measure
-    return unlike.values() if in_pieces and len(unlike) > 1 else ()
-
-
-def _one_round(run: Run, plan: Plan, home: Path, training: Training) -> Iterator[Event]:
-    """A round of a run, which goes on from there when its turn comes."""
-    with closing(train(run, plan, home, training)) as events:
-        for event in events:
-            yield event
-            if isinstance(event, Trained):
-                return

@@ -1,6 +1,7 @@
 """One run: from its last checkpoint to its summary, as an iterator of what happens."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from functools import partial
@@ -38,6 +39,7 @@ from fedspike.records.schema import Fingerprint, RunSummary
 from fedspike.records.seal import fingerprint, sealed
 from fedspike.records.stored_rounds import StoredRounds
 
+FIRST_ROUNDS = 2  # of a run, to know how long one takes
 MEMORIES = "memories"  # a folder of a run, for what its clients remember
 T = TypeVar("T")
 
@@ -102,6 +104,32 @@ def train(
     """
     with claimed(home, home.parent):
         return (yield from _train(run, plan, home, training))
+
+
+def one_of_each(runs: Sequence[Run], training: Training) -> Sequence[Run]:
+    """A run of each variant to begin with, so that whoever watches soon knows how long all will take.
+
+    None where there is one variant, where devices would have to change their work, and where a sensor
+    measures a run in one piece.
+    """
+    unlike: dict[str, Run] = {}
+    for run in runs:
+        unlike.setdefault(run.variant, run)
+    in_pieces = training.place is None and not training.measure
+    return tuple(unlike.values()) if in_pieces and len(unlike) > 1 else ()
+
+
+def first_rounds(run: Run, plan: Plan, home: Path, training: Training) -> Iterator[Event]:
+    """The next rounds of a run, of which the first one takes longer; it goes on when its turn comes."""
+    left = FIRST_ROUNDS
+    with closing(train(run, plan, home, training)) as events:
+        for event in events:
+            yield event
+            if isinstance(event, Started):
+                left = min(left, plan.rounds - event.rounds_done)
+            left -= isinstance(event, Trained)
+            if not left:
+                return
 
 
 def _train(

@@ -1,10 +1,8 @@
 """The runs of an experiment in several processes of this machine, each of which trains one after another."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +14,7 @@ from fedspike.errors import InputError
 from fedspike.experiment.processes import Processes, serve
 from fedspike.experiment.shared import Shared
 from fedspike.experiment.sweep import Experiment, Run, expand
-from fedspike.experiment.training import Training, train
+from fedspike.experiment.training import Training, first_rounds, one_of_each, train
 from fedspike.records import reader
 from fedspike.records.events import Event, Finished, Started, Trained
 from fedspike.records.schema import RoundRecord
@@ -33,9 +31,10 @@ class ForRuns(Shared, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """A run."""
+    """A run, or only its first rounds."""
 
     run: str
+    first_rounds: bool = False
 
 
 class Began(Struct, frozen=True, tag="began"):
@@ -91,26 +90,35 @@ def trained(
     ]
     with ExitStack() as stack:
         crew = Processes[Told](PROGRAM, firsts, Told, Ended, stack)
-        jobs, running = deque(Job(run.name) for run in runs), 0
+        jobs = [Job(run.name, first_rounds=True) for run in one_of_each(runs, training)]
+        jobs += [Job(run.name) for run in runs]
+        running: dict[str, Job] = {}
         while jobs or running:
-            while jobs and running < size:
-                crew.start(jobs.popleft())
-                running += 1
+            while len(running) < size and (job := _next(jobs, running)):
+                crew.start(job)
+                running[job.run] = job
             match crew.next():
                 case Began(run=run, rounds_done=number):
                     yield Started(run, number)
                 case Went(run=run, record=record):
                     yield Trained(run, record)
                 case Ended(run=run, fault=fault):
-                    running -= 1
-                    yield Finished(run, _summary(homes[run], fault))
+                    if fault is not None:
+                        passed, expected, fix = fault
+                        raise InputError(passed, expected=expected, fix=fix)
+                    if not running.pop(run).first_rounds:
+                        summary = reader.run(homes[run])
+                        assert summary is not None  # it was stored before it was told
+                        yield Finished(run, summary)
 
 
-def _summary(home: Path, fault: tuple[str, str, str] | None) -> Any:
-    if fault is not None:
-        passed, expected, fix = fault
-        raise InputError(passed, expected=expected, fix=fix)
-    return reader.run(home)
+def _next(jobs: list[Job], running: Mapping[str, Job]) -> Job | None:
+    """The first job whose run nobody is at; it is taken off the list."""
+    for job in jobs:
+        if job.run not in running:
+            jobs.remove(job)
+            return job
+    return None
 
 
 def work() -> int:
@@ -126,11 +134,12 @@ def _prepared(line: bytes) -> Callable[[bytes], Iterator[Told]]:
     data, training = experiment.runs[0].plan.data.load(ignore), Training(device=shared.device)
     shared.demand_same(data)
 
-    def told(job: bytes) -> Iterator[Told]:
-        run = runs[msgspec.json.decode(job, type=Job).run]
+    def told(order: bytes) -> Iterator[Told]:
+        job = msgspec.json.decode(order, type=Job)
+        run, some = runs[job.run], first_rounds if job.first_rounds else train
         try:
             plan = replace(run.plan, data=data)
-            for event in train(run, plan, Path(shared.folder) / run.name, training):
+            for event in some(run, plan, Path(shared.folder) / run.name, training):
                 match event:
                     case Started():
                         yield Began(event.run, event.rounds_done)

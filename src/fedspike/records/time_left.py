@@ -1,0 +1,129 @@
+"""How long an experiment still takes, by how long its rounds took so far."""
+
+import math
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import mean
+
+RECENT = 50  # rounds whose mean counts: a machine gets busier, and a network that learns fires more
+
+
+class Durations:
+    """What the same thing took each time, in seconds; the first time of a process it takes longer."""
+
+    def __init__(self) -> None:
+        self.first: list[float] = []
+        self.later: deque[float] = deque(maxlen=RECENT)
+
+    def add(self, seconds: float, *, first: bool) -> None:
+        """It took so long."""
+        (self.first if first else self.later).append(seconds)
+
+    @property
+    def usual(self) -> float | None:
+        """The mean; first times count only where there is no other. None before anything is known."""
+        times = self.later or self.first
+        return mean(times) if times else None
+
+
+@dataclass(frozen=True)
+class Left:
+    """So many seconds are left, and more where the speed of some runs is not known yet.
+
+    `seconds` is None where nothing is known.
+    """
+
+    seconds: float | None
+    whole: bool
+
+
+class TimeLeft:
+    """How long the runs of an experiment still take; whoever watches says what happens to them.
+
+    `rounds` and `variants` are by the name of a run: how many rounds it has, and what is the same where runs
+    take as long. `at_once` runs are trained side by side. `now` is a clock, in seconds.
+
+    >>> moments = iter([0.0, 4.0, 5.0, 6.0])
+    >>> time_left = TimeLeft({"ann": 10}, {"ann": "ann"}, now=lambda: next(moments))
+    >>> time_left.started("ann", 0)
+    >>> for _ in range(3):
+    ...     time_left.trained("ann")
+    >>> time_left.left()
+    Left(seconds=7.0, whole=True)
+    """
+
+    def __init__(
+        self,
+        rounds: Mapping[str, int],
+        variants: Mapping[str, str],
+        at_once: int = 1,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rounds, self.variants, self.at_once, self.now = rounds, variants, at_once, now
+        self.rounds_left = dict(rounds)
+        self._unfinished = set(rounds)
+        self._since: dict[str, float] = {}  # by run: when its newest event was
+        self._fresh: set[str] = set()  # runs that have trained no round since they were started
+        self._a_round: defaultdict[str, Durations] = defaultdict(Durations)  # by variant
+        self._an_end: defaultdict[str, Durations] = defaultdict(Durations)
+
+    @property
+    def rounds_done(self) -> int:
+        """Of all runs."""
+        return sum(map(self.done, self.rounds))
+
+    def done(self, run: str) -> int:
+        """Rounds of a run."""
+        return self.rounds[run] - self.rounds_left[run]
+
+    def skipped(self, run: str) -> None:
+        """A run was finished before."""
+        self.rounds_left[run] = 0
+        self._unfinished.discard(run)
+
+    def started(self, run: str, rounds_done: int) -> None:
+        """A run begins, or goes on after so many rounds."""
+        self.rounds_left[run] = self.rounds[run] - rounds_done
+        self._since[run] = self.now()
+        self._fresh.add(run)
+
+    def trained(self, run: str) -> None:
+        """A round of it is over."""
+        self.rounds_left[run] -= 1
+        self._a_round[self.variants[run]].add(self._spent(run), first=run in self._fresh)
+        self._fresh.discard(run)
+
+    def finished(self, run: str) -> None:
+        """It is over: its last tests are done, and its summary is stored."""
+        self._an_end[self.variants[run]].add(self._spent(run), first=False)
+        self._unfinished.discard(run)
+
+    def _spent(self, run: str) -> float:
+        now = self.now()
+        before, self._since[run] = self._since.get(run, now), now
+        return now - before
+
+    def left(self) -> Left:
+        """The time that is left."""
+        ends = _means(self._an_end.values())
+        usual_end = mean(ends) if ends else 0.0
+        seconds, whole = [], True
+        for run in self._unfinished:
+            variant = self.variants[run]
+            a_round, rounds = self._a_round[variant].usual, self.rounds_left[run]
+            if a_round is None and rounds:
+                whole = False
+            else:
+                seconds.append(
+                    (a_round or 0.0) * rounds + (self._an_end[variant].usual or usual_end)
+                )
+        if self._unfinished and not seconds:
+            return Left(None, whole=False)
+        side_by_side = max(1, min(self.at_once, len(seconds)))
+        return Left(max(math.fsum(seconds) / side_by_side, *seconds, 0.0), whole)
+
+
+def _means(durations: Iterable[Durations]) -> list[float]:
+    return [one.usual for one in durations if one.usual is not None]
