@@ -9,7 +9,19 @@ def new_command(group: Any, name: str, command: Any, text: str) -> argparse.Argu
     """A command of this name, which `command` carries out."""
     made: argparse.ArgumentParser = group.add_parser(name, help=text, description=text)
     made.set_defaults(command=command, parser=made)
+    add_quiet(made, default=argparse.SUPPRESS)  # what was said before the command's name stays
     return made
+
+
+def add_quiet(command: argparse.ArgumentParser, default: Any) -> None:
+    """The answer alone."""
+    command.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        default=default,
+        help="say nothing on standard error but errors",
+    )
 
 
 def add_set(command: argparse.ArgumentParser, text: str) -> None:

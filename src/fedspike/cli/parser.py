@@ -6,19 +6,21 @@ it needs when it is called.
 
 import argparse
 import os
-import re
-import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams, train, tune
+from fedspike.cli.argument_parser import Parser
+from fedspike.cli.exit_codes import READER_GONE, WRONG_INPUT
 from fedspike.cli.options import (
     add_changes,
     add_data_dir,
     add_hardware,
     add_json,
+    add_quiet,
     add_set,
     add_use,
     new_command,
@@ -30,7 +32,6 @@ DESCRIPTION = (
     "Should the devices of this fleet learn together with a spiking network or a conventional one? "
     "Simulated, priced, reported."
 )
-WRONG_INPUT = 2  # as argparse
 RUN = "RUN"  # the action of `fedspike energy` that has no name
 
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return stop.exit_code
     except BrokenPipeError:
         streams.silence()  # whoever read our output has gone
-        return 128 + signal.SIGPIPE
+        return READER_GONE
     except streams.Unwritable as error:
         streams.silence()
         sys.stderr.write(
@@ -68,8 +69,9 @@ def _answer(arguments: Sequence[str]) -> int:
         _demand_surroundings(arguments)
         options, unknown = parser().parse_known_args(_run_named(arguments))
         if unknown:
-            raise _unknown(unknown[0], options.parser)
-        code: int = options.command(options)
+            raise options.parser.unknown(unknown[0])
+        with streams.hushed() if options.quiet else nullcontext():
+            code: int = options.command(options)
         return code
     finally:
         sys.stdout.flush()
@@ -102,6 +104,8 @@ def _demand_surroundings(arguments: Sequence[str]) -> None:
 
 def _run_named(arguments: Sequence[str]) -> list[str]:
     """`energy FOLDER` as `energy RUN FOLDER`: an argument parser has no action without a name."""
+    if arguments[:1] in (["-q"], ["--quiet"]):
+        return [arguments[0], *_run_named(arguments[1:])]
     first, word, *_ = [*arguments, "", ""]
     if first != "energy" or word in ("-h", "--help", "", "profiles"):
         return list(arguments)
@@ -110,73 +114,6 @@ def _run_named(arguments: Sequence[str]) -> list[str]:
     is_folder = word.startswith("--") or Path(word).exists()
     mistyped = not is_folder and nearest(word, ["profiles"], otherwise="")
     return list(arguments) if mistyped else ["energy", RUN, *arguments[1:]]
-
-
-def _unknown(word: str, command: argparse.ArgumentParser) -> InputError:
-    """The error for a word that a command does not take, with the nearest of its options."""
-    from fedspike.reading import nearest
-
-    return InputError(
-        f"{command.prog}: {word} is not known",
-        expected=f"arguments and options as in: {' '.join(command.format_usage().split()[1:])}",
-        fix=nearest(
-            word.partition("=")[0],
-            _options(command),
-            f"leave it out, or see {command.prog} --help",
-        ),
-    )
-
-
-def _options(command: argparse.ArgumentParser) -> list[str]:
-    return re.findall(r"(?<![\w-])--[a-z-]+", command.format_usage())
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says which command or option was meant; the beginning of an option's name is not taken for it."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
-        self.words: Sequence[str] = ()
-        self._within = False
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does; options may stand between FOLDER and a CODE that may be left out."""
-        # Before Python 3.13 argparse does so in its intermixed way alone, which comes here again.
-        if self._within:
-            return super().parse_known_args(args, namespace)
-        self.words = args
-        if self._subparsers is not None:
-            return super().parse_known_args(args, namespace)
-        self._within = True
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._within = False
-
-    def error(self, message: str) -> NoReturn:
-        """End with the nearest command or option, or as argparse does."""
-        if choice := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
-            from fedspike.reading import nearest
-
-            names = [name for name in re.findall(r"[\w-]+", choice[2]) if name != RUN]
-            raise InputError(
-                f"{self.prog} {choice[1]}: no such command",
-                expected=f"one of {', '.join(names)}",
-                fix=nearest(choice[1], names),
-            )
-        if wrong := re.search(r"argument (\S+): invalid (int|float) value: '(.*)'", message):
-            from fedspike.reading import WORDS
-
-            raise InputError(
-                f"{wrong[1]} {wrong[3]}",
-                expected={kind.__name__: words for kind, words in WORDS.items()}[wrong[2]],
-                fix=f"write it in digits, or see {self.prog} --help",
-            )
-        options = ("--", *_options(self))
-        for word in self.words:  # what is missing may have been mistyped
-            if word.startswith("--") and word.partition("=")[0] not in options:
-                raise _unknown(word, self)
-        super().error(message)
 
 
 class Version(argparse.Action):
@@ -192,8 +129,9 @@ class Version(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    top = _Parser(prog="fedspike", description=DESCRIPTION)
+    top = Parser(prog="fedspike", description=DESCRIPTION)
     top.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
+    add_quiet(top, default=False)
     commands_of = top.add_subparsers(required=True, metavar="COMMAND")
 
     _run(commands_of)

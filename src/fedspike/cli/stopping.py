@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from fedspike.cli.exit_codes import stopped_by
+
 SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
 
@@ -17,7 +19,7 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.last_words = ""
-        self.exit_code = 128 + signal  # as shells count
+        self.exit_code = stopped_by(signal)
 
 
 def unwind(number: int) -> NoReturn:
@@ -34,7 +36,7 @@ def leave(number: int, last_words: str) -> NoReturn:
     text = (SHOW_CURSOR if sys.stderr.isatty() else "") + last_words
     with suppress(OSError):  # not sys.stderr, which may be in the middle of a write
         os.write(2, text.encode())
-    os._exit(128 + number)
+    os._exit(stopped_by(number))
 
 
 @contextmanager

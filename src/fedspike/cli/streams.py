@@ -1,9 +1,11 @@
 """Standard streams as a process may find them: closed, full, or read by nobody any more."""
 
 import io
+import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 OUTPUT, ERRORS = 1, 2  # their descriptors
@@ -34,6 +36,13 @@ class _Remarks(io.FileIO):
         return memoryview(content).nbytes
 
 
+class _Nowhere(io.TextIOBase):
+    """Where nobody listens."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 def prepare() -> None:
     """Replace the streams of a process by such that answer for themselves; what is closed is silent.
 
@@ -49,6 +58,20 @@ def prepare() -> None:
         sys.stdout = _text(io.BufferedWriter(_Answers(OUTPUT, "w", closefd=False)), sys.stdout)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(io.BufferedWriter(_Remarks(ERRORS, "w", closefd=False)), sys.stderr)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Let nothing be heard of what is said meanwhile beside the answer; an error that ends it is."""
+    log, heard = logging.getLogger("fedspike"), sys.stderr
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    sys.stderr = _Nowhere()
+    try:
+        yield
+    finally:
+        sys.stderr = heard
+        log.setLevel(level)
 
 
 def silence() -> None:

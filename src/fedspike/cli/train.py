@@ -20,11 +20,10 @@ from fedspike.cli.commands import (
     threads_of_each,
     write_report,
 )
+from fedspike.cli.exit_codes import WRONG_INPUT
 from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
 from fedspike.shell import command
-
-WRONG_INPUT = 2
 
 
 class Manner(NamedTuple):

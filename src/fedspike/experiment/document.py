@@ -177,10 +177,18 @@ def read(file: Path, name: str | None = None) -> Document:
         file,
         name,
         expected="a TOML file in UTF-8, or the name of a preset",
-        fix="check the path; `fedspike presets` lists the presets",
+        fix=_advice(file),
         longest=reading.LONGEST_STORED,
     )
     return parse(text, name)
+
+
+def _advice(file: Path) -> str:
+    """What may have been meant by a file that cannot be read: one beside it, or a preset."""
+    usual = "check the path; `fedspike presets` lists the presets"
+    beside = [str(path) for path in file.parent.glob("*.toml") if path != file]
+    presets = [path.stem for path in PRESETS.glob("*.toml")]
+    return reading.nearest(str(file), beside, reading.nearest(file.stem, presets, usual))
 
 
 def parse(text: str, name: str) -> Document:

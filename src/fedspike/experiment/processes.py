@@ -4,6 +4,7 @@ Each does one job after another. It ends when its input does: at once, whatever 
 started it is done, or has gone.
 """
 
+import logging
 import os
 import queue
 import signal
@@ -110,7 +111,9 @@ def serve(prepare: Callable[[bytes], Callable[[bytes], Iterator[Struct]]]) -> in
 
 @contextmanager
 def _started(program: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process, which ends when we are done with it."""
+    """A process, which ends when we are done with it, and warns of nothing where this one does not."""
+    if not logging.getLogger("fedspike").isEnabledFor(logging.WARNING):
+        program = f"import logging; logging.disable(); {program}"
     try:
         one = subprocess.Popen(
             [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE

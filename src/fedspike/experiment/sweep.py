@@ -186,10 +186,11 @@ def _locate(preset_or_file: str) -> tuple[Path, str]:
         return presets()[preset_or_file], f"preset {preset_or_file}"
     if preset_or_file.endswith(".toml") or "/" in preset_or_file:
         return Path(preset_or_file), preset_or_file
+    file = f"{preset_or_file}.toml"
     raise InputError(
         f"unknown preset {preset_or_file}",
         expected=f"one of {', '.join(presets())}, or the path of a .toml file",
-        fix=nearest(preset_or_file, presets()),
+        fix=f"did you mean {file}?" if Path(file).is_file() else nearest(preset_or_file, presets()),
     )
 
 
