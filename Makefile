@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test suite thorough shapes agreement killed ranks fleet fuzz sanitize aarch64 bench lint types clean
+.PHONY: help study test suite thorough shapes agreement killed ranks fleet fuzz sanitize aarch64 bench docs notebooks lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,17 @@ aarch64: $(VENV)/.test ## minutes: the kernels for 64-bit ARM, under emulation: 
 bench: $(VENV)-bench/.done ## minutes: rounds by ourselves and by others, into runs/bench; is a ratio worse than before?
 	GOMP_SPINCOUNT=300000 $(VENV)-bench/bin/python benchmarks/engine.py  # OpenMP's own default, for all programs
 	$(VENV)-bench/bin/python benchmarks/history.py
+
+docs: $(VENV)/.test ## the site, into build/docs/index.html, its tutorial tried; a warning is an error
+	$(VENV)/bin/pytest -m 'thorough or not thorough' -n 0 tests/test_site.py
+	$(PIP_INSTALL) -q -r docs/requirements.txt
+	$(VENV)/bin/sphinx-build -q -W --keep-going --fresh-env docs build/docs
+
+notebooks: $(VENV)-bench/.done ## minutes: the notebooks, executed, into build/notebooks/*.html
+	$(VENV)-bench/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -r notebooks/requirements.txt
+	mkdir -p build/notebooks
+	for one in founding_study own_network race; do \
+	    $(VENV)-bench/bin/marimo export html notebooks/$$one.py -f -o build/notebooks/$$one.html || exit 1; done
 
 lint: $(VENV)/.test ## only the format and the lint
 	$(VENV)/bin/ruff format --check .

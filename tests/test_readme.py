@@ -66,7 +66,7 @@ def test_links_lead_to_files(document: Path) -> None:
 def test_code_that_is_named_is_there(document: Path) -> None:
     """Files, and methods of classes."""
     named = set(re.findall(r"`([^`\n]+)`", document.read_text(encoding="utf-8")))
-    folders = ("src", "tests", "tools", "benchmarks")
+    folders = ("src", "tests", "tools", "benchmarks", "notebooks")
     sources = [path for folder in folders for path in ROOT.glob(f"{folder}/**/*.[pch]*")]
     sources = [path for path in sources if path.suffix in (".py", ".hpp", ".cpp")]
     files = {f"/{path.relative_to(ROOT)}" for path in sources}

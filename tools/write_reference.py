@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fedspike.experiment import explaining, operations_table
+from fedspike.experiment import explaining, operations_table, schema_table
 from fedspike.experiment.kinds import Kinds
 
 if __name__ == "__main__":
@@ -13,3 +13,5 @@ if __name__ == "__main__":
     ):
         page = docs / name
         page.write_text(filled(page.read_text(encoding="utf-8"), Kinds()), encoding="utf-8")
+    page = docs / "run-directory.md"
+    page.write_text(schema_table.filled(page.read_text(encoding="utf-8")), encoding="utf-8")

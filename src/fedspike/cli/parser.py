@@ -67,14 +67,20 @@ def _answer(arguments: Sequence[str]) -> int:
     """The exit code of a command, when all that it says is written."""
     try:
         _demand_surroundings(arguments)
-        options, unknown = parser().parse_known_args(_run_named(arguments))
-        if unknown:
-            raise options.parser.unknown(unknown[0])
+        options = parsed(arguments)
         with streams.hushed() if options.quiet else nullcontext():
             code: int = options.command(options)
         return code
     finally:
         sys.stdout.flush()
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """A command and its options. Raises InputError where one is not known."""
+    options, unknown = parser().parse_known_args(_run_named(arguments))
+    if unknown:
+        raise options.parser.unknown(unknown[0])
+    return options
 
 
 def _demand_surroundings(arguments: Sequence[str]) -> None:

@@ -107,7 +107,7 @@ def remaining(left: Left) -> str:
     >>> remaining(Left(200.0, whole=False))
     'over 3 min 20 s left'
     """
-    if left.seconds is None:
+    if left.seconds is None or (left.seconds < 1 and not left.whole):
         return "unknown time left"
     return f"{'' if left.whole else 'over '}{clock(left.seconds)} left"
 
