@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedspike import engine as engines
 from fedspike.energy import meters
+from fedspike.files import content_of
 from fedspike.machine import processor
 from fedspike.records.schema import Environment
 
@@ -54,7 +55,7 @@ def git_commit() -> str | None:
     """The commit of the source tree that fedspike runs from, or that its package was made of, if any."""
     source, of_package = Path(__file__).resolve().parents[3], Path(__file__).with_name("commit.txt")
     if not (source / ".git").exists():
-        return of_package.read_text("utf-8") or None if of_package.is_file() else None
+        return content_of(of_package).decode() or None if of_package.is_file() else None
     commands = (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
     answers = []
     for command in commands:
