@@ -13,7 +13,7 @@ from typing import Any
 
 import history
 from result import RESULT, stored, summary
-from table import contestants_table, growth_table, machine, round_tables, seconds
+from table import growth_table, machine, round_tables, seconds
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
@@ -23,7 +23,7 @@ BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL
 def filled(text: str, kept: dict[str, Any]) -> str:
     """A document whose blocks `<!-- measured: NAME --> ... <!-- end -->` hold what was measured."""
     makers = {
-        "short": lambda: in_short(kept),
+        "line": lambda: in_a_line(kept),
         "round": lambda: round_tables(kept["round"]),
         "convolution": lambda: round_tables(kept["convolution"]),
         "growth": lambda: growth_table(kept["growth"]),
@@ -31,57 +31,32 @@ def filled(text: str, kept: dict[str, Any]) -> str:
     return BLOCK.sub(lambda block: f"{block[1]}\n{makers[block[2]]()}\n{block[3]}", text)
 
 
-def in_short(kept: dict[str, Any]) -> str:
-    """For the README: the founding study's round, and a sentence on each of the others."""
+def in_a_line(kept: dict[str, Any]) -> str:
+    """For the README: the founding study's round, and the convolutional one, beside the others."""
     section = kept["round"]
-    work, who = section["work"], section["contestants"]
-    intro = (
-        f"The founding study's round, SNN, training only: {work['cohort']} devices x "
-        f"{work['samples']:,} images x {work['time_steps']} time steps (`make bench`; "
-        f"{machine(section)[:-1]}; float32, n = {who['fedspike']['repeats']} after a warm-up, medians "
-        "and ranges; Flower ran in a process of its own, the others took turns in one process):"
+    work = section["work"]
+    text = (
+        f"A round of the founding study, SNN, training only ({work['cohort']} devices x "
+        f"{work['samples']:,} images x {work['time_steps']} time steps), takes "
     )
-    table = contestants_table(section, ann=False, columns=("ratio", "accuracy"))
-    others = "Ratios are medians of those within a round. "
-    others += f"The ANN's round takes {seconds(who['ann_fedspike'], ' s')}"
-    for name, words in {
-        "ann_loop": ", one device after another {}",
-        "ann_flower_simulation": ", in Flower's simulation {}",
-        "ann_dense_bound": "; its dense matrix products alone take {}",
-    }.items():
-        if name in who:
-            others += words.format(seconds(who[name], " s"))
-    others += ". "
+    text += _beside(section["contestants"]) + ". "
     if "convolution" in kept:
-        others += _of_convolutions(kept["convolution"])
-    if "growth" in kept:
-        others += _of_growth(kept["growth"])
-    return "\n".join((_wrapped(intro), table, _wrapped(others)))
+        text += "A round of a small convolutional SNN takes "
+        text += _beside(kept["convolution"]["contestants"]) + ". "
+    return _wrapped(f"{text}Measured on {machine(section)}")
 
 
-def _of_convolutions(section: dict[str, Any]) -> str:
-    who = section["contestants"]
+RIVALS = {
+    "spikingjelly": "SpikingJelly's round takes {} times as long",
+    "flower_simulation": "Flower's simulation of snnTorch {} times",
+    "snntorch": "snnTorch, one device after another, {} times",
+}
+
+
+def _beside(who: dict[str, Any]) -> str:
     ratios = history.compared(who)
-    rivals = {"spikingjelly": "SpikingJelly", "snntorch": "snnTorch"}
-    beside = [
-        f"{name} {ratios[key]:.3g} times that" for key, name in rivals.items() if key in ratios
-    ]
-    text = f"A round of a small convolutional SNN takes {seconds(who['fedspike'], ' s')}"
-    return f"{', '.join((text, *beside))}. "
-
-
-def _of_growth(section: dict[str, Any]) -> str:
-    """What the fleet of 10,000 costs, as far as known."""
-    text = ""
-    if "10000" in section.get("relative", {}):
-        text += (
-            f"A sample costs {section['relative']['10000']:.2g} times as much in a fleet of 10,000 "
-            "devices, of which 100 train in a round, as in a fleet of 10. "
-        )
-    for point in section["points"]:
-        if point["axis"] == "clients" and point["value"] == 10_000 and "peak_mb" in point:
-            text += f"A fleet of 10,000 devices takes {point['peak_mb'] / 1000:.2g} GB. "
-    return text
+    beside = [words.format(f"{ratios[key]:.3g}") for key, words in RIVALS.items() if key in ratios]
+    return "; ".join((seconds(who["fedspike"], " s"), *beside))
 
 
 def _wrapped(text: str) -> str:

@@ -68,13 +68,11 @@ def round_tables(section: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def contestants_table(
-    section: dict[str, Any], *, ann: bool, columns: tuple[str, ...] = tuple(COLUMNS)
-) -> str:
+def contestants_table(section: dict[str, Any], *, ann: bool) -> str:
     """Who took how long, of one network; ourselves first, then whoever is faster."""
     of = {name: f for name, f in section["contestants"].items() if is_ann(name) == ann}
     order = sorted(of, key=lambda name: (name != ours(name), of[name]["seconds"]))
-    shown = [key for key in columns if any(key in figures for figures in of.values())]
+    shown = [key for key in COLUMNS if any(key in figures for figures in of.values())]
     titles = ["program", "seconds a round", *(COLUMNS[key] for key in shown)]
     if "accuracy" in shown:
         rounds = 1 + max(figures["repeats"] for figures in of.values())

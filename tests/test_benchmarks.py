@@ -64,9 +64,9 @@ def test_the_documents_have_what_result_json_has(module: Any) -> None:
         assert page.filled(text, kept) == text, "run python benchmarks/page.py"
         told += text
     assert sorted(name for _, name, _ in page.BLOCK.findall(told)) == [
-        *("convolution", "growth", "round", "short")
+        *("convolution", "growth", "line", "round")
     ]
-    kept["round"]["contestants"]["snntorch"]["seconds"] = 12345
+    kept["round"]["contestants"]["fedspike"]["seconds"] = 12345
     text = page.PAGES[0].read_text(encoding="utf-8")
     assert page.filled(text, kept) != text
 
