@@ -9,7 +9,7 @@ import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.abc import ExecutionLoader
 from importlib.machinery import ModuleSpec
@@ -41,12 +41,14 @@ class OwnFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def load(paths: Iterable[Path]) -> tuple[type[Part], ...]:
-    """The kinds of parts in these files, which are run for it.
+def load(
+    paths: Iterable[Path], adopted: Callable[[type], type[Part] | None] = lambda _: None
+) -> tuple[type[Part], ...]:
+    """The kinds of parts in these files, which are run for it; `adopted` makes kinds of other classes.
 
     Raises InputError, naming file and line, where one cannot be run, has no kind, or a kind lacks a member.
     """
-    return tuple(kind for path in paths for kind in _load(path))
+    return tuple(kind for path in paths for kind in _load(path, adopted))
 
 
 def used(plan: Struct) -> tuple[OwnFile, ...]:
@@ -64,24 +66,26 @@ def is_own(part: Part) -> bool:
     return type(part).__module__.partition(".")[0] != "fedspike"
 
 
-def file_of(part: Part) -> Path | None:
+def file_of(part: Part | type[Part]) -> Path | None:
     """The file that defines its kind; None of a kind that was typed at a prompt."""
-    path = getattr(sys.modules.get(type(part).__module__), "__file__", None)
+    kind = part if isinstance(part, type) else type(part)
+    path = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return None if path is None else Path(path)
 
 
-def _load(path: Path) -> list[type[Part]]:
+def _load(path: Path, adopted: Callable[[type], type[Part] | None]) -> list[type[Part]]:
     content = _content(path, f"--use {path}")
-    kinds = [
-        value
-        for value in vars(_module(path, content)).values()
-        if isinstance(value, type) and issubclass(value, Part) and is_kind(value)
-    ]
+    kinds: list[type[Part]] = []
+    for value in list(vars(_module(path, content)).values()):
+        if isinstance(value, type) and issubclass(value, Part):
+            kinds += [value] if is_kind(value) else []
+        elif isinstance(value, type) and value.__module__ in LOADED:
+            kinds += filter(None, [adopted(value)])
     own = [kind for kind in kinds if LOADED.get(kind.__module__) == content]
     if not own:
         raise InputError(
             f"--use {path}: no kind of part in it",
-            expected='a class such as class Mine(Code, tag="mine")',
+            expected='a class such as class Mine(Code, tag="mine"), or a torch.nn.Module',
             fix="import the family, as in from fedspike.parts.codes import Code, and give the class a tag",
         )
     for kind in own:
@@ -147,6 +151,13 @@ def line_in(path: Path, error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return f", line {lines[-1]}" if lines else ""
+
+
+def raised_in(kind: type, error: BaseException) -> str:
+    """The place in the file of this class that an error went through, as " in mine.py, line 3"."""
+    path = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
+    line = line_in(Path(path), error)
+    return f" in {Path(path).name}{line}" if line else ""
 
 
 def parts_in(record: Struct) -> Iterator[Part]:

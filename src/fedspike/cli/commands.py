@@ -153,10 +153,9 @@ def doctor(options: Namespace) -> int:
 
 def kinds_of(options: Namespace) -> Any:
     """The kinds of parts that ship, and those of the files that were named with --use."""
-    from fedspike import own_files
     from fedspike.experiment.kinds import Kinds
 
-    return Kinds(own_files.load(options.use))
+    return Kinds.used(options.use)
 
 
 def say(text: str) -> None:

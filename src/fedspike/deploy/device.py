@@ -12,12 +12,12 @@ import torch
 from flwr.app import Message as Envelope
 from flwr.app import MessageType
 
-from fedspike import own_files
 from fedspike.deploy import flower
 from fedspike.deploy.folder import NodeFolder
 from fedspike.deploy.line import Away, Line, NotWanted, knock
 from fedspike.errors import InputError
 from fedspike.experiment.kept_files import kept
+from fedspike.experiment.kinds import Kinds
 from fedspike.federation.places.flower.conditions import watch
 from fedspike.federation.places.flower.node import Device
 
@@ -141,5 +141,5 @@ def participant(
     device = Device(*(settings.node, home, data.resolve(), say), watch(wanted))
     if wanted.at_most_cores is not None:
         torch.set_num_threads(min(wanted.at_most_cores, torch.get_num_threads()))
-    own_files.load(kept(home))
+    Kinds.used(kept(home))
     return Participant(folder, device, say)

@@ -126,7 +126,7 @@ class FleetFolder:
     @property
     def experiment(self) -> Experiment:
         """The runs; InputError where the devices could not do all of them."""
-        own = Kinds(own_files.load(kept(self.path)))
+        own = Kinds.used(kept(self.path))
         experiment = sweep.read(str(self.path / "fedspike.toml"), kinds=own)
         demand_one_fleet(experiment)
         return experiment

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from fedspike.errors import InputError
 from fedspike.experiment.kinds import PLAIN, RECORDS, Kinds, family_of
 from fedspike.federation.plan import Plan
-from fedspike.networks import Network
+from fedspike.networks import Network, OwnNetwork
 from fedspike.part import Part, fields_of, tag
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
@@ -141,6 +141,7 @@ def reference(kinds: Kinds) -> Iterator[tuple[str, str]]:
     for kind, network in kinds.of(Network).items():
         if own := keys(network):
             yield kind, _keys_table(own)
+    yield "own-network", _keys_table(keys(OwnNetwork))
     for table, family in families(kinds).items():
         words = _kinds_table(kinds.of(family))
         if family is not Network:

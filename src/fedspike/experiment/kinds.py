@@ -1,12 +1,14 @@
 """All families of parts: the kinds that ship, and those of files that were named with --use."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from fedspike import own_files
 from fedspike.algorithms import ALGORITHMS, Algorithm
 from fedspike.algorithms.graphs import GRAPHS, Graph
 from fedspike.data import SOURCES, Cameras, Source
@@ -17,7 +19,7 @@ from fedspike.federation.clocks import CLOCKS, Clock
 from fedspike.federation.devices import Fleet
 from fedspike.federation.selections import SELECTIONS, Selection
 from fedspike.learning import LEARNERS, Learner
-from fedspike.networks import ARCHITECTURES, NETWORKS, Architecture, Network
+from fedspike.networks import ARCHITECTURES, NETWORKS, Architecture, Network, own_network
 from fedspike.part import Part, fields_of, part_types, tag
 from fedspike.parts.codes import CODES, Code
 from fedspike.parts.losses import LOSSES, Loss
@@ -78,6 +80,11 @@ class Kinds:
 
     own: tuple[type[Part], ...] = ()
 
+    @classmethod
+    def used(cls, paths: Iterable[Path]) -> "Kinds":
+        """With those of these files, which are run for it; InputError where one has none."""
+        return cls(own_files.load(paths, own_network))
+
     def __post_init__(self) -> None:
         for kind in self.own:
             family = next((one for one in FAMILIES if issubclass(kind, one)), None)
@@ -87,11 +94,28 @@ class Kinds:
                     expected=f"a name that no {family.__name__} has yet",
                     fix=f'class {kind.__name__}({kind.__mro__[1].__name__}, tag="my-{tag(kind)}")',
                 )
+            if any(tag(kind) == tag(one) for one in self.own if one is not kind):
+                raise InputError(
+                    f'two kinds "{tag(kind)}" in the files of --use',
+                    expected="kinds with different names",
+                    fix="rename one of them",
+                )
 
     def of(self, family: type[Part]) -> dict[str, type[Part]]:
         """The kinds of a family by name, the usual one first."""
         mine = [kind for kind in self.own if issubclass(kind, family)]
         return {tag(kind): kind for kind in (*FAMILIES[family], *mine)}
+
+    def network_called(self, name: str) -> str:
+        """The kind that "mine.py:Net" is, of a file that was used; else the name itself."""
+        file, _, kind = name.rpartition(":")
+        path = own_files.file_of(self.networks[kind]) if kind in self.networks else None
+        return kind if file and path and path.name == Path(file).name else name
+
+    @cached_property
+    def networks(self) -> dict[str, type[Network]]:
+        """The kinds of networks by name."""
+        return {name: kind for name, kind in self.of(Network).items() if issubclass(kind, Network)}
 
     @cached_property
     def tables(self) -> dict[str, type[Part]]:

@@ -26,6 +26,7 @@ from fedspike.networks import NETWORKS, Network
 from fedspike.part import Part, fields_of
 from fedspike.reading import limits_in_words, nearest, written
 from fedspike.remedies import Remedy
+from fedspike.shell import command
 
 EXPERIMENT_KEYS = (
     "centralised_baseline",
@@ -136,12 +137,13 @@ class _Reader:
 
     def __init__(self, document: Document, values: dict[str, Any], kinds: Kinds) -> None:
         self.document, self.values, self.kinds = document, values, kinds
-        self.networks = kinds.of(Network)
+        self.networks: dict[str, type[Network]] = kinds.networks
         self.plain = {f.name: f for f in fields_of(Plan) if f.name in PLAIN}
         self.read: set[str] = set()
 
     def plan(self) -> Plan:
         """The plan; see `plan_of`."""
+        self._demand_used()
         self._demand_known(self.values, (*self.kinds.top, *EXPERIMENT_KEYS), ())
         if "name" not in self.values:
             raise self.document.error(
@@ -173,6 +175,7 @@ class _Reader:
 
     def _network(self) -> Part:
         name = self.values.get("network", next(iter(self.networks)))
+        name = self.kinds.network_called(name) if isinstance(name, str) else name
         if not isinstance(name, str) or name not in self.networks:
             raise self.document.error(
                 ("network",),
@@ -186,12 +189,27 @@ class _Reader:
         # Twins share what they have in common, such as the time steps.
         shared = {
             field.name: self.values[other][field.name]
-            for other in self.networks
+            for other, twin in self.networks.items()
             for field in fields_of(kind)
             if isinstance(self.values.get(other), dict) and field.name in self.values[other]
+            if field.name not in (*kind.alone, *twin.alone)
         }
         network: Part = self._assembled(kind, (name,), shared | self.values.get(name, {}))
         return network
+
+    def _demand_used(self) -> None:
+        """Raise InputError for the class of a file that was not named with --use: no file runs code."""
+        swept = self.document.sweep.get("network")
+        for name in (self.values.get("network"), *(swept if isinstance(swept, list) else ())):
+            file, _, kind = str(name).rpartition(":")
+            if file and kind.isidentifier() and self.kinds.network_called(str(name)) == name:
+                raise self.document.error(
+                    ("network",),
+                    f"network = {written(name)}",
+                    expected=f"{file} named with --use, and a torch.nn.Module {kind} in it: no "
+                    "configuration runs code",
+                    fix=command("run", self.document.file.removeprefix("preset "), "--use", file),
+                )
 
     def _part(self, name: str, usual: Part | None = None) -> Part:
         """The part of a table; what the table leaves out is as in the `usual` part, where there is one."""

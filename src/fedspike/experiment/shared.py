@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from fedspike import own_files
 from fedspike.data import Dataset
 from fedspike.errors import InputError
 from fedspike.experiment.describing import data_sha256
@@ -35,7 +34,7 @@ class Shared(Struct, frozen=True):
         import torch
 
         torch.set_num_threads(self.threads)
-        kinds = Kinds(own_files.load(map(Path, self.use)))
+        kinds = Kinds.used(map(Path, self.use))
         return Document(self.file, self.text, self.values), kinds
 
     def demand_same(self, data: Dataset) -> None:

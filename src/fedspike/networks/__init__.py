@@ -25,6 +25,8 @@ from fedspike.networks.convolutional_layers import Dense as Dense
 from fedspike.networks.convolutional_layers import Pool as Pool
 from fedspike.networks.dense_layers import DenseLayers as DenseLayers
 from fedspike.networks.module import ModuleNetwork as ModuleNetwork
+from fedspike.networks.module import OwnNetwork as OwnNetwork
+from fedspike.networks.module import own_network as own_network
 from fedspike.networks.network import Competition as Competition
 from fedspike.networks.network import Network as Network
 from fedspike.networks.network import SizedNetwork as SizedNetwork

@@ -236,11 +236,17 @@ class SizedNetwork(ABC):
 class Network(Part):
     """A network as an experiment describes it: all but the sizes, which follow from the data.
 
-    `in_names` are the fields that the name of every run says, because they follow from others.
+    `in_names` are the fields that the name of every run says, because they follow from others. Twins in one
+    file share what they have in common, but for what is `alone` a kind's.
     """
 
-    spiking: ClassVar[bool] = False
     in_names: ClassVar[tuple[str, ...]] = ()
+    alone: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def spiking(self) -> bool:
+        """Whether spikes flow in it."""
+        return False
 
     @property
     def usual_loss(self) -> Loss:

@@ -6,7 +6,7 @@ with pools between convolutions and, if wanted, batch normalisation in place of 
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, cast
 
 import msgspec
 import numpy as np
@@ -50,7 +50,10 @@ class SNN(Network, tag="snn"):
     read_out: ReadOut = SpikeCount()
     normalisation: Normalisation = Unnormalised()
 
-    spiking: ClassVar[bool] = True
+    @property
+    def spiking(self) -> bool:
+        """They do."""
+        return True
 
     def check(self) -> None:
         """Give the code what fits the time steps; raises InputError where it takes more or fewer."""

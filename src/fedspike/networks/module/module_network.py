@@ -19,7 +19,9 @@ an `if` that looks at a tensor, is run for one client after the other, and the l
 differ in the order of sums. `in_turn` asks for it: then what a client computes does not hang on its company.
 """
 
+import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -87,7 +89,6 @@ class ModuleNetwork(SizedNetwork):
     With a `code` it is spiking over `time_steps`, and `read_out` makes the scores of what comes out; the bill
     takes its neurons to be `neuron`. `not_counted` names layers that are trained although nobody has counted
     their operations, so that no bill has them.
-
     Raises InputError where the module does not fit this description, is no function of its input and its
     parameters alone, or has a layer without a rule, which is named.
 
@@ -191,12 +192,19 @@ class ModuleNetwork(SizedNetwork):
         there = layers[int(self._still) :] if self._timed else []
         return [name for name, _ in there if name not in averaged]
 
+    def drawn_by(self, begin: Callable[[np.random.Generator], nn.Module]) -> "ModuleNetwork":
+        """With the first weights of the module that `begin` makes at an address."""
+        drawn = copy.copy(self)
+        object.__setattr__(drawn, "begin", begin)
+        return drawn
+
     def init(self, generator: np.random.Generator) -> Parameters:
-        """The values that the parameters had in the module, float32: nothing is drawn."""
-        del generator
+        """The values that the parameters had in the module, float32, or those of one that begins anew."""
+        begin = vars(self).get("begin")  # no field: what begins anew is for `drawn_by` to say
+        own = self.call.own if begin is None else adopted(begin(generator))
         return {
             name: weight.float().clone(memory_format=torch.contiguous_format)
-            for name, weight in self.call.own.learned.items()
+            for name, weight in own.learned.items()
         }
 
     @property

@@ -1,8 +1,6 @@
 """A module is run on samples that mean nothing, to see what it is made of and whether we can use it."""
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,7 +12,7 @@ from fedspike.networks.module.call import Call
 from fedspike.networks.module.company import FORGETS, FRESH, demand_alike, unfit
 from fedspike.networks.module.counting import Watch, layer_of
 from fedspike.networks.sized_layers import Parameters
-from fedspike.own_files import line_in
+from fedspike.own_files import raised_in
 
 SAMPLES = CLIENTS = 2
 CALLED = "the head of networks/module/module_network.py shows how modules are called"
@@ -58,7 +56,7 @@ def tried(
     except InputError:
         raise
     except Exception as error:
-        raised = f"{type(error).__name__}{_place(call, error)}, {error},"
+        raised = f"{type(error).__name__}{raised_in(type(call.own.module), error)}, {error},"
         raise unfit(
             call,
             f"that raises {raised} when it is called with {_described(one)}",
@@ -170,13 +168,6 @@ def _vectorises(call: Call, flow: Tensor) -> bool:
 
 def _described(values: object) -> str:
     return str(list(values.shape)) if isinstance(values, Tensor) else f"a {type(values).__name__}"
-
-
-def _place(call: Call, error: Exception) -> str:
-    """The line of the module's own file that raised it."""
-    file = getattr(sys.modules.get(type(call.own.module).__module__), "__file__", None) or ""
-    line = line_in(Path(file), error)
-    return f" in {Path(file).name}{line}" if line else ""
 
 
 def _demand(right: bool, call: Call, what: str, expected: str, fix: str = CALLED) -> None:
