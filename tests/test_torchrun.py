@@ -19,15 +19,17 @@ from fedspike.cli import main
 from fedspike.cli.parser import parser
 from fedspike.cli.train import manner_of
 from fedspike.errors import InputError
-from fedspike.experiment import document, sweep
+from fedspike.experiment import document, leading, sweep
 from fedspike.experiment.run import load, perform
 from fedspike.experiment.training import Training
+from fedspike.federation.memories import Memories
 from fedspike.federation.places.ranks import gloo
 from fedspike.federation.places.ranks.gloo import all_ranks
 from fedspike.federation.places.ranks.launched import Launched, launched
 from fedspike.federation.places.ranks.place import Ranks
 from fedspike.federation.places.ranks.process_group import ProcessGroup, SharedError
 from fedspike.federation.rounds import rounds
+from fedspike.federation.state import State
 from fedspike.files import claimed
 from in_threads import in_ranks
 from places_example import plan_of
@@ -312,6 +314,40 @@ def test_ranks_in_threads_give_what_one_gives(alone: Path, tmp_path: Path) -> No
 
     assert in_ranks(3, work)[1:] == [0, 0]
     assert results(tmp_path) == results(alone)
+
+
+def test_what_clients_remember_is_told_in_parts_and_lies_on_the_disk_of_each_rank(
+    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[leading.Remembered] = []
+    on_disk: list[bool] = []
+    whole, restored = leading.tell, leading.Follower._next_round
+
+    def tell(group: ProcessGroup, message: leading.Message, state: State | None = None) -> None:
+        told.extend([message] if isinstance(message, leading.Remembered) else [])
+        whole(group, message, state)
+
+    def next_round(follower: leading.Follower) -> None:
+        restored(follower)
+        assert follower.state is not None
+        on_disk.append(not [*Memories.of(follower.state.clients).loose()])
+
+    monkeypatch.setattr(leading, "TOLD_AT_ONCE", 1)
+    monkeypatch.setattr(leading, "tell", tell)
+    monkeypatch.setattr(leading.Follower, "_next_round", next_round)
+    experiment = sweep.expand(document.parse(TOML, "tiny.toml"))
+    dataset = load(experiment, lambda _: None)
+
+    def work(group: ProcessGroup) -> int:
+        training = Training(ranks=Ranks(group))
+        events = perform(experiment, dataset, tmp_path, "fedspike run", training)
+        return sum(1 for _ in events)
+
+    in_ranks(2, work)
+    assert results(tmp_path) == results(alone)
+    assert len(told) == 2 * 5  # both runs went on after their first rounds, of five clients each
+    assert all(on_disk)
+    assert len(on_disk) >= 2 * ROUNDS
 
 
 def test_a_folder_that_cannot_be_written_to_ends_all(tmp_path: Path) -> None:

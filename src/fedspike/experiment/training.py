@@ -16,7 +16,7 @@ from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
 from fedspike.experiment import kept_files
 from fedspike.experiment.describing import data_sha256, description
-from fedspike.experiment.leading import Begin, Test, led, tell
+from fedspike.experiment.leading import Test, led, tell, tell_beginning
 from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Run
 from fedspike.federation import training_memory
@@ -158,7 +158,7 @@ def _train(
     yield Started(run.name, stored.round if stored else 0)
 
     group = training.ranks.group
-    tell(group, Begin(run.name, state.round if state else 0), state)
+    tell_beginning(group, run.name, state)
     trained = led(group, rounds(plan, training.where, state, device=training.device))
     for round in meter.measured(trained) if meter else trained:
         state, record = round.state, writer.round_record(round)
