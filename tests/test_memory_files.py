@@ -15,7 +15,8 @@ import fedspike as fs
 from fedspike import files
 from fedspike.algorithms import Tree
 from fedspike.errors import InputError
-from fedspike.experiment import training
+from fedspike.experiment import document, sweep, training
+from fedspike.experiment.run import perform
 from fedspike.federation.memories import Memories
 from fedspike.federation.state import State
 from fedspike.records import checkpoint
@@ -269,3 +270,31 @@ def test_memories_that_no_disk_can_hold_are_refused_in_the_beginning(tmp_path: P
     ):
         fs.run(plan, tmp_path / "run")
     assert not [*(tmp_path / "run").iterdir()]
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_runs_of_a_sweep_share_the_disk(tmp_path: Path) -> None:
+    """Each would find room there, both do not."""
+    toml = """\
+        name = "shared"
+        rounds = 10000
+        [data]
+        kind = "fashion-mnist-sample"
+        [partition]
+        kind = "resampled"
+        samples = 1
+        [fleet]
+        clients = 3000
+        clients_per_round = 10
+        [algorithm]
+        kind = "scaffold"
+        [optimiser]
+        kind = "sgd"
+        [sweep]
+        network = ["ann"]
+        seed = [0, 1]
+    """
+    experiment = sweep.expand(document.parse(toml, "shared.toml"))
+    told = perform(experiment, fs.FashionMNISTSample().load(print), tmp_path / "out", "")
+    with pytest.raises(InputError, match=r"what clients remember in 2 runs needs 1\.7 GB of disk"):
+        next(told)

@@ -116,7 +116,11 @@ def test_memories_grow_with_the_clients_that_took_part() -> None:
     for rounds in (1, 100, 10_000):
         needs.append(room.memories(replace(plan, rounds=rounds), network, 10).bytes)
     assert needs == [int(0.9 * there) * 4 * 79_510 for there in (10, 952.08, 9_999.55)]
-    assert room.memories(replace(plan, algorithm=fs.FedAvg()), network, 10).bytes == 0
+    alone = replace(plan, algorithm=fs.FedAvg())
+    assert room.memories(alone, network, 10).bytes == 0
+    adam = fs.Backpropagation(optimiser=fs.Adam(), optimiser_memory="kept")
+    both_moments = room.memories(replace(alone, learner=adam, rounds=1), network, 10)
+    assert both_moments.bytes == 2 * needs[0]
 
 
 def test_a_container_has_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,8 +117,8 @@ def perform(
             if run.name in finished:
                 yield Skipped(run.name, finished[run.name])
         left = [run for run in mine if run.name not in finished]
-        for run in left if training.place is None else ():
-            _demand_disk(plans[run.name], store.home(run), experiment.source)
+        if left and training.place is None:
+            _demand_disk({store.home(run): plans[run.name] for run in left}, experiment.source)
         for event in _done(experiment, left, plans, store, training):
             if isinstance(event, Finished):
                 finished[event.run] = event.summary
@@ -199,14 +199,18 @@ def _demand_network(plan: Plan, source: Document) -> None:
         raise placed(error, plan, source, "network") from error
 
 
-def _demand_disk(plan: Plan, home: Path, source: Document) -> None:
-    """Raise InputError where there is no room for what clients will remember in the end of a run."""
-    need = room.memories(plan, plan.sized_network(), plan.site().devices.cohort_size)
-    there = sum(path.lstat().st_size for path in home.glob(f"{MEMORIES}/*"))
+def _demand_disk(plans: Mapping[Path, Plan], source: Document) -> None:
+    """Raise InputError where there is no room for what clients will remember in the end of these runs."""
+    needs = [
+        room.memories(plan, plan.sized_network(), plan.site().devices.cohort_size)
+        for plan in plans.values()
+    ]
+    files = [path for home in plans for path in home.glob(f"{MEMORIES}/*")]
+    first = next(iter(plans))
     try:
-        room.demand_disk(need, home.parent, there)
+        room.demand_disk(needs, first.parent, sum(path.lstat().st_size for path in files))
     except InputError as error:
-        raise placed(error, plan, source, "fleet") from error
+        raise placed(error, plans[first], source, "fleet") from error
 
 
 def _with(plan: Plan, dataset: Dataset, held: Held | None) -> Plan:

@@ -72,7 +72,8 @@ def memories(plan: Any, network: SizedNetwork, clients: int) -> Need:
     that nothing that works is refused.
     """
     model = 4 * sum(layer.parameters for layer in network.described.values())
-    all_clients, remembered = plan.fleet.clients, plan.remedied().models_remembered
+    all_clients = plan.fleet.clients
+    remembered = plan.remedied().models_remembered + plan.learner.models_remembered
     share = 1 - (1 - min(1.0, clients / all_clients)) ** plan.rounds
     return Need("fleet.clients", all_clients, int(0.9 * share * all_clients) * remembered * model)
 
@@ -90,12 +91,15 @@ def demand(needs: Sequence[Need]) -> None:
         )
 
 
-def demand_disk(need: Need, folder: Path, there: int = 0) -> None:
-    """Raise InputError where a folder's disk has no room for a need, of which so many bytes are there."""
-    needed, free = need.bytes - there, shutil.disk_usage(folder).free
+def demand_disk(needs: Sequence[Need], folder: Path, there: int = 0) -> None:
+    """Raise InputError where a folder's disk has no room for these, of which so many bytes are there."""
+    needed, free = sum(need.bytes for need in needs) - there, shutil.disk_usage(folder).free
     if needed > free:
+        need = max(needs, key=lambda one: one.bytes)
+        runs = f" in {len(needs)} runs" if len(needs) > 1 else ""
         raise InputError(
-            f"{need.key} = {need.asked}: what clients remember needs {needed / 1e9:,.1f} GB of disk at least",
+            f"{need.key} = {need.asked}: what clients remember{runs} needs {needed / 1e9:,.1f} GB"
+            " of disk at least",
             expected=f"at most the {free / 1e9:,.1f} GB that are free on the disk of {folder}",
             fix=f"free some space, lower {need.key}, or name a folder on another disk with --output",
             keys=(need.key,),

@@ -76,6 +76,11 @@ class Learner(Part):
         return 1
 
     @property
+    def models_remembered(self) -> int:
+        """Tensors of the model's size that a client keeps from round to round for it."""
+        return 0
+
+    @property
     def learning_rate(self) -> float:
         """The length of a step along the gradient; 1 of a learner that has none."""
         return 1.0

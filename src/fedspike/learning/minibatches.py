@@ -102,6 +102,11 @@ class Minibatches(Learner):
         return beginning(self.optimiser, model) if self.optimiser_memory == "kept" else {}
 
     @property
+    def models_remembered(self) -> int:
+        """Those of the optimiser, where they are kept."""
+        return len(self.optimiser.start({})) if self.optimiser_memory == "kept" else 0
+
+    @property
     def copies(self) -> int:
         """The parameter, its gradient, that of the step before, and what the optimiser remembers.
 
@@ -110,7 +115,7 @@ class Minibatches(Learner):
         penalty the received one once more.
         """
         penalises = self.loss is not None and self.loss.penalises
-        moments = len(self.optimiser.start({})) * (3 if self.optimiser_memory == "kept" else 1)
+        moments = len(self.optimiser.start({})) + 2 * self.models_remembered
         return 3 + moments + 2 * bool(self.ascent) + penalises
 
     @property
