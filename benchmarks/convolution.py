@@ -23,7 +23,7 @@ from torch._dynamo.exc import TorchDynamoException
 from turns import best, duration, ratios, take_turns
 from work import BETA, SEED, Work
 
-from fedspike.data import Dataset, load
+from fedspike.data import Dataset, load_data
 from fedspike.networks import Convolutional
 
 WORK = {"time_steps": 10, "batch": 32, "samples": 200}
@@ -38,7 +38,7 @@ class ConvolutionalWork(Work):
 
     @cached_property
     def data(self) -> Dataset:
-        return load("fashion-mnist-sample")
+        return load_data("fashion-mnist-sample")
 
 
 def layers(*behind: nn.Module, conv: Any, pool: Any, linear: Any, flatten: Any) -> list[nn.Module]:

@@ -40,7 +40,7 @@ def measured(learner: str, time_steps: int, rows: int) -> float:
     engine: Engine = PlainEngine(cpu) if "plain" in learner else engine_for(cpu, torch.float32)
     neuron = fs.AdaptiveLIF(adaptation=0.2, rho=0.97) if "adaptive" in learner else fs.LIF()
     network = fs.SNN(time_steps, neuron=neuron).over((28, 28), 10)
-    data = fs.load("fashion-mnist-sample")
+    data = fs.load_data("fashion-mnist-sample")
     pixels, labels = torch.from_numpy(data.x_train).flatten(1), torch.from_numpy(data.y_train)
     parameters = {n: w[None] for n, w in network.init(stream(0, "init")).items()}
     learner_of = {

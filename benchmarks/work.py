@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedspike.data import Dataset, load
+from fedspike.data import Dataset, load_data
 from fedspike.data.partition import IID, Resampled
 from fedspike.federation.devices import Devices, Fleet, Given
 from fedspike.federation.evaluation import Examined, predict
@@ -68,7 +68,7 @@ class Work:
 
     @cached_property
     def data(self) -> Dataset:
-        data = load("fashion-mnist")
+        data = load_data("fashion-mnist")
         if self.density is None:
             return data
         dim(data.x_train, self.density)

@@ -21,7 +21,7 @@ from fedspike.algorithms import (
     added,
     difference,
 )
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.data.partition import Classes, Quantity
 from fedspike.federation.availabilities import ByClass
 from fedspike.federation.devices import Fleet
@@ -51,7 +51,7 @@ from fedspike.remedies import (
 )
 from fedspike.rules import Maximum, Median, Replies, Rule, Strongest
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = load_data("fashion-mnist-sample")
 SMALL = dataclasses.replace(  # where all samples are trained on
     SAMPLE,
     **{f"{array}_train": getattr(SAMPLE, f"{array}_train")[:400] for array in "xy"},

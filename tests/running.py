@@ -99,7 +99,7 @@ def fingerprints(folder: Path) -> dict[str, tuple[str, str, str]]:
 
 def sample(tested: int) -> Dataset:
     """The sample of Fashion-MNIST with so few of its images to test on."""
-    whole = data.load("fashion-mnist-sample")
+    whole = data.load_data("fashion-mnist-sample")
     return replace(whole, x_test=whole.x_test[:tested], y_test=whole.y_test[:tested])
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Fleet
 from fedspike.federation.plan import Plan
@@ -31,7 +31,7 @@ T_95 = 2.776  # Student's t, 95 % two-sided, 4 degrees of freedom
     ids=["ann", "snn"],
 )
 def test_accuracies_agree_over_seeds(network: Network, classes: int) -> None:
-    data = load("fashion-mnist")
+    data = load_data("fashion-mnist")
     data = dataclasses.replace(
         data, x_test=data.x_test[:TEST_IMAGES], y_test=data.y_test[:TEST_IMAGES]
     )

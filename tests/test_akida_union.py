@@ -83,7 +83,7 @@ def test_selection_takes_the_neuron_with_more_weights(script: Any) -> None:
 
 
 def test_devices_hold_the_protocols_samples(script: Any) -> None:
-    data = script.pooled(script.load("fashion-mnist-sample"))
+    data = script.pooled(script.load_data("fashion-mnist-sample"))
     devices, test = script.dealt(data, script.Setting(), 42)
     counts = np.array([np.bincount(device.labels, minlength=3) for device in devices])
     assert sorted(counts.sum(0)) == [50, 50, 100]
@@ -102,7 +102,7 @@ def test_akida_answers_with_the_sum_of_weights(with_akida: Any) -> None:
 
 def test_akida_learns_the_classes_that_it_is_shown(with_akida: Any) -> None:
     setting = with_akida.Setting()
-    data = with_akida.pooled(with_akida.load("fashion-mnist-sample"))
+    data = with_akida.pooled(with_akida.load_data("fashion-mnist-sample"))
     device, _ = with_akida.dealt(data, setting, 42)[0]
     start = with_akida.started(setting, 64, 42, 0)
     end = with_akida.learned(start, device, setting)

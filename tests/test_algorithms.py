@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from algorithms_example import CASES, missing
 from fedspike.algorithms import Algorithm, FedAdam, FedAvg, FedProx, Scaffold, reply_form
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.errors import InputError
 from fedspike.federation.devices import Devices
 from fedspike.federation.rounds import Round
@@ -26,7 +26,7 @@ from fedspike.randomness import stream
 from fedspike.rules import Replies, joined
 from running import devices, simulate
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = load_data("fashion-mnist-sample")
 FOUR_CLIENTS = devices(
     tuple(np.array_split(np.argsort(SAMPLE.y_train, kind="stable"), 4)),
     clients_per_round=3,

@@ -33,7 +33,7 @@ FLOORS = (
     ),
     *("data", "parts", "networks", "engine"),
     *("learning", "rules", "algorithms", "remedies", "federation", "reference", "records"),
-    *("experiment", "deploy", "report", "export", "cli", "__init__", "__main__"),
+    *("experiment", "deploy", "report", "export", "runs", "cli", "__init__", "__main__"),
 )
 # Rooms that stand high but may not reach for all that is below.
 ONLY: dict[str, tuple[str, ...]] = {
@@ -73,6 +73,8 @@ OPTIONAL = {
     "zeus": ("energy",),
     "mlflow": ("experiment",),
     "snntorch": ("reference",),
+    "pandas": ("runs",),
+    "polars": ("runs",),
     "difflib": ("reading",),  # Python's own; one search for the name that was meant is enough
 }
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}

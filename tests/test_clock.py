@@ -37,7 +37,7 @@ def plan(algorithm: Any = None, rounds: int = 3, **fleet: Any) -> fs.Plan:
     settings = {"clients": 6, "samples_per_round": 16, "speed_spread": 0.7, "clock": CLOCK}
     return fs.Plan(
         network=fs.SNN(3, fs.FullyConnected((4,))),
-        data=fs.load("fashion-mnist-sample"),
+        data=fs.load_data("fashion-mnist-sample"),
         fleet=fs.Fleet(**settings | fleet),
         learner=fs.Backpropagation(batch_size=8),
         algorithm=algorithm or fs.FedAvg(),

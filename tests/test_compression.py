@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedspike.algorithms import Algorithm, FedAvg, Scaffold, Tree
 from fedspike.algorithms.trees import count_bytes
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.energy.account import work
 from fedspike.errors import InputError
 from fedspike.federation import rounds as loop
@@ -45,7 +45,7 @@ from fedspike.remedies.content import Content, of_whole
 from running import devices
 from test_engine_equals_reference import NETWORKS, compare
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = load_data("fashion-mnist-sample")
 KINDS: list[Compression] = [
     *(
         TopK(0.02, bits=32),

@@ -12,7 +12,7 @@ import pytest
 import fedspike as fs
 from dataset_example import idx_bytes, refusal
 from fedspike.cli import main
-from fedspike.data import Layout, check, from_arrays, idx, load, load_own
+from fedspike.data import Dataset, Layout, check, idx, load_data, load_own
 from fedspike.data.npz import NPZ
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
@@ -48,28 +48,30 @@ def saved(path: Path, **arrays: Any) -> Path:
 )
 def test_a_scale_is_asked_for_and_then_used(x: np.ndarray, meant: int) -> None:
     with refusal("but how far can they go?", "range = [0.0, "):
-        from_arrays(**both(x), layout=Layout(GREY))
+        Dataset.from_arrays(**both(x), layout=Layout(GREY))
     with pytest.raises(InputError) as refused:
-        from_arrays(**both(x), layout=Layout(GREY))
+        Dataset.from_arrays(**both(x), layout=Layout(GREY))
     line = re.search(r"range = (\[.*?\])", refused.value.fix)
     assert line
-    from_arrays(**both(x), layout=Layout(GREY, eval(line[1])))
-    data = from_arrays(**both(x), layout=Layout(GREY, (0, meant)))
+    Dataset.from_arrays(**both(x), layout=Layout(GREY, eval(line[1])))
+    data = Dataset.from_arrays(**both(x), layout=Layout(GREY, (0, meant)))
     assert np.array_equal(data.x_train, (x.astype(np.float64) / meant).astype(np.float32))
     with refusal("no value outside the range"):
-        from_arrays(**both(x), layout=Layout(GREY, (0, meant / 2)))
+        Dataset.from_arrays(**both(x), layout=Layout(GREY, (0, meant / 2)))
 
 
 def test_what_needs_no_word_is_read_alike() -> None:
     bytes_ = DIGITS.copy()
     bytes_[0, 0, 0] = 255
-    assert np.array_equal(from_arrays(**both(bytes_)).x_train, bytes_.astype(np.float32) / 255)
-    masks = from_arrays(**both(DIGITS > 8), layout=Layout(GREY))
+    assert np.array_equal(
+        Dataset.from_arrays(**both(bytes_)).x_train, bytes_.astype(np.float32) / 255
+    )
+    masks = Dataset.from_arrays(**both(DIGITS > 8), layout=Layout(GREY))
     assert np.array_equal(masks.x_train, (DIGITS > 8).astype(np.float32))
-    flat = from_arrays(**both(DIGITS.reshape(12, 64) / 16))
+    flat = Dataset.from_arrays(**both(DIGITS.reshape(12, 64) / 16))
     assert flat.x_train.shape == (12, 64)
     dim = {**both(bytes_), "x_test": DIGITS}  # a test set need not reach 255
-    assert from_arrays(**dim).x_test.max() == np.float32(16) / 255
+    assert Dataset.from_arrays(**dim).x_test.max() == np.float32(16) / 255
 
 
 @pytest.mark.parametrize("shape", [(5, 5, 30), (20, 16, 16), (3, 8, 8), (8, 8, 3), (8, 8, 1)])
@@ -80,15 +82,15 @@ def test_channels_are_where_the_file_says(shape: tuple[int, ...]) -> None:
         f'axes = "sample channel height width" ({first} channels of {middle} x {last})',
         f'axes = "sample height width channel" ({last} channels of {first} x {middle})',
     ):
-        from_arrays(**both(x))
-    as_first = from_arrays(**both(x), layout=Layout("sample channel height width")).x_train
-    as_last = from_arrays(**both(x), layout=Layout("sample height width channel")).x_train
+        Dataset.from_arrays(**both(x))
+    as_first = Dataset.from_arrays(**both(x), layout=Layout("sample channel height width")).x_train
+    as_last = Dataset.from_arrays(**both(x), layout=Layout("sample height width channel")).x_train
     assert np.array_equal(as_first, x)
     assert np.array_equal(as_last, x.transpose(0, 3, 1, 2))
     assert as_last.flags.c_contiguous
-    flat = from_arrays(**both(x), layout=Layout("sample feature feature feature"))
+    flat = Dataset.from_arrays(**both(x), layout=Layout("sample feature feature feature"))
     assert np.array_equal(flat.x_train, x.reshape(12, -1))
-    sideways = from_arrays(
+    sideways = Dataset.from_arrays(
         **both(x.transpose(1, 2, 3, 0)), layout=Layout("channel height width sample")
     )
     assert np.array_equal(sideways.x_train, x)
@@ -97,14 +99,14 @@ def test_channels_are_where_the_file_says(shape: tuple[int, ...]) -> None:
 def test_time_is_an_error_and_never_a_picture() -> None:
     frames = np.random.default_rng(0).random((12, 16, 9))
     with refusal('axes = "sample height width" (grey images of 16 x 9)', "16 moments of 9 sensors"):
-        from_arrays(**both(frames))
+        Dataset.from_arrays(**both(frames))
     with refusal("change in time", 'axes = "sample feature feature"'):
-        from_arrays(**both(frames), layout=Layout("sample time feature"))
+        Dataset.from_arrays(**both(frames), layout=Layout("sample time feature"))
     events = frames.repeat(100, 1)[:, :, :4] * 30  # x, y, t, p
     with refusal("moments"):
-        from_arrays(**both(events))
+        Dataset.from_arrays(**both(events))
     with refusal("moments"):  # of the file, too
-        from_arrays(**both((frames * 200).astype(np.uint8)))
+        Dataset.from_arrays(**both((frames * 200).astype(np.uint8)))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_time_is_an_error_and_never_a_picture() -> None:
 )
 def test_what_contradicts_the_arrays_is_refused(said: dict[str, Any], complaint: str) -> None:
     with refusal(complaint):
-        from_arrays(**both(DIGITS), layout=Layout(**said))
+        Dataset.from_arrays(**both(DIGITS), layout=Layout(**said))
 
 
 SIGNED = (DIGITS.astype(np.float64) - 8).reshape(12, 64)
@@ -137,8 +139,8 @@ SIGNED = (DIGITS.astype(np.float64) - 8).reshape(12, 64)
 
 def test_signed_values_reach_the_ann_and_the_direct_code_alone() -> None:
     with refusal("signed = true", "range = [-8.0, 8.0]"):
-        from_arrays(**both(SIGNED))
-    data = from_arrays(**both(SIGNED), layout=Layout(range=(-10, 8), signed=True))
+        Dataset.from_arrays(**both(SIGNED))
+    data = Dataset.from_arrays(**both(SIGNED), layout=Layout(range=(-10, 8), signed=True))
     assert np.array_equal(data.x_train, (SIGNED / 10).astype(np.float32))
     still = fs.SNN(time_steps=3, code=fs.Direct())
     learner = fs.Backpropagation(batch_size=4)
@@ -154,19 +156,19 @@ def test_signed_values_reach_the_ann_and_the_direct_code_alone() -> None:
         plan = fs.Plan(network=network, data=data, fleet=fs.Fleet(2), learner=learner, rounds=1)
         with refusal("signed data", instead):
             plan.site()
-    positive = from_arrays(**both(SIGNED), layout=Layout(range=(-8, 8)))
+    positive = Dataset.from_arrays(**both(SIGNED), layout=Layout(range=(-8, 8)))
     assert (positive.x_train.min(), positive.x_train.max()) == (0, 1)
 
 
 def test_a_file_can_say_it_of_itself_and_on_nodes_too(tmp_path: Path) -> None:
     bare = saved(tmp_path / "bare.npz", **both(DIGITS))
     with refusal("nothing says what its axes are"):
-        load(str(bare))
+        load_data(str(bare))
     with refusal("nothing says what its axes are"):
         load_own(bare, classes=3)
     asked = NPZ(str(bare), axes=GREY, range=(0, 16)).load()
     path = saved(tmp_path / "said.npz", **both(DIGITS), axes=GREY, range=[0, 16])
-    assert np.array_equal(load(str(path)).x_train, asked.x_train)
+    assert np.array_equal(load_data(str(path)).x_train, asked.x_train)
     own = load_own(path, classes=3)
     assert np.array_equal(own.x_train, asked.x_train)
     assert not own.signed
@@ -174,7 +176,7 @@ def test_a_file_can_say_it_of_itself_and_on_nodes_too(tmp_path: Path) -> None:
     with refusal("says (0.0, 16.0) of itself"):
         NPZ(str(path), range=(0, 255)).load()
     with refusal("axes"):
-        load(str(saved(tmp_path / "wrong.npz", **both(DIGITS), axes=np.zeros((2, 2)))))
+        load_data(str(saved(tmp_path / "wrong.npz", **both(DIGITS), axes=np.zeros((2, 2)))))
 
 
 def mended(path: Path, fix: str) -> Path:
@@ -223,7 +225,7 @@ def test_the_advised_line_mends_the_very_input(tmp_path: Path, name: str) -> Non
     path = saved(tmp_path / "mine.npz", **BROKEN[name])
     for _ in range(6):  # a column of floats takes two lines, in train and in test
         try:
-            data = load(str(path))
+            data = load_data(str(path))
         except InputError as error:
             path = mended(path, error.fix)
         else:
@@ -240,8 +242,8 @@ def test_a_table_is_told_and_turned_into_arrays(tmp_path: Path, heading: str) ->
     rows = "".join(f"0.{i},0.5,0.{9 - i % 9},{i % 2}\n" for i in range(20))
     path.write_text(heading + rows)
     with pytest.raises(InputError, match=r"a table of text, \.csv") as refused:
-        load(str(path))
-    data = load(str(mended(path, refused.value.fix)))
+        load_data(str(path))
+    data = load_data(str(mended(path, refused.value.fix)))
     assert (data.classes, data.x_train.shape, len(data.y_test)) == (2, (16, 3), 4)
 
 
@@ -259,7 +261,7 @@ def test_another_kind_of_file_is_called_by_its_name(
 ) -> None:
     (tmp_path / "mine.npz").write_bytes(content)
     with refusal(kind):
-        load(str(tmp_path / "mine.npz"))
+        load_data(str(tmp_path / "mine.npz"))
 
 
 def test_a_small_file_cannot_unpack_to_a_large_one(tmp_path: Path) -> None:
@@ -276,7 +278,7 @@ def test_a_small_file_cannot_unpack_to_a_large_one(tmp_path: Path) -> None:
     assert path.stat().st_size < 400_000
     began = time.perf_counter()
     with refusal("nothing but zeros"):
-        load(str(path))
+        load_data(str(path))
     assert time.perf_counter() - began < 1
 
 
@@ -291,7 +293,7 @@ def test_headers_that_lie_are_refused_before_anything_is_reserved(tmp_path: Path
         for name, member in members.items():
             archive.writestr(name, member)
     with refusal("x_train has 6144 bytes, its header says 614400000000"):
-        load(str(path))
+        load_data(str(path))
 
 
 @pytest.mark.fuzz
@@ -304,7 +306,7 @@ def test_spoilt_npz_files_are_refused_or_read(tmp_path: Path) -> None:
 
     def read(spoilt: bytes) -> None:
         path.write_bytes(spoilt)
-        load(str(path))
+        load_data(str(path))
 
     withstands(read, lambda random: spoilt_bytes(content, random))
 
@@ -383,9 +385,9 @@ RECORDS = np.zeros(12, [("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])
 def test_events_are_called_so(tmp_path: Path, events: np.ndarray) -> None:
     path = saved(tmp_path / "events.npz", **both(events))
     with refusal("it looks like events", "np.add.at(picture, (y, x), 1)"):
-        load(path)
+        load_data(path)
     with refusal("it looks like events"):
         load_own(path, classes=3)
     if events is COLUMNS:  # as they may be a table, words are taken
         said = Layout("sample feature", (0, 11000))
-        assert from_arrays(**both(events), layout=said).x_train.shape == (12, 4)
+        assert Dataset.from_arrays(**both(events), layout=said).x_train.shape == (12, 4)

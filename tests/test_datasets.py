@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_example import refusal
-from fedspike.data import check, from_arrays, load
+from fedspike.data import Dataset, check, load_data
 from fedspike.errors import InputError
 
 GREY = "sample height width"
@@ -40,8 +40,10 @@ def save(path: Path, **changes: np.ndarray) -> str:
 
 def test_own_data_as_bytes_or_as_intensities_is_the_same(tmp_path: Path) -> None:
     images = own()["x_train"]
-    as_bytes = load(save(tmp_path / "bytes.npz", y_train=np.array([0, 1, 2, 0, 1, 2], np.uint8)))
-    as_floats = load(
+    as_bytes = load_data(
+        save(tmp_path / "bytes.npz", y_train=np.array([0, 1, 2, 0, 1, 2], np.uint8))
+    )
+    as_floats = load_data(
         save(
             tmp_path / "floats.npz", x_train=images / 255, x_test=images / 255, axes=np.array(GREY)
         )
@@ -99,13 +101,13 @@ def test_unsound_own_data_is_refused(
     floats = {"x_train": FLOATS, "x_test": FLOATS, "axes": np.array(GREY)}
     path = save(tmp_path / "own.npz", **floats | changes)
     with refusal(path, complaint, "fix:"):
-        load(path)
+        load_data(path)
 
 
 def test_absent_arrays_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x_train=FLOATS, labels=FLOATS)
     with refusal("own.npz", "lacks y_train, x_test, y_test"):
-        load(str(tmp_path / "own.npz"))
+        load_data(str(tmp_path / "own.npz"))
 
 
 class Canary:
@@ -125,7 +127,7 @@ def test_nothing_is_unpickled(tmp_path: Path, as_bare_pickle: bool) -> None:
     if as_bare_pickle:
         path.write_bytes(pickle.dumps(canary))
     with refusal(str(path)):
-        load(str(path))
+        load_data(str(path))
     assert not canary.song.exists()
     pickle.loads(pickle.dumps(canary))
     assert canary.song.exists()  # it can sing
@@ -147,7 +149,7 @@ def test_a_damaged_npz_is_refused_or_harmless(
     damaged[data.draw(st.integers(0, len(sound) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(damaged[: data.draw(st.integers(0, len(sound)))])
     try:
-        dataset = load(str(path))
+        dataset = load_data(str(path))
     except InputError:
         return
     np.testing.assert_array_equal(dataset.y_test, own()["y_test"])
@@ -157,15 +159,15 @@ def test_a_damaged_npz_is_refused_or_harmless(
 def test_a_single_saved_array_is_not_a_data_set(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"")
     with refusal("x.npz", "is not an .npz file"):
-        load(str(tmp_path / "x.npz"))
+        load_data(str(tmp_path / "x.npz"))
     with (tmp_path / "x.npz").open("wb") as file:
         np.save(file, FLOATS)
     with refusal("x.npz", "is not an .npz file"):
-        load(str(tmp_path / "x.npz"))
+        load_data(str(tmp_path / "x.npz"))
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x_train", "no array")
     with refusal("x.npz"):
-        load(str(tmp_path / "x.npz"))
+        load_data(str(tmp_path / "x.npz"))
 
 
 @pytest.mark.parametrize(
@@ -184,12 +186,12 @@ def test_a_single_saved_array_is_not_a_data_set(tmp_path: Path) -> None:
 )
 def test_unknown_names_and_paths_are_explained(name: str, words: tuple[str, ...]) -> None:
     with refusal(*words):
-        load(name)
+        load_data(name)
 
 
 def test_a_folder_goes_only_with_fashion_mnist(tmp_path: Path) -> None:
     with refusal(f"data_dir = {tmp_path}", "fashion-mnist-sample"):
-        load("fashion-mnist-sample", data_dir=tmp_path)
+        load_data("fashion-mnist-sample", data_dir=tmp_path)
 
 
 def test_the_check_counts_and_fits_into_json(tmp_path: Path) -> None:
@@ -246,11 +248,11 @@ def test_arrays_in_memory_are_a_data_set_like_a_file(tmp_path: Path) -> None:
         "y_test": np.array([0, 1]),
     }
     np.savez(tmp_path / "own.npz", **arrays)
-    stored, own = load(str(tmp_path / "own.npz")), from_arrays(**arrays, name="own")
+    stored, own = load_data(str(tmp_path / "own.npz")), Dataset.from_arrays(**arrays, name="own")
     for name in arrays:
         assert np.array_equal(getattr(stored, name), getattr(own, name))
     assert (own.classes, own.name, own.sha256.keys()) == (2, "own", arrays.keys())
-    changed = from_arrays(**{**arrays, "y_test": np.array([1, 1])})
+    changed = Dataset.from_arrays(**{**arrays, "y_test": np.array([1, 1])})
     assert {name for name in arrays if changed.sha256[name] != own.sha256[name]} == {"y_test"}
     with pytest.raises(InputError, match="no image is of class 0"):
-        from_arrays(**{**arrays, "y_train": np.array([1, 1])})
+        Dataset.from_arrays(**{**arrays, "y_train": np.array([1, 1])})

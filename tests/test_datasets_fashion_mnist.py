@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dataset_example import idx_bytes, refusal
-from fedspike.data import Dataset, download, fashion_mnist, load
+from fedspike.data import Dataset, download, fashion_mnist, load_data
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -54,7 +54,7 @@ def write_small(folder: Path, zipped: bool = True) -> Path:
 
 def test_the_shipped_sample_is_small_balanced_and_unchanged() -> None:
     folder = Path(fashion_mnist.__file__).with_name("fashion_mnist_sample")
-    sample = load("fashion-mnist-sample")
+    sample = load_data("fashion-mnist-sample")
     assert sample.name == "fashion-mnist-sample"
     assert sample.x_train.shape == (2000, 28, 28)
     assert sample.x_test.shape == (500, 28, 28)
@@ -99,7 +99,7 @@ def test_a_named_folder_is_used_or_refused_never_replaced(tmp_path: Path) -> Non
 
 def test_real_hashes_refuse_other_data(tmp_path: Path) -> None:
     with refusal("SHA-256", "c59f468a"):
-        load("fashion-mnist", data_dir=write_small(tmp_path / "own"))
+        load_data("fashion-mnist", data_dir=write_small(tmp_path / "own"))
 
 
 def test_the_cache_comes_first_then_the_system_folders(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from counted_example import counted
 from fedspike.algorithms import FedAvg
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.data.partition import Classes
 from fedspike.energy.counts import count, entries
 from fedspike.energy.neurobench import Metrics, metrics
@@ -206,7 +206,7 @@ class Case:
 @cache
 def images() -> tuple[Tensor, Tensor, Tensor]:
     """Pixels and labels to train on, pixels to show."""
-    data = load("fashion-mnist-sample")
+    data = load_data("fashion-mnist-sample")
     labels = torch.from_numpy(data.y_train).long()
     return torch.from_numpy(data.x_train).double(), labels, torch.from_numpy(data.x_test).double()
 
@@ -262,7 +262,7 @@ def module_name(parameter: str, net: Layers) -> str:
 def federated(kind: str) -> Case:
     """Federated for 2 rounds by the engine; the activity is the engine's."""
     made: Any = ENGINES[kind]
-    data = load("fashion-mnist-sample")
+    data = load_data("fashion-mnist-sample")
     shards = Classes(3)(data.y_train, clients=10, seed=0)
     *_, last = simulate(
         network=made,

@@ -300,7 +300,7 @@ def test_the_model_and_its_image_are_the_trained_weights(finished: Path) -> None
 
 
 def test_the_predictions_are_those_of_the_model_in_the_last_test(finished: Path) -> None:
-    test = data.load("fashion-mnist-sample")
+    test = data.load_data("fashion-mnist-sample")
     for network in NETWORKS:
         home = finished / f"{network}-classes3-seed0"
         summary = reader.run(home)
@@ -334,7 +334,7 @@ def test_the_raster_is_the_first_image_and_what_the_code_makes_of_it(
     )
     assert ann["raster"] is None
     assert all(run["raster"] is None for run in read(finished / "summary.json")["runs"])
-    raster, image = snn["raster"], data.load("fashion-mnist-sample").x_train[0]
+    raster, image = snn["raster"], data.load_data("fashion-mnist-sample").x_train[0]
     assert (raster["shape"], raster["time_steps"]) == ([28, 28], 4)
     bytes_ = np.frombuffer(base64.b64decode(raster["image_base64"]), np.uint8)
     assert (bytes_ == np.rint(image.reshape(-1) * 255)).all()
@@ -639,7 +639,7 @@ def test_an_impossible_last_run_is_refused_before_the_first(tmp_path: Path) -> N
 
 
 def own_data(path: Path, shape: tuple[int, ...] = (5,), fault: str = "") -> Path:
-    sample = data.load("fashion-mnist-sample")
+    sample = data.load_data("fashion-mnist-sample")
     x = sample.x_train.reshape(2000, -1)[:, : int(np.prod(shape))].reshape(2000, *shape).copy()
     if fault == "nan":
         x[7] = np.nan

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from algorithms_example import ANYWHERE
 from fedspike.algorithms import Algorithm, FedAvg, with_statistics
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.data.partition import Classes
 from fedspike.federation.devices import Fleet, Given
 from fedspike.federation.plan import Plan
@@ -29,7 +29,7 @@ from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
 from fedspike.rules import Pooled, joined
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = load_data("fashion-mnist-sample")
 DENSE = FullyConnected(hidden=(20,))
 IMAGES = Convolutional(features=(4, "pool", 8, "pool"), hidden=())
 STEPS = 5

@@ -14,7 +14,7 @@ import torch
 
 from fedspike import randomness
 from fedspike.algorithms import FedAvg
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.data.partition import Classes
 from fedspike.engine import triton_kernels
 from fedspike.learning.backpropagation import Backpropagation
@@ -111,7 +111,7 @@ def test_the_same_spikes_and_gradients_as_lif(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
 def test_a_round_on_the_gpu() -> None:
     """The same input spikes as on the CPU, exactly; sums in another order may flip a few of the others."""
-    data = load("fashion-mnist-sample")
+    data = load_data("fashion-mnist-sample")
     on_cpu, on_gpu = (
         next(
             simulate(

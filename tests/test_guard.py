@@ -17,7 +17,7 @@ from msgspec import structs
 from algorithms_example import CASES as ALGORITHMS
 from fedspike.algorithms import Algorithm, FedAvg, Tree
 from fedspike.algorithms.trees import copied
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.federation import rounds
 from fedspike.federation.devices import Fleet, Given
 from fedspike.federation.guard import Reason, Verdict, joined, judge
@@ -35,7 +35,7 @@ from fedspike.parts.read_outs import MeanMembrane
 from fedspike.randomness import stream
 from fedspike.rules import MOST_PARTS, Median
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = load_data("fashion-mnist-sample")
 SIZES = {0: 40, 1: 24, 2: 24, 3: 7}  # client -> declared samples
 ROUND, VICTIM = 3, 2
 SHARDS = tuple(np.split(np.arange(95), np.cumsum(list(SIZES.values()))[:-1]))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fedspike.algorithms import Scaffold
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.errors import InputError
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import rounds
@@ -53,7 +53,7 @@ def test_momentum_is_no_plain_descent_and_nesterovs_needs_some() -> None:
     with pytest.raises(InputError, match="scaffold with the optimiser sgd"):
         Plan(
             network=ANN(),
-            data=load("fashion-mnist-sample"),
+            data=load_data("fashion-mnist-sample"),
             learner=Backpropagation(optimiser=SGD(momentum=0.5)),
             algorithm=Scaffold(),
         )
@@ -67,7 +67,7 @@ def test_what_is_kept_stays_on_the_device() -> None:
     def last(optimiser: Adam | SGD, memory: str) -> tuple[int, set[str]]:
         plan = Plan(
             network=ANN(FullyConnected((3,))),
-            data=load("fashion-mnist-sample"),
+            data=load_data("fashion-mnist-sample"),
             learner=Backpropagation(None, optimiser, optimiser_memory=memory),  # type: ignore[arg-type]
             rounds=1,
         )

@@ -22,7 +22,7 @@ from fedspike.federation.state import State
 from fedspike.records import checkpoint
 from fedspike.records.memory_files import MemoryFiles
 
-SAMPLE = fs.load(fs.FashionMNISTSample())
+SAMPLE = fs.FashionMNISTSample().load()
 PLAN = fs.Plan(
     network=fs.ANN(fs.FullyConnected((2,))),
     data=SAMPLE,

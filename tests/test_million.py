@@ -22,7 +22,7 @@ from fedspike.records.skew import skew
 
 MILLION = 1_000_000
 LABELS = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 200))
-SAMPLE = fs.load(fs.FashionMNISTSample())
+SAMPLE = fs.FashionMNISTSample().load()
 
 
 # ---- who holds what

@@ -135,7 +135,7 @@ def test_who_is_there_is_addressed_and_as_frequent_as_said() -> None:
 def plan(**fleet: Any) -> fs.Plan:
     return fs.Plan(
         network=fs.ANN(fs.FullyConnected((5,))),
-        data=fs.load("fashion-mnist-sample"),
+        data=fs.load_data("fashion-mnist-sample"),
         partition=fs.Classes(3),
         fleet=fs.Fleet(clients=10, samples_per_round=16, **fleet),
         learner=fs.Backpropagation(batch_size=8),

@@ -123,7 +123,7 @@ for name in ("x_train", "y_train", "x_test", "y_test"):
     arrays = {key: value for key, value in sound.items() if key[:2] in ("x_", "y_")}
     for value in wrong:
         with suppress(fs.InputError):
-            fs.from_arrays(**arrays | {name: value}, layout=fs.Layout("sample height width"))
+            fs.Dataset.from_arrays(**arrays | {name: value}, layout=fs.Layout("sample height width"))
 def refused(call, *values):
     for value in values:
         try:
@@ -134,8 +134,8 @@ def refused(call, *values):
             raise AssertionError(f"{value!r} was taken")
 refused(lambda labels: fs.Dataset(**sound | {"y_train": labels}), y / 2)
 refused(lambda classes: fs.Dataset(**sound | {"classes": classes}), None, 2.5, 0)
-refused(lambda layout: fs.from_arrays(x, y, x, y, layout=layout), *wrong)
-refused(fs.data.load, *(value for value in wrong if not isinstance(value, str)))
+refused(lambda layout: fs.Dataset.from_arrays(x, y, x, y, layout=layout), *wrong)
+refused(fs.load_data, *(value for value in wrong if not isinstance(value, str)))
 """
 # What is called with what was constructed; a state of another model is refused, too.
 CALLS = """
@@ -208,7 +208,7 @@ def test_what_is_called_says_what_it_takes() -> None:
 
 def test_a_plan_says_what_it_takes() -> None:
     for changes, words in (
-        ({"data": "fashion-mnist"}, 'write load("fashion-mnist-sample")'),
+        ({"data": "fashion-mnist"}, 'write load_data("fashion-mnist-sample")'),
         ({"network": "snn"}, "write SNN() or ANN()"),
         ({"network": fs.SNN}, "write SNN()"),
         ({"partition": "iid"}, "write IID()"),

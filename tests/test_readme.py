@@ -28,11 +28,24 @@ def blocks(language: str, text: str) -> list[str]:
 
 
 def test_the_readme_code_runs_and_learns() -> None:
-    code, own_network = blocks("python", README)
+    code, _, own_network = blocks("python", README)
     assert len(code.splitlines()) <= 15
     (theirs,) = re.findall(r"^network = .*\n", code, re.MULTILINE)
     for program in (code, code.replace(theirs, own_network)):
         assert_learns(program)
+
+
+def test_the_readmes_model_is_taken_out_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, taken_out, _ = blocks("python", README)
+    assert len(taken_out.splitlines()) <= 10
+    run = python(code.replace("rounds=5", "rounds=2") + taken_out)
+    assert run.stderr == ""
+    first, second, right = run.stdout.splitlines()[-3:]
+    assert first.startswith("FinishedRun plan: SNN")
+    assert f"accuracy {right} after 2 rounds" in second
 
 
 def assert_learns(code: str) -> None:
@@ -85,9 +98,13 @@ def test_code_that_is_named_is_there(document: Path) -> None:
         ("docs/own-networks.md", 12),
         ("docs/rooms.md", 20),
         ("docs/energy.md", 15),
+        ("docs/python.md", 15),
     ],
 )
-def test_the_walk_is_true(document: str, least: int) -> None:
+def test_the_walk_is_true(
+    document: str, least: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     code = "\n".join(blocks("pycon", (ROOT / document).read_text(encoding="utf-8")))
     walk = doctest.DocTestParser().get_doctest(code, {}, document, None, None)
     done = doctest.DocTestRunner().run(walk)

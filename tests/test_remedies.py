@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from algorithms_example import CASES
 from fedspike.algorithms import Algorithm
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.errors import InputError
 from fedspike.federation.devices import Fleet, Given
 from fedspike.federation.plan import Plan
@@ -37,7 +37,7 @@ from fedspike.remedies import (
 from fedspike.remedies.clipping import clipped
 from test_engine_equals_reference import compared
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = load_data("fashion-mnist-sample")
 # Each remedy at a setting at which it does nothing, and one at which it does something, if there are such.
 EXAMPLES: dict[type[Remedy], tuple[Remedy | None, Remedy | None]] = {
     Clipping: (Clipping(norm=1e9), Clipping(norm=0.01)),

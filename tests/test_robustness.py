@@ -126,7 +126,7 @@ def test_noise_costs_accuracy_and_none_costs_none() -> None:
 def test_what_cannot_be_blurred_is_refused_before_any_work() -> None:
     flat = np.random.default_rng(0).random((20, 6)).astype(np.float32)
     labels = np.arange(20) % 2
-    data = fs.from_arrays(flat, labels, flat, labels)
+    data = fs.Dataset.from_arrays(flat, labels, flat, labels)
     with refusal("test_blur = [1.0]", "images", "leave test_blur out"):
         next(fs.rounds(fs.Plan(network=fs.ANN(), data=data, rounds=1, test_blur=(1.0,))))
     with refusal("test_noise", "> 0"):

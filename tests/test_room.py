@@ -67,7 +67,7 @@ def test_no_preset_is_refused_on_a_small_machine(
 ) -> None:
     monkeypatch.setattr(room, "bytes_here", lambda: 2 * GB)
     runs = sweep.read(preset).runs
-    signs = fs.data.load(fs.Signs(train_samples=86, test_samples=43))
+    signs = fs.data.load_data(fs.Signs(train_samples=86, test_samples=43))
     data = signs if isinstance(runs[0].plan.data, fs.Signs) else fashion()
     for run in runs:
         plan = replace(run.plan, data=data)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from fedspike.algorithms import Scaffold
 from fedspike.cli import main
-from fedspike.data import Dataset, FashionMNISTSample, load
+from fedspike.data import Dataset, FashionMNISTSample, load_data
 from fedspike.data.dataset import ignore
 from fedspike.data.partition import OnDevices
 from fedspike.deploy import beginning
@@ -43,7 +43,7 @@ SHARDS = (np.arange(70, 10, -1), np.arange(500, 530), np.arange(900, 945), np.ar
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return load(FashionMNISTSample())
+    return load_data(FashionMNISTSample())
 
 
 def plan_of(dataset: Dataset, shards: tuple[np.ndarray, ...], **fleet: Any) -> Plan:

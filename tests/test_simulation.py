@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fedspike.algorithms import FedAvg
-from fedspike.data import Dataset, load
+from fedspike.data import Dataset, load_data
 from fedspike.data.partition import Centralised, Classes
 from fedspike.errors import InputError
 from fedspike.federation.devices import Devices
@@ -25,7 +25,7 @@ from fedspike.parts.neurons import LIF
 from fedspike.parts.optimisers import Adam
 from running import devices, sample, simulate
 
-SAMPLE, FEW = load("fashion-mnist-sample"), sample(tested=37)
+SAMPLE, FEW = load_data("fashion-mnist-sample"), sample(tested=37)
 SPIKING = SpikingNetwork(DenseLayers((784, 20, 10)), SNN(10, neuron=LIF(), code=Rate()))
 NETWORKS: dict[str, SizedNetwork] = {
     "snn": SPIKING,

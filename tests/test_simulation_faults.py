@@ -12,7 +12,7 @@ import torch
 
 from algorithms_example import CASES
 from fedspike.algorithms import MIFA, Algorithm, FedAvg, FedDyn, FedPer, Scaffold
-from fedspike.data import Dataset, load
+from fedspike.data import Dataset, load_data
 from fedspike.data.partition import IID, Classes
 from fedspike.errors import InputError
 from fedspike.experiment import document, sweep
@@ -34,7 +34,7 @@ from fedspike.report.figures.answer import FINDINGS
 from running import devices, events, finish, simulate
 from undrawn import undraw
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = load_data("fashion-mnist-sample")
 FLEET = devices(tuple(np.array_split(np.arange(150), 5)), clients_per_round=4)
 VICTIM = 2
 SMALL = ConventionalNetwork(DenseLayers((784, 6, 10)))

@@ -11,7 +11,7 @@ from spikingjelly.activation_based.functional.learning import stdp_linear_step
 
 from fedspike.algorithms import FedProx, NeuronMatching, NeuronUnion
 from fedspike.algorithms.neurons import chosen
-from fedspike.data import load
+from fedspike.data import load_data
 from fedspike.data.partition import Centralised, Classes
 from fedspike.energy.counts import count
 from fedspike.engine import ACTIVE
@@ -132,7 +132,7 @@ def test_the_pair_rule_is_spikingjellys_stdp() -> None:
         assert ours.abs().max() > 0
 
 
-SAMPLE = load("fashion-mnist-sample")
+SAMPLE = load_data("fashion-mnist-sample")
 
 
 def plan_of(**changed: Any) -> Plan:

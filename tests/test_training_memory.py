@@ -41,7 +41,7 @@ from fedspike.remedies import HeteroFL
 def of(network, width, images):
     rows = np.arange(600) % 10
     grey = fs.Layout(axes="sample height width")
-    data = fs.from_arrays(images, rows, images[:10], rows[:10], layout=grey)
+    data = fs.Dataset.from_arrays(images, rows, images[:10], rows[:10], layout=grey)
     plan = fs.Plan(
         network=network, data=data, partition=Given((np.arange(600),)), fleet=fs.Fleet(clients=1),
         learner=fs.{learner}, remedies=(HeteroFL((width,)),), algorithm=fs.{algorithm},

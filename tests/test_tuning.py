@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fedspike.cli import main
-from fedspike.data import Dataset, from_arrays
+from fedspike.data import Dataset
 from fedspike.data.validation import held_out
 from fedspike.energy import pairing
 from fedspike.errors import InputError
@@ -88,7 +88,7 @@ def test_what_is_held_out_trains_nobody_and_is_the_same_share_of_each_class(
 ) -> None:
     y = np.unique(labels, return_inverse=True)[1]
     x = np.arange(len(y), dtype=np.float32)[:, None] / len(y)  # every sample tells its place
-    data = from_arrays(x, y, x[:1], y[:1])
+    data = Dataset.from_arrays(x, y, x[:1], y[:1])
     if max(min(round(share * n), n - 1) for n in np.bincount(y)) < 1:
         with pytest.raises(InputError, match="validation"):
             held_out(data, share)
@@ -99,7 +99,7 @@ def test_what_is_held_out_trains_nobody_and_is_the_same_share_of_each_class(
     for label, n in enumerate(np.bincount(y)):
         assert (split.y_test == label).sum() == min(round(share * n), n - 1)
         assert (split.y_train == label).any()
-    again = held_out(from_arrays(x, y, x[::-1], y[::-1]), share)
+    again = held_out(Dataset.from_arrays(x, y, x[::-1], y[::-1]), share)
     assert (again.x_test == split.x_test).all()
 
 

@@ -11,7 +11,7 @@ its abstract members are what every kind has. A part of your own is a class like
 yours.
 """
 
-from abc import abstractmethod
+from abc import abstractmethod as abstractmethod
 from collections.abc import Mapping
 from functools import cache
 from numbers import Integral, Real
@@ -22,7 +22,7 @@ import msgspec
 from fedspike.errors import InputError
 from fedspike.reading import beyond_computing, limits_in_words, written
 
-__all__ = ["Part", "abstractmethod"]
+__all__ = ["Part"]
 
 P = TypeVar("P", bound="Part")
 
@@ -38,8 +38,11 @@ class Part(
     frozen=True,
     forbid_unknown_fields=True,
     tag_field="kind",
+    repr_omit_defaults=True,
 ):
     """A frozen record whose fields are held to their limits, from Python and from a file alike.
+
+    As text it is what makes it again: what is as usual is left out.
 
     Raises InputError for a field outside its limits, and for a kind that lacks a member of its family.
 
@@ -47,7 +50,7 @@ class Part(
     >>> class Shift(Part, tag="shift"):
     ...     steps: Annotated[int, msgspec.Meta(ge=1)] = 2
     >>> Shift(), Shift().kind
-    (Shift(steps=2), 'shift')
+    (Shift(), 'shift')
     >>> Shift(steps=0)
     Traceback (most recent call last):
     fedspike.errors.InputError: Shift: steps = 0

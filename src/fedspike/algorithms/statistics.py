@@ -26,7 +26,7 @@ def with_statistics(algorithm: Algorithm, network: SizedNetwork) -> Algorithm:
     >>> from fedspike.algorithms import FedAvg
     >>> from fedspike.networks import ANN
     >>> with_statistics(FedAvg(), ANN().over((784,), 10))
-    FedAvg(rule=Mean(by='samples'))
+    FedAvg()
     """
     initial = network.statistics()
     if not initial:

@@ -1,6 +1,5 @@
 """Samples in memory, checked; nothing here but the partitions knows about clients."""
 
-from fedspike.data.arrays import from_arrays as from_arrays
 from fedspike.data.cameras import Cameras as Cameras
 from fedspike.data.checking import Facts as Facts
 from fedspike.data.checking import Split as Split
@@ -12,7 +11,7 @@ from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
 from fedspike.data.gtsrb import GTSRB as GTSRB
 from fedspike.data.layout import Layout as Layout
 from fedspike.data.loading import SOURCES as SOURCES
-from fedspike.data.loading import load as load
+from fedspike.data.loading import load_data as load_data
 from fedspike.data.npz import NPZ as NPZ
 from fedspike.data.npz import load_own as load_own
 from fedspike.data.signs import Signs as Signs

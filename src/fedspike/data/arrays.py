@@ -1,68 +1,16 @@
-"""Data sets from arrays in memory: a user's own, and those of an .npz file."""
+"""Arrays of a user's own, in memory or in an .npz file, as a data set takes them."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from fedspike.data.dataset import Dataset, as_array
-from fedspike.data.layout import UNSAID, Layout
-from fedspike.errors import InputError, warn_once
-from fedspike.part import demand_fit, within
+from fedspike.data.layout import Layout
+from fedspike.errors import InputError
 
 
-def from_arrays(
-    x_train: Any,
-    y_train: Any,
-    x_test: Any,
-    y_test: Any,
-    *,
-    name: str = "arrays",
-    layout: Layout = UNSAID,
-) -> Dataset:
-    """A data set from arrays, or an InputError that names the array.
-
-    `layout` says what the numbers of x are, as the keys of `[data]` do; see `Layout` for what needs no
-    word; where that may mean something else, too, it is logged. Labels are whole numbers 0, 1, 2, ...
-    [sample], and every class has at least one training image.
-
-    >>> layout = Layout(axes="sample height width", range=(0, 31))
-    >>> images, labels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4), np.array([0, 1])
-    >>> from_arrays(images, labels, images, labels, layout=layout).classes
-    2
-    """
-    arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-    name = within("from_arrays: name", name, str)
-    demand_fit(
-        "from_arrays: layout",
-        layout,
-        isinstance(layout, Layout),
-        expected="what the numbers of x mean",
-        fix='write Layout(axes="sample height width")',
-    )
-    arrays = {key: as_array(values, f"{name}: {key}") for key, values in arrays.items()}
-    meaning = repr(layout) if layout != UNSAID else ""
-    hashes = {
-        array: hashlib.sha256(
-            f"{values.shape!r}{meaning if array[0] == 'x' else ''}".encode()
-            + np.ascontiguousarray(values).tobytes()
-        )
-        for array, values in arrays.items()
-    }
-    sha256 = {array: digest.hexdigest() for array, digest in hashes.items()}
-    return warned(checked(arrays, layout, name, source=name, sha256=sha256))
-
-
-def checked(
-    arrays: dict[str, np.ndarray],
-    layout: Layout,
-    name: str,
-    *,
-    source: str,
-    sha256: dict[str, str],
-) -> Dataset:
-    """The data set of four arrays by name; `source` is what errors call it."""
+def read_as(layout: Layout, arrays: dict[str, np.ndarray], source: str) -> dict[str, Any]:
+    """What a data set has of four arrays, by their names; `source` is what errors call it."""
     for split in ("train", "test"):
         if arrays[f"x_{split}"].dtype.kind in "SUOV":  # said before anything is asked about it
             layout.images(arrays[f"x_{split}"], f"{source}: x_{split}")
@@ -88,25 +36,28 @@ def checked(
     understood = layout.understood(x_train)
     # Both parts are read alike: bytes of a test set need not reach 255 where those of training do.
     layout = layout.settled(x_train, f"{source}: x_train")
-    return Dataset(
-        name=name,
-        x_train=layout.images(x_train, f"{source}: x_train"),
-        y_train=y_train,
-        x_test=layout.images(x_test, f"{source}: x_test"),
-        y_test=y_test,
-        classes=classes,
-        source=source,
-        sha256=sha256,
-        signed=layout.signed,
-        understood=understood,
-    )
+    return {
+        "x_train": layout.images(x_train, f"{source}: x_train"),
+        "y_train": y_train,
+        "x_test": layout.images(x_test, f"{source}: x_test"),
+        "y_test": y_test,
+        "classes": classes,
+        "source": source,
+        "signed": layout.signed,
+        "understood": understood,
+    }
 
 
-def warned(data: Dataset) -> Dataset:
-    """The data set, of which whoever reads it from Python is told what was read without a word."""
-    if data.understood:
-        warn_once(f"{data.source}: {data.understood}")
-    return data
+def as_array(values: Any, what: str) -> np.ndarray:
+    """What NumPy takes as an array; InputError for all else."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged, on a GPU, with a gradient
+        raise InputError(
+            f"{what} is no array: {error}",
+            expected="an array of numbers of one shape",
+            fix="give a NumPy array; of a tensor, tensor.detach().cpu().numpy()",
+        ) from error
 
 
 BEFORE = "before np.savez: "

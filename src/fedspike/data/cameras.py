@@ -15,7 +15,7 @@ from fedspike.randomness import stream
 __all__ = ["Cameras"]  # what `import fedspike` gives
 
 
-class Cameras(Struct, frozen=True, forbid_unknown_fields=True):
+class Cameras(Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):
     """How unlike the cameras of the clients are: what they do to all samples of a client, and to no other's.
 
     Of N clients number k = 0 ... N - 1 sees a sample x, one after the other,

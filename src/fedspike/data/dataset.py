@@ -1,14 +1,17 @@
 """What every data set becomes: images in [0, 1] and their labels, refused here if they are bad."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int64
 from msgspec import Meta
 
-from fedspike.errors import InputError
-from fedspike.part import within
+from fedspike.data.arrays import as_array, read_as
+from fedspike.data.layout import UNSAID, Layout
+from fedspike.errors import InputError, warn_once
+from fedspike.part import demand_fit, within
 
 SCALARS = {
     "name": str,
@@ -20,7 +23,7 @@ SCALARS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """The images and labels of one data set. One that exists is usable: bad ones raise InputError.
 
@@ -57,11 +60,11 @@ class Dataset:
             object.__setattr__(self, name, fitted)
         for split in ("train", "test"):
             x, y = f"x_{split}", f"y_{split}"
-            images = _converted(getattr(self, x), f"{self.source}: {x}", "biuf", np.float32)
+            darkest = -1 if self.signed else 0
+            images = samples_within(getattr(self, x), f"{self.source}: {x}", darkest)
             labels = _converted(getattr(self, y), f"{self.source}: {y}", "iu", np.int64)
             object.__setattr__(self, x, images)
             object.__setattr__(self, y, labels)
-            _demand_intensities(f"{self.source}: x_{split}", images, -1 if self.signed else 0)
             if labels.shape != images.shape[:1]:
                 raise InputError(
                     f"{self.source}: y_{split} has shape {labels.shape}, "
@@ -78,6 +81,68 @@ class Dataset:
                 fix="prepare the training and the test images the same way",
             )
 
+    @classmethod
+    def from_arrays(
+        cls,
+        x_train: Any,
+        y_train: Any,
+        x_test: Any,
+        y_test: Any,
+        *,
+        name: str = "arrays",
+        layout: Layout = UNSAID,
+    ) -> "Dataset":
+        """A data set from arrays, or an InputError that names the array.
+
+        `layout` says what the numbers of x are, as the keys of `[data]` do; see `Layout` for what needs no
+        word; where that may mean something else, too, it is logged. Labels are whole numbers 0, 1, 2, ...
+        [sample], and every class has at least one training image.
+
+        >>> layout = Layout(axes="sample height width", range=(0, 31))
+        >>> images, labels = np.arange(32, dtype=np.uint8).reshape(2, 4, 4), np.array([0, 1])
+        >>> Dataset.from_arrays(images, labels, images, labels, name="toy", layout=layout)
+        Dataset(toy: 2 training and 2 test samples of 4 x 4, 2 classes)
+        """
+        arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+        name = within("from_arrays: name", name, str)
+        demand_fit(
+            "from_arrays: layout",
+            layout,
+            isinstance(layout, Layout),
+            expected="what the numbers of x mean",
+            fix='write Layout(axes="sample height width")',
+        )
+        arrays = {key: as_array(values, f"{name}: {key}") for key, values in arrays.items()}
+        meaning = repr(layout) if layout != UNSAID else ""
+        hashes = {
+            array: hashlib.sha256(
+                f"{values.shape!r}{meaning if array[0] == 'x' else ''}".encode()
+                + np.ascontiguousarray(values).tobytes()
+            )
+            for array, values in arrays.items()
+        }
+        sha256 = {array: digest.hexdigest() for array, digest in hashes.items()}
+        return warned(cls(name=name, sha256=sha256, **read_as(layout, arrays, name)))
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.y_train)} training and {len(self.y_test)} test samples"
+        shape = " x ".join(map(str, self.x_train.shape[1:]))
+        return f"Dataset({self.name}: {sizes} of {shape}, {self.classes} classes)"
+
+
+def warned(data: Dataset) -> Dataset:
+    """The data set, of which whoever reads it from Python is told what was read without a word."""
+    if data.understood:
+        warn_once(f"{data.source}: {data.understood}")
+    return data
+
+
+def samples_within(values: Any, what: str, darkest: int) -> Float32[np.ndarray, "..."]:
+    """Numbers from `darkest` to 1 as samples [sample, *shape]; InputError for all else."""
+    samples = _converted(values, what, "biuf", np.float32)
+    _demand_intensities(what, samples, darkest)
+    return samples
+
 
 def _converted(values: Any, what: str, kinds: str, dtype: type) -> np.ndarray:
     """The values as an array of this type, the same one where it is such an array already."""
@@ -92,31 +157,14 @@ def _converted(values: Any, what: str, kinds: str, dtype: type) -> np.ndarray:
         return np.ascontiguousarray(array, dtype)
 
 
-def as_array(values: Any, what: str) -> np.ndarray:
-    """What NumPy takes as an array; InputError for all else."""
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:  # ragged, on a GPU, with a gradient
-        raise InputError(
-            f"{what} is no array: {error}",
-            expected="an array of numbers of one shape",
-            fix="give a NumPy array; of a tensor, tensor.detach().cpu().numpy()",
-        ) from error
-
-
-def intensities(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Bytes from 0 to 255 as intensities from 0 to 1: pixel / 255.
-
-    >>> intensities(np.array([0, 51, 255], np.uint8)).tolist()
-    [0.0, 0.20000000298023224, 1.0]
-    """
-    scaled = pixels.astype(np.float32)
-    scaled /= 255
-    return scaled
-
-
 def ignore(message: str) -> None:
     """Say nothing: the `say` of callers who do not want to hear how a data set is found."""
+
+
+SCALED = (
+    "divide by 255 what are bytes, or say from where to where numbers go: "
+    "Dataset.from_arrays(..., layout=Layout(range=(0, 16)))"
+)
 
 
 def _demand_intensities(what: str, images: np.ndarray, darkest: int) -> None:
@@ -141,9 +189,7 @@ def _demand_intensities(what: str, images: np.ndarray, darkest: int) -> None:
         raise InputError(
             f"{what} holds {content}",
             expected=f"numbers from {darkest} to 1",
-            fix="replace what is NaN"
-            if broken
-            else "say from where to where they go: from_arrays(..., layout=Layout(range=(0, 255)))",
+            fix="replace what is NaN" if broken else SCALED,
         )
 
 

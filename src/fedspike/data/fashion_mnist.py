@@ -20,8 +20,9 @@ from jaxtyping import UInt8
 from msgspec import Meta
 
 from fedspike.data import download, idx
-from fedspike.data.dataset import Dataset, ignore, intensities
-from fedspike.data.source import Source
+from fedspike.data.dataset import Dataset, ignore
+from fedspike.data.layout import intensities
+from fedspike.data.source import Pictures
 from fedspike.errors import InputError
 from fedspike.files import home
 
@@ -55,7 +56,7 @@ DEBIAN_PACKAGE = "dataset-fashion-mnist"
 SHARED = Path("datasets") / "fashion-mnist"  # where that package puts it, inside a share folder
 
 
-class FashionMNIST(Source, tag=NAME):
+class FashionMNIST(Pictures, tag=NAME):
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes, 28 x 28 pixels, ten classes.
 
     It is taken from `data_dir` and nowhere else, or from the first place that has it whole.
@@ -68,7 +69,7 @@ class FashionMNIST(Source, tag=NAME):
         return load(data_dir=Path(self.data_dir) if self.data_dir else None, say=say)
 
 
-class FashionMNISTSample(Source, tag=SAMPLE):
+class FashionMNISTSample(Pictures, tag=SAMPLE):
     """The sample of Fashion-MNIST in this package: 2,000 training and 500 test images, all classes alike.
 
     It needs no network.

@@ -18,12 +18,13 @@ from jaxtyping import UInt8
 from msgspec import Meta
 
 from fedspike.data import download, ppm
-from fedspike.data.dataset import Dataset, ignore, intensities
+from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.fashion_mnist import cache_folder
+from fedspike.data.layout import intensities
 from fedspike.data.packed_files import Files
 from fedspike.data.resizing import resized
 from fedspike.data.signs.faces import CLASSES
-from fedspike.data.source import Source
+from fedspike.data.source import Pictures
 from fedspike.errors import InputError
 
 PIXELS = 32
@@ -53,7 +54,7 @@ class Sign(NamedTuple):
     label: int
 
 
-class GTSRB(Source, tag="gtsrb"):
+class GTSRB(Pictures, tag="gtsrb"):
     """GTSRB, photographs of 43 German traffic signs: each cut to its sign, 32 x 32 pixels in colour.
 
     It is read from `folder` and nowhere else, or from the cache, into which it is fetched (280 MB, checked

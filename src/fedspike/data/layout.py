@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from msgspec import Meta, Struct
 
-from fedspike.data.dataset import intensities
 from fedspike.errors import InputError
 from fedspike.part import demand_limits
 
@@ -204,6 +203,17 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 UNSAID = Layout()
+
+
+def intensities(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    """Bytes from 0 to 255 as intensities from 0 to 1: pixel / 255.
+
+    >>> intensities(np.array([0, 51, 255], np.uint8)).tolist()
+    [0.0, 0.20000000298023224, 1.0]
+    """
+    scaled = pixels.astype(np.float32)
+    scaled /= 255
+    return scaled
 
 
 def axes_of(sample: tuple[int, ...]) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedspike import part
-from fedspike.data.arrays import warned
-from fedspike.data.dataset import Dataset, ignore
+from fedspike.data.dataset import Dataset, ignore, warned
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
 from fedspike.data.gtsrb import GTSRB as GTSRB
@@ -31,7 +30,7 @@ def source(name_or_path: str | Path | Source, data_dir: Path | None = None) -> S
         name_or_path,
         isinstance(name_or_path, str | Path),
         expected="a name or a path",
-        fix='write load("fashion-mnist-sample")',
+        fix='write load_data("fashion-mnist-sample")',
     )
     name_or_path = str(name_or_path)
     named = {part.tag(kind): kind for kind in SOURCES if kind is not NPZ}
@@ -54,7 +53,7 @@ def source(name_or_path: str | Path | Source, data_dir: Path | None = None) -> S
     )
 
 
-def load(
+def load_data(
     name_or_path: str | Path | Source,
     *,
     data_dir: Path | None = None,
@@ -62,7 +61,7 @@ def load(
 ) -> Dataset:
     """The data set of that name, or in that .npz file; InputError if it is not there or not sound.
 
-    >>> load("fashion-mnist-sample").x_train.shape
+    >>> load_data("fashion-mnist-sample").x_train.shape
     (2000, 28, 28)
     """
     return warned(source(name_or_path, data_dir).load(say))

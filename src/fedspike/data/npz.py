@@ -9,15 +9,17 @@ The samples of a single device have no test set beside them: there x_train and y
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 from msgspec import Meta
 
 from fedspike.data.archive import read
-from fedspike.data.arrays import checked, labels
+from fedspike.data.arrays import as_array, labels, read_as
 from fedspike.data.dataset import Dataset, ignore
-from fedspike.data.layout import UNSAID, Axes, Bounds, Layout, Signed
-from fedspike.data.source import Source
+from fedspike.data.layout import UNSAID, Axes, Bounds, Layout, Signed, axes_of
+from fedspike.data.source import Samples, Source, as_in_a_dataset
+from fedspike.errors import InputError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 OWN = ("x_train", "y_train")
@@ -55,6 +57,37 @@ class NPZ(Source, tag="npz"):
         del say
         return load(Path(self.path), self._layout)
 
+    def as_loaded(self, values: Any, what: str = "images") -> Samples:
+        """Floats as in `Dataset.x_test`, or other numbers as they stand in the file.
+
+        What is said neither here nor, as bytes from 0 to 255, by a file that is there, is not guessed.
+        """
+        array = as_array(values, what)
+        if array.dtype.kind not in "biu":
+            negative = array.dtype.kind == "f" and array.size and array.min() < 0
+            signed = self.signed or (negative and self._as_the_file_says(array, what).signed)
+            return as_in_a_dataset(array, what, signed=bool(signed))
+        layout = self._layout
+        if layout.axes is None or layout.range is None:
+            layout = self._as_the_file_says(array, what)
+        return layout.images(array, what)
+
+    def _as_the_file_says(self, array: np.ndarray, what: str) -> Layout:
+        try:
+            _, _, statements = read(Path(self.path), ())
+        except InputError as error:
+            raise InputError(
+                f"{what} holds {array.dtype}, and {self.path}, which says what that means, cannot be read",
+                expected="floats, as in x_test of its data set",
+                fix=f'{what}.astype("float32") / 255, if these are bytes and 255 is white',
+            ) from error
+        layout = self._layout.also(statements, self.path)
+        axes = axes_of(array.shape[1:]) if array.ndim in (2, 3) else None
+        bounds = (
+            (0, 255) if array.dtype == np.uint8 else None
+        )  # what the file may mean without a word
+        return Layout(layout.axes or axes, layout.range or bounds, layout.signed)
+
 
 def load(path: Path, layout: Layout = UNSAID) -> Dataset:
     """The data set in a .npz file, or an InputError that names the file and the array.
@@ -64,7 +97,7 @@ def load(path: Path, layout: Layout = UNSAID) -> Dataset:
     raw, arrays, statements = read(path, ARRAYS)
     layout = layout.also(statements, str(path))
     sha256 = {path.name: hashlib.sha256(raw).hexdigest()}
-    return checked(arrays, layout, path.stem, source=str(path), sha256=sha256)
+    return Dataset(name=path.stem, sha256=sha256, **read_as(layout, arrays, str(path)))
 
 
 def load_own(path: Path, classes: int) -> Dataset:

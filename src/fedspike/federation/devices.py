@@ -24,7 +24,7 @@ __all__ = ["Fleet"]  # what `import fedspike` gives
 Count = Annotated[int, Meta(ge=1, lt=2**31)]
 
 
-class Fleet(Struct, frozen=True, forbid_unknown_fields=True):
+class Fleet(Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):
     """How many clients there are, who of them trains in a round, and with how much of its data.
 
     Each round `clients_per_round` take part, each with `samples_per_round` of its samples, or all that it has

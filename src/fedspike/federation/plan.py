@@ -19,7 +19,7 @@ from fedspike.algorithms import (
     with_memory,
     with_statistics,
 )
-from fedspike.data import Cameras, Dataset, Source, load
+from fedspike.data import Cameras, Dataset, Source, load_data
 from fedspike.data.partition import IID, class_counts
 from fedspike.errors import InputError
 from fedspike.federation import room, training_memory
@@ -46,7 +46,7 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 Amounts = Annotated[tuple[Annotated[float, Meta(gt=0, le=100)], ...], Meta(max_length=50)]
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Plan(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     """What `rounds` does. Pixels and classes follow from the data, who holds what from the partition.
 
     `network` is a description, `network.over(shape, classes)` the network that runs. `partition(labels,
@@ -149,7 +149,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     def loaded(self) -> "Plan":
         """With its data in memory; what is read without a word is logged. InputError if they are nowhere."""
-        return self if isinstance(self.data, Dataset) else replace(self, data=load(self.data))
+        return self if isinstance(self.data, Dataset) else replace(self, data=load_data(self.data))
 
     def fitted(self) -> "Plan":
         """With what fits into each device's memory. Raises InputError where nothing fits one."""
@@ -279,7 +279,7 @@ def _demand_data(data: Any, fits: bool) -> None:
         data,
         fits,
         expected="a Dataset or a source of one",
-        fix='write load("fashion-mnist-sample"), or from_arrays(...)',
+        fix='write load_data("fashion-mnist-sample"), or Dataset.from_arrays(...)',
     )
 
 

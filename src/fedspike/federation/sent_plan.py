@@ -105,7 +105,7 @@ def read_plain(values: Any, kind: Any) -> Any:
 
     >>> from fedspike.parts.losses import Loss, SpikeCountMSE
     >>> read_plain(msgspec.to_builtins(SpikeCountMSE(0.7)), Loss)
-    SpikeCountMSE(correct_rate=0.7, incorrect_rate=0.2)
+    SpikeCountMSE(correct_rate=0.7)
     """
     if families := part_types(kind):
         if values is None:

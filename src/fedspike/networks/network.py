@@ -265,6 +265,10 @@ class Network(Part):
     def over(self, shape: tuple[int, ...], classes: int) -> SizedNetwork:
         """The network for samples of this shape; raises InputError where they do not fit."""
 
+    def __str__(self) -> str:
+        fields = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({', '.join(fields)})"
+
 
 def usual_loss(read_out: ReadOut | None) -> Loss:
     """Of spike counts the founding study's, of other scores cross-entropy."""

@@ -7,15 +7,16 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from fedspike.data.dataset import Dataset, ignore, intensities
+from fedspike.data.dataset import Dataset, ignore
+from fedspike.data.layout import intensities
 from fedspike.data.signs import scenes
 from fedspike.data.signs.faces import CLASSES
-from fedspike.data.source import Source
+from fedspike.data.source import Pictures
 
 Samples = Annotated[int, Meta(ge=CLASSES, lt=2**24)]
 
 
-class Signs(Source, tag="signs"):
+class Signs(Pictures, tag="signs"):
     """Drawn traffic signs: 43 classes, 32 x 32 pixels in red, green and blue. They are no photographs.
 
     Classes, shapes, colours and symbols are those of GTSRB, the German Traffic Sign Recognition Benchmark, in

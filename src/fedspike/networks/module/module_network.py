@@ -82,7 +82,7 @@ class ModuleArchitecture:
         return tuple(name for name, x in self.described.items() if isinstance(x, Synapses))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ModuleNetwork(SizedNetwork):
     """A module that takes samples of `shape`, a number per pixel, and tells `classes` apart.
 
@@ -139,6 +139,11 @@ class ModuleNetwork(SizedNetwork):
         )
         _ = self.trial  # copied before anybody changes it; what is wrong with it shows now
         self.operations()
+
+    def __repr__(self) -> str:
+        steps = "" if self.code is None else f", code={self.code!r}, time_steps={self.time_steps}"
+        module = f"{type(self.module).__name__} of {self.architecture.parameters} parameters"
+        return f"ModuleNetwork({module}, shape={self.shape}, classes={self.classes}{steps})"
 
     def _demand(self, fits: bool, expected: str, fix: str) -> None:
         if not fits:

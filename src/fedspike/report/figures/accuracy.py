@@ -12,7 +12,15 @@ from fedspike.energy.estimate import Estimate
 from fedspike.records.schema import RunSummary
 from fedspike.report.analysis import tested
 from fedspike.report.analysis.results import Results
-from fedspike.report.analysis.settings import Comparison, Network, Setting, interval_note, kinds, of
+from fedspike.report.analysis.settings import (
+    Comparison,
+    Network,
+    Setting,
+    interval_note,
+    kinds,
+    of,
+    settings,
+)
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import (
     accuracy_axis,
@@ -24,7 +32,7 @@ from fedspike.report.rendering.axes import (
     thinned,
     thinning,
 )
-from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
+from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts, themed
 from fedspike.report.rendering.tables import Caption, Column, Table, marked, span, table, words
 
 WIDTH, HEIGHT = 330, 210
@@ -112,6 +120,22 @@ def draw(data: Curves) -> Panels:
     """The panels; of many spiking networks in a setting the page shows the most accurate."""
     drawn = ((c.label, _chart(data, place)) for place, c in enumerate(data.comparisons))
     return Panels(charts(drawn), 25, data.shown, MORE_NETWORKS)
+
+
+def chart(run: RunSummary) -> alt.LayerChart:
+    """A run's accuracy against its rounds."""
+    return themed(_chart(_of_one(run), 0))
+
+
+def drawing(run: RunSummary) -> str:
+    """The same as SVG."""
+    (panel,) = draw(_of_one(run)).panels
+    return panel.svg
+
+
+def _of_one(run: RunSummary) -> Curves:
+    (setting,) = settings([run])
+    return curves(setting.comparisons)
 
 
 def _caption(results: Results) -> Caption:

@@ -109,6 +109,11 @@ def in_one(panels: Sequence[Panel], panel_rem: int) -> str:
     )
 
 
+def themed(chart: alt.LayerChart) -> alt.LayerChart:
+    """The chart in the report's typography."""
+    return alt.LayerChart.from_dict(_themed(chart, validate=True))
+
+
 def to_pdf(svg: str) -> bytes:
     """An SVG as a one-page PDF."""
     return bytes(vl_convert.svg_to_pdf(svg))
