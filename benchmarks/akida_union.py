@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedspike.data import Dataset, load
+from fedspike.data import Dataset, load_data
 from fedspike.data.partition import SharedClasses
 from fedspike.randomness import stream
 from fedspike.report.analysis.significance import holm, in_words, signed_rank
@@ -307,7 +307,7 @@ def main() -> None:
     except ImportError:
         sys.exit(f"akida is not installed\n  fix: {sys.executable} -m pip install akida==2.19.3")
     setting = Setting(options.devices, rounds=options.rounds, start=options.start)
-    data = pooled(load(options.data))
+    data = pooled(load_data(options.data))
     needed = CALIBRATION + setting.samples * setting.devices
     if np.bincount(data.y_train).min() < needed:
         parser.error(f"--devices {options.devices}: {data.name} has not {needed} images of a class")
