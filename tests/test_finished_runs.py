@@ -14,7 +14,6 @@ from torch import nn
 
 import fedspike as fs
 from dataset_example import refusal
-from fedspike import own_files
 from fedspike.data import Dataset
 from fedspike.data.dataset import ignore
 from fedspike.experiment import sweep
@@ -69,7 +68,7 @@ def trained(folder: Path, **fields: Any) -> FinishedRun:
 def done(
     file: str, folder: Path, options: tuple[str, ...] = (), use: tuple[Path, ...] = ()
 ) -> None:
-    experiment = sweep.read(file, options, kinds=Kinds(own_files.load(use)))
+    experiment = sweep.read(file, options, kinds=Kinds.used(use))
     for _ in perform(experiment, load(experiment, ignore), folder, "fedspike"):
         pass
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from fedspike import own_files
 from fedspike.errors import InputError
 from fedspike.experiment import document, kept_files
 from fedspike.experiment.kinds import Kinds
@@ -26,7 +25,7 @@ def rebuilt(home: Path, use: Sequence[str | Path], network: Any = None) -> Plan:
     Data and partition are None where they were objects in Python. A `network` of one's own replaces the one
     that the file says. Raises InputError where the file names a kind that nobody gave.
     """
-    kinds = Kinds(own_files.load(map(Path, use)))
+    kinds = Kinds.used(map(Path, use))
     source = document.read(home / CONFIGURATION)
     objects = [name for name in GIVEN if not _has_kind(source.values.get(name))]
     left_out = [*objects, *(["network"] if network is not None else [])]
