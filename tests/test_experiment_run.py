@@ -430,8 +430,8 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     before = outcome(tmp_path)
     with pytest.raises(InputError) as caught:
         perform_all(tmp_path, "rounds=2", "neuron.beta=0.8")
-    assert "ann-classes3-seed0 holds a run with other settings" in caught.value.passed
-    assert "rounds is 1 there and 2 here" in caught.value.passed
+    assert "snn-classes3-seed0 holds a run with other settings" in caught.value.passed
+    assert "neuron.beta is 0.9 there and 0.8 here" in caught.value.passed
     assert "--output" in caught.value.fix
     assert outcome(tmp_path) == before
 

@@ -180,6 +180,8 @@ def _run(commands_of: Any) -> None:
     run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
     run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
     add_changes(run)
+    text = "go on for N rounds more than the file says, also where all are finished"
+    run.add_argument("--more-rounds", metavar="N", help=text)
     run.add_argument("--workers", metavar="N", help="processes that train runs side by side")
     run.add_argument(
         "--part", metavar="I/N", help="do part I of N of the runs; others may do the rest meanwhile"

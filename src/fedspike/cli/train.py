@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from fedspike.cli.commands import (
     count_of,
-    kinds_of,
     prepare_torch,
     print_summary,
     say,
@@ -21,6 +20,7 @@ from fedspike.cli.commands import (
     write_report,
 )
 from fedspike.cli.exit_codes import WRONG_INPUT
+from fedspike.cli.more_rounds import experiment_of
 from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
 from fedspike.shell import command
@@ -69,16 +69,13 @@ def run(options: Namespace) -> int:
 
 def _run(options: Namespace, started: Any, group: Any) -> int:
     from fedspike.data.dataset import ignore
-    from fedspike.experiment import sweep
 
     tell = ignore if group.rank else say
     prepared: list[Any] = []
 
     def prepare() -> bytes:
         manner = manner_of(options, started)
-        experiment = sweep.read(
-            options.experiment, options.set, options.seeds, options.data_dir, kinds_of(options)
-        )
+        experiment = experiment_of(options, tell)
         prepare_torch(manner.threads, options.device)
         from fedspike import engine
         from fedspike.engine.choice import device_of_rank

@@ -1,5 +1,6 @@
 """The folder of an experiment: it holds runs of one, and its summary is of those that are finished."""
 
+import dataclasses
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ class Store:
             kept_files.demand_same(used(run.plan), home)
             summary = reader.run(home)
             _demand_same_settings(run, home, self.dataset, summary)
-            if summary is not None:
+            if summary is not None and summary.rounds == run.plan.rounds:
                 finished[run.name] = summary
         return finished
 
@@ -114,17 +115,20 @@ def _demand_same_settings(
     run: Run, home: Path, dataset: Dataset, summary: RunSummary | None
 ) -> None:
     """Raise where the folder of a run holds another one, or its `summary` is another one's."""
-    differences, file = [], home / "config.toml"
+    differences, file = [], home / reader.CONFIG
     if file.exists():
         here = toml_of(run.plan)
         there = document.read(file).values
         differences += [
             f"{key} is {_shown(there, key)} there and {_shown(here, key)} here"
-            for key in sorted({*document.leaves(there), *document.leaves(here)} - {"name"})
+            for key in sorted(
+                {*document.leaves(there), *document.leaves(here)} - {"name", "rounds"}
+            )
             if _of(there, key) != _of(here, key)
         ]
     if summary is not None and not differences:
-        if summary.settings_sha256 != run.settings_sha256:
+        plan = replace(run.plan, rounds=summary.rounds)
+        if summary.settings_sha256 != dataclasses.replace(run, plan=plan).settings_sha256:
             differences.append("its summary is of another run")
         elif summary.data_sha256 != data_sha256(dataset):
             differences.append("the data set had other contents")
@@ -133,6 +137,19 @@ def _demand_same_settings(
             f"{home} holds a run with other settings: {'; '.join(differences)}",
             expected="a new folder, or one with runs of the same settings",
             fix=f"name another folder with --output, or delete {home}",
+        )
+    if summary is None or summary.rounds != run.plan.rounds:
+        _demand_no_more(home, run.plan.rounds)
+
+
+def _demand_no_more(home: Path, rounds: int) -> None:
+    """Raise where a run has more rounds than it is to have: what is stored is not cut off."""
+    most = reader.rounds_done(home)
+    if most > rounds:
+        raise InputError(
+            f"{home} has {most} rounds, and is to have {rounds}",
+            expected=f"rounds = {most} or more, with which it goes on",
+            fix=f"--set rounds={most}, or name another folder with --output",
         )
 
 

@@ -53,7 +53,15 @@ class Run:
     @property
     def settings_sha256(self) -> str:
         """The hash of all that decides the result; the experiment's name does not."""
-        values = {k: v for k, v in toml_of(self.plan).items() if k not in NO_RESULT}
+        return self._sha256(NO_RESULT)
+
+    @property
+    def rounds_sha256(self) -> str:
+        """The hash of all that decides each round: how many there are does not."""
+        return self._sha256((*NO_RESULT, "rounds"))
+
+    def _sha256(self, left_out: Sequence[str]) -> str:
+        values = {k: v for k, v in toml_of(self.plan).items() if k not in left_out}
         return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
 
     @property

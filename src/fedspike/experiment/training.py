@@ -1,6 +1,6 @@
 """One run: from its last checkpoint to its summary, as an iterator of what happens."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
@@ -11,6 +11,7 @@ from typing import TypeVar
 import tomli_w
 from msgspec.structs import replace
 
+from fedspike.data import Dataset
 from fedspike.energy.description import MOST_COUNTED
 from fedspike.energy.meters import Meter
 from fedspike.errors import InputError
@@ -29,7 +30,7 @@ from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import demand_state, rounds
 from fedspike.federation.state import State
 from fedspike.federation.tensor_bytes import pack
-from fedspike.files import claimed, json_bytes, write_whole
+from fedspike.files import claimed, json_bytes, remove, write_whole
 from fedspike.own_files import used
 from fedspike.records import checkpoint, reader, schema, writer
 from fedspike.records.environment import environment, versions
@@ -137,24 +138,20 @@ def _train(
 ) -> Generator[Event, None, RunSummary]:
     dataset, meter = plan.data, Meter() if training.measure else None
     own = used(run.plan)
-    about = {
-        "settings_sha256": run.settings_sha256,
-        "data_sha256": data_sha256(dataset),
-        "schema version": str(schema.VERSION),
-        **{file.name: file.sha256 for file in own},
-        **versions(training.device),
-    }
-    stored = checkpoint.newest(home / "checkpoint", home / "rounds.jsonl", about)
+    about = _about(run, dataset, training.device)
+    stored = checkpoint.newest(home / reader.CHECKPOINT, home / reader.ROUNDS, about)
+    earlier = reader.run(home)  # of fewer rounds: it stays until there is another
+    _demand_rounds(home, earlier, stored)
     root = home.parent  # the folder that somebody named: no link below it is followed
     state, memories = _begun(plan, stored, home, root)
     files = {f"{kept_files.FOLDER}/{file.name}": file.content for file in own}
-    files["config.toml"] = tomli_w.dumps(toml_of(run.plan)).encode()
+    files[reader.CONFIG] = tomli_w.dumps(toml_of(run.plan)).encode()
     files["environment.json"] = json_bytes(environment(training.device))
-    for name, content in files.items():
-        write_whole(home / name, content, root)
+    begun = {reader.MORE_ROUNDS: files[reader.CONFIG]} if earlier else files
+    _write(begun, home)
     written = stored.rounds if stored else fingerprint(b"")
-    journal = checkpoint.Journal(home / "rounds.jsonl", written, root)
-    save = partial(_save, home / "checkpoint", about, root)
+    journal = checkpoint.Journal(home / reader.ROUNDS, written, root)
+    save = partial(_save, home / reader.CHECKPOINT, about, root)
     yield Started(run.name, stored.round if stored else 0)
 
     group = training.ranks.group
@@ -168,8 +165,7 @@ def _train(
         yield Trained(run.name, record)
     assert state is not None  # there is at least one round, done now or before
 
-    files[writer.MODEL] = pack(state.tested)
-    write_whole(home / writer.MODEL, files[writer.MODEL], root)
+    last = {writer.MODEL: pack(state.tested)}
     site = plan.site()
     network = site.network
     tell(group, Test())
@@ -180,14 +176,48 @@ def _train(
         network,
         {name: weights.numpy() for name, weights in state.model.items()},
         final_tests(plan, site, state, training.device, training.where),
-        files={name: fingerprint(content) for name, content in files.items()}
+        files={name: fingerprint(content) for name, content in (files | last).items()}
         | {journal.path.name: journal.fingerprint},
         measured=meter.result() if meter else None,
     )
     summary = replace(summary, training_bytes=training_memory.by_size(site))
     summary, content = sealed(summary)
-    write_whole(home / reader.SUMMARY, content, root)
+    last[reader.SUMMARY] = content
+    if earlier is not None:  # from here on the run is one that goes on from its last checkpoint
+        remove(home / reader.SUMMARY, root)
+        last = files | last
+    _write(last, home)
+    remove(home / reader.MORE_ROUNDS, root)
     return summary
+
+
+def _about(run: Run, dataset: Dataset, device: str) -> dict[str, str]:
+    """What must be the same when the run goes on."""
+    return {
+        "settings_sha256": run.rounds_sha256,
+        "data_sha256": data_sha256(dataset),
+        "schema version": str(schema.VERSION),
+        **{file.name: file.sha256 for file in used(run.plan)},
+        **versions(device),
+    }
+
+
+def _write(files: Mapping[str, bytes], home: Path) -> None:
+    """Write files of a run, in this order."""
+    for name, content in files.items():
+        write_whole(home / name, content, home.parent)
+
+
+def _demand_rounds(
+    home: Path, earlier: RunSummary | None, stored: checkpoint.Checkpoint | None
+) -> None:
+    """Raise InputError where what is finished would be lost, as there is no checkpoint to go on from."""
+    if earlier is not None and (stored is None or stored.round < earlier.rounds):
+        raise InputError(
+            f"{home} has {earlier.rounds} rounds, and no checkpoint after the last of them",
+            expected="the checkpoint from which more rounds go on",
+            fix=f"restore {home / reader.CHECKPOINT}, or name another folder with --output",
+        )
 
 
 def _save(

@@ -8,7 +8,6 @@ moment the newest folder named round-* is complete. The one before is kept until
 safetensors alone would load a flipped bit silently; hence the hashes, checked at every reading.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from torch import Tensor
 from fedspike.errors import InputError
 from fedspike.federation.tensor_bytes import pack, unpack
 from fedspike.files import append, json_bytes, remove, shorten, write_folder
-from fedspike.records.reader import decode, demand_version
+from fedspike.records.reader import checkpoints, decode, demand_version
 from fedspike.records.schema import Fingerprint, Manifest, RoundRecord
 from fedspike.records.seal import (
     content_of,
@@ -102,7 +101,7 @@ def save(
     for left in folder.glob(".round-*.partial"):
         remove(left, root)
     write_folder(folder / f"round-{round:06d}", {STATE: state, MANIFEST: sealed(manifest)[1]}, root)
-    for old in _folders(folder)[:-KEPT]:
+    for _, old in checkpoints(folder)[:-KEPT]:
         remove(old, root)
 
 
@@ -112,7 +111,7 @@ def newest(folder: Path, rounds_file: Path, about: dict[str, str]) -> Checkpoint
     Raises InputError, naming path and fix, where anything of it, or of the rounds before it, is not
     as it was written, or where it belongs to something else than `about`.
     """
-    folders = _folders(folder)
+    folders = [path for _, path in checkpoints(folder)]
     if not folders:
         return None
     target = folders[-1]
@@ -146,9 +145,3 @@ def _manifest(path: Path, fix: str) -> Manifest:
     demand_version(content, path, damaged=fix, other=fix)
     demand_sealed(content, path, fix)
     return decode(content, Manifest, path, fix)
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Complete checkpoints, the newest last."""
-    complete = [path for path in folder.glob("round-*") if re.fullmatch(r"round-\d{6,}", path.name)]
-    return sorted(complete, key=lambda path: int(path.name.removeprefix("round-")))

@@ -1,5 +1,6 @@
 """Reads a run directory: summaries, the records of rounds, and what is large in a summary. Needs no torch."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,9 @@ from fedspike.records.stored_rounds import decode_rounds as decode_rounds
 
 T = TypeVar("T")
 ANOTHER_VERSION = "run the experiment again in a new folder, or use the fedspike that wrote it"
-SUMMARY, ROUNDS = "summary.json", "rounds.jsonl"
+SUMMARY, ROUNDS, CHECKPOINT = "summary.json", "rounds.jsonl", "checkpoint"
+CONFIG = "config.toml"
+MORE_ROUNDS = "more-rounds.toml"  # the configuration with which a finished run goes on
 NO_FOLDER = "name the folder of an experiment or of a run, for example runs/study"
 RUN_AGAIN = "start the experiment's command again: it writes the summary anew"
 
@@ -104,9 +107,14 @@ def _demand_untouched(home: Path, run: RunSummary) -> None:
 
 
 def _demand_files(home: Path, run: RunSummary) -> None:
-    """Raise where a file beside a run's summary is not as it was written."""
+    """Raise where a file beside a run's summary is not as it was written.
+
+    A run that goes on for more rounds keeps its summary, which is of the first ones, to the end.
+    """
+    goes_on = (home / MORE_ROUNDS).is_file()
     for name, expected in run.files.items():
-        demand_written(home / name, expected, f"restore it, or {again(home)}")
+        fix = f"restore it, or {again(home)}"
+        demand_written(home / name, expected, fix, longer=goes_on and name == ROUNDS)
 
 
 def in_full(home: Path, summary: RunSummary) -> RunSummary:
@@ -116,9 +124,24 @@ def in_full(home: Path, summary: RunSummary) -> RunSummary:
     return run(home) or summary
 
 
-def rounds(home: Path) -> StoredRounds:
-    """The records of a run's rounds. Raises InputError where they are missing or damaged."""
-    return StoredRounds.of(home / ROUNDS)
+def rounds(home: Path, run: RunSummary | None = None) -> StoredRounds:
+    """The records of a run's rounds, or of those that its summary is of.
+
+    Raises InputError where they are missing or damaged.
+    """
+    of_summary = run.files.get(ROUNDS) if run else None
+    return StoredRounds.of(home / ROUNDS, *([of_summary.bytes] if of_summary else []))
+
+
+def rounds_done(home: Path) -> int:
+    """After how many rounds a run can go on: that of its newest checkpoint."""
+    return max((number for number, _ in checkpoints(home / CHECKPOINT)), default=0)
+
+
+def checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """The complete checkpoints in a folder, each with its round, the newest last."""
+    complete = [path for path in folder.glob("round-*") if re.fullmatch(r"round-\d{6,}", path.name)]
+    return sorted((int(path.name.removeprefix("round-")), path) for path in complete)
 
 
 def with_rounds(directory: Path) -> list[tuple[RunSummary, StoredRounds]]:
@@ -128,7 +151,8 @@ def with_rounds(directory: Path) -> list[tuple[RunSummary, StoredRounds]]:
     """
     experiment = read(directory)
     alone = (directory / ROUNDS).exists()
-    return [(run, rounds(directory if alone else directory / run.name)) for run in experiment.runs]
+    homes = {run.name: directory if alone else directory / run.name for run in experiment.runs}
+    return [(run, rounds(homes[run.name], run)) for run in experiment.runs]
 
 
 def demand_version(
@@ -213,7 +237,7 @@ def predictions_of(
 def _not_finished(folder: Path) -> InputError:
     """The error for a folder without a finished run."""
     fix = "name a folder that `fedspike run` wrote to"
-    if (folder / "config.toml").exists() or list(folder.glob("*/config.toml")):
+    if (folder / CONFIG).exists() or list(folder.glob(f"*/{CONFIG}")):
         passed, fix = "the runs in it are not finished", "give the command of the experiment again"
     elif folder.exists():
         passed = f"no {SUMMARY} in it"
@@ -256,6 +280,6 @@ def _numbers(
 
 def _unfinished(directory: Path) -> Iterator[str]:
     """Folders that hold a run's configuration and no summary yet."""
-    for path in sorted(directory.glob("*/config.toml")):
+    for path in sorted(directory.glob(f"*/{CONFIG}")):
         if not (path.parent / SUMMARY).exists():
             yield path.parent.name

@@ -34,7 +34,7 @@ def with_own_prices(
 
 
 def _priced(run: RunSummary, home: Path, own: list[Profile], senders: list[Radio]) -> RunSummary:
-    rounds, network = reader.rounds(home), run.network_operations
+    rounds, network = reader.rounds(home, run), run.network_operations
     whole, reached = work(network, rounds), until(rounds, run.rounds_to_target, network)
     by, skipping = bill_by(whole, own), run.bill_skip_zeros
     if run.time_steps is None:
