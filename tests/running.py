@@ -27,6 +27,7 @@ from fedspike.networks import Network
 from fedspike.parts.losses import Loss
 from fedspike.records.seal import with_seal
 
+FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
 # An experiment that trains a small network of each kind in a second.
 BOTH_NETWORKS = """\
 name = "both"
@@ -149,3 +150,12 @@ def simulate(
 ) -> Iterator[Round]:
     """The rounds of such a plan."""
     return rounds(plan_for(**settings), None, state, device=device, dtype=dtype)
+
+
+def endless(folder: Path, name: str) -> "subprocess.Popen[bytes]":
+    """`fedspike run` of small networks for 100,000 rounds, into a folder of this name in the `folder`."""
+    file = folder / "endless.toml"
+    if not file.exists():
+        file.write_text(BOTH_NETWORKS.replace("rounds = 2", "rounds = 100_000"))
+    words = [*FEDSPIKE, "run", file.name, "--threads", "1", "--output", name]
+    return subprocess.Popen(words, cwd=folder, stderr=subprocess.DEVNULL)

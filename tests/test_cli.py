@@ -6,7 +6,6 @@ import resource
 import shlex
 import signal
 import subprocess
-import sys
 import time
 import tomllib
 from pathlib import Path
@@ -26,9 +25,8 @@ from fedspike.records.events import Finished, Skipped, Started, Trained
 from fedspike.records.schema import Rejected, RoundRecord
 from fedspike.records.skew import skew
 from fedspike.records.time_left import TimeLeft
-from running import asked, python
+from running import FEDSPIKE, asked, python
 
-FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
 TINY = """\
 name = "tiny"
 rounds = 2

@@ -152,6 +152,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_directory_holds_what_the_plan_says(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == [
+        "agenda.json",
         "ann-classes3-seed0",
         "snn-classes3-seed0",
         "summary.json",

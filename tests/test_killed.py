@@ -10,7 +10,6 @@ suite, is in test_experiment_run.py.
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,8 @@ from pathlib import Path
 import pytest
 
 from fedspike.randomness import stream
-from running import fingerprints
+from running import FEDSPIKE, fingerprints
 
-FEDSPIKE = [sys.executable, "-c", "import sys; from fedspike.cli import main; sys.exit(main())"]
 FLEET = """
 [fleet]
 clients = 4

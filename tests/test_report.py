@@ -28,8 +28,9 @@ from fedspike.report.figures.accuracy import curves, draw
 from fedspike.report.figures.accuracy_spent import Spent, spent
 from fedspike.report.figures.figure import Figure, Part, Section
 from fedspike.report.rendering import drawing
-from fedspike.report.rendering.drawing import LIGHT, Panels, Prose
+from fedspike.report.rendering.drawing import Panels, Prose
 from fedspike.report.rendering.page import Shown
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Table, Tinted, table, words
 from fedspike.report.sections import SECTIONS
 from running import BOTH_NETWORKS, finish, python

@@ -2,9 +2,7 @@
 
 import base64
 import itertools
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,33 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 import report_example as example
+from browsing import NEEDS_BROWSER, ask, browsing, show
 from fedspike import report
 from undrawn import undraw
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER) and "CI" not in os.environ,
-    reason="chromium and chromedriver (Debian: chromium-driver) are not installed",
-)
-QUIET = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    assert CHROMIUM, "chromium is not installed"
-    assert DRIVER, "chromedriver is not installed"
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for argument in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(argument)
-    with webdriver.Chrome(options=options, service=Service(DRIVER)) as driver:
+    with browsing(tmp_path_factory.mktemp("profile")) as driver:
         yield driver
 
 
@@ -81,23 +64,11 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report.write(example.write(tmp_path_factory.mktemp("runs") / "sweep", runs))
 
 
-def show(browser: webdriver.Chrome, path: Path, *, scheme: str, width: int = 1200) -> None:
-    emulated = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": emulated})
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    browser.get(path.as_uri())
-
-
-def ask(browser: webdriver.Chrome, script: str) -> Any:
-    return browser.execute_script(f"return {script}")
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_chart_is_drawn_and_nothing_is_complained_of(
     browser: webdriver.Chrome, study: Path, scheme: str
 ) -> None:
-    show(browser, study, scheme=scheme)
+    show(browser, study.as_uri(), scheme=scheme)
     assert browser.get_log("browser") == []
     charts = ask(
         browser,
@@ -130,7 +101,7 @@ def test_every_chart_is_drawn_and_nothing_is_complained_of(
 def test_dark_is_dark_and_light_is_light(browser: webdriver.Chrome, study: Path) -> None:
     colours = {}
     for scheme in ("light", "dark"):
-        show(browser, study, scheme=scheme)
+        show(browser, study.as_uri(), scheme=scheme)
         colours[scheme] = [
             ask(browser, f"getComputedStyle(document.querySelector('{element}')).{value}")
             for element, value in (
@@ -151,14 +122,14 @@ def test_dark_is_dark_and_light_is_light(browser: webdriver.Chrome, study: Path)
 def test_a_phone_reads_it_without_scrolling_sideways(
     browser: webdriver.Chrome, study: Path
 ) -> None:
-    show(browser, study, scheme="light", width=390)
+    show(browser, study.as_uri(), scheme="light", width=390)
     assert ask(browser, "document.documentElement.scrollWidth") == 390
     drawn = "[...document.querySelectorAll('svg')].map(e => e.getBoundingClientRect().right)"
     assert max(ask(browser, drawn)) <= 390
 
 
 def test_a_point_says_its_values_under_the_pointer(browser: webdriver.Chrome, study: Path) -> None:
-    show(browser, study, scheme="light")
+    show(browser, study.as_uri(), scheme="light")
     under = ask(
         browser,
         """(() => {
@@ -180,7 +151,7 @@ def test_a_point_says_its_values_under_the_pointer(browser: webdriver.Chrome, st
 def test_a_heading_sorts_its_table_and_the_first_one_puts_it_back(
     browser: webdriver.Chrome, study: Path
 ) -> None:
-    show(browser, study, scheme="light")
+    show(browser, study.as_uri(), scheme="light")
     rows = """[...document.querySelector('#answer .sortable').tBodies[0].rows].sort(
         (a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top).map(
         row => [...row.cells].map(cell => cell.innerText))"""
@@ -196,7 +167,7 @@ def test_a_heading_sorts_its_table_and_the_first_one_puts_it_back(
 
 
 def test_a_table_can_be_taken_from_the_page(browser: webdriver.Chrome, study: Path) -> None:
-    show(browser, study, scheme="light")
+    show(browser, study.as_uri(), scheme="light")
     links = ask(
         browser, "[...document.querySelectorAll('.caption a')].map(a => [a.download, a.href])"
     )
@@ -210,7 +181,7 @@ def test_a_table_can_be_taken_from_the_page(browser: webdriver.Chrome, study: Pa
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_answer_prints_on_one_page(browser: webdriver.Chrome, study: Path, whole: bool) -> None:
-    show(browser, study, scheme="dark")
+    show(browser, study.as_uri(), scheme="dark")
     if whole:
         browser.execute_script("document.querySelector('#whole').click()")
     a4 = {"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": True}
@@ -221,7 +192,7 @@ def test_the_answer_prints_on_one_page(browser: webdriver.Chrome, study: Path, w
 
 def test_weights_have_the_colours_of_their_signs(browser: webdriver.Chrome, study: Path) -> None:
     """The browser decodes the picture that we encoded: purple, white, green, and a gap."""
-    show(browser, study, scheme="light")
+    show(browser, study.as_uri(), scheme="light")
     pixels = ask(
         browser,
         """(async () => {
@@ -247,7 +218,7 @@ def test_weights_have_the_colours_of_their_signs(browser: webdriver.Chrome, stud
 def test_the_energy_bill_fits_the_screen_folded_and_unfolded(
     browser: webdriver.Chrome, priced: Path, width: int
 ) -> None:
-    show(browser, priced, scheme="light", width=width)
+    show(browser, priced.as_uri(), scheme="light", width=width)
     assert browser.get_log("browser") == []
     for unfold in ("", "document.querySelectorAll('details').forEach(d => d.open = true);"):
         browser.execute_script(unfold)
@@ -261,7 +232,7 @@ def test_the_energy_bill_fits_the_screen_folded_and_unfolded(
 def test_the_winner_is_told_apart_by_colour_and_by_word(
     browser: webdriver.Chrome, priced: Path
 ) -> None:
-    show(browser, priced, scheme="light")
+    show(browser, priced.as_uri(), scheme="light")
     cells = ask(
         browser,
         """[...document.querySelectorAll('td.tinted.conventional, td.tinted.spiking')].map(cell => [
@@ -281,7 +252,7 @@ def test_the_winner_is_told_apart_by_colour_and_by_word(
 def test_the_names_of_the_front_are_all_there_apart_and_on_the_screen(
     browser: webdriver.Chrome, sweep: Path, width: int
 ) -> None:
-    show(browser, sweep, scheme="light", width=width)
+    show(browser, sweep.as_uri(), scheme="light", width=width)
     assert browser.get_log("browser") == []
     assert ask(browser, "document.documentElement.scrollWidth") <= width
     boxes = ask(
@@ -301,7 +272,7 @@ def test_the_names_of_the_front_are_all_there_apart_and_on_the_screen(
 
 
 def test_rasters_and_firing_rates_are_drawn(browser: webdriver.Chrome, sweep: Path) -> None:
-    show(browser, sweep, scheme="dark")
+    show(browser, sweep.as_uri(), scheme="dark")
     drawn = ask(
         browser,
         """[...document.querySelectorAll('svg[aria-label^="The first training image"]')].map(svg => [
@@ -329,7 +300,7 @@ def algorithms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_algorithms_stand_side_by_side_with_the_better_one_bold(
     browser: webdriver.Chrome, algorithms: Path, width: int, scheme: str
 ) -> None:
-    show(browser, algorithms, scheme=scheme, width=width)
+    show(browser, algorithms.as_uri(), scheme=scheme, width=width)
     assert browser.get_log("browser") == []
     assert ask(browser, "document.documentElement.scrollWidth") <= width
     cells = ask(
@@ -389,7 +360,7 @@ def own_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_first_screen_of_a_sweep_has_the_answer_and_the_table(
     browser: webdriver.Chrome, own_sweep: Path, width: int, height: int, scheme: str
 ) -> None:
-    show(browser, own_sweep, scheme=scheme, width=width)
+    show(browser, own_sweep.as_uri(), scheme=scheme, width=width)
     boxes = ask(
         browser,
         "['.headline', '#answer .table tbody tr:nth-child(3)'].map("

@@ -35,6 +35,8 @@ NO_LOCK_OF_FOLDERS = (
     errno.EISDIR,
     errno.EINVAL,
 )  # as NFS says, which locks files alone
+SHARED_DISKS = ("nfs", "cifs", "smb", "fuse", "9p", "virtiofs", "lustre", "gpfs", "beegfs", "ceph")
+FIRST_NAMESPACE = 0xEFFFFFFC  # of process ids: Linux' own number of the one that sees all processes
 LOCK = ".lock"  # the file that stands for its folder there
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 FREE_SPACE = "free space on the disk; what was written before is whole"
@@ -112,6 +114,43 @@ def claimed(
                 fix="name a folder on another disk with --output",
             ) from error
         yield
+
+
+def held(folder: Path) -> bool | None:
+    """Whether somebody has claimed a folder, asked without claiming it; None where that cannot be known.
+
+    Linux tells of the locks on this machine's disks. It tells nothing of what other machines do on a disk
+    that is shared, nor of processes outside the container that this one is in.
+    """
+    try:
+        descriptor = os.open(folder, FOLDER)
+    except OSError:
+        return None
+    try:
+        about = dict(
+            line.split(":", 1) for line in _system_says(f"self/fdinfo/{descriptor}").splitlines()
+        )
+        number, inode = about["mnt_id"].strip(), os.fstat(descriptor).st_ino
+        mounts = [line.split() for line in _system_says("self/mountinfo").splitlines()]
+        major_minor, kind = next(
+            (one[2], one[one.index("-") + 1]) for one in mounts if one[0] == number
+        )
+        locks = [line.split() for line in _system_says("locks").splitlines()]
+        everybody = str(Path("/proc/self/ns/pid").readlink()) == f"pid:[{FIRST_NAMESPACE}]"
+    except (OSError, KeyError, StopIteration):
+        return None  # another system, or a mount that was just removed
+    finally:
+        os.close(descriptor)
+    major, minor = map(int, major_minor.split(":"))
+    name = f"{major:02x}:{minor:02x}:{inode}"
+    if any(one[1] == "FLOCK" and one[5] == name for one in locks):
+        return True
+    return False if everybody and not kind.startswith(SHARED_DISKS) else None
+
+
+def _system_says(name: str) -> str:
+    """A file of Linux about itself and its processes."""
+    return content_of(Path("/proc") / name, MOST_JSON).decode(errors="replace")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams, train, tune
+from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams, train, tune, watch
 from fedspike.cli.argument_parser import Parser
 from fedspike.cli.exit_codes import READER_GONE, WRONG_INPUT
 from fedspike.cli.options import (
@@ -153,6 +153,7 @@ def parser() -> argparse.ArgumentParser:
     add_json(report, "print where the page is as JSON")
 
     compare.add(commands_of)
+    watch.add(commands_of)
 
     _data(commands_of)
 

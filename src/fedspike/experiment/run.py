@@ -119,6 +119,8 @@ def perform(
         left = [run for run in mine if run.name not in finished]
         if left and training.place is None:
             _demand_disk({store.home(run): plans[run.name] for run in left}, experiment.source)
+        if left:
+            store.announce()
         for event in _done(experiment, left, plans, store, training):
             if isinstance(event, Finished):
                 finished[event.run] = event.summary

@@ -16,6 +16,7 @@ FILES = (
     ("rounds.jsonl", schema.RoundRecord),
     ("summary.json", schema.RunSummary),
     ("summary.json of an experiment", schema.ExperimentSummary),
+    ("agenda.json", schema.Agenda),
     ("environment.json", schema.Environment),
     ("manifest.json of a checkpoint", schema.Manifest),
 )

@@ -15,12 +15,12 @@ from fedspike.experiment import document, kept_files
 from fedspike.experiment.describing import data_sha256
 from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.files import claimed, write_whole
+from fedspike.files import claimed, content_of, json_bytes, write_whole
 from fedspike.own_files import used
 from fedspike.reading import digested
 from fedspike.records import reader, writer
 from fedspike.records.environment import environment
-from fedspike.records.schema import ExperimentSummary, RunSummary
+from fedspike.records.schema import Agenda, ExperimentSummary, PlannedRun, RunSummary
 from fedspike.records.seal import sealed
 
 STORING = ".storing"  # a folder that parts of an experiment hold while they store for all
@@ -60,6 +60,18 @@ class Store:
             if summary is not None and summary.rounds == run.plan.rounds:
                 finished[run.name] = summary
         return finished
+
+    def announce(self) -> None:
+        """Store what is going to be done, unless that is there already."""
+        runs = {
+            run.name: PlannedRun(rounds=run.plan.rounds, variant=run.variant_sha256)
+            for run in self.experiment.runs
+        }
+        agenda = Agenda(name=self.experiment.name, command=self.command, runs=runs)
+        path, content = self.folder / reader.AGENDA, json_bytes(agenda)
+        with self.by_turns():
+            if not path.is_file() or content_of(path) != content:
+                write_whole(path, content, self.folder)
 
     def store(self, finished: dict[str, RunSummary]) -> None:
         """Store the experiment's summary, unless it is there already.

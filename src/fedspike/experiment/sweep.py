@@ -69,6 +69,11 @@ class Run:
         """What runs share that differ in the seed alone, as text."""
         return variant_of(toml_of(self.plan))
 
+    @property
+    def variant_sha256(self) -> str:
+        """The hash of that."""
+        return hashlib.sha256(self.variant.encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Experiment:

@@ -43,11 +43,16 @@ def complaint(layer: str, rate: float) -> str | None:
     True
     """
     wrong = state(rate)
-    return None if wrong is None else f"{_finding(layer, rate, wrong)}. Usual fix: {CURES[wrong]}"
+    return None if wrong is None else f"{finding(layer, rate)}. Usual fix: {CURES[wrong]}"
 
 
-def _finding(layer: str, rate: float, wrong: str) -> str:
-    return f"layer {layer} is {wrong}: {rate:.2%} of its neurons spike at a step"
+def finding(layer: str, rate: float) -> str:
+    """What is wrong with a layer, in a sentence.
+
+    >>> finding("hidden", 0.0)
+    'layer hidden is dead: 0.00% of its neurons spike at a step'
+    """
+    return f"layer {layer} is {state(rate)}: {rate:.2%} of its neurons spike at a step"
 
 
 def unfit(
@@ -76,8 +81,8 @@ def unfit(
         )
     last = {layer: [r for r in by_round if r is not None][-1:] for layer, by_round in rates.items()}
     for layer, rate in ((layer, rate) for layer, of_last in last.items() for rate in of_last):
-        if wrong := state(rate):
-            reasons.append(_finding(layer, rate, wrong))
+        if state(rate):
+            reasons.append(finding(layer, rate))
     return reasons
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from fedspike.errors import InputError
 from fedspike.reading import nearest
-from fedspike.records.schema import LARGE, VERSION, ExperimentSummary, RunSummary
+from fedspike.records.schema import LARGE, VERSION, Agenda, ExperimentSummary, RunSummary
 from fedspike.records.seal import content_of, demand_sealed, demand_written
 from fedspike.records.stored_rounds import StoredRounds, again
 from fedspike.records.stored_rounds import decode_rounds as decode_rounds
@@ -21,6 +21,7 @@ ANOTHER_VERSION = "run the experiment again in a new folder, or use the fedspike
 SUMMARY, ROUNDS, CHECKPOINT = "summary.json", "rounds.jsonl", "checkpoint"
 CONFIG = "config.toml"
 MORE_ROUNDS = "more-rounds.toml"  # the configuration with which a finished run goes on
+AGENDA = "agenda.json"
 NO_FOLDER = "name the folder of an experiment or of a run, for example runs/study"
 RUN_AGAIN = "start the experiment's command again: it writes the summary anew"
 
@@ -70,6 +71,19 @@ def _experiment(text: bytes, path: Path) -> ExperimentSummary:
             fix=RUN_AGAIN,
         )
     return experiment
+
+
+def agenda(directory: Path) -> Agenda | None:
+    """What an experiment is going to do; None where it was begun without saying so.
+
+    Raises InputError where that is damaged or of another schema version.
+    """
+    path = directory / AGENDA
+    if not path.is_file():
+        return None
+    text = content_of(path, RUN_AGAIN)
+    demand_version(text, path)
+    return decode(text, Agenda, path)
 
 
 def run(home: Path) -> RunSummary | None:

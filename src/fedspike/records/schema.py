@@ -3,6 +3,7 @@
     rounds.jsonl                a `RoundRecord` a line
     summary.json                of a run: `RunSummary`; of an experiment: `ExperimentSummary`
     environment.json            `Environment`
+    agenda.json                 of an experiment: `Agenda`
     checkpoint/*/manifest.json  `Manifest`
 
 Whoever changes a field here raises `VERSION`; other versions are refused, not converted. Nothing here needs
@@ -273,6 +274,22 @@ class Environment(Record, frozen=True, kw_only=True):
     cpu: str
     cores: int | None
     threads: int
+
+
+class PlannedRun(Record, frozen=True, kw_only=True):
+    """A run that is to be done; those that differ in the seed alone have the same `variant`, a hash."""
+
+    rounds: Size
+    variant: str
+
+
+class Agenda(Record, frozen=True, kw_only=True):
+    """What an experiment is going to do, all its runs in turn; it is stored before the first one begins."""
+
+    schema: Schema = VERSION
+    name: str
+    command: str
+    runs: dict[str, PlannedRun]
 
 
 class ExperimentSummary(Record, frozen=True, kw_only=True):

@@ -104,6 +104,56 @@ class StoredRounds(Sequence[RoundRecord]):
         return records
 
 
+class GrowingRounds:
+    """The records of a file that another process appends to: each of its bytes is read once.
+
+    `unread` says whether there was more in it than the last call has read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.unread = path, False
+        self._forget(0)
+
+    def _forget(self, file: int) -> None:
+        self._file, self._size, self._count = file, 0, 0
+
+    def more(self) -> tuple[bool, list[RoundRecord]]:
+        """The next records, about as many as are read together, and whether they are the first ones.
+
+        They are so again where the file was replaced, or cut off and written on, as when a run goes on. No
+        record means that there is none yet. Raises InputError where one is not as it was written.
+        """
+        try:
+            file = self.path.stat()
+        except OSError:
+            file = None
+        self.unread = False
+        if file is None or file.st_ino != self._file or file.st_size < self._size:
+            self._forget(0 if file is None else file.st_ino)
+        if file is None or file.st_size == self._size:
+            return not self._count, []
+        try:
+            return self._next()
+        except InputError:
+            if not self._count:
+                raise
+        self._forget(file.st_ino)  # it may have been cut off and grown again between two looks
+        return self._next()
+
+    def _next(self) -> tuple[bool, list[RoundRecord]]:
+        size, first = AT_ONCE, not self._count
+        piece = _part(self.path, self._size, size)
+        while len(piece) == size <= MOST_OF_A_LINE and b"\n" not in piece:
+            size *= 2
+            piece = _part(self.path, self._size, size)
+        whole = piece[: piece.rfind(b"\n") + 1]
+        records = decode_rounds(whole, self.path, self._count + 1)
+        self.unread = len(piece) == size
+        self._size += len(whole)
+        self._count += len(records)
+        return first, records
+
+
 def _part(path: Path, begin: int, size: int) -> bytes:
     try:
         return files.part_of(path, begin, size)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -121,8 +121,16 @@ class TimeLeft:
                 )
         if self._unfinished and not seconds:
             return Left(None, whole=False)
-        side_by_side = max(1, min(self.at_once, len(seconds)))
-        return Left(max(math.fsum(seconds) / side_by_side, *seconds, 0.0), whole)
+        return Left(side_by_side(seconds, self.at_once), whole)
+
+
+def side_by_side(seconds: Sequence[float], at_once: int) -> float:
+    """How long runs take that need so many seconds each, with so many of them at once.
+
+    >>> side_by_side([3.0, 3.0, 6.0], 2), side_by_side([1.0, 6.0], 2), side_by_side([], 2)
+    (6.0, 6.0, 0.0)
+    """
+    return max(math.fsum(seconds) / max(1, min(at_once, len(seconds))), *seconds, 0.0)
 
 
 def _means(durations: Iterable[Durations]) -> list[float]:

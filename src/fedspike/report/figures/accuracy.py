@@ -32,7 +32,8 @@ from fedspike.report.rendering.axes import (
     thinned,
     thinning,
 )
-from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts, themed
+from fedspike.report.rendering.drawing import MORE_NETWORKS, Panels, charts, themed
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Column, Table, marked, span, table, words
 
 WIDTH, HEIGHT = 330, 210

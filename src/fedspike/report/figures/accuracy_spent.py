@@ -27,7 +27,8 @@ from fedspike.report.rendering.axes import (
     line_names,
     log_scale,
 )
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.drawing import Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, listed
 
 WIDTH, HEIGHT = 190, 200

@@ -13,7 +13,8 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network, interval_note
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import chart_of
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.drawing import Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Column, Table, table, words
 
 MOST_CLASSES = 20  # beyond which nobody can read the cells

@@ -10,7 +10,8 @@ from fedspike.records.skew import skew
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import chart_of
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.drawing import Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Column, Table, number, table, words
 
 CELL = 26  # pixels

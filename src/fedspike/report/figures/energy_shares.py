@@ -13,7 +13,8 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import BAR_HEIGHT, BAR_ROW, OFFSETS, chart_of, energy_axis, rows
-from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, charts
+from fedspike.report.rendering.drawing import PRICE_TABLES, Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import (
     Caption,
     Cell,

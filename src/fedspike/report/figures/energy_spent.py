@@ -23,7 +23,8 @@ from fedspike.report.rendering.axes import (
     thinned,
     thinning,
 )
-from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, charts
+from fedspike.report.rendering.drawing import PRICE_TABLES, Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Cell, Column, Table, scaled, table
 
 WIDTH, HEIGHT = 300, 210

@@ -20,7 +20,8 @@ from fedspike.report.rendering.axes import (
     thinned,
     thinning,
 )
-from fedspike.report.rendering.drawing import LIGHT, MORE_NETWORKS, Panels, charts
+from fedspike.report.rendering.drawing import MORE_NETWORKS, Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption
 
 SHOWN = 4

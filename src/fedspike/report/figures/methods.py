@@ -9,7 +9,8 @@ from fedspike.report.analysis.side_by_side import Difference, Row, SideBySide
 from fedspike.report.analysis.significance import SIGNIFICANT, in_words
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import BAR_LABELS, LETTER, chart_of, rows
-from fedspike.report.rendering.drawing import LIGHT, Panels, Prose, charts
+from fedspike.report.rendering.drawing import Panels, Prose, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import (
     Caption,
     Cell,

@@ -7,7 +7,8 @@ from fedspike.report.analysis.other_prices import LEVEL, OtherPrices
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import chart_of, log_scale, rows
-from fedspike.report.rendering.drawing import LIGHT, PRICE_TABLES, Panels, charts
+from fedspike.report.rendering.drawing import PRICE_TABLES, Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Column, Table, table, three_digits, words
 
 WIDTH, ROW, BAR = 260, 24, 13  # pixels

@@ -10,7 +10,8 @@ from fedspike.report.analysis.significance import SIGNIFICANT, in_words
 from fedspike.report.figures.figure import Figure
 from fedspike.report.figures.methods import TEST, WIDTH
 from fedspike.report.rendering.axes import LETTER, chart_of
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.drawing import Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Column, Table, number, table, words
 
 NARROWEST = 180  # pixels of the axis

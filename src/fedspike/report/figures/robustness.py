@@ -13,7 +13,8 @@ from fedspike.report.analysis.settings import Comparison, Network, interval_note
 from fedspike.report.figures.accuracy import HEIGHT, WIDTH, dashes
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels, line_of
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.drawing import Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Column, Table, table, words
 
 TITLES = {

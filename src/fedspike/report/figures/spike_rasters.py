@@ -11,7 +11,8 @@ from fedspike.records.schema import RunSummary
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering import png
-from fedspike.report.rendering.drawing import FONT, LIGHT, Panel, Panels
+from fedspike.report.rendering.drawing import FONT, Panel, Panels
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, number
 
 USUAL_TIME_STEPS = 10

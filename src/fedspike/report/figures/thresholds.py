@@ -7,7 +7,8 @@ from fedspike.report.analysis.other_prices import OtherPrices
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import chart_of, log_scale, rows
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.drawing import Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Column, Table, table, three_digits, words
 
 WIDTH, ROW = 280, 22  # pixels

@@ -17,7 +17,8 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network, interval_note
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering.axes import accuracy_axis, chart_of, log_scale, places_apart
-from fedspike.report.rendering.drawing import LIGHT, Panels, charts
+from fedspike.report.rendering.drawing import Panels, charts
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import (
     Caption,
     Column,

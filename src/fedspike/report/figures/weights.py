@@ -18,8 +18,9 @@ from fedspike.report.analysis.side_by_side import is_plain
 from fedspike.report.figures.accuracy import SETTING
 from fedspike.report.figures.figure import Figure
 from fedspike.report.rendering import png
-from fedspike.report.rendering.drawing import FONT, LIGHT, Panel, Panels
+from fedspike.report.rendering.drawing import FONT, Panel, Panels
 from fedspike.report.rendering.heatmap import heatmap
+from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import Caption, Column, Table, number, table
 
 WIDTH, LINE = 380, 18  # pixels of a picture, and of a line above it

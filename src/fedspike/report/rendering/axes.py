@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from fedspike.report.rendering.drawing import LIGHT
+from fedspike.report.rendering.palette import LIGHT
 
 BAR_LABELS = 165  # pixels for the names of bars
 BAR_ROW, BAR_HEIGHT = 38, 12  # pixels: a row with a bar for each of two networks

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from fedspike.records.schema import ExperimentSummary
 from fedspike.report.figures.figure import Figure, Section
-from fedspike.report.rendering.drawing import DARK, LIGHT, Panels, Prose, for_page, in_one, to_pdf
+from fedspike.report.rendering.drawing import Panels, Prose, for_page, in_one, to_pdf
 from fedspike.report.rendering.tables import Caption, Table, to_csv, to_latex, to_markdown
+from fedspike.report.rendering.templating import templates
 
-TEMPLATES = Path(__file__).parent / "templates"
 LINKED = {".csv": "CSV", ".tex": "LaTeX"}
 MOST_PANELS = 24  # of a figure on the page, whatever the size of the sweep
 
@@ -96,13 +95,7 @@ class Shown:
 
 def render(experiment: ExperimentSummary, sections: Sequence[Section]) -> str:
     """The page as HTML. The templates escape whatever data put into them."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%").replace(
         " = ", "\u00a0=\u00a0"
     )
@@ -110,8 +103,6 @@ def render(experiment: ExperimentSummary, sections: Sequence[Section]) -> str:
         experiment=experiment,
         sections=sections,
         most_columns=_most_columns(sections),
-        light=LIGHT,
-        dark=DARK,
     )
 
 
