@@ -4,12 +4,13 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import snntorch
+from msgspec import structs
 from torch import nn
 
 import fedspike as fs
@@ -21,7 +22,6 @@ from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.run import load, perform
 from fedspike.records import reader
 from fedspike.runs import FinishedRun
-from fedspike.runs.rebuilding import rebuilt
 from fedspike.runs.round_table import columns
 
 SAMPLE = fs.FashionMNISTSample()
@@ -35,7 +35,7 @@ SMALL = fs.Dataset(
 )
 CONV = fs.Convolutional((4, "pool"))
 STEPS = 4
-SEVEN = nn.Sequential(nn.Linear(784, 7))
+RATE = fs.Rate()
 PLANS: dict[str, dict[str, Any]] = {
     "ann": {"network": fs.ANN(), "rounds": 2},
     "snn": {"network": fs.SNN(time_steps=STEPS), "rounds": 2, "seed": 7},
@@ -194,23 +194,53 @@ def test_parts_of_ones_own_are_given_again(tmp_path: Path) -> None:
     assert (run.predict(DATA.x_test) == DATA.y_test).mean() == run.accuracy
 
 
-def test_a_network_of_ones_own_is_given_again(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run", network=fs.ANN())
-    module = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10))
-    network = fs.ModuleNetwork(module, (784,), 10)
-    file = run.folder / "config.toml"
-    file.write_text(file.read_text().replace('network = "ann"', 'network = "own"'))
-    with refusal('its network is "own"', "the network again", "network=ModuleNetwork("):
-        rebuilt(run.folder, ())
-    assert rebuilt(run.folder, (), network).network is network
-    with refusal("a module for samples of shape (784,) and 7 classes"):
-        replace(run, plan=rebuilt(run.folder, (), fs.ModuleNetwork(SEVEN, (784,), 7))).predict(
-            SMALL.x_test
-        )
-    with refusal("a network of layers", "the one that was trained, of layers [784, 100, 10]"):
-        replace(run, plan=rebuilt(run.folder, (), network)).predict(SMALL.x_test)
-    with refusal("network = ", "a network"):
-        fs.load(run.folder, network=module)
+def own_network(hidden: int = 20, beta: float = 0.9, code: fs.Code = RATE) -> fs.ModuleNetwork:
+    leaky = [snntorch.Leaky(beta=beta, init_hidden=True) for _ in range(2)]
+    layers = (nn.Linear(784, hidden), leaky[0], nn.Linear(hidden, 10), leaky[1])
+    module = nn.Sequential(*layers)
+    return fs.ModuleNetwork(module, (784,), 10, code=code, time_steps=STEPS, stepped=True)
+
+
+def test_a_network_of_ones_own_is_stored_and_given_again(tmp_path: Path) -> None:
+    plan = fs.Plan(network=own_network(), data=SMALL, fleet=fs.Fleet(clients=4), rounds=2)
+    summary = fs.run(plan, tmp_path)
+    assert fs.run(plan, tmp_path) == summary
+    with refusal("holds a run with other settings: module.first_weights_sha256 is"):
+        fs.run(structs.replace(plan, network=own_network()), tmp_path)
+    with refusal('its network is "module"', "the network again", "network=ModuleNetwork("):
+        fs.load(tmp_path)
+    run = fs.load(tmp_path, network=own_network())
+    assert (run.predict(SMALL.x_test) == SMALL.y_test).mean() == run.accuracy
+    assert run.plan.learner == plan.learner
+    for other, words in (
+        (own_network(hidden=21), "module.sha256 = "),
+        (own_network(beta=0.8), "module.sha256 = "),
+        (own_network(code=fs.Rate(gain=0.5)), "code.gain = 0.5, and "),
+        (fs.ModuleNetwork(nn.Linear(784, 10), (784,), 10), "code.gain = nothing, and "),
+    ):
+        with refusal(words, "the plan that was trained"):
+            fs.load(tmp_path, network=other)
+    for wrong in (nn.Linear(784, 10), fs.SNN, "snn"):
+        with refusal("network = "):
+            fs.load(tmp_path, network=wrong)
+
+
+def test_a_network_of_a_file_is_loaded_with_the_file(tmp_path: Path) -> None:
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(784, 10))\n"
+    )
+    toml = 'name = "own"\nnetwork = "mine.py:Net"\nrounds = 1\n'
+    (tmp_path / "own.toml").write_text(f'{toml}[data]\nkind = "fashion-mnist-sample"\n')
+    done(str(tmp_path / "own.toml"), tmp_path / "own", use=(own,))
+    with refusal('its network is "Net"', "use=[", "own/mine.py"):
+        fs.load(tmp_path / "own")
+    run = fs.load(tmp_path / "own", use=[own])
+    assert (run.predict(DATA.x_test) == DATA.y_test).mean() == run.accuracy
+    own.write_text(own.read_text() + "# changed\n")
+    with refusal("mine.py has changed since"):
+        fs.load(tmp_path / "own", use=[own])
 
 
 def test_a_changed_file_is_refused(quick: Path, tmp_path: Path) -> None:

@@ -50,13 +50,13 @@ def toml_of(plan: Plan) -> dict[str, Any]:
     values = {name: value for name, value in _said(plan).items() if name in PLAIN and value != []}
     values["network"] = plan.network.kind
     values |= {name: _said(record) for name in RECORDS if (record := getattr(plan, name))}
-    values[plan.network.kind] = _said(plan.network)
+    values[plan.network.kind], inside = _of_network(plan)
     for name in ("data", "partition", "learner", "algorithm"):
         part = getattr(plan, name)
         values |= (
             dict(_tables(name, part)) if isinstance(part, Part) else {name: {"name": part.name}}
         )
-    for field, part in (*_parts(plan.network), *_parts(plan.fleet)):
+    for field, part in (*inside, *_parts(plan.fleet)):
         values |= dict(_tables(field, part))
     if plan.remedies:
         values["remedies"] = [{"kind": one.kind, **_said(one)} for one in plan.remedies]
@@ -79,7 +79,8 @@ def placed(error: InputError, plan: Plan, source: Document, name: str) -> InputE
 def network_tables(plan: Plan) -> list[str]:
     """The tables that only this kind of network has, and those that a learner leaves to the network."""
     common = set.intersection(*(set(kind.__struct_fields__) for kind in NETWORKS))
-    own = [name for field, part in _parts(plan.network) for name, _ in _tables(field, part)]
+    _, inside = _of_network(plan)
+    own = [name for field, part in inside for name, _ in _tables(field, part)]
     names = [plan.network.kind, *own, *plan.learner.left_to_network]
     return [name for name in names if name not in common]
 
@@ -100,6 +101,14 @@ def keys_of(plan: Plan) -> set[str]:
         | {name for name, _ in parts}
         | {*PLAIN, "remedies"}
     )
+
+
+def _of_network(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, Part]]]:
+    """The plain fields of the network, and its parts; what a module of one's own tells of itself."""
+    network = plan.network
+    if isinstance(network, Part):
+        return _said(network), [*_parts(network)]
+    return network.told, [*network.parts.items()]
 
 
 def _tables(name: str, part: Part) -> Iterator[tuple[str, dict[str, Any]]]:

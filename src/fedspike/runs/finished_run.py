@@ -63,7 +63,7 @@ def load(
     demand_fit("folder", folder, path, expected="a path", fix='write load("runs/mine")')
     files = isinstance(use, list | tuple) and all(isinstance(one, str | Path) for one in use)
     demand_fit("use", use, files, expected="a list of paths", fix='write use=["mine.py"]')
-    fits = network is None or hasattr(network, "over")
+    fits = network is None or isinstance(network, SizedNetwork)
     demand_fit("network", network, fits, expected="a network", fix="write ModuleNetwork(...)")
     demand_device(device)
     home, summary = _run_in(Path(folder))

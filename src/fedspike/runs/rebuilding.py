@@ -1,6 +1,6 @@
 """From the configuration that a run's folder keeps to the plan that was trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,18 @@ from msgspec.structs import replace
 
 from fedspike.errors import InputError
 from fedspike.experiment import document, kept_files
+from fedspike.experiment.document import Document
 from fedspike.experiment.kinds import Kinds
-from fedspike.experiment.plans import plan_of
+from fedspike.experiment.plans import plan_of, toml_of
 from fedspike.federation.plan import Plan
-from fedspike.networks import Network
-from fedspike.reading import written
+from fedspike.networks import ANN, SNN, Network
+from fedspike.own_files import used
+from fedspike.part import tag
+from fedspike.reading import digested, written
 
 CONFIGURATION = "config.toml"
+FIRST_WEIGHTS = "first_weights_sha256"
+LONGEST_SHOWN = 60  # characters of a value in an error
 GIVEN = ("data", "partition")  # of these a file has no kind where Python gave an object of its own
 
 
@@ -28,8 +33,10 @@ def rebuilt(home: Path, use: Sequence[str | Path], network: Any = None) -> Plan:
     kinds = Kinds.used(map(Path, use))
     source = document.read(home / CONFIGURATION)
     objects = [name for name in GIVEN if not _has_kind(source.values.get(name))]
-    left_out = [*objects, *(["network"] if network is not None else [])]
+    described = ["network", str(source.values.get("network"))]
+    left_out = [*objects, *(described if network is not None else [])]
     values = {name: value for name, value in source.values.items() if name not in left_out}
+    values |= {} if network is None else _in_its_place(network)
     if network is None and values.get("network") not in kinds.of(Network):
         raise _without_network(home, values.get("network"), use)
     try:
@@ -42,8 +49,37 @@ def rebuilt(home: Path, use: Sequence[str | Path], network: Any = None) -> Plan:
                 fix=_with_files(home, kept),
             ) from error
         raise
-    changed: dict[str, Any] = dict.fromkeys(objects)
-    return replace(plan, **changed | ({} if network is None else {"network": network}))
+    plan = plan if network is None else replace(plan, network=network)
+    kept_files.demand_same(used(plan), home)
+    _demand_same(plan, source, objects, given=network is not None)
+    return replace(plan, **dict.fromkeys(objects))
+
+
+def _in_its_place(network: Any) -> dict[str, Any]:
+    """Of a file a network that all else in it suits, as it suits this one."""
+    if network.code is None:
+        return {"network": tag(ANN)}
+    return {"network": tag(SNN), tag(SNN): {"time_steps": network.time_steps}}
+
+
+def _demand_same(plan: Plan, source: Document, objects: Sequence[str], *, given: bool) -> None:
+    """Raise InputError where the plan is not the one that the file says, but for the objects in it.
+
+    A network that was `given` has no more than the file says; else a newer fedspike may have more keys.
+    """
+    here, there = document.leaves(toml_of(plan)), document.leaves(source.values)
+    for key in sorted(there.keys() | (here.keys() if given else ())):
+        first = key.endswith(f".{FIRST_WEIGHTS}")  # of a module that was trained since
+        if key.split(".")[0] not in objects and not first and here.get(key) != there.get(key):
+            raise InputError(
+                f"{key} = {_shown(here, key)}, and {source.file} has {_shown(there, key)}",
+                expected="the plan that was trained",
+                fix="make the network as it was made for the training",
+            )
+
+
+def _shown(leaves: Mapping[str, object], key: str) -> str:
+    return digested(str(leaves.get(key, "nothing")), LONGEST_SHOWN)
 
 
 def _has_kind(table: object) -> bool:

@@ -5,6 +5,7 @@ with the module, and snnTorch's membranes begin at rest. So what one call leaves
 """
 
 import copy
+import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,15 @@ class Adopted:
     kept: Parameters
     resting: tuple[str, ...]
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Of what stays, its structure and the tensors that are not learned, and of those that are."""
+        shapes = {name: [*weight.shape] for name, weight in self.learned.items()}
+        return {
+            "sha256": _hash(self.kept, f"{self.module} {shapes}"),
+            "first_weights_sha256": _hash(self.learned),
+        }
+
     def tensors(self, learned: Parameters) -> Parameters:
         """All that the module is run with, of one client, in the type and place of what it has learned."""
         like = next(iter(learned.values()))
@@ -44,6 +54,14 @@ class Adopted:
             for name, tensor in self.kept.items()
         }
         return kept | {name: like.new_zeros(0) for name in self.resting} | learned
+
+
+def _hash(tensors: Parameters, also: str = "") -> str:
+    digest = hashlib.sha256(also.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {[*tensor.shape]}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def adopted(module: nn.Module) -> Adopted:

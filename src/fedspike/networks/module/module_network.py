@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
 from fedspike.networks.network import SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.sized_layers import Parameters
-from fedspike.part import demand_fit, within
+from fedspike.part import Part, demand_fit, within
 from fedspike.parts.codes import Address, Code
 from fedspike.parts.losses import Loss
 from fedspike.parts.neurons import LIF, Neuron
@@ -108,6 +108,8 @@ class ModuleNetwork(SizedNetwork):
     neuron: Neuron = field(default_factory=LIF)
     in_turn: bool = False
 
+    kind: ClassVar[str] = "module"
+
     def __post_init__(self) -> None:
         demand_fit(
             "ModuleNetwork: module",
@@ -144,6 +146,24 @@ class ModuleNetwork(SizedNetwork):
         steps = "" if self.code is None else f", code={self.code!r}, time_steps={self.time_steps}"
         module = f"{type(self.module).__name__} of {self.architecture.parameters} parameters"
         return f"ModuleNetwork({module}, shape={self.shape}, classes={self.classes}{steps})"
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """What it is called with and read by, of a spiking one, by its fields."""
+        names = () if self.code is None else ("code", "neuron", "read_out")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a record says of it, in the place of code: how it is called, and which module it is."""
+        plain = ("classes", "time_steps", "stepped", "in_turn")
+        return {
+            "name": type(self.module).__name__,
+            "shape": list(self.shape),
+            "not_counted": list(self.not_counted),
+            **{name: getattr(self, name) for name in plain},
+            **self.call.own.hashes,
+        }
 
     def _demand(self, fits: bool, expected: str, fix: str) -> None:
         if not fits:
