@@ -33,7 +33,17 @@ FLOORS = (
     ),
     *("data", "parts", "networks", "engine"),
     *("learning", "rules", "algorithms", "remedies", "federation", "reference", "records"),
-    *("experiment", "deploy", "report", "export", "runs", "cli", "__init__", "__main__"),
+    *(
+        "experiment",
+        "deploy",
+        "report",
+        "export",
+        "runs",
+        "trackers",
+        "cli",
+        "__init__",
+        "__main__",
+    ),
 )
 # Rooms that stand high but may not reach for all that is below.
 ONLY: dict[str, tuple[str, ...]] = {
@@ -71,7 +81,10 @@ OPTIONAL = {
     "onnx": ("export",),
     "onnxruntime": ("export",),
     "zeus": ("energy",),
-    "mlflow": ("experiment",),
+    "mlflow": ("trackers",),
+    "trackio": ("trackers",),
+    "wandb": ("trackers",),
+    "tensorboard": ("trackers",),
     "snntorch": ("reference",),
     "pandas": ("runs",),
     "polars": ("runs",),

@@ -12,7 +12,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli import commands, compare, deal, explain, fleet_parser, streams, train, tune, watch
+from fedspike.cli import (
+    commands,
+    compare,
+    deal,
+    explain,
+    fleet_parser,
+    streams,
+    track,
+    train,
+    tune,
+    watch,
+)
 from fedspike.cli.argument_parser import Parser
 from fedspike.cli.exit_codes import READER_GONE, WRONG_INPUT
 from fedspike.cli.options import (
@@ -154,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
 
     compare.add(commands_of)
     watch.add(commands_of)
+    track.add(commands_of)
 
     _data(commands_of)
 
@@ -205,6 +217,7 @@ def _run(commands_of: Any) -> None:
         action="store_true",
         help="ask this machine's energy sensors meanwhile; see fedspike doctor",
     )
+    track.add_trackers(run, "--track", "tell these trackers of each round")
     add_json(run, "print the experiment's summary as JSON")
 
 

@@ -22,6 +22,7 @@ from fedspike.cli.commands import (
 from fedspike.cli.exit_codes import WRONG_INPUT
 from fedspike.cli.more_rounds import experiment_of
 from fedspike.cli.stopping import leave, on_stop
+from fedspike.cli.track import chosen, where
 from fedspike.errors import InputError
 from fedspike.shell import command
 
@@ -72,9 +73,11 @@ def _run(options: Namespace, started: Any, group: Any) -> int:
 
     tell = ignore if group.rank else say
     prepared: list[Any] = []
+    trackers: list[Any] = []
 
     def prepare() -> bytes:
         manner = manner_of(options, started)
+        trackers.extend(chosen(options.track, "--track"))
         experiment = experiment_of(options, tell)
         prepare_torch(manner.threads, options.device)
         from fedspike import engine
@@ -98,27 +101,37 @@ def _run(options: Namespace, started: Any, group: Any) -> int:
         for _ in perform(experiment, dataset, folder, "", training):
             raise AssertionError("only rank 0 tells what happens")
         return 0
-    from fedspike.cli.progress import Progress
-    from fedspike.records.time_left import TimeLeft
-
     in_any = f", with {group.size} ranks or any other number," if group.size > 1 else ""
     resume = (
         f"\nStopped. {folder} holds every finished round; to go on{in_any}:"
         f"\n\n  {_resume(options)}\n\n"
     )
-    mine = training.share.runs(experiment.runs)
-    time_left = TimeLeft(
-        {run.name: run.plan.rounds for run in mine},
-        {run.name: run.variant for run in mine},
-        at_once=training.workers.size if training.workers else 1,
-    )
-    with on_stop(partial(leave, last_words=resume)), Progress(time_left) as progress:
-        for event in perform(experiment, dataset, folder, _reproduce(options), training):
-            progress.show(event)
+    with on_stop(partial(leave, last_words=resume)):
+        events = perform(experiment, dataset, folder, _reproduce(options), training)
+        _shown(events, training.share.runs(experiment.runs), training, folder, trackers)
     _report(experiment, folder, shared=training.share.of > 1)
     if options.json:
         print_summary(folder)
     return 0
+
+
+def _shown(events: Any, runs: Any, training: Any, folder: Path, trackers: Any) -> None:
+    """Show these events of a training's runs, tell the trackers of them, and say where those have them."""
+    from fedspike.cli.progress import Progress
+    from fedspike.records.time_left import TimeLeft
+    from fedspike.trackers.feed import Live, place
+
+    time_left = TimeLeft(
+        {run.name: run.plan.rounds for run in runs},
+        {run.name: run.variant for run in runs},
+        at_once=training.workers.size if training.workers else 1,
+    )
+    with Progress(time_left) as progress, Live(trackers, folder, progress.say) as live:
+        for event in events:
+            progress.show(event)
+            live.show(event)
+    for tracker in live.fed:
+        say(where(tracker, place(tracker, folder)))
 
 
 def _report(experiment: Any, folder: Path, *, shared: bool) -> None:
@@ -232,4 +245,4 @@ def _resume(options: Namespace) -> str:
         ("--lost-after", options.lost_after),
     ):
         again += f" {name} {shlex.quote(str(value))}" if value is not None else ""
-    return again
+    return again + "".join(f" --track {kind}" for kind in options.track)
