@@ -102,18 +102,28 @@ def test_three_at_once_one_of_them_killed_and_gone_on_with(tmp_path: Path) -> No
         until(
             look, lambda view: sum(run.rounds_done for run in view.experiments[1].runs) > rounds + 3
         )
+        for process in running.values():
+            process.kill()
+            process.wait()
+        assert piped.stdout
+        lines = ""
+        while any(f"{name}: stopped, 0 of 2 runs" not in lines for name in names):
+            line = piped.stdout.readline()
+            assert line, lines
+            lines += line
+        piped.send_signal(signal.SIGINT)
+        assert piped.wait(timeout=20) == 130
     finally:
         for process in running.values():
             process.kill()
             process.wait()
-        piped.send_signal(signal.SIGINT)
-        said, _ = piped.communicate(timeout=20)
-    assert piped.returncode == 130
-    assert "\x1b" not in said
-    assert "the third: stopped, 0 of 2 runs finished; to go on: fedspike run endless.toml" in said
+        piped.kill()
+        piped.communicate()
+    assert "\x1b" not in lines
+    assert "the third: stopped, 0 of 2 runs finished; to go on: fedspike run endless.toml" in lines
     for name in names:
-        assert re.search(rf"{name}/ann-iid-seed0: running, round \d+ of 100000, accuracy ", said), (
-            said
+        assert re.search(rf"{name}/ann-iid-seed0: \w+, round \d+ of 100000, accuracy ", lines), (
+            lines
         )
 
 

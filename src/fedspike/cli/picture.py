@@ -154,7 +154,8 @@ def _experiment(one: ExperimentView, width: int, bars: str) -> Iterator[_Block]:
     for run, lines_of in zip(one.runs, blocks, strict=True):
         remarks = [Text(line, "yellow") for line in _remarks(run.remarks, width)]
         yield _Block(ranks[run.state], lines_of + remarks)
-    yield _Block(1, [Text(line) for line in _remarks(one.fixes, width, 2)])
+    if one.fixes:
+        yield _Block(1, [Text(line) for line in _remarks(one.fixes, width, 2)])
 
 
 def numbers(run: RunView) -> list[str]:
