@@ -13,7 +13,7 @@ from typing import Any
 
 import history
 from result import RESULT, stored, summary
-from table import growth_table, machine, round_tables, seconds
+from table import growth_table, round_tables, seconds
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
@@ -36,20 +36,20 @@ def in_a_line(kept: dict[str, Any]) -> str:
     section = kept["round"]
     work = section["work"]
     text = (
-        f"A round of the founding study, SNN, training only ({work['cohort']} devices x "
-        f"{work['samples']:,} images x {work['time_steps']} time steps), takes "
+        f"A round of the founding study, SNN, training only, {work['cohort']} devices x "
+        f"{work['samples']:,} images x {work['time_steps']} time steps: "
     )
     text += _beside(section["contestants"]) + ". "
     if "convolution" in kept:
-        text += "A round of a small convolutional SNN takes "
+        text += "Of a small convolutional SNN: "
         text += _beside(kept["convolution"]["contestants"]) + ". "
-    return _wrapped(f"{text}Measured on {machine(section)}")
+    return _wrapped(f"{text}{section['environment']['cpu']}; [more](docs/performance.md).")
 
 
 RIVALS = {
-    "spikingjelly": "SpikingJelly's round takes {} times as long",
+    "spikingjelly": "SpikingJelly {} times as long",
     "flower_simulation": "Flower's simulation of snnTorch {} times",
-    "snntorch": "snnTorch, one device after another, {} times",
+    "snntorch": "snnTorch {} times",
 }
 
 

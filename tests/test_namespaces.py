@@ -1,4 +1,4 @@
-"""The README's commands from nothing, on machines of their own: network namespaces with an address each."""
+"""The commands of docs/fleet.md from nothing, on machines of their own: namespaces with an address each."""
 
 import json
 import os
@@ -118,12 +118,12 @@ def until(true: Callable[[], bool], what: Callable[[], str]) -> None:
         time.sleep(0.5)
 
 
-def readme(action: str, examples: Mapping[str, str] = MappingProxyType({})) -> list[str | Path]:
-    """The words of the README's first `fedspike fleet ACTION ...`, for the fedspike that is tested.
+def documented(action: str, examples: Mapping[str, str] = MappingProxyType({})) -> list[str | Path]:
+    """The words of docs/fleet.md's first `fedspike fleet ACTION ...`, for the fedspike that is tested.
 
     In the place of its `examples` stand the names that are theirs here.
     """
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
     command = re.findall(rf"^fedspike fleet {action} .*$", text, re.MULTILINE)[0]
     words = shlex.split(command)[1:]
     assert examples.keys() <= {*words}, command
@@ -150,7 +150,7 @@ def test_the_readmes_fleet_runs_on_machines_of_its_own(machines: list[Machine]) 
     """Devices train, reach nothing but what is for them, and need nothing when the certificate is renewed."""
     server, *devices = machines
     log = partial(logs, machines)
-    init = readme("init", {"server.example": SERVER, "4": "2"})
+    init = documented("init", {"server.example": SERVER, "4": "2"})
     made = server.run(*init, *SMALL, "--set", "rounds=2")
     assert made.returncode == 0, made.stderr
     folder = server.home / "my-fleet"
@@ -168,9 +168,9 @@ def test_the_readmes_fleet_runs_on_machines_of_its_own(machines: list[Machine]) 
 
     with ExitStack() as stack:
         for number, device in enumerate(devices):
-            node = readme("node", {"node-0": f"node-{number}"})
+            node = documented("node", {"node-0": f"node-{number}"})
             stack.enter_context(device.running("node.log", *node))
-        with server.running("server.log", *readme("server")):
+        with server.running("server.log", *documented("server")):
             until(online, log)
             token = (folder / "server" / "token").read_text()
             own = f"https://{SERVER}:8000"
@@ -184,14 +184,14 @@ def test_the_readmes_fleet_runs_on_machines_of_its_own(machines: list[Machine]) 
             assert asked.stdout.split() == ["200", "403", "403", "403"], asked.stderr
             nobody = ["my-fleet/server/ca.crt", TOKEN_HEADER, token, "https://127.0.0.1:8000/docs"]
             assert server.run(sys.executable, "-c", ASK, *nobody).stdout.split() == ["200"]
-            trained = server.run(*readme("run"))
+            trained = server.run(*documented("run"))
             assert trained.returncode == 0, trained.stderr + log()
         assert [nodes_of(record) for record in rounds(folder)] == [{"node-0", "node-1"}] * 2
         assert (folder / "run" / "report.html").exists()
 
         renewed = server.run(FEDSPIKE, "fleet", "renew", "my-fleet", "--host", f"{NETWORK}.9")
         assert renewed.returncode == 0, renewed.stderr
-        with server.running("server.log", *readme("server")):
+        with server.running("server.log", *documented("server")):
             until(takes_part_again, log)
 
 
@@ -199,7 +199,7 @@ def test_the_readmes_devices_enrol_from_an_invitation_alone(machines: list[Machi
     """Each has its own samples and makes its own key; the owner lets both in, and keeps one out later."""
     server, *devices = machines
     log = partial(logs, machines)
-    init = readme("init my-fleet fleet --own-data", {"server.example": SERVER})
+    init = documented("init my-fleet fleet --own-data", {"server.example": SERVER})
     made = server.run(*init, *SMALL, "--set", "rounds=12")
     assert made.returncode == 0, made.stderr
     folder = server.home / "my-fleet"
@@ -207,22 +207,22 @@ def test_the_readmes_devices_enrol_from_an_invitation_alone(machines: list[Machi
     samples = run.plan.loaded().data
     codes = {}
     with ExitStack() as stack:
-        stack.enter_context(server.running("server.log", *readme("server")))
+        stack.enter_context(server.running("server.log", *documented("server")))
         for number, (name, device) in enumerate(zip(("kitchen", "hall"), devices, strict=True)):
             shutil.copy(folder / "invitation.toml", device.home)
             own = slice(200 * number, 200 * (number + 1))
             x, y = samples.x_train[own], samples.y_train[own]
             np.savez(device.home / "mine.npz", x_train=x, y_train=y, axes="sample height width")
-            enrolled = device.run(*readme("enrol", {"kitchen": name}))
+            enrolled = device.run(*documented("enrol", {"kitchen": name}))
             assert enrolled.returncode == 0, enrolled.stderr
             (codes[name],) = re.findall(r"^Its code: +(\S+)$", enrolled.stderr, re.MULTILINE)
-            node = readme("node kitchen", {"kitchen": name})
+            node = documented("node kitchen", {"kitchen": name})
             stack.enter_context(device.running("node.log", *node))
         until(lambda: all(knocks.UNREGISTERED in each.said("node.log") for each in devices), log)
         for name, code in codes.items():
-            admitted = server.run(*readme("admit", {"7KQF-2M9X-RD4T": code}))
+            admitted = server.run(*documented("admit", {"7KQF-2M9X-RD4T": code}))
             assert f"{name} is let in" in admitted.stderr
-        training = server.running("run.log", *readme("run"), "--at-least", "2")
+        training = server.running("run.log", *documented("run"), "--at-least", "2")
         watching = stack.enter_context(training)
         until(lambda: len(rounds(folder)) >= 2 or watching.poll() is not None, log)
         revoked = server.run(FEDSPIKE, "fleet", "revoke", "my-fleet", "kitchen")
@@ -266,7 +266,7 @@ def test_a_node_comes_back_when_its_network_does(
     """The others go on without it, its late answer changes no bit, and what it says is heard again soon."""
     server, *devices = machines
     log = partial(logs, machines)
-    init = readme("init", {"server.example": SERVER, "4": "2"})
+    init = documented("init", {"server.example": SERVER, "4": "2"})
     rounds_of = ("--set", "rounds=60", "--set", f"snn.time_steps={steps}")
     made = server.run(*init, *rounds_of)
     assert made.returncode == 0, made.stderr
@@ -284,12 +284,12 @@ def test_a_node_comes_back_when_its_network_does(
         return dict(found)
 
     with ExitStack() as stack:
-        stack.enter_context(server.running("server.log", *readme("server")))
+        stack.enter_context(server.running("server.log", *documented("server")))
         until(lambda: "The server listens" in server.said("server.log"), log)
         for number, device in enumerate(devices):
-            node = readme("node", {"node-0": f"node-{number}"})
+            node = documented("node", {"node-0": f"node-{number}"})
             stack.enter_context(device.running("node.log", *node))
-        training = stack.enter_context(server.running("run.log", *readme("run")))
+        training = stack.enter_context(server.running("run.log", *documented("run")))
         until(lambda: len(rounds(folder)) >= 2, log)
         asked = devices[1].said("node.log").count("asked to train")
         until(lambda: devices[1].said("node.log").count("asked to train") > asked, log)
