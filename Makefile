@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test suite thorough shapes agreement killed ranks fleet fuzz sanitize aarch64 bench docs notebooks wheel lint types clean
+.PHONY: help study test suite thorough shapes agreement killed ranks trackers fleet fuzz sanitize aarch64 bench docs notebooks wheel lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,10 @@ killed: $(VENV)/.test ## minutes: kill -9 at random moments of runs, which must 
 
 ranks: $(VENV)/.test ## ten minutes: every algorithm in 1, 2 and 4 processes of torchrun, in any parts and order: the same bits
 	$(VENV)/bin/pytest -m thorough -n 0 tests/test_algorithms_in_ranks.py
+
+trackers: $(VENV)/.test ## minutes: every tracker against its own reader; the suite has TensorBoard's alone
+	$(PIP_INSTALL) -q -r tests/trackers.txt
+	$(VENV)/bin/pytest -n 0 tests/test_trackers.py
 
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests
