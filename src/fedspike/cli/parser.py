@@ -20,6 +20,8 @@ from fedspike.cli import (
     fleet_parser,
     streams,
     track,
+    ls,
+    streams,
     train,
     tune,
     watch,
@@ -166,6 +168,7 @@ def parser() -> argparse.ArgumentParser:
     compare.add(commands_of)
     watch.add(commands_of)
     track.add(commands_of)
+    ls.add(commands_of)
 
     _data(commands_of)
 

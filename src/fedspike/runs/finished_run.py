@@ -106,7 +106,7 @@ class FinishedRun:
     @cached_property
     def rounds(self) -> Any:
         """A DataFrame with a row a round, of pandas or, without it, of polars; InputError without both."""
-        return table(reader.rounds(self.folder))
+        return table(reader.rounds(self.folder, self.summary))
 
     def predict(
         self, images: Any, *, noise: float = 0.0, blur: float = 0.0
@@ -156,7 +156,7 @@ class FinishedRun:
         prices = Prices(
             hardware.chosen, (pricing.level(level),), hardware.radio, hardware.duty, named=True
         )
-        rounds = reader.rounds(self.folder)
+        rounds = reader.rounds(self.folder, self.summary)
         ((levels,),) = (run.bill.values() for run in reprice([(self.summary, rounds)], prices).runs)
         (bill,) = levels.values()
         return bill
