@@ -10,6 +10,7 @@ from typing import Any
 from fedspike.cli.columns import table, wrapped
 from fedspike.cli.commands import print_json
 from fedspike.cli.options import add_json, new_command
+from fedspike.cli.sizes import size
 
 HEADER = ("", "state", "rounds", "accuracy", "changed", "size")
 USUAL = Path("runs")
@@ -45,13 +46,13 @@ def text(experiments: Sequence[Any]) -> str:
 def _rows(experiment: Any) -> Iterator[list[str]]:
     runs = len(experiment.runs)
     many = f"{runs} run{'s' if runs > 1 else ''}" if runs else ""
-    about = (_when(experiment.changed), _size(experiment.bytes))
+    about = (_when(experiment.changed), size(experiment.bytes))
     yield [experiment.folder, experiment.state, many, "", *about]
     for run in experiment.runs:
         rounds = "" if run.rounds is None else f"{run.rounds_done} of {run.rounds}"
         accuracy = "" if run.accuracy is None else f"{run.accuracy:.1%}"
-        size = _size(run.bytes) if run.bytes else ""
-        yield [f"  {run.run}", run.state, rounds, accuracy, _when(run.changed), size]
+        much = size(run.bytes) if run.bytes else ""
+        yield [f"  {run.run}", run.state, rounds, accuracy, _when(run.changed), much]
 
 
 def _faults(experiments: Sequence[Any]) -> Iterator[str]:
@@ -66,15 +67,3 @@ def _faults(experiments: Sequence[Any]) -> Iterator[str]:
 def _when(changed: str) -> str:
     """In the time of this place."""
     return f"{datetime.fromisoformat(changed).astimezone():%Y-%m-%d %H:%M}" if changed else ""
-
-
-def _size(count: int) -> str:
-    """Bytes to read.
-
-    >>> _size(812), _size(3_400_000)
-    ('1 kB', '3.4 MB')
-    """
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1e3:.0f} kB"

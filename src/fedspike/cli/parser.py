@@ -198,6 +198,11 @@ def _run(commands_of: Any) -> None:
     add_changes(run)
     text = "go on for N rounds more than the file says, also where all are finished"
     run.add_argument("--more-rounds", metavar="N", help=text)
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done and what it takes; store nothing",
+    )
     run.add_argument("--workers", metavar="N", help="processes that train runs side by side")
     run.add_argument(
         "--part", metavar="I/N", help="do part I of N of the runs; others may do the rest meanwhile"

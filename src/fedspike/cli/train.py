@@ -19,6 +19,7 @@ from fedspike.cli.commands import (
     threads_of_each,
     write_report,
 )
+from fedspike.cli.dry_run import dry_run
 from fedspike.cli.exit_codes import WRONG_INPUT
 from fedspike.cli.more_rounds import experiment_of
 from fedspike.cli.stopping import leave, on_stop
@@ -50,10 +51,18 @@ def run(options: Namespace) -> int:
                 expected="processes that torchrun started, which wait for each other",
                 fix="leave it out",
             )
+        if options.dry_run:
+            return dry_run(options, manner_of(options, started))
         from fedspike.federation.places.ranks.process_group import OneProcess
 
         return _run(options, started, OneProcess())
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # what torch complains of, our error says
+    if options.dry_run:
+        raise InputError(
+            f"--dry-run in {started.size} ranks",
+            expected="one process, which says what a run takes there",
+            fix="leave torchrun out",
+        )
     from fedspike.federation.places.ranks.gloo import joined
     from fedspike.federation.places.ranks.process_group import SharedError
 
