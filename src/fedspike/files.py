@@ -202,6 +202,38 @@ def write_whole(path: Path, content: bytes, root: Path, mode: int = 0o666) -> No
         os.fsync(folder)
 
 
+def demand_free(path: Path) -> None:
+    """Raise InputError where something is at a path already."""
+    if path.exists() or path.is_symlink():
+        raise _taken(path)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that a person named where nothing is yet. Raises InputError where something is."""
+    with opened(path.parent, path.parent) as folder, storing(path):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(path.name, flags, 0o666, dir_fd=folder)
+        except FileExistsError as error:
+            raise _taken(path) from error
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(path.name, dir_fd=folder)
+            raise
+
+
+def _taken(path: Path) -> InputError:
+    return InputError(
+        f"{path} is there already",
+        expected="a new file: none is written over",
+        fix="name another one, or move it",
+    )
+
+
 def write_folder(path: Path, contents: Mapping[str, bytes], root: Path) -> None:
     """Write a folder of files below `root` so that it is there with all of them, or not at all."""
     partial = path.with_name(f".{path.name}.partial")

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli.columns import table, wrapped
+from fedspike.cli.columns import size, table, wrapped
 from fedspike.cli.commands import prepare_torch, print_json, say
 from fedspike.cli.more_rounds import experiment_of
-from fedspike.cli.sizes import size
 
 HEADER = ("", "rounds", "stored", "a round", "time left", "memory", "disk")
 BESIDE = (

@@ -7,10 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fedspike.cli.columns import table, wrapped
+from fedspike.cli.columns import size, table, wrapped
 from fedspike.cli.commands import print_json
 from fedspike.cli.options import add_json, new_command
-from fedspike.cli.sizes import size
 
 HEADER = ("", "state", "rounds", "accuracy", "changed", "size")
 USUAL = Path("runs")

@@ -21,6 +21,7 @@ from fedspike.cli import (
     streams,
     track,
     ls,
+    new,
     streams,
     train,
     tune,
@@ -169,6 +170,7 @@ def parser() -> argparse.ArgumentParser:
     watch.add(commands_of)
     track.add(commands_of)
     ls.add(commands_of)
+    new.add(commands_of)
 
     _data(commands_of)
 
