@@ -3,6 +3,7 @@
 Nothing is written or locked. Seals are checked, not the hash of every file: that is for whoever uses a run.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -140,7 +141,8 @@ def _changed(path: Path) -> str:
 def _size(folder: Path) -> int:
     """Bytes that all in a folder takes on the disk; what goes meanwhile is left out."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += BLOCK * path.lstat().st_blocks
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            with suppress(OSError):
+                total += BLOCK * (Path(parent) / name).lstat().st_blocks
     return total
