@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedspike.cli import fleet, membership
-from fedspike.cli.options import add_changes, add_json, new_command
+from fedspike.cli.options import add_changes, add_experiment, add_json, new_command
 
 
 def add(commands_of: Any) -> None:
@@ -26,7 +26,7 @@ def _init(actions: Any) -> None:
         actions, "init", fleet.init, "write a fleet's folder: keys, invitation, configuration"
     )
     init.add_argument("folder", type=Path, metavar="FOLDER")
-    init.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
+    add_experiment(init, "see: fedspike presets")
     text = "devices or machines for which folders are made; with --own-data they can enrol instead"
     init.add_argument("--nodes", type=int, metavar="N", help=text)
     _host(init)
@@ -139,9 +139,7 @@ def _local(actions: Any) -> None:
     text = "try a fleet on this machine: server and N nodes, TLS, keys, training, report"
     local = new_command(actions, "local", fleet.local, text)
     local.add_argument("nodes", type=int, metavar="N")
-    local.add_argument(
-        "experiment", metavar="PRESET|FILE.toml", nargs="?", default="fleet", help="default: fleet"
-    )
+    add_experiment(local, "default: fleet", nargs="?", default="fleet")
     local.add_argument("--output", type=Path, metavar="DIR", help="default: runs/fleet")
     add_changes(local)
     add_json(local, "print the experiment's summary as JSON")

@@ -24,6 +24,23 @@ def add_quiet(command: argparse.ArgumentParser, default: Any) -> None:
     )
 
 
+def add_experiment(command: argparse.ArgumentParser, text: str, **settings: Any) -> None:
+    """A preset or a file."""
+    metavar = "PRESET|FILE.toml"
+    argument: Any = command.add_argument("experiment", metavar=metavar, help=text, **settings)
+    argument.completer = presets_and_files
+
+
+def presets_and_files(prefix: str, **_: Any) -> list[str]:
+    """Those that begin like this."""
+    from argcomplete.completers import FilesCompleter
+
+    from fedspike.experiment.document import PRESETS
+
+    files: list[str] = FilesCompleter(("toml",))(prefix)
+    return sorted(path.stem for path in PRESETS.glob("*.toml")) + files
+
+
 def add_set(command: argparse.ArgumentParser, text: str) -> None:
     """Changes of single keys."""
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)

@@ -15,6 +15,7 @@ from typing import Any
 from fedspike.cli import (
     commands,
     compare,
+    completion,
     deal,
     explain,
     fleet_parser,
@@ -31,6 +32,7 @@ from fedspike.cli.exit_codes import READER_GONE, WRONG_INPUT
 from fedspike.cli.options import (
     add_changes,
     add_data_dir,
+    add_experiment,
     add_hardware,
     add_json,
     add_quiet,
@@ -90,7 +92,9 @@ def _answer(arguments: Sequence[str]) -> int:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """A command and its options. Raises InputError where one is not known."""
-    options, unknown = parser().parse_known_args(_run_named(arguments))
+    top = parser()
+    completion.answer_shell(top)
+    options, unknown = top.parse_known_args(_run_named(arguments))
     if unknown:
         raise options.parser.unknown(unknown[0])
     return options
@@ -187,6 +191,8 @@ def parser() -> argparse.ArgumentParser:
     _energy(commands_of)
     fleet_parser.add(commands_of)
 
+    completion.add(commands_of)
+
     doctor = new_command(commands_of, "doctor", commands.doctor, "say what this machine offers")
     add_json(doctor, "print it as JSON")
     return top
@@ -194,7 +200,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _run(commands_of: Any) -> None:
     run = new_command(commands_of, "run", train.run, "train what a preset or a TOML file says")
-    run.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
+    add_experiment(run, "see: fedspike presets")
     run.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME")
     add_changes(run)
     text = "go on for N rounds more than the file says, also where all are finished"
@@ -252,7 +258,7 @@ def _data(commands_of: Any) -> None:
 
     text = "say who would hold what in an experiment, and how skewed that is"
     dealing = new_command(actions, "deal", deal.deal, text)
-    dealing.add_argument("experiment", metavar="PRESET|FILE.toml", help="see: fedspike presets")
+    add_experiment(dealing, "see: fedspike presets")
     add_changes(dealing)
     add_json(dealing, "print it and the samples of each class on each client as JSON")
 

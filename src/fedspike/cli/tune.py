@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedspike.cli import commands
-from fedspike.cli.options import add_changes, add_json, new_command
+from fedspike.cli.options import add_changes, add_experiment, add_json, new_command
 from fedspike.cli.stopping import leave, on_stop
 from fedspike.errors import InputError
 from fedspike.shell import command
@@ -22,7 +22,7 @@ def add(commands_of: Any) -> None:
     """The command and its options."""
     text = "search for the best settings of each network, on training samples that are held out"
     tune = new_command(commands_of, "tune", tune_networks, text)
-    tune.add_argument("experiment", metavar="PRESET|FILE.toml", help="with a table [tune]")
+    add_experiment(tune, "with a table [tune]")
     tune.add_argument("--output", type=Path, metavar="DIR", help="default: runs/NAME-tuning")
     add_changes(tune)
     tune.add_argument(
