@@ -20,9 +20,9 @@ def add(commands_of: Any) -> None:
 
 def completion(options: Namespace) -> int:
     """Print the shell's code."""
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    sys.stdout.write(argcomplete.shellcode(["fedspike"], shell=options.shell))
+    sys.stdout.write(shellcode(["fedspike"], shell=options.shell))
     return 0
 
 
