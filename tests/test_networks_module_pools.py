@@ -174,7 +174,7 @@ ORDERS: dict[str, tuple[nn.Sequential, str | None]] = {
     ),
     "batch norm": (
         sequence(nn.BatchNorm2d(4), nn.AvgPool2d(2), lif(init_hidden=True), left=576).eval(),
-        "1",
+        None,
     ),
 }
 

@@ -47,10 +47,11 @@ class Activity:
         return self.events_in[name] * network.layers[name].outputs
 
     def left(self, network: NetworkOperations) -> dict[str, int]:
-        """Events that left each layer that events enter: those that entered the next one."""
+        """Events that left each layer that events enter: those that entered the next one, or its own."""
         names = network.entered
         leaving = [*(self.events_in[name] for name in names[1:]), self.events_out]
-        return dict(zip(names, leaving, strict=True))
+        own = {name: self.events_in[name] for name in names if network.layers[name].fired}
+        return dict(zip(names, leaving, strict=True)) | own
 
     def firing_rates(self, network: NetworkOperations) -> dict[str, float]:
         """Share of each layer's neurons that spike at a step, from what left the layers.

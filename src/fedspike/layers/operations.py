@@ -56,9 +56,10 @@ class LayerOperations(msgspec.Struct, frozen=True, kw_only=True):
     `enters` says what an event is that enters: a spike, or a real value; nothing enters a normalisation one
     by one. A `constant` input is the same at each time step, and its events are counted once. An event meets
     `least_met` to `most_met` synapses. Of its neurons `neurons` may spike at a step where these are not its
-    `outputs`: those behind a pool, and one of those that compete. `keeps` are the words of all its neurons
-    from step to step, `stores` those of its parameters in a device's memory, `sends` those of its statistics
-    that clients send beside the parameters. `trained` is done in training, `tested` in a test.
+    `outputs`: those behind a pool, and one of those that compete. Of neurons that stand beside layers the
+    events are those that they `fired`. `keeps` are the words of all its neurons from step to step, `stores`
+    those of its parameters in a device's memory, `sends` those of its statistics that clients send beside the
+    parameters. `trained` is done in training, `tested` in a test.
     """
 
     inputs: Times
@@ -72,6 +73,7 @@ class LayerOperations(msgspec.Struct, frozen=True, kw_only=True):
     constant: bool = False
     fires: bool = False
     neurons: Times | None = None
+    fired: bool = False
     normalised: bool = False
     keeps: Times = 0
     stores: Times = 0

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from fedspike.errors import InputError
+from fedspike.layers.beside import Groups, Norm, Sum
 from fedspike.layers.operations import Operations, Table
+from fedspike.layers.sliding import SlidingKernel
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,8 @@ class BatchNorm:
         return {"normalise": {"output and step": operations}}
 
 
-Synapses = Dense | Convolution
+TwinSynapses = Dense | Convolution
+Synapses = TwinSynapses | SlidingKernel
 """Layers with weights; behind each of them there are neurons."""
 
 Layer = Synapses | Pool | BatchNorm
@@ -271,10 +274,11 @@ Layer = Synapses | Pool | BatchNorm
 
 def is_entered(layer: object) -> bool:
     """Whether events enter a layer: none enter what stands between synapses and their neurons."""
-    return not (isinstance(layer, BatchNorm) or (isinstance(layer, Pool) and layer.currents))
+    passed = isinstance(layer, Pool) and layer.currents
+    return not (passed or isinstance(layer, BatchNorm | Norm | Groups | Sum))
 
 
-def fan_out(layer: Convolution) -> Int64[np.ndarray, "height width"]:
+def fan_out(layer: Convolution | SlidingKernel) -> Int64[np.ndarray, "..."]:
     """Synapses that an event at each position of any input channel meets.
 
     Input i of an axis is connected to the outputs o with 0 <= i + padding - stride*o < kernel. So events
@@ -285,18 +289,20 @@ def fan_out(layer: Convolution) -> Int64[np.ndarray, "height width"]:
     >>> fan_out(Convolution(1, 1, kernel=3, height=4, width=4, padding=1)).tolist()
     [[4, 6, 6, 4], [6, 9, 9, 6], [6, 9, 9, 6], [4, 6, 6, 4]]
     """
+    if isinstance(layer, SlidingKernel):
+        return layer.fan_out()
     rows, columns = (_offsets(layer, *axis).sum(1) for axis in _axes(layer))
     met: np.ndarray = np.multiply.outer(layer.out_channels // layer.groups * rows, columns)
     return met
 
 
-def weighted_fan_out(
-    layer: Synapses, weight: np.ndarray
-) -> Int64[np.ndarray, " input"] | Int64[np.ndarray, "channel height width"]:
+def weighted_fan_out(layer: Synapses, weight: np.ndarray) -> Int64[np.ndarray, "..."]:
     """Synapses with a weight that is not 0, for each input; `weight` has the shape of torch's layers."""
     if isinstance(layer, Dense):
         per_output: np.ndarray = np.count_nonzero(weight, axis=0).astype(np.int64)
         return per_output
+    if isinstance(layer, SlidingKernel):
+        return layer.weighted_fan_out(weight)
     by_group = weight.reshape(layer.groups, -1, *layer.weight_shape[1:])
     kernels = np.count_nonzero(by_group, axis=1).astype(np.int64)  # [group, channel, row, column]
     rows, columns = (_offsets(layer, *axis) for axis in _axes(layer))

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, structs
 
 from fedspike.errors import InputError
 from fedspike.layers import shapes as counted
-from fedspike.layers.shapes import Synapses
+from fedspike.layers.shapes import TwinSynapses
 from fedspike.networks.sized_layers import InitialWeights, Layers, narrow
 from fedspike.part import within
 
@@ -126,9 +126,9 @@ class ConvolutionalLayers(Layers):
         _ = self.described  # raises where a stage does not fit over what comes out before it
 
     @cached_property
-    def described(self) -> dict[str, Synapses | counted.Pool]:
+    def described(self) -> dict[str, TwinSynapses | counted.Pool]:
         """The layers from input to output."""
-        layers: dict[str, Synapses | counted.Pool] = {}
+        layers: dict[str, TwinSynapses | counted.Pool] = {}
         image = self.image
         for name, stage in zip(self._names_of_stages(), self.stages, strict=True):
             layers[name], image = stage.over(image)

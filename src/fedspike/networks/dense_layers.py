@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from fedspike.errors import InputError
-from fedspike.layers.shapes import Dense, Pool, Synapses
+from fedspike.layers.shapes import Dense, Pool, TwinSynapses
 from fedspike.networks.sized_layers import InitialWeights, Layers, narrow
 
 
@@ -30,7 +30,7 @@ class DenseLayers(Layers):
             )
 
     @cached_property
-    def described(self) -> dict[str, Synapses | Pool]:
+    def described(self) -> dict[str, TwinSynapses | Pool]:
         """The layers from input to output: hidden, or hidden1, hidden2 and so on, and output."""
         hidden = len(self.sizes) - 2
         inner = ("hidden",) if hidden == 1 else tuple(f"hidden{i + 1}" for i in range(hidden))

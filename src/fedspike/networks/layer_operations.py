@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import get_args
 
 from fedspike.errors import InputError
+from fedspike.layers.beside import Beside, Norm
 from fedspike.layers.operations import (
     LayerOperations,
     NetworkOperations,
@@ -72,7 +73,7 @@ def conventional(layers: Mapping[str, Layer]) -> NetworkOperations:
     made: dict[str, LayerOperations] = {}
     for name, layer in layers.items():
         table = of_values(layer) if isinstance(layer, Synapses) else layer.operations(spiking=False)
-        made[name] = _layer(layer, table if made else _without_inputs(table))
+        made[name] = made_of(layer, table if made else without_inputs(table))
     return NetworkOperations(layers=made)
 
 
@@ -88,7 +89,7 @@ def spiking(
     neuron, read_out = neuron or LIF(), read_out or SpikeCount()
     names = [name for name, layer in layers.items() if is_entered(layer)]
     first, last = names[0], names[-1]
-    coded = _asked(code)
+    coded = asked(code)
     on_first = {phase: rows for phase, rows in (coded or {}).items() if phase != "encode"}
     not_counted = {} if coded is not None else {"code": None}
     normalised = {a for a, b in pairwise(layers) if isinstance(layers[b], BatchNorm)}
@@ -100,7 +101,7 @@ def spiking(
         if isinstance(layer, Pool | BatchNorm):
             tables, keeps = of_neurons.get(name, ([], 0))
             table = joined((each, 1) for each in (layer.operations(spiking=True), *tables))
-            made[name] = _layer(layer, table, spikes=_is_spike(before), keeps=keeps)
+            made[name] = made_of(layer, table, spikes=_is_spike(before), keeps=keeps)
             before = layer if isinstance(layer, Pool) and is_entered(layer) else before
             continue
         constant = name == first and not code.binary
@@ -108,7 +109,7 @@ def spiking(
         added = layer.bias or name in normalised or name in pooled
         place = Place(fires=name != last or read_out.spiking, added=added, bias=layer.bias)
         synapses = of_constant_input() if constant else of_events("ac" if spikes else "mac")
-        parts, missing = _parts_of(neuron, place)
+        parts, missing = parts_of(neuron, place)
         not_counted |= dict.fromkeys(missing)
         behind = [*parts, *([on_first] if name == first else [])]
         gathers = int(name == first and code.step_weights(time_steps) is not None)
@@ -119,9 +120,9 @@ def spiking(
             of_neurons[pool] = (at_pool, neurons * (neuron.words(place) + gathers))
             keeps = layer.outputs  # the currents that its synapses gather in a step
         table = joined((each, 1) for each in (synapses, *behind))
-        made[name] = _layer(
+        made[name] = made_of(
             layer,
-            _without_inputs(table) if name == first else table,
+            without_inputs(table) if name == first else table,
             spikes=spikes,
             constant=constant,
             fires=place.fires,
@@ -161,20 +162,20 @@ def _parted(tables: list[Table], bias: bool) -> tuple[list[Table], list[Table]]:
     return firing, [*rest, {"neuron": {"output and step": {"add": int(bias)}}}]
 
 
-def _parts_of(neuron: Neuron, place: Place) -> tuple[list[Table], list[str]]:
+def parts_of(neuron: Neuron, place: Place) -> tuple[list[Table], list[str]]:
     """The tables of a neuron and, where it fires, of its surrogate, and which of them have none."""
-    tables = {"neuron": _asked(neuron, place)}
+    tables = {"neuron": asked(neuron, place)}
     values = (getattr(neuron, field.name) for field in fields_of(type(neuron)))
     surrogate = next((value for value in values if isinstance(value, Surrogate)), None)
     if place.fires and surrogate is not None:
-        tables["surrogate"] = _asked(surrogate)
+        tables["surrogate"] = asked(surrogate)
     elif place.fires and "surrogate" not in (tables["neuron"] or {}):
         tables["surrogate"] = None
     counted = [table for table in tables.values() if table is not None]
     return counted, [name for name, table in tables.items() if table is None]
 
 
-def _asked(part: Code | Neuron | Surrogate, *place: Place) -> Table | None:
+def asked(part: Code | Neuron | Surrogate, *place: Place) -> Table | None:
     """The table of a part; raises InputError, with the part's name, where it is none."""
     table: Table | None = part.operations(*place)
     if table is not None:
@@ -182,8 +183,8 @@ def _asked(part: Code | Neuron | Surrogate, *place: Place) -> Table | None:
     return table
 
 
-def _layer(
-    layer: Layer,
+def made_of(
+    layer: Layer | Beside,
     trained: Table,
     *,
     spikes: bool = False,
@@ -194,11 +195,12 @@ def _layer(
     least, most = 0, 0
     if isinstance(layer, Dense):
         least = most = layer.outputs
-    elif not isinstance(layer, Pool | BatchNorm):
+    elif isinstance(layer, Synapses):
         met = fan_out(layer)
         least, most = int(met.min()), int(met.max())
     groups = layer.groups if isinstance(layer, BatchNorm) else 0
     parameters = layer.parameters + constants
+    fixed = layer.statistics if isinstance(layer, Norm) else 0
     return LayerOperations(
         inputs=layer.inputs,
         outputs=layer.outputs,
@@ -208,7 +210,7 @@ def _layer(
         least_met=least,
         most_met=most,
         enters="nothing" if not is_entered(layer) else ("spikes" if spikes else "values"),
-        stores=2 * groups if isinstance(layer, BatchNorm) else parameters,
+        stores=2 * groups if isinstance(layer, BatchNorm) else parameters + fixed,
         sends=2 * groups if isinstance(layer, BatchNorm) and layer.pooled else 0,
         trained=joined([(trained, 1)]),
         tested=joined([(layer.tested(), 1)]) if isinstance(layer, BatchNorm) else {},
@@ -221,7 +223,7 @@ def _is_spike(before: Layer | None) -> bool:
     return not (isinstance(before, Pool) and before.kind == "average")
 
 
-def _without_inputs(table: Table) -> Table:
+def without_inputs(table: Table) -> Table:
     """Of a first layer: nobody needs the gradient of a sample."""
     return {phase: rows for phase, rows in table.items() if phase != "backward_inputs"}
 

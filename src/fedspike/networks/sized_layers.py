@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedspike.layers.shapes import Dense, Pool, Synapses
+from fedspike.layers.shapes import Dense, Pool, TwinSynapses
 
 Parameters = dict[str, Tensor]
 InitialWeights = Literal["torch", "he"]
@@ -24,14 +24,14 @@ class Layers(ABC):
 
     @property
     @abstractmethod
-    def described(self) -> dict[str, Synapses | Pool]:
+    def described(self) -> dict[str, TwinSynapses | Pool]:
         """The layers from input to output."""
 
     @cached_property
-    def weighted(self) -> dict[str, Synapses]:
+    def weighted(self) -> dict[str, TwinSynapses]:
         """Those that have weights."""
         layers = self.described.items()
-        return {name: layer for name, layer in layers if isinstance(layer, Synapses)}
+        return {name: layer for name, layer in layers if isinstance(layer, TwinSynapses)}
 
     @cached_property
     def names(self) -> tuple[str, ...]:

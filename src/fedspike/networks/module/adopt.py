@@ -7,7 +7,7 @@ with the module, and snnTorch's membranes begin at rest. So what one call leaves
 import copy
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,8 +19,12 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
 
 from fedspike.errors import InputError, warn_once
-from fedspike.networks.module.counting import layer_of
+from fedspike.networks.module.counting import layer_of, run_as
 from fedspike.networks.sized_layers import Parameters
+
+LEAKY = "Leaky"  # the LIF neuron that the bill has
+# Those with feedback, which is counted by itself, or with two states.
+RELATIVES = {"RLeaky": False, "Synaptic": True, "RSynaptic": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,8 @@ class Adopted:
     """The copy and its tensors by name.
 
     `learned` are the parameters that require a gradient, `frozen` the names of the others. `kept` are those
-    and the buffers; `resting` are the names of snnTorch's membranes, empty before a batch's first step.
+    and the buffers; `resting` are the names of snnTorch's membranes, empty before a batch's first step, and
+    `neurons` the classes of its neurons.
     """
 
     module: nn.Module
@@ -36,6 +41,7 @@ class Adopted:
     frozen: tuple[str, ...]
     kept: Parameters
     resting: tuple[str, ...]
+    neurons: Mapping[str, str]
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -87,6 +93,8 @@ def adopted(module: nn.Module) -> Adopted:
     for neuron in neurons.values():
         if not (neuron.surrogate_disable or isinstance(neuron.spike_grad, nn.Module)):
             neuron.spike_grad = partial(_fire, function=neuron.spike_grad)
+    for name, neuron in neurons.items():
+        neuron.forward = partial(run_as, name, neuron.forward)
     parameters = dict(own.named_parameters())
     learned = {name: p for name, p in parameters.items() if p.requires_grad}
     if not learned:
@@ -107,19 +115,14 @@ def adopted(module: nn.Module) -> Adopted:
         frozen=tuple(parameters.keys() - learned.keys()),
         kept={n: t for n, t in tensors.items() if n not in learned and n not in resting},
         resting=tuple(sorted(resting)),
+        neurons={name: type(neuron).__name__ for name, neuron in neurons.items()},
     )
 
 
 def without_rule(own: Adopted) -> dict[str, str]:
     """The layers that can be seen to have no rule in the energy bill before they are run, and why."""
-    neurons = _snntorch_neurons(own.module).items()
-    others = {n: type(neuron).__name__ for n, neuron in neurons if not _is_leaky(neuron)}
+    others = {name: kind for name, kind in own.neurons.items() if kind not in (LEAKY, *RELATIVES)}
     return {layer_of(name): "a parameter that is frozen" for name in own.frozen} | others
-
-
-def _is_leaky(neuron: nn.Module) -> bool:
-    """Whether it is the LIF neuron that the bill has; its relatives may have more state, or synapses."""
-    return type(neuron) is sys.modules["snntorch"].Leaky
 
 
 def _demand_made(module: nn.Module) -> None:

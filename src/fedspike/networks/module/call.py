@@ -89,6 +89,7 @@ class Call:
     def _one(self, learned: Parameters, flow: Tensor) -> Passed:
         tensors = self.own.tensors(learned)
         with self.watch(tensors) as watch:
+            watch.shown(flow)
             outputs = self.outputs(tensors, flow)
         return outputs, watch.counts
 

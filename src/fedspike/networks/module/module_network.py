@@ -34,12 +34,19 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from fedspike.errors import InputError
+from fedspike.layers.beside import Beside
 from fedspike.layers.operations import NetworkOperations
-from fedspike.layers.shapes import Convolution, Layer, Pool, Synapses, is_entered
+from fedspike.layers.shapes import Convolution, Pool, Synapses, is_entered
+from fedspike.layers.sliding import SlidingKernel
 from fedspike.machine import bytes_here
 from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.layer_operations import conventional, spiking
 from fedspike.networks.module.adopt import adopted
+from fedspike.networks.module.branching import (
+    neuron_of,
+    of_branching_spikes,
+    of_branching_values,
+)
 from fedspike.networks.module.call import Call, Passed
 from fedspike.networks.module.trial import CLIENTS, SAMPLES, Trial, tried
 from fedspike.networks.network import SizedNetwork
@@ -72,7 +79,7 @@ LIMITS: dict[str, Any] = {
 class ModuleArchitecture:
     """The layers that were found in a module, in the order in which they are run."""
 
-    described: dict[str, Layer]
+    described: dict[str, Any]
     layers: tuple[int, int]  # numbers of a sample, classes
     parameters: int
 
@@ -208,14 +215,17 @@ class ModuleNetwork(SizedNetwork):
     @cached_property
     def spiked(self) -> list[str]:
         """Those that spikes enter: not the first under the direct code, and none behind an average."""
-        layers = [one for one in self.trial.layers.items() if is_entered(one[1])]
+        if self._branches and self._timed:
+            weighted = [n for n, one in self.trial.layers.items() if isinstance(one, Synapses)]
+            return [n for n in weighted[int(self._still) :] if n not in self.trial.real]
+        entered = [one for one in self.trial.layers.items() if is_entered(one[1])]
         averaged = {
             name
-            for (_, before), (name, _) in pairwise(layers)
+            for (_, before), (name, _) in pairwise(entered)
             if isinstance(before, Pool) and before.kind == "average"
         }
-        there = layers[int(self._still) :] if self._timed else []
-        return [name for name, _ in there if name not in averaged]
+        there = [name for name, _ in entered[int(self._still) :]] if self._timed else []
+        return [name for name in there if name not in averaged]
 
     def drawn_by(self, begin: Callable[[np.random.Generator], nn.Module]) -> "ModuleNetwork":
         """With the first weights of the module that `begin` makes at an address."""
@@ -258,13 +268,16 @@ class ModuleNetwork(SizedNetwork):
         """
         if self.not_counted:
             return NetworkOperations(layers={}, not_counted=self.not_counted)
+        layers: dict[str, Any] = self.trial.layers
         try:
+            if self._branches:
+                return self._branching()
             if self.code is None:
-                return conventional(self.trial.layers)
-            return spiking(
-                self.trial.layers, self.time_steps, self.code, self.neuron, self.read_out
-            )
+                return conventional(layers)
+            return spiking(layers, self.time_steps, self.code, self.neuron, self.read_out)
         except InputError as error:
+            if self.code is None and any(isinstance(one, Synapses) for one in layers.values()):
+                return self._branching()
             raise InputError(
                 f"a {type(self.module).__name__} that cannot be billed: {error.passed}",
                 expected=f"{error.expected}, in the order {', '.join(self.trial.layers)}",
@@ -293,7 +306,11 @@ class ModuleNetwork(SizedNetwork):
             for name in met.keys() & counts.keys():
                 counts[name][alike] = met[name] // self._times(name)
         events = {name: own[:, 0] for name, own in counts.items()}
-        met = {n: counts[n][:, 1] for n, x in layers.items() if isinstance(x, Convolution)}
+        met = {
+            n: counts[n][:, 1]
+            for n, x in layers.items()
+            if isinstance(x, Convolution | SlidingKernel)
+        }
         return Forward(scores, events, events_out, met)
 
     def _flow(
@@ -329,6 +346,23 @@ class ModuleNetwork(SizedNetwork):
     def _times(self, name: str) -> int:
         """How often a sample's events were seen: the pixels of a direct code count once."""
         return self.trial.repeats if name == next(iter(self.trial.layers)) else 1
+
+    def _branching(self) -> NetworkOperations:
+        if self.code is None or self.read_out is None:
+            return of_branching_values(self.trial.layers)
+        own = self.call.own
+        neurons = {
+            n: neuron_of(n, kind, self.neuron, own.learned) for n, kind in own.neurons.items()
+        }
+        real = self.trial.real
+        return of_branching_spikes(
+            self.trial.layers, self.time_steps, self.code, neurons, self.read_out, real
+        )
+
+    @property
+    def _branches(self) -> bool:
+        """Whether neurons of its own stand beside the layers, or normalisations."""
+        return any(isinstance(one, Beside) for one in self.trial.layers.values())
 
     @property
     def _timed(self) -> bool:

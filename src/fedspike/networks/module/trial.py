@@ -1,16 +1,18 @@
 """A module is run on samples that mean nothing, to see what it is made of and whether we can use it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from fedspike.errors import InputError, warn_once
-from fedspike.layers.shapes import Layer
-from fedspike.networks.module.adopt import without_rule
+from fedspike.layers.beside import Beside, Neurons, of_each
+from fedspike.layers.shapes import Layer, Synapses
+from fedspike.networks.module.adopt import LEAKY, without_rule
 from fedspike.networks.module.call import Call
 from fedspike.networks.module.company import FORGETS, FRESH, demand_alike, unfit
-from fedspike.networks.module.counting import Watch, layer_of
+from fedspike.networks.module.counting import CONSTANTS, Watch, layer_of
 from fedspike.networks.sized_layers import Parameters
 from fedspike.own_files import raised_in
 
@@ -22,11 +24,13 @@ CALLED = "the head of networks/module/module_network.py shows how modules are ca
 class Trial:
     """What was seen.
 
-    `layers` are those that are counted. A first layer whose input is the same at every step is run `repeats`
-    times a sample. `vectorised` is whether torch.vmap takes the module, and shall.
+    `layers` are those that are counted, the module's own neurons among them where they are no chain, and
+    `real` those that other numbers than spikes enter. A first layer whose input is the same at every step is
+    run `repeats` times a sample. `vectorised` is whether torch.vmap takes the module, and shall.
     """
 
-    layers: dict[str, Layer]
+    layers: dict[str, Layer | Beside]
+    real: frozenset[str]
     repeats: int
     bytes_per_sample: int
     vectorised: bool
@@ -50,6 +54,7 @@ def tried(
     try:
         shown = one.clone()
         with torch.enable_grad(), watch:
+            watch.shown(shown, real=still)
             outputs = call.outputs(tensors, shown)
         drawn = not torch.equal(chance, torch.get_rng_state())
         again = call.outputs(call.own.tensors(learned), one.clone())
@@ -84,7 +89,32 @@ def tried(
     _demand_reached(call, outputs, learned)
     repeats = _demand_rules(call, watch, len(one) if call.timed else 1, still)
     size = watch.bytes // SAMPLES
-    return Trial(dict(watch.layers), repeats, size, not in_turn and _vectorises(call, flow))
+    layers = _sized(call, watch, len(one) if call.timed else 1)
+    real = frozenset(watch.real)
+    return Trial(layers, real, repeats, size, not in_turn and _vectorises(call, flow))
+
+
+def _sized(call: Call, watch: Watch, steps: int) -> dict[str, Layer | Beside]:
+    """The layers; what stands beside them in sizes of one sample and step, neurons where they are needed."""
+    shown, learned = SAMPLES * steps, call.own.learned
+    usual = set(call.own.neurons.values()) <= {LEAKY} and all(
+        isinstance(one, Neurons) for one in watch.beside.values()
+    )
+    constants = {
+        name: sum(learned[f"{name}.{c}"].numel() for c in CONSTANTS if f"{name}.{c}" in learned)
+        for name in call.own.neurons
+    }
+    chain: dict[str, Layer | Beside] = {
+        n: one for n, one in watch.layers.items() if not isinstance(one, Neurons)
+    }
+    in_line = all(one.outputs == after.inputs for one, after in pairwise(chain.values()))
+    first = next(iter(chain), "")
+    if usual and in_line and not any(constants.values()) and not first.startswith("input."):
+        return chain
+    sized = dict(watch.layers)
+    for name, one in watch.beside.items():
+        sized[name] = of_each(one, shown, constants.get(name, 0))
+    return sized
 
 
 def _demand_function(
@@ -120,7 +150,7 @@ def _demand_reached(call: Call, outputs: Tensor, learned: Parameters) -> None:
 def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
     """Raise where a layer has no rule; return how often a first layer with a still input is run a sample."""
     no_rule = without_rule(call.own) | watch.no_rule
-    for at, name in enumerate(watch.layers):
+    for at, name in enumerate(name for name in watch.layers if name not in watch.beside):
         times = watch.rows[name] / SAMPLES
         if times != steps and not (times == 1 and still and at == 0):
             no_rule[name] = f"a layer that is run {times:g} times for a sample of {steps} steps"
@@ -134,8 +164,8 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
         raise InputError(
             "layers without a rule for their operations: "
             + "; ".join(f"{name} ({why})" for name, why in left.items()),
-            expected="Linear, square Conv2d, MaxPool2d and AvgPool2d without overlap, neurons like "
-            "snnTorch's Leaky, and all their parameters learned",
+            expected="Linear, convolutions, MaxPool2d and AvgPool2d without overlap, normalisations, neurons "
+            "like snnTorch's Leaky, RLeaky and Synaptic, and all their parameters learned",
             fix=f"not_counted=({names},) trains the module as it is, without a bill"
             + (
                 "; or module.requires_grad_(), which learns what is frozen"
@@ -143,7 +173,9 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
                 else ""
             ),
         )
-    return watch.rows[next(iter(watch.layers))] // SAMPLES if still and watch.layers else 1
+    first = next(iter(watch.rows), "")
+    kept = still and isinstance(watch.layers.get(first), Synapses)
+    return watch.rows[first] // SAMPLES if kept else 1
 
 
 def _shared(call: Call) -> dict[str, str]:

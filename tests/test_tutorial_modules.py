@@ -1,0 +1,175 @@
+"""Modules after public tutorials: trained federatedly from a file, and counted as brute force counts them.
+
+Brute force is torch's own: the layer with all weights 1 over an input of ones where there are events.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+import torch
+from torch import Tensor, nn
+
+from fedspike.cli import main
+from fedspike.energy.counts import Counts, count
+from fedspike.experiment import sweep
+from fedspike.experiment.kinds import Kinds
+from fedspike.layers.activity import Activity
+from fedspike.learning.activities import activities, counted
+from fedspike.networks import Batch, ModuleNetwork
+from fedspike.parts.codes import Address, Rate
+from fedspike.randomness import stream
+from fedspike.records import reader
+
+TUTORIALS = Path(__file__).parent / "modules" / "tutorials.py"
+STEPS, SAMPLES = 3, 4
+FLAT: dict[str, Any] = {"input": "spikes", "shape": [784]}
+TABLES: dict[str, dict[str, Any]] = {
+    "ConvAverage": {"input": "step"},
+    "ConvMaximum": {"input": "step"},
+    "PooledFirst": {"input": "spikes"},
+    "Recurrent": FLAT,
+    "Elman": FLAT,
+    "TwoStates": FLAT,
+    "LearnedBeta": {"input": "step", "shape": [784]},
+    "OneAxis": {"input": "step"},
+    "Residual": {"input": "step"},
+    "Normalised": {"input": "step"},
+    "Jelly": {"input": "spikes"},
+    "Values": {},
+}
+FILE: dict[str, Any] = {
+    "name": "tutorials",
+    "rounds": 2,
+    "data": {"kind": "fashion-mnist-sample"},
+    "fleet": {"clients": 2, "samples_per_round": 12},
+    "learner": {"batch_size": 6},
+    "snn": {"time_steps": STEPS},
+    **TABLES,
+}
+
+
+def experiment_of(folder: Path, networks: list[str]) -> Path:
+    path = folder / "tutorials.toml"
+    path.write_text(tomli_w.dumps({**FILE, "sweep": {"network": networks}}))
+    return path
+
+
+def test_all_train_from_a_file_are_billed_and_reported(tmp_path: Path) -> None:
+    file, folder = experiment_of(tmp_path, ["ann", *TABLES]), tmp_path / "run"
+    assert main(["run", str(file), "--use", str(TUTORIALS), "--output", str(folder)]) == 0
+    runs = {run.network: run for run in reader.read(folder).runs}
+    assert runs.keys() == {"ann", *TABLES}
+    for name, run in runs.items():
+        assert run.network_operations.not_counted == (), name
+        assert run.bill["horowitz45-int8"]["training"].run.nominal_mj > 0
+        if name not in ("ann", "Values"):
+            assert run.network_operations.time_steps == STEPS
+            layers = run.network_operations.layers
+            assert run.firing_rates.keys() == {n for n, one in layers.items() if one.fires}, name
+            assert not any("Neurons" in str(one) for one in layers)
+    assert (folder / "report.html").exists()
+
+
+class Brute:
+    """What hooks see of a module: products with non-zero inputs, normalised values, neurons, spikes."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.products: dict[str, int] = {}
+        self.values: dict[str, int] = {}
+        self.spikes: dict[str, int] = {}
+        for name, part in module.named_modules():
+            if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d):
+                part.register_forward_pre_hook(self.weighed(name))
+            elif type(part).__module__.startswith(
+                ("snntorch", "torch.nn.modules.normalization")
+            ) or (isinstance(part, nn.BatchNorm2d)):
+                part.register_forward_hook(self.passed(name))
+
+    def weighed(self, name: str) -> Any:
+        def see(part: Any, given: tuple[Tensor, ...]) -> None:
+            there, ones = (
+                (given[0] != 0).double(),
+                torch.ones_like(part.weight, dtype=torch.float64),
+            )
+            if isinstance(part, nn.Linear):
+                met = nn.functional.linear(there, ones)
+            else:
+                of_axes = {1: nn.functional.conv1d, 2: nn.functional.conv2d}[part.weight.dim() - 2]
+                how = (part.stride, part.padding, part.dilation, part.groups)
+                met = of_axes(there, ones, None, *how)
+            self.products[name] = self.products.get(name, 0) + int(met.sum())
+
+        return see
+
+    def passed(self, name: str) -> Any:
+        def see(part: nn.Module, given: Any, made: Any) -> None:
+            del part, given
+            first = made[0] if isinstance(made, tuple) else made
+            self.values[name] = self.values.get(name, 0) + first.numel()
+            self.spikes[name] = self.spikes.get(name, 0) + int((first != 0).sum())
+
+        return see
+
+
+def seen(kind: str, tmp_path: Path) -> tuple[ModuleNetwork, Counts, Brute]:
+    """A network of the file, what its operations say of some samples, and what brute force says."""
+    file = experiment_of(tmp_path, [kind])
+    (run,) = sweep.read(str(file), kinds=Kinds.used([TUTORIALS])).runs
+    network: Any = run.plan.network.over((28, 28), 10)
+    weights = network.init(stream(0, "init"))
+    x, address = torch.rand(1, SAMPLES, 784), Address(0, "encode", 1, (0,), (0,))
+    done = network.run({n: w.unsqueeze(0) for n, w in weights.items()}, Batch.of(x, address))
+    (activity,) = activities([SAMPLES], [0], [counted(done)])
+    module = network.begin(stream(0, "init"))
+    brute = Brute(module)
+    if network.code is None:
+        module(x.view(SAMPLES, *network.shape))
+    else:
+        flow = Rate().spikes(x, address, STEPS).reshape(STEPS, SAMPLES, *network.shape)
+        [module(now) for now in flow] if network.stepped else module(flow)
+    assert isinstance(activity, Activity)
+    skip = network.code is None  # an ANN on hardware that skips zeros makes just these products
+    return network, count(network.operations(), activity, training=False, skip_zeros=skip), brute
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_the_bill_is_what_brute_force_counts(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network, counts, brute = seen(kind, tmp_path)
+    learned = sum(weight.numel() for weight in network.init(stream(0, "init")).values())
+    assert network.operations().parameters == learned
+    forward = counts["forward"]
+    assert {
+        n: one.get("ac", 0) + one.get("mac", 0) for n, one in forward.items() if n in brute.products
+    } == (brute.products)
+    assert min(brute.products.values()) > 0
+    # Numbers other than 0 and 1 take a product; spikes do not.
+    real = {"ConvAverage": set(), "Residual": {"out"}, "Normalised": {"net.4"}}
+    if kind != "Values":
+        assert {n for n in brute.products if forward[n].get("mac", 0)} == real.get(kind, set())
+    if any(name in counts["neuron"] for name in brute.spikes):  # they stand beside their layers
+        states = 2 if kind == "TwoStates" else 1
+        for name, fired in brute.spikes.items():
+            if name in counts["neuron"]:
+                own = counts["neuron"][name]
+                assert own["multiply"] == states * brute.values[name]
+                assert own["write_output"] == fired
+    for name in ("net.1", "net.5", "net.10", "norm"):
+        if name in counts.get("normalise", {}):
+            products = 1 if name == "net.1" else 3
+            assert counts["normalise"][name]["multiply"] == products * brute.values[name]
+
+
+def test_pools_are_those_of_the_layer_whose_values_they_pool(tmp_path: Path) -> None:
+    network, _, _ = seen("PooledFirst", tmp_path)
+    pools = [name for name in network.trial.layers if "pool" in name]
+    assert pools == ["input.pool", "conv1.pool", "conv2.pool"]
+
+
+def test_branches_that_meet_are_added(tmp_path: Path) -> None:
+    network, counts, _ = seen("Residual", tmp_path)
+    sums = {name: one["add"] for name, one in counts["pool"].items()}
+    assert sums == dict.fromkeys(("conv1.sum", "conv2.sum"), SAMPLES * STEPS * 196)
+    assert network.trial.real >= {"out"}
