@@ -172,11 +172,13 @@ refused(lambda value: fs.State.from_tensors(0, value), *mappings[2:])
 # A module of one's own is refused, or trains and is billed.
 MODULES = """
 import snntorch
+from dataclasses import fields as fields_of
 own = torch.nn.Sequential(torch.nn.Linear(16, 3), snntorch.Leaky(beta=0.9, init_hidden=True))
 values = dict(module=own[:1], shape=(16,), classes=3)
 spikes = dict(module=own, shape=(16,), classes=3, code=fs.Rate(), time_steps=2, stepped=True)
 also = (2**31 - 1, [10**9, 10**9], (-16,), fs.Rate, fs.Rate(), own, [16], torch.Size([16]), np.int64(3), "12")
-for fields, names in ((spikes, fs.ModuleNetwork.__dataclass_fields__), (values, ("time_steps", "stepped"))):
+every = [field.name for field in fields_of(fs.ModuleNetwork)]
+for fields, names in ((spikes, every), (values, ("time_steps", "stepped"))):
     for name in names:
         for value in (*wrong, *also):
             try:
