@@ -84,6 +84,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return package
 
 
+@pytest.mark.thorough
 def test_a_new_kind_is_one_file_and_one_line(copy: Path, tmp_path: Path) -> None:
     before = contents(copy)
     for name in PARTS:

@@ -196,6 +196,7 @@ def test_mcnemar_is_statsmodels(right: list[tuple[bool, bool]]) -> None:
     assert mcnemar(one, other)[1] == pytest.approx(float(expected), rel=1e-9)
 
 
+@pytest.mark.thorough
 @settings(max_examples=10)  # statsmodels takes 60 ms for each
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(ps: list[float]) -> None:

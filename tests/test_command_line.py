@@ -73,6 +73,7 @@ def test_what_was_mistyped_is_answered_with_the_nearest(
     assert "\n  expected: " in err
 
 
+@pytest.mark.thorough
 def test_all_that_is_quiet_is_silent(tmp_path: Path) -> None:
     (tmp_path / "both.toml").write_text(BOTH_NETWORKS)
     words = ["run", "both.toml", "--set", "rounds=1", "--threads", "1", "--json"]

@@ -203,7 +203,7 @@ def test_options_stand_before_the_file(tmp_path: Path) -> None:
         (
             "x = 1",
             "--below-celsius=hot",
-            "fedspike: --below-celsius hot\n  expected: a number\n  fix:",
+            "fedspike: fedspike fleet node: --below-celsius hot\n  expected: a number\n  fix:",
         ),
         (
             "below_celsius = 60",
@@ -215,7 +215,7 @@ def test_options_stand_before_the_file(tmp_path: Path) -> None:
         (
             "",
             "--at-most-cores=some",
-            "fedspike: --at-most-cores some\n  expected: a whole number\n",
+            "fedspike: fedspike fleet node: --at-most-cores some\n  expected: a whole number\n",
         ),
     ],
 )

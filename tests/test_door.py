@@ -115,6 +115,7 @@ def signed_by(private: ec.EllipticCurvePrivateKey, seconds_ago: float = 0.0) -> 
     }
 
 
+@pytest.mark.thorough
 def test_a_node_reports_to_nobody_else() -> None:
     """Flower's telemetry is off in the node's own process, too, whatever its surroundings say."""
     code = (

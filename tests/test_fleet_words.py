@@ -190,6 +190,7 @@ def test_a_folder_has_one_server_on_whatever_port(fleet: Path) -> None:
         pass
 
 
+@pytest.mark.thorough
 def test_a_server_does_not_outlive_its_command(fleet: Path) -> None:
     """Killed, the command says good-bye to nobody; its port is free for the next one all the same."""
     command, around = flower.superlink(FleetFolder(fleet))
@@ -198,6 +199,7 @@ def test_a_server_does_not_outlive_its_command(fleet: Path) -> None:
     assert ended.returncode == 1
 
 
+@pytest.mark.thorough
 def test_idle_connections_up_to_what_the_system_allows_shut_nobody_out() -> None:
     code = (
         "import resource as r; kind = r.RLIMIT_NOFILE; _, most = r.getrlimit(kind);"

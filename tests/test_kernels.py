@@ -302,6 +302,7 @@ def test_adam_is_torchs_and_company_changes_no_bit() -> None:
     torch.testing.assert_close(results[0].double(), theirs.detach(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_switched_off_the_plain_path_trains_on_the_same_spikes() -> None:
     """A round each way, in processes of their own; float32 sums in another order move accuracy a little."""
     program = """

@@ -77,6 +77,7 @@ def outside(folder: Path) -> Path:
     return victim
 
 
+@pytest.mark.thorough
 def test_no_link_in_a_run_directory_leads_out_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from fedspike.records import reader
 NEW = [sys.executable, "-m", "fedspike", "new"]
 
 
+@pytest.mark.thorough
 def test_answers_over_a_pipe_make_a_file_that_is_trained(tmp_path: Path) -> None:
     answers = "fashion-mnist-sample\n4\n3\nsnn\n1\n"
     made = subprocess.run(

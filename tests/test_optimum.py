@@ -204,6 +204,7 @@ def test_short_updates_of_one_length_end_at_the_geometric_median() -> None:
     assert float(clipped_to(0.005, numbers, **kept)) == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("unlike", [(5, 5, 5, 5), (2, 5, 10, 3)], ids=["alike", "unlike"])
 def test_averaging_misses_the_optimum_of_unlike_clients(unlike: tuple[int, ...]) -> None:
     """Control variates and FedDyn find it; FedNova comes nearer where some make more steps."""

@@ -260,6 +260,7 @@ def test_settings_differ_in_what_their_names_say(tmp_path: Path) -> None:
     assert gaps["dirichlet alpha 0.1"] == pytest.approx(-4)
 
 
+@pytest.mark.thorough
 def test_a_setting_may_have_any_networks_of_any_kind(tmp_path: Path) -> None:
     """Two quantised networks and a spiking one of a kind that the package does not know."""
     runs = [example.priced(example.run("qann", 3, rounds=3)) for _ in range(2)]

@@ -158,6 +158,7 @@ def test_where_the_disk_is_full_all_end_and_it_goes_on(
     assert results(finish(LONG, tmp_path / "out")) == results(long_alone)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("two_ranks", [["--lost-after", "4"]], indirect=True)
 def test_one_that_stands_still_is_waited_for_as_long_as_was_said(
     two_ranks: list[subprocess.Popen[str]],

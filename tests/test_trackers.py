@@ -297,6 +297,7 @@ def test_live_a_tracker_that_fails_is_said_once_and_the_training_goes_on(tmp_pat
     assert live.fed == [other]
 
 
+@pytest.mark.thorough
 def test_the_command_tells_trackers_of_what_workers_train(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def experiment_of(folder: Path, networks: list[str]) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_all_train_from_a_file_are_billed_and_reported(tmp_path: Path) -> None:
     file, folder = experiment_of(tmp_path, ["ann", *TABLES]), tmp_path / "run"
     assert main(["run", str(file), "--use", str(TUTORIALS), "--output", str(folder)]) == 0

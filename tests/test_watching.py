@@ -65,6 +65,7 @@ def written(path: Path, record: RoundRecord, *numbers: int, spent: float = 1.0) 
             file.write(files.json_bytes(one, indent=None))
 
 
+@pytest.mark.thorough
 def test_three_at_once_one_of_them_killed_and_gone_on_with(tmp_path: Path) -> None:
     names = ("one", "two", "the third")
     running = {name: endless(tmp_path, name) for name in names}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fedspike.errors import InputError
 
@@ -21,6 +21,7 @@ class About:
     settings: Mapping[str, Setting]
 
 
+@runtime_checkable
 class Tracked(Protocol):
     """A run in a tracker, open to be added to."""
 
@@ -37,6 +38,7 @@ class Tracked(Protocol):
         ...
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """A program that shows the course of runs; its `package` is what Python imports of it.
 
