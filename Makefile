@@ -39,9 +39,9 @@ killed: $(VENV)/.test ## minutes: kill -9 at random moments of runs, which must 
 ranks: $(VENV)/.test ## ten minutes: every algorithm in 1, 2 and 4 processes of torchrun, in any parts and order: the same bits
 	$(VENV)/bin/pytest -m thorough -n 0 tests/test_algorithms_in_ranks.py
 
-trackers: $(VENV)/.test ## minutes: every tracker against its own reader; the suite has TensorBoard's alone
+trackers: $(VENV)/.test ## minutes: every tracker against its own reader; rounds as a table of polars
 	$(PIP_INSTALL) -q -r tests/trackers.txt
-	$(VENV)/bin/pytest -n 0 tests/test_trackers.py
+	$(VENV)/bin/pytest -n 0 -m 'thorough or not thorough' tests/test_trackers.py tests/test_finished_runs.py
 
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests

@@ -83,6 +83,7 @@ def test_the_package_is_checked(present: str, steps: str) -> None:
     assert "BeartypeCall" in ran("-c", WRONG.format(present, steps), PYTHONPATH="tests").stderr
 
 
+@pytest.mark.thorough
 def test_annotations_hold() -> None:
     few = ("tests/test_combinations.py", "-k", "fedavg or scaffold")
     alone = ("-n", "0", "-p", "no:cacheprovider")

@@ -192,6 +192,7 @@ class Rounding(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.thorough
 def test_no_operator_rounds_by_place() -> None:
     for network, loss in itertools.islice(networks(), None, None, 5):
         learning = Learning(network, loss, rows=3)

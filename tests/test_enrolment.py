@@ -132,6 +132,7 @@ def test_names_and_clients_are_one_nodes_each(
     assert {"cellar", "attic"} <= names
 
 
+@pytest.mark.thorough
 def test_a_node_that_is_revoked_is_out_at_once_and_for_good(
     fleet: FleetFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -228,6 +228,7 @@ def harmed(content: RecordDict, name: str) -> RecordDict:
     return RecordDict({messages.RECORD: ConfigRecord(record)})
 
 
+@pytest.mark.thorough
 def test_all_harms_of_the_audit_end_as_one_nodes_rejections(tmp_path: Path) -> None:
     """A round for each: the reason is in its record, summary and page are made, and the model is that of a
     training in which the node was silent."""

@@ -126,6 +126,7 @@ def test_a_record_that_is_being_written_is_not_read(
     assert after["state"] == "stopped"
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_watched_ends_as_one_that_is_not(tmp_path: Path) -> None:
     finish(THREE_ROUNDS, tmp_path / "alone")
     there = tmp_path / "runs" / "watched"

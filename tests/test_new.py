@@ -33,6 +33,7 @@ def test_answers_over_a_pipe_make_a_file_that_is_trained(tmp_path: Path) -> None
     assert (summary.name, summary.rounds) == ("snn-classes3-seed0", 1)
 
 
+@pytest.mark.thorough
 def test_without_answers_there_are_usual_ones(tmp_path: Path) -> None:
     made = subprocess.run(
         NEW, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True

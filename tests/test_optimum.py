@@ -182,6 +182,7 @@ def test_every_packing_is_here() -> None:
     assert PACKED.keys() == {kind for kind in REMEDIES if issubclass(kind, Compression)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", PACKED)
 def test_packed_updates_end_there_on_average(kind: type[Remedy]) -> None:
     remedy, near = PACKED[kind]

@@ -185,6 +185,7 @@ def test_a_fleet_is_not_made_where_flower_cannot_write_its_path(
     assert "is not UTF-8" in capfd.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_stream_without_a_letter_shows_its_number() -> None:
     answer = shell("FEDSPIKE explain bntt", PYTHONIOENCODING="ascii")
     assert answer.returncode == 0, answer

