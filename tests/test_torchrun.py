@@ -303,17 +303,21 @@ def test_a_folder_in_use_is_refused_by_all(tmp_path: Path) -> None:
     assert {end.passed for end in ends} == {f"{tmp_path} is in use by another fedspike"}
 
 
-def test_ranks_in_threads_give_what_one_gives(alone: Path, tmp_path: Path) -> None:
-    """An experiment in pieces: the first rounds of each run, then it goes on with other ranks."""
+def events_in_ranks(size: int, folder: Path) -> list[int]:
+    """How many events each rank tells of while all do the runs, as threads."""
     experiment = sweep.expand(document.parse(TOML, "tiny.toml"))
     dataset = load(experiment, lambda _: None)
 
     def work(group: ProcessGroup) -> int:
         training = Training(ranks=Ranks(group))
-        told = perform(experiment, dataset, tmp_path, "fedspike run", training)
-        return sum(1 for _ in told)
+        return sum(1 for _ in perform(experiment, dataset, folder, "fedspike run", training))
 
-    assert in_ranks(3, work)[1:] == [0, 0]
+    return in_ranks(size, work)
+
+
+def test_ranks_in_threads_give_what_one_gives(alone: Path, tmp_path: Path) -> None:
+    """An experiment in pieces: the first rounds of each run, then it goes on with other ranks."""
+    assert events_in_ranks(3, tmp_path)[1:] == [0, 0]
     assert results(tmp_path) == results(alone)
 
 
@@ -336,15 +340,7 @@ def test_what_clients_remember_is_told_in_parts_and_lies_on_the_disk_of_each_ran
     monkeypatch.setattr(leading, "TOLD_AT_ONCE", 1)
     monkeypatch.setattr(leading, "tell", tell)
     monkeypatch.setattr(leading.Follower, "_next_round", next_round)
-    experiment = sweep.expand(document.parse(TOML, "tiny.toml"))
-    dataset = load(experiment, lambda _: None)
-
-    def work(group: ProcessGroup) -> int:
-        training = Training(ranks=Ranks(group))
-        events = perform(experiment, dataset, tmp_path, "fedspike run", training)
-        return sum(1 for _ in events)
-
-    in_ranks(2, work)
+    events_in_ranks(2, tmp_path)
     assert results(tmp_path) == results(alone)
     assert len(told) == 2 * 5  # both runs went on after their first rounds, of five clients each
     assert all(on_disk)

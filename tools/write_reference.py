@@ -1,15 +1,12 @@
 """Writes the parts of docs/ that follow from the code: python tools/write_reference.py"""
 
 import inspect
-import re
 from importlib import import_module
 from pathlib import Path
 
 import fedspike
 from fedspike.experiment import explaining, operations_table, schema_table
 from fedspike.experiment.kinds import Kinds
-
-BLOCK = re.compile(r"(<!-- names -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
 def names(text: str) -> str:
@@ -24,7 +21,7 @@ def names(text: str) -> str:
                 members = "   :members:\n" if kind == "class" else ""
                 parts.append(f".. auto{kind}:: fedspike.{room}.{name}\n{members}\n")
         parts.append("```\n")
-    return BLOCK.sub(lambda block: f"{block[1]}{''.join(parts)}{block[2]}", text)
+    return explaining.with_block(text, "names", "".join(parts))
 
 
 FILLED = {

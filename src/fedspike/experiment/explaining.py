@@ -132,6 +132,12 @@ def filled(text: str, kinds: Kinds) -> str:
     return BLOCK.sub(lambda block: f"{block[1]}{tables[block[2]]}{block[3]}", text)
 
 
+def with_block(text: str, name: str, content: str) -> str:
+    """A document whose block `<!-- NAME --> ... <!-- end -->` holds this."""
+    marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->\n)", re.DOTALL)
+    return marks.sub(lambda block: f"{block[1]}{content}{block[2]}", text)
+
+
 def reference(kinds: Kinds) -> Iterator[tuple[str, str]]:
     """Each table of a file, and its keys as tables of Markdown."""
     top = {key.name: key for key in keys(Plan)}

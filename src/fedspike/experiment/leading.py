@@ -140,7 +140,7 @@ def follow(plans: Mapping[str, Plan], ranks: Ranks, device: str) -> None:
     """
     with TemporaryDirectory(prefix="fedspike-") as folder:
         follower = Follower(plans, ranks, device, Path(folder))
-        while follower.goes_on(*ranks.group.together(bytes)[0].partition(b"\n")[::2]):
+        while follower.goes_on(ranks.group.together(bytes)[0]):
             pass
 
 
@@ -154,8 +154,9 @@ class Follower:
         self.trained: Iterator[Round] | None = None
         self.memories = MemoryFiles(folder, folder, checkpoint.KEPT, AGAIN)
 
-    def goes_on(self, message: bytes, tensors: bytes) -> bool:
+    def goes_on(self, told: bytes) -> bool:
         """Do what rank 0 says; False where there is no more to do."""
+        message, _, tensors = told.partition(b"\n")
         match msgspec.json.decode(message, type=Message):
             case Begin(run=run, round=number):
                 self.plan, self.trained = self.plans[run], None

@@ -1,13 +1,12 @@
 """What all layers and parts do, as tables made from the tables that are counted; docs/energy.md has them."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from msgspec import structs
 
 from fedspike.energy import counts
-from fedspike.experiment.explaining import markdown_table, text_of
+from fedspike.experiment.explaining import markdown_table, text_of, with_block
 from fedspike.experiment.kinds import Kinds
 from fedspike.layers.operations import (
     BACKWARD,
@@ -31,7 +30,6 @@ from fedspike.parts.neurons import Neuron
 from fedspike.parts.optimisers import Optimiser
 from fedspike.parts.surrogates import Surrogate
 
-BLOCK = re.compile(r"(<!-- operations -->\n).*?(<!-- end -->\n)", re.DOTALL)
 # Where neurons are beside the usual place, a layer that fires and has a bias.
 PLACES = {
     "membrane that is read out": Place(fires=False),
@@ -43,7 +41,7 @@ NOT_COUNTED: Table = {"all": {"": {"not counted": 1}}}
 
 def filled(text: str, kinds: Kinds) -> str:
     """A document whose block `<!-- operations --> ... <!-- end -->` holds the tables."""
-    return BLOCK.sub(lambda block: f"{block[1]}{operations_table(kinds)}{block[2]}", text)
+    return with_block(text, "operations", operations_table(kinds))
 
 
 def operations_table(kinds: Kinds) -> str:

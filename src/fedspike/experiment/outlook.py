@@ -19,6 +19,7 @@ from fedspike.energy import meters
 from fedspike.experiment.run import demand_trainable
 from fedspike.experiment.storing import Store
 from fedspike.experiment.sweep import Experiment, Run
+from fedspike.experiment.training import FIRST_ROUNDS
 from fedspike.federation import room
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
@@ -31,7 +32,6 @@ from fedspike.records.time_left import side_by_side
 
 PROBE_S = 10.0  # a round that may take longer is not tried
 FEW = 32  # samples of a client in the round that comes first
-ROUNDS = 2  # of a probe
 
 
 class RunOutlook(Record, frozen=True, kw_only=True):
@@ -182,7 +182,7 @@ def _of(plan: Plan, samples: int) -> Plan:
 def _second_round(plan: Plan, device: str) -> tuple[Round, float, dict[str, float]]:
     """The second round of a plan, its seconds, and what this machine's sensors counted in it."""
     sensors = [one for one in meters.sensors() if not isinstance(one, meters.Unavailable)]
-    training = rounds(replace(plan, rounds=ROUNDS), device=device)
+    training = rounds(replace(plan, rounds=FIRST_ROUNDS), device=device)
     next(training)
     before, began = _joules(sensors), time.monotonic()
     second = next(training)

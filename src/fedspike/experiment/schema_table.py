@@ -1,6 +1,5 @@
 """What is written to a run's folder, as tables made from the records; docs/run-directory.md has them."""
 
-import re
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -8,10 +7,9 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, structs
 
-from fedspike.experiment.explaining import markdown_table, text_of
+from fedspike.experiment.explaining import markdown_table, text_of, with_block
 from fedspike.records import schema
 
-BLOCK = re.compile(r"(<!-- records -->\n).*?(<!-- end -->\n)", re.DOTALL)
 FILES = (
     ("rounds.jsonl", schema.RoundRecord),
     ("summary.json", schema.RunSummary),
@@ -28,7 +26,7 @@ IN_JSON = {
 
 def filled(text: str) -> str:
     """A document whose block `<!-- records --> ... <!-- end -->` holds the tables."""
-    return BLOCK.sub(lambda block: f"{block[1]}{chr(10).join(_tables())}{block[2]}", text)
+    return with_block(text, "records", "\n".join(_tables()))
 
 
 def _tables() -> Iterator[str]:

@@ -5,20 +5,14 @@ Their sizes are of one sample and time step.
 
 from dataclasses import dataclass, replace
 
-from fedspike.layers.operations import Operations, Table
+from fedspike.layers.operations import Operations, Table, each_output
 
 
 @dataclass(frozen=True)
-class Norm:
-    """A normalisation of `values` numbers: by statistics of `groups` of them, or by fixed ones.
-
-    Scale and shift, if there are any, are learned `parameters`; `statistics` are fixed numbers.
-    """
+class Values:
+    """As many come out as go in."""
 
     values: int
-    groups: int = 0
-    parameters: int = 0
-    statistics: int = 0
 
     @property
     def inputs(self) -> int:
@@ -30,13 +24,25 @@ class Norm:
         """Values after it."""
         return self.values
 
+
+@dataclass(frozen=True)
+class Norm(Values):
+    """A normalisation of `values` numbers: by statistics of `groups` of them, or by fixed ones.
+
+    Scale and shift, if there are any, are learned `parameters`; `statistics` are fixed numbers.
+    """
+
+    groups: int = 0
+    parameters: int = 0
+    statistics: int = 0
+
     def operations(self, *, spiking: bool) -> Table:
         """Fixed statistics and the scale are one product and one sum; others are made of the values first.
 
         mean = sum(x) / n, variance = sum((x - mean)^2) / n,
         y = scale * (x - mean) / sqrt(variance + eps) + shift
         """
-        per = "output and step" if spiking else "output"
+        per = each_output(spiking=spiking)
         learned = int(self.parameters > 0)
         if not self.groups:
             return {
@@ -53,25 +59,14 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class Groups:
+class Groups(Values):
     """The means and variances of a `Norm` that makes them of its values: so many of each."""
 
-    values: int
     parameters = 0
-
-    @property
-    def inputs(self) -> int:
-        """One for each group."""
-        return self.values
-
-    @property
-    def outputs(self) -> int:
-        """One for each group."""
-        return self.values
 
     def operations(self, *, spiking: bool) -> Table:
         """Two quotients, an epsilon, a root and its inverse; three products on the way back."""
-        per = "output and step" if spiking else "output"
+        per = each_output(spiking=spiking)
         return {
             "normalise": {per: {"multiply": 3, "add": 1, "sqrt": 1}},
             "backward_inputs": {per: {"multiply": 3}},
@@ -79,44 +74,22 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Sum:
+class Sum(Values):
     """Two branches that meet: as many additions as there are values."""
 
-    values: int
     parameters = 0
-
-    @property
-    def inputs(self) -> int:
-        """Values of a branch."""
-        return self.values
-
-    @property
-    def outputs(self) -> int:
-        """Values after it."""
-        return self.values
 
     def operations(self, *, spiking: bool) -> Table:
         """An addition; the gradient goes to both branches as it is, and is added where they part."""
-        per = "output and step" if spiking else "output"
+        per = each_output(spiking=spiking)
         return {"pool": {per: {"add": 1}}, "backward_inputs": {per: {"add": 1}}}
 
 
 @dataclass(frozen=True)
-class Neurons:
+class Neurons(Values):
     """So many neurons that a module names itself. The events that "enter" are the spikes that they fire."""
 
-    values: int
     parameters: int = 0
-
-    @property
-    def inputs(self) -> int:
-        """Neurons."""
-        return self.values
-
-    @property
-    def outputs(self) -> int:
-        """Neurons."""
-        return self.values
 
 
 Beside = Norm | Groups | Sum | Neurons

@@ -47,6 +47,13 @@ PER = {
     "parameter and batch": "B*P",
     "group and batch": "B*G",
 }
+
+
+def each_output(*, spiking: bool) -> str:
+    """Per what an operation is done for every output: a spiking network does it at every step."""
+    return "output and step" if spiking else "output"
+
+
 """What operations are counted by, and how many there are of it; see `SYMBOLS`."""
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from fedspike.errors import InputError
 from fedspike.layers.beside import Groups, Norm, Sum
-from fedspike.layers.operations import Operations, Table
+from fedspike.layers.operations import Operations, Table, each_output
 from fedspike.layers.sliding import SlidingKernel
 
 
@@ -173,7 +173,7 @@ class Pool:
         Of `currents` a window is read, and cleared for the next step, at every step.
         The gradient of an average is shared out, that of a maximum goes where it came from.
         """
-        average, backward = self.kind == "average", "output and step" if spiking else "output"
+        average, backward = self.kind == "average", each_output(spiking=spiking)
         join, after = ("add", {"multiply": 1}) if average else ("compare", {})
         pool: dict[str, Operations]
         if self.currents:
@@ -240,7 +240,7 @@ class BatchNorm:
 
         Source: Ioffe, Szegedy, "Batch Normalization", ICML 2015, Algorithm 1 and the gradients below it.
         """
-        value = "output and step" if spiking else "output"
+        value = each_output(spiking=spiking)
         forward = {
             "multiply": 3,
             "add": 3 + self.shift,
