@@ -78,6 +78,7 @@ def ran(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 # What is present would be broadcast over the batch.
+@pytest.mark.thorough
 @pytest.mark.parametrize(("present", "steps"), [("", "1"), (".expand(1, 2)", "'1'")])
 def test_the_package_is_checked(present: str, steps: str) -> None:
     assert "BeartypeCall" in ran("-c", WRONG.format(present, steps), PYTHONPATH="tests").stderr

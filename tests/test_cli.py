@@ -260,6 +260,7 @@ def test_the_doctor_finds_data_and_a_closed_cache(
     assert doctor.examine()["cache_folder"].endswith("(can NOT be written to)")
 
 
+@pytest.mark.thorough
 def test_a_run_from_start_to_report(tiny: Path) -> None:
     answer = fedspike("run", "tiny.toml", "--seeds", "0", "--json", "--threads", "1", folder=tiny)
     assert answer.returncode == 0, answer.stderr

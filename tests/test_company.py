@@ -201,6 +201,7 @@ def test_no_operator_rounds_by_place() -> None:
         assert not rounding.found, (name(network), name(loss), rounding.found)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "make",
     [

@@ -190,6 +190,7 @@ def test_packed_updates_end_there_on_average(kind: type[Remedy]) -> None:
     assert distance(fleet.settled(rounds=600, mean_of=300), OPTIMUM) < near
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", PACKED)
 def test_packed_corrected_updates_end_there(kind: type[Remedy]) -> None:
     """Control variates let the updates themselves end, and so what packing leaves out."""

@@ -43,6 +43,7 @@ def models(folder: Path) -> dict[str, str]:
     return {run.name: run.model_sha256 for run in reader.read(folder).runs}
 
 
+@pytest.mark.thorough
 def test_a_module_from_a_file_is_as_good_as_a_network_that_ships(tmp_path: Path) -> None:
     networks = ["ann", "usual.py:Net", "Layers"]
     file = written(tmp_path, sweep={"network": networks, "seed": [0, 1]})

@@ -137,6 +137,7 @@ def test_where_a_rank_dies_the_others_end_and_one_goes_on(
     assert results(finish(LONG, tmp_path / "out")) == results(long_alone)
 
 
+@pytest.mark.thorough
 def test_where_the_disk_is_full_all_end_and_it_goes_on(
     two_ranks: list[subprocess.Popen[str]], long_alone: Path, tmp_path: Path
 ) -> None:

@@ -323,6 +323,8 @@ def test_what_cannot_be_tracked_is_said(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    demand_installed("tensorboard")
+
     def refused(*words: object) -> str:
         assert main(["track", *map(str, words)]) == 2
         return capsys.readouterr().err
