@@ -12,6 +12,8 @@ from fedspike.experiment import sweep
 from fedspike.experiment.kinds import Kinds
 from fedspike.experiment.plans import toml_of
 from fedspike.experiment.sweep import Experiment
+from fedspike.federation.sent_plan import from_plain, plain
+from fedspike.own_files import used
 from fedspike.records import reader
 from fedspike.records.events import Finished, Trained
 from fleet_in_process import dealt_out, on_the_fleet
@@ -82,6 +84,15 @@ def test_a_stopped_run_goes_on_and_nodes_do_the_same(network: str, tmp_path: Pat
     grid = dealt_out(experiment, tmp_path, nodes=2)
     nodes = [e for e in on_the_fleet(experiment, grid, tmp_path) if isinstance(e, Finished)]
     assert nodes[-1].summary.model_sha256 == model
+
+
+def test_of_two_files_with_classes_of_one_name_a_node_takes_the_servers(tmp_path: Path) -> None:
+    (other := tmp_path / "other.py").write_text(USUAL.read_text() + "# changed\n")
+    file = str(written(tmp_path, network="Net"))
+    for path in (USUAL, other):
+        plan = sweep.read(file, kinds=Kinds.used([path])).runs[0].plan
+        sent = from_plain(plain(plan), None, None)
+        assert (type(sent.network), *used(sent)) == (type(plan.network), *used(plan))
 
 
 def test_a_network_of_pixels_knows_no_time_and_twins_share_theirs(tmp_path: Path) -> None:

@@ -53,17 +53,21 @@ def load(
 
 def used(plan: Struct) -> tuple[OwnFile, ...]:
     """The files, beyond the package, that define the kinds of a plan's parts."""
-    files: dict[str, OwnFile] = {}
-    for part in parts_in(plan):
-        path, module = file_of(part), type(part).__module__
-        if is_own(part) and path is not None:
-            files[module] = OwnFile(path.name, LOADED.get(module) or _content(path, str(path)))
-    return tuple(files.values())
+    files = {type(part).__module__: own_file(type(part)) for part in parts_in(plan)}
+    return tuple(file for file in files.values() if file is not None)
 
 
-def is_own(part: Part) -> bool:
-    """Whether its kind does not ship with the package."""
-    return type(part).__module__.partition(".")[0] != "fedspike"
+def own_file(kind: type[Part]) -> OwnFile | None:
+    """The file that defines it; None of a kind that ships with the package, or was typed at a prompt."""
+    path = file_of(kind)
+    if path is None or not is_own(kind):
+        return None
+    return OwnFile(path.name, LOADED.get(kind.__module__) or _content(path, str(path)))
+
+
+def is_own(kind: type[Part]) -> bool:
+    """Whether a kind does not ship with the package."""
+    return kind.__module__.partition(".")[0] != "fedspike"
 
 
 def file_of(part: Part | type[Part]) -> Path | None:

@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from fedspike.federation.plan import Plan
 from fedspike.federation.selections import Uniform
 from fedspike.learning import Learner
 from fedspike.networks import Network
-from fedspike.own_files import used
+from fedspike.own_files import is_own, own_file, used
 from fedspike.part import Part, fields_of, is_kind, part_types, tag
 from fedspike.remedies import Remedy
 
@@ -54,22 +55,22 @@ def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
     than the server's.
     """
     try:
-        fleet = values["fleet"]
+        fleet, own_files = values["fleet"], dict(values["own_files"])
+        read = partial(read_plain, files=own_files.values())
         plan = Plan(
-            network=read_plain(values["network"], Network),
+            network=read(values["network"], Network),
             data=data,
             partition=partition,
             fleet=Fleet(clients=fleet["clients"], samples_per_round=fleet["samples_per_round"]),
             cameras=Cameras(**values["cameras"]) if "cameras" in values else None,
-            learner=read_plain(values["learner"], Learner),
-            algorithm=read_plain(values["algorithm"], Algorithm),
-            remedies=tuple(read_plain(remedy, Remedy) for remedy in values["remedies"]),
+            learner=read(values["learner"], Learner),
+            algorithm=read(values["algorithm"], Algorithm),
+            remedies=tuple(read(remedy, Remedy) for remedy in values["remedies"]),
             rounds=values["rounds"],
             seed=values["seed"],
             partition_seed=values.get("partition_seed"),
             name=values["name"],
         )
-        own_files = dict(values["own_files"])
     except InputError:
         raise
     except Exception as error:  # of whatever type: these values came over the network
@@ -88,44 +89,58 @@ def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
     return plan
 
 
-def _known(family: type[Part]) -> dict[str, type[Part]]:
+def _known(family: type[Part], files: Collection[str]) -> dict[str, type[Part]]:
     """kind -> class, of all kinds of a family that this process has imported, a user's own among them.
 
-    Of several with one name the first: who gives the name of a kind that ships is refused, but still there.
+    Of several with one name that which ships (who gives its name to another is refused, but still there),
+    else one of the `files` with these hashes, else the first.
     """
+
+    def order(kind: type[Part]) -> tuple[bool, bool]:
+        file = own_file(kind)
+        return is_own(kind), file is None or file.sha256 not in files
+
     kinds: dict[str, type[Part]] = {}
-    for kind in family.__subclasses__():
-        own = {tag(kind): kind} if is_kind(kind) else {}
-        kinds = _known(kind) | own | kinds
+    for kind in sorted(filter(is_kind, _below(family)), key=order):
+        kinds.setdefault(tag(kind), kind)
     return kinds
 
 
-def read_plain(values: Any, kind: Any) -> Any:
+def _below(family: type[Part]) -> Iterator[type[Part]]:
+    """The classes that derive from a class, and from these."""
+    for kind in family.__subclasses__():
+        yield kind
+        yield from _below(kind)
+
+
+def read_plain(values: Any, kind: Any, files: Collection[str] = ()) -> Any:
     """What msgspec made plain, as the kind that it was. Raises InputError for a kind that nobody knows here.
+
+    `files` are the hashes of those with kinds of somebody's own.
 
     >>> from fedspike.parts.losses import Loss, SpikeCountMSE
     >>> read_plain(msgspec.to_builtins(SpikeCountMSE(0.7)), Loss)
     SpikeCountMSE(correct_rate=0.7)
     """
+
+    def each(fields: Mapping[str, Any]) -> dict[str, Any]:
+        there = {name: kind for name, kind in fields.items() if name in values}
+        return {name: read_plain(values[name], kind, files) for name, kind in there.items()}
+
     if families := part_types(kind):
         if values is None:
             return None
-        name, kinds = str(values.get("kind")), _known(families[0])
+        name, kinds = str(values.get("kind")), _known(families[0], files)
         if name not in kinds:
             raise InputError(
                 f"a {families[0].__name__} of kind {name}, which is not known here",
                 expected=f"one of {', '.join(sorted(kinds))}",
                 fix="install the same version of fedspike, or give this process the file with the kind",
             )
-        fields = {field.name: field.type for field in fields_of(kinds[name])}
-        return kinds[name](**_each(values, fields))
+        return kinds[name](**each({field.name: field.type for field in fields_of(kinds[name])}))
     if dataclasses.is_dataclass(kind):
-        return kind(**_each(values, typing.get_type_hints(kind)))  # type: ignore[operator]
+        return kind(**each(typing.get_type_hints(kind)))  # type: ignore[operator]
     return msgspec.convert(values, kind)
-
-
-def _each(values: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: read_plain(values[name], kind) for name, kind in fields.items() if name in values}
 
 
 def print_of(values: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ def demand_sound(parts: Iterable[Part], time_steps: int) -> None:
     `time_steps` are those of the network, 1 without time.
     """
     for part in parts:
-        if is_own(part):
+        if is_own(type(part)):
             for family, trial in TRIALS.items():
                 if isinstance(part, family):
                     trial(part, time_steps)
