@@ -18,7 +18,6 @@ from fedspike.data.dataset import ignore
 from fedspike.experiment import sweep
 from fedspike.experiment.run import load, perform
 from fedspike.records.events import Finished, Started, Trained
-from fedspike.records.time_left import TimeLeft
 
 SHARE = 0.05  # of the time, after which it is judged
 UNLIKE = ('sweep.architecture.kind=["dense", "convolutional"]', "sweep.snn.time_steps=[5, 25]")
@@ -34,7 +33,7 @@ def said(
     experiment: sweep.Experiment, folder: Path, most: float
 ) -> Iterator[tuple[float, float | None]]:
     """The moment, and the seconds that are said to be left, after each round; of so many rounds."""
-    time_left = TimeLeft(experiment.rounds, experiment.variants)
+    time_left = sweep.time_left(experiment.runs)
     data = load(experiment, ignore)
     with closing(perform(experiment, data, folder, "benchmarks/time_left.py")) as events:
         for event in events:

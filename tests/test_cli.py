@@ -24,7 +24,6 @@ from fedspike.layers.activity import Activity
 from fedspike.records.events import Finished, Skipped, Started, Trained
 from fedspike.records.schema import Rejected, RoundRecord
 from fedspike.records.skew import skew
-from fedspike.records.time_left import TimeLeft
 from running import FEDSPIKE, asked, python
 
 TINY = """\
@@ -366,8 +365,7 @@ def test_progress_shows_what_users_wrote_as_it_is(
     (plain,) = example.summaries([example.run("snn", rounds=1)])
     before = replace(plain, final_accuracy=0.25, accuracy=[0.25])
     end = replace(plain, final_accuracy=0.5, accuracy=[0.5], seconds=200.0)
-    time_left = TimeLeft(experiment.rounds, experiment.variants)
-    with progress.Progress(time_left) as shown:
+    with progress.Progress(sweep.time_left(experiment.runs)) as shown:
         shown.say("reading [red]own[/red].npz")
         shown.show(Skipped(ann.name, before))
         shown.show(Started(snn.name, 0))

@@ -91,7 +91,7 @@ def test_what_a_run_would_refuse_is_refused(
     assert "fleet.clients=2001" in capsys.readouterr().err
     experiment = sweep.expand(document.parse(BOTH_NETWORKS, "both.toml"))
     happening: Any = events(experiment, folder / "runs/both")
-    for _ in range(3):
+    for _ in range(6):
         next(happening)
     happening.close()
     assert main(["run", "both.toml", "--dry-run", "--set", "rounds=1"]) == 2

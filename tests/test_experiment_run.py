@@ -415,8 +415,7 @@ def test_rounds_of_every_variant_come_first_so_that_the_time_left_is_known(
     ann, ann1, snn, snn1 = (
         f"{kind}-classes3-seed{seed}" for kind in ("ann", "snn") for seed in (0, 1)
     )
-    firsts = [ann, ann, snn, snn]
-    assert trained == [*firsts, ann, *3 * [ann1], snn, *3 * [snn1]]
+    assert trained == [ann, snn, ann, ann, *3 * [ann1], snn, snn, *3 * [snn1]]
 
 
 def test_another_experiment_in_the_same_folder_is_refused(finished: Path) -> None:

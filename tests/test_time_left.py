@@ -30,7 +30,8 @@ class Trainings:
 
     def __post_init__(self) -> None:
         names = dict.fromkeys(self.a_round, self.rounds)
-        self.time_left = TimeLeft(names, {run: run for run in names}, now=self.clock)
+        own = {run: run for run in names}
+        self.time_left = TimeLeft(names, own, own, now=self.clock)
 
     def train(self, run: str, done: int, rounds: int) -> Iterator[float]:
         """The time after each of its rounds."""
@@ -85,6 +86,21 @@ def test_every_kind_of_run_has_its_own_speed_and_first_rounds_count_only_alone()
     assert trainings.time_left.rounds_done == 24
 
 
+def test_until_its_first_round_a_run_is_taken_for_those_of_its_network() -> None:
+    clock, names = Clock(), ("ann", "snn5", "snn10", "snn25")
+    own = {run: run for run in names}
+    time_left = TimeLeft(dict.fromkeys(names, 10), own, {run: run[:3] for run in names}, now=clock)
+    for run, seconds, words in (
+        ("ann", 1.0, Left(9.0, whole=False)),
+        ("snn5", 2.0, Left(9.0 + 9 * 2 + 20 * 2.0, whole=True)),
+        ("snn10", 6.0, Left(9.0 + 9 * (2 + 6) + 10 * 4.0, whole=True)),
+    ):
+        time_left.started(run, 0)
+        clock.now += seconds
+        time_left.trained(run)
+        assert time_left.left() == words
+
+
 def test_a_run_that_gets_slower_is_soon_believed() -> None:
     trainings = Trainings({"snn": 1.0}, rounds=1000)
     spend(trainings.train("snn", 0, 100))
@@ -106,7 +122,8 @@ def test_the_end_of_a_run_is_expected_of_the_others_too() -> None:
 def test_runs_side_by_side_share_the_time_but_the_longest_takes_its_own() -> None:
     clock = Clock()
     names = ("a", "b", "c")
-    time_left = TimeLeft(dict.fromkeys(names, 11), dict.fromkeys(names, "snn"), 2, clock)
+    same = dict.fromkeys(names, "snn")
+    time_left = TimeLeft(dict.fromkeys(names, 11), same, same, 2, clock)
     for run in ("a", "b"):
         time_left.started(run, 0)
     for _ in range(2):

@@ -267,13 +267,16 @@ def _followed(folder: Any, options: Namespace, last_words: str | None) -> int:
 
     from fedspike.cli.progress import Progress
     from fedspike.deploy import control
-    from fedspike.records.time_left import TimeLeft
+    from fedspike.experiment.sweep import time_left
 
     experiment = folder.experiment
     stopping = (
         nullcontext() if last_words is None else on_stop(partial(leave, last_words=last_words))
     )
-    with stopping, Progress(TimeLeft(experiment.rounds, experiment.variants)) as progress:
+    with (
+        stopping,
+        Progress(time_left(experiment.runs)) as progress,
+    ):
         for event in control.follow(folder, experiment, progress.say):
             progress.show(event)
     say(f"The report: {write_report(folder.run)}")

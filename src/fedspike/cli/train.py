@@ -127,15 +127,14 @@ def _run(options: Namespace, started: Any, group: Any) -> int:
 def _shown(events: Any, runs: Any, training: Any, folder: Path, trackers: Any) -> None:
     """Show these events of a training's runs, tell the trackers of them, and say where those have them."""
     from fedspike.cli.progress import Progress
-    from fedspike.records.time_left import TimeLeft
+    from fedspike.experiment.sweep import time_left
     from fedspike.trackers.feed import Live, place
 
-    time_left = TimeLeft(
-        {run.name: run.plan.rounds for run in runs},
-        {run.name: run.variant for run in runs},
-        at_once=training.workers.size if training.workers else 1,
-    )
-    with Progress(time_left) as progress, Live(trackers, folder, progress.say) as live:
+    at_once = training.workers.size if training.workers else 1
+    with (
+        Progress(time_left(runs, at_once)) as progress,
+        Live(trackers, folder, progress.say) as live,
+    ):
         for event in events:
             progress.show(event)
             live.show(event)

@@ -19,7 +19,6 @@ from fedspike.energy import meters
 from fedspike.experiment.run import demand_trainable
 from fedspike.experiment.storing import Store
 from fedspike.experiment.sweep import Experiment, Run
-from fedspike.experiment.training import FIRST_ROUNDS
 from fedspike.federation import room
 from fedspike.federation.plan import Plan
 from fedspike.federation.rounds import Round, rounds
@@ -182,7 +181,7 @@ def _of(plan: Plan, samples: int) -> Plan:
 def _second_round(plan: Plan, device: str) -> tuple[Round, float, dict[str, float]]:
     """The second round of a plan, its seconds, and what this machine's sensors counted in it."""
     sensors = [one for one in meters.sensors() if not isinstance(one, meters.Unavailable)]
-    training = rounds(replace(plan, rounds=FIRST_ROUNDS), device=device)
+    training = rounds(replace(plan, rounds=2), device=device)
     next(training)
     before, began = _joules(sensors), time.monotonic()
     second = next(training)

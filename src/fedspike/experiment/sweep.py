@@ -23,6 +23,7 @@ from fedspike.experiment.unread import demand_read
 from fedspike.federation.plan import Plan
 from fedspike.part import Part, fields_of
 from fedspike.reading import digested, nearest, numbers, written
+from fedspike.records.time_left import TimeLeft
 
 MOST_RUNS = 1000
 LONGEST_NAME = 150  # characters; folders may have 255 bytes
@@ -89,10 +90,15 @@ class Experiment:
         """How many rounds each run has, by its name."""
         return {run.name: run.plan.rounds for run in self.runs}
 
-    @property
-    def variants(self) -> dict[str, str]:
-        """What each run shares with those that differ in the seed alone, by its name."""
-        return {run.name: run.variant for run in self.runs}
+
+def time_left(runs: Sequence[Run], at_once: int = 1) -> TimeLeft:
+    """How long these runs take, so many side by side; whoever trains or watches them says what happens."""
+    return TimeLeft(
+        {run.name: run.plan.rounds for run in runs},
+        {run.name: run.variant for run in runs},
+        {run.name: run.plan.network.kind for run in runs},
+        at_once,
+    )
 
 
 def read(

@@ -40,7 +40,7 @@ from fedspike.records.schema import Fingerprint, RunSummary
 from fedspike.records.seal import fingerprint, sealed
 from fedspike.records.stored_rounds import StoredRounds
 
-FIRST_ROUNDS = 2  # of a run, to know how long one takes
+MANY_ROUNDS = 100  # of a run: two of them are soon done
 MEMORIES = "memories"  # a folder of a run, for what its clients remember
 T = TypeVar("T")
 
@@ -121,13 +121,14 @@ def one_of_each(runs: Sequence[Run], training: Training) -> Sequence[Run]:
 
 
 def first_rounds(run: Run, plan: Plan, home: Path, training: Training) -> Iterator[Event]:
-    """The next rounds of a run, of which the first one takes longer; it goes on when its turn comes."""
-    left = FIRST_ROUNDS
+    """The next round of a run, or two of many: the first takes longer. It goes on when its turn comes."""
+    left = 0
     with closing(train(run, plan, home, training)) as events:
         for event in events:
             yield event
             if isinstance(event, Started):
-                left = min(left, plan.rounds - event.rounds_done)
+                rounds = plan.rounds - event.rounds_done
+                left = min(rounds, 2 if rounds >= MANY_ROUNDS else 1)
             left -= isinstance(event, Trained)
             if not left:
                 return

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -42,11 +42,12 @@ class Left:
 class TimeLeft:
     """How long the runs of an experiment still take; whoever watches says what happens to them.
 
-    `rounds` and `variants` are by the name of a run: how many rounds it has, and what is the same where runs
-    take as long. `at_once` runs are trained side by side. `now` is a clock, in seconds.
+    `rounds`, `variants` and `networks` are by the name of a run: how many rounds it has, what is the same
+    where runs take as long, and the kind of network, whose mean counts until one of the variant has trained.
+    `at_once` runs are trained side by side. `now` is a clock, in seconds.
 
     >>> moments = iter([0.0, 4.0, 5.0, 6.0])
-    >>> time_left = TimeLeft({"ann": 10}, {"ann": "ann"}, now=lambda: next(moments))
+    >>> time_left = TimeLeft({"ann": 10}, {"ann": "ann"}, {"ann": "ann"}, now=lambda: next(moments))
     >>> time_left.started("ann", 0)
     >>> for _ in range(3):
     ...     time_left.trained("ann")
@@ -58,10 +59,12 @@ class TimeLeft:
         self,
         rounds: Mapping[str, int],
         variants: Mapping[str, str],
+        networks: Mapping[str, str],
         at_once: int = 1,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.rounds, self.variants, self.at_once, self.now = rounds, variants, at_once, now
+        self.rounds, self.variants, self.networks = rounds, variants, networks
+        self.at_once, self.now = at_once, now
         self.rounds_left = dict(rounds)
         self._unfinished = set(rounds)
         self._since: dict[str, float] = {}  # by run: when its newest event was
@@ -107,21 +110,31 @@ class TimeLeft:
 
     def left(self) -> Left:
         """The time that is left."""
-        ends = _means(self._an_end.values())
-        usual_end = mean(ends) if ends else 0.0
+        rounds, ends = self._usual(self._a_round), self._usual(self._an_end)
+        usual_end = mean(ends.values()) if ends else 0.0
         seconds, whole = [], True
         for run in self._unfinished:
-            variant = self.variants[run]
-            a_round, rounds = self._a_round[variant].usual, self.rounds_left[run]
-            if a_round is None and rounds:
+            if run not in rounds and self.rounds_left[run]:
                 whole = False
             else:
-                seconds.append(
-                    (a_round or 0.0) * rounds + (self._an_end[variant].usual or usual_end)
-                )
+                a_round, end = rounds.get(run, 0.0), ends.get(run, usual_end)
+                seconds.append(a_round * self.rounds_left[run] + end)
         if self._unfinished and not seconds:
             return Left(None, whole=False)
         return Left(side_by_side(seconds, self.at_once), whole)
+
+    def _usual(self, durations: Mapping[str, Durations]) -> dict[str, float]:
+        """What is usual of runs: of their variant, or the mean of those of the same network."""
+        own = {variant: one.usual for variant, one in durations.items() if one.usual is not None}
+        alike = defaultdict[str, dict[str, float]](dict)
+        for run, variant in self.variants.items():
+            if variant in own:
+                alike[self.networks[run]][variant] = own[variant]
+        means = {network: mean(some.values()) for network, some in alike.items()}
+        usual = {
+            run: own.get(self.variants[run], means.get(self.networks[run])) for run in self.rounds
+        }
+        return {run: seconds for run, seconds in usual.items() if seconds is not None}
 
 
 def side_by_side(seconds: Sequence[float], at_once: int) -> float:
@@ -131,7 +144,3 @@ def side_by_side(seconds: Sequence[float], at_once: int) -> float:
     (6.0, 6.0, 0.0)
     """
     return max(math.fsum(seconds) / max(1, min(at_once, len(seconds))), *seconds, 0.0)
-
-
-def _means(durations: Iterable[Durations]) -> list[float]:
-    return [one.usual for one in durations if one.usual is not None]
