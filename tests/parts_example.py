@@ -24,13 +24,23 @@ from fedspike.algorithms.graphs import (
     Torus,
     Tree,
 )
-from fedspike.data import GTSRB, NPZ, FashionMNIST, FashionMNISTSample, Signs, Source
+from fedspike.data import (
+    GTSRB,
+    NPZ,
+    CSVTable,
+    FashionMNIST,
+    FashionMNISTSample,
+    ImageFolder,
+    Signs,
+    Source,
+)
 from fedspike.data.partition import (
     IID,
     Centralised,
     Classes,
     Dirichlet,
     EqualDirichlet,
+    Natural,
     OnDevices,
     Partition,
     Quantity,
@@ -178,11 +188,18 @@ def _parabolas(z: Tensor) -> Tensor:
 
 shares = st.just(0.0) | st.floats(1e-9, 1)  # a number of a part is 0, or of a size that computes
 EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
-    Source: [FashionMNIST(), FashionMNISTSample(), NPZ("data.npz"), Signs(), GTSRB()],
+    Source: [
+        FashionMNIST(),
+        FashionMNISTSample(),
+        NPZ("data.npz"),
+        Signs(),
+        GTSRB(),
+        *(CSVTable("data.csv", "kind"), ImageFolder("pictures")),
+    ],
     Partition: [
         *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),
         *(EqualDirichlet(0.1), Roads(), SharedClasses(), Centralised(), OnDevices()),
-        *(Resampled(30), Resampled(30, 0.5)),
+        *(Resampled(30), Resampled(30, 0.5), Natural()),
     ],
     Network: [ANN(), SNN(time_steps=10), QANN(time_steps=10), QANN(bits=3)],
     Architecture: [FullyConnected(), FullyConnected((20, 10)), Convolutional((4, "pool"), ())],

@@ -29,6 +29,7 @@ NEEDED = {
     "adaptation": 1.0,
     "rho": 0.9,
     "path": "x",
+    "label": "y",
     "candidates": 10,
     "degree": 2,
 }

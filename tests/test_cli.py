@@ -208,7 +208,10 @@ def test_a_data_set_is_checked_and_shown(capsys: pytest.CaptureFixture[str]) -> 
     out, _ = capsys.readouterr()
     assert "is sound: 2000 training and 500 test samples of 28 x 28, 10 classes" in out
     assert main(["data", "show", "fashion-mnist-sample"]) == 0
-    assert "    9        200         50\n  all       2000        500\n" in capsys.readouterr().out
+    assert (
+        "    9        200         50  Ankle boot\n  all       2000        500\n"
+        in capsys.readouterr().out
+    )
     for action in ("check", "show", "fetch"):
         assert main(["data", action, "fashion-mnist-sample", "--json"]) == 0
         facts = json.loads(capsys.readouterr().out)

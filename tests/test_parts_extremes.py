@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fedspike as fs
-from fedspike.data import Dataset, Source
+from fedspike.data import Dataset, Owners, Source
 from fedspike.errors import InputError
 from fedspike.experiment.kinds import FAMILIES, family_of
 from fedspike.federation.plan import Plan
@@ -35,7 +35,8 @@ TOGETHER: dict[type[Part], dict[str, Any]] = {
 }
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.random((12, 4, 4), np.float32), np.arange(12) % 3
-DATA = Dataset("random", X, Y, X, Y, 3, "nowhere", {})
+OWNERS = Owners.called("abcd" * 3)
+DATA = Dataset("random", X, Y, X, Y, 3, "nowhere", {}, owners=OWNERS)
 X43, Y43 = RANDOM.random((86, 4, 4), np.float32), np.arange(86) % 43
 SIGNS = Dataset("random", X43, Y43, X43, Y43, 43, "nowhere", {})
 

@@ -25,6 +25,7 @@ WRONG: tuple[Any, ...] = (
 REQUIRED = {"alpha": 0.9, "classes": 2, "shards_per_client": 1, "adaptation": 1.0, "rho": 0.9} | {
     "steps": (1,),
     "candidates": 10,
+    "label": "kind",
     **dict.fromkeys(("client", "first", "last"), (1,)),
     "neighbour": (0,),
 }

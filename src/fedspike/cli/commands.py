@@ -62,8 +62,14 @@ def data_show(options: Namespace) -> int:
     counts = zip(
         facts["train"]["samples_per_class"], facts["test"]["samples_per_class"], strict=True
     )
-    lines += [f"{label:5d} {train:10d} {test:10d}" for label, (train, test) in enumerate(counts)]
+    names = facts["class_names"] or [""] * facts["classes"]
+    lines += [
+        f"{label:5d} {train:10d} {test:10d}  {name}".rstrip()
+        for label, ((train, test), name) in enumerate(zip(counts, names, strict=True))
+    ]
     lines.append(f"  all {facts['train']['samples']:10d} {facts['test']['samples']:10d}")
+    if facts["owners"] is not None:
+        lines += ["", f"owners of training samples: {facts['owners']}"]
     lines += ["", f"image: {' x '.join(map(str, facts['image_shape']))}"]
     for name in ("train", "test"):
         split = facts[name]

@@ -5,14 +5,17 @@ from fedspike.data.checking import Facts as Facts
 from fedspike.data.checking import Split as Split
 from fedspike.data.checking import check as check
 from fedspike.data.checking import remarks as remarks
+from fedspike.data.csv_table import CSVTable as CSVTable
 from fedspike.data.dataset import Dataset as Dataset
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
 from fedspike.data.gtsrb import GTSRB as GTSRB
+from fedspike.data.image_folder import ImageFolder as ImageFolder
 from fedspike.data.layout import Layout as Layout
 from fedspike.data.loading import SOURCES as SOURCES
 from fedspike.data.loading import load_data as load_data
 from fedspike.data.npz import NPZ as NPZ
 from fedspike.data.npz import load_own as load_own
+from fedspike.data.owners import Owners as Owners
 from fedspike.data.signs import Signs as Signs
 from fedspike.data.source import Source as Source

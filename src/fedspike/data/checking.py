@@ -36,6 +36,8 @@ class Facts:
     train: Split
     test: Split
     remarks: tuple[str, ...]  # not wrong, but worth knowing
+    class_names: tuple[str, ...] = ()  # in the order of their numbers
+    owners: int | None = None  # of training samples, where somebody said whose they are
 
 
 def check(
@@ -60,6 +62,8 @@ def check(
         train=train,
         test=test,
         remarks=remarks(dataset),
+        class_names=dataset.class_names,
+        owners=None if dataset.owners is None else len(dataset.owners.names),
     )
 
 

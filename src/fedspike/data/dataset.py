@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from fedspike.data.arrays import as_array, read_as
 from fedspike.data.layout import UNSAID, Layout
+from fedspike.data.owners import Owners
 from fedspike.errors import InputError, warn_once
 from fedspike.part import demand_fit, within
 
@@ -20,6 +21,7 @@ SCALARS = {
     "sha256": dict[str, str],
     "signed": bool,
     "understood": str,
+    "class_names": tuple[str, ...],
 }
 
 
@@ -53,6 +55,8 @@ class Dataset:
     sha256: dict[str, str]  # file name -> hash of the content that was read, decompressed
     signed: bool = False  # an ANN and the direct code take these
     understood: str = ""  # what was read without a word though it may mean something else
+    class_names: tuple[str, ...] = ()  # of all classes, in their order; of none: they are numbers
+    owners: Owners | None = None  # whose training sample each one is, where somebody said so
 
     def __post_init__(self) -> None:
         for name, kind in SCALARS.items():
@@ -73,12 +77,28 @@ class Dataset:
                     fix="save the two arrays from the same samples, labels without a second axis",
                 )
             _demand_classes(f"{self.source}: y_{split}", labels, self.classes)
+        self._demand_names()
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise InputError(
                 f"{self.source}: images of shape {self.x_train.shape[1:]} in x_train, "
                 f"{self.x_test.shape[1:]} in x_test",
                 expected="one shape for all images",
                 fix="prepare the training and the test images the same way",
+            )
+
+    def _demand_names(self) -> None:
+        """Raise InputError where not every class has a name of its own, or not every sample an owner."""
+        if self.class_names and len({*self.class_names}) != self.classes:
+            raise InputError(
+                f"{self.source}: class_names = {self.class_names} for {self.classes} classes",
+                expected="a name of its own for each class, or none",
+                fix="name all classes, in the order of their numbers",
+            )
+        if self.owners is not None and self.owners.of.shape != self.y_train.shape:
+            raise InputError(
+                f"{self.source}: owners of {len(self.owners.of)} samples",
+                expected=f"an owner for each of {len(self.y_train)} training samples",
+                fix="Owners.called(names), with a name for each training sample",
             )
 
     @classmethod

@@ -52,6 +52,11 @@ MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
 )
+# As its authors call them, in the order of their numbers.
+CLASS_NAMES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 SHARED = Path("datasets") / "fashion-mnist"  # where that package puts it, inside a share folder
 
@@ -189,7 +194,8 @@ def _read(folder: Path, sha256: Mapping[str, str]) -> Dataset:
         y_train=_array(folder, Y_TRAIN, 1, sha256).astype(np.int64),
         x_test=intensities(_array(folder, X_TEST, 3, sha256)),
         y_test=_array(folder, Y_TEST, 1, sha256).astype(np.int64),
-        classes=10,
+        classes=len(CLASS_NAMES),
+        class_names=CLASS_NAMES,
         source=str(folder),
         sha256=dict(sha256),  # _array has seen to it that these are the files' own
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, UInt8, UInt16
 from msgspec import Meta, Struct
 
 from fedspike.errors import InputError
@@ -205,14 +205,16 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
 UNSAID = Layout()
 
 
-def intensities(pixels: UInt8[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Bytes from 0 to 255 as intensities from 0 to 1: pixel / 255.
+def intensities(
+    pixels: UInt8[np.ndarray, "*shape"] | UInt16[np.ndarray, "*shape"],
+) -> Float32[np.ndarray, "*shape"]:
+    """Bytes from 0 to 255 as intensities from 0 to 1: pixel / 255; of 16 bits pixel / 65535.
 
     >>> intensities(np.array([0, 51, 255], np.uint8)).tolist()
     [0.0, 0.20000000298023224, 1.0]
     """
     scaled = pixels.astype(np.float32)
-    scaled /= 255
+    scaled /= np.iinfo(pixels.dtype).max
     return scaled
 
 

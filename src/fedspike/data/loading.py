@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedspike import part
+from fedspike.data.csv_table import CSVTable as CSVTable
 from fedspike.data.dataset import Dataset, ignore, warned
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
 from fedspike.data.gtsrb import GTSRB as GTSRB
+from fedspike.data.image_folder import ImageFolder as ImageFolder
 from fedspike.data.npz import NPZ as NPZ
 from fedspike.data.signs import Signs as Signs
 from fedspike.data.source import Source
@@ -33,7 +35,11 @@ def source(name_or_path: str | Path | Source, data_dir: Path | None = None) -> S
         fix='write load_data("fashion-mnist-sample")',
     )
     name_or_path = str(name_or_path)
-    named = {part.tag(kind): kind for kind in SOURCES if kind is not NPZ}
+    named = {
+        part.tag(kind): kind
+        for kind in SOURCES
+        if not any(f.required for f in part.fields_of(kind))
+    }
     if data_dir is not None:
         if named.get(name_or_path) is FashionMNIST:
             return FashionMNIST(str(data_dir))

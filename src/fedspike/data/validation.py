@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from fedspike.data.dataset import Dataset
+from fedspike.data.splitting import drawn_apart
 from fedspike.errors import InputError
-from fedspike.randomness import stream
 
 
 def held_out(data: Dataset, share: float) -> Dataset:
@@ -20,12 +18,13 @@ def held_out(data: Dataset, share: float) -> Dataset:
 
     Raises InputError where nothing would be held out.
 
+    >>> import numpy as np
     >>> x, y = np.zeros((10, 1), np.float32), np.array([0, 1] * 5)
     >>> data = Dataset("toy", x, y, x[:2], y[:2], classes=2, source="toy", sha256={})
     >>> [split.tolist() for split in (held_out(data, 0.4).y_train, held_out(data, 0.4).y_test)]
     [[1, 0, 1, 0, 1, 0], [0, 0, 1, 1]]
     """
-    kept, held = _positions(data.y_train, share)
+    kept, held = drawn_apart(data.y_train, share, "validation")
     if not len(held):
         raise InputError(
             f"validation = {share}: none of {len(data.y_train)} training samples",
@@ -37,19 +36,8 @@ def held_out(data: Dataset, share: float) -> Dataset:
         data,
         x_train=data.x_train[kept],
         y_train=data.y_train[kept],
+        owners=data.owners and data.owners.at(kept),
         x_test=data.x_train[held],
         y_test=data.y_train[held],
         source=f"{data.source}, {share:g} of the training samples held out",
     )
-
-
-def _positions(labels: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ascending positions of what trains, and of what is held out."""
-    held = []
-    for label in np.unique(labels):
-        of_class = np.flatnonzero(labels == label)
-        many = min(round(share * len(of_class)), len(of_class) - 1)
-        shuffled = stream(0, "validation", client=int(label)).permutation(of_class)
-        held.append(shuffled[:many])
-    out = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(labels)), out), out

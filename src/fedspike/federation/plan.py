@@ -178,7 +178,12 @@ class Plan(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
 
     def _all_devices(self) -> Devices:
         clients, seed = self.fleet.clients, self.seed_of_data
-        shards = self.partition(self.data.y_train, clients=clients, seed=seed)
+        labels, over = self.data.y_train, getattr(self.partition, "over", None)
+        shards = (
+            over(labels, self.data.owners, clients, seed)
+            if over
+            else self.partition(labels, clients=clients, seed=seed)
+        )
         dealt = getattr(self.partition, "dealt", True)
         devices = Devices(shards, self.fleet, open_seats=not dealt)
         if dealt and devices.shards.highest >= len(self.data.y_train):

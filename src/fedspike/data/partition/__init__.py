@@ -9,6 +9,7 @@ from fedspike.data.partition.holdings import Holdings as Holdings
 from fedspike.data.partition.holdings import Listed as Listed
 from fedspike.data.partition.holdings import Unknown as Unknown
 from fedspike.data.partition.iid import IID as IID
+from fedspike.data.partition.natural import Natural as Natural
 from fedspike.data.partition.on_devices import OnDevices as OnDevices
 from fedspike.data.partition.partition import Partition as Partition
 from fedspike.data.partition.partition import class_counts as class_counts

@@ -5,8 +5,8 @@ A partition is a frozen description that is called with the labels of the traini
     shards = Classes(3)(labels, clients=10, seed=0)
 
 Every partition that ships leaves no client empty, returns ascending indices, and is a function of (labels,
-clients, seed) alone. But for `Resampled` it is disjoint (no sample on two clients) and covering (no sample
-left out).
+clients, seed) alone, `Natural` of the samples' owners, too. But for `Resampled` it is disjoint (no sample on
+two clients), and but for these two covering (no sample left out).
 The classes are those that occur in the labels; {0, 5, 7} are three classes.
 """
 
@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int64
 
+from fedspike.data.owners import Owners
 from fedspike.data.partition.holdings import Holdings, Listed
 from fedspike.errors import InputError
 from fedspike.part import Part, abstractmethod
@@ -35,6 +36,13 @@ class Partition(Part):
     @abstractmethod
     def __call__(self, labels: np.ndarray, clients: int = 10, seed: int = 0) -> Sequence[Indices]:
         """Indices into `labels` [sample], one ascending array per client."""
+
+    def over(
+        self, labels: np.ndarray, owners: Owners | None, clients: int, seed: int
+    ) -> Sequence[Indices]:
+        """The same of samples that may have `owners`, which few rules ask for."""
+        del owners
+        return self(labels, clients=clients, seed=seed)
 
     def classes_per_client(self, classes: int) -> int | None:
         """How many of so many classes each client holds, where the rule fixes that; else None."""
