@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fedspike.cli import main
 from fedspike.energy.counts import Counts, count
+from fedspike.errors import InputError
 from fedspike.experiment import sweep
 from fedspike.experiment.kinds import Kinds
 from fedspike.layers.activity import Activity
@@ -37,6 +38,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "Residual": {"input": "step"},
     "Normalised": {"input": "step"},
     "Jelly": {"input": "spikes"},
+    "JellyResidual": {"input": "spikes"},
     "Values": {},
 }
 FILE: dict[str, Any] = {
@@ -84,7 +86,11 @@ class Brute:
             if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d):
                 part.register_forward_pre_hook(self.weighed(name))
             elif type(part).__module__.startswith(
-                ("snntorch", "torch.nn.modules.normalization")
+                (
+                    "snntorch",
+                    "spikingjelly.activation_based.neuron",
+                    "torch.nn.modules.normalization",
+                )
             ) or (isinstance(part, nn.BatchNorm2d)):
                 part.register_forward_hook(self.passed(name))
 
@@ -147,7 +153,12 @@ def test_the_bill_is_what_brute_force_counts(kind: str, tmp_path: Path) -> None:
     } == (brute.products)
     assert min(brute.products.values()) > 0
     # Numbers other than 0 and 1 take a product; spikes do not.
-    real = {"ConvAverage": set(), "Residual": {"out"}, "Normalised": {"net.4"}}
+    real = {
+        "ConvAverage": set(),
+        "Residual": {"out"},
+        "JellyResidual": {"out"},
+        "Normalised": {"net.4"},
+    }
     if kind != "Values":
         assert {n for n in brute.products if forward[n].get("mac", 0)} == real.get(kind, set())
     if any(name in counts["neuron"] for name in brute.spikes):  # they stand beside their layers
@@ -167,6 +178,15 @@ def test_pools_are_those_of_the_layer_whose_values_they_pool(tmp_path: Path) -> 
     network, _, _ = seen("PooledFirst", tmp_path)
     pools = [name for name in network.trial.layers if "pool" in name]
     assert pools == ["input.pool", "conv1.pool", "conv2.pool"]
+
+
+def test_spikes_of_neurons_without_a_name_are_no_silent_gap_in_a_bill(tmp_path: Path) -> None:
+    file = experiment_of(tmp_path, ["JellyResidual"])
+    options = ["JellyResidual.unnamed=true"]
+    (run,) = sweep.read(str(file), options, kinds=Kinds.used([TUTORIALS])).runs
+    with pytest.raises(InputError, match="neurons of no name behind stem,") as caught:
+        run.plan.network.over((28, 28), 10).operations()
+    assert 'JellyResidual.not_counted = ["stem", "conv"]' in caught.value.fix
 
 
 def test_branches_that_meet_are_added(tmp_path: Path) -> None:

@@ -193,6 +193,31 @@ class Jelly(nn.Module):
         return torch.stack([self.layer(now) for now in x])
 
 
+class JellyResidual(nn.Module):
+    """SpikingJelly's neurons behind normalisations, in branches that meet."""
+
+    def __init__(self, unnamed: bool = False) -> None:
+        super().__init__()
+        self.stem, self.norm1 = nn.Conv2d(1, 4, 3, stride=4), nn.GroupNorm(2, 4)
+        self.conv, self.norm2 = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4).eval()
+        self.out, self.unnamed = nn.Linear(196, 10), unnamed
+        self.lif1 = neuron.LIFNode(v_threshold=0.1)
+        self.lif2, self.lif3 = neuron.IFNode(v_threshold=0.1), neuron.IFNode(v_threshold=0.1)
+
+    def fired(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x) + ((x > 0).to(x) - torch.sigmoid(x)).detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        functional.reset_net(self)
+        spikes = []
+        for now in x:
+            current = self.norm1(self.stem(now))
+            one = self.fired(current) if self.unnamed else self.lif1(current)
+            two = one + self.lif2(self.norm2(self.conv(one)))
+            spikes.append(self.lif3(self.out(two.flatten(1))))
+        return torch.stack(spikes)
+
+
 class Values(nn.Module):
     """A small residual network of values, normalised by groups."""
 

@@ -22,7 +22,9 @@ from fedspike.errors import InputError, warn_once
 from fedspike.networks.module.counting import layer_of, run_as
 from fedspike.networks.sized_layers import Parameters
 
-LEAKY = "Leaky"  # the LIF neuron that the bill has
+# Where libraries have their neurons: who has made one has imported it.
+LIBRARIES = {"snntorch": "SpikingNeuron", "spikingjelly.activation_based.neuron": "BaseNode"}
+LEAKY = ("Leaky", "LIFNode", "IFNode")  # what is billed as `neuron=`, a LIF by default
 # Those with feedback, which is counted by itself, or with two states.
 RELATIVES = {"RLeaky": False, "Synaptic": True, "RSynaptic": True}
 
@@ -33,7 +35,7 @@ class Adopted:
 
     `learned` are the parameters that require a gradient, `frozen` the names of the others. `kept` are those
     and the buffers; `resting` are the names of snnTorch's membranes, empty before a batch's first step, and
-    `neurons` the classes of its neurons.
+    `neurons` the classes of its neurons and SpikingJelly's.
     """
 
     module: nn.Module
@@ -89,10 +91,11 @@ def adopted(module: nn.Module) -> Adopted:
             fix="pass it before it is run for the first time",
         ) from error
     _demand_numbers(own)
-    neurons = _snntorch_neurons(own)
-    for neuron in neurons.values():
+    snntorch, others = (_neurons(own, library) for library in LIBRARIES)
+    for neuron in snntorch.values():
         if not (neuron.surrogate_disable or isinstance(neuron.spike_grad, nn.Module)):
             neuron.spike_grad = partial(_fire, function=neuron.spike_grad)
+    neurons = {n: part for n, part in own.named_modules() if n in snntorch or n in others}
     for name, neuron in neurons.items():
         neuron.forward = partial(run_as, name, neuron.forward)
     parameters = dict(own.named_parameters())
@@ -105,7 +108,7 @@ def adopted(module: nn.Module) -> Adopted:
         )
     resting = {
         f"{name}.{state}".lstrip(".")
-        for name, neuron in neurons.items()
+        for name, neuron in snntorch.items()
         for state in neuron._non_persistent_buffers_set
     }
     tensors = {n: t.detach() for n, t in (parameters | dict(own.named_buffers())).items()}
@@ -121,7 +124,7 @@ def adopted(module: nn.Module) -> Adopted:
 
 def without_rule(own: Adopted) -> dict[str, str]:
     """The layers that can be seen to have no rule in the energy bill before they are run, and why."""
-    others = {name: kind for name, kind in own.neurons.items() if kind not in (LEAKY, *RELATIVES)}
+    others = {name: kind for name, kind in own.neurons.items() if kind not in (*LEAKY, *RELATIVES)}
     return {layer_of(name): "a parameter that is frozen" for name in own.frozen} | others
 
 
@@ -173,12 +176,11 @@ def _refuse(module: nn.Module) -> None:
             )
 
 
-def _snntorch_neurons(module: nn.Module) -> dict[str, Any]:
-    snntorch = sys.modules.get("snntorch")  # who has made one of its neurons has imported it
-    if snntorch is None:
-        return {}
+def _neurons(module: nn.Module, library: str) -> dict[str, Any]:
+    """The neurons of a library by their names."""
+    kind = getattr(sys.modules.get(library), LIBRARIES[library], None)
     parts = module.named_modules()
-    return {name: part for name, part in parts if isinstance(part, snntorch.SpikingNeuron)}
+    return {} if kind is None else {name: part for name, part in parts if isinstance(part, kind)}
 
 
 def _fire(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:

@@ -39,7 +39,7 @@ from fedspike.networks.module.recognised import (
 _SHAPES = {
     *("reshape", "view", "flatten", "unflatten", "unsqueeze", "squeeze", "contiguous", "movedim"),
     *("permute", "transpose", "select", "__getitem__", "dropout", "dropout2d", "batch_norm"),
-    *("dropout1d", "dropout3d", "unbind", "chunk", "split", "pad", "cat", "__iter__"),
+    *("dropout1d", "dropout3d", "unbind", "chunk", "split", "pad", "cat", "stack", "__iter__"),
 }
 # What makes one value of each.
 _ACTIVATIONS = {
@@ -78,7 +78,8 @@ class Watch(TorchFunctionMode):
     have none, and `seen` are all, with those that are not to be counted. Of what stands `beside` them the
     sizes are those of all samples and steps together. `counts` are [3]: the events that entered each layer,
     the synapses of a convolution that they met, and those that were other numbers than 1; of neurons, the
-    spikes that they fired. Numbers that are no spikes entered those in `real`. `bytes` is the size of all
+    spikes that they fired. Numbers that are no spikes entered those in `real`. Behind those in `unnamed` are
+    neurons that nobody told of. `bytes` is the size of all
     results together.
     """
 
@@ -98,6 +99,9 @@ class Watch(TorchFunctionMode):
         self.layers: dict[str, Layer | Beside] = {}
         self.beside: dict[str, Beside] = {}
         self.real: set[str] = set()
+        self.unnamed: list[
+            tuple[str, Tensor]
+        ] = []  # and whether any fired: states begin with zeros
         self.no_rule: dict[str, str] = {}
         self.seen: set[str] = set()
         self.rows: dict[str, int] = {}
@@ -187,6 +191,7 @@ class Watch(TorchFunctionMode):
         if func in WEIGHED:
             given = dict(zip(WEIGHED[func], args, strict=False)) | kwargs
             if id(given["weight"]) in self.names and len(owners) == 1:
+                self._ask_after(given["input"], *owners)
                 self.place = (*owners,)
                 return self._enter(owners.pop(), func, given)
         if func in OTHER_POOLS:
@@ -212,6 +217,13 @@ class Watch(TorchFunctionMode):
         if not used and (func in PRODUCTS or func in WEIGHED):
             self.no_rule.setdefault(called, "a product of values with values")
         return None
+
+    def _ask_after(self, x: Any, entered: str) -> None:
+        """Remember the layer behind which something made spikes that is no neuron with a name."""
+        later = self.rows and entered != next(iter(self.rows))
+        told = getattr(x, "is_flow", False) or hasattr(x, "place")
+        if self.spiking and later and not told:
+            self.unnamed.append((self.place[0], x.detach().any()))
 
     def _behind(self, x: Any, what: str) -> str:
         """The name of a pool or a sum behind the layer that `x` comes from: the place from now on."""

@@ -97,7 +97,7 @@ def tried(
 def _sized(call: Call, watch: Watch, steps: int) -> dict[str, Layer | Beside]:
     """The layers; what stands beside them in sizes of one sample and step, neurons where they are needed."""
     shown, learned = SAMPLES * steps, call.own.learned
-    usual = set(call.own.neurons.values()) <= {LEAKY} and all(
+    usual = {*call.own.neurons.values()} <= {*LEAKY} and all(
         isinstance(one, Neurons) for one in watch.beside.values()
     )
     constants = {
@@ -111,10 +111,26 @@ def _sized(call: Call, watch: Watch, steps: int) -> dict[str, Layer | Beside]:
     first = next(iter(chain), "")
     if usual and in_line and not any(constants.values()) and not first.startswith("input."):
         return chain
+    if call.timed and watch.beside and not call.not_counted:
+        _demand_named(watch)
     sized = dict(watch.layers)
     for name, one in watch.beside.items():
         sized[name] = of_each(one, shown, constants.get(name, 0))
     return sized
+
+
+def _demand_named(watch: Watch) -> None:
+    """Raise where spikes come from neurons that stand nowhere: a bill would lack them."""
+    bare = dict.fromkeys(name for name, fired in watch.unnamed if fired)
+    if not any(isinstance(one, Neurons) for one in watch.beside.values()):
+        bare |= dict.fromkeys([*watch.rows][-1:])
+    if bare:
+        names = ", ".join(f'"{name}"' for name in bare)
+        raise InputError(
+            f"neurons of no name behind {', '.join(bare)}, where layers are in no line or are normalised",
+            expected="there, neurons that are modules of snnTorch, or SpikingJelly's LIFNode or IFNode",
+            fix=f"take these, or not_counted=({names},), which trains the module as it is, without a bill",
+        )
 
 
 def _demand_function(
