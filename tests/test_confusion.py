@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import report_example as example
+from fedspike.data.fashion_mnist import CLASS_NAMES
 from fedspike.data.partition.likeness import dealt
 from fedspike.records import joined
 from fedspike.records.reader import run as read_run
@@ -108,7 +109,7 @@ def test_a_finished_runs_counts_are_its_accuracy(tmp_path: Path) -> None:
         assert np.trace(test.confusion) / test.confusion.sum() == run.final_accuracy
         assert sum(r for r, _ in test.by_client.values()) == np.trace(test.confusion)
     by_class, by_client = rows(CLASSES_TABLE, results), rows(CLIENTS_TABLE, results)
-    assert [row["class"] for row in by_class] == list(range(10))
+    assert [row["class"] for row in by_class] == list(CLASS_NAMES)
     assert [row["clients"] for row in by_client] == [4, 4]
     drawn = CONFUSION_CHART.draw(CONFUSION_CHART.needs(results))
     assert isinstance(drawn, Panels)

@@ -259,6 +259,7 @@ class Dataset(Record, frozen=True, kw_only=True):
     sha256: dict[str, str]
     train_samples: Count
     test_samples: Count
+    class_names: list[str] = []  # in the order of their numbers; none where classes are numbers
 
 
 class Environment(Record, frozen=True, kw_only=True):

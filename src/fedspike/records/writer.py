@@ -185,6 +185,7 @@ def of_experiment(
             sha256=dict(dataset.sha256),
             train_samples=len(dataset.y_train),
             test_samples=len(dataset.y_test),
+            class_names=list(dataset.class_names),
         ),
         runs=small,
         comparisons=compared(small),

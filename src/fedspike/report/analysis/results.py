@@ -77,6 +77,11 @@ class Results:
         }
         return gaps(self.leading, outcomes, dataset.test_samples if dataset else 0)
 
+    def class_name(self, label: int) -> str | int:
+        """What a class is called; its number where the data have no names for classes."""
+        names = self.experiment.dataset.class_names if self.experiment.dataset else []
+        return names[label] if label < len(names) else label
+
     @cached_property
     def choices(self) -> list[Choice]:
         """Which network to choose in each of the leading comparisons."""

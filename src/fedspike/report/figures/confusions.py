@@ -29,6 +29,7 @@ class Share:
 
     network: Network
     outcomes: tuple[Outcome, ...]
+    called: Callable[[int], str | int]  # by the number of a class
 
     def estimate(self, of: Callable[[Outcome], float]) -> Estimate:
         """The mean over the seeds."""
@@ -45,7 +46,7 @@ class Share:
 
 
 def _shares(results: Results) -> list[Share]:
-    return [Share(network, own) for network, own in results.outcomes.items()]
+    return [Share(network, own, results.class_name) for network, own in results.outcomes.items()]
 
 
 def _like_clients(results: Results) -> list[Share]:
@@ -72,7 +73,7 @@ def _by_class(shares: list[Share]) -> Table:
         classes = max(len(one.confusion) for share in own.values() for one in share.outcomes)
         for label in range(classes):
             cells = (_of_class(own[name], label) if name in own else None for name in names)
-            rows.append((setting, label, *cells))
+            rows.append((setting, shares[0].called(label), *cells))
     return table(
         rows,
         words("setting", "each client holds"),
@@ -136,24 +137,27 @@ def _draw(shares: list[Share]) -> Panels:
 def _chart(share: Share) -> alt.LayerChart:
     counts = share.confusion
     classes = list(range(len(counts)))
+    called = [share.called(label) for label in classes]
     total = counts.sum(1)
     percent = 100 * counts / np.where(total, total, 1)[:, None]
     cells = [
         {
-            **{"label": label, "taken": other, "share": percent[label, other]},
+            **{"label": called[label], "taken": called[other], "share": percent[label, other]},
             **{"text": (text := f"{percent[label, other]:.0f}")},
-            **{"says": f"class {label} taken for {other}: {text} % of {total[label]}"},
+            **{
+                "says": f"class {called[label]} taken for {called[other]}: {text} % of {total[label]}"
+            },
         }
         for label in classes
         for other in classes
         if counts[label, other]
     ]
-    axis = alt.Axis(grid=False, labelAngle=0)
-    scale = alt.Scale(domain=classes)
+    axis = alt.Axis(grid=False, labelAngle=0 if called == classes else -45)
+    scale = alt.Scale(domain=called)
     shade = alt.Scale(domain=[0, 100], range=[0.06, 0.6])
     base = chart_of(*cells).encode(
         x=alt.X("taken:O", title="taken for class", scale=scale, axis=axis),
-        y=alt.Y("label:O", title="class", scale=scale, axis=axis),
+        y=alt.Y("label:O", title="class", scale=scale, axis=alt.Axis(grid=False)),
     )
     colour = LIGHT[share.network.role]
     fill = base.mark_rect(color=colour, stroke=LIGHT["paper"]).encode(

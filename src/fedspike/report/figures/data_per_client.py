@@ -1,6 +1,7 @@
 """How many samples of each class each client has: a chart for every setting, and Table 8 of every run."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import altair as alt
@@ -26,6 +27,7 @@ class Partition:
     title: str
     class_counts: list[list[int]]
     clients: int
+    called: Callable[[int], str | int]  # by the number of a class
 
     @property
     def classes(self) -> int:
@@ -55,7 +57,7 @@ def partitions(results: Results) -> list[Partition]:
     if not federated:
         return []
     return [
-        Partition(f"{s.label} (seed {run.seed})", run.class_counts, run.clients)
+        Partition(f"{s.label} (seed {run.seed})", run.class_counts, run.clients, results.class_name)
         for s, run in ((s, s.first_run) for s in reversed(first.values()))
     ]
 
@@ -82,7 +84,9 @@ def _chart(partition: Partition) -> alt.LayerChart:
         {
             **{"client": client, "class": label, "samples": samples},
             **{"share": samples / largest},
-            **{"says": f"client {client}, class {label}: {number(samples, 0)} samples"},
+            **{
+                "says": f"client {client}, class {partition.called(label)}: {number(samples, 0)} samples"
+            },
         }
         for client, counts in enumerate(partition.class_counts[:clients])
         for label, samples in enumerate(counts)
