@@ -45,7 +45,9 @@ def class_of(number: int) -> str:
     return str(NAMES[CLOTHES.y_train[number]])
 
 
-def test_a_folder_of_pictures_with_owners_goes_from_file_to_report(tmp_path: Path) -> None:
+def test_a_folder_of_pictures_with_owners_goes_from_file_to_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = folder_of(tmp_path / "clothes", lambda n: f"person{n % 4}/{class_of(n)}")
     (root / "person0" / "notes.txt").write_text("no picture")
     source = ImageFolder(str(root), levels="owner class")
@@ -65,6 +67,10 @@ def test_a_folder_of_pictures_with_owners_goes_from_file_to_report(tmp_path: Pat
         'levels = "owner class"\n[partition]\nkind = "natural"\n[fleet]\nclients = 4\n'
         '[architecture]\nhidden = [4]\n[snn]\ntime_steps = 2\n[sweep]\nnetwork = ["ann", "snn"]\n'
     )
+    assert main(["data", "show", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "owners of training samples: 4\n" in shown
+    assert re.search(r"^    9 .*  Trouser$", shown, re.MULTILINE)
     assert main(["run", str(file), "-q", "--output", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "report.html").exists()
     run = reader.read(tmp_path / "out").runs[0]

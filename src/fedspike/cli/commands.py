@@ -215,6 +215,11 @@ def _facts(options: Namespace) -> dict[str, Any]:
     from fedspike import data
     from fedspike.data import loading
 
+    if options.data_set.endswith(".toml"):
+        from fedspike.experiment import sweep
+
+        experiment = sweep.read(options.data_set, options.set, data_dir=options.data_dir)
+        return asdict(data.check(experiment.runs[0].plan.data, say=say))
     source = loading.source(options.data_set, Path(options.data_dir) if options.data_dir else None)
     if options.set:
         from fedspike.experiment import sweep

@@ -247,10 +247,10 @@ def _data(commands_of: Any) -> None:
         action = new_command(actions, name, command, text)
         action.add_argument(
             "data_set",
-            metavar="NAME|FILE.npz",
+            metavar="NAME|FILE.npz|FILE.toml",
             nargs="?",
             default="fashion-mnist",
-            help="default: fashion-mnist",
+            help="a .toml file: the data of its experiment; default: fashion-mnist",
         )
         add_set(action, "say how it is read, such as data.range=[0,16]; can be given again")
         add_data_dir(action)

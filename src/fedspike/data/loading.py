@@ -54,7 +54,7 @@ def source(name_or_path: str | Path | Source, data_dir: Path | None = None) -> S
         return NPZ(name_or_path)
     raise InputError(
         f"data set {name_or_path!r}",
-        expected=f"{', '.join(named)}, or the path of an .npz file",
+        expected=f"{', '.join(named)}, or the path of an .npz file; other data are said in a .toml file",
         fix=nearest(name_or_path, named, otherwise="choose one of these"),
     )
 
