@@ -16,6 +16,7 @@ from fedspike.data import CSVTable, ImageFolder, Source
 from fedspike.data.partition import Natural
 from fedspike.data.partition.partition import class_counts
 from fedspike.errors import InputError
+from fedspike.experiment import document, sweep
 from fedspike.records import reader
 
 CLOTHES = data.load_data("fashion-mnist-sample")
@@ -175,3 +176,14 @@ def test_folders_that_cannot_be_read_are_told_by_file(tmp_path: Path) -> None:
     assert "cut.png" in refused(ImageFolder(str(root)))
     with pytest.raises(InputError, match="levels = 'split'"):
         ImageFolder(str(root), levels="split")
+
+
+def test_the_files_of_the_page_on_own_data_are_whole() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "own-data.md").read_text()
+    files = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    kinds = []
+    for number, text in enumerate(files):
+        runs = sweep.expand(document.parse(text, f"file {number}")).runs
+        assert [run.plan.network.kind for run in runs] == ["ann", "snn"]
+        kinds.append(runs[0].plan.data.kind)
+    assert kinds == ["npz", "image-folder", "csv-table"]

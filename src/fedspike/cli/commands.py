@@ -219,12 +219,14 @@ def _facts(options: Namespace) -> dict[str, Any]:
         from fedspike.experiment import sweep
 
         experiment = sweep.read(options.data_set, options.set, data_dir=options.data_dir)
-        return asdict(data.check(experiment.runs[0].plan.data, say=say))
-    source = loading.source(options.data_set, Path(options.data_dir) if options.data_dir else None)
-    if options.set:
-        from fedspike.experiment import sweep
+        source = experiment.runs[0].plan.data
+    else:
+        folder = Path(options.data_dir) if options.data_dir else None
+        source = loading.source(options.data_set, folder)
+        if options.set:
+            from fedspike.experiment import sweep
 
-        source = sweep.data_of(source, options.set)
+            source = sweep.data_of(source, options.set)
     return asdict(data.check(source, say=say))
 
 

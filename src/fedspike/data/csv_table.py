@@ -79,8 +79,9 @@ class CSVTable(Source, tag="csv-table"):
     def _table(self, path: str, features: tuple[str, ...] | None = None) -> "_Table":
         """What is in a file, whose columns are these `features` where another file has said so."""
         head, lines = _lines(path)
-        named_ones = [("label", self.label), ("owner", self.owner or self.label)]
-        asked = named_ones + [("left_out", column) for column in self.left_out]
+        owner = [("owner", self.owner)] if self.owner else []
+        left_out = [("left_out", column) for column in self.left_out]
+        asked = [("label", self.label), *owner, *left_out]
         for key, name in asked:
             if name not in head:
                 raise InputError(
@@ -89,7 +90,8 @@ class CSVTable(Source, tag="csv-table"):
                     fix=nearest(name, head, otherwise="name one of these"),
                     keys=(key,),
                 )
-        own = tuple(name for name in head if name not in {name for _, name in asked})
+        read = {name for _, name in asked}
+        own = tuple(name for name in head if name not in read)
         if own != (features or own) or not own:
             raise InputError(
                 f"{path}: columns {', '.join(own[:20]) or 'of no numbers'}",
@@ -107,11 +109,11 @@ class CSVTable(Source, tag="csv-table"):
                     expected="a name or a number in each line",
                     fix="fill it in, or remove the line",
                 )
-        return _Table(named.Part(x, labels, owners), own)
+        return _Table(named.NamedSamples(x, labels, owners), own)
 
 
 class _Table(NamedTuple):
-    part: named.Part
+    part: named.NamedSamples
     features: tuple[str, ...]
 
 

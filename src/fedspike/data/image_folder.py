@@ -60,7 +60,7 @@ class ImageFolder(Pictures, tag="image-folder"):
         """The data set; InputError, with the file, for what is missing or cannot be read."""
         demand_pillow()
         pictures = self._pictures(say)
-        whole = named.Part(
+        whole = named.NamedSamples(
             _in_one(self, pictures),
             [one.levels["class"] for one in pictures],
             [one.levels["owner"] for one in pictures] if "owner" in pictures[0].levels else None,
@@ -126,7 +126,7 @@ def demand_pillow() -> None:
 
 
 def _of(splits: list[str], part: str, path: str) -> Iterator[int]:
-    if odd := {*splits} - {"train", "test"} or {"train", "test"} - {*splits}:
+    if odd := {*splits} ^ {"train", "test"}:
         raise InputError(
             f"{path}: folders {', '.join(named.in_order(splits)[:10])} where levels say split",
             expected="train and test",

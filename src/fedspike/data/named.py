@@ -20,18 +20,18 @@ TestShare = Annotated[
 
 
 @dataclass(frozen=True)
-class Part:
+class NamedSamples:
     """Samples x [sample, ...], and by name the class of each, and its owner where it has one."""
 
     x: np.ndarray
     labels: Sequence[str]
     owners: Sequence[str] | None = None
 
-    def at(self, positions: Iterable[int]) -> "Part":
+    def at(self, positions: Iterable[int]) -> "NamedSamples":
         """Some of the samples."""
         places = [*positions]
         owners = None if self.owners is None else [self.owners[one] for one in places]
-        return Part(self.x[places], [self.labels[one] for one in places], owners)
+        return NamedSamples(self.x[places], [self.labels[one] for one in places], owners)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -45,7 +45,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(own, key=lambda name: (int(name), name) if numbers else (0, name))
 
 
-def split(whole: Part, test_share: float) -> tuple[Part, Part]:
+def split(whole: NamedSamples, test_share: float) -> tuple[NamedSamples, NamedSamples]:
     """What trains, and a share of each class that is drawn to test with, whatever the seed."""
     classes = {name: number for number, name in enumerate(in_order(whole.labels))}
     labels = np.array([classes[name] for name in whole.labels])
@@ -55,8 +55,8 @@ def split(whole: Part, test_share: float) -> tuple[Part, Part]:
 
 def dataset(
     name: str,
-    train: Part,
-    test: Part,
+    train: NamedSamples,
+    test: NamedSamples,
     source: str,
     scaled: Callable[[np.ndarray], np.ndarray],
     **more: Any,

@@ -89,21 +89,25 @@ def from_plain(values: Mapping[str, Any], data: Any, partition: Any) -> Plan:
     return plan
 
 
-def _known(family: type[Part], files: Collection[str]) -> dict[str, type[Part]]:
-    """kind -> class, of all kinds of a family that this process has imported, a user's own among them.
+def _known(family: type[Part], name: str, files: Collection[str]) -> type[Part]:
+    """The kind of that name, of all that this process has imported, a user's own among them.
 
-    Of several with one name that which ships (who gives its name to another is refused, but still there),
-    else one of the `files` with these hashes, else the first.
+    Of several that which ships (who gives its name to another is refused, but still there), else one of the
+    `files` with these hashes, else the first. Raises InputError where there is none.
     """
 
     def order(kind: type[Part]) -> tuple[bool, bool]:
         file = own_file(kind)
         return is_own(kind), file is None or file.sha256 not in files
 
-    kinds: dict[str, type[Part]] = {}
-    for kind in sorted(filter(is_kind, _below(family)), key=order):
-        kinds.setdefault(tag(kind), kind)
-    return kinds
+    kinds = [kind for kind in _below(family) if is_kind(kind)]
+    if named := [kind for kind in kinds if tag(kind) == name]:
+        return min(named, key=order)
+    raise InputError(
+        f"a {family.__name__} of kind {name}, which is not known here",
+        expected=f"one of {', '.join(sorted({*map(tag, kinds)}))}",
+        fix="install the same version of fedspike, or give this process the file with the kind",
+    )
 
 
 def _below(family: type[Part]) -> Iterator[type[Part]]:
@@ -130,14 +134,8 @@ def read_plain(values: Any, kind: Any, files: Collection[str] = ()) -> Any:
     if families := part_types(kind):
         if values is None:
             return None
-        name, kinds = str(values.get("kind")), _known(families[0], files)
-        if name not in kinds:
-            raise InputError(
-                f"a {families[0].__name__} of kind {name}, which is not known here",
-                expected=f"one of {', '.join(sorted(kinds))}",
-                fix="install the same version of fedspike, or give this process the file with the kind",
-            )
-        return kinds[name](**each({field.name: field.type for field in fields_of(kinds[name])}))
+        own = _known(families[0], str(values.get("kind")), files)
+        return own(**each({field.name: field.type for field in fields_of(own)}))
     if dataclasses.is_dataclass(kind):
         return kind(**each(typing.get_type_hints(kind)))  # type: ignore[operator]
     return msgspec.convert(values, kind)

@@ -1,5 +1,6 @@
 """A module is run on samples that mean nothing, to see what it is made of and whether we can use it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -125,12 +126,17 @@ def _demand_named(watch: Watch) -> None:
     if not any(isinstance(one, Neurons) for one in watch.beside.values()):
         bare |= dict.fromkeys([*watch.rows][-1:])
     if bare:
-        names = ", ".join(f'"{name}"' for name in bare)
         raise InputError(
             f"neurons of no name behind {', '.join(bare)}, where layers are in no line or are normalised",
             expected="there, neurons that are modules of snnTorch, or SpikingJelly's LIFNode or IFNode",
-            fix=f"take these, or not_counted=({names},), which trains the module as it is, without a bill",
+            fix=f"take these; or {_without_a_bill(bare)}",
         )
+
+
+def _without_a_bill(layers: Iterable[str]) -> str:
+    """How a module with these layers can be trained all the same."""
+    names = ", ".join(f'"{name}"' for name in layers)
+    return f"not_counted=({names},) trains the module as it is, without a bill"
 
 
 def _demand_function(
@@ -176,13 +182,12 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
     shared = _shared(call)
     left = {n: shared.get(n, why) for n, why in no_rule.items() if n not in call.not_counted}
     if left:
-        names = ", ".join(f'"{name}"' for name in (*call.not_counted, *left))
         raise InputError(
             "layers without a rule for their operations: "
             + "; ".join(f"{name} ({why})" for name, why in left.items()),
             expected="Linear, convolutions, MaxPool2d and AvgPool2d without overlap, normalisations, neurons "
             "like snnTorch's Leaky, RLeaky and Synaptic, and all their parameters learned",
-            fix=f"not_counted=({names},) trains the module as it is, without a bill"
+            fix=_without_a_bill([*call.not_counted, *left])
             + (
                 "; or module.requires_grad_(), which learns what is frozen"
                 if call.own.frozen
