@@ -93,7 +93,7 @@ clean: ## remove .venv and the caches; runs/ stays
 
 # Empty files stamp what is done; a change to what is to be installed makes it undone.
 $(VENV)/.runtime: $(INSTALLED) | $(VENV)/.created
-	$(PIP_INSTALL) -e .
+	$(PIP_INSTALL) -e '.[report]'
 	@touch $@
 
 $(VENV)/.test: $(INSTALLED) | $(VENV)/.created
@@ -104,7 +104,7 @@ $(VENV)/.test: $(INSTALLED) | $(VENV)/.created
 # The rivals' packages stay out of the product's environment.
 $(VENV)-bench/.done: $(INSTALLED) benchmarks/requirements.txt | $(VENV)/.created
 	test -x $(VENV)-bench/bin/pip || $(VENV)/bin/python -m venv $(VENV)-bench
-	$(VENV)-bench/bin/python -m pip install -c constraints.txt -r benchmarks/requirements.txt -e '.[reference]'
+	$(VENV)-bench/bin/python -m pip install -c constraints.txt -r benchmarks/requirements.txt -e '.[report,reference]'
 	@touch $@
 
 # A .venv that is there and has pip is used as it is: it may hold a torch of your own.

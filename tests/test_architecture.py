@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "fedspike"
 FLOORS = (
     *(
         "errors",
+        "extras",
         "shell",
         "randomness",
         "machine",
@@ -49,7 +50,17 @@ FLOORS = (
 ONLY: dict[str, tuple[str, ...]] = {
     # What must be the same in the engine and in the reference; the engine itself is not among it.
     "reference": tuple(room for room in FLOORS[: FLOORS.index("reference")] if room != "engine"),
-    "report": ("errors", "files", "reading", "randomness", "layers", "energy", "data", "records"),
+    "report": (
+        "errors",
+        "extras",
+        "files",
+        "reading",
+        "randomness",
+        "layers",
+        "energy",
+        "data",
+        "records",
+    ),
 }
 # Kinds that are everyday words, too: they also name other things.
 WORDS_TOO = ("none", "count", "rate", "direct", "dense", "mean", "classes", "membrane")
@@ -86,6 +97,9 @@ OPTIONAL = {
     "wandb": ("trackers",),
     "tensorboard": ("trackers",),
     "snntorch": ("reference",),
+    "altair": ("report",),
+    "vl_convert": ("report",),
+    "jinja2": ("report",),
     "pandas": ("runs",),
     "polars": ("runs",),
     "difflib": ("reading",),  # Python's own; one search for the name that was meant is enough

@@ -416,7 +416,7 @@ def test_what_a_round_needs_is_kept_and_no_more(tmp_path: Path) -> None:
 def test_without_flower_the_command_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("fedspike.extras.find_spec", lambda _: None)
     assert main(["fleet", "local", "2"]) == 2
     assert "pip install 'fedspike[fleet]'" in capsys.readouterr().err
 

@@ -161,7 +161,7 @@ def test_the_option_adds_to_what_the_file_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fedspike.cli.train.write_report", lambda folder: folder)
+    monkeypatch.setattr("fedspike.cli.commands.write_report", lambda folder: folder)
     shutil.copytree(finished, "runs/both")
     Path("both.toml").write_text(TOML)
     summary = asked(capsys, "run", "both.toml", "--more-rounds", "3")
@@ -194,7 +194,7 @@ def test_a_schedule_that_is_over_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("fedspike.cli.train.write_report", lambda folder: folder)
+    monkeypatch.setattr("fedspike.cli.commands.write_report", lambda folder: folder)
     cosine = '[schedule]\nkind = "cosine"\nrounds = 2\nlowest = 0.1\n'
     text = BOTH_NETWORKS.replace('["ann", "snn"]', '["ann"]')
     Path("both.toml").write_text(text + cosine)

@@ -302,7 +302,7 @@ def test_the_command_tells_trackers_of_what_workers_train(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     demand_installed("tensorboard")
-    monkeypatch.setattr("fedspike.cli.train.write_report", lambda _: "drawn elsewhere")
+    monkeypatch.setattr("fedspike.cli.commands.write_report", lambda _: "drawn elsewhere")
     file, output = tmp_path / "tiny.toml", tmp_path / "runs" / "tiny"
     file.write_text(TOML.replace('["snn"]', '["ann", "snn"]').replace("rounds = 3", "rounds = 2"))
     words = ["run", file, "--output", output, "--workers", "2", "--track", "tensorboard"]
@@ -336,7 +336,7 @@ def test_what_cannot_be_tracked_is_said(
     empty.mkdir()
     (empty / "config.toml").write_text('name = "empty"')
     assert "no round is stored yet" in refused(empty, "--to", "tensorboard")
-    monkeypatch.setattr("fedspike.trackers.tracker.find_spec", lambda _: None)
+    monkeypatch.setattr("fedspike.extras.find_spec", lambda _: None)
     for kind in READERS:
         assert f"pip install 'fedspike[{kind}]'" in refused(experiment, "--to", kind)
     assert main(["run", "quickstart", "--track", "mlflow"]) == 2

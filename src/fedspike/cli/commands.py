@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedspike.errors import InputError
+from fedspike.shell import command
 
 MOST_THREADS = 1024
 MOST_PROCESSES = 256
@@ -200,6 +201,30 @@ def write_report(
     for line in heard:
         say(line)
     return page
+
+
+def conclude(folder: Path) -> None:
+    """Say what a training that is finished has come to, and where its page is, or how it is had later."""
+    later = without_page(folder)
+    if not later:
+        say(f"The report: {write_report(folder)}")
+        return
+    from fedspike.report import answer
+
+    for line in (*answer(folder), later):
+        say(line)
+
+
+def without_page(folder: Path) -> str:
+    """That the page of a folder cannot be drawn, and how it is had later; nothing where it can be."""
+    from fedspike.report.rendering.libraries import are_here, install
+
+    if are_here():
+        return ""
+    return (
+        "No page, for the libraries that draw it are not installed. To get it, also after the training: "
+        f"{install()}, then {command('report', folder)}"
+    )
 
 
 def _fraction(option: str, text: str) -> float:

@@ -1,6 +1,5 @@
 """What this machine offers, in plain answers."""
 
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from fedspike import engine
+from fedspike import engine, extras
 from fedspike.data import fashion_mnist
 from fedspike.records.environment import energy_sensors, environment
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-EXTRAS = {"reference": "snntorch"}  # extra -> the module that it brings
+EXTRAS = {"report": "altair", "reference": "snntorch"}  # extra -> a module that it brings
 
 
 def examine() -> dict[str, Any]:
@@ -54,6 +53,6 @@ def _cache_folder() -> str:
 
 
 def _extra(name: str, module: str) -> str:
-    if importlib.util.find_spec(module):
+    if extras.is_here(module):
         return f"{module} is here"
-    return f"{module} is missing; get it with: pip install 'fedspike[{name}]'"
+    return f"{module} is missing; get it with: {extras.install(name)}"

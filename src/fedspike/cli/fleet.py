@@ -16,7 +16,7 @@ from shlex import quote
 from typing import Any, NoReturn
 
 from fedspike.cli import passphrase
-from fedspike.cli.commands import kinds_of, print_json, print_summary, say, write_report
+from fedspike.cli.commands import conclude, kinds_of, print_json, print_summary, say, without_page
 from fedspike.cli.stopping import Stopped, leave, on_stop
 from fedspike.errors import InputError
 from fedspike.shell import command
@@ -153,7 +153,8 @@ def stop(options: Namespace) -> int:
     if not control.stop(folder):
         raise _not_started(folder.path)
     if control.is_done(folder):
-        say(f"The training is done. Its report: {folder.run / 'report.html'}")
+        page = without_page(folder.run) or f"Its report: {folder.run / 'report.html'}"
+        say(f"The training is done. {page}")
     else:
         say(f"The training is stopped. To go on: {command('fleet', 'run', folder.path)}")
     return 0
@@ -277,9 +278,11 @@ def _followed(folder: Any, options: Namespace, last_words: str | None) -> int:
         stopping,
         Progress(time_left(experiment.runs)) as progress,
     ):
+        if later := without_page(folder.run):
+            progress.say(later)
         for event in control.follow(folder, experiment, progress.say):
             progress.show(event)
-    say(f"The report: {write_report(folder.run)}")
+    conclude(folder.run)
     if options.json:
         print_summary(folder.run)
     return 0

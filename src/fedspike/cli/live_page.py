@@ -17,6 +17,7 @@ from fedspike.deploy.hosts import demand_port
 from fedspike.errors import InputError
 from fedspike.records.views import ExperimentView, RunView, View
 from fedspike.records.watching import Watcher
+from fedspike.report.rendering.libraries import demand
 from fedspike.report.rendering.live import live_page
 
 LOOPBACK = "127.0.0.1"
@@ -29,8 +30,9 @@ DECIMALS = 5  # of an accuracy in a curve
 def serve(watcher: Watcher, port: int) -> NoReturn:
     """Show the page until somebody stops it; port 0 stands for one that is free.
 
-    Raises InputError where the port cannot be had.
+    Raises InputError where the port cannot be had, and where what makes the page is not installed.
     """
+    demand("jinja2")
     if port:
         demand_port(port, "--port")
     try:

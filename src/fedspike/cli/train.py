@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fedspike.cli.commands import (
+    conclude,
     count_of,
     prepare_torch,
     print_summary,
     say,
     threads_of_each,
-    write_report,
+    without_page,
 )
 from fedspike.cli.dry_run import dry_run
 from fedspike.cli.exit_codes import WRONG_INPUT
@@ -97,6 +98,8 @@ def _run(options: Namespace, started: Any, group: Any) -> int:
             device_of_rank(options.device, started.local_rank) if group.size > 1 else options.device
         )
         tell(f"Engine: {engine.engine(device)}")
+        if later := without_page(_folder(options, experiment)):
+            tell(later)
         training = _training(options, manner, group, device)
         prepared.extend([experiment, load(experiment, tell), training])
         return b""
@@ -105,7 +108,7 @@ def _run(options: Namespace, started: Any, group: Any) -> int:
     experiment, dataset, training = prepared
     from fedspike.experiment.run import perform
 
-    folder = options.output or Path("runs") / experiment.name
+    folder = _folder(options, experiment)
     if group.rank:
         for _ in perform(experiment, dataset, folder, "", training):
             raise AssertionError("only rank 0 tells what happens")
@@ -122,6 +125,11 @@ def _run(options: Namespace, started: Any, group: Any) -> int:
     if options.json:
         print_summary(folder)
     return 0
+
+
+def _folder(options: Namespace, experiment: Any) -> Path:
+    folder: Path = options.output or Path("runs") / experiment.name
+    return folder
 
 
 def _shown(events: Any, runs: Any, training: Any, folder: Path, trackers: Any) -> None:
@@ -155,7 +163,7 @@ def _report(experiment: Any, folder: Path, *, shared: bool) -> None:
         )
         return
     with claimed(folder / STORING, folder, wait=True) if shared else nullcontext():
-        say(f"The report: {write_report(folder)}")
+        conclude(folder)
 
 
 def _training(options: Namespace, manner: Manner, group: Any, device: str) -> Any:

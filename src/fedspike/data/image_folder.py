@@ -1,6 +1,5 @@
 """A folder of pictures, whose folders say the class of each, and perhaps whose it is."""
 
-import importlib.util
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from msgspec import Meta
 
+from fedspike import extras
 from fedspike.data import named
 from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.layout import intensities
@@ -117,12 +117,8 @@ class _Picture(NamedTuple):
 
 def demand_pillow() -> None:
     """Raise InputError where Pillow is not installed."""
-    if importlib.util.find_spec("PIL") is None:
-        raise InputError(
-            "pictures in files, and Pillow is not installed",
-            expected="Pillow, which reads them",
-            fix='pip install "fedspike[images]"',
-        )
+    missing = "pictures in files, and Pillow is not installed"
+    extras.demand(["PIL"], "images", missing, expected="Pillow, which reads them")
 
 
 def _of(splits: list[str], part: str, path: str) -> Iterator[int]:

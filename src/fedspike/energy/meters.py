@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from fedspike import extras
 from fedspike.energy.estimate import estimate
 
 POWERCAP = Path("/sys/class/powercap")
@@ -183,7 +184,7 @@ def _zeus() -> Sensor | Unavailable:
         if monitor.gpu_indices or monitor.soc_is_present:
             return Zeus(monitor)
     except ModuleNotFoundError as error:
-        return Unavailable("zeus", f"{error}; pip install 'fedspike[meters]'")
+        return Unavailable("zeus", f"{error}; {extras.install('meters')}")
     except Exception as error:  # whatever a driver raises: it is the reason
         return Unavailable("zeus", f"{type(error).__name__}: {error}")
     return Unavailable("zeus", "finds no graphics card, Apple chip or Jetson that it can read")

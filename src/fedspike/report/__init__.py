@@ -6,6 +6,6 @@ sections/    which figures stand below which heading
 rendering/   from sections to the page and the files
 """
 
-from fedspike.report.writing import write
+from fedspike.report.writing import answer, write
 
-__all__ = ["write"]
+__all__ = ["answer", "write"]

@@ -17,6 +17,7 @@ from fedspike.report.figures.energy_spent import EQUAL_TABLE
 from fedspike.report.figures.figure import Figure, Section
 from fedspike.report.figures.methods import apart, sentences
 from fedspike.report.figures.ranking import RANKS_TABLE
+from fedspike.report.rendering.libraries import demand
 from fedspike.report.rendering.page import Shown, render
 from fedspike.report.rendering.tables import Caption
 from fedspike.report.sections import SECTIONS
@@ -39,12 +40,11 @@ def write(
     hears the answer, and `busy` what is being done meanwhile. Each file is replaced whole or not at all, the
     page last.
 
-    Raises InputError where a directory has no readable summary or cannot be written to.
+    Raises InputError where a directory has no readable summary or cannot be written to, and where the
+    libraries that draw are not installed.
     """
-    hardware = hardware or Hardware()
-    experiment, homes = joined.read(folders or (directory,))
-    priced = with_own_prices(experiment, homes, hardware)
-    results = Results(priced, homes, baseline, hardware)
+    demand()
+    results = results_of(folders or (directory,), baseline, hardware or Hardware())
     page, sections = directory / "report.html", []
     busy(f"drawing {len(results.runs)} runs")
     for section in shown(results):
@@ -60,6 +60,18 @@ def write(
     for line in in_short(results):
         say(line)
     return page
+
+
+def results_of(folders: Sequence[Path], baseline: str, hardware: Hardware) -> Results:
+    """What the runs of these folders come to, also at own prices. Raises InputError as `write` does."""
+    experiment, homes = joined.read(folders)
+    priced = with_own_prices(experiment, homes, hardware)
+    return Results(priced, homes, baseline, hardware)
+
+
+def answer(directory: Path) -> list[str]:
+    """What `write` says of a directory; nothing is drawn."""
+    return in_short(results_of((directory,), "", Hardware()))
 
 
 def in_short(results: Results) -> list[str]:

@@ -162,7 +162,10 @@ class FinishedRun:
         return bill
 
     def plot(self) -> Any:
-        """The test accuracy of each round as a chart of altair, as in the report."""
+        """The test accuracy of each round as a chart of altair, as in the report.
+
+        Raises InputError where altair is not installed.
+        """
         from fedspike.report.figures.accuracy import chart
 
         return chart(self.summary)
@@ -172,9 +175,11 @@ class FinishedRun:
 
     def _repr_html_(self) -> str:
         from fedspike.report.figures.accuracy import drawing
+        from fedspike.report.rendering.libraries import are_here
 
         title, result = map(escape, self._in_words())
-        return f"<p><b>{title}</b><br>{result}</p>\n{drawing(self.summary)}"
+        curve = drawing(self.summary) if are_here() else ""
+        return f"<p><b>{title}</b><br>{result}</p>\n{curve}"
 
     def _in_words(self) -> tuple[str, str]:
         summary = self.summary

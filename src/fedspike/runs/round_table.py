@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from fedspike import extras
 from fedspike.errors import InputError
 from fedspike.records.schema import RoundRecord
 
@@ -22,7 +23,7 @@ def table(rounds: Sequence[RoundRecord]) -> Any:
     raise InputError(
         "a table of rounds without pandas and without polars",
         expected="one of the two, which make tables",
-        fix="pip install 'fedspike[tables]'",
+        fix=extras.install("tables"),
     )
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from fedspike import extras
 from fedspike.errors import InputError
 
 Setting = bool | int | float | str
@@ -71,11 +71,7 @@ def named(trackers: Sequence[Tracker], names: Sequence[str], option: str) -> lis
                 expected=f"one of {', '.join(kinds)}",
                 fix=nearest(name, kinds),
             )
-        spec = find_spec(kinds[name].package)
-        if spec is None or spec.origin is None:  # a folder that has the name is no package
-            raise InputError(
-                f"{option} {name}: {kinds[name].title} is not installed",
-                expected=f"the Python package {kinds[name].package}",
-                fix=f"pip install 'fedspike[{name}]'",
-            )
+        package, missing = kinds[name].package, f"{kinds[name].title} is not installed"
+        wanted = f"the Python package {package}"
+        extras.demand([package], name, f"{option} {name}: {missing}", expected=wanted)
     return [kinds[name] for name in dict.fromkeys(names)]

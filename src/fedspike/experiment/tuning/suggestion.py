@@ -7,10 +7,10 @@ and is told the trials before it, so a search that was stopped goes on with the 
 """
 
 from collections.abc import Sequence
-from importlib import metadata, util
+from importlib import metadata
 from typing import Any
 
-from fedspike.errors import InputError
+from fedspike import extras
 from fedspike.experiment.tuning.space import Axis, Range, grid, size
 from fedspike.randomness import stream
 
@@ -23,12 +23,8 @@ Tried = tuple[dict[str, Any], float | None]
 
 def demand_optuna() -> str:
     """Optuna's version. Raises InputError where it is not installed."""
-    if util.find_spec("optuna") is None:
-        raise InputError(
-            "Optuna is not installed; it suggests the settings of a search",
-            expected="optuna 5",
-            fix="pip install 'fedspike[tune]'",
-        )
+    missing = "Optuna is not installed; it suggests the settings of a search"
+    extras.demand(["optuna"], "tune", missing, expected="optuna 5")
     return metadata.version("optuna")
 
 

@@ -1,12 +1,12 @@
 """The test accuracy of each network in every setting: Table 1, and curves against rounds."""
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import altair as alt
 
 from fedspike.energy.estimate import Estimate
 from fedspike.records.schema import RunSummary
@@ -22,6 +22,7 @@ from fedspike.report.analysis.settings import (
     settings,
 )
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import (
     accuracy_axis,
     chart_of,

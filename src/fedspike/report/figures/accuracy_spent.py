@@ -4,13 +4,13 @@ The networks of a setting, and the methods of a sweep in it, are lines of one pa
 told apart, else each comparison has panels of its own.
 """
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-
-import altair as alt
 
 from fedspike.energy.profiles import Profile
 from fedspike.energy.units import UNITS
@@ -20,6 +20,7 @@ from fedspike.report.analysis.course import Course
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.accuracy import Line, Point, accuracy_ends, seeds_in_words
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import (
     DASHES,
     accuracy_axis,

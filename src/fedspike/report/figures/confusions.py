@@ -1,9 +1,10 @@
 """What the models have right, class by class and client by client, and what they take for what."""
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import altair as alt
 import numpy as np
 
 from fedspike.energy.estimate import Estimate, estimate
@@ -12,6 +13,7 @@ from fedspike.report.analysis.confusion import Outcome
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network, interval_note
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import chart_of
 from fedspike.report.rendering.drawing import Panels, charts
 from fedspike.report.rendering.palette import LIGHT

@@ -1,15 +1,16 @@
 """How many samples of each class each client has: a chart for every setting, and Table 8 of every run."""
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import altair as alt
 
 from fedspike.energy.description import MOST_COUNTED
 from fedspike.records.skew import skew
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import chart_of
 from fedspike.report.rendering.drawing import Panels, charts
 from fedspike.report.rendering.palette import LIGHT

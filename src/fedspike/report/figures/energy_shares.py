@@ -1,10 +1,10 @@
 """Where the energy of a round goes: level by level, a waterfall; by phase and by layer; and Table E4."""
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-
-import altair as alt
 
 from fedspike.energy.account import BillBy
 from fedspike.energy.estimate import estimate
@@ -12,6 +12,7 @@ from fedspike.report.analysis.energy_view import ADDED, EnergyView, energy_mj, n
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import BAR_HEIGHT, BAR_ROW, OFFSETS, chart_of, energy_axis, rows
 from fedspike.report.rendering.drawing import PRICE_TABLES, Panels, charts
 from fedspike.report.rendering.palette import LIGHT

@@ -1,10 +1,10 @@
 """Energy for an accuracy: a chart of the energy spent so far, and Table E3, until the target."""
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
-
-import altair as alt
 
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
@@ -14,6 +14,7 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, interval_note, kinds, of
 from fedspike.report.figures.accuracy import SETTING, dashes
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import (
     accuracy_axis,
     chart_of,

@@ -1,15 +1,16 @@
 """The firing rates of the layers, round by round, and where a layer is dead or saturated."""
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import altair as alt
 
 from fedspike.records.schema import RateLimit
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import (
     chart_of,
     dashes_of,

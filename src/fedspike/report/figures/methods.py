@@ -1,6 +1,6 @@
 """The methods of a sweep side by side: Tables A1 and A2, the differences seed by seed, and in words."""
 
-import altair as alt
+from __future__ import annotations  # altair is not looked up before it is used
 
 from fedspike.report.analysis import tested
 from fedspike.report.analysis.results import Results
@@ -8,6 +8,7 @@ from fedspike.report.analysis.settings import note_on_seeds
 from fedspike.report.analysis.side_by_side import Difference, Row, SideBySide
 from fedspike.report.analysis.significance import SIGNIFICANT, in_words
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import BAR_LABELS, LETTER, chart_of, rows
 from fedspike.report.rendering.drawing import Panels, Prose, charts
 from fedspike.report.rendering.palette import LIGHT

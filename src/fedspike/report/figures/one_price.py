@@ -1,11 +1,12 @@
 """What one price does to the ratio of the two energies, the others left as they are: a chart, Table E5."""
 
-import altair as alt
+from __future__ import annotations  # altair is not looked up before it is used
 
 from fedspike.energy.sensitivity import Sensitivity
 from fedspike.report.analysis.other_prices import LEVEL, OtherPrices
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import chart_of, log_scale, rows
 from fedspike.report.rendering.drawing import PRICE_TABLES, Panels, charts
 from fedspike.report.rendering.palette import LIGHT

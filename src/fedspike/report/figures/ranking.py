@@ -1,14 +1,15 @@
 """The methods of a sweep over its settings: a critical-difference diagram, and its tests, Table A4."""
 
-from collections.abc import Callable
+from __future__ import annotations  # altair is not looked up before it is used
 
-import altair as alt
+from collections.abc import Callable
 
 from fedspike.report.analysis.ranks import Ranks, over_settings
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.significance import SIGNIFICANT, in_words
 from fedspike.report.figures.figure import Figure
 from fedspike.report.figures.methods import TEST, WIDTH
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import LETTER, chart_of
 from fedspike.report.rendering.drawing import Panels, charts
 from fedspike.report.rendering.palette import LIGHT

@@ -1,9 +1,9 @@
 """Accuracy against noise and blur of the test samples: a chart and Table 10."""
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import altair as alt
 
 from fedspike.energy.estimate import Estimate
 from fedspike.records.schema import RunSummary
@@ -12,6 +12,7 @@ from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Comparison, Network, interval_note
 from fedspike.report.figures.accuracy import HEIGHT, WIDTH, dashes
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import accuracy_axis, chart_of, end_labels, line_of
 from fedspike.report.rendering.drawing import Panels, charts
 from fedspike.report.rendering.palette import LIGHT

@@ -1,11 +1,12 @@
 """Spikes beside the thresholds below which a spiking network would be cheaper: a chart, Tables E6 and E7."""
 
-import altair as alt
+from __future__ import annotations  # altair is not looked up before it is used
 
 from fedspike.energy.break_even import PUBLISHED
 from fedspike.report.analysis.other_prices import OtherPrices
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import chart_of, log_scale, rows
 from fedspike.report.rendering.drawing import Panels, charts
 from fedspike.report.rendering.palette import LIGHT

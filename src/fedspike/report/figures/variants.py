@@ -3,11 +3,11 @@
 The front are the networks that no other beats in both.
 """
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import altair as alt
 
 from fedspike.energy.estimate import Estimate, estimate
 from fedspike.energy.levels import Level
@@ -16,6 +16,7 @@ from fedspike.report.analysis.other_prices import of_run
 from fedspike.report.analysis.results import Results
 from fedspike.report.analysis.settings import Network, interval_note
 from fedspike.report.figures.figure import Figure
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.axes import accuracy_axis, chart_of, log_scale, places_apart
 from fedspike.report.rendering.drawing import Panels, charts
 from fedspike.report.rendering.palette import LIGHT

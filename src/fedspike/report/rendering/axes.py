@@ -1,13 +1,14 @@
 """Axes, bars and places of labels that several charts share."""
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 import json
 import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
-
+from fedspike.report.rendering import vega as alt
 from fedspike.report.rendering.palette import LIGHT
 
 BAR_LABELS = 165  # pixels for the names of bars
@@ -17,7 +18,7 @@ MOST_READ = 50  # points of a line under the pointer
 MOST_DRAWN = 600  # points of a line: two for each of its pixels
 OFFSETS = {"conventional": -7, "spiking": 7}  # pixels: a bar above or below the middle of its row
 DASHES: tuple[Any, ...] = (
-    alt.Undefined,
+    None,
     [5, 3],
     [1.5, 2.5],
     [9, 3, 1.5, 3],
@@ -41,7 +42,7 @@ def chart_of(*values: dict[str, Any]) -> alt.Chart:
 
 
 def line_of(
-    points: Sequence[dict[str, Any]], says: str, colour: str, dash: Any = alt.Undefined
+    points: Sequence[dict[str, Any]], says: str, colour: str, dash: Any = None
 ) -> tuple[alt.Chart, alt.Chart]:
     """A line, and at most 50 of its points, which say what `says` makes of them under the pointer.
 
@@ -50,8 +51,13 @@ def line_of(
     every = max(1, math.ceil(len(points) / MOST_READ))
     read = chart_of(*(one | {"says": says.format(**one)} for one in points[::-every]))
     dots = read.mark_circle(color=colour, opacity=float(len(points) == 1), size=120)
-    line = chart_of(*points).mark_line(color=colour, strokeWidth=1.8, strokeDash=dash)
+    line = chart_of(*points).mark_line(**_look(colour, dash))
     return line, dots
+
+
+def _look(colour: str, dash: Any) -> dict[str, Any]:
+    """Of a line, which is whole where it has no dashes."""
+    return {"color": colour, "strokeWidth": 1.8, **({"strokeDash": dash} if dash else {})}
 
 
 def thinning(points: int) -> str:
@@ -168,8 +174,7 @@ def line_names(
     layers = []
     for (_, text, colour, dash), place in zip(ends, places, strict=True):
         one = chart_of({field: place, "text": text}).encode(y=y)
-        look = {"color": colour, "strokeWidth": 1.8, "strokeDash": dash}
-        layers.append(one.mark_rule(x=width + KEY[0], x2=width + KEY[1], **look))
+        layers.append(one.mark_rule(x=width + KEY[0], x2=width + KEY[1], **_look(colour, dash)))
         style = {"align": "left", "fontSize": 12, "fontWeight": "bold", "color": colour}
         name = one.mark_text(x=width + KEY[1] + 5, **style)
         layers.append(name.encode(text=alt.Text("text:N")))

@@ -4,17 +4,18 @@ A chart is drawn in the light palette. On the page every colour becomes a CSS va
 role, so that the charts follow light, dark and print with the text; the files keep the colours.
 """
 
+from __future__ import annotations  # altair is not looked up before it is used
+
 import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
-import vl_convert
-from altair.utils.schemapi import debug_mode
 from markupsafe import Markup, escape
 
+from fedspike.report.rendering import vega as alt
+from fedspike.report.rendering.libraries import library
 from fedspike.report.rendering.palette import LIGHT
 
 FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
@@ -66,7 +67,7 @@ def charts(drawn: Iterable[tuple[str, alt.LayerChart]]) -> tuple[Panel, ...]:
     The first is made sure to be valid, which takes as long as to draw it; the others are like it but
     for their data. Altair would look at every part of each besides, also of those made before.
     """
-    with debug_mode(False):
+    with library("altair.utils.schemapi").debug_mode(False):
         return tuple(
             Panel(label, _drawn(chart, validate=place == 0))
             for place, (label, chart) in enumerate(drawn)
@@ -98,7 +99,7 @@ def themed(chart: alt.LayerChart) -> alt.LayerChart:
 
 def to_pdf(svg: str) -> bytes:
     """An SVG as a one-page PDF."""
-    return bytes(vl_convert.svg_to_pdf(svg))
+    return bytes(library("vl_convert").svg_to_pdf(svg))
 
 
 def for_page(panel: Panel, title: str) -> Markup:
@@ -113,7 +114,7 @@ def for_page(panel: Panel, title: str) -> Markup:
 
 def _drawn(chart: alt.LayerChart, *, validate: bool) -> str:
     """A chart as SVG. What a mark is described as becomes its title, which is read under the pointer."""
-    svg = str(vl_convert.vegalite_to_svg(_themed(chart, validate=validate)))
+    svg = str(library("vl_convert").vegalite_to_svg(_themed(chart, validate=validate)))
     svg = GEOMETRY.sub(lambda own: LONG.sub(lambda one: f"{float(one[0]):.2f}", own[0]), svg)
     svg = re.sub(r' aria-(hidden|roledescription)="[^"]*"| role="[^"]*"', "", svg)
     svg = re.sub(r'<(\w+) aria-label="([^"]*)"([^>]*)/>', r"<\1\3><title>\2</title></\1>", svg)

@@ -5,4 +5,5 @@ from fedspike.report.rendering.templating import templates
 
 def live_page(nonce: str) -> str:
     """The page as HTML; its style and its script have this nonce."""
-    return templates().get_template("live.html").render(nonce=nonce, most_columns=0)
+    page: str = templates().get_template("live.html").render(nonce=nonce, most_columns=0)
+    return page

@@ -99,11 +99,12 @@ def render(experiment: ExperimentSummary, sections: Sequence[Section]) -> str:
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%").replace(
         " = ", "\u00a0=\u00a0"
     )
-    return environment.get_template("report.html").render(
+    page: str = environment.get_template("report.html").render(
         experiment=experiment,
         sections=sections,
         most_columns=_most_columns(sections),
     )
+    return page
 
 
 def _most_columns(sections: Sequence[Section]) -> int:

@@ -1,16 +1,17 @@
 """The templates of pages, which escape whatever data put into them."""
 
 from pathlib import Path
+from typing import Any
 
-import jinja2
-
+from fedspike.report.rendering.libraries import library
 from fedspike.report.rendering.palette import DARK, LIGHT
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def templates() -> jinja2.Environment:
+def templates() -> Any:
     """Where a template is got by the name of its file; all of them know the colours."""
+    jinja2 = library("jinja2")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
