@@ -34,6 +34,7 @@ from fedspike.data import (
     Signs,
     Source,
 )
+from fedspike.data.events.cochlea import Cochlea
 from fedspike.data.partition import (
     IID,
     Centralised,
@@ -64,6 +65,7 @@ from fedspike.networks import (
 )
 from fedspike.part import Part
 from fedspike.parts.codes import (
+    AsRecorded,
     Burst,
     Code,
     Contrast,
@@ -195,6 +197,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
         Signs(),
         GTSRB(),
         *(CSVTable("data.csv", "kind"), ImageFolder("pictures")),
+        Cochlea(path="train.h5"),
     ],
     Partition: [
         *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),
@@ -203,7 +206,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
     ],
     Network: [ANN(), SNN(time_steps=10), QANN(time_steps=10), QANN(bits=3)],
     Architecture: [FullyConnected(), FullyConnected((20, 10)), Convolutional((4, "pool"), ())],
-    Code: [code for code, _ in CODES],
+    Code: [*(code for code, _ in CODES), AsRecorded()],  # which takes no pixels
     Neuron: NEURONS,
     Surrogate: SURROGATES,
     ReadOut: READ_OUTS,

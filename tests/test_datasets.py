@@ -205,7 +205,7 @@ def test_the_check_counts_and_fits_into_json(tmp_path: Path) -> None:
     assert facts.train.highest_pixel == np.float32(23 / 255)
     assert facts.image_shape == (2, 2)
     assert facts.remarks == (
-        "train: classes are not equally frequent, from 1 images (class 0) to 3 (class 1)",
+        "train: classes are not equally frequent, from 1 samples (class 0) to 3 (class 1)",
         "train: no value reaches more than 0.09 of the greatest there can be; "
         "is the range right, or was it divided twice?",
         "test: no value reaches more than 0.002 of the greatest there can be; "

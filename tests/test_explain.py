@@ -66,7 +66,7 @@ def test_a_kind_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "code"]) == 0
     assert '"rate" is the usual one' in capsys.readouterr().out
     assert main(["explain"]) == 0
-    assert "rate, burst, contrast, delta" in capsys.readouterr().out
+    assert "rate, as-recorded, burst, contrast, delta" in capsys.readouterr().out
 
 
 def test_it_is_there_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ def data_check(options: Namespace) -> int:
     if options.json:
         print_json(facts)
         return 0
-    shape = " x ".join(map(str, facts["image_shape"]))
+    shape = _shape(facts)
     lines = [
         f"{facts['name']} is sound: {facts['train']['samples']} training and "
         f"{facts['test']['samples']} test samples of {shape}, {facts['classes']} classes",
@@ -71,16 +71,24 @@ def data_show(options: Namespace) -> int:
     lines.append(f"  all {facts['train']['samples']:10d} {facts['test']['samples']:10d}")
     if facts["owners"] is not None:
         lines += ["", f"owners of training samples: {facts['owners']}"]
-    lines += ["", f"image: {' x '.join(map(str, facts['image_shape']))}"]
+    lines += ["", f"sample: {_shape(facts)}"]
+    what = "numbers" if facts["time_steps"] is None else "spikes per input and step"
     for name in ("train", "test"):
         split = facts[name]
         lines.append(
-            f"pixels ({name}): {split['lowest_pixel']:g} to {split['highest_pixel']:g}, "
+            f"{what} ({name}): {split['lowest_pixel']:g} to {split['highest_pixel']:g}, "
             f"mean {split['mean_pixel']:.5f}"
         )
     lines += [f"SHA-256 {digest}  {name}" for name, digest in facts["sha256"].items()]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _shape(facts: dict[str, Any]) -> str:
+    """Of a sample: 28 x 28, or 140 in 100 time steps."""
+    steps = facts["time_steps"]
+    time = f" in {steps} time steps" if steps else ""
+    return f"{' x '.join(map(str, facts['image_shape']))}{time}"
 
 
 def data_fetch(options: Namespace) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.loading import source
+from fedspike.data.recordings import shares
 from fedspike.data.source import Source
 
 DARK = 0.25  # what uses less than two bits less of its range than it could is worth a look
@@ -20,7 +21,7 @@ class Split:
     samples: int
     samples_per_class: tuple[int, ...]
     lowest_pixel: float
-    mean_pixel: float  # of a rate code: the mean spikes per pixel and time step
+    mean_pixel: float  # of a rate code, and of recordings: the mean spikes per input and time step
     highest_pixel: float
 
 
@@ -38,6 +39,7 @@ class Facts:
     remarks: tuple[str, ...]  # not wrong, but worth knowing
     class_names: tuple[str, ...] = ()  # in the order of their numbers
     owners: int | None = None  # of training samples, where somebody said whose they are
+    time_steps: int | None = None  # of recordings, whose inputs stand in the place of pixels
 
 
 def check(
@@ -58,12 +60,13 @@ def check(
         source=dataset.source,
         sha256=dataset.sha256,
         classes=dataset.classes,
-        image_shape=dataset.x_train.shape[1:],
+        image_shape=dataset.shape,
         train=train,
         test=test,
         remarks=remarks(dataset),
         class_names=dataset.class_names,
         owners=None if dataset.owners is None else len(dataset.owners.names),
+        time_steps=dataset.time_steps,
     )
 
 
@@ -71,18 +74,24 @@ def remarks(dataset: Dataset, *, tests: bool = True) -> tuple[str, ...]:
     """What is not wrong with a data set but worth knowing, wherever it is read; a device has no `tests`."""
     train, test = _splits(dataset)
     understood = [dataset.understood] if dataset.understood else []
-    return (*understood, *_remarks("train", train), *(_remarks("test", test) if tests else ()))
+    parts = {"train": train, "test": test} if tests else {"train": train}
+    notes = [note for name, part in parts.items() for note in _remarks(name, part)]
+    if dataset.time_steps is None:
+        notes += [note for name, part in parts.items() for note in _dark(name, part)]
+    return (*understood, *notes)
 
 
 def _splits(dataset: Dataset) -> tuple[Split, Split]:
-    train = _split(dataset.x_train, dataset.y_train, dataset.classes)
-    return train, _split(dataset.x_test, dataset.y_test, dataset.classes)
+    return _split(dataset, "train"), _split(dataset, "test")
 
 
-def _split(images: np.ndarray, labels: np.ndarray, classes: int) -> Split:
+def _split(dataset: Dataset, part: str) -> Split:
+    images, labels = (getattr(dataset, f"{array}_{part}") for array in "xy")
+    if dataset.time_steps is not None:
+        images = shares(images, dataset.time_steps, 1)
     return Split(
         samples=len(images),
-        samples_per_class=tuple(np.bincount(labels, minlength=classes).tolist()),
+        samples_per_class=tuple(np.bincount(labels, minlength=dataset.classes).tolist()),
         lowest_pixel=float(images.min()),
         mean_pixel=float(images.mean(dtype=np.float64)),
         highest_pixel=float(images.max()),
@@ -96,12 +105,16 @@ def _remarks(name: str, split: Split) -> list[str]:
         rarest = split.samples_per_class.index(fewest)
         commonest = split.samples_per_class.index(most)
         notes.append(
-            f"{name}: classes are not equally frequent, from {fewest} images (class {rarest}) "
+            f"{name}: classes are not equally frequent, from {fewest} samples (class {rarest}) "
             f"to {most} (class {commonest})"
         )
-    if max(split.highest_pixel, -split.lowest_pixel) < DARK:
-        notes.append(
-            f"{name}: no value reaches more than {split.highest_pixel:.2g} of the greatest there can be; "
-            "is the range right, or was it divided twice?"
-        )
     return notes
+
+
+def _dark(name: str, split: Split) -> list[str]:
+    if max(split.highest_pixel, -split.lowest_pixel) >= DARK:
+        return []
+    return [
+        f"{name}: no value reaches more than {split.highest_pixel:.2g} of the greatest there can be; "
+        "is the range right, or was it divided twice?"
+    ]

@@ -1,16 +1,18 @@
-"""What every data set becomes: images in [0, 1] and their labels, refused here if they are bad."""
+"""What every data set becomes: images in [0, 1], or recordings, and their labels, refused here if bad."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 from msgspec import Meta
 
 from fedspike.data.arrays import as_array, read_as
 from fedspike.data.layout import UNSAID, Layout
 from fedspike.data.owners import Owners
+from fedspike.data.recordings import demand_recordings, shares
 from fedspike.errors import InputError, warn_once
 from fedspike.part import demand_fit, within
 
@@ -22,6 +24,8 @@ SCALARS = {
     "signed": bool,
     "understood": str,
     "class_names": tuple[str, ...],
+    "time_steps": Annotated[int, Meta(ge=1, lt=2**31)] | None,
+    "count_windows": Annotated[int, Meta(ge=1, lt=2**31)],
 }
 
 
@@ -32,6 +36,9 @@ class Dataset:
     A pixel is an intensity from 0 to 1, so that a rate code can read it as a spike probability, or where it
     is `signed` a number from -1 to 1; a label is a class number from 0 to `classes` - 1. Samples are
     [feature], [row, column] or [channel, row, column].
+
+    With `time_steps` samples are recordings, trains of spikes as bits: int64 [input, word], [row, column,
+    word] or [channel, row, column, word]; see recordings.py.
 
     Arrays are made float32 and int64 in the machine's own order of bytes, from all that NumPy takes as
     numbers: lists, tensors of torch on the CPU, floats of any width. Labels are whole numbers already.
@@ -46,9 +53,11 @@ class Dataset:
 
     # Shapes stand in comments because they are checked below, always and with an InputError.
     name: str
-    x_train: Float32[np.ndarray, "..."]  # [train, *shape]
+    x_train: Shaped[
+        np.ndarray, "..."
+    ]  # [train, *shape], float32; of recordings int64 [train, *shape, word]
     y_train: Int64[np.ndarray, "..."]  # [train]
-    x_test: Float32[np.ndarray, "..."]  # [test, *shape]
+    x_test: Shaped[np.ndarray, "..."]  # [test, *shape], or of recordings [test, *shape, word]
     y_test: Int64[np.ndarray, "..."]  # [test]
     classes: int
     source: str  # where it was found, in words
@@ -57,6 +66,8 @@ class Dataset:
     understood: str = ""  # what was read without a word though it may mean something else
     class_names: tuple[str, ...] = ()  # of all classes, in their order; of none: they are numbers
     owners: Owners | None = None  # whose training sample each one is, where somebody said so
+    time_steps: int | None = None  # of recordings
+    count_windows: int = 1  # of time, in which `counted` counts their events
 
     def __post_init__(self) -> None:
         for name, kind in SCALARS.items():
@@ -65,7 +76,11 @@ class Dataset:
         for split in ("train", "test"):
             x, y = f"x_{split}", f"y_{split}"
             darkest = -1 if self.signed else 0
-            images = samples_within(getattr(self, x), f"{self.source}: {x}", darkest)
+            images, what = getattr(self, x), f"{self.source}: {x}"
+            if self.time_steps is None:
+                images = samples_within(images, what, darkest)
+            else:
+                demand_recordings(what, images, self.time_steps)
             labels = _converted(getattr(self, y), f"{self.source}: {y}", "iu", np.int64)
             object.__setattr__(self, x, images)
             object.__setattr__(self, y, labels)
@@ -78,6 +93,13 @@ class Dataset:
                 )
             _demand_classes(f"{self.source}: y_{split}", labels, self.classes)
         self._demand_names()
+        if self.count_windows > (self.time_steps or 1):
+            raise InputError(
+                f"{self.source}: count_windows = {self.count_windows}",
+                expected=f"a time step in each: {self.time_steps or 1} at most",
+                fix="set count_windows = 1",
+                keys=("count_windows",),
+            )
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise InputError(
                 f"{self.source}: images of shape {self.x_train.shape[1:]} in x_train, "
@@ -85,6 +107,25 @@ class Dataset:
                 expected="one shape for all images",
                 fix="prepare the training and the test images the same way",
             )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a sample: its numbers' or, of a recording, its inputs'."""
+        own = self.x_train.shape[1:]
+        return own if self.time_steps is None else own[:-1]
+
+    @cached_property
+    def counted(self) -> "Dataset":
+        """The same data set without time: of recordings, how many of a window's steps have a spike, 0 to 1.
+
+        It is what a network that takes no recordings learns from.
+        """
+        if (steps := self.time_steps) is None:
+            return self
+        x_train, x_test = (
+            shares(x, steps, self.count_windows) for x in (self.x_train, self.x_test)
+        )
+        return replace(self, x_train=x_train, x_test=x_test, time_steps=None, count_windows=1)
 
     def _demand_names(self) -> None:
         """Raise InputError where not every class has a name of its own, or not every sample an owner."""
@@ -146,8 +187,9 @@ class Dataset:
 
     def __repr__(self) -> str:
         sizes = f"{len(self.y_train)} training and {len(self.y_test)} test samples"
-        shape = " x ".join(map(str, self.x_train.shape[1:]))
-        return f"Dataset({self.name}: {sizes} of {shape}, {self.classes} classes)"
+        shape = " x ".join(map(str, self.shape))
+        steps = f" in {self.time_steps} time steps" if self.time_steps else ""
+        return f"Dataset({self.name}: {sizes} of {shape}{steps}, {self.classes} classes)"
 
 
 def warned(data: Dataset) -> Dataset:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from fedspike.data.arrays import as_array
 from fedspike.data.dataset import Dataset, ignore, samples_within
 from fedspike.data.layout import intensities
 from fedspike.part import Part, abstractmethod
 
-Samples = Float32[np.ndarray, "sample *shape"]
+Samples = Float32[np.ndarray, "sample *shape"] | Int64[np.ndarray, "sample *shape"]
 
 
 class Source(Part):
@@ -28,6 +28,10 @@ class Source(Part):
         others.
         """
         return as_in_a_dataset(values, what)
+
+    def counted(self, samples: Samples) -> Samples:
+        """Such samples as a network sees them that takes no recordings; see `Dataset.counted`."""
+        return samples
 
 
 class Pictures(Source):

@@ -284,7 +284,7 @@ def _invite(
     folder: FleetFolder, dataset: Dataset, own_data: bool, files: tuple[str, ...]
 ) -> Invitation:
     pem = content_of(folder.server / certificates.AUTHORITY).decode()
-    shape = dataset.x_train.shape[1:]
+    shape = dataset.shape
     invitation = Invitation(
         *(folder.settings.address, pem, dataset.classes, shape, own_data, files)
     )

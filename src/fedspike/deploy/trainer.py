@@ -68,7 +68,7 @@ def train(grid: Grid, folder: FleetFolder, say: Callable[[str], None]) -> None:
     dataset = load(experiment, say)
     who_may_come = Registration(folder, say)
     nodes = Nodes(
-        *(grid, folder.server, dataset.classes, dataset.x_test.shape[1:], who_may_come),
+        *(grid, folder.server, dataset.classes, dataset.shape, who_may_come),
         partial(in_vain, folder),
     )
     plan = replace(experiment.runs[0].plan, data=dataset)

@@ -56,7 +56,7 @@ struct Encoding {
              std::vector<int64_t> first_samples, std::array<uint64_t, 2> key, float gain,
              std::optional<Array<const int64_t, 2>> table, std::optional<std::vector<float>> step_weights,
              int64_t above)
-        : kind(named<decltype(Code::kind)>(kind, {{"rate", Code::rate}, {"table", Code::table}, {"direct", Code::direct}})),
+        : kind(named<decltype(Code::kind)>(kind, {{"rate", Code::rate}, {"table", Code::table}, {"direct", Code::direct}, {"recorded", Code::recorded}})),
           steps(time_steps), round(round), clients(std::move(clients)), first_samples(std::move(first_samples)),
           key(key), gain(gain), table(std::move(table)), step_weights(std::move(step_weights)), above(above) {
         demand(steps >= 1, "at least one step");
@@ -170,18 +170,21 @@ struct Pass {
     Array<float, 3> scores;
     Array<int64_t, 2> events;
     std::vector<Convolution> convolutions;
+    int64_t words;  // of the train that is there in place of each pixel, or 0
 
-    Batch batch{(int64_t)positions.shape(0), (int64_t)positions.shape(1), (int64_t)pixels.shape(1), pixels.data(),
-                positions.data(), 1};
+    Batch batch{(int64_t)positions.shape(0), (int64_t)positions.shape(1),
+                (int64_t)pixels.shape(1) / std::max<int64_t>(1, 2 * words), pixels.data(), positions.data(), 1,
+                (int64_t)pixels.shape(1)};
     Stages stages{};
     Layers layers{};
     Loss loss{Loss::none, nullptr, 0, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
 
     Pass(Array<const float, 2> pixels, Array<const int64_t, 2> positions, std::vector<Weights> weights,
          std::optional<Wanted> wanted, Array<float, 3> scores, Array<int64_t, 2> events,
-         std::vector<Convolution> before)
+         std::vector<Convolution> before, int64_t words)
         : pixels(pixels), positions(positions), weights(std::move(weights)), wanted(std::move(wanted)),
-          scores(scores), events(events), convolutions(std::move(before)) {
+          scores(scores), events(events), convolutions(std::move(before)), words(words) {
+        demand(words >= 0 && (!words || batch.inputs * 2 * words == batch.stored), "trains of whole words");
         for (int64_t item = 0; item < batch.clients * batch.samples; ++item)
             demand(batch.positions[item] >= -1 && batch.positions[item] < (int64_t)pixels.shape(0),
                    "a position beyond the pixels");

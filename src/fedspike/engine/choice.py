@@ -17,11 +17,12 @@ TYPES = (torch.float32, torch.float64)
 def engine_for(device: torch.device | str, dtype: torch.dtype) -> Engine:
     """The fastest engine for tensors of this type on this device.
 
-    Where the kernels could compute but for the type, that is logged once.
+    Where the kernels could compute but for the type, that is logged once. Recordings are whole numbers, of
+    bits, and are computed with in float32.
     """
     device = torch.device(device)
     if device.type == "cpu" and engine.ACTIVE:
-        if dtype == torch.float32:
+        if dtype == torch.float32 or not dtype.is_floating_point:
             return CompiledEngine()
         warn_once(f"plain torch computes, several times slower: {dtype} is not float32")
     if device.type == "cuda" and AVAILABLE:

@@ -1,8 +1,9 @@
 // One sample after the other to trains of spikes: by the rate code, whose addressed random numbers are compared with
 // the pixels 64 time steps at a time, or by a code without randomness, where the train of every level of a pixel
-// stands in a table.
+// stands in a table; or it is trains already.
 #pragma once
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "kernels.hpp"
@@ -156,7 +157,9 @@ struct Encoder {
 
     // Sample number `sample` of client number k of the batch.
     void operator()(const Shape &s, const Code &code, const float *image, int64_t k, int64_t sample, uint64_t *trains) {
-        if (code.kind == Code::rate)
+        if (code.kind == Code::recorded)
+            std::memcpy(trains, image, s.neurons * s.words() * sizeof *trains);
+        else if (code.kind == Code::rate)
             draw(s, code, image, code.clients[k], code.first_samples[k] + sample, trains);
         else
             look_up(s, code, image, trains);

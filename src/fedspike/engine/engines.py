@@ -170,7 +170,7 @@ def held_by(batch: Batch, classes: int) -> Held:
     """How many samples of each class the clients of a batch have."""
     if batch.held is not None:
         return batch.held
-    return held(batch.labels, batch.present, classes, batch.pixels.dtype)
+    return held(batch.labels, batch.present, classes, batch.dtype)
 
 
 def losses_of(loss: Loss, scores: Scores, batch: Batch, time_steps: int) -> PerClient:

@@ -15,7 +15,7 @@ from fedspike.engine import compiled
 from fedspike.engine.packed import PackedSpikes, array, words
 from fedspike.networks import Parameters
 from fedspike.part import tag
-from fedspike.parts.codes import Address, Code, Delta, Direct, Rate, Tabulated
+from fedspike.parts.codes import Address, AsRecorded, Code, Delta, Direct, Rate, Tabulated
 from fedspike.parts.codes.tabulated import table
 from fedspike.parts.losses import CrossEntropy, Loss, SpikeCountMSE
 from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
@@ -51,10 +51,12 @@ class Constants(NamedTuple):
 
 
 def encoding(code: Code, address: Address, time_steps: int) -> Any:
-    """A code as the kernels take it: spikes drawn at an address, looked up, or the pixels themselves."""
+    """A code as the kernels take it: spikes drawn, looked up or recorded, or the pixels themselves."""
     kind, philox, gain, trains, above = "direct", (0, 0), 1.0, None, 0
     if type(code) is Rate:
         kind, philox, gain = "rate", key(address.seed, address.purpose), code.gain
+    elif code.recorded:
+        kind = "recorded"
     elif isinstance(code, Tabulated):
         kind, trains, above = "table", bits(code, time_steps).numpy(), code.above
     return compiled.Encoding(
@@ -73,7 +75,7 @@ def encoding(code: Code, address: Address, time_steps: int) -> Any:
 
 def has_code(code: Code) -> bool:
     """Whether the compiled passes have it."""
-    return type(code) is Direct or has_spikes(code)
+    return type(code) in (AsRecorded, Direct) or has_spikes(code)
 
 
 def has_spikes(code: Code) -> TypeGuard[Rate | Tabulated]:

@@ -115,16 +115,18 @@ struct Batch {
     const float *pixels;
     const int64_t *positions;
     int64_t models;
+    int64_t stored;  // numbers of an image: its inputs, or two for each word of their trains
     int64_t steps() const { return clients / models; }
     const float *image(int64_t item) const {
-        return positions[item] < 0 ? nullptr : pixels + positions[item] * inputs;
+        return positions[item] < 0 ? nullptr : pixels + positions[item] * stored;
     }
 };
 
 // How pixels become what enters the first layer, as parts/codes: spikes drawn at an address, or a
-// train of spikes looked up in a table of 65,536 levels; or the pixels themselves at every step.
+// train of spikes looked up in a table of 65,536 levels; or the pixels themselves at every step; or trains that stand in
+// the pixels' place as they were recorded, [input][word].
 struct Code {
-    enum { rate, table, direct } kind;
+    enum { rate, table, direct, recorded } kind;
     int64_t steps;
     uint64_t key[2], round;
     float gain;

@@ -68,7 +68,7 @@ void encode(const InstructionSet &set, const Array<const float, 3> &pixels, cons
             const Array<int64_t, 4> &trains, int threads) {
     const Code code = encoding.of(pixels.shape(0));
     const Shape s{(int64_t)pixels.shape(0), (int64_t)pixels.shape(1), code.steps, (int64_t)pixels.shape(2)};
-    demand(code.kind != Code::direct, "encode: pixels as they are, are no trains");
+    demand(code.kind == Code::rate || code.kind == Code::table, "encode: of pixels, and to trains");
     demand(has_shape(trains, {s.clients, s.samples, s.neurons, s.words()}), "encode: trains do not fit the pixels");
     Running running(threads);
     set.kernels.encode(s, pixels.data(), code, words(trains));
@@ -131,6 +131,7 @@ void spiking(const InstructionSet &set, const Pass &pass, const Encoding &encodi
     const ReadOut scores =
         named<ReadOut>(read_out, {{"count", ReadOut::count}, {"first", ReadOut::first}, {"membrane", ReadOut::membrane}});
     const Code code = encoding.of(pass.batch.clients);
+    demand(pass.words == (code.kind == Code::recorded ? (code.steps + 63) / 64 : 0), "trains of so many steps");
     const auto &kernel = pass.normalised(code.steps) ? set.kernels.normalised : set.kernels.spiking;
     Running running(threads);
     kernel(pass.batch, code, neuron, scores, pass.stages, pass.layers, pass.loss, pass.scores.data(),
@@ -138,7 +139,7 @@ void spiking(const InstructionSet &set, const Pass &pass, const Encoding &encodi
 }
 
 void conventional(const InstructionSet &set, const Pass &pass, int threads) {
-    demand(!pass.normalised(0), "conventional: no normalisation");
+    demand(!pass.normalised(0) && !pass.words, "conventional: no normalisation, and no trains");
     Running running(threads);
     set.kernels.conventional(pass.batch, pass.stages, pass.layers, pass.loss, pass.scores.data(), pass.events.data());
 }
@@ -243,9 +244,9 @@ NB_MODULE(_kernels, module) {
              "scale"_a = nb::none(), "shift"_a = nb::none(), "slopes"_a = nb::none(), "adam"_a = nb::none());
     nb::class_<Pass>(module, "Pass")
         .def(nb::init<Array<const float, 2>, Array<const int64_t, 2>, std::vector<Weights>, std::optional<Wanted>,
-                      Array<float, 3>, Array<int64_t, 2>, std::vector<Convolution>>(),
+                      Array<float, 3>, Array<int64_t, 2>, std::vector<Convolution>, int64_t>(),
              "pixels"_a, "positions"_a, "layers"_a, "wanted"_a.none(), "scores"_a, "events"_a,
-             "convolutions"_a = std::vector<Convolution>{});
+             "convolutions"_a = std::vector<Convolution>{}, "words"_a = 0);
     nb::class_<InstructionSet>(module, "InstructionSet")
         .def_ro("name", &InstructionSet::name)
         .def("encode", &encode)

@@ -174,6 +174,7 @@ def passed(
     `adam` a step of it for each of a model's minibatches, in place, and no gradients: see `Engine`.
     """
     names, (clients, rows) = network.architecture.names, batch.positions.shape
+    recorded = network.code is not None and network.code.recorded
     parameters = network.amplified(parameters)
     convolutions = stages(network.architecture) or []
     scores = torch.empty(clients, rows, network.architecture.layers[-1])
@@ -189,7 +190,7 @@ def passed(
     }
     weights = [_weights(name, own, norms, parameters, gradients) for name in names]
     taken = compiled.Pass(
-        array(batch.pixels),
+        array(batch.pixels if not recorded else batch.pixels.view(torch.float32)),
         array(batch.positions),
         weights[len(convolutions) :],
         wanted
@@ -204,6 +205,7 @@ def passed(
         scores.numpy(),
         events.numpy(),
         [stage.taken(own) for stage, own in zip(convolutions, weights, strict=False)],
+        network.stored // network.numbers if recorded else 0,
     )
     _run(network, batch.address, taken)
     *entered, events_out = events

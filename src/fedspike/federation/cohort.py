@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64, Real
 from msgspec.structs import replace
 from torch import Tensor
 
@@ -30,14 +30,16 @@ from fedspike.learning import Learner, Shown, Trained
 from fedspike.networks import SizedNetwork
 from fedspike.parts.codes import Address
 
-Samples = tuple[Float[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
+Samples = tuple[Real[Tensor, "sample pixel"], Int64[Tensor, " sample"]]
 
 
 def samples(
     x: np.ndarray, y: np.ndarray, dtype: torch.dtype = torch.float32, device: str = "cpu"
 ) -> Samples:
-    """Images and labels as training and test take them."""
-    return torch.from_numpy(x).flatten(1).to(device, dtype), torch.from_numpy(y).to(device)
+    """Images and labels as training and test take them; recordings stay the bits that they are."""
+    pixels = torch.from_numpy(x).flatten(1)
+    own = dtype if pixels.is_floating_point() else pixels.dtype
+    return pixels.to(device, own), torch.from_numpy(y).to(device)
 
 
 @dataclass(frozen=True)

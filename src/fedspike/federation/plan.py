@@ -29,7 +29,7 @@ from fedspike.learning import Backpropagation, Learner
 from fedspike.networks import ANN, SizedNetwork
 from fedspike.own_files import parts_in
 from fedspike.part import demand_fit, demand_limits, tag
-from fedspike.parts.codes import Direct
+from fedspike.parts.codes import Direct, Rate
 from fedspike.parts.optimisers import SGD
 from fedspike.parts.soundness import demand_sound
 from fedspike.remedies import Remedy
@@ -87,6 +87,8 @@ class Plan(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     def __post_init__(self) -> None:
         demand_limits(self)
         self._demand_roles()
+        if isinstance(self.data, Dataset) and not takes_recordings(self.network):
+            msgspec.structs.force_setattr(self, "data", self.data.counted)
         msgspec.structs.force_setattr(self, "learner", self.learner.fitted(self.network))
         if getattr(self.partition, "one_client", False):
             msgspec.structs.force_setattr(self, "fleet", self.fleet.as_one_client())
@@ -211,7 +213,8 @@ class Plan(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
 
         Nor may it need more memory than this machine has.
         """
-        data, shape = self.data, self.data.x_train.shape[1:]
+        data, shape = self.data, self.data.shape
+        self._demand_recordings()
         network: SizedNetwork = self.network.over(shape, data.classes)
         layers, pixels = network.architecture.layers, math.prod(shape)
         if not network.takes(pixels) or layers[-1] != data.classes:
@@ -241,6 +244,32 @@ class Plan(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
         demand_sound(parts_in(self), network.time_steps)
         return network
 
+    def _demand_recordings(self) -> None:
+        """Raise InputError where the network takes recordings and samples are others, or disturbed."""
+        steps = self.data.time_steps
+        if takes_recordings(self.network) and steps != self.network.time_steps:
+            there = f"recordings in {steps} time steps" if steps else "samples without time"
+            raise InputError(
+                f"{self.network.code.kind} in {self.network.time_steps} time steps over {there}",
+                expected="recordings in as many time steps as the network has",
+                fix=f"set time_steps = {steps}"
+                if steps
+                else f'set code.kind = "{tag(Rate)}", which makes spikes of such samples',
+                keys=("time_steps",) if steps else ("code",),
+            )
+        asked = {
+            "test_noise": self.test_noise,
+            "test_blur": self.test_blur,
+            "cameras": self.cameras,
+        }
+        if steps and (disturbed := [name for name, there in asked.items() if there]):
+            raise InputError(
+                f"{disturbed[0]} over recordings of events",
+                expected="samples of numbers, which can be disturbed",
+                fix=f"leave {disturbed[0]} out",
+                keys=(disturbed[0],),
+            )
+
     def _own(self, devices: Devices) -> dict[int, np.ndarray]:
         """The positions of the clients whose samples are here."""
         own = getattr(self.partition, "own", None)
@@ -262,7 +291,7 @@ class Plan(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
         algorithm = with_statistics(algorithm.fitted(network), network)
         shards = self._own(devices) if self.cameras else {}
         if self.cameras and shards:
-            self.cameras.demand(data.x_train.shape[1:], list(shards.values()))
+            self.cameras.demand(data.shape, list(shards.values()))
         site = Site(
             network,
             with_labels(
@@ -296,6 +325,11 @@ def _demand_partition(partition: Any, fits: bool) -> None:
         expected="a partition, called as partition(labels, clients, seed)",
         fix="write IID() or Classes(3)",
     )
+
+
+def takes_recordings(network: Any) -> bool:
+    """Whether spikes of recordings go into a network as they are; others see them counted."""
+    return bool(getattr(getattr(network, "code", None), "recorded", False))
 
 
 def demand_plan(plan: Any) -> None:

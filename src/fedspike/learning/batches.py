@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedspike.learning.learner import Shown
 from fedspike.networks import Batch
-from fedspike.networks.batch import held
+from fedspike.networks.batch import computed_in, held
 from fedspike.randomness import stream
 
 
@@ -33,7 +33,7 @@ class Batches:
         self._positions = positions.to(shown.pixels.device)
         self._labels = shown.labels[self._positions.clamp(min=0)]
         there = self._positions >= 0
-        self._held = held(self._labels, there, classes, shown.pixels.dtype) / epochs
+        self._held = held(self._labels, there, classes, computed_in(shown.pixels)) / epochs
 
     def __len__(self) -> int:
         return self.steps[0]

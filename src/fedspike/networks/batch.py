@@ -50,7 +50,7 @@ class Batch:
     to the loss, where it compares models.
     """
 
-    pixels: Float[Tensor, "image pixel"]
+    pixels: Real[Tensor, "image pixel"]
     positions: Positions
     labels: Labels
     address: Address
@@ -64,7 +64,12 @@ class Batch:
         return self.positions >= 0
 
     @property
-    def x(self) -> Float[Tensor, "client batch pixel"]:
+    def dtype(self) -> torch.dtype:
+        """What is computed in; recordings have bits in place of pixels."""
+        return computed_in(self.pixels)
+
+    @property
+    def x(self) -> Real[Tensor, "client batch pixel"]:
         """The images themselves; zero where the batch is padded."""
         return self.pixels[self.positions.clamp(min=0)] * self.present.unsqueeze(2)
 
@@ -154,6 +159,11 @@ class Forward:
             torch.stack([part.events_out for part in parts]).sum(0),
             total([part.synapses_met for part in parts]),
         )
+
+
+def computed_in(pixels: Tensor) -> torch.dtype:
+    """The type of a network's numbers for samples of this type; recordings, which are bits, have none."""
+    return pixels.dtype if pixels.is_floating_point() else torch.float32
 
 
 def held(

@@ -184,9 +184,15 @@ class SizedNetwork(ABC):
 
     @property
     def numbers(self) -> int:
-        """Of a sample that does not move."""
+        """Of a sample that does not move, or inputs of one that was recorded."""
         each = 1 if self.code is None else self.code.inputs_per_number
         return self.architecture.layers[0] // each
+
+    @property
+    def stored(self) -> int:
+        """Numbers that hold a sample that does not move: its own, or the words of a recording's trains."""
+        words = -(-self.time_steps // 64) if self.code is not None and self.code.recorded else 1
+        return self.numbers * words
 
     def takes(self, pixels: int) -> bool:
         """Whether samples of so many numbers fit: one per input or, where they move, T frames of these."""

@@ -123,6 +123,13 @@ class SpikingNetwork(SizedNetwork):
                 fix=f"lower them to {self.time_steps} at most, or raise snn.time_steps",
                 keys=("time_steps",),
             )
+        if self.code.recorded:
+            raise InputError(
+                f"fewer time steps of recordings in {self.time_steps}",
+                expected="samples that are encoded, in as many time steps as one likes",
+                fix="leave out the remedy that has fewer time steps",
+                keys=("time_steps",),
+            )
         if self._norms():
             raise InputError(
                 f"fewer time steps of a network with {self.snn.normalisation.kind}",
@@ -260,7 +267,7 @@ class SpikingNetwork(SizedNetwork):
     def shown(self, batch: Batch) -> Frames:
         """What its code is given: still samples, or their frames."""
         x = batch.x
-        if x.shape[2] != self.numbers:
+        if x.shape[2] != self.stored:
             x = x.reshape(*x.shape[:2], self.time_steps, -1)
         return x
 

@@ -1,10 +1,10 @@
 """The tensors that go from part to part, by what they hold; every client has a place of its own in each."""
 
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Real
 from torch import Tensor
 
-Frames = Float[Tensor, "client batch *time pixel"]
-"""Samples, still or as a frame for each time step."""
+Frames = Real[Tensor, "client batch *time pixel"]
+"""Samples, still or as a frame for each time step, or trains of spikes as bits of whole numbers."""
 Trains = Float[Tensor, "time client batch input"]
 """What a code lets in: spikes, 0.0 and 1.0, or numbers."""
 Flow = Float[Tensor, "time client batch neuron"]

@@ -232,11 +232,11 @@ def _images(
     Of a convolution neither: a kernel is no image.
     """
     weights = model[f"{network.architecture.names[0]}.weight"]
-    if dataset.x_train.ndim != 3 or weights.ndim != 2 or not np.isfinite(weights).all():
+    if len(dataset.shape) != 2 or weights.ndim != 2 or not np.isfinite(weights).all():
         return None
-    if weights.shape[1] != dataset.x_train[0].size:  # of a code with several inputs for each pixel
+    if weights.shape[1] != math.prod(dataset.shape):  # of a code with several inputs for each pixel
         return None
-    return weights.reshape(-1, *dataset.x_train.shape[1:])
+    return weights.reshape(-1, *dataset.shape)
 
 
 def _int8(images: Float32[np.ndarray, "neuron height width"]) -> HiddenWeights:
@@ -266,7 +266,12 @@ def _raster(network: SizedNetwork, dataset: Dataset, seed: int) -> Raster | None
     They are those of the first sample that client 0 is shown in round 1, were it this image.
     """
     image = dataset.x_train[0]
-    if image.ndim != 2 or network.code is None or not network.code.binary:
+    if (
+        len(dataset.shape) != 2
+        or dataset.time_steps
+        or network.code is None
+        or not network.code.binary
+    ):
         return None
     if network.code.inputs_per_number != 1:
         return None

@@ -5,6 +5,7 @@ run.predict(images)             the class of each image
 run.rounds                      a table, a row a round
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,9 @@ from jaxtyping import Int64
 from msgspec import Meta
 
 from fedspike.data import SOURCES
+from fedspike.data.arrays import as_array
 from fedspike.data.disturbances import blurred, noisy
+from fedspike.data.recordings import demand_recordings
 from fedspike.data.source import Samples, as_in_a_dataset
 from fedspike.energy import pricing
 from fedspike.energy.account import RunBill
@@ -28,7 +31,7 @@ from fedspike.engine.choice import demand_device
 from fedspike.errors import InputError
 from fedspike.federation.cohort import samples
 from fedspike.federation.evaluation import Examined, predict
-from fedspike.federation.plan import Plan
+from fedspike.federation.plan import Plan, takes_recordings
 from fedspike.federation.tensor_bytes import unpack
 from fedspike.networks import Parameters, SizedNetwork
 from fedspike.part import demand_fit, tag, within
@@ -126,7 +129,16 @@ class FinishedRun:
         blur = within("predict: blur", blur, Deviation, "write blur=1.0")
         source = self.plan.data
         x = self._as_in_its_data(images) if source is None else source.as_loaded(images)
-        network = self._network_for(x)
+        recorded = takes_recordings(self.plan.network)
+        if source is not None and not recorded:
+            x = source.counted(x)
+        network = self._network_for(x, x.shape[1:-1] if recorded else x.shape[1:])
+        if recorded and (noise or blur):
+            raise InputError(
+                "noise or blur over recordings of events",
+                expected="samples of numbers, which can be disturbed",
+                fix="leave both out",
+            )
         if blur and x.ndim > 2:
             x = blurred(x, blur)
         elif blur:
@@ -203,10 +215,15 @@ class FinishedRun:
     def _as_in_its_data(self, images: Any) -> Samples:
         """Of data that were an object in Python."""
         code = getattr(self.plan.network, "code", None)
+        if takes_recordings(self.plan.network):
+            demand_recordings(
+                "images", recordings := as_array(images, "images"), self.plan.network.time_steps
+            )
+            return recordings
         return as_in_a_dataset(images, signed=code is None or code.signed)
 
-    def _network_for(self, x: np.ndarray) -> SizedNetwork:
-        """The network that was trained. Raises InputError for samples of another shape than it had."""
+    def _network_for(self, x: np.ndarray, own: tuple[int, ...]) -> SizedNetwork:
+        """The network that was trained, for samples of their `own` shape. InputError where it had another."""
         trained, shape = self._sizes(self.summary.network_operations.layers), self._shape
         wrong = InputError(
             f"images of shape {x.shape}",
@@ -217,11 +234,14 @@ class FinishedRun:
             if x.shape == shape
             else "give images of that shape, and all axes of a sample behind the first",
         )
-        if shape not in ((), x.shape[1:]):
+        if shape not in ((), own):
             raise wrong
         try:
-            network: SizedNetwork = self.plan.network.over(x.shape[1:], self.classes)
-            if not network.takes(x[0].size) or self._sizes(network.operations().layers) != trained:
+            network: SizedNetwork = self.plan.network.over(own, self.classes)
+            if (
+                not network.takes(math.prod(own))
+                or self._sizes(network.operations().layers) != trained
+            ):
                 raise InputError(
                     f"a network of layers {dict(network.described)}",
                     expected=f"the one that was trained, of layers {self.summary.layers}",
@@ -229,7 +249,7 @@ class FinishedRun:
                 )
         except InputError as error:
             raise error if shape else wrong from error
-        if x.min() < 0 and not network.signed:
+        if x.dtype == np.float32 and x.min() < 0 and not network.signed:
             raise InputError(
                 f"images holds {x.min()} to {x.max()}",
                 expected="numbers from 0 to 1, as in x_test of the run's data",

@@ -2,6 +2,7 @@
 
 from fedspike import part
 from fedspike.parts.codes.address import Address as Address
+from fedspike.parts.codes.as_recorded import AsRecorded as AsRecorded
 from fedspike.parts.codes.burst import Burst as Burst
 from fedspike.parts.codes.code import Code as Code
 from fedspike.parts.codes.contrast import Contrast as Contrast

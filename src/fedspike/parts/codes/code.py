@@ -14,13 +14,14 @@ class Code(Part):
 
     So every engine, every order of work and every resumed run sees the same spikes. `binary` says whether
     these are spikes, or else numbers that are the same at each step; `moving`, whether a sample may also be T
-    frames; `signed`, whether pixels may also be negative, from -1 on. `inputs_per_number` inputs of the
-    network are there for each number of a sample.
+    frames; `signed`, whether pixels may also be negative, from -1 on; `recorded`, whether samples are trains
+    of spikes, as bits. `inputs_per_number` inputs of the network are there for each number of a sample.
     """
 
     binary: ClassVar[bool] = True
     moving: ClassVar[bool] = False
     signed: ClassVar[bool] = False
+    recorded: ClassVar[bool] = False
     bytes_per_step: ClassVar[int] = 0  # of a table that it keeps
 
     @abstractmethod
