@@ -34,6 +34,24 @@ pytestmark = pytest.mark.fleet
 FEDSPIKE = Path(sys.executable).parent / "fedspike"
 ROOT = Path(__file__).parents[1]
 MOST_S = 900.0
+OWN = """
+name = "own"
+network = "mine.py:Net"
+rounds = 3
+[data]
+kind = "fashion-mnist-sample"
+[fleet]
+clients = 4
+samples_per_round = 48
+[learner]
+batch_size = 8
+[snn]
+time_steps = 5
+[Net]
+input = "spikes"
+shape = [784]
+in_turn = true
+"""
 
 
 def fedspike(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -258,6 +276,38 @@ def test_two_nodes_that_host_ten_clients_are_one_machine(tmp_path: Path) -> None
     differences = {key: float((model[key] - expected[key]).abs().max()) for key in expected}
     assert max(differences.values()) <= 1e-5, differences
     print(f"\nlargest difference of a weight: {max(differences.values())}")
+
+
+def test_a_module_of_ones_own_is_trained_where_its_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulation's model, to the hash, on nodes whose folders lie elsewhere."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # torch adds up in as many parts as it has threads
+    own, home, logs = tmp_path / "mine.py", tmp_path / "fleet", tmp_path
+    copy(ROOT / "tests" / "modules" / "usual.py", own)
+    file, simulated = tmp_path / "own.toml", tmp_path / "simulated"
+    file.write_text(OWN)
+    assert fedspike("run", file, "--use", own, "--output", simulated).returncode == 0
+    init = ("fleet", "init", home, file, "--use", own, "--nodes", "2", "--port", "18476")
+    made = fedspike(*init)
+    assert made.returncode == 0, made.stderr
+    own.unlink()  # each folder has what it needs
+    (name,) = (run.name for run in FleetFolder(home).experiment.runs)
+    nodes = [home / "nodes" / f"node-{i}" for i in (0, 1)]
+    devices = [node.rename(tmp_path / node.name) for node in nodes]
+    with (
+        running(logs / "server.log", "fleet", "server", home),
+        running(logs / "node-0.log", "fleet", "node", devices[0]),
+        running(logs / "node-1.log", "fleet", "node", devices[1]),
+    ):
+        until(lambda: "The server listens" in text(logs / "server.log"), "the server did not start")
+        done = fedspike("fleet", "run", home)
+        assert done.returncode == 0, done.stderr
+    models = [
+        json.loads((folder / name / "summary.json").read_text())["model_sha256"]
+        for folder in (home / "run", simulated)
+    ]
+    assert models[0] == models[1]
 
 
 def test_who_does_not_belong_is_refused(tmp_path: Path) -> None:
