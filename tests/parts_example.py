@@ -90,7 +90,7 @@ from fedspike.parts.neurons import LIF, AdaptiveLIF, Competitive, CurrentBasedLI
 from fedspike.parts.normalisations import BNTT, Normalisation, Unnormalised
 from fedspike.parts.optimisers import SGD, Adam, Optimiser
 from fedspike.parts.plasticity import PairRule, Plasticity
-from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, MembraneSum, ReadOut, SpikeCount
 from fedspike.parts.schedules import Constant, Cosine, Exponential, Schedule
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
 from fedspike.remedies import (
@@ -125,12 +125,13 @@ CODES: list[tuple[Code, int]] = [  # and for how many time steps
     (ReceptiveField(), 4),
     (ReceptiveField(neurons=6, threshold=0.3), 9),
 ]
-Reset = Literal["subtract", "zero", "none"]
+Reset = Literal["subtract", "zero", "none", "soft"]
 RESETS: tuple[Reset, ...] = get_args(Reset)
 TABULATED = [(code, steps) for code, steps in CODES if isinstance(code, Tabulated)]
 NEURONS: list[Neuron] = [
     LIF(0.8, 0.7),
     LIF(0.8, 0.7, "zero"),
+    LIF(0.8, 0.7, "soft"),
     LIF(0.8, 0.7, "none"),
     LIF(1.0, 0.7),
     LIF(0.8, 0.7, surrogate=FastSigmoid(3.0)),
@@ -163,7 +164,7 @@ NEURONS: list[Neuron] = [
     Competitive(beta=0.8, threshold=0.7),
 ]
 SURROGATES: list[Surrogate] = [Atan(), FastSigmoid(), Sigmoid(), Triangular()]
-READ_OUTS: list[ReadOut] = [SpikeCount(), MeanMembrane(), FirstSpike()]
+READ_OUTS: list[ReadOut] = [SpikeCount(), MeanMembrane(), MembraneSum(), FirstSpike()]
 LOSSES: list[Loss] = [
     *(SpikeCountMSE(), CrossEntropy(), MaskedCrossEntropy()),
     *(CalibratedCrossEntropy(), CalibratedCrossEntropy("margin", tau=0.5)),

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -64,7 +64,7 @@ from parts_example import LOSSES, shares
 
 pytestmark = pytest.mark.skipif(not engine.ACTIVE, reason=engine.WHY_NOT)
 
-Reset = Literal["subtract", "zero", "none"]
+Reset = Literal["subtract", "zero", "none", "soft"]
 CALIBRATED = [loss for loss in LOSSES if loss.calibration(torch.ones(1, 5))]
 sizes: st.SearchStrategy[dict[str, int]] = st.builds(
     dict,
@@ -170,7 +170,7 @@ def test_a_pool_is_the_mean_of_its_windows(
 hidden_layers = st.sampled_from([(), (33,), (17, 140)])
 
 
-@given(sizes, st.sampled_from(["subtract", "zero", "none"]), hidden_layers, st.booleans())
+@given(sizes, st.sampled_from(get_args(Reset)), hidden_layers, st.booleans())
 def test_a_network_in_one_pass_is_its_layers_one_after_the_other(
     size: dict[str, int], reset: Reset, hidden: tuple[int, ...], squares: bool
 ) -> None:
@@ -213,7 +213,7 @@ CODES: list[tuple[Code, int]] = [
 
 
 @pytest.mark.parametrize("read_out", [SpikeCount(), MeanMembrane()], ids=["count", "membrane"])
-@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("reset", get_args(Reset))
 @pytest.mark.parametrize(("code", "steps"), CODES, ids=[code.kind for code, _ in CODES])
 def test_every_code_and_read_out_in_one_pass_is_plain_torch(
     code: Code, steps: int, reset: Reset, read_out: ReadOut

@@ -93,6 +93,8 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
             ("ascent", (-0.1,)),
         )
     },
+    ("backpropagation", "dropout"): (-0.1, 1.0),
+    ("backpropagation", "clip"): (-0.1, "none"),
     **{(kind, "error"): ("last",) for kind in ("ottt", "e-prop")},
     ("e-prop", "feedback"): ("none",),
     ("stdp", "plasticity"): (None, codes.Rate()),

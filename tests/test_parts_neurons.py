@@ -50,7 +50,7 @@ def one_neuron(
     for current in currents:
         J = alpha * J + current
         R = S.detach()
-        kept = U * (1 - R) if reset == "zero" else U
+        kept = U * (1 - R) if reset == "zero" else U - R * theta if reset == "soft" else U
         U = beta * kept + J
         if reset == "subtract":
             U = U - R * theta
@@ -230,7 +230,7 @@ def test_an_adaptive_neurons_spikes_explain_themselves(
             since = max([k + 1 for k in range(t) if S[k]], default=0) if reset == "zero" else 0
             lost = sum(beta ** (t - 1 - k) * theta[k] * S[k] for k in range(t))
             U = sum(beta ** (t - k) * current[k] for k in range(since, t + 1))
-            U -= lost if reset == "subtract" else 0
+            U -= lost * {"subtract": 1, "soft": beta}.get(reset, 0)
             assert S[t] == (U - theta[t] > 0) or abs(U - theta[t]) < 1e-12
 
 

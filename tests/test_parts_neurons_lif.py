@@ -7,6 +7,7 @@ import snntorch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spikingjelly.activation_based import neuron, surrogate
 
 from fedspike.parts.neurons import LIF, leak
 from fedspike.parts.surrogates import Atan
@@ -16,7 +17,7 @@ from parts_example import RESETS, Reset, shares
 @given(
     beta=shares,
     threshold=st.floats(0.1, 2),
-    reset=st.sampled_from(RESETS),
+    reset=st.sampled_from(["subtract", "zero", "none"]),
     seed=st.integers(0, 2**31),
 )
 @settings(max_examples=50)
@@ -31,16 +32,41 @@ def test_spikes_and_gradients_are_snntorchs(
 
     spikes = LIF(beta, threshold, reset).spikes(ours)
     spikes.backward(upstream)  # type: ignore[no-untyped-call]
-    neuron = snntorch.Leaky(beta=beta, threshold=threshold, reset_mechanism=reset)
-    membrane, recorded = neuron.init_leaky(), []
+    leaky = snntorch.Leaky(beta=beta, threshold=threshold, reset_mechanism=reset)
+    membrane, recorded = leaky.init_leaky(), []
     for current in theirs:
-        spike, membrane = neuron(current, membrane)
+        spike, membrane = leaky(current, membrane)
         recorded.append(spike)
     torch.stack(recorded).backward(upstream)  # type: ignore[no-untyped-call]
 
     assert torch.equal(spikes.detach(), torch.stack(recorded).detach())
     assert ours.grad is not None
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6)
+
+
+@given(beta=st.floats(0.01, 0.99), threshold=st.floats(0.1, 2), seed=st.integers(0, 2**31))
+@settings(max_examples=50)
+def test_the_soft_reset_is_spikingjellys(beta: float, threshold: float, seed: int) -> None:
+    """Of its LIFNode with tau = 1 / (1 - beta), v_reset = None, and detached resets."""
+    generator = torch.Generator().manual_seed(seed)
+    ours = torch.randn(12, 2, 3, 4, generator=generator, dtype=torch.float64).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    upstream = torch.randn(12, 2, 3, 4, generator=generator, dtype=torch.float64)
+    spikes = LIF(beta, threshold, "soft").spikes(ours)
+    spikes.backward(upstream)  # type: ignore[no-untyped-call]
+    node = neuron.LIFNode(
+        tau=1 / (1 - beta),
+        decay_input=False,
+        v_threshold=threshold,
+        v_reset=None,
+        surrogate_function=surrogate.ATan(alpha=2.0),
+        detach_reset=True,
+    )
+    recorded = torch.stack([node(current) for current in theirs])
+    recorded.backward(upstream)  # type: ignore[no-untyped-call]
+    assert torch.equal(spikes.detach(), recorded.detach())
+    assert ours.grad is not None
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("current", [0.15, 0.25, 0.6])
@@ -114,8 +140,7 @@ def test_the_adjoint_of_the_scan(reset: Reset) -> None:
         before, fired = (membrane[t - 1], S[t - 1]) if t else (torch.zeros(5), torch.zeros(5))
         kept = before * (1 - fired) if reset == "zero" else before
         membrane[t] = 0.8 * kept + currents.detach()[t, 0, 0]
-        if reset == "subtract":
-            membrane[t] -= 0.7 * fired
+        membrane[t] -= {"subtract": 1, "soft": 0.8}.get(reset, 0) * 0.7 * fired
     expected = torch.zeros(6, 5, dtype=torch.float64)
     for t in range(6):
         decay = torch.ones(5, dtype=torch.float64)

@@ -174,7 +174,7 @@ def test_what_does_not_go_with_recordings_is_said() -> None:
         plan(snn, data.counted).sized_network()
     with refusal("test_noise over recordings", "leave test_noise out"):
         plan(snn, data, test_noise=(0.1,)).sized_network()
-    with refusal("fewer time steps of recordings"):
+    with refusal("fewer time steps of a network with as-recorded"):
         plan(snn, data, remedies=(FewerSteps(steps=(10,)),)).site()
 
 

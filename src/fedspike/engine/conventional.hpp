@@ -2,6 +2,7 @@
 // them and, to learn, back again.
 #pragma once
 #include "affine.hpp"
+#include "encode.hpp"
 #include "learning.hpp"
 #include "values.hpp"
 
@@ -13,6 +14,7 @@ struct Conventional {
     const Stages &stages;
     const Layers &layers;
     const Loss &loss;
+    Dropout dropout;
     float *scores;
     Samples samples{batch, stages, layers};
 
@@ -27,7 +29,8 @@ struct Conventional {
     }
 
     struct Scratch {
-        explicit Scratch(const Conventional &) {}
+        Stays stays;
+        explicit Scratch(const Conventional &p) : stays(p.dropout, p.batch, p.layers) {}
     };
 
     // Of every layer the values that entered it, those that left it, and dL/d of the latter before the ReLU.
@@ -50,7 +53,7 @@ struct Conventional {
         }
     };
 
-    void pass(int64_t first, int64_t count, const Client &client, Scratch &, Trace &trace) {
+    void pass(int64_t first, int64_t count, const Client &client, Scratch &scratch, Trace &trace) {
         const int64_t inputs = inputs_of(batch, stages);
         for (int64_t b = 0; b < count; ++b) {
             const float *image = batch.image(first + b);
@@ -68,11 +71,24 @@ struct Conventional {
             affine(trace.in[l], count, client.forward[l], out, &samples.count(3 * stages.size() + l, first));
             if (l + 1 == layers.size()) break;
             for (int64_t i = 0; i < count * width; ++i) out[i] = std::max(out[i], 0.0f);
+            if (dropout) leave_out(l, first, count, scratch.stays, trace);
             for (int64_t b = 0; b < count; ++b) trace.in[l + 1][b] = trace.in[0][b] ? out + b * width : nullptr;
         }
         const int64_t classes = layers.back().outputs, width = whole_vectors(classes);
         copy_rows(count, classes, trace.out.back().data(), width, scores + first * classes, classes);
         if (loss.kind != Loss::none) back(first, count, client, trace);
+    }
+
+    // 0 for values that are left out, more for those that stay.
+    void leave_out(size_t l, int64_t first, int64_t count, Stays &stays, Trace &trace) const {
+        const int64_t width = whole_vectors(layers[l].outputs);
+        for (int64_t b = 0; b < count; ++b) {
+            if (!trace.in[0][b]) continue;
+            stays(first + b);
+            const uint64_t *own = stays.of(layers, l);
+            float *out = &trace.out[l][b * width];
+            for (int64_t o = 0; o < layers[l].outputs; ++o) out[o] *= (float)(int64_t)(own[o] & 1) * stays.scale;
+        }
     }
 
     void enter(int64_t item, const float *image, const Client &client, ValueStack &stack, float *features) {
@@ -99,6 +115,7 @@ struct Conventional {
             client.back[l].through(count, trace.delta[l].data(), into.data());
             const Floats &out = trace.out[l - 1];
             for (int64_t i = 0; i < count * client.back[l].width; ++i) into[i] = out[i] > 0 ? into[i] : 0.0f;
+            for (int64_t i = 0; dropout && i < count * client.back[l].width; ++i) into[i] /= dropout->gain;
         }
         if (stages.empty()) return;
         Floats into(count * client.back[0].width);
@@ -121,9 +138,9 @@ struct Conventional {
     }
 };
 
-void conventional(const Batch &batch, const Stages &stages, const Layers &layers, const Loss &loss, float *scores,
-                  int64_t *events) {
-    Conventional program{batch, stages, layers, loss, scores};
+void conventional(const Batch &batch, const Stages &stages, const Layers &layers, const Loss &loss, Dropout dropout,
+                  float *scores, int64_t *events) {
+    Conventional program{batch, stages, layers, loss, dropout, scores};
     run(program, events);
 }
 

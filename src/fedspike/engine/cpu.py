@@ -231,6 +231,9 @@ def _calibrated(loss: Loss, batch: Batch, classes: int) -> dict[str, Tensor]:
 def _passes(network: SizedNetwork, batch: Batch) -> TypeGuard[InOnePass]:
     """Whether they take this batch too. If not, and if that is no convolution, it is logged once."""
     still = batch.pixels.shape[1] == network.stored
+    if batch.dropout and normalisations.there_are(network):
+        warn_once(f"{SLOWER}: no kernel has dropout beside a normalisation")
+        return False
     if still and one_pass.has(network):
         return True
     dense = isinstance(network.architecture, DenseLayers)

@@ -20,7 +20,7 @@ void fire_one(const Shape &s, Neuron neuron, const float *currents, float *membr
         for (int64_t i = 0; i < s.neurons; ++i) {
             float kept = t && !(RESET == Reset::zero && fired[i] > 0) ? u[i] : 0.0f;
             kept = neuron.beta * kept + in[i];
-            if (RESET == Reset::subtract) kept -= t && fired[i] > 0 ? neuron.threshold : 0.0f;
+            if (RESET == Reset::subtract) kept -= t && fired[i] > 0 ? neuron.drop : 0.0f;
             now[i] = kept;
             out[i] = kept > neuron.threshold ? 1.0f : 0.0f;
             counts[i] += kept > neuron.threshold;

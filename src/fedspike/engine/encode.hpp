@@ -166,6 +166,40 @@ struct Encoder {
     }
 };
 
+// Room to draw which hidden values of one sample stay.
+struct Stays {
+    Dropout dropout;
+    Shape s;  // neurons: of all hidden layers
+    Draw draw;
+    Floats ones;
+    std::vector<uint64_t> trains;  // [neuron][word]
+    float scale;                   // of what stays
+
+    Stays(Dropout dropout, const Batch &batch, const Layers &layers)
+        : dropout(dropout), s{batch.clients, batch.samples, dropout ? dropout->steps : 1, hidden(dropout, layers)},
+          draw(s.neurons), ones(s.neurons, 1.0f), trains(s.neurons * s.words()),
+          scale(dropout ? 1.0f / dropout->gain : 1.0f) {}
+
+    static int64_t hidden(Dropout dropout, const Layers &layers) {
+        int64_t sum = 0;
+        for (size_t l = 0; dropout && l + 1 < layers.size(); ++l) sum += layers[l].outputs;
+        return sum;
+    }
+
+    // Of sample number `item` of the batch.
+    void operator()(int64_t item) {
+        const int64_t k = item / s.samples, sample = dropout->first_samples[k] + item % s.samples;
+        draw(s, *dropout, ones.data(), dropout->clients[k], sample, trains.data());
+    }
+
+    // Those of a layer, behind the first ones.
+    const uint64_t *of(const Layers &layers, size_t layer) const {
+        int64_t before = 0;
+        for (size_t l = 0; l < layer; ++l) before += layers[l].outputs;
+        return trains.data() + before * s.words();
+    }
+};
+
 void encode(Shape s, const float *pixels, const Code &code, uint64_t *trains) {
 #pragma omp parallel
     {

@@ -25,6 +25,7 @@ def _fired(neuron: Neuron, currents: Flow, constants: Learned, present: Present)
     """Of neurons with fixed constants, in float32; the kernel always resets."""
     fixed = kernel_parts.usual(neuron)
     usual = fixed is not None and fixed.reset != "none" and fixed.steepness == ALPHA
+    usual = usual and fixed is not None and fixed.drop is None
     if fixed is None or not usual or currents.dtype != torch.float32:
         return PLAIN.fired(neuron, currents, constants, present)
     zero = fixed.reset == "zero"

@@ -22,7 +22,7 @@ from fedspike.parts.neurons import LIF, AdaptiveLIF, CurrentBasedLIF, Neuron
 from fedspike.parts.neurons.constants import value
 from fedspike.parts.neurons.leaky import Leaky
 from fedspike.parts.optimisers import Adam
-from fedspike.parts.read_outs import FirstSpike, MeanMembrane, ReadOut, SpikeCount
+from fedspike.parts.read_outs import FirstSpike, MeanMembrane, MembraneSum, ReadOut, SpikeCount
 from fedspike.parts.surrogates import Atan, FastSigmoid, Sigmoid, Surrogate, Triangular
 from fedspike.randomness import key
 
@@ -37,7 +37,10 @@ scores, and the sum's factor."""
 
 
 class Constants(NamedTuple):
-    """Of neurons that the kernels have, as `compiled.Neuron` takes them; see kernels.hpp."""
+    """Of neurons that the kernels have, as `compiled.Neuron` takes them; see kernels.hpp.
+
+    `drop` is what a spike takes off a membrane, if that is not the threshold.
+    """
 
     kind: str
     beta: float
@@ -48,6 +51,7 @@ class Constants(NamedTuple):
     alpha: float = 0.0
     adaptation: float = 0.0
     rho: float = 0.0
+    drop: float | None = None
 
 
 def encoding(code: Code, address: Address, time_steps: int) -> Any:
@@ -121,6 +125,10 @@ def constants(neuron: Neuron) -> Constants | None:
         return None
     slope = tag(type(neuron.surrogate))
     own = Constants(tag(kind), neuron.beta, neuron.threshold, neuron.reset, slope, steepness)
+    if neuron.reset == "soft":
+        if kind is AdaptiveLIF or neuron.initial(1):
+            return None
+        own = own._replace(reset="subtract", drop=neuron.beta * neuron.threshold)
     if isinstance(neuron, CurrentBasedLIF):
         return own._replace(alpha=neuron.alpha)
     if isinstance(neuron, AdaptiveLIF):
@@ -171,7 +179,12 @@ def _steepness(surrogate: Surrogate) -> float | None:
 
 def scores(read_out: ReadOut) -> str | None:
     """What the compiled passes call a read-out that they have."""
-    kinds = {SpikeCount: "count", FirstSpike: "first", MeanMembrane: "membrane"}
+    kinds = {
+        SpikeCount: "count",
+        FirstSpike: "first",
+        MeanMembrane: "membrane",
+        MembraneSum: "membrane sum",
+    }
     return kinds.get(type(read_out))
 
 

@@ -33,11 +33,12 @@ struct Neuron {
     Slope slope;
     float steepness;
     float alpha, adaptation, rho, raised;
+    float drop;  // what a spike takes off the membrane, with the reset that subtracts; of an adaptive one its threshold
 };
 
-// What makes scores, as parts/read_outs: spikes summed, minus the steps before the first one, or the mean membrane of
-// output neurons that do not fire.
-enum class ReadOut { count, first, membrane };
+// What makes scores, as parts/read_outs: spikes summed, minus the steps before the first one, or the mean or the sum of
+// the membranes of output neurons that do not fire.
+enum class ReadOut { count, first, membrane, membrane_sum };
 
 // Batch normalisation through time between a layer's synapses and its neurons, as parts/normalisations/bntt.py; none where
 // gamma is null. All are [client][step][channel]. `mean` and `variance` hold what a client is normalised by; where that is
@@ -136,6 +137,10 @@ struct Code {
     int64_t above;              // how far before stands the pixel above which a level is taken, or 0
 };
 
+// Which values of linear hidden layers stay in training: the spikes that a rate code draws of ones, layer after layer,
+// with its gain as the share that stays; or null, where all do. See networks/dropout.py.
+using Dropout = const Code *;
+
 // What is learned, as parts/losses: a score's distance from the wanted one, or softmax cross-entropy of
 // scale * scores + shift; each client's loss is the mean over its samples. Of any other loss its slopes are given.
 struct Loss {
@@ -168,13 +173,14 @@ struct Kernels {
     void (*average_adjoint)(int64_t rows, int64_t width, int64_t size, const float *into_means, float *into_images);
     // A whole network of spiking layers, from pixels to scores[client][sample][class] and back. events[count][client]:
     // see Samples in learning.hpp.
-    void (*spiking)(const Batch &, const Code &, Neuron, ReadOut, const Stages &, const Layers &, const Loss &,
+    void (*spiking)(const Batch &, const Code &, Neuron, ReadOut, const Stages &, const Layers &, const Loss &, Dropout,
                     float *scores, int64_t *events);
     // The same with normalisations between synapses and neurons, of all layers but the last.
     void (*normalised)(const Batch &, const Code &, Neuron, ReadOut, const Stages &, const Layers &, const Loss &,
                        float *scores, int64_t *events);
     // The same as `spiking` of layers with ReLU between them.
-    void (*conventional)(const Batch &, const Stages &, const Layers &, const Loss &, float *scores, int64_t *events);
+    void (*conventional)(const Batch &, const Stages &, const Layers &, const Loss &, Dropout, float *scores,
+                         int64_t *events);
     // Samples shown to competing neurons one after the other; between competitors[client][sample][0] and [1] one may
     // fire. `updates` are the changes of weights of each client.
     void (*compete)(const Competition &, Shape, int64_t neurons, const float *spikes, const int64_t *competitors,

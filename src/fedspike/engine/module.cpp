@@ -126,22 +126,42 @@ void average_adjoint(const InstructionSet &set, const Array<const float, 3> &int
                                 into_means.data(), into_images.data());
 }
 
-void spiking(const InstructionSet &set, const Pass &pass, const Encoding &encoding, const Neuron &neuron,
-             const std::string &read_out, int threads) {
-    const ReadOut scores =
-        named<ReadOut>(read_out, {{"count", ReadOut::count}, {"first", ReadOut::first}, {"membrane", ReadOut::membrane}});
-    const Code code = encoding.of(pass.batch.clients);
-    demand(pass.words == (code.kind == Code::recorded ? (code.steps + 63) / 64 : 0), "trains of so many steps");
-    const auto &kernel = pass.normalised(code.steps) ? set.kernels.normalised : set.kernels.spiking;
-    Running running(threads);
-    kernel(pass.batch, code, neuron, scores, pass.stages, pass.layers, pass.loss, pass.scores.data(),
-           pass.events.data());
+// What a dropout draws; see Dropout.
+std::optional<Code> of_ones(const std::optional<Encoding> &dropout, const Pass &pass, int64_t steps) {
+    if (!dropout) return {};
+    const Code code = dropout->of(pass.batch.clients);
+    demand(code.kind == Code::rate && code.steps == steps && code.gain > 0 && code.gain <= 1,
+           "a dropout is drawn by the rate code, in as many steps");
+    return code;
 }
 
-void conventional(const InstructionSet &set, const Pass &pass, int threads) {
-    demand(!pass.normalised(0) && !pass.words, "conventional: no normalisation, and no trains");
+void spiking(const InstructionSet &set, const Pass &pass, const Encoding &encoding, const Neuron &neuron,
+             const std::string &read_out, int threads, const std::optional<Encoding> &dropout) {
+    const ReadOut scores =
+        named<ReadOut>(read_out, {{"count", ReadOut::count},
+                                                         {"first", ReadOut::first},
+                                                         {"membrane", ReadOut::membrane},
+                                                         {"membrane sum", ReadOut::membrane_sum}});
+    const Code code = encoding.of(pass.batch.clients);
+    demand(pass.words == (code.kind == Code::recorded ? (code.steps + 63) / 64 : 0), "trains of so many steps");
+    const bool normalised = pass.normalised(code.steps);
+    const auto stays = of_ones(dropout, pass, code.steps);
+    demand(!(normalised && stays), "no dropout beside a normalisation");
     Running running(threads);
-    set.kernels.conventional(pass.batch, pass.stages, pass.layers, pass.loss, pass.scores.data(), pass.events.data());
+    if (normalised)
+        set.kernels.normalised(pass.batch, code, neuron, scores, pass.stages, pass.layers, pass.loss, pass.scores.data(),
+                               pass.events.data());
+    else
+        set.kernels.spiking(pass.batch, code, neuron, scores, pass.stages, pass.layers, pass.loss,
+                            stays ? &*stays : nullptr, pass.scores.data(), pass.events.data());
+}
+
+void conventional(const InstructionSet &set, const Pass &pass, int threads, const std::optional<Encoding> &dropout) {
+    demand(!pass.normalised(0) && !pass.words, "conventional: no normalisation, and no trains");
+    const auto stays = of_ones(dropout, pass, 1);
+    Running running(threads);
+    set.kernels.conventional(pass.batch, pass.stages, pass.layers, pass.loss, stays ? &*stays : nullptr,
+                             pass.scores.data(), pass.events.data());
 }
 
 void compete(const InstructionSet &set, const Competition &rule, const Values &spikes,
@@ -180,7 +200,7 @@ NB_MODULE(_kernels, module) {
     nb::class_<Neuron>(module, "Neuron")
         .def("__init__",
              [](Neuron *self, const std::string &kind, float beta, float threshold, const std::string &reset,
-                const std::string &slope, float steepness, double alpha, double adaptation, double rho) {
+                const std::string &slope, float steepness, double alpha, double adaptation, double rho, std::optional<double> drop) {
                  const auto known = named<Neuron::Kind>(
                      kind, {{"lif", Neuron::lif}, {"current-based", Neuron::current_based}, {"adaptive", Neuron::adaptive}});
                  const auto known_reset =
@@ -190,10 +210,11 @@ NB_MODULE(_kernels, module) {
                                                                {"sigmoid", Slope::sigmoid},
                                                                {"triangular", Slope::triangular}});
                  new (self) Neuron{known, beta, threshold, known_reset, known_slope, steepness, (float)alpha,
-                                   (float)adaptation, (float)rho, (float)(1 - rho)};
+                                   (float)adaptation, (float)rho, (float)(1 - rho), drop ? (float)*drop : threshold};
              },
              "kind"_a, "beta"_a, "threshold"_a, "reset"_a, "slope"_a, "steepness"_a, "alpha"_a = 0.0,
-             "adaptation"_a = 0.0, "rho"_a = 0.0);
+             "adaptation"_a = 0.0, "rho"_a = 0.0,
+             "drop"_a = nb::none());
     nb::class_<Competition>(module, "Competition")
         .def("__init__",
              [](Competition *self, float beta, float threshold, float rise, float sinking, float tau_in, float tau_out,
@@ -254,8 +275,8 @@ NB_MODULE(_kernels, module) {
         .def("fire_adjoint", &fire_adjoint)
         .def("average", &average)
         .def("average_adjoint", &average_adjoint)
-        .def("spiking", &spiking)
-        .def("conventional", &conventional)
+        .def("spiking", &spiking, "pass"_a, "code"_a, "neuron"_a, "read_out"_a, "threads"_a, "dropout"_a = nb::none())
+        .def("conventional", &conventional, "pass"_a, "threads"_a, "dropout"_a = nb::none())
         .def("compete", &compete)
         .def("adam", &adam);
     module.attr("instruction_sets") = nb::cast(available());  // best first; all give the same bits

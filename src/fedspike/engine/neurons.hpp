@@ -57,13 +57,13 @@ inline Vec sloped(const N &n, Vec margin, Vec gradient) {
 struct Neurons {
     Slope slope;
     float steepness, adaptation;
-    Vec beta, threshold, alpha, rho, raised;
+    Vec beta, threshold, alpha, rho, raised, drop;
 
     // From rows of beta, threshold, alpha and rho.
     Neurons(const Neuron &n, const float *constants, int64_t width)
         : slope(n.slope), steepness(n.steepness), adaptation(n.adaptation), beta(load(constants)),
           threshold(load(constants + width)), alpha(load(constants + 2 * width)), rho(load(constants + 3 * width)),
-          raised(1.0f - rho) {}
+          raised(1.0f - rho), drop(threshold) {}
 };
 
 // Neurons of a vector between two steps. N: Neuron, or Neurons.
@@ -77,9 +77,9 @@ struct Firing {
     inline Vec step(const N &n, Vec current) {
         if (KIND == Neuron::current_based) current = more = n.alpha * more + current;
         u = n.beta * (RESET == Reset::zero ? (spiked ? Vec{} : u) : u) + current;
-        const Vec crossed = KIND == Neuron::adaptive ? n.threshold + n.adaptation * more : Vec{} + n.threshold;
+        const Vec crossed = KIND == Neuron::adaptive ? n.threshold + n.adaptation * more : Vec{} + n.drop;
         if (RESET == Reset::subtract) u -= spiked ? crossed : Vec{};
-        Vec theta = crossed;
+        Vec theta = Vec{} + n.threshold;
         if (KIND == Neuron::adaptive) {
             more = n.rho * more + (spiked ? Vec{} + n.raised : Vec{});
             theta = n.threshold + n.adaptation * more;

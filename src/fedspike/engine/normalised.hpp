@@ -295,7 +295,7 @@ struct Normalised {
 // are normalised by what their clients keep.
 void normalised(const Batch &batch, const Code &code, Neuron neuron, ReadOut read_out, const Stages &stages,
                 const Layers &layers, const Loss &loss, float *scores, int64_t *events) {
-    Spiking p{batch, code, neuron, read_out, stages, layers, loss, scores};
+    Spiking p{batch, code, neuron, read_out, stages, layers, loss, nullptr, scores};
     bool whole = p.learns();
     for (int64_t k = 0; k < batch.clients; ++k) {
         for (const Stage &s : stages) whole |= s.norm.by_batch[k];

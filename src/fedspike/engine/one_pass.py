@@ -26,7 +26,7 @@ from fedspike.networks import (
     SizedNetwork,
     SpikingNetwork,
 )
-from fedspike.parts.codes import Address
+from fedspike.networks.dropout import drawing
 from fedspike.parts.losses import Loss
 from fedspike.parts.tensors import Counts
 
@@ -207,7 +207,8 @@ def passed(
         [stage.taken(own) for stage, own in zip(convolutions, weights, strict=False)],
         network.stored // network.numbers if recorded else 0,
     )
-    _run(network, batch.address, taken)
+    learns = training or wanted is not None
+    _run(network, batch, taken, drops=learns and batch.dropout > 0)
     *entered, events_out = events
     events_in, met = _counted(convolutions, names, entered)
     forward = Forward(scores, events_in, events_out, met, norms.after())
@@ -216,16 +217,18 @@ def passed(
     return Learned(forward, losses, gradients)
 
 
-def _run(network: InOnePass, address: Address, taken: Any) -> None:
+def _run(network: InOnePass, batch: Batch, taken: Any, *, drops: bool) -> None:
     """The kernels on a `compiled.Pass`."""
-    threads = torch.get_num_threads()
+    threads, dropout = torch.get_num_threads(), None
+    if drops:
+        dropout = kernel_parts.encoding(*drawing(batch), network.time_steps)
     if not isinstance(network, SpikingNetwork):
-        engine.kernels.conventional(taken, threads)
+        engine.kernels.conventional(taken, threads, dropout)
         return
-    code = kernel_parts.encoding(network.code, address, network.time_steps)
+    code = kernel_parts.encoding(network.code, batch.address, network.time_steps)
     constants, read = kernel_parts.constants(network.neuron), kernel_parts.scores(network.read_out)
     assert constants is not None  # see `has`
-    engine.kernels.spiking(taken, code, compiled.Neuron(*constants), read, threads)
+    engine.kernels.spiking(taken, code, compiled.Neuron(*constants), read, threads, dropout)
 
 
 @dataclass(frozen=True)

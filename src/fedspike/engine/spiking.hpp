@@ -23,8 +23,10 @@ struct Spiking {
     const Stages &stages;
     const Layers &layers;
     const Loss &loss;
+    Dropout dropout;
     float *scores;
     Samples samples{batch, stages, layers};
+    const std::vector<float> stay_weights = std::vector<float>(64 * ((code.steps + 63) / 64), dropout ? 1.0f / dropout->gain : 1.0f);
     std::vector<std::vector<float>> plane_weights{weights_of_planes()};  // what a spike that enters the layers counts for
 
     const int64_t sample_bytes{bytes_of_sample()};
@@ -47,7 +49,9 @@ struct Spiking {
     Shape in(size_t l) const { return {batch.clients, batch.samples, code.steps, inputs(l)}; }
     // Of what enters a layer: more than one behind a pool of means.
     int64_t planes(size_t l) const { return l ? 1 : plane_weights.size(); }
-    const float *step_weights(size_t l, int64_t plane) const { return l ? nullptr : plane_weights[plane].data(); }
+    const float *step_weights(size_t l, int64_t plane) const {
+        return !l ? plane_weights[plane].data() : dropout ? stay_weights.data() : nullptr;
+    }
 
     std::vector<std::vector<float>> weights_of_planes() const {
         if (stages.empty()) {
@@ -95,11 +99,13 @@ struct Spiking {
         Floats driven;  // the currents of a block's pixels as they are
         std::vector<uint64_t> fired, trains;
         Encoder encoder;
+        Stays stays;
         Stack stack;
 
         explicit Scratch(const Spiking &p)
             : driven(p.drives() ? p.block() * whole_vectors(p.layers[0].outputs) : 0),
               trains(p.stages.empty() || p.direct() ? 0 : p.batch.inputs * p.words()), encoder(p.batch.inputs),
+              stays(p.dropout, p.batch, p.layers),
               stack(p.stages, p.neuron, p.code.steps, p.learns(), p.direct(), p.code.step_weights) {
             size_t widest = 0;
             for (const Layer &layer : p.layers) {
@@ -143,6 +149,7 @@ struct Spiking {
     // From a sample's pixels, or the currents that they drive, to what enters the first stage or linear layer.
     void enter(const float *image, const float *driven, int64_t item, const Client &client, Scratch &scratch,
                typename Trace::Sample &sample) {
+        if (dropout) scratch.stays(item);
         if (drives()) {
             const int64_t width = client.forward[0].width;
             for (int64_t t = 0; t < code.steps; ++t) std::copy_n(driven, width, &scratch.flow[t * width]);
@@ -192,12 +199,16 @@ struct Spiking {
         const Shape s{batch.clients, batch.samples, code.steps, layers[l].outputs};
         const float *constants = client.constants[l].empty() ? nullptr : client.constants[l].data();
         std::copy_n(scratch.flow.data(), scratch.currents[l].size(), scratch.currents[l].data());
-        if (l == last && read_out == ReadOut::membrane) return mean_membrane(s, constants, scratch.flow.data(), score);
+        if (l == last && reads_membranes()) return read_membranes(s, constants, scratch.flow.data(), score);
         uint64_t *out = l == last ? scratch.fired.data() : sample.fired[l + 1].data();
         if (constants)
             scan_learned(s, neuron, constants, scratch.flow.data(), scratch.margins[l].data(), out);
         else
             scan(s, neuron, scratch.flow.data(), scratch.margins[l].data(), out);
+        if (dropout && l < last) {
+            const uint64_t *stays = scratch.stays.of(layers, l);
+            for (int64_t w = 0; w < s.neurons * words(); ++w) out[w] &= stays[w];
+        }
         if (l < last) return;
         samples.count(3 * stages.size() + layers.size(), item) = popcount(scratch.fired.data(), scratch.fired.size());
         for (int64_t c = 0; c < layers[last].outputs; ++c) {
@@ -213,8 +224,10 @@ struct Spiking {
         return t - from;
     }
 
-    // score = mean over t of the membrane, in place of the currents
-    void mean_membrane(const Shape &s, const float *constants, float *flow, float *score) const {
+    bool reads_membranes() const { return read_out == ReadOut::membrane || read_out == ReadOut::membrane_sum; }
+
+    // score = mean or sum over t of the membrane, in place of the currents
+    void read_membranes(const Shape &s, const float *constants, float *flow, float *score) const {
         const int64_t width = whole_vectors(s.neurons);
         for_columns(neuron, constants, width, [&](int64_t i, const auto &n, auto SYNAPSE) {
             leak<SYNAPSE>(s.steps, width, n, flow + i);
@@ -222,7 +235,7 @@ struct Spiking {
         std::fill_n(score, s.neurons, 0.0f);
         for (int64_t t = 0; t < s.steps; ++t)
             for (int64_t o = 0; o < s.neurons; ++o) score[o] += flow[t * width + o];
-        for (int64_t o = 0; o < s.neurons; ++o) score[o] /= s.steps;
+        for (int64_t o = 0; read_out == ReadOut::membrane && o < s.neurons; ++o) score[o] /= s.steps;
     }
 
     // From dL/dscore[class] to dL/dS[step][class], or to that of membranes; of the time of a first spike, see
@@ -260,7 +273,8 @@ struct Spiking {
             from_scores(item, scratch, score, flow);
         else
             client.back[l + 1].through(code.steps, sample.delta[l + 1].data(), flow);
-        if (last && read_out == ReadOut::membrane) {
+        if (dropout && !last) leave_out(scratch.stays.of(layers, l), scratch.stays.scale, layers[l].outputs, width, flow);
+        if (last && reads_membranes()) {
             for_columns(neuron, constants, width, [&](int64_t i, const auto &n, auto SYNAPSE) {
                 leak_back<SYNAPSE>(code.steps, width, n, flow + i, delta + i);
             });
@@ -269,6 +283,19 @@ struct Spiking {
             scan_learned_back(code.steps, width, neuron, constants, currents, flow, delta, into);
         } else {
             scan_back(code.steps, width, neuron, scratch.margins[l].data(), flow, delta);
+        }
+    }
+
+    // Of dL/d of what a layer handed on, from the sums behind it: 0 where it was left out.
+    void leave_out(const uint64_t *stays, float scale, int64_t neurons, int64_t width, float *flow) const {
+        std::vector<uint64_t> trains(neurons);
+        for (int64_t word = 0; word < words(); ++word) {
+            for (int64_t o = 0; o < neurons; ++o) trains[o] = stays[o * words() + word];
+            const int64_t steps = std::min<int64_t>(64, code.steps - 64 * word);
+            for (int64_t t = 0; t < steps; ++t) {
+                float *row = flow + (64 * word + t) * width;
+                for (int64_t o = 0; o < neurons; ++o) row[o] *= (float)(int64_t)(trains[o] >> t & 1) * scale;
+            }
         }
     }
 
@@ -318,8 +345,8 @@ struct Spiking {
 };
 
 void spiking(const Batch &batch, const Code &code, Neuron neuron, ReadOut read_out, const Stages &stages,
-             const Layers &layers, const Loss &loss, float *scores, int64_t *events) {
-    Spiking program{batch, code, neuron, read_out, stages, layers, loss, scores};
+             const Layers &layers, const Loss &loss, Dropout dropout, float *scores, int64_t *events) {
+    Spiking program{batch, code, neuron, read_out, stages, layers, loss, dropout, scores};
     run(program, events);
 }
 

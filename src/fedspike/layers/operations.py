@@ -171,6 +171,21 @@ class NetworkOperations(msgspec.Struct, frozen=True, kw_only=True):
             layers[name] = msgspec.structs.replace(layer, trained=joined(tables))
         return msgspec.structs.replace(self, layers=layers)
 
+    def left_out(self, layers: Container[str]) -> "NetworkOperations":
+        """With dropout behind these layers in training: a number is drawn and compared for each value."""
+        drawn: Table = {"neuron": {"output and step": {"draw": 1, "compare": 1}}}
+        made = {
+            name: msgspec.structs.replace(
+                layer,
+                trained=joined([(layer.trained, 1), (drawn, 1)]),
+                tested=layer.tested or layer.trained,
+            )
+            if name in layers
+            else layer
+            for name, layer in self.layers.items()
+        }
+        return msgspec.structs.replace(self, layers=made)
+
 
 def _demand_names(table: Table) -> None:
     """Raise ValueError, for whoever decodes a record, where a phase or what is counted by is unknown."""

@@ -1,5 +1,6 @@
 """Backpropagation, for a spiking network through all its time steps."""
 
+from dataclasses import replace as moved
 from typing import Annotated, ClassVar
 
 import torch
@@ -8,10 +9,13 @@ from msgspec.structs import replace
 
 from fedspike.engine.engines import Engine, Learned, Share, in_parts
 from fedspike.errors import InputError
+from fedspike.layers.operations import NetworkOperations, Table, joined
 from fedspike.learning.learner import Together
-from fedspike.learning.minibatches import Minibatches
+from fedspike.learning.minibatches import Minibatches, along, lengths
 from fedspike.networks import Batch, Parameters, SizedNetwork
+from fedspike.networks.dropout import dropped
 from fedspike.parts.losses import Loss
+from fedspike.parts.optimisers import at_each_step
 
 
 class Backpropagation(Minibatches, tag="backpropagation"):
@@ -21,11 +25,46 @@ class Backpropagation(Minibatches, tag="backpropagation"):
     so that no more than a part is in memory; that is the same sum, rounded differently.
     """
 
+    dropout: Annotated[
+        float, Meta(ge=0, lt=1, description="share of hidden values left out in training")
+    ] = 0.0
+    clip: Annotated[
+        float,
+        Meta(ge=0, description="longer gradients of a minibatch are shortened to it; 0: none"),
+    ] = 0.0
+
     takes_comparisons: ClassVar[bool] = True
 
     samples_at_once: Annotated[
         Together, Meta(description="samples of a minibatch that are in memory together")
     ] = "all"
+
+    def seen(self, batch: Batch) -> Batch:
+        """With what is left out."""
+        return moved(batch, dropout=self.dropout) if self.dropout else batch
+
+    def shortened(self, gradients: Parameters) -> Parameters:
+        """All tensors of a client together to the length `clip`: g <- g min(1, clip / |g|).
+
+        Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks", ICML
+        2013.
+        """
+        if not self.clip:
+            return gradients
+        scale = (self.clip / lengths(gradients).clamp(min=1e-12)).clamp(max=1)
+        return {name: g * along(scale, g) for name, g in gradients.items()}
+
+    def trains(self, network: SizedNetwork) -> NetworkOperations:
+        """With what dropout draws in hidden layers."""
+        operations = super().trains(network)
+        return operations.left_out(dropped(network.described)) if self.dropout else operations
+
+    def operations(self) -> Table | None:
+        """With a clip, too: the gradient's length, and its shortening."""
+        operations = super().operations()
+        if operations is None or not self.clip:
+            return operations
+        return joined([(operations, 1), (at_each_step(multiply=2, add=1), 1)])
 
     def in_parts(self, samples: Together) -> "Backpropagation":
         """With so many in memory together."""
@@ -34,6 +73,8 @@ class Backpropagation(Minibatches, tag="backpropagation"):
     def demand_network(self, network: SizedNetwork) -> None:
         """Raise InputError, too, for a network that needs the whole minibatch, in parts."""
         super().demand_network(network)
+        if self.dropout:
+            network.demand_dropout()
         if self.samples_at_once != "all" and network.statistics():
             raise InputError(
                 f"samples_at_once = {self.samples_at_once} with a normalisation",
@@ -82,6 +123,6 @@ class Backpropagation(Minibatches, tag="backpropagation"):
     def in_a_row(self, engine: Engine, network: SizedNetwork) -> bool:
         """Where minibatches are taught whole and as here, and the optimiser forgets."""
         alike = type(self).taught is Backpropagation.taught and self.samples_at_once == "all"
-        forgets = self.optimiser_memory == "forgotten" and not self.ascent
+        forgets = self.optimiser_memory == "forgotten" and not self.ascent and not self.clip
         loss = self.loss or network.usual_loss
         return alike and forgets and engine.steps_itself(network, loss, self.optimiser)

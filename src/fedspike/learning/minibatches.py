@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from msgspec import Meta
 from msgspec.structs import replace
+from torch import Tensor
 
 from fedspike.engine.choice import engine_for
 from fedspike.engine.engines import Engine, Learned
@@ -87,6 +88,14 @@ class Minibatches(Learner):
         Running statistics are among the parameters; of these there are no gradients.
         """
 
+    def seen(self, batch: Batch) -> Batch:
+        """A minibatch as it is learned from."""
+        return batch
+
+    def shortened(self, gradients: Parameters) -> Parameters:
+        """Every client's gradients as its optimiser gets them."""
+        return gradients
+
     @property
     def learning_rate(self) -> float:
         """The optimiser's."""
@@ -138,7 +147,7 @@ class Minibatches(Learner):
         samples = [len(positions) for positions in shown.positions]
         alone = correct is uncorrected and shown.comparison is None
         if alone and self.in_a_row(engine, network):
-            given = (network, loss_of, self.optimiser, parameters, batches.in_a_row())
+            given = (network, loss_of, self.optimiser, parameters, self.seen(batches.in_a_row()))
             if (at_once := engine.train(*given)) is not None:
                 counts = in_all(counted(at_once.forward), len(samples))
                 own_losses = mean_losses(at_once.losses.view(len(batches), -1), batches, samples)
@@ -155,12 +164,13 @@ class Minibatches(Learner):
                 batch = moved(batch, received=scores_of(engine, network, start, batch))
             if shown.comparison is not None:
                 batch = shown.comparison.of(engine, network, batch)
+            batch = self.seen(batch)
             current = {name: weight[:k] for name, weight in parameters.items()}
             passes = [self.taught(engine, network, loss_of, current, batch)]
             if self.ascent:
                 above = uphill(current, passes[0].gradients, self.ascent)
                 passes.append(self.taught(engine, network, loss_of, above, batch))
-            gradients = passes[-1].gradients
+            gradients = self.shortened(passes[-1].gradients)
             own = {name: current[name] for name in gradients}
             corrected = correct(gradients, own, k)
             own = {name: own[name] for name in corrected}
@@ -225,11 +235,16 @@ def uphill(parameters: Parameters, gradients: Parameters, distance: float) -> Pa
     equation 2; Qu et al., "Generalized Federated Learning via Sharpness Aware Minimization" (FedSAM), ICML
     2022, whose clients take it for each step. Running statistics stay.
     """
-    in_order = [
-        gradients[name] for name in sorted(gradients)
-    ]  # which a device may have got in another
-    squares = [total(g.flatten(1).square(), 1) for g in in_order]
-    scale = distance / total(torch.stack(squares), 0).sqrt().clamp(min=1e-12)
-    return parameters | {
-        n: parameters[n] + g * scale.reshape(-1, *[1] * (g.dim() - 1)) for n, g in gradients.items()
-    }
+    scale = distance / lengths(gradients).clamp(min=1e-12)
+    return parameters | {n: parameters[n] + g * along(scale, g) for n, g in gradients.items()}
+
+
+def lengths(gradients: Parameters) -> PerClient:
+    """Of each client's gradients, |g| over all its tensors."""
+    in_order = [gradients[name] for name in sorted(gradients)]  # a device may have got another
+    return total(torch.stack([total(g.flatten(1).square(), 1) for g in in_order]), 0).sqrt()
+
+
+def along(factors: PerClient, gradient: Tensor) -> Tensor:
+    """A factor for each client, in the axes of a gradient."""
+    return factors.reshape(-1, *[1] * (gradient.dim() - 1))

@@ -47,7 +47,7 @@ class Batch:
     A position of -1 pads the batch of a client that has fewer images; nothing of it is counted or learned.
     `held` are the client's samples of each class; None: it has those of the batch. `received` are the scores
     of the model that the client received, where a loss asks for them; `compared` is what an algorithm adds
-    to the loss, where it compares models.
+    to the loss, where it compares models. `dropout` is the share that is left out of hidden layers.
     """
 
     pixels: Real[Tensor, "image pixel"]
@@ -57,6 +57,7 @@ class Batch:
     held: Held | None = None
     received: Scores | None = None
     compared: Compared | None = None
+    dropout: float = 0.0
 
     @property
     def present(self) -> Present:
@@ -82,7 +83,14 @@ class Batch:
             positions, labels = self.positions[:, here], self.labels[:, here]
             received = None if self.received is None else self.received[:, here]
             compared = None if self.compared is None else self.compared.part(here)
-            yield Batch(self.pixels, positions, labels, address, self.held, received, compared)
+            yield replace(
+                self,
+                positions=positions,
+                labels=labels,
+                address=address,
+                received=received,
+                compared=compared,
+            )
 
     @classmethod
     def of(

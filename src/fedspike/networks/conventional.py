@@ -18,6 +18,7 @@ from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
 from fedspike.networks.architecture import Architecture, FullyConnected
 from fedspike.networks.batch import Batch, Forward, entered
+from fedspike.networks.dropout import factors
 from fedspike.networks.layer_operations import conventional
 from fedspike.networks.network import Network, SizedNetwork
 from fedspike.networks.operators import PLAIN, Operators
@@ -163,13 +164,15 @@ class ConventionalNetwork(SizedNetwork):
         if self.quantiser is not None:
             flow, activation = self.quantiser(flow, ceiling=1.0), self.quantiser
         clients, shown, by_input = len(flow), present.to(flow.dtype), {}
-        inner = self.architecture.names[:-1]
+        inner, stays = self.architecture.names[:-1], factors(batch, self.described, 1)
         for name, layer in self.architecture.described.items():
             last_input = flow
             by_input[name] = entered(flow, shown)
             flow = through(layer, name, parameters, flow, operators)
             if name in inner:
                 flow = activation(flow)
+            if name in stays:
+                flow = flow * stays[name][0]
         none_left = torch.zeros(clients, dtype=torch.int64, device=flow.device)
         return Forward.counted(flow, self.described, by_input, none_left, last_input=last_input)
 

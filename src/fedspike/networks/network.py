@@ -10,6 +10,7 @@ from fedspike.errors import InputError
 from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import Layer
 from fedspike.networks.batch import Batch, Forward
+from fedspike.networks.dropout import dropped
 from fedspike.networks.operators import PLAIN, Operators
 from fedspike.networks.sized_layers import Parameters
 from fedspike.networks.steps import Steps
@@ -216,6 +217,16 @@ class SizedNetwork(ABC):
             fix='take an ANN or an SNN, or an algorithm that compares no representations, as "fedavg"',
             keys=("algorithm", "network"),
         )
+
+    def demand_dropout(self) -> None:
+        """Raise InputError where it has no hidden layer of which values can be left out."""
+        if not dropped(self.described):
+            raise InputError(
+                f"dropout in a {type(self).__name__} without a fully connected hidden layer",
+                expected="a network of [architecture] with hidden layers",
+                fix="leave dropout out; a module of your own can have torch.nn.Dropout",
+                keys=("dropout",),
+            )
 
     def demand_steps(self) -> None:
         """Raise InputError where it cannot be run one time step after the other, as some learners want."""

@@ -5,7 +5,9 @@ s[t] -> LIF(W s[t] + b) -> ... -> LIF(W s[t] + b) -> read-out        scores, one
 with pools between convolutions and, if wanted, batch normalisation in place of b, but for the last layer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Annotated, cast
 
 import msgspec
@@ -20,6 +22,7 @@ from fedspike.layers.operations import NetworkOperations
 from fedspike.layers.shapes import BatchNorm, Layer, Pool
 from fedspike.networks.architecture import Architecture, FullyConnected
 from fedspike.networks.batch import Batch, Forward, count, entered
+from fedspike.networks.dropout import factors
 from fedspike.networks.layer_operations import spiking
 from fedspike.networks.network import Competition, Network, SizedNetwork, no_competition, usual_loss
 from fedspike.networks.operators import PLAIN, Fired, Operators
@@ -123,19 +126,13 @@ class SpikingNetwork(SizedNetwork):
                 fix=f"lower them to {self.time_steps} at most, or raise snn.time_steps",
                 keys=("time_steps",),
             )
-        if self.code.recorded:
+        if self._norms() or self.code.recorded:
+            key = "code" if self.code.recorded else "normalisation"
             raise InputError(
-                f"fewer time steps of recordings in {self.time_steps}",
-                expected="samples that are encoded, in as many time steps as one likes",
-                fix="leave out the remedy that has fewer time steps",
-                keys=("time_steps",),
-            )
-        if self._norms():
-            raise InputError(
-                f"fewer time steps of a network with {self.snn.normalisation.kind}",
-                expected="one without a normalisation, which has numbers for each time step",
+                f"fewer time steps of a network with {getattr(self.snn, key).kind}",
+                expected="samples that are encoded, and no normalisation, which has numbers for each step",
                 fix="leave it out, or train the network in all its time steps",
-                keys=("normalisation",),
+                keys=(key,),
             )
         neuron = self.neuron.lengthened(self.time_steps / time_steps) if longer else self.neuron
         fewer = replace(
@@ -245,7 +242,9 @@ class SpikingNetwork(SizedNetwork):
 
     def run(self, parameters: Parameters, batch: Batch, operators: Operators = PLAIN) -> Forward:
         """From pixels to scores: encode, then `forward`."""
-        return self.forward(parameters, self._encoded(batch, operators), batch.present, operators)
+        spikes = self._encoded(batch, operators)
+        stays = factors(batch, self.architecture.described, self.time_steps)
+        return self.forward(parameters, spikes, batch.present, operators, stays)
 
     @property
     def competition(self) -> Competition | None:
@@ -277,8 +276,9 @@ class SpikingNetwork(SizedNetwork):
         spikes: Trains,
         present: Present | None = None,
         operators: Operators = PLAIN,
+        stays: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> Forward:
-        """From what the code gave to scores.
+        """From what the code gave to scores; what `stays` of hidden layers is in dropout.py.
 
         Running statistics, if there are any, come with the parameters; see `BNTT.normalised`.
         """
@@ -308,6 +308,8 @@ class SpikingNetwork(SizedNetwork):
                     currents, after = normalised(currents, own["gamma"], running, present)
                     statistics |= {f"{name}.{n}": numbers for n, numbers in after.items()}
                 flow, fired = self._neurons(name, currents, own, present, operators)
+                if name in stays:
+                    flow, fired = flow * stays[name], None
         left = count(flow.detach().sum(3).long().sum(0), present) * self.read_out.spiking
         scores = self.read_out.scores(flow)
         described = self.architecture.described

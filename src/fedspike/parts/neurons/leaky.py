@@ -29,8 +29,10 @@ class Leaky(Neuron):
     ] = 0.9
     threshold: Annotated[float, Meta(gt=0, description="a membrane above it fires")] = 1.0
     reset: Annotated[
-        Literal["subtract", "zero", "none"],
-        Meta(description="after a spike the threshold is taken off, or all, or nothing"),
+        Literal["subtract", "zero", "none", "soft"],
+        Meta(
+            description="after a spike the threshold is taken off, or all, or nothing; soft: before the leak"
+        ),
     ] = "subtract"
     surrogate: Surrogate = Atan()
     learn_beta: Annotated[Learning, Meta(description="beta is learned like a weight")] = "no"
@@ -76,6 +78,8 @@ class Leaky(Neuron):
         """U[t] from U[t-1], R[t] and I[t], as written at the top."""
         if self.reset == "subtract":
             return beta * U + current - theta * R
+        if self.reset == "soft":
+            return beta * U + current - beta * theta * R
         if self.reset == "zero":
             return beta * (1 - R) * U + current
         return beta * U + current
@@ -106,7 +110,7 @@ class Leaky(Neuron):
                 "neuron": {"output and step": update, "output": output},
                 "surrogate": {"output and step": slope},
             }
-        subtracts = int(self.reset == "subtract")
+        subtracts = int(self.reset in ("subtract", "soft"))
         learned = int(learning["threshold"] != "no")
         return {
             "neuron": {

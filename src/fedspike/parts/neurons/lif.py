@@ -6,6 +6,7 @@ In steps of one time unit, with beta = exp(-1/tau) and the input resistance abso
 
     R[t] = S[t-1]                               the reset follows the spike by one step
     U[t] = beta*U[t-1] + I[t] - theta*R[t]      reset "subtract"
+    U[t] = beta*(U[t-1] - theta*R[t]) + I[t]    reset "soft": before the leak, as SpikingJelly's LIFNode does
     U[t] = beta*(1 - R[t])*U[t-1] + I[t]        reset "zero"
     U[t] = beta*U[t-1] + I[t]                   reset "none"
     S[t] = H(U[t] - theta),   H(x) = 1 if x > 0 else 0

@@ -4,6 +4,7 @@
 |---|---|---|---|
 | `SpikeCount` | fires | its spikes | `SpikeCountMSE` or `CrossEntropy` |
 | `MeanMembrane` | only leaks and adds | its mean membrane | `CrossEntropy` |
+| `MembraneSum` | only leaks and adds | the sum of its membranes | `CrossEntropy` |
 | `FirstSpike` | fires | minus the time of its first spike | `CrossEntropy` |
 
 The class with the highest score is the answer.
@@ -35,6 +36,6 @@ class ReadOut(Part):
         raise InputError(
             f"{type(self).__name__}, whose scores are no sum over the time steps",
             expected="a read-out to which every step adds its share, for whoever learns step by step",
-            fix="take SpikeCount or MeanMembrane, or learn by backpropagation",
+            fix="take SpikeCount, MeanMembrane or MembraneSum, or learn by backpropagation",
             keys=("learner", "read_out"),
         )
