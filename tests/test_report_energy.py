@@ -102,8 +102,8 @@ def test_no_verdict_and_no_figure_without_a_price_of_the_synaptic_operations(one
 
 def test_the_headline_counts_price_tables(one: Results) -> None:
     assert lines(one)[2].startswith(
-        "Energy: the ANN needs 14 to 35 times less energy, radio apart, under 8 of 9 hardware price tables "
-        "(all but founding-study); by synaptic operations alone the SNN needs less under 3 of 9. With"
+        "Energy: the ANN needs 14 to 35 times less energy, without the radio, under 8 of 9 hardware price "
+        "tables (all but founding-study); by synaptic operations alone the SNN needs less under 3 of 9. With"
     )
 
 

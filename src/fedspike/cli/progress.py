@@ -102,14 +102,14 @@ class Progress:
 
 
 def remaining(left: Left) -> str:
-    """The time that is left, in words; with "over" where the speed of some runs is not known yet.
+    """The time that is left, in words; with "more than" where the speed of some runs is not known yet.
 
     >>> remaining(Left(200.0, whole=False))
-    'over 3 min 20 s left'
+    'more than 3 min 20 s left'
     """
     if left.seconds is None or (left.seconds < 1 and not left.whole):
         return "unknown time left"
-    return f"{'' if left.whole else 'over '}{clock(left.seconds)} left"
+    return f"{'' if left.whole else 'more than '}{clock(left.seconds)} left"
 
 
 def describe(record: RoundRecord) -> str:

@@ -12,6 +12,7 @@ A comparison is decided in this order:
     one ahead in accuracy, the other in energy       it depends on which counts more
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,6 +94,45 @@ class Choice:
         network = self.comparison.spiking if side == "spiking" else self.comparison.reference
         assert network is not None, "only comparisons of two networks are decided"
         return network
+
+
+@dataclass(frozen=True)
+class Saving:
+    """How many times less energy one network needs in all of some comparisons, by the tables that agree.
+
+    The factor goes from `least` to `most`; it is infinite where the other network alone needs any. `agreeing`
+    and `tables` have a number for each comparison. `others` are the tables by which it does not need less in
+    one at least, `in_all` says whether these are the same everywhere.
+    """
+
+    network: Network
+    least: float
+    most: float
+    agreeing: tuple[int, ...]
+    tables: tuple[int, ...]
+    others: tuple[str, ...]
+    in_all: bool
+
+
+def saving(group: Sequence[Choice]) -> Saving | None:
+    """Of these comparisons together; None where not the same network is the cheaper one in each."""
+    side = group[0].cheaper
+    if side is None or any(choice.cheaper != side for choice in group):
+        return None
+    tables = [choice.tables[0] for choice in group]
+    ratios = [one.ratio or 0.0 for own in tables for one in own.of(side)]
+    if side == "spiking":
+        ratios = [1 / ratio if ratio else math.inf for ratio in ratios]
+    others = [[one.profile for one in own.verdicts if one.winner != side] for own in tables]
+    return Saving(
+        group[0].network(side),
+        min(ratios),
+        max(ratios),
+        tuple(len(own.of(side)) for own in tables),
+        tuple(len(own.verdicts) for own in tables),
+        tuple(dict.fromkeys(name for own in others for name in own)),
+        all({*own} == {*others[0]} for own in others),
+    )
 
 
 def choices(

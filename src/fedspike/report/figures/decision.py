@@ -7,7 +7,7 @@ from fedspike.energy.estimate import FEWEST
 from fedspike.energy.levels import HIGHEST_WITHOUT_RADIO
 from fedspike.report.analysis import tested
 from fedspike.report.analysis.bootstrap import ENOUGH
-from fedspike.report.analysis.choices import SIDES, Choice
+from fedspike.report.analysis.choices import SIDES, Choice, Saving, saving
 from fedspike.report.analysis.energy_view import EnergyView
 from fedspike.report.analysis.gaps import Gap
 from fedspike.report.analysis.results import Results
@@ -46,17 +46,12 @@ def lines(results: Results) -> list[str]:
 
 def answer(choices: Sequence[Choice]) -> str:
     """Which network to choose, in one sentence; settings with the same answer are named together."""
-    groups: dict[str, list[Choice]] = {}
-    for choice in choices:
-        if choice.answer != "undecided":
-            groups.setdefault(choice.answer, []).append(choice)
-    decided, undecided = [*groups.values()], _undecided_ones(choices)
+    decided, undecided = _decided_ones(choices), _undecided_ones(choices)
     if len(decided) + len(undecided) == 1:
         return f"{_sentence(choices)}."
-    cheaper = choices[0].cheaper
-    alike = cheaper is not None and all(choice.cheaper == cheaper for choice in choices)
+    all_alike = saving(choices)
     parts = [
-        f"{_where(group, choices, again=place > 0)} {_in_short(group, alike)}"
+        f"{_where(group, choices, again=place > 0)} {_in_short(group, all_alike is not None)}"
         for place, group in enumerate(decided)
     ]
     left = [
@@ -65,7 +60,7 @@ def answer(choices: Sequence[Choice]) -> str:
     ]
     parts += [f"{'it is n' if decided else 'N'}ot decidable {listed(left)}"] if left else []
     start = "It depends on the data: " if decided else ""
-    energy = f" In all settings {_less_energy(choices, named=False)}." if alike else ""
+    energy = f" In all settings {_saved(all_alike, named=False)}." if all_alike else ""
     return f"{start}{'; '.join(parts)}.{energy}"
 
 
@@ -100,7 +95,9 @@ def _sentence(group: Sequence[Choice]) -> str:
         else f"as accurate as the {other} (within 1 point)"
     )
     accuracy += ", or as accurate," if ahead and len(ahead) < len(group) else ""
-    energy = f"and needs {_times(group)}" if first.priced else "and nothing prices the energy"
+    energy = "and nothing prices the energy"
+    if own := saving(group):
+        energy = f"and needs {_times(own)}"
     return f"Choose the {chosen}: it is {accuracy} {energy}"
 
 
@@ -120,6 +117,15 @@ def _on(group: Sequence[Choice]) -> str:
     on = ["whether accuracy or energy counts more"] if any(choice.ahead for choice in group) else []
     on += ["the hardware"] if any(choice.cheaper is None for choice in group) else []
     return listed(on)
+
+
+def _decided_ones(choices: Sequence[Choice]) -> list[list[Choice]]:
+    """The comparisons of which something can be said, those with one answer together."""
+    groups: dict[str, list[Choice]] = {}
+    for choice in choices:
+        if choice.answer != "undecided":
+            groups.setdefault(choice.answer, []).append(choice)
+    return [*groups.values()]
 
 
 def _undecided_ones(choices: Sequence[Choice]) -> dict[str, list[Choice]]:
@@ -193,14 +199,11 @@ def _points(ahead: Sequence[Choice]) -> str:
     return f"{span([abs(choice.gap.points) for choice in ahead], 1)} points"
 
 
-def _less_energy(group: Sequence[Choice], *, named: bool = True) -> str:
-    """Which network needs less energy, by how much, or under how many price tables.
-
-    Where few tables are of another mind they are `named`.
-    """
+def _less_energy(group: Sequence[Choice]) -> str:
+    """Which network needs less energy, by how much, or under how many price tables."""
+    if own := saving(group):
+        return _saved(own)
     first = group[0]
-    if first.cheaper is not None and all(choice.cheaper == first.cheaper for choice in group):
-        return f"the {first.network(first.cheaper).title} needs {_times(group, named=named)}"
     spiking, rival = first.network("spiking").title, first.network("conventional").title
     scores = []
     for place, tables in enumerate(first.tables):
@@ -215,20 +218,23 @@ def _less_energy(group: Sequence[Choice], *, named: bool = True) -> str:
     return f"the {spiking} needs less energy {listed(scores)}"
 
 
-def _times(group: Sequence[Choice], *, named: bool = True) -> str:
+def _saved(own: Saving, *, named: bool = True) -> str:
+    """Which network needs less energy, and by how much; where few tables say otherwise they are `named`."""
+    return f"the {own.network.title} needs {_times(own, named=named)}"
+
+
+def _times(own: Saving, *, named: bool = True) -> str:
     """How many times less the network that is cheaper needs, and under which price tables."""
-    first = group[0]
-    assert first.cheaper is not None
-    tables, won = first.tables[0].verdicts, first.tables[0].of(first.cheaper)
-    against = [own for choice in group for own in choice.tables[:1]]
-    ratios = [one.ratio or 0.0 for own in against for one in own.of(first.cheaper)]
-    if first.cheaper == "spiking":
-        ratios = [1 / ratio if ratio else math.inf for ratio in ratios]
-    times = " to ".join(dict.fromkeys(map(_factor, (min(ratios), max(ratios)))))
-    others = [one.profile for one in tables if one not in won]
-    count = f"{len(won)} of {len(tables)}" if others else f"all {len(tables)}"
-    but = f" (all but {listed(others)})" if others and named else ""
-    return f"{times} times less energy, radio apart, under {count} hardware price tables{but}"
+    times = " to ".join(dict.fromkeys(map(_factor, (own.least, own.most))))
+    whole = span(own.tables, 0)
+    count = f"{span(own.agreeing, 0)} of {whole}" if own.others else f"all {whole}"
+    but = f" (all but {listed(own.others)}{_in_some(own)})" if own.others and named else ""
+    return f"{times} times less energy, without the radio, under {count} hardware price tables{but}"
+
+
+def _in_some(own: Saving) -> str:
+    """Where not the same price tables say otherwise in each setting."""
+    return "" if own.in_all else " in some settings"
 
 
 def _factor(value: float) -> str:
@@ -266,18 +272,33 @@ def accuracy_in_words(comparison: Comparison, gap: Gap) -> str:
 
 
 def _energy(view: EnergyView, choices: Sequence[Choice]) -> str:
-    """Under how many price tables the spiking network needs less energy, and what the radio makes of it."""
-    first = choices[0]
+    """What the answer has not said of the energy; what synaptic operations alone and the radio make of it.
+
+    The last two are about the comparison that the page shows in full.
+    """
     if view.unfit:
         return "Energy: not compared, because a network does not work."
-    if not first.priced:
+    if not choices[0].priced:
         return "Energy: no price table prices both networks, so none says which needs less."
     won, judged = view.won(view.rivals[0], "study")
-    whole = f"{_less_energy([first])}; " if first.answer == "undecided" or choices[1:] else ""
+    where = f"with {view.main.setting.in_sentence}, " if choices[1:] else ""
     return (
-        f"Energy: {whole}by synaptic operations alone the {view.spiking.title} needs less under {won} of "
-        f"{judged}.{_radio(view)}"
+        f"Energy: {_energy_unsaid(choices)}{where}by synaptic operations alone the {view.spiking.title} "
+        f"needs less under {won} of {judged}.{_radio(view)}"
     )
+
+
+def _energy_unsaid(choices: Sequence[Choice]) -> str:
+    """Who needs less energy, as far as the answer leaves that open."""
+    decided, undecided, own = _decided_ones(choices), _undecided_ones(choices), saving(choices)
+    if not decided:
+        return f"{_less_energy(choices)}; "
+    if len(decided) + len(undecided) == 1:
+        return ""
+    if own is None:
+        return f"{_less_energy(choices)}; "
+    say = "says" if len(own.others) == 1 else "say"
+    return f"{listed(own.others)} {say} otherwise{_in_some(own)}; " if own.others else ""
 
 
 def _radio(view: EnergyView) -> str:
@@ -294,8 +315,8 @@ def _radio(view: EnergyView) -> str:
         return ""
     factors = [max(ratio, 1 / ratio) if ratio else math.inf for ratio in ratios]
     return (
-        f" With the radio ({view.radio_title}), {span(sums, 0)} % of the whole and as much for both, the "
-        f"factor is {_factor(max(factors))} at most."
+        f" With the radio ({view.radio_title}) the factor is {_factor(max(factors))} at most: the radio "
+        f"takes {span(sums, 0)} % of the energy, as much for both networks."
     )
 
 
