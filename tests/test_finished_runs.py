@@ -109,8 +109,18 @@ def test_an_experiments_runs_are_used_with_the_pixels_of_their_data(quick: Path)
             assert (disturbed == DATA.y_test).mean() == one.accuracy
         again = fs.rounds(run.plan)
         assert next(again).accuracy == run.summary.accuracy[0]
-        assert run.classes == 10
+        assert (run.classes, run.class_names) == (10, DATA.class_names)
         assert run.model["hidden.weight"].shape == (100, 784)
+
+
+def test_a_run_without_its_experiment_has_numbers_for_classes(quick: Path, tmp_path: Path) -> None:
+    home = next(quick.glob("snn-*"))
+    alone = shutil.copytree(home, tmp_path / home.name)
+    assert fs.load(alone).class_names == ()
+    shutil.copytree(next(quick.glob("ann-*")), other := tmp_path / "other" / "ann")
+    shutil.copy(quick / "summary.json", tmp_path)  # of the run beside it, not of one deeper
+    assert fs.load(alone).class_names == DATA.class_names
+    assert fs.load(other).class_names == ()
 
 
 def test_what_is_no_image_of_its_data_is_refused(quick: Path) -> None:
@@ -173,12 +183,6 @@ def test_own_files_of_numbers_are_read_as_the_data_were(tmp_path: Path) -> None:
 
 def data_of(x: np.ndarray) -> np.ndarray:
     return (x / 16).astype(np.float32)
-
-
-def test_own_models_of_clients_are_not_one(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run", network=fs.ANN(), algorithm=fs.LocalOnly())
-    with refusal("its accuracy is of own models", "a run with one model for all", "FedAvg()"):
-        run.predict(SMALL.x_test)
 
 
 def test_parts_of_ones_own_are_given_again(tmp_path: Path) -> None:

@@ -69,12 +69,10 @@ class Tests:
         cls, plan: Plan, site: Site, x_test: np.ndarray, dtype: torch.dtype, device: str
     ) -> "Tests":
         """A plan's test samples with these pixels; where one model is for all, all are like client 0."""
-        labels = plan.data.y_test
-        like = np.zeros(len(labels), np.int64)
-        if site.algorithm.decentralised:
-            like = evenly(len(labels), site.devices.members, plan.seed_of_data)
-        elif site.algorithm.personal:
-            like = like_whom(labels, site.devices.class_counts)
+        labels, devices = plan.data.y_test, site.devices
+        like = whose(
+            labels, site.algorithm, devices.members, lambda: devices.class_counts, plan.seed_of_data
+        )
         test_set = samples(x_test, labels, dtype, device)
         return cls(test_set, torch.from_numpy(like), plan)
 
@@ -82,6 +80,24 @@ class Tests:
     def all(self) -> Int64[Tensor, " sample"]:
         """The positions of all samples."""
         return torch.arange(len(self.samples[1]))
+
+
+def whose(
+    labels: Int64[np.ndarray, " sample"],
+    algorithm: Algorithm,
+    members: Sequence[int] | Int64[np.ndarray, " member"],
+    class_counts: Callable[[], Int64[np.ndarray, "client class"]],
+    seed: int,
+) -> Int64[np.ndarray, " sample"]:
+    """The client whose model each test sample is given to; 0 where one model is for all.
+
+    The seed is that of who holds what.
+    """
+    if algorithm.decentralised:
+        return evenly(len(labels), members, seed)
+    if algorithm.personal:
+        return like_whom(labels, class_counts())
+    return np.zeros(len(labels), np.int64)
 
 
 @runtime_checkable
@@ -126,14 +142,14 @@ def examined(site: Site, state: State, tests: Tests) -> dict[int, Examined]:
     each, first = {}, 0
     for client in np.unique(tests.like.numpy()).tolist():
         positions = torch.nonzero(tests.like == client)[:, 0]
-        model = partial(_own, algorithm, state, client)
+        model = partial(own_model, algorithm, state, client)
         each[client] = Examined(site.network_of(client), model, positions, first)
         first += len(positions)
     return each
 
 
-def _own(algorithm: Algorithm, state: State, client: int) -> Parameters:
-    """The model that a client uses."""
+def own_model(algorithm: Algorithm, state: State, client: int) -> Parameters:
+    """The model that a client uses; as before its first round where what it remembers is not known here."""
     ordered = algorithm.order(state.server, client)
     return algorithm.own(ordered, state.clients.get(client) or algorithm.remember(ordered))
 

@@ -284,20 +284,25 @@ class Plan(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
         darkest = -1.0 if self.data.signed else 0.0
         return self.cameras.seen(self.data.x_train, shards, clients, seed, darkest=darkest)
 
+    def algorithm_over(self, network: SizedNetwork) -> Algorithm:
+        """The algorithm that trains a network: with the remedies, and what network and learner add to it.
+
+        Where devices have so much memory each, the plan's data have to be loaded.
+        """
+        algorithm = self.fitted().remedied().among(self.fleet.clients, self.seed)
+        algorithm = with_statistics(algorithm.fitted(network), network)
+        return with_labels(with_memory(algorithm, self.learner), self.learner.labels(network))
+
     def site(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Site:
         """All that training takes, on a `device`. Raises InputError where parts and data do not fit."""
         data, network, devices = self.data, self.sized_network(), self.devices()
-        algorithm = self.fitted().remedied().among(self.fleet.clients, self.seed)
-        algorithm = with_statistics(algorithm.fitted(network), network)
+        algorithm = self.algorithm_over(network)
         shards = self._own(devices) if self.cameras else {}
         if self.cameras and shards:
             self.cameras.demand(data.shape, list(shards.values()))
         site = Site(
             network,
-            with_labels(
-                with_memory(algorithm, self.learner),
-                self.learner.labels(network),
-            ),
+            algorithm,
             self.learner,
             devices,
             lambda: samples(self._seen(shards), data.y_train, dtype, device),

@@ -90,8 +90,10 @@ class MemoryFiles:
         self._replaced: deque[tuple[int, Record]] = deque()  # in that round
         self._bytes = self._hash = 0  # of what is live
 
-    def restore(self, round: int, expected: Fingerprint | None) -> Memories:
+    def restore(self, round: int, expected: Fingerprint | None, *, strike: bool = True) -> Memories:
         """What clients remembered after this round; what is of later ones is struck out.
+
+        Without `strike` nothing is written, and no round may be stored after it.
 
         Raises InputError where that is not what the round's checkpoint `expected`.
         """
@@ -103,7 +105,7 @@ class MemoryFiles:
                     expected="tables that are called by the length of their records",
                     fix="move it to another folder",
                 )
-            for record in self._read(table, round):
+            for record in self._read(table, round, strike=strike):
                 by_client.setdefault(record.client, []).append(record)
         replaced = []
         for records in by_client.values():
@@ -136,14 +138,14 @@ class MemoryFiles:
         sha256 = self._hash.to_bytes(hashlib.sha256().digest_size, "big").hex()
         return Fingerprint(bytes=self._bytes, sha256=sha256) if self._live else None
 
-    def _read(self, table: Path, round: int) -> list[Record]:
+    def _read(self, table: Path, round: int, *, strike: bool) -> list[Record]:
         """The records of a table up to a round; what is of later rounds is struck out."""
         content, path = content_of(table, self._fix, files.MOST), table.with_suffix(RECORDS)
         room = len(content) // len(NOTHING)
         entries = np.frombuffer(content, "<u8", WORDS * room).reshape(room, WORDS)
         sound = (_checks(entries) == entries[:, -1]) & (entries[:, 1] > 0)
         later = sound & (entries[:, 1] > round)
-        if later.any():
+        if strike and later.any():
             struck = {int(k) * len(NOTHING): NOTHING for k in np.flatnonzero(later)}
             files.write_parts(table, struck, self._root)
         there = sound & ~later

@@ -40,6 +40,7 @@ from fedspike.records.schema import RunSummary
 from fedspike.records.seal import verified
 from fedspike.records.stored_rounds import again
 from fedspike.records.writer import MODEL
+from fedspike.runs.own_models import OwnModels, whose_samples
 from fedspike.runs.rebuilding import rebuilt
 from fedspike.runs.round_table import table
 
@@ -111,20 +112,49 @@ class FinishedRun:
         """A DataFrame with a row a round, of pandas or, without it, of polars; InputError without both."""
         return table(reader.rounds(self.folder, self.summary))
 
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their numbers; none where classes are numbers.
+
+        They stand in the experiment's summary, in the folder above the run's; without it there are none.
+        """
+        if not (self.folder.parent / reader.SUMMARY).is_file():
+            return ()
+        experiment = reader.stored(self.folder.parent)
+        dataset = experiment.dataset
+        ours = any(run.seal == self.summary.seal for run in experiment.runs)
+        return tuple(dataset.class_names) if ours and dataset is not None else ()
+
+    def tested_on(self, client: int) -> Int64[np.ndarray, " tested"]:
+        """The positions, in `x_test`, of the samples on which a client's own model was tested.
+
+        Where one model is for all, they are all samples, whoever is asked.
+
+        Raises InputError for a client that is none, and where the run does not know its test samples.
+        """
+        client = self._client(client)
+        if self.summary.accuracy_of == "global model":
+            client = 0
+        return np.flatnonzero(self._whose == client)
+
     def predict(
-        self, images: Any, *, noise: float = 0.0, blur: float = 0.0
+        self, images: Any, *, client: int | None = None, noise: float = 0.0, blur: float = 0.0
     ) -> Int64[np.ndarray, " sample"]:
         """The class of each image. Images are as in `Dataset.x_test`: [sample, *shape], from 0 to 1.
+
+        Where each client has a model of its own, that of this `client` is asked, out of the run's last
+        checkpoint. `x_test[run.tested_on(client)]` gives what it said in the last test, and these of all
+        clients together the run's accuracy.
 
         Bytes are taken too where the data's files have bytes. Spikes are drawn as in the run's last test, by
         the place of an image among all, so that the test samples give the run's accuracy, to the digit.
         `noise` and `blur` are standard deviations, as in the plan's `test_noise` and `test_blur`: the test
         samples give the accuracies in `summary.disturbed`.
 
-        Raises InputError for images of another shape or range, and for a run whose clients each have a model
-        of their own.
+        Raises InputError for images of another shape or range, for a client where one model is for all, for
+        none where each has its own, and for one whose model is not in the run's folder.
         """
-        self._demand_one_model()
+        first, client = self._asked(client)
         noise = within("predict: noise", noise, Deviation, "write noise=0.1")
         blur = within("predict: blur", blur, Deviation, "write blur=1.0")
         source = self.plan.data
@@ -151,7 +181,10 @@ class FinishedRun:
             x = noisy(x, noise, self.plan.seed, -1.0 if x.min() < 0 else 0.0)
         labels = np.zeros(len(x), np.int64)  # nobody asks for them
         all_samples = samples(x, labels, device=self.device)
-        examined = Examined(network, lambda: self.model, torch.arange(len(x)))
+        model = self.model
+        if client is not None:
+            network, model = self._own_models.of(network, client)
+        examined = Examined(network, lambda: model, torch.arange(len(x)), first)
         predicted, _ = predict([examined], all_samples, self.plan.seed, self.summary.rounds)
         return predicted.cpu().numpy()
 
@@ -204,13 +237,36 @@ class FinishedRun:
             f" {self.folder}",
         )
 
-    def _demand_one_model(self) -> None:
-        if self.summary.accuracy_of != "global model":
+    @cached_property
+    def _own_models(self) -> OwnModels:
+        return OwnModels.stored(self.folder, self.summary, self.plan)
+
+    @cached_property
+    def _whose(self) -> Int64[np.ndarray, " sample"]:
+        return whose_samples(self.plan, self.summary)
+
+    def _client(self, client: Any) -> int:
+        one = Annotated[int, Meta(ge=0, lt=self.summary.clients)]
+        number: int = within("client", client, one, "write client=0")
+        return number
+
+    def _asked(self, client: Any) -> tuple[int, int | None]:
+        """The number of the first image among those of the last test, and whose model is asked."""
+        alike, own = self.summary.accuracy_of == "global model", client is not None
+        if alike == own:
             raise InputError(
-                f"{self.name}: its accuracy is of {self.summary.accuracy_of}",
-                expected="a run with one model for all, which can be asked",
-                fix="see summary.predictions for the test samples, or train with FedAvg()",
+                f"predict: client={client}, where {self.name}'s accuracy is of {self.summary.accuracy_of}",
+                expected="no client: one model is for all"
+                if alike
+                else "the client whose model it is",
+                fix="leave client out"
+                if alike
+                else f"write predict(images, client=0), or another below {self.summary.clients}",
             )
+        if client is None:
+            return 0, None
+        client = self._client(client)
+        return int((self._whose < client).sum()), client
 
     def _as_in_its_data(self, images: Any) -> Samples:
         """Of data that were an object in Python."""
