@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test suite thorough shapes agreement killed ranks trackers fleet fuzz sanitize aarch64 bench docs notebooks wheel lint types clean
+.PHONY: help study test suite thorough shapes agreement killed ranks trackers sources fleet fuzz sanitize aarch64 bench docs notebooks wheel lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,10 @@ ranks: $(VENV)/.test ## ten minutes: every algorithm in 1, 2 and 4 processes of 
 trackers: $(VENV)/.test ## minutes: every tracker against its own reader; rounds as a table of polars
 	$(PIP_INSTALL) -q -r tests/trackers.txt
 	$(VENV)/bin/pytest -n 0 -m 'thorough or not thorough' tests/test_trackers.py tests/test_finished_runs.py
+
+sources: $(VENV)/.test ## minutes: sets of torchvision's, in files as it writes them, against its own reader
+	$(PIP_INSTALL) -q -r tests/sources.txt
+	$(VENV)/bin/pytest -n 0 -m 'thorough or not thorough' tests/test_torchvision_sets.py
 
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests

@@ -33,6 +33,7 @@ from fedspike.data import (
     ImageFolder,
     Signs,
     Source,
+    TorchvisionSet,
 )
 from fedspike.data.events.cochlea import Cochlea
 from fedspike.data.partition import (
@@ -199,6 +200,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
         GTSRB(),
         *(CSVTable("data.csv", "kind"), ImageFolder("pictures")),
         Cochlea(path="train.h5"),
+        *(TorchvisionSet("SVHN"), TorchvisionSet("EMNIST", "letters", download=True)),
     ],
     Partition: [
         *(IID(), Classes(3), Dirichlet(0.1), Shards(2), Quantity(0.5)),

@@ -19,3 +19,4 @@ from fedspike.data.npz import load_own as load_own
 from fedspike.data.owners import Owners as Owners
 from fedspike.data.signs import Signs as Signs
 from fedspike.data.source import Source as Source
+from fedspike.data.torchvision_sets import TorchvisionSet as TorchvisionSet

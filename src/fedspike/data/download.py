@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -18,6 +19,7 @@ from pathlib import Path
 STEP_BYTES = 5_000_000  # how often progress is said
 LARGEST_BYTES, LARGEST_ARCHIVE = 100_000_000, 400_000_000
 APT_SECONDS = 600
+SILENCE_SECONDS = 30
 
 
 def from_web(
@@ -67,18 +69,39 @@ def cached(url: str, cache: Path, md5: str, say: Callable[[str], None]) -> None:
     Raises OSError if it cannot be had, or has another content.
     """
     name = url.rpartition("/")[2]
-    if (cache / name).exists() and _md5(cache / name) == md5:
+    if (cache / name).exists() and md5_of(cache / name) == md5:
         return
     say(f"  {url}")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as temporary:
         from_web(url, Path(temporary), say, most_bytes=LARGEST_ARCHIVE)
-        if (digest := _md5(Path(temporary) / name)) != md5:
+        if (digest := md5_of(Path(temporary) / name)) != md5:
             raise OSError(f"{url} has MD5 {digest}, not {md5}")
         (Path(temporary) / name).replace(cache / name)
 
 
-def _md5(path: Path) -> str:
+def moved_in(folder: Path, fetch: Callable[[Path], object]) -> None:
+    """Have files fetched beside a folder and, when all are there, moved in, each whole.
+
+    Raises what `fetch` raises, and OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    silence = socket.getdefaulttimeout()
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
+        root = Path(temporary)
+        socket.setdefaulttimeout(SILENCE_SECONDS)  # whoever fetches may have none
+        try:
+            fetch(root)
+        finally:
+            socket.setdefaulttimeout(silence)
+        for path in sorted(one for one in root.rglob("*") if one.is_file()):
+            place = folder / path.relative_to(root)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

@@ -15,6 +15,7 @@ from fedspike.data.image_folder import ImageFolder as ImageFolder
 from fedspike.data.npz import NPZ as NPZ
 from fedspike.data.signs import Signs as Signs
 from fedspike.data.source import Source
+from fedspike.data.torchvision_sets import TorchvisionSet as TorchvisionSet
 from fedspike.errors import InputError
 from fedspike.reading import nearest
 
