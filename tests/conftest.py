@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("FEDSPIKE_PASSPHRASE", "")  # nobody is there to be asked for one
+os.environ.pop("COLUMNS", None)  # tests read what is written for nobody's terminal
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what tests start compiles the package once
 
 import pytest

@@ -9,9 +9,11 @@ import pytest
 
 import report_example as example
 from fedspike.cli import main
+from fedspike.energy.pricing import Hardware
 from fedspike.errors import InputError
 from fedspike.records import joined
 from fedspike.report.analysis.results import Results
+from fedspike.report.writing import in_short, named, results_of
 from running import asked
 
 Told = pytest.CaptureFixture[str]
@@ -62,6 +64,35 @@ def test_in_the_terminal_and_as_tables(folders: tuple[Path, Path], capsys: Told)
     assert "| setting |" in capsys.readouterr().out
 
 
+def test_a_narrow_terminal_has_room(
+    folders: tuple[Path, Path], capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is there that a wide one has: what has no room beside the names stands below them."""
+    assert main(["compare", *paths(folders)]) == 0
+    wide = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["compare", *paths(folders)]) == 0
+    narrow = capsys.readouterr().out
+    assert max(map(len, wide.splitlines())) > 60 >= max(map(len, narrow.splitlines()))
+    assert {*wide.split()} <= {*narrow.split()}
+
+
+def test_what_a_star_means_is_said(tmp_path: Path, capsys: Told) -> None:
+    runs = [example.run("ann", 10, final_percent=70.0), example.run("snn", 10, final_percent=80.0)]
+    assert main(["compare", str(example.write(tmp_path / "runs", runs))]) == 0
+    told = capsys.readouterr().out
+    assert "80.0*" in told
+    assert "*: significantly more accurate" in told
+    assert "Bold" not in told
+
+
+def test_a_page_has_the_name_of_its_folder(folders: tuple[Path, Path]) -> None:
+    """Two folders of one experiment's name are told apart."""
+    experiment, _ = joined.read([folders[0]])
+    assert named(experiment, folders[0]).name == f"prox ({experiment.name})"
+    assert named(experiment, folders[0].parent / experiment.name) == experiment
+
+
 def test_a_baseline_of_ones_choice(folders: tuple[Path, Path], capsys: Told) -> None:
     told = asked(capsys, "compare", *folders, "--baseline", "fedadam")
     tests = told["tables"]["tableA2-methods-tests"]
@@ -88,6 +119,8 @@ def test_a_run_that_is_there_twice_is_taken_once(tmp_path: Path) -> None:
     experiment, homes = joined.read([one, two])
     assert [run.name for run in experiment.runs] == [run["name"]]
     assert homes == {run["name"]: one / run["name"]}
+    said = in_short(results_of([one, two], "", Hardware()))
+    assert said[-1] == "1 run is the same in several of these folders, and counted once."
 
 
 def test_runs_of_one_name_get_their_folders_names(tmp_path: Path) -> None:

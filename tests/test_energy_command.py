@@ -183,7 +183,7 @@ def test_both_networks_side_by_side(finished: Path, capsys: Told) -> None:
     assert layer["spikes"] == spiking["events_in"]["hidden"] / (spiking["samples"] * 784)
 
 
-def test_it_can_be_read(finished: Path, capsys: Told) -> None:
+def test_it_can_be_read(finished: Path, capsys: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["energy", str(finished)]) == 0
     text = capsys.readouterr().out
     for words in (
@@ -196,6 +196,9 @@ def test_it_can_be_read(finished: Path, capsys: Told) -> None:
         "ANN to 0.1",
     ):
         assert words in text
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["energy", str(finished)]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
     table = text.split("study: ")[1].split("\n\n")[0]
     loihi = next(line for line in table.splitlines() if "loihi1" in line)
     assert "not priced" in loihi, "an ANN without a price for its products costs nobody knows what"

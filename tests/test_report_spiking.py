@@ -110,7 +110,16 @@ def test_a_point_is_what_a_round_costs_with_training(tmp_path: Path) -> None:
     assert {point.name for point in points(networks, "cortex-m4")} == set(cloud)
 
 
-def test_the_chart_names_the_front_and_the_conventional_network(sweep: Results) -> None:
+def test_the_chart_names_all_of_few_networks(sweep: Results) -> None:
+    panels = PARETO_CHART.draw(PARETO_CHART.needs(sweep)[:1])
+    named = {*re.findall(r">\d\d\.\d  ([^<]+)<", panels.panels[0].svg)}  # type: ignore[union-attr]
+    assert named == {point.name for point in points(sweep.settings[0].networks, PROFILE)}
+
+
+def test_the_chart_names_the_front_and_the_conventional_network(
+    sweep: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedspike.report.figures.variants.MOST_NAMED", 7)
     panels = PARETO_CHART.draw(PARETO_CHART.needs(sweep)[:1])
     named = set(re.findall(r">\d\d\.\d  ([^<]+)<", panels.panels[0].svg))  # type: ignore[union-attr]
     best = {point.name for point in front(points(sweep.settings[0].networks, PROFILE))}

@@ -174,7 +174,7 @@ def test_other_settings_are_columns_where_the_algorithm_is_the_same() -> None:
         for run in runs
     ]
     side = table_of(runs + faster)
-    assert side.what == "setting"
+    assert side.what == "variant"
     assert side.columns == ("optimiser learning rate 0.001", "optimiser learning rate 0.01")
     # Beside algorithms they make rows.
     other = [

@@ -1,10 +1,9 @@
 """Bills of finished runs as text to read."""
 
 import statistics
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from fedspike.cli.columns import WIDTH, table, wrapped
+from fedspike.cli.columns import WIDTH, paragraph, table, wrapped
 from fedspike.energy.account import RunBill
 from fedspike.energy.bill import Bill
 from fedspike.energy.estimate import decimals, ends, estimate
@@ -48,7 +47,7 @@ def text(repriced: Repriced) -> str:
     lines += _evaluation(repriced)
     for profile in repriced.runs[0].on_device:
         lines += _on_device(repriced, profile)
-    return "\n".join([*lines, *textwrap.wrap(WHAT_IT_IS_NOT, WIDTH), ""])
+    return "\n".join([*lines, *paragraph(WHAT_IT_IS_NOT, WIDTH), ""])
 
 
 class NotPriced:
@@ -82,11 +81,15 @@ class NotPriced:
 
 
 def _conditions(repriced: Repriced) -> Iterator[str]:
-    yield "Modelled energy in millijoule, all devices of a mean round together."
+    yield from paragraph("Modelled energy in millijoule, all devices of a mean round together.")
     if repriced.skip_zeros:
-        yield "Conventional networks on hardware that leaves out products with zero."
+        yield from paragraph(
+            "Conventional networks on hardware that leaves out products with zero."
+        )
     if any(len(comparison.seeds) > 1 for comparison in repriced.comparisons):
-        yield "Means over the seeds; accuracies and factors with their 95 % interval over the seeds."
+        yield from paragraph(
+            "Means over the seeds; accuracies and factors with their 95 % interval over the seeds."
+        )
     yield ""
 
 
@@ -101,7 +104,7 @@ def _comparison(comparison: RepricedComparison, repriced: Repriced) -> Iterator[
     for reason in comparison.unfit:
         yield from wrapped(f"no verdict, for a network does not work: {reason}")
     for name, side in zip((ann, snn), zip(*pairs, strict=True), strict=True):
-        yield f"{name}: {_reached(side)}"
+        yield from paragraph(f"{name}: {_reached(side)}")
     yield ""
     judged = {(one.profile, one.level): one for one in comparison.verdicts}
     target, not_priced = f"{pairs[0][0].target_accuracy:.4g}", NotPriced()
@@ -118,7 +121,9 @@ def _comparison(comparison: RepricedComparison, repriced: Repriced) -> Iterator[
         yield from _level(level, header, rows, not_priced, repriced)
     phi = statistics.fmean(snn.events_per_synapse for _, snn in pairs)
     steps = _number(phi / comparison.time_steps)
-    yield f"Spikes of the SNN: {_number(phi)} per synapse and inference, {steps} a time step"
+    yield from paragraph(
+        f"Spikes of the SNN: {_number(phi)} per synapse and inference, {steps} a time step"
+    )
     yield ""
     yield from _break_even(comparison, ann)
 
@@ -149,17 +154,21 @@ def _level(
     if not rows:
         return
     by = f" ({repriced.radio})" if level == "communication" else ""
-    yield f"{level}: {''.join(f'{one} + ' for one in up_to(level)[-2:-1])}{ADDS[level]}{by}"
+    yield from paragraph(
+        f"{level}: {''.join(f'{one} + ' for one in up_to(level)[-2:-1])}{ADDS[level]}{by}"
+    )
     yield from table(header, rows)
     if any(cell.endswith("*") for row in rows for cell in row):
-        yield "  * some of its work has no price here: each is named once, at its first level"
+        yield from wrapped(
+            "* some of its work has no price here: each is named once, at its first level"
+        )
     yield from not_priced.lines(len(rows))
     yield ""
 
 
 def _published(repriced: Repriced) -> Iterator[str]:
     """The spikes at which the verdict turns, as others published them."""
-    yield "Published thresholds, below which an SNN is said to be cheaper:"
+    yield from paragraph("Published thresholds, below which an SNN is said to be cheaper:")
     for threshold in repriced.published:
         low, high = f"{threshold.low:g}", f"{threshold.high:g}"
         value = low if low == high else f"{low} to {high}"
@@ -180,8 +189,11 @@ def _break_even(comparison: RepricedComparison, rival: str) -> Iterator[str]:
     ]
     if rows:
         header = ["", "layer", "level", "spikes", "even at", "a time step", "T", "even at T"]
-        yield f"Break-even with the dense {rival}: with fewer spikes per synapse and inference, or fewer"
-        yield "time steps at the same rate, the SNN would be cheaper"
+        yield from paragraph(
+            f"Break-even with the dense {rival}: with fewer spikes per synapse and inference, or fewer "
+            "time steps at the same rate, the SNN would be cheaper",
+            WIDTH,
+        )
         yield from (*table(header, rows, names=3), "")
 
 
@@ -197,7 +209,9 @@ def _evaluation(repriced: Repriced) -> Iterator[str]:
         ]
         for profile in repriced.profiles
     ]
-    yield "The test after each round: inference with memory, on the server, in no figure above"
+    yield from paragraph(
+        "The test after each round: inference with memory, on the server, in no figure above"
+    )
     yield from (*table(["", *(f"{kind.upper()} mJ" for kind in kinds)], rows), "")
 
 
@@ -209,7 +223,9 @@ def _on_device(repriced: Repriced, profile: str) -> Iterator[str]:
         not_priced |= dict.fromkeys(term for one in own for term in one.not_priced)
         rows.append([name, *(_mean(own, field) for field in ON_DEVICE)])
     duty = repriced.duty
-    yield f"On one device, {duty.title} ({duty.name}): {profile}, {repriced.radio}, modelled"
+    yield from paragraph(
+        f"On one device, {duty.title} ({duty.name}): {profile}, {repriced.radio}, modelled"
+    )
     yield from table(["", *ON_DEVICE.values()], rows)
     yield from wrapped(
         "operations, words, latency and energy of an inference; energy of a round of training, without and "

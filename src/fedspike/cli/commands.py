@@ -185,6 +185,14 @@ def say(text: str) -> None:
             raise
 
 
+def _say_in_lines(sentences: str) -> None:
+    """Tell the user sentences in lines that a terminal has room for."""
+    from fedspike.cli.columns import paragraph
+
+    for line in paragraph(sentences):
+        say(line)
+
+
 def write_report(
     folder: Path, folders: Sequence[Path] = (), baseline: str = "", hardware: Any = None
 ) -> Path:
@@ -207,7 +215,7 @@ def write_report(
             hardware,
         )
     for line in heard:
-        say(line)
+        _say_in_lines(line)
     return page
 
 
@@ -219,8 +227,9 @@ def conclude(folder: Path) -> None:
         return
     from fedspike.report import answer
 
-    for line in (*answer(folder), later):
-        say(line)
+    for line in answer(folder):
+        _say_in_lines(line)
+    say(later)
 
 
 def without_page(folder: Path) -> str:

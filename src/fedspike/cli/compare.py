@@ -41,17 +41,20 @@ def compare(options: Namespace) -> int:
             expected=f"one of {', '.join(FORMATS)}",
             fix=nearest(options.format, FORMATS),
         )
-    from fedspike.records import joined
+    from fedspike.cli.columns import paragraph
+    from fedspike.energy.pricing import Hardware
     from fedspike.report import writing
-    from fedspike.report.analysis.results import Results
 
-    results = Results(*joined.read(options.folders), options.baseline)
+    results = writing.results_of(options.folders, options.baseline, Hardware())
     answer, tables = writing.in_short(results), list(writing.compared(results))
     if options.json:
         commands.print_json({"answer": answer, "tables": {t.figure.stem: _rows(t) for t in tables}})
         return 0
     if options.format == "text":
-        sys.stdout.write("\n".join([*answer, *map(_text, tables)]) + "\n")
+        sys.stdout.write(
+            "\n".join([*(row for line in answer for row in paragraph(line)), *map(_text, tables)])
+            + "\n"
+        )
         return 0
     suffix: dict[str, str] = {"latex": ".tex", "markdown": ".md", "csv": ".csv"}
     for table in tables:
@@ -62,14 +65,21 @@ def compare(options: Namespace) -> int:
 
 
 def _text(shown: Any) -> str:
-    """A table with its heading above it and its notes below."""
-    from fedspike.cli.columns import table, wrapped
+    """A table as the page has it, with its heading above it and its notes below."""
+    from fedspike.cli.columns import paragraph, table, wrapped
+    from fedspike.report.rendering.tables import STAR, STRONG
 
-    drawing = shown.drawing
+    drawing = shown.drawing.on_page
     header = [f"{c.group} {c.label}".strip() for c in drawing.columns]
     names = next((n for n, c in enumerate(drawing.columns) if not c.is_text), len(header))
-    notes = [line for note in (*drawing.footnotes, *shown.notes) for line in wrapped(note)]
-    return "\n".join(["", shown.heading, "", *table(header, drawing.full, names), "", *notes])
+    notes = [
+        line
+        for note in (*drawing.footnotes, *shown.notes)
+        for line in wrapped(note.replace(f"{STRONG}: ", f"{STAR}: "))
+    ]
+    return "\n".join(
+        ["", *paragraph(shown.heading), "", *table(header, drawing.full, names), "", *notes]
+    )
 
 
 def _rows(shown: Any) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ def ls(options: Namespace) -> int:
 def text(experiments: Sequence[Any]) -> str:
     """A line for each experiment and each run, and what is wrong with which."""
     rows = [row for one in experiments for row in _rows(one)]
-    return "\n".join([*table(HEADER, rows, names=2), *_faults(experiments), ""])
+    return "\n".join([*table(HEADER, rows, names=2, repeated=1), *_faults(experiments), ""])
 
 
 def _rows(experiment: Any) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from fedspike.cli.columns import table
+from fedspike.cli.columns import aligned
 from fedspike.cli.progress import clock, remaining
 from fedspike.records.views import ExperimentView, RunView, State, View
 
@@ -137,12 +137,12 @@ def _experiment(one: ExperimentView, width: int, bars: str) -> Iterator[_Block]:
         head += [Text(line) for line in _to_copy(one.command, width)]
     head += [Text(line, "yellow") for line in _remarks(one.remarks, width)]
     rows = [_cells(run, bars) for run in one.runs]
-    natural = [*table(HEADER, [["", *row[1:]] for row in rows], names=2)] if rows else [""]
+    natural = [*aligned(HEADER, [["", *row[1:]] for row in rows], names=2)] if rows else [""]
     room = width - max(map(len, natural))
     in_table = room >= min(SHORTEST_NAME, max((len(row[0]) for row in rows), default=0))
     if in_table and rows:
         cut = [[_cut(row[0], room), *row[1:]] for row in rows]
-        header, *lines = table(HEADER, cut, names=2)
+        header, *lines = aligned(HEADER, cut, names=2)
         head.append(Text(header, "dim"))
         blocks = [
             [Text(line, STYLES[run.state])] for run, line in zip(one.runs, lines, strict=True)

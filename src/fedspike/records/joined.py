@@ -62,6 +62,13 @@ def read(folders: Sequence[Path]) -> tuple[ExperimentSummary, dict[str, Path]]:
     return joined, {name: home for name, (_, home) in merged.items()}
 
 
+def repeated(folders: Sequence[Path], joined: ExperimentSummary) -> int:
+    """How many of the runs in these folders are in several of them; what was read of all has each once."""
+    if len(folders) == 1:
+        return 0
+    return sum(len(reader.read(folder).runs) for folder in folders) - len(joined.runs)
+
+
 def _home(folder: Path, run: RunSummary) -> Path:
     """Where a run is: the folder itself, if it is a run's own."""
     alone = (folder / reader.ROUNDS).exists()

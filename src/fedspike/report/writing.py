@@ -4,13 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from fedspike.energy.pricing import Hardware
 from fedspike.files import write_whole
 from fedspike.records import joined
+from fedspike.records.schema import ExperimentSummary
 from fedspike.report.analysis.own_prices import with_own_prices
 from fedspike.report.analysis.results import Results
 from fedspike.report.figures import methods
 from fedspike.report.figures.accuracy import ACCURACY_TABLE
+from fedspike.report.figures.answer import folders_that_overlap
 from fedspike.report.figures.costs import COSTS_TABLE, EQUAL_METHODS_TABLE
 from fedspike.report.figures.decision import lines
 from fedspike.report.figures.energy_spent import EQUAL_TABLE
@@ -56,17 +60,27 @@ def write(
                 busy(f"writing {figure.figure.stem}")
                 for path, content in figure.files:
                     write_whole(directory / path, content, directory)
-    write_whole(page, render(results.experiment, sections).encode("utf-8"), directory)
+    write_whole(
+        page, render(named(results.experiment, directory), sections).encode("utf-8"), directory
+    )
     for line in in_short(results):
         say(line)
     return page
+
+
+def named(experiment: ExperimentSummary, directory: Path) -> ExperimentSummary:
+    """An experiment with the name of its directory, and its own in brackets where that is another one."""
+    folder = directory.resolve().name
+    if experiment.name == folder:
+        return experiment
+    return msgspec.structs.replace(experiment, name=f"{folder} ({experiment.name})")
 
 
 def results_of(folders: Sequence[Path], baseline: str, hardware: Hardware) -> Results:
     """What the runs of these folders come to, also at own prices. Raises InputError as `write` does."""
     experiment, homes = joined.read(folders)
     priced = with_own_prices(experiment, homes, hardware)
-    return Results(priced, homes, baseline, hardware)
+    return Results(priced, homes, baseline, hardware, joined.repeated(folders, experiment))
 
 
 def answer(directory: Path) -> list[str]:
@@ -82,7 +96,8 @@ def in_short(results: Results) -> list[str]:
         more = len(by_method) - LINES
         by_method = [*by_method[:LINES], f"{more} more settings are on the page."]
     not_compared = apart(results.side_by_side) if results.side_by_side else []
-    return [*own, *by_method, *(one for one in not_compared if one not in own)]
+    unsaid = [one for one in not_compared if one not in own]
+    return [*own, *by_method, *unsaid, *folders_that_overlap(results)]
 
 
 def compared(results: Results) -> Iterator[Shown]:

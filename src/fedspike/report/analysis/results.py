@@ -32,13 +32,15 @@ class Results:
     """An experiment, or a single run, and the folders that its runs were read from, by their names.
 
     Methods are compared with the column `baseline`, which is the plainest one if it is "". The `hardware` is
-    what the user chose to price with; the experiment has the bills.
+    what the user chose to price with; the experiment has the bills. So many runs are `repeated`: they are in
+    several of the folders that were read, and in the experiment once.
     """
 
     experiment: ExperimentSummary
     homes: Mapping[str, Path]
     baseline: str = ""
     hardware: Hardware = field(default_factory=Hardware)
+    repeated: int = 0
 
     @property
     def runs(self) -> tuple[RunSummary, ...]:
@@ -54,6 +56,18 @@ class Results:
     def comparisons(self) -> list[Comparison]:
         """The spiking networks of each setting beside its conventional ones."""
         return [comparison for setting in self.settings for comparison in setting.comparisons]
+
+    @property
+    def as_written(self) -> list[Comparison]:
+        """The same, those of a setting in the order of the experiment's runs."""
+        place = {run.name: number for number, run in enumerate(self.runs)}
+        return [
+            comparison
+            for setting in self.settings
+            for comparison in sorted(
+                setting.comparisons, key=lambda one: place[one.networks[-1].runs[0].name]
+            )
+        ]
 
     @cached_property
     def paired(self) -> list[Comparison]:

@@ -254,7 +254,7 @@ def _column_keys(shared: Sequence[Configuration]) -> tuple[list[str], str]:
     """The dotted keys in which columns differ, and what such a column is called."""
     differing = [k for k in naming.differing_keys(shared) if _table(k) not in NEVER_A_COLUMN]
     of_method = [key for table in METHOD for key in differing if _table(key) == table]
-    return (of_method, "algorithm") if of_method else (differing, "setting")
+    return (of_method, "algorithm") if of_method else (differing, "variant")
 
 
 def _bound(flat: Sequence[Configuration], ways: Sequence[str], keys: Sequence[str]) -> list[str]:

@@ -35,7 +35,16 @@ from fedspike.report.rendering.axes import (
 )
 from fedspike.report.rendering.drawing import MORE_NETWORKS, Panels, charts, themed
 from fedspike.report.rendering.palette import LIGHT
-from fedspike.report.rendering.tables import Caption, Column, Table, marked, span, table, words
+from fedspike.report.rendering.tables import (
+    STRONG,
+    Caption,
+    Column,
+    Table,
+    marked,
+    span,
+    table,
+    words,
+)
 
 WIDTH, HEIGHT = 330, 210
 Point = dict[str, int | float]
@@ -61,7 +70,7 @@ def _table(results: Results) -> Table:
     first = {kind.role: kind.title for kind in reversed(networks)}
     title = f"{first.get('spiking', 'SNN')} − {first.get('conventional', 'ANN')}, points"
     gap = Column("gap_points", title, Comparison.gap_points, digits=1, signed=True)
-    return table(results.comparisons, *columns, gap)
+    return table(results.as_written, *columns, gap)
 
 
 def _last_round(results: Results, kind: Network) -> Callable[[Comparison], Estimate | None]:
@@ -92,7 +101,9 @@ def _last_10(network: Network) -> Estimate:
 
 def _table_caption(results: Results) -> Caption:
     bold = (
-        ["Bold: significantly more accurate, by the test of the answer."] if _ahead(results) else []
+        [f"{STRONG}: significantly more accurate, by the test of the answer."]
+        if _ahead(results)
+        else []
     )
     kinds_of = [one.setting.accuracy_of for one in results.comparisons]
     return Caption(

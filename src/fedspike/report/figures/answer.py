@@ -28,6 +28,7 @@ def _findings(results: Results) -> Prose:
         *_ill_layers(results.runs),
         *_rejected(results.runs),
         *_missing(results),
+        *folders_that_overlap(results),
     )
     return Prose(sentences, "ul")
 
@@ -93,6 +94,14 @@ def _missing(results: Results) -> Iterator[str]:
     """The runs that are not finished."""
     if results.experiment.missing:
         yield f"Not finished, and not in these figures: {first_few(results.experiment.missing)}."
+
+
+def folders_that_overlap(results: Results) -> list[str]:
+    """That runs were found in several folders, if any were: a sentence, or none."""
+    if not results.repeated:
+        return []
+    runs = "1 run is" if results.repeated == 1 else f"{results.repeated} runs are"
+    return [f"{runs} the same in several of these folders, and counted once."]
 
 
 def _limits(results: Results) -> Iterator[str]:

@@ -189,8 +189,11 @@ def _equal(results: Results) -> Table:
 
 
 def _equal_caption(results: Results) -> Caption:
+    several = any(len(one.comparison.setting.spiking) > 1 for one in results.equal_accuracy)
+    which = ["Of several spiking networks of a setting the most accurate one."] if several else []
     return Caption(
         f"Until the highest accuracy that both networks reach, at the prices of {results.profile}",
+        *which,
         effort_note([effort for one in results.equal_accuracy for _, effort in one.efforts]),
         interval_note([network for one in results.equal_accuracy for network, _ in one.efforts]),
     )

@@ -13,6 +13,7 @@ from fedspike.report.rendering.axes import BAR_LABELS, LETTER, chart_of, rows
 from fedspike.report.rendering.drawing import Panels, Prose, charts
 from fedspike.report.rendering.palette import LIGHT
 from fedspike.report.rendering.tables import (
+    STRONG,
     Caption,
     Cell,
     Column,
@@ -130,13 +131,13 @@ def _accuracy(row: Row, column: str) -> Marked | None:
 def _accuracies_caption(side: SideBySide) -> Caption:
     baseline = _in_sentence(side.baseline)
     below = (
-        f"Below, in files in brackets: points by which it is more accurate than {baseline}, mean of the "
+        f"Below it, or in brackets: points by which it is more accurate than {baseline}, mean of the "
         "differences within a seed."
     )
     if side.tested:
         below += (
             f" p: of {TEST} over these seeds, corrected by Holm’s method for the {_comparisons(side)} of "
-            f"this table. Bold: better than {baseline}, or {baseline} better than all others, p below "
+            f"this table. {STRONG}: better than {baseline}, or {baseline} better than all others, p below "
             f"{SIGNIFICANT}."
         )
     notes = [

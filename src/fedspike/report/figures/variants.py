@@ -31,6 +31,7 @@ from fedspike.report.rendering.tables import (
 )
 
 FEWEST_POINTS = 3
+MOST_NAMED = 8  # spiking networks; of more, those on the front have names
 WIDTH, HEIGHT = 250, 260
 LINE, LETTER = 14, 6.6  # pixels from one name to the next; a letter of a name, in a wide font
 
@@ -100,11 +101,13 @@ def _draw(clouds: list[Cloud]) -> Panels:
 
 
 def _caption(clouds: list[Cloud]) -> Caption:
-    first = clouds[0].profile
+    first, named = clouds[0].profile, "; the others are pale"
+    if not all(all_named(cloud.points) for cloud in clouds):
+        named = "; these and the conventional networks have their names"
     note = (
         "Each point is a network: the energy of a round of all its devices, logarithmic, and its accuracy "
         "after the last round. The line joins the networks for which no other is both cheaper and more "
-        "accurate; these and the conventional networks have their names. Nominal prices, up to "
+        f"accurate{named}. Nominal prices, up to "
         f"“{ADDED[clouds[0].level]}” where the table includes it, without the radio; work without a price is "
         "missing. Circles: spiking; squares: conventional. The worst tenth of the spiking networks may "
         "lie below the axis."
@@ -148,7 +151,8 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
     low, high = accuracy_span(points)
     shown = [point for point in points if point.accuracy.mean >= low]
     best = [point for point in front(points) if point in shown]
-    named = [*best, *(p for p in shown if not p.is_spiking and p not in best)]
+    strong = [*best, *(p for p in shown if not p.is_spiking and p not in best)]
+    named = shown if all_named(points) else strong
     height = max(HEIGHT, LINE * len(named))
     energies = [point.energy_mj for point in points]
     x = log_scale("mj", min(energies) / 1.2, max(energies) * 1.2, "modelled mJ per round")
@@ -156,7 +160,7 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
     colour, strength = alt.Color("colour:N", scale=None), alt.Opacity("strength:Q", scale=None)
     places = below(float(high), [p.accuracy.mean for p in named], LINE * (high - low) / height)
     steps = chart_of(*(_row(point, True, low, high) for point in best))
-    dots = chart_of(*(_row(point, point in named, low, high) for point in shown))
+    dots = chart_of(*(_row(point, point in strong, low, high) for point in shown))
     names = chart_of(
         *(
             _row(point, True, low, high) | {"place": place}
@@ -193,6 +197,11 @@ def _chart(points: Sequence[Point], title: str) -> alt.LayerChart:
         dots.mark_rule(opacity=0).encode(y=alt.value(0), x=alt.value(0), x2=alt.value(room)),
     ]
     return alt.layer(*layers).properties(width=WIDTH, height=height, title=title)
+
+
+def all_named(points: Sequence[Point]) -> bool:
+    """Whether so few networks spike that each has its name."""
+    return sum(point.is_spiking for point in points) <= MOST_NAMED
 
 
 def _row(point: Point, named: bool, low: int, high: int) -> dict[str, object]:

@@ -17,6 +17,7 @@ NO_FIGURE = "–"
 MINUS = "−"
 FEWEST_SORTED = 4  # rows
 MOST_NAMED = 6  # of many, in a sentence
+STRONG, STAR = "Bold", "*"  # on the page, and in text
 ROUNDING = 1e-12  # by which means of equal numbers may differ
 
 
@@ -178,7 +179,7 @@ def _in_full(cell: "Cell", text: str) -> str:
     if not isinstance(cell, Marked):
         return text
     below = f" ({', '.join(cell.below)})" if cell.below else ""
-    return f"{text}{'*' if cell.strong else ''}{below}"
+    return f"{text}{STAR if cell.strong else ''}{below}"
 
 
 def table(rows: Iterable[Any], *columns: Column, footnotes: Iterable[str] = ()) -> Table:
