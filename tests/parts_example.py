@@ -36,6 +36,7 @@ from fedspike.data import (
     TorchvisionSet,
 )
 from fedspike.data.events.cochlea import Cochlea
+from fedspike.data.events.event_folder import EventFolder
 from fedspike.data.partition import (
     IID,
     Centralised,
@@ -199,7 +200,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
         Signs(),
         GTSRB(),
         *(CSVTable("data.csv", "kind"), ImageFolder("pictures")),
-        Cochlea(path="train.h5"),
+        *(Cochlea(path="train.h5"), EventFolder(path="gestures", sensor=(128, 128))),
         *(TorchvisionSet("SVHN"), TorchvisionSet("EMNIST", "letters", download=True)),
     ],
     Partition: [

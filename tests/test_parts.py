@@ -27,6 +27,7 @@ each_kind = pytest.mark.parametrize(
 )
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 
+EVENTS = ("cochlea", "event-folder")
 OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("fashion-mnist", "data_dir"): (3,),
     ("npz", "path"): ("", None),
@@ -38,7 +39,7 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     **{("csv-table", key): ("", 3) for key in ("path", "label", "owner", "test")},
     ("csv-table", "left_out"): ("why", ("",)),
     ("csv-table", "range"): ((0.0,), "all"),
-    **{(kind, "test_share"): (0.0, 1.0) for kind in ("csv-table", "image-folder", "cochlea")},
+    **{(kind, "test_share"): (0.0, 1.0) for kind in ("csv-table", "image-folder", *EVENTS)},
     ("image-folder", "path"): ("", 3),
     ("image-folder", "levels"): ("", 3),
     ("image-folder", "size"): (0, 4097),
@@ -49,11 +50,22 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("torchvision", "folder"): ("", 3),
     ("torchvision", "download"): ("yes", 3),
     ("cochlea", "channels"): (0, 2**21),
-    ("cochlea", "time_steps"): (0, 2**21),
-    ("cochlea", "step_ms"): (0.0, -1.0, 1e7),
-    ("cochlea", "merge"): (0, 4097, "all"),
-    ("cochlea", "hot_hz"): (0.0, "none"),
-    ("cochlea", "count_windows"): (0, 2**21),
+    **{
+        (kind, field): values
+        for kind in EVENTS
+        for field, values in (
+            ("time_steps", (0, 2**21)),
+            ("step_ms", (0.0, -1.0, 1e7)),
+            ("merge", (0, 4097, "all")),
+            ("hot_hz", (0.0, "none")),
+            ("count_windows", (0, 2**21)),
+        )
+    },
+    **{("event-folder", key): ("", 3) for key in ("path", "levels")},
+    ("event-folder", "sensor"): ((0, 1), (1,)),
+    ("event-folder", "polarity"): ("both", 3),
+    ("event-folder", "crop"): ((0, 0, 0, 1), (-1, 0, 1, 1)),
+    ("event-folder", "time_unit"): ("minutes", 3),
     ("natural", "least"): (0, 2**31),
     ("signs", "edition"): (-1, 2**31),
     ("roads", "seldom"): (0.0, 1.1),

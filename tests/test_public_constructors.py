@@ -26,6 +26,8 @@ REQUIRED = {"alpha": 0.9, "classes": 2, "shards_per_client": 1, "adaptation": 1.
     "steps": (1,),
     "candidates": 10,
     "label": "kind",
+    "sensor": (34, 34),
+    "set": "MNIST",
     **dict.fromkeys(("client", "first", "last"), (1,)),
     "neighbour": (0,),
 }

@@ -1,17 +1,18 @@
 """A folder of pictures, whose folders say the class of each, and perhaps whose it is."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
 from msgspec import Meta
 
 from fedspike import extras
-from fedspike.data import named
+from fedspike.data import folders, named
 from fedspike.data.dataset import Dataset, ignore
+from fedspike.data.folders import Filed, Levels
 from fedspike.data.layout import intensities
 from fedspike.data.named import TestShare
 from fedspike.data.resizing import resized
@@ -36,83 +37,34 @@ class ImageFolder(Pictures, tag="image-folder"):
     """
 
     path: Annotated[str, Meta(min_length=1, description="the folder")]
-    levels: Annotated[
-        str, Meta(min_length=1, description="of its folders: class, split, owner, any")
-    ] = "class"
+    levels: Levels = "class"
     size: Annotated[int, Meta(ge=1, le=4096, description="rows and columns")] | None = None
     colour: Annotated[Literal["grey", "rgb"], Meta(description="of all")] | None = None
     test_share: TestShare = 0.2
 
     def check(self) -> None:
         """Raise InputError for levels that say no class, or something twice."""
-        words = self.levels.split()
-        plain = [word for word in words if word != "any"]
-        others = {*plain} - {"class", "split", "owner"}
-        if "class" not in words or len({*plain}) < len(plain) or others:
-            raise InputError(
-                f"levels = {self.levels!r}",
-                expected="class, and perhaps split, owner and any, each but any at most once",
-                fix='write levels = "class", or "split class" of folders train and test',
-                keys=("levels",),
-            )
+        folders.demand_levels(self.levels)
 
     def load(self, say: Callable[[str], None] = ignore) -> Dataset:
         """The data set; InputError, with the file, for what is missing or cannot be read."""
         demand_pillow()
-        pictures = self._pictures(say)
+        pictures = folders.filed(
+            self.path, self.levels, ENDINGS, "pictures", lambda line: say(f"{self.kind}: {line}")
+        )
         whole = named.NamedSamples(
             _in_one(self, pictures),
             [one.levels["class"] for one in pictures],
-            [one.levels["owner"] for one in pictures] if "owner" in pictures[0].levels else None,
+            folders.owners_of(pictures),
         )
-        if "split" in pictures[0].levels:
-            splits = [one.levels["split"] for one in pictures]
-            train, test = (whole.at(_of(splits, part, self.path)) for part in ("train", "test"))
+        if "split" in self.levels.split():
+            train, test = (
+                whole.at(folders.of_part(pictures, part, self.path)) for part in ("train", "test")
+            )
         else:
             train, test = named.split(whole, self.test_share)
-        name = Path(self.path).resolve().name or self.kind
+        name = folders.name_of(self.path, self.kind)
         return named.dataset(name, train, test, self.path, intensities)
-
-    def _pictures(self, say: Callable[[str], None]) -> "list[_Picture]":
-        """The pictures below the folder, in the order of their paths."""
-        folder, words = Path(self.path), self.levels.split()
-        if not folder.is_dir():
-            raise InputError(
-                f"{folder}: there is no such folder",
-                expected=f"a folder with pictures in folders, {' / '.join(words)}",
-                fix="correct data.path",
-                keys=("path",),
-            )
-        files = sorted(path for path in folder.rglob("*") if not path.name.startswith("."))
-        files = [path for path in files if path.is_file()]
-        paths = [path for path in files if path.suffix.lower() in ENDINGS]
-        say(f"{self.kind}: reading {len(paths)} pictures below {folder}")
-        if others := len(files) - len(paths):
-            say(f"{self.kind}: {others} files that are no pictures are left out")
-        pictures = []
-        for path in paths:
-            above = path.relative_to(folder).parts[:-1]
-            if len(above) != len(words):
-                raise InputError(
-                    f"{path}: in {len(above)} folders below {folder}",
-                    expected=f'in {len(words)}, as levels = "{self.levels}" says',
-                    fix="move it, or say what each level of folders is",
-                    keys=("levels",),
-                )
-            pictures.append(_Picture(path, dict(zip(words, above, strict=True))))
-        if not pictures:
-            raise InputError(
-                f"{folder}: no pictures below it",
-                expected=f"files {', '.join(ENDINGS)}",
-                fix="correct data.path",
-                keys=("path",),
-            )
-        return pictures
-
-
-class _Picture(NamedTuple):
-    path: Path
-    levels: dict[str, str]
 
 
 def demand_pillow() -> None:
@@ -121,17 +73,7 @@ def demand_pillow() -> None:
     extras.demand(["PIL"], "images", missing, expected="Pillow, which reads them")
 
 
-def _of(splits: list[str], part: str, path: str) -> Iterator[int]:
-    if odd := {*splits} ^ {"train", "test"}:
-        raise InputError(
-            f"{path}: folders {', '.join(named.in_order(splits)[:10])} where levels say split",
-            expected="train and test",
-            fix=f"rename or add {', '.join(named.in_order(odd)[:3])}",
-        )
-    return (place for place, own in enumerate(splits) if own == part)
-
-
-def _in_one(source: ImageFolder, pictures: list[_Picture]) -> np.ndarray:
+def _in_one(source: ImageFolder, pictures: list[Filed]) -> np.ndarray:
     """All pictures in an array [sample, row, column], or [sample, colour, row, column]."""
     whole: np.ndarray | None = None
     for number, picture in enumerate(pictures):

@@ -17,6 +17,7 @@ from fedspike.errors import InputError
 from fedspike.part import abstractmethod
 
 MOST_BYTES = 2**38  # of all trains of a data set
+Crop = tuple[int, int, int, int]  # of a camera: its first row and column, and how many of each
 
 
 class Events(NamedTuple):
@@ -43,6 +44,12 @@ class Recorded(NamedTuple):
     sensor: tuple[int, ...]  # channels, or polarities, rows and columns
     train: Sequence[Recording]
     test: Sequence[Recording] | None
+    crop: Crop | None = None
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The sensor's, or those of the crop."""
+        return self.sensor if self.crop is None else (self.sensor[0], *self.crop[2:])
 
 
 class EventSource(Source, kw_only=True):
@@ -88,9 +95,9 @@ class EventSource(Source, kw_only=True):
     def load(self, say: Callable[[str], None] = ignore) -> Dataset:
         """The data set, its events packed once; InputError, with the recording, for what is not sound."""
         there = self.recorded(say)
-        shape = self._inputs(there.sensor)
+        shape = self._inputs(there.inputs)
         say(f"{self.kind}: reading {len(there.train) + len(there.test or ())} recordings")
-        parts = [self._part(one, there, shape) for one in (there.train, there.test) if one]
+        parts = [self._part(one, there, shape, say) for one in (there.train, there.test) if one]
         train, test = parts if there.test is not None else named.split(parts[0], self.test_share)
         if self.hot_hz is not None:
             self._silence(train.x, test.x, say)
@@ -133,7 +140,11 @@ class EventSource(Source, kw_only=True):
         return (*polarities, *(size // self.merge for size in merged))
 
     def _part(
-        self, recordings: Sequence[Recording], there: Recorded, shape: tuple[int, ...]
+        self,
+        recordings: Sequence[Recording],
+        there: Recorded,
+        shape: tuple[int, ...],
+        say: Callable[[str], None],
     ) -> named.NamedSamples:
         words = words_of(self.time_steps)
         if (size := 8 * len(recordings) * math.prod(shape) * words) > MOST_BYTES:
@@ -144,10 +155,17 @@ class EventSource(Source, kw_only=True):
                 keys=("merge", "time_steps"),
             )
         x = np.zeros((len(recordings), math.prod(shape), words), np.int64)
+        silent = []
         for own, recording in zip(x, recordings, strict=True):
             events = recording.read()
             _demand_sound(events, there.sensor, recording.where, ordered=not self.from_zero)
-            self._pack(events, shape, own)
+            if not len(events.t):
+                silent.append(recording.where)
+            elif not self.from_zero:
+                events = events._replace(t=events.t - events.t[0])
+            self._pack(events if there.crop is None else _cropped(events, there.crop), shape, own)
+        if silent:
+            say(f"{self.kind}: no event in {len(silent)} recordings, {', '.join(silent[:3])}")
         owners = [one.owner for one in recordings]
         return named.NamedSamples(
             x.reshape(len(x), *shape, words),
@@ -159,8 +177,7 @@ class EventSource(Source, kw_only=True):
         self, events: Events, shape: tuple[int, ...], trains: Int64[np.ndarray, "input word"]
     ) -> None:
         """The bits of one recording."""
-        t = events.t if self.from_zero or not len(events.t) else events.t - events.t[0]
-        step = np.floor(t / self.step_ms).astype(np.int64)
+        step = np.floor(events.t / self.step_ms).astype(np.int64)
         here = step < self.time_steps
         at, step = events.at[here], step[here]
         at[:, -len(shape[-2:]) :] //= self.merge
@@ -175,6 +192,14 @@ class EventSource(Source, kw_only=True):
         for part in (train, test):
             part[:, hot] = 0
         say(f"{self.kind}: {hot.sum()} of {hot.size} inputs are hot, and silenced")
+
+
+def _cropped(events: Events, crop: Crop) -> Events:
+    """Those within a crop, whose first row and column become 0."""
+    row, column, rows, columns = crop
+    at = events.at - (0, row, column)
+    inside = ((at >= 0) & (at < (2, rows, columns))).all(1)
+    return Events(events.t[inside], at[inside])
 
 
 def _divisor(size: int, wanted: int) -> int:
