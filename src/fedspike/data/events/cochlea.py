@@ -1,6 +1,5 @@
 """Recordings of an artificial cochlea in HDF5, in the layout of the Heidelberg data sets."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from fedspike import extras
 from fedspike.data.events.event_source import Events, EventSource, Recorded, Recording
 from fedspike.errors import InputError
 
@@ -46,12 +46,8 @@ class Cochlea(EventSource, tag="cochlea", kw_only=True):
 
 def demand_h5py() -> None:
     """Raise InputError where h5py is not installed."""
-    if importlib.util.find_spec("h5py") is None:
-        raise InputError(
-            "recordings in HDF5, and h5py is not installed",
-            expected="h5py, which reads them",
-            fix='pip install "fedspike[events]"',
-        )
+    missing = "recordings in HDF5, and h5py is not installed"
+    extras.demand(["h5py"], "events", missing, expected="h5py, which reads them")
 
 
 def _recordings(path: str) -> list[Recording]:
