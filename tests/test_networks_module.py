@@ -597,11 +597,17 @@ NO_RULE: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "transposed weight": (Transposed, r"hidden \(.* of its weight"),
     "applied twice": (Twice, r"again \(a layer that is run 2 times"),
     "a product": (lambda: sequence(Products()), r"matmul \(a product of values"),
-    "overlapping windows": (
+    "windows over the edge": (
         lambda: nn.Sequential(
-            nn.Conv2d(1, 1, 3), nn.MaxPool2d(4, 2), nn.Flatten(), nn.Linear(144, 10)
+            nn.Conv2d(1, 1, 3), nn.MaxPool2d(4, 3, ceil_mode=True), nn.Flatten(), nn.Linear(81, 10)
         ),
-        r"0\.pool \(windows that overlap",
+        r"0\.pool \(windows that reach over the edge",
+    ),
+    "windows of two sizes": (
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 10)
+        ),
+        r"0\.pool \(windows of different sizes",
     ),
 }
 

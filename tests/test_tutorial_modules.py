@@ -3,6 +3,8 @@
 Brute force is torch's own: the layer with all weights 1 over an input of ones where there are events.
 """
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from fedspike.errors import InputError
 from fedspike.experiment import sweep
 from fedspike.experiment.kinds import Kinds
 from fedspike.layers.activity import Activity
+from fedspike.layers.shapes import Pool
+from fedspike.layers.sliding import Axis, SlidingPool
 from fedspike.learning.activities import activities, counted
 from fedspike.networks import Batch, ModuleNetwork
 from fedspike.parts.codes import Address, Rate
@@ -35,12 +39,16 @@ TABLES: dict[str, dict[str, Any]] = {
     "TwoStates": FLAT,
     "LearnedBeta": {"input": "step", "shape": [784]},
     "OneAxis": {"input": "step"},
+    "Overlapping": {"input": "step"},
+    "Series": {"input": "step"},
     "Residual": {"input": "step"},
     "Normalised": {"input": "step"},
     "Jelly": {"input": "spikes"},
     "JellyResidual": {"input": "spikes"},
     "Values": {},
+    "PooledValues": {},
 }
+VALUES = ("Values", "PooledValues")
 FILE: dict[str, Any] = {
     "name": "tutorials",
     "rounds": 2,
@@ -67,7 +75,7 @@ def test_all_train_from_a_file_are_billed_and_reported(tmp_path: Path) -> None:
     for name, run in runs.items():
         assert run.network_operations.not_counted == (), name
         assert run.bill["horowitz45-int8"]["training"].run.nominal_mj > 0
-        if name not in ("ann", "Values"):
+        if name not in ("ann", *VALUES):
             assert run.network_operations.time_steps == STEPS
             layers = run.network_operations.layers
             assert run.firing_rates.keys() == {n for n, one in layers.items() if one.fires}, name
@@ -82,9 +90,12 @@ class Brute:
         self.products: dict[str, int] = {}
         self.values: dict[str, int] = {}
         self.spikes: dict[str, int] = {}
+        self.pools: dict[str, list[int]] = {}
         for name, part in module.named_modules():
             if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d):
                 part.register_forward_pre_hook(self.weighed(name))
+            elif type(part).__module__ == "torch.nn.modules.pooling":
+                part.register_forward_hook(self.pooled(name))
             elif type(part).__module__.startswith(
                 (
                     "snntorch",
@@ -107,6 +118,29 @@ class Brute:
                 how = (part.stride, part.padding, part.dilation, part.groups)
                 met = of_axes(there, ones, None, *how)
             self.products[name] = self.products.get(name, 0) + int(met.sum())
+
+        return see
+
+    def pooled(self, name: str) -> Any:
+        def see(part: Any, given: tuple[Tensor, ...], made: Tensor) -> None:
+            """Values that are not 0, and all, in each window that they are in; windows, and those not 0."""
+            x = given[0].detach().double().requires_grad_()
+            axes = x.dim() - 2
+            if hasattr(part, "output_size"):
+                mean = nn.functional.adaptive_avg_pool2d(x, part.output_size)
+                size = x[0, 0].numel() // mean[0, 0].numel()
+            else:
+                pool: Any = (nn.functional.avg_pool1d, nn.functional.avg_pool2d)[axes - 1]
+                mean = pool(x, part.kernel_size, part.stride, part.padding)
+                whole = torch.Size(torch.as_tensor(part.kernel_size).flatten().tolist())
+                size = whole.numel() ** (axes if len(whole) == 1 else 1)
+            (share,) = torch.autograd.grad(
+                mean.sum() * size, x
+            )  # the windows that each value is in
+            there = [int((share * (x != 0)).sum().round()), int(share.sum().round())]
+            seen = [*there, made.numel(), int((made != 0).sum())]
+            before = self.pools.get(name, [0] * 4)
+            self.pools[name] = [sum(both) for both in zip(before, seen, strict=True)]
 
         return see
 
@@ -155,11 +189,12 @@ def test_the_bill_is_what_brute_force_counts(kind: str, tmp_path: Path) -> None:
     # Numbers other than 0 and 1 take a product; spikes do not.
     real = {
         "ConvAverage": set(),
+        "Overlapping": {"out"},
         "Residual": {"out"},
         "JellyResidual": {"out"},
         "Normalised": {"net.4"},
     }
-    if kind != "Values":
+    if kind not in VALUES:
         assert {n for n in brute.products if forward[n].get("mac", 0)} == real.get(kind, set())
     if any(name in counts["neuron"] for name in brute.spikes):  # they stand beside their layers
         states = 2 if kind == "TwoStates" else 1
@@ -178,6 +213,58 @@ def test_pools_are_those_of_the_layer_whose_values_they_pool(tmp_path: Path) -> 
     network, _, _ = seen("PooledFirst", tmp_path)
     pools = [name for name in network.trial.layers if "pool" in name]
     assert pools == ["input.pool", "conv1.pool", "conv2.pool"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("ConvMaximum", {"net.0.pool": "net.1", "net.3.pool": "net.4"}),
+        (
+            "Overlapping",
+            {"conv1.pool": "of_currents", "conv1.pool2": "of_spikes", "conv2.pool": "of_all"},
+        ),
+        ("Series", {"conv1.pool": "of_currents", "conv1.pool2": "of_spikes"}),
+        ("PooledValues", {"conv.pool": "of_values"}),
+    ],
+)
+def test_windows_join_the_values_that_are_in_them(
+    kind: str, names: dict[str, str], tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    _, counts, brute = seen(kind, tmp_path)
+    assert counts["pool"].keys() == names.keys()
+    for pool, name in names.items():
+        spikes, values, windows, left = brute.pools[name]
+        done = counts["pool"][pool]
+        joins = done.get("add", 0) + done.get("compare", 0)
+        of_spikes = name in ("of_spikes", "of_all")
+        assert joins == (spikes if of_spikes else values - windows) > 0, pool
+        assert done.get("multiply", 0) in (0, left if of_spikes else windows)
+        if not of_spikes:
+            assert done.get("read_potential", done.get("read_input")) == values
+
+
+def test_gradients_of_windows_that_overlap_are_added() -> None:
+    """Of 5 values 2 windows of 3; the one in the middle is in both. Alone, windows are as a Pool's."""
+    windows = (Axis(size=5, kernel=3, stride=2),)
+    average, maximum = SlidingPool("average", 1, windows), SlidingPool("max", 1, windows)
+    assert (average.synapses, average.outputs) == (6, 2)
+    shared: dict[str, Any] = {"output and step": {"multiply": 1}, "synapse and step": {"add": 1}}
+    assert average.operations(spiking=True)["backward_inputs"] == shared
+    assert maximum.operations(spiking=False)["backward_inputs"] == {"output": {"add": 1}}
+    sides = (Axis(5, 2, 2), Axis(4, 2, 2))
+    for spiking, currents in ((False, False), (True, True)):
+        pools = (SlidingPool("average", 3, sides), Pool("average", 3, 5, 4))
+        done = []
+        for pool in pools:
+            rows = replace(pool, currents=currents).operations(spiking=spiking)["pool"]
+            how_many = {"synapse": pools[0].synapses, "output": pool.outputs, "input": pool.inputs}
+            total: Counter[str] = Counter()
+            for per, row in rows.items():
+                times = how_many[per.removesuffix(" and step")]
+                total.update({operation: times * number for operation, number in row.items()})
+            done.append(total)
+        assert done[0] == done[1]
 
 
 def test_spikes_of_neurons_without_a_name_are_no_silent_gap_in_a_bill(tmp_path: Path) -> None:

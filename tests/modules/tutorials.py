@@ -147,6 +147,41 @@ class OneAxis(nn.Module):
         return fired
 
 
+class Overlapping(nn.Module):
+    """Windows that overlap: of currents with a padding, of spikes, and down to one number a channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 4, 3, stride=2), nn.Conv2d(4, 6, 3)
+        self.of_currents = nn.MaxPool2d(3, stride=2, padding=1)
+        self.of_spikes = nn.MaxPool2d((3, 2), stride=1)
+        self.of_all = nn.AdaptiveAvgPool2d((1, None))
+        self.lif1, self.lif2, self.lif3 = leaky(), leaky(), leaky()
+        self.out = nn.Linear(24, 10)
+
+    def forward(self, now: Tensor) -> Tensor:
+        one = self.of_spikes(self.lif1(self.of_currents(self.conv1(now))))
+        two = self.of_all(self.lif2(self.conv2(one)))
+        fired: Tensor = self.lif3(self.out(two.flatten(1)))
+        return fired
+
+
+class Series(nn.Module):
+    """Pools over one axis; the second one's windows leave gaps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv1d(28, 6, 5, padding=2), nn.Conv1d(6, 6, 3)
+        self.of_currents, self.of_spikes = nn.AvgPool1d(2), nn.MaxPool1d(2, stride=3)
+        self.lif1, self.lif2, self.lif3 = leaky(), leaky(), leaky()
+        self.out = nn.Linear(18, 10)
+
+    def forward(self, now: Tensor) -> Tensor:
+        one = self.of_spikes(self.lif1(self.of_currents(self.conv1(now.squeeze(1)))))
+        fired: Tensor = self.lif3(self.out(self.lif2(self.conv2(one)).flatten(1)))
+        return fired
+
+
 class Residual(nn.Module):
     """Branches that meet as currents, and as spikes."""
 
@@ -229,4 +264,17 @@ class Values(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         one = torch.relu(self.stem(x))
         scores: Tensor = self.head(torch.relu(one + self.norm(self.conv(one))).flatten(1))
+        return scores
+
+
+class PooledValues(nn.Module):
+    """A network of values whose windows overlap."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(676, classes)
+        self.of_values = nn.AvgPool2d(4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.of_values(torch.relu(self.conv(x))).flatten(1))
         return scores

@@ -130,7 +130,7 @@ def _effective(
 def _activation_sparsity(network: NetworkOperations, tested: Activity) -> float | None:
     """Spikes, or values behind a ReLU, leave the neurons of a layer and enter the next one."""
     beside = {name: layer for name, layer in network.layers.items() if layer.fired}
-    weighted = {name: layer for name, layer in network.layers.items() if layer.synapses}
+    weighted = {name: layer for name, layer in network.layers.items() if layer.is_weighted}
     with_neurons = beside or weighted
     if network.time_steps is None or not list(with_neurons.values())[-1].fires:
         del with_neurons[list(with_neurons)[-1]]

@@ -82,7 +82,7 @@ class Recorded:
         """
         met = possible = 0
         for network, activity in self.shares:
-            layers = {name: x for name, x in network.layers.items() if x.synapses}
+            layers = {name: x for name, x in network.layers.items() if x.is_weighted}
             if network.time_steps is not None:
                 layers = {name: x for name, x in layers.items() if x.enters == "spikes"}
             met += sum(activity.met(network, name) for name in layers)

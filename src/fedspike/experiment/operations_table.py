@@ -19,7 +19,8 @@ from fedspike.layers.operations import (
     Table,
     joined,
 )
-from fedspike.layers.shapes import BatchNorm, Dense, Pool
+from fedspike.layers.shapes import BatchNorm, Dense, Pool, Pooling
+from fedspike.layers.sliding import Axis, SlidingPool
 from fedspike.learning import Learner
 from fedspike.learning.minibatches import Minibatches
 from fedspike.networks import SNN, FullyConnected, layer_operations
@@ -66,13 +67,12 @@ def _sections(kinds: Kinds) -> Iterator[str]:
     )
     yield _paragraphs(layer_operations)[-1] + "\n"
     yield "### Pooling\n"
-    pools = {
-        f"{pool.kind}, {'spiking' if spiking else 'conventional'}": pool.operations(spiking=spiking)
-        for pool in (Pool("average", 1, 2, 2), Pool("max", 1, 2, 2))
-        for spiking in (False, True)
-    }
-    yield _by_phase(pools)
+    yield _of_pools(Pool("average", 1, 2, 2), Pool("max", 1, 2, 2))
     yield _note(Pool.operations)
+    yield "Windows that overlap:\n"
+    axes = (Axis(size=5, kernel=3, stride=2),)
+    yield _of_pools(SlidingPool("average", 1, axes), SlidingPool("max", 1, axes))
+    yield _note(SlidingPool.operations)
     yield "### Batch normalisation\n"
     norm = BatchNorm(1)
     usual = norm.operations(spiking=True)
@@ -185,6 +185,16 @@ def _operations(operations: Mapping[str, int]) -> str:
         if number:
             words.append(f"{times}`{name}`{' less' if number < 0 else ''}")
     return ", ".join(words)
+
+
+def _of_pools(*pools: Pooling) -> str:
+    return _by_phase(
+        {
+            f"{pool.kind}, {how}": pool.operations(spiking=how == "spiking")
+            for pool in pools
+            for how in ("conventional", "spiking")
+        }
+    )
 
 
 def _by_phase(tables: Mapping[str, Table]) -> str:

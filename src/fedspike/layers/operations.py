@@ -93,6 +93,11 @@ class LayerOperations(msgspec.Struct, frozen=True, kw_only=True):
             _demand_names(table)
 
     @property
+    def is_weighted(self) -> bool:
+        """Whether there are weights at its synapses: those of windows that overlap have none."""
+        return self.synapses > 0 and self.parameters > 0
+
+    @property
     def is_dense(self) -> bool:
         """Whether each event meets all outputs."""
         return self.least_met == self.most_met == self.outputs > 0

@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from fedspike.errors import InputError
 from fedspike.layers.beside import Groups, Norm, Sum
 from fedspike.layers.operations import Operations, Table, each_output
-from fedspike.layers.sliding import SlidingKernel
+from fedspike.layers.sliding import SlidingKernel, SlidingPool
 
 
 @dataclass(frozen=True)
@@ -269,16 +269,22 @@ TwinSynapses = Dense | Convolution
 Synapses = TwinSynapses | SlidingKernel
 """Layers with weights; behind each of them there are neurons."""
 
-Layer = Synapses | Pool | BatchNorm
+Pooling = Pool | SlidingPool
+"""Averages and maxima, between layers with weights."""
+
+Sliding = Convolution | SlidingKernel | SlidingPool
+"""Layers in which it hangs on its place how many outputs an event meets."""
+
+Layer = Synapses | Pooling | BatchNorm
 
 
 def is_entered(layer: object) -> bool:
     """Whether events enter a layer: none enter what stands between synapses and their neurons."""
-    passed = isinstance(layer, Pool) and layer.currents
+    passed = isinstance(layer, Pooling) and layer.currents
     return not (passed or isinstance(layer, BatchNorm | Norm | Groups | Sum))
 
 
-def fan_out(layer: Convolution | SlidingKernel) -> Int64[np.ndarray, "..."]:
+def fan_out(layer: Sliding) -> Int64[np.ndarray, "..."]:
     """Synapses that an event at each position of any input channel meets.
 
     Input i of an axis is connected to the outputs o with 0 <= i + padding - stride*o < kernel. So events
@@ -289,7 +295,7 @@ def fan_out(layer: Convolution | SlidingKernel) -> Int64[np.ndarray, "..."]:
     >>> fan_out(Convolution(1, 1, kernel=3, height=4, width=4, padding=1)).tolist()
     [[4, 6, 6, 4], [6, 9, 9, 6], [6, 9, 9, 6], [4, 6, 6, 4]]
     """
-    if isinstance(layer, SlidingKernel):
+    if not isinstance(layer, Convolution):
         return layer.fan_out()
     rows, columns = (_offsets(layer, *axis).sum(1) for axis in _axes(layer))
     met: np.ndarray = np.multiply.outer(layer.out_channels // layer.groups * rows, columns)

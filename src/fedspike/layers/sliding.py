@@ -1,11 +1,14 @@
-"""Convolutions over any number of axes, each with a kernel, stride, padding and dilation of its own."""
+"""Convolutions and pools over any number of axes, each with a kernel, stride, padding and dilation."""
 
 import math
 from dataclasses import dataclass
 from functools import reduce
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64
+
+from fedspike.layers.operations import Operations, Table, each_output
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,17 @@ class Axis:
     @property
     def after(self) -> int:
         """Positions behind it: floor((size + 2P - D*(K - 1) - 1) / stride) + 1."""
+        return self._last // self.stride + 1
+
+    @property
+    def left(self) -> int:
+        """Positions behind the last place of the kernel, in which it does not fit once more."""
+        return self._last % self.stride
+
+    @property
+    def _last(self) -> int:
         reach = self.dilation * (self.kernel - 1) + 1
-        return (self.size + 2 * self.padding - reach) // self.stride + 1
+        return self.size + 2 * self.padding - reach
 
     def met(self) -> Int64[np.ndarray, "size kernel"]:
         """How many outputs an input position meets with each place of the kernel."""
@@ -89,3 +101,79 @@ class SlidingKernel:
             met = np.moveaxis(np.tensordot(met, axis.met(), (2 + place, 1)), -1, 2 + place)
         per_input: np.ndarray = met.reshape(-1, *(axis.size for axis in self.axes))
         return per_input
+
+
+@dataclass(frozen=True)
+class SlidingPool:
+    """The average or the maximum of windows over one, two or three axes, as `Pool` is one of equal squares.
+
+    Windows may overlap and leave gaps; what they have outside the values, the padding, is not read. Its
+    "synapses" are the pairs of a value and a window that it is in. They have no weights.
+
+    >>> layer = SlidingPool(kind="max", channels=2, axes=(Axis(size=7, kernel=3, stride=2),))
+    >>> layer.inputs, layer.outputs, layer.synapses
+    (14, 6, 18)
+    >>> layer.fan_out().tolist()
+    [1, 1, 2, 1, 2, 1, 1]
+    """
+
+    kind: Literal["average", "max"]
+    channels: int
+    axes: tuple[Axis, ...]
+    currents: bool = False
+
+    parameters = 0
+
+    @property
+    def inputs(self) -> int:
+        """Values before it."""
+        return self.channels * math.prod(axis.size for axis in self.axes)
+
+    @property
+    def outputs(self) -> int:
+        """Windows: values after it."""
+        return self.channels * math.prod(axis.after for axis in self.axes)
+
+    @property
+    def synapses(self) -> int:
+        """Pairs of a value and a window that it is in."""
+        return self.channels * int(self.fan_out().sum())
+
+    def fan_out(self) -> Int64[np.ndarray, "..."]:
+        """Windows that the value at each position of any channel is in."""
+        met: np.ndarray = reduce(np.multiply.outer, [axis.met().sum(1) for axis in self.axes])
+        return met
+
+    def operations(self, *, spiking: bool) -> Table:
+        """As of a pool whose windows do not overlap, for every window that a value is in.
+
+        Each window reads its values and joins them; a spike is read once and joined in each of its windows.
+        `currents` are cleared once a step. Where windows overlap, their gradients are added up: an average's
+        shares at each value, a maximum's where it came from.
+        """
+        average, overlap = self.kind == "average", int(self.fan_out().max()) > 1
+        join, after = ("add", {"multiply": 1}) if average else ("compare", {})
+        pool: dict[str, Operations]
+        if self.currents:
+            cleared = "input and step" if overlap else "synapse and step"
+            pool = {
+                "synapse and step": {join: 1, "read_potential": 1},
+                "output and step": {join: -1, **after},
+            }
+            pool[cleared] = {**pool.get(cleared, {}), "write_potential": 1}
+        elif spiking:
+            pool = {
+                "event in": {"read_input": 1},
+                "synapse met": {join: 1},
+                "event out": {**after, "write_output": 1},
+            }
+        else:
+            pool = {
+                "synapse": {join: 1, "read_input": 1},
+                "output": {join: -1, **after, "write_output": 1},
+            }
+        per, at_values = each_output(spiking=spiking), "synapse and step" if spiking else "synapse"
+        backward: dict[str, Operations] = {per: {"multiply": 1}} if average else {}
+        if overlap:
+            backward[at_values if average else per] = {"add": 1}
+        return {"pool": pool, "backward_inputs": backward}

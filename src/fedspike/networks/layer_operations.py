@@ -22,7 +22,16 @@ from fedspike.layers.operations import (
     demand_table,
     joined,
 )
-from fedspike.layers.shapes import BatchNorm, Dense, Layer, Pool, Synapses, fan_out, is_entered
+from fedspike.layers.shapes import (
+    BatchNorm,
+    Dense,
+    Layer,
+    Pooling,
+    Sliding,
+    Synapses,
+    fan_out,
+    is_entered,
+)
 from fedspike.part import fields_of
 from fedspike.parts.codes import Code
 from fedspike.parts.neurons import LIF, Neuron
@@ -98,11 +107,11 @@ def spiking(
     made: dict[str, LayerOperations] = {}
     before: Layer | None = None
     for name, layer in layers.items():
-        if isinstance(layer, Pool | BatchNorm):
+        if isinstance(layer, Pooling | BatchNorm):
             tables, keeps = of_neurons.get(name, ([], 0))
             table = joined((each, 1) for each in (layer.operations(spiking=True), *tables))
             made[name] = made_of(layer, table, spikes=_is_spike(before), keeps=keeps)
-            before = layer if isinstance(layer, Pool) and is_entered(layer) else before
+            before = layer if isinstance(layer, Pooling) and is_entered(layer) else before
             continue
         constant = name == first and not code.binary
         spikes = not constant and _is_spike(before)
@@ -143,7 +152,7 @@ def _pools_of_currents(layers: Mapping[str, Layer]) -> dict[str, tuple[str, int]
     pooled, weighted = {}, ""
     for name, layer in layers.items():
         weighted = name if isinstance(layer, Synapses) else weighted
-        if isinstance(layer, Pool) and layer.currents:
+        if isinstance(layer, Pooling) and layer.currents:
             pooled[weighted] = (name, layer.outputs)
     return pooled
 
@@ -195,7 +204,7 @@ def made_of(
     least, most = 0, 0
     if isinstance(layer, Dense):
         least = most = layer.outputs
-    elif isinstance(layer, Synapses):
+    elif isinstance(layer, Sliding):
         met = fan_out(layer)
         least, most = int(met.min()), int(met.max())
     groups = layer.groups if isinstance(layer, BatchNorm) else 0
@@ -204,7 +213,7 @@ def made_of(
     return LayerOperations(
         inputs=layer.inputs,
         outputs=layer.outputs,
-        synapses=layer.synapses if isinstance(layer, Synapses) else 0,
+        synapses=layer.synapses if isinstance(layer, Dense | Sliding) else 0,
         parameters=parameters,
         groups=groups,
         least_met=least,
@@ -220,7 +229,7 @@ def made_of(
 
 def _is_spike(before: Layer | None) -> bool:
     """Whether what comes out of a layer is spikes: averages of spikes are real values."""
-    return not (isinstance(before, Pool) and before.kind == "average")
+    return not (isinstance(before, Pooling) and before.kind == "average")
 
 
 def without_inputs(table: Table) -> Table:

@@ -21,8 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from fedspike.errors import InputError
 from fedspike.layers.beside import Beside, Neurons, Sum, together
-from fedspike.layers.shapes import Convolution, Layer, Pool, fan_out
-from fedspike.layers.sliding import SlidingKernel
+from fedspike.layers.shapes import Layer, Pooling, Sliding, fan_out
 from fedspike.networks.module.recognised import (
     ADAPTIVE,
     NORMS,
@@ -270,7 +269,7 @@ class Watch(TorchFunctionMode):
         if name not in self.layers:
             try:
                 shape: Layer = layer(func, given)
-                if isinstance(shape, Pool) and self.spiking:
+                if isinstance(shape, Pooling) and self.spiking:
                     shape = replace(shape, currents=getattr(given["input"], "is_current", False))
                 self.layers[name] = shape
             except InputError as error:
@@ -281,7 +280,7 @@ class Watch(TorchFunctionMode):
         entered = self.layers[name]
         events = x != 0
         met = torch.zeros((), dtype=torch.int64, device=x.device)
-        if isinstance(entered, Convolution | SlidingKernel):
+        if isinstance(entered, Sliding):
             reach = _fan_out(entered, x.device)
             met = (events.flatten(0, -reach.dim() - 1).sum(0) * reach).sum()
         self.rows[name] = self.rows.get(name, 0) + x.numel() // entered.inputs
@@ -292,7 +291,7 @@ class Watch(TorchFunctionMode):
 
 
 @cache
-def _fan_out(layer: Convolution | SlidingKernel, device: torch.device) -> Tensor:
+def _fan_out(layer: Sliding, device: torch.device) -> Tensor:
     return torch.from_numpy(fan_out(layer)).to(device)
 
 

@@ -36,8 +36,7 @@ from torch import Tensor, nn
 from fedspike.errors import InputError
 from fedspike.layers.beside import Beside
 from fedspike.layers.operations import NetworkOperations
-from fedspike.layers.shapes import Convolution, Pool, Synapses, is_entered
-from fedspike.layers.sliding import SlidingKernel
+from fedspike.layers.shapes import Pooling, Sliding, Synapses, is_entered
 from fedspike.machine import bytes_here
 from fedspike.networks.batch import Batch, Forward
 from fedspike.networks.layer_operations import conventional, spiking
@@ -222,7 +221,7 @@ class ModuleNetwork(SizedNetwork):
         averaged = {
             name
             for (_, before), (name, _) in pairwise(entered)
-            if isinstance(before, Pool) and before.kind == "average"
+            if isinstance(before, Pooling) and before.kind == "average"
         }
         there = [name for name, _ in entered[int(self._still) :]] if self._timed else []
         return [name for name in there if name not in averaged]
@@ -306,11 +305,7 @@ class ModuleNetwork(SizedNetwork):
             for name in met.keys() & counts.keys():
                 counts[name][alike] = met[name] // self._times(name)
         events = {name: own[:, 0] for name, own in counts.items()}
-        met = {
-            n: counts[n][:, 1]
-            for n, x in layers.items()
-            if isinstance(x, Convolution | SlidingKernel)
-        }
+        met = {n: counts[n][:, 1] for n, x in layers.items() if isinstance(x, Sliding)}
         return Forward(scores, events, events_out, met)
 
     def _flow(

@@ -8,25 +8,32 @@ from torch.nn import functional
 
 from fedspike.errors import InputError
 from fedspike.layers.beside import Groups, Norm
-from fedspike.layers.shapes import Convolution, Dense, Pool, Synapses
-from fedspike.layers.sliding import Axis, SlidingKernel
+from fedspike.layers.shapes import Convolution, Dense, Pool, Pooling, Synapses
+from fedspike.layers.sliding import Axis, SlidingKernel, SlidingPool
 
 _OF_KERNELS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 WEIGHED: dict[Any, tuple[str, ...]] = {
     functional.linear: ("input", "weight", "bias"),
     **dict.fromkeys((functional.conv1d, functional.conv2d, functional.conv3d), _OF_KERNELS),
 }
-POOLED = {
-    functional.avg_pool2d: ("input", "kernel_size", "stride", "padding", "ceil_mode"),
-    functional.max_pool2d: ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+_OF_WINDOWS = ("input", "kernel_size", "stride", "padding")
+_AVERAGES = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
+_MAXIMA = (
+    *(functional.max_pool1d, functional.max_pool2d, functional.max_pool3d),
+    *(torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
+)
+POOLED: dict[Any, tuple[str, ...]] = {
+    **dict.fromkeys(_AVERAGES, (*_OF_WINDOWS, "ceil_mode")),
+    **dict.fromkeys(_MAXIMA, (*_OF_WINDOWS, "dilation", "ceil_mode")),
 }
-ADAPTIVE: dict[Any, Literal["average", "max"]] = {
-    functional.adaptive_avg_pool2d: "average",
-    functional.adaptive_max_pool2d: "max",
+ADAPTIVE = {
+    *(functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d),
+    *(functional.adaptive_max_pool1d, functional.adaptive_max_pool2d),
+    *(functional.adaptive_avg_pool3d, functional.adaptive_max_pool3d),
 }
 OTHER_POOLS = {
-    *(functional.lp_pool2d, functional.fractional_max_pool2d, functional.max_pool2d_with_indices),
-    *(functional.max_pool1d, functional.avg_pool1d, functional.max_pool3d, functional.avg_pool3d),
+    *(functional.lp_pool1d, functional.lp_pool2d, functional.fractional_max_pool2d),
+    *(functional.max_pool1d_with_indices, functional.max_pool2d_with_indices),
 }
 NORMS = {
     functional.batch_norm: ("input", "running_mean", "running_var", "weight", "bias", "training"),
@@ -54,33 +61,44 @@ def norm(func: Callable[..., Any], given: dict[str, Any]) -> tuple[Norm, Groups 
     return Norm(x.numel(), groups, sum(numbers)), Groups(groups)
 
 
-def layer(func: Callable[..., Any], given: dict[str, Any]) -> Synapses | Pool:
+def layer(func: Callable[..., Any], given: dict[str, Any]) -> Synapses | Pooling:
     """The layer that this call is; InputError where there is no rule for it."""
     if func == functional.linear:
         outputs, inputs = given["weight"].shape
         return Dense(inputs, outputs, given.get("bias") is not None)
     if func in WEIGHED and not _is_square(func, given):
         return _sliding(given)
+    if func in POOLED or func in ADAPTIVE:
+        return _pool(func, given)
     *_, channels, height, width = given["input"].shape
-    if func in ADAPTIVE:
-        after = _alike(given, "output_size")
-        if height != width or height % after:
-            raise _unknown("windows of different sizes")
-        return Pool(ADAPTIVE[func], channels, height, width, height // after)
-    if func in POOLED:
-        size = _alike(given, "kernel_size")
-        if given.get("ceil_mode") and (height % size or width % size):
-            raise _unknown("windows that reach over the edge")
-        if given.get("stride") is not None and _alike(given, "stride") != size:
-            raise _unknown("windows that overlap or leave gaps")
-        if _alike(given, "padding", 0) != 0 or _alike(given, "dilation", 1) != 1:
-            raise _unknown("padded or dilated windows")
-        kind = "average" if func == functional.avg_pool2d else "max"
-        return Pool(kind, channels, height, width, size)  # type: ignore[arg-type]
     outputs, _, kernel, _ = given["weight"].shape
     stride, padding = _each(given, "stride", 2)[0], _paddings(given, 2)[0]
     bias, groups = given.get("bias") is not None, given.get("groups", 1)
     return Convolution(channels, outputs, kernel, height, width, stride, padding, bias, groups)
+
+
+def _pool(func: Callable[..., Any], given: dict[str, Any]) -> Pooling:
+    """Equal squares side by side are a `Pool`, other windows a `SlidingPool`."""
+    axes, shape = int(func.__name__[-2]), given["input"].shape
+    sizes, channels = shape[-axes:], shape[-axes - 1] if len(shape) > axes + 1 else 1
+    if func in ADAPTIVE:
+        after = _each(given, "output_size", axes)
+        after = [size if one is None else one for size, one in zip(sizes, after, strict=True)]
+        if any(size % one for size, one in zip(sizes, after, strict=True)):
+            raise _unknown("windows of different sizes")
+        over = [Axis(s, s // one, s // one) for s, one in zip(sizes, after, strict=True)]
+    else:
+        kernel = _each(given, "kernel_size", axes)
+        stride = _each({"stride": given.get("stride") or kernel}, "stride", axes)
+        moved = _each({"padding": 0, **given}, "padding", axes), _each(given, "dilation", axes)
+        over = [Axis(*one) for one in zip(sizes, kernel, stride, *moved, strict=True)]
+        if given.get("ceil_mode") and any(axis.left for axis in over):
+            raise _unknown("windows that reach over the edge")
+    kind: Literal["average", "max"] = "average" if "avg" in func.__name__ else "max"
+    size = over[0].kernel
+    if axes == 2 and all(axis == Axis(axis.size, size, size) for axis in over):
+        return Pool(kind, channels, sizes[0], sizes[1], size)
+    return SlidingPool(kind, channels, tuple(over))
 
 
 def _is_square(func: Callable[..., Any], given: dict[str, Any]) -> bool:
@@ -124,16 +142,6 @@ def _paddings(given: dict[str, Any], axes: int) -> list[int]:
     if any(both % 2 for both in added):
         raise _unknown("a padding that differs from side to side")
     return [both // 2 for both in added]
-
-
-def _alike(given: dict[str, Any], name: str, default: int = 1) -> int:
-    """The number that stands for both axes."""
-    value = given.get(name, default)
-    both = set(value) if isinstance(value, list | tuple) else {value}
-    if len(both) > 1 or not isinstance(next(iter(both)), int):
-        raise _unknown(f"{name} = {given[name]}")
-    number: int = both.pop()
-    return number
 
 
 def _unknown(what: str) -> InputError:

@@ -185,7 +185,7 @@ def _demand_rules(call: Call, watch: Watch, steps: int, still: bool) -> int:
         raise InputError(
             "layers without a rule for their operations: "
             + "; ".join(f"{name} ({why})" for name, why in left.items()),
-            expected="Linear, convolutions, MaxPool2d and AvgPool2d without overlap, normalisations, neurons "
+            expected="Linear, convolutions, averages and maxima of whole windows, normalisations, neurons "
             "like snnTorch's Leaky, RLeaky and Synaptic, and all their parameters learned",
             fix=_without_a_bill([*call.not_counted, *left])
             + (
