@@ -70,7 +70,7 @@ def test_a_folder_of_pictures_with_owners_goes_from_file_to_report(
     )
     assert main(["data", "show", str(file)]) == 0
     shown = capsys.readouterr().out
-    assert "owners of training samples: 4\n" in shown
+    assert "owners of training samples: 4\nsamples of each: " in shown
     assert re.search(r"^    9 .*  Trouser$", shown, re.MULTILINE)
     assert main(["run", str(file), "-q", "--output", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "report.html").exists()

@@ -373,6 +373,7 @@ def test_a_large_sweep_stays_a_small_page(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(shown.on_page) == 1
     assert "figures/accuracy.svg" in shown.notes[-1]
     assert "Only the first clients are drawn" in text_of(one.html)
+    assert "Samples of a client" in text_of(one.html)  # all of them, as a histogram
 
 
 def test_a_network_that_stays_below_the_axis_has_a_panel_all_the_same(tmp_path: Path) -> None:

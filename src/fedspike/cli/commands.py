@@ -70,7 +70,10 @@ def data_show(options: Namespace) -> int:
     ]
     lines.append(f"  all {facts['train']['samples']:10d} {facts['test']['samples']:10d}")
     if facts["owners"] is not None:
-        lines += ["", f"owners of training samples: {facts['owners']}"]
+        from fedspike.data.owners import five_numbers_in_words
+
+        each = five_numbers_in_words(facts["samples_per_owner"])
+        lines += ["", f"owners of training samples: {facts['owners']}", f"samples of each: {each}"]
     lines += ["", f"sample: {_shape(facts)}"]
     what = "numbers" if facts["time_steps"] is None else "spikes per input and step"
     for name in ("train", "test"):

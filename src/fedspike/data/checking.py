@@ -8,6 +8,7 @@ import numpy as np
 
 from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.loading import source
+from fedspike.data.owners import five_numbers
 from fedspike.data.recordings import shares
 from fedspike.data.source import Source
 
@@ -39,6 +40,7 @@ class Facts:
     remarks: tuple[str, ...]  # not wrong, but worth knowing
     class_names: tuple[str, ...] = ()  # in the order of their numbers
     owners: int | None = None  # of training samples, where somebody said whose they are
+    samples_per_owner: tuple[int, ...] = ()  # least, quartiles, most; empty where nobody said so
     time_steps: int | None = None  # of recordings, whose inputs stand in the place of pixels
 
 
@@ -66,6 +68,9 @@ def check(
         remarks=remarks(dataset),
         class_names=dataset.class_names,
         owners=None if dataset.owners is None else len(dataset.owners.names),
+        samples_per_owner=()
+        if dataset.owners is None
+        else five_numbers(np.bincount(dataset.owners.of)),
         time_steps=dataset.time_steps,
     )
 

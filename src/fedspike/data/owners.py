@@ -1,6 +1,6 @@
 """Whose sample each one is: of data that belong to people, voices or places."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,3 +33,27 @@ class Owners:
     def __repr__(self) -> str:
         some = ", ".join(self.names[:3])
         return f"Owners({len(self.names)}: {some}{', ...' if len(self.names) > 3 else ''})"
+
+
+def five_numbers(sizes: Sequence[int] | Int64[np.ndarray, " owner"]) -> tuple[int, ...]:
+    """The least of these numbers, the three that quarter them, and the greatest; each is one of them.
+
+    >>> five_numbers([1, 2, 2, 3, 40])
+    (1, 2, 2, 3, 40)
+    """
+    ends = np.quantile(np.asarray(sizes), [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf")
+    return tuple(int(one) for one in ends)
+
+
+def five_numbers_in_words(numbers: Sequence[int]) -> str:
+    """The same to be read.
+
+    >>> five_numbers_in_words([1, 2, 3, 5, 2870])
+    '1 to 2,870, median 3, the middle half 2 to 5'
+    """
+    low, first, median, third, high = (f"{one:,}" for one in numbers)
+    return (
+        low
+        if low == high
+        else f"{low} to {high}, median {median}, the middle half {first} to {third}"
+    )

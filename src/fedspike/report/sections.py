@@ -4,6 +4,7 @@ from fedspike.report.figures import (
     accuracy,
     accuracy_spent,
     answer,
+    client_sizes,
     confusions,
     costs,
     data_per_client,
@@ -155,6 +156,7 @@ SECTIONS: tuple[Section, ...] = (
     _of(
         "partition",
         "Data per client",
+        client_sizes.CLIENT_SIZES,
         data_per_client.DATA_PER_CLIENT,
         data_per_client.SAMPLES_PER_CLIENT,
     ),

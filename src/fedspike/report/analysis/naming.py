@@ -74,7 +74,7 @@ def of_partition(partition: dict[str, Any]) -> str:
     details = [
         f" {key} {value:g}" if isinstance(value, float) else f" {key} {value}"
         for key, value in partition.items()
-        if key not in ("kind", "name")
+        if key not in ("kind", "name", "least")  # least: whom it leaves out
     ]
     return kind + "".join(details[:1])
 

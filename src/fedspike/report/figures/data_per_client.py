@@ -18,6 +18,7 @@ from fedspike.report.rendering.tables import Caption, Column, Table, number, tab
 
 CELL = 26  # pixels
 MOST_NUMBERED = 12  # clients or classes, beyond which a number in each cell is too small to read
+MOST_CLIENTS = 100  # of one partition that are drawn one by one
 MOST_CELLS = 1000  # of one partition; a fleet of thousands would be a page of many megabytes
 
 
@@ -47,7 +48,7 @@ class Partition:
     @property
     def drawn(self) -> int:
         """The number of clients that there is room for."""
-        return min(len(self.class_counts), max(1, MOST_CELLS // self.classes))
+        return min(len(self.class_counts), MOST_CLIENTS, max(1, MOST_CELLS // self.classes))
 
 
 def partitions(results: Results) -> list[Partition]:
