@@ -206,7 +206,7 @@ def test_what_is_not_there_is_fetched_only_when_asked_and_moved_in_whole(
     assert (
         "fetches it into it from http://ufldl.stanford.edu/housenumbers/train_32x32.mat" in heard[0]
     )
-    assert not [*(tmp_path / "own").iterdir()]
+    assert not (tmp_path / "own").exists()
     (there / "up").touch()
     data = source("SVHN", tmp_path / "own", download=True).load()
     assert (data.x_train.shape, data.classes) == ((20, 3, 32, 32), 10)

@@ -14,6 +14,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 STEP_BYTES = 5_000_000  # how often progress is said
@@ -87,17 +88,19 @@ def moved_in(folder: Path, fetch: Callable[[Path], object]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     silence = socket.getdefaulttimeout()
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
-        root = Path(temporary)
-        socket.setdefaulttimeout(SILENCE_SECONDS)  # whoever fetches may have none
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
+            root = Path(temporary)
+            socket.setdefaulttimeout(SILENCE_SECONDS)  # whoever fetches may have none
             fetch(root)
-        finally:
-            socket.setdefaulttimeout(silence)
-        for path in sorted(one for one in root.rglob("*") if one.is_file()):
-            place = folder / path.relative_to(root)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(place)
+            for path in sorted(one for one in root.rglob("*") if one.is_file()):
+                place = folder / path.relative_to(root)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
+    finally:
+        socket.setdefaulttimeout(silence)
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
 
 
 def md5_of(path: Path) -> str:

@@ -1,7 +1,9 @@
 """A folder of pictures, whose folders say the class of each, and perhaps whose it is."""
 
+import hashlib
 import io
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,8 +14,10 @@ from msgspec import Meta
 from fedspike import extras
 from fedspike.data import folders, named
 from fedspike.data.dataset import Dataset, ignore
+from fedspike.data.fashion_mnist import cache_folder
 from fedspike.data.folders import Filed, Levels
 from fedspike.data.layout import intensities
+from fedspike.data.mapped_samples import kept
 from fedspike.data.named import TestShare
 from fedspike.data.resizing import resized
 from fedspike.data.source import Pictures
@@ -34,6 +38,8 @@ class ImageFolder(Pictures, tag="image-folder"):
     unlike sizes are asked for a `size`, to which they are resized by area averaging, whatever their
     proportions; grey and coloured ones for the `colour` that they shall have. With a level "split" test
     samples are those of test, else they are drawn: `test_share` of each class. To read pictures takes Pillow.
+
+    They are read once and kept in the cache as arrays, which are mapped and need not fit into memory.
     """
 
     path: Annotated[str, Meta(min_length=1, description="the folder")]
@@ -53,7 +59,7 @@ class ImageFolder(Pictures, tag="image-folder"):
             self.path, self.levels, ENDINGS, "pictures", lambda line: say(f"{self.kind}: {line}")
         )
         whole = named.NamedSamples(
-            _in_one(self, pictures),
+            np.arange(len(pictures)),
             [one.levels["class"] for one in pictures],
             folders.owners_of(pictures),
         )
@@ -63,8 +69,19 @@ class ImageFolder(Pictures, tag="image-folder"):
             )
         else:
             train, test = named.split(whole, self.test_share)
-        name = folders.name_of(self.path, self.kind)
-        return named.dataset(name, train, test, self.path, intensities)
+        named.demand_parts(train, test, self.path)
+        reading = _Reading(self, pictures, (train.x, test.x))
+        x_train, x_test, (of_train, of_test) = kept(
+            cache_folder() / "arrays" / reading.key, reading.shapes, reading.fill, say
+        )
+        return named.dataset(
+            folders.name_of(self.path, self.kind),
+            replace(train, x=x_train),
+            replace(test, x=x_test),
+            self.path,
+            lambda x: x,
+            {"x_train": of_train, "x_test": of_test},
+        )
 
 
 def demand_pillow() -> None:
@@ -73,28 +90,87 @@ def demand_pillow() -> None:
     extras.demand(["PIL"], "images", missing, expected="Pillow, which reads them")
 
 
-def _in_one(source: ImageFolder, pictures: list[Filed]) -> np.ndarray:
-    """All pictures in an array [sample, row, column], or [sample, colour, row, column]."""
-    whole: np.ndarray | None = None
-    for number, picture in enumerate(pictures):
-        own = _pixels(picture.path, source.colour)
-        if source.size is not None:
-            own = _sized(own, source.size, picture.path)
-        if whole is None:
-            whole = np.empty((len(pictures), *own.shape), own.dtype)
-        if own.shape != whole.shape[1:] or own.dtype != whole.dtype:
-            raise _unlike(pictures[0].path, whole[0], picture.path, own)
-        whole[number] = own
-    assert whole is not None  # there is a picture
-    return whole[:, 0] if whole.shape[1] == 1 else whole
+@dataclass(frozen=True)
+class _Reading:
+    """Pictures one after another, into the part to which each belongs."""
+
+    source: ImageFolder
+    pictures: list[Filed]
+    parts: tuple[np.ndarray, np.ndarray]  # of each the positions of its pictures, ascending
+
+    @property
+    def key(self) -> str:
+        """Of the same pictures, read in the same way, the same; it reads all files."""
+        import PIL
+
+        keys = f"1 {self.source.size} {self.source.colour} {PIL.__version__}"
+        digest = hashlib.sha256(keys.encode())
+        for one, part in zip(self.pictures, self._part_of, strict=True):
+            content = hashlib.sha256(_content(one.path)).hexdigest()
+            digest.update(f"\n{part} {content}".encode())
+        return digest.hexdigest()
+
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of both parts, as the first picture has it."""
+        sample = self._plain(self._own(self.pictures[0])).shape
+        train, test = ((len(part), *sample) for part in self.parts)
+        return train, test
+
+    def fill(self, x_train: np.ndarray, x_test: np.ndarray) -> tuple[str, str]:
+        """Intensities into both parts; the hash of the pixels of each."""
+        arrays, rows = (x_train, x_test), [0, 0]
+        digests = [hashlib.sha256(f"{x.shape!r}".encode()) for x in arrays]
+        usual: np.ndarray | None = None
+        for picture, part in zip(self.pictures, self._part_of, strict=True):
+            own = self._own(picture)
+            usual = own if usual is None else usual
+            if own.shape != usual.shape or own.dtype != usual.dtype:
+                raise _unlike(self.pictures[0].path, usual, picture.path, own)
+            arrays[part][rows[part]] = intensities(self._plain(own))
+            digests[part].update(own.tobytes())
+            rows[part] += 1
+        train, test = (digest.hexdigest() for digest in digests)
+        return train, test
+
+    @property
+    def _part_of(self) -> list[int]:
+        """Of each picture 0 where it trains, and 1 where it tests."""
+        part_of = np.zeros(len(self.pictures), np.int64)
+        part_of[self.parts[1]] = 1
+        return part_of.tolist()
+
+    def _own(self, picture: Filed) -> Pixels:
+        own = _pixels(picture.path, self.source.colour)
+        size = self.source.size
+        return own if size is None else _sized(own, size, picture.path)
+
+    def _plain(self, pixels: Pixels) -> np.ndarray:
+        """[row, column], or [colour, row, column]."""
+        return pixels[0] if len(pixels) == 1 else pixels
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return content_of(path, MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise _unread(path, error) from error
+
+
+def _unread(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: {getattr(error, 'strerror', None) or error}",
+        expected="a picture that can be read",
+        fix="save it again, or remove it",
+    )
 
 
 def _pixels(path: Path, colour: str | None) -> Pixels:
     """A picture as its file has it, or in grey or in colour."""
     from PIL import Image
 
+    content = _content(path)
     try:
-        with Image.open(io.BytesIO(content_of(path, MOST_BYTES))) as image:
+        with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise OSError(f"it has {image.width} x {image.height} pixels")
             grey = colour == "grey" or (colour is None and image.mode in MODES["grey"])
@@ -102,11 +178,7 @@ def _pixels(path: Path, colour: str | None) -> Pixels:
             plain = image if deep else image.convert("L" if grey else "RGB")
             pixels = np.asarray(plain)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path}: {getattr(error, 'strerror', None) or error}",
-            expected="a picture that can be read",
-            fix="save it again, or remove it",
-        ) from error
+        raise _unread(path, error) from error
     channels: Pixels = pixels[None] if grey else np.moveaxis(pixels, 2, 0)
     return channels
 

@@ -53,21 +53,10 @@ def split(whole: NamedSamples, test_share: float) -> tuple[NamedSamples, NamedSa
     return whole.at(kept), whole.at(drawn)
 
 
-def dataset(
-    name: str,
-    train: NamedSamples,
-    test: NamedSamples,
-    source: str,
-    scaled: Callable[[np.ndarray], np.ndarray],
-    **more: Any,
-) -> Dataset:
-    """The data set of both parts, whose numbers are `scaled` to those of a data set.
-
-    Classes are numbered in the order of their names. Raises InputError where one is tested and not trained.
-    """
+def demand_parts(train: NamedSamples, test: NamedSamples, source: str) -> None:
+    """Raise InputError where a class is tested and not trained, or nothing is tested."""
     names = in_order(train.labels)
-    numbers = {label: number for number, label in enumerate(names)}
-    if unknown := {*test.labels} - numbers.keys():
+    if unknown := {*test.labels} - {*names}:
         raise InputError(
             f"{source}: test samples of class {in_order(unknown)[0]!r}, which no training sample has",
             expected=f"the classes of the training part, {', '.join(names[:10])}",
@@ -79,6 +68,25 @@ def dataset(
             expected="a sample to test with, at least",
             fix="add samples, or raise test_share",
         )
+
+
+def dataset(
+    name: str,
+    train: NamedSamples,
+    test: NamedSamples,
+    source: str,
+    scaled: Callable[[np.ndarray], np.ndarray],
+    sha256: dict[str, str] | None = None,
+    **more: Any,
+) -> Dataset:
+    """The data set of both parts, whose numbers are `scaled` to those of a data set.
+
+    Classes are numbered in the order of their names; `sha256` is of what the samples were made of, if that is
+    not what they are. Raises InputError where one is tested and not trained.
+    """
+    demand_parts(train, test, source)
+    names = in_order(train.labels)
+    numbers = {label: number for number, label in enumerate(names)}
     return Dataset(
         name=name,
         x_train=scaled(train.x),
@@ -89,7 +97,8 @@ def dataset(
         class_names=tuple(names),
         owners=None if train.owners is None else Owners.called(train.owners),
         source=source,
-        sha256={
+        sha256=sha256
+        or {
             f"x_{which}": hashlib.sha256(
                 f"{part.x.shape!r}".encode() + part.x.tobytes()
             ).hexdigest()
