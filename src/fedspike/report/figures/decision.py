@@ -298,7 +298,8 @@ def _energy_unsaid(choices: Sequence[Choice]) -> str:
     if own is None:
         return f"{_less_energy(choices)}; "
     say = "says" if len(own.others) == 1 else "say"
-    return f"{listed(own.others)} {say} otherwise{_in_some(own)}; " if own.others else ""
+    others = f"of the price tables {listed(own.others)} {say} otherwise{_in_some(own)}; "
+    return others if own.others else ""
 
 
 def _radio(view: EnergyView) -> str:
