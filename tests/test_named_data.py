@@ -23,6 +23,12 @@ CLOTHES = data.load_data("fashion-mnist-sample")
 NAMES = [name.replace("/", " or ") for name in CLOTHES.class_names]
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of pictures is kept beside them, not in the cache of whoever tests."""
+    monkeypatch.setenv("FEDSPIKE_CACHE", str(tmp_path / "cache"))
+
+
 def picture(number: int) -> np.ndarray:
     pixels: np.ndarray = np.rint(CLOTHES.x_train[number] * 255).astype(np.uint8)
     return pixels
