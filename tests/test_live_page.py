@@ -67,12 +67,16 @@ def until(value: Callable[[], Any], holds: Callable[[Any], object], seconds: flo
     raise AssertionError(value())
 
 
-def answer(port: int, path: str, host: str | None) -> http.client.HTTPResponse:
+def answer(
+    port: int, path: str, host: str | None, method: str = "GET", **headers: str
+) -> http.client.HTTPResponse:
     """What a request for this host gets."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.putrequest("GET", path, skip_host=True)
+    connection.putrequest(method, path, skip_host=True)
     if host is not None:
         connection.putheader("Host", host)
+    for name, value in headers.items():
+        connection.putheader(name.replace("_", "-"), value)
     connection.endheaders()
     return connection.getresponse()
 
@@ -120,6 +124,34 @@ def test_only_this_machine_is_answered(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 130
         assert time.monotonic() - asked < 2
+
+
+def test_another_page_in_the_same_browser_reads_nothing(tmp_path: Path) -> None:
+    """Neither by a request of its own, which says its origin, nor as a script or picture of its own."""
+    with served(tmp_path) as (_, address):
+        port = int(address.rstrip("/").rpartition(":")[2])
+        host = f"127.0.0.1:{port}"
+        others = ("http://evil.example", "null", f"https://{host}", "http://127.0.0.1:9", "")
+        foreign: list[dict[str, str]] = [{"Origin": one} for one in others]
+        for site in ("cross-site", "same-site"):
+            foreign += [{"Sec_Fetch_Site": site, "Sec_Fetch_Mode": m} for m in ("no-cors", "cors")]
+        for path in ("/", "/events"):
+            for headers in foreign:
+                refused = answer(port, path, host, **headers)
+                assert refused.status == 403, headers
+                assert b"experiments" not in refused.read()
+            for own in ({"Origin": f"http://{host}"}, {"Sec_Fetch_Site": "same-origin"}):
+                answered = answer(port, path, host, **own)
+                assert answered.status == 200
+                assert not [name for name in answered.headers if "access-control" in name.lower()]
+                assert answered.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+        assert answer(port, "/", host, **link).status == 200  # and nobody may frame it
+        assert answer(port, "/events", host, **link).status == 403
+        for method in ("POST", "PUT", "OPTIONS", "HEAD"):
+            asked = answer(port, "/events", host, method, Origin="http://evil.example")
+            assert asked.status == 501
+            assert not [name for name in asked.headers if "access-control" in name.lower()]
 
 
 @NEEDS_BROWSER

@@ -94,15 +94,27 @@ class _Answer(BaseHTTPRequestHandler):
     timeout = SILENCE_S
 
     def do_GET(self) -> None:
-        """Answer, unless the request names another host: its page would be of somebody else."""
+        """Answer, unless the request names another host, or another page sent it."""
         if not OWN_NAMES.fullmatch(self.headers.get("Host", "")):
             self._text(403, f"This page is at {LOOPBACK} alone.\n")
+        elif not self._is_its_own():
+            self._text(403, "This page is read by itself alone.\n")
         elif self.path == "/":
             self._page()
         elif self.path == "/events":
             self._events()
         else:
             self._text(404, "There is one page here: /\n")
+
+    def _is_its_own(self) -> bool:
+        """Whether no page of another origin sent the request; to follow a link to the page is no reading.
+
+        Browsers say so in two ways, the older of them only sometimes. Other programs say nothing.
+        """
+        site, sent_by = self.headers.get("Sec-Fetch-Site"), self.headers.get("Origin")
+        followed = self.path == "/" and self.headers.get("Sec-Fetch-Mode") == "navigate"
+        of_itself = sent_by in (None, f"http://{self.headers['Host']}")
+        return of_itself and (followed or site in (None, "none", "same-origin"))
 
     def version_string(self) -> str:
         """Without Python's version."""
