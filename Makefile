@@ -43,9 +43,9 @@ trackers: $(VENV)/.test ## minutes: every tracker against its own reader; rounds
 	$(PIP_INSTALL) -q -r tests/trackers.txt
 	$(VENV)/bin/pytest -n 0 -m 'thorough or not thorough' tests/test_trackers.py tests/test_finished_runs.py
 
-sources: $(VENV)/.test ## minutes: sets of torchvision's, in files as it writes them, against its own reader
+sources: $(VENV)/.test ## minutes: sets of torchvision's and tonic's, in files as these write them, against their own readers
 	$(PIP_INSTALL) -q -r tests/sources.txt
-	$(VENV)/bin/pytest -n 0 -m 'thorough or not thorough' tests/test_torchvision_sets.py
+	$(VENV)/bin/pytest -n 0 -m 'thorough or not thorough' tests/test_torchvision_sets.py tests/test_tonic_sets.py
 
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests

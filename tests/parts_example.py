@@ -37,6 +37,7 @@ from fedspike.data import (
 )
 from fedspike.data.events.cochlea import Cochlea
 from fedspike.data.events.event_folder import EventFolder
+from fedspike.data.events.tonic_sets import TonicSet
 from fedspike.data.partition import (
     IID,
     Centralised,
@@ -201,6 +202,7 @@ EXAMPLES: Mapping[type[Part], Sequence[Part]] = {
         GTSRB(),
         *(CSVTable("data.csv", "kind"), ImageFolder("pictures")),
         *(Cochlea(path="train.h5"), EventFolder(path="gestures", sensor=(128, 128))),
+        TonicSet(set="NMNIST", folder="sets"),
         *(TorchvisionSet("SVHN"), TorchvisionSet("EMNIST", "letters", download=True)),
     ],
     Partition: [

@@ -27,7 +27,7 @@ each_kind = pytest.mark.parametrize(
 )
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
 
-EVENTS = ("cochlea", "event-folder")
+EVENTS = ("cochlea", "event-folder", "tonic")
 OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("fashion-mnist", "data_dir"): (3,),
     ("npz", "path"): ("", None),
@@ -46,6 +46,9 @@ OUTSIDE: dict[tuple[str, str], tuple[object, ...]] = {
     ("image-folder", "colour"): ("green", 3),
     **{("cochlea", key): ("", 3) for key in ("path", "test")},
     ("torchvision", "set"): ("mnist", 3),
+    ("tonic", "set"): ("mnist", 3),
+    ("tonic", "folder"): ("", 3),
+    ("tonic", "download"): ("yes", 3),
     ("torchvision", "split"): ("all", 3),
     ("torchvision", "folder"): ("", 3),
     ("torchvision", "download"): ("yes", 3),

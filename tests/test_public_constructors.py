@@ -11,6 +11,7 @@ import pytest
 
 import fedspike as fs
 from dataset_example import refusal
+from fedspike.data.events.tonic_sets import TonicSet
 from fedspike.errors import InputError
 from fedspike.experiment.kinds import FAMILIES
 from fedspike.federation.devices import Devices
@@ -43,6 +44,7 @@ def records() -> Iterator[tuple[type[Any], dict[str, Any]]]:
             fields = {field.name for field in msgspec.structs.fields(kind)}
             sound = {name: value for name, value in REQUIRED.items() if name in fields}
             named = "path" in fields and kind not in (fs.Trace, fs.Edges, fs.Matrix)
+            sound |= {"set": "SHD", "folder": "sets"} if kind is TonicSet else {}
             sound |= {"rows": ((1.0,),)} if kind is fs.Matrix else {}
             yield kind, sound | ({"path": "own.npz"} if named else {})
 

@@ -103,6 +103,20 @@ def moved_in(folder: Path, fetch: Callable[[Path], object]) -> None:
             folder.rmdir()
 
 
+def size_of(url: str, wait_seconds: float = 5.0) -> int | None:
+    """How many bytes a server has to send, where it says so; nothing is fetched. Raises OSError."""
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=wait_seconds) as answer:
+            size = answer.headers.get("Content-Length")
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the connection open
+            raise OSError(f"{url} answered {error.code} {error.reason}") from error
+    except (urllib.error.URLError, http.client.HTTPException) as error:
+        raise OSError(f"{url}: {getattr(error, 'reason', error)}") from error
+    return int(size) if size and size.isdigit() else None
+
+
 def md5_of(path: Path) -> str:
     """The MD5 of a file."""
     with path.open("rb") as file:
