@@ -10,7 +10,7 @@ PYTHON      ?= $(shell for python in python3.11 python3 python3.12 python3.13; d
                  $$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test suite thorough shapes agreement killed ranks trackers sources fleet fuzz sanitize aarch64 bench docs notebooks wheel lint types clean
+.PHONY: help study test suite thorough shapes agreement killed ranks trackers sources voices fleet fuzz sanitize aarch64 bench docs notebooks wheel lint types clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,10 @@ trackers: $(VENV)/.test ## minutes: every tracker against its own reader; rounds
 sources: $(VENV)/.test ## minutes: sets of torchvision's and tonic's, in files as these write them, against their own readers
 	$(PIP_INSTALL) -q -r tests/sources.txt
 	$(VENV)/bin/pytest -n 0 -m 'thorough or not thorough' tests/test_torchvision_sets.py tests/test_tonic_sets.py
+
+voices: $(VENV)/.test ## a minute: the ear that makes spoken digits, against lauscher
+	$(PIP_INSTALL) -q -e '.[voices]'
+	$(VENV)/bin/pytest -n 0 -m 'thorough or not thorough' tests/test_spoken_digits.py
 
 fleet: $(VENV)/.test ## minutes: servers and nodes on this machine: bits, kills, refusals, services; into runs/fleet
 	$(VENV)/bin/pytest -m fleet -s -n 0 tests

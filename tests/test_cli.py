@@ -99,6 +99,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         "data show",
         "data fetch",
         "data deal",
+        "data make",
         "presets",
         "doctor",
     ):

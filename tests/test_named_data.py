@@ -192,4 +192,12 @@ def test_the_files_of_the_page_on_own_data_are_whole() -> None:
         runs = sweep.expand(document.parse(text, f"file {number}")).runs
         assert [run.plan.network.kind for run in runs] == ["ann", "snn"]
         kinds.append(runs[0].plan.data.kind)
-    assert kinds == ["npz", "image-folder", "csv-table", "torchvision", "event-folder", "cochlea"]
+    assert kinds == [
+        "npz",
+        "image-folder",
+        "csv-table",
+        "torchvision",
+        "event-folder",
+        "cochlea",
+        "cochlea",
+    ]

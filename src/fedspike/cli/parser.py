@@ -20,6 +20,7 @@ from fedspike.cli import (
     explain,
     fleet_parser,
     ls,
+    making,
     new,
     streams,
     track,
@@ -237,7 +238,7 @@ def _run(commands_of: Any) -> None:
 
 
 def _data(commands_of: Any) -> None:
-    data = commands_of.add_parser("data", help="check, show, fetch or deal a data set")
+    data = commands_of.add_parser("data", help="check, show, fetch, deal or make a data set")
     actions = data.add_subparsers(required=True, metavar="ACTION")
     for name, command, text in (
         ("check", commands.data_check, "read a data set and say whether it is sound"),
@@ -261,6 +262,7 @@ def _data(commands_of: Any) -> None:
     add_experiment(dealing, "see: fedspike presets")
     add_changes(dealing)
     add_json(dealing, "print it and the samples of each class on each client as JSON")
+    making.add_make(actions)
 
 
 def _energy(commands_of: Any) -> None:
