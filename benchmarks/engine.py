@@ -6,6 +6,7 @@ samples, start weights and threads, computes in float32, and goes on with its ow
 the last round its accuracy shows that it did the work. In turn in one process, after a warm-up round each;
 Flower's rounds follow in a process of their own (`flower_simulation.py` says why).
 `convolution`: the same of a small convolutional network (`convolution.py`).
+`spoken`: a round of recordings of events (`spoken.py`).
 `growth`: how the cost of a sample grows (`growth.py`).
 
     make bench        # in an environment of its own, with the rivals of benchmarks/requirements.txt
@@ -29,6 +30,7 @@ import convolution
 import flower_simulation
 import growth
 import point
+import spoken
 import torch
 from chart import draw
 from msgspec import structs
@@ -110,6 +112,7 @@ def main() -> None:
     sections = {
         "round": lambda repeats, threads: measure_round(Work(), repeats, threads),
         "convolution": lambda repeats, _: convolution.measure(repeats),
+        "spoken": lambda repeats, _: spoken.measure(repeats),
         "growth": measure_growth,
     }
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

@@ -26,6 +26,7 @@ def filled(text: str, kept: dict[str, Any]) -> str:
         "line": lambda: in_a_line(kept),
         "round": lambda: round_tables(kept["round"]),
         "convolution": lambda: round_tables(kept["convolution"]),
+        "spoken": lambda: round_tables(kept["spoken"]),
         "growth": lambda: growth_table(kept["growth"]),
     }
     return BLOCK.sub(lambda block: f"{block[1]}\n{makers[block[2]]()}\n{block[3]}", text)

@@ -1,7 +1,7 @@
 """What of a measurement is kept: from engine.json, which has every sample, to result.json.
 
     {"round": {"environment": ..., "work": ..., "contestants": {"snntorch": {"seconds": 14.4, ...}, ...}},
-     "convolution": the same, with the "spike_rate",
+     "convolution": the same, with the "spike_rate", "spoken": with what a recording holds,
      "growth": {"environment": ..., "points": [...], "relative": ...}}
 
 A figure that is not known is not there.
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 RESULT = Path(__file__).with_name("result.json")
-ROUNDS = ("round", "convolution")
+ROUNDS = ("round", "convolution", "spoken")
 # Of an environment only what a reader of the page must know.
 KEPT = (
     *("date", "git_commit", "cpu", "cores", "threads", "engine"),
     *("torch", "snntorch", "spikingjelly", "flwr", "ray"),
 )
+OF_A_SECTION = ("spike_rate", "phases", "spikes_per_recording", "packed_mb")
 OF_A_POINT = ("axis", "rival", "seconds_per_1000_samples", "peak_mb")
 DIGITS = 4  # more than any repeat agrees in
 
@@ -61,7 +62,7 @@ def _round(section: dict[str, Any]) -> dict[str, Any]:
         }
         figures |= {figure: of[name] for figure, of in known.items() if name in of}
         contestants[name] = _short({key: x for key, x in figures.items() if x is not None})
-    once = {key: _short(section[key]) for key in ("spike_rate", "phases") if key in section}
+    once = {key: _short(section[key]) for key in OF_A_SECTION if key in section}
     return {
         "environment": _environment(section),
         "work": section["work"],

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from result import ROUNDS
 from turns import is_ann, is_bound, ours
 
 PROGRAMS = {"fedspike": "FedSpike", "spikingjelly": "SpikingJelly", "snntorch": "snnTorch"}
@@ -46,17 +47,23 @@ COLUMNS = {
 
 def tables(kept: dict[str, Any]) -> str:
     """All that result.json has, or the summary of an engine.json."""
-    makers = {"round": round_tables, "convolution": round_tables, "growth": growth_table}
+    makers = dict.fromkeys(ROUNDS, round_tables) | {"growth": growth_table}
     return "\n".join(f"## {name}\n\n{makers[name](kept[name])}" for name in makers if name in kept)
 
 
 def round_tables(section: dict[str, Any]) -> str:
     """Of a round: where, what, the SNN, the ANN, and where our time went."""
     work, rate = section["work"], section.get("spike_rate")
-    size = f"{work['cohort']} devices x {work['samples']:,} images"
+    samples = "recordings" if "packed_mb" in section else "images"
+    size = f"{work['cohort']} devices x {work['samples']:,} {samples}"
     parts = [f"Measured on {machine(section)}\n"]
     if rate is not None:
         parts += [f"Of the second convolution's inputs, {100 * rate:.1f} % were events.\n"]
+    if "packed_mb" in section:
+        each, size_mb = section["spikes_per_recording"], section["packed_mb"]
+        parts += [
+            f"A recording has {each:,.0f} spikes; all of them take {size_mb:.0f} MB, packed once.\n"
+        ]
     parts += [f"SNN, {size} x {work['time_steps']} steps:\n", contestants_table(section, ann=False)]
     parts += [f"ANN, {size}:\n", contestants_table(section, ann=True)]
     if "phases" in section:

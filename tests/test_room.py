@@ -11,6 +11,7 @@ import fedspike as fs
 from fedspike import machine
 from fedspike.cli import main
 from fedspike.data import Dataset
+from fedspike.data.events import EventSource
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
 from fedspike.federation import room
@@ -67,8 +68,18 @@ def test_no_preset_is_refused_on_a_small_machine(
 ) -> None:
     monkeypatch.setattr(room, "bytes_here", lambda: 2 * GB)
     runs = sweep.read(preset).runs
-    signs = fs.data.load_data(fs.Signs(train_samples=86, test_samples=43))
-    data = signs if isinstance(runs[0].plan.data, fs.Signs) else fashion()
+    data = fashion()
+    if isinstance(runs[0].plan.data, fs.Signs):
+        data = fs.data.load_data(fs.Signs(train_samples=86, test_samples=43))
+    if isinstance(runs[0].plan.data, EventSource):
+        trains, labels = np.zeros((40, 140, 2), np.int64), np.arange(40) % 20
+        shown: dict[str, Any] = {
+            "x_train": trains,
+            "y_train": labels,
+            "x_test": trains,
+            "y_test": labels,
+        }
+        data = Dataset("words", **shown, classes=20, source="words", sha256={}, time_steps=100)
     for run in runs:
         plan = replace(run.plan, data=data)
         needs = room.training(plan, plan.sized_network(), plan.fleet.cohort_size)
