@@ -8,6 +8,8 @@ from fedspike.data.checking import remarks as remarks
 from fedspike.data.csv_table import CSVTable as CSVTable
 from fedspike.data.dataset import Dataset as Dataset
 from fedspike.data.events.cochlea import Cochlea as Cochlea
+from fedspike.data.events.event_folder import EventFolder as EventFolder
+from fedspike.data.events.tonic_sets import TonicSet as TonicSet
 from fedspike.data.fashion_mnist import FashionMNIST as FashionMNIST
 from fedspike.data.fashion_mnist import FashionMNISTSample as FashionMNISTSample
 from fedspike.data.gtsrb import GTSRB as GTSRB
