@@ -1,6 +1,7 @@
 """Experiments are done here: one training, and all of a sweep, as an iterator of what happens."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -121,11 +122,12 @@ def perform(
             _demand_disk({store.home(run): plans[run.name] for run in left}, experiment.source)
         if left:
             store.announce()
-        for event in _done(experiment, left, plans, store, training):
-            if isinstance(event, Finished):
-                finished[event.run] = event.summary
-                store.store(finished)
-            yield event
+        with store.at_part(share.number, share.of) if left else nullcontext():
+            for event in _done(experiment, left, plans, store, training):
+                if isinstance(event, Finished):
+                    finished[event.run] = event.summary
+                    store.store(finished)
+                yield event
         store.store(finished)
 
 

@@ -20,6 +20,7 @@ from fedspike.own_files import used
 from fedspike.reading import digested
 from fedspike.records import reader, writer
 from fedspike.records.environment import environment
+from fedspike.records.parts_at_work import folder_of
 from fedspike.records.schema import Agenda, ExperimentSummary, PlannedRun, RunSummary
 from fedspike.records.seal import sealed
 
@@ -64,7 +65,9 @@ class Store:
     def announce(self) -> None:
         """Store what is going to be done, unless that is there already."""
         runs = {
-            run.name: PlannedRun(rounds=run.plan.rounds, variant=run.variant_sha256)
+            run.name: PlannedRun(
+                rounds=run.plan.rounds, variant=run.variant_sha256, network=run.plan.network.kind
+            )
             for run in self.experiment.runs
         }
         agenda = Agenda(name=self.experiment.name, command=self.command, runs=runs)
@@ -91,6 +94,12 @@ class Store:
         if not self.shared:
             return nullcontext()
         return claimed(self.folder / STORING, self.folder, wait=True)
+
+    def at_part(self, part: int, parts: int) -> AbstractContextManager[None]:
+        """Says to whoever watches that a process is at this part of the runs."""
+        if parts == 1:
+            return nullcontext()
+        return claimed(self.folder / folder_of(part, parts), self.folder, shared=True)
 
     def _store(self, runs: list[RunSummary]) -> None:
         experiment, folder = self.experiment, self.folder

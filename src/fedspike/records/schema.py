@@ -278,10 +278,14 @@ class Environment(Record, frozen=True, kw_only=True):
 
 
 class PlannedRun(Record, frozen=True, kw_only=True):
-    """A run that is to be done; those that differ in the seed alone have the same `variant`, a hash."""
+    """A run that is to be done; those that differ in the seed alone have the same `variant`, a hash.
+
+    `network` is its kind; empty where an older fedspike did not say it.
+    """
 
     rounds: Size
     variant: str
+    network: str = ""
 
 
 class Agenda(Record, frozen=True, kw_only=True):

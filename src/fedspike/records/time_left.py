@@ -126,15 +126,27 @@ class TimeLeft:
     def _usual(self, durations: Mapping[str, Durations]) -> dict[str, float]:
         """What is usual of runs: of their variant, or the mean of those of the same network."""
         own = {variant: one.usual for variant, one in durations.items() if one.usual is not None}
-        alike = defaultdict[str, dict[str, float]](dict)
-        for run, variant in self.variants.items():
-            if variant in own:
-                alike[self.networks[run]][variant] = own[variant]
-        means = {network: mean(some.values()) for network, some in alike.items()}
-        usual = {
-            run: own.get(self.variants[run], means.get(self.networks[run])) for run in self.rounds
-        }
-        return {run: seconds for run, seconds in usual.items() if seconds is not None}
+        return usual_of_runs(own, self.variants, self.networks)
+
+
+def usual_of_runs(
+    seconds: Mapping[str, float], variants: Mapping[str, str], networks: Mapping[str, str]
+) -> dict[str, float]:
+    """What is usual of each run of which it is known: of its variant, else the mean of those of its network.
+
+    `seconds` are by variant; `variants` and `networks` by the name of a run.
+
+    >>> variants, networks = {"a": "x", "b": "y", "c": "z"}, {"a": "snn", "b": "snn", "c": "ann"}
+    >>> usual_of_runs({"x": 2.0}, variants, networks)
+    {'a': 2.0, 'b': 2.0}
+    """
+    alike = defaultdict[str, dict[str, float]](dict)
+    for run, variant in variants.items():
+        if variant in seconds:
+            alike[networks[run]][variant] = seconds[variant]
+    means = {network: mean(some.values()) for network, some in alike.items()}
+    usual = {run: seconds.get(variants[run], means.get(networks[run])) for run in variants}
+    return {run: one for run, one in usual.items() if one is not None}
 
 
 def side_by_side(seconds: Sequence[float], at_once: int) -> float:

@@ -12,11 +12,11 @@ from statistics import fmean
 
 from fedspike.errors import InputError
 from fedspike.files import MOST_SMALL, content_of, held
-from fedspike.records import health, reader
+from fedspike.records import health, parts_at_work, reader
 from fedspike.records.curve import Curve
 from fedspike.records.schema import Agenda, RoundRecord
 from fedspike.records.stored_rounds import GrowingRounds
-from fedspike.records.time_left import Durations, Left, side_by_side
+from fedspike.records.time_left import Durations, Left, side_by_side, usual_of_runs
 from fedspike.records.views import ExperimentView, RunView, State, View
 from fedspike.shell import command
 
@@ -104,7 +104,11 @@ class _Experiment:
             planned = agenda.runs.get(name) if agenda else None
             run.look(until, planned.rounds if planned else None, ask=lock is not False)
         busy = self._is_fresh() if lock is None else lock
-        states = {name: run.state(busy=busy) for name, run in self.runs.items()}
+        in_hand = parts_at_work.in_hand(self.folder, [*agenda.runs]) if busy and agenda else None
+        states = {
+            name: run.state(busy=busy and (in_hand is None or name in in_hand or bool(run.lock)))
+            for name, run in self.runs.items()
+        }
         rates = self._rates(agenda)
         views = [run.view(states[name], rates.get(name)) for name, run in self.runs.items()]
         is_finished = bool(states) and {*states.values()} == {"finished"}
@@ -131,16 +135,18 @@ class _Experiment:
         return of_runs or _age(self.folder / reader.AGENDA) < FRESH_S
 
     def _rates(self, agenda: Agenda | None) -> dict[str, float]:
-        """How long a round of each run takes: as before, or as in those that differ in the seed alone."""
-        own = {name: run.times.usual for name, run in self.runs.items()}
-        variants = {name: run.variant for name, run in agenda.runs.items()} if agenda else {}
+        """How long a round of each run takes: as before, or as in others that are like it."""
+        usual = {name: run.times.usual for name, run in self.runs.items()}
+        own = {name: rate for name, rate in usual.items() if rate is not None}
+        planned = agenda.runs if agenda else {}
+        variants = dict(zip(own, own, strict=True))
+        variants |= {name: run.variant for name, run in planned.items()}
+        networks = variants | {name: run.network or run.variant for name, run in planned.items()}
         alike: dict[str, list[float]] = {}
         for name, rate in own.items():
-            if rate is not None:
-                alike.setdefault(variants.get(name, name), []).append(rate)
+            alike.setdefault(variants[name], []).append(rate)
         means = {variant: fmean(rates) for variant, rates in alike.items()}
-        others = {name: means[one] for name, one in variants.items() if one in means}
-        return others | {name: rate for name, rate in own.items() if rate is not None}
+        return usual_of_runs(means, variants, networks) | own
 
 
 class _Run:
