@@ -64,7 +64,7 @@ def test_the_documents_have_what_result_json_has(module: Any) -> None:
         assert page.filled(text, kept) == text, "run python benchmarks/page.py"
         told += text
     assert sorted(name for _, name, _ in page.BLOCK.findall(told)) == [
-        *("convolution", "growth", "line", "round")
+        *("convolution", "growth", "line", "round", "spoken")
     ]
     kept["round"]["contestants"]["fedspike"]["seconds"] = 12345
     text = page.PAGES[0].read_text(encoding="utf-8")
