@@ -363,6 +363,12 @@ def algorithms(
     ]
 
 
+def large_fleet() -> list[dict[str, Any]]:
+    """More clients than can be drawn one by one, none with as many samples as another."""
+    sizes = {"class_counts": [[n] * 10 for n in range(1, 131)], "clients": 130}
+    return [run("snn", 3, rounds=2) | sizes | {"hidden_weights": None}]
+
+
 EXAMPLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "study": lambda: study(),
     "three networks": three_networks,
@@ -371,6 +377,7 @@ EXAMPLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "algorithms": lambda: algorithms(held=(10, 5, 3)),
     "many settings": lambda: algorithms(held=(10, 9, 8, 7, 5, 4, 3), seeds=1),
     "predictions": tested,
+    "large fleet": large_fleet,
 }
 
 

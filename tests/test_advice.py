@@ -31,6 +31,9 @@ NEEDED = {
     "path": "x",
     "label": "y",
     "candidates": 10,
+    "sensor": [2, 2],
+    "set": "MNIST",
+    "folder": "x",
     "degree": 2,
 }
 Values = dict[str, Any]

@@ -116,7 +116,10 @@ def changed_by_company(learning: Learning) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("quarter", "rows"), [(0, 1), (1, 10), (2, 13), (3, 50)])
+@pytest.mark.parametrize(
+    ("quarter", "rows"),
+    [(0, 1), (1, 10), (2, 13), (3, 17), pytest.param(3, 50, marks=pytest.mark.thorough)],
+)
 def test_a_step_is_the_same_alone_and_in_any_company(quarter: int, rows: int) -> None:
     for network, loss in itertools.islice(networks(), quarter, None, 4):
         assert changed_by_company(Learning(network, loss, rows)) == [], (name(network), name(loss))

@@ -160,7 +160,10 @@ def test_there_is_one_of_each_family() -> None:
 
 
 # Sample after sample, in plain torch; and what no device sees.
-SLOW = ("covariance", "in_rotation", "every_other", "fixed_pace")
+SLOW = (
+    *("covariance", "in_rotation", "every_other", "fixed_pace", "momentum", "server_momentum"),
+    *("hub", "rounded", "in_turn", "stripes"),
+)
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_the_winner_is_told_apart_by_colour_and_by_word(
     assert "rgba(0, 0, 0, 0)" not in colours["conventional"] | colours["spiking"]
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [pytest.param(390, marks=pytest.mark.thorough), 1280])
 def test_the_names_of_the_front_are_all_there_apart_and_on_the_screen(
     browser: webdriver.Chrome, sweep: Path, width: int
 ) -> None:
