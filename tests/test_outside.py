@@ -159,7 +159,7 @@ def test_there_is_one_of_each_family() -> None:
     assert missing == ["Network", "Architecture", "Normalisation", "Rule"]
 
 
-# Sample after sample, in plain torch; and what no device sees.
+# What computes sample after sample, what no device sees, and what has a like among the others.
 SLOW = (
     *("covariance", "in_rotation", "every_other", "fixed_pace", "momentum", "server_momentum"),
     *("hub", "rounded", "in_turn", "stripes"),

@@ -214,7 +214,7 @@ def test_weights_have_the_colours_of_their_signs(browser: webdriver.Chrome, stud
     assert np.array(data).reshape(height, width, 4).tolist() == [[*map(list, row)]] * 4
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.thorough)])
 def test_the_energy_bill_fits_the_screen_folded_and_unfolded(
     browser: webdriver.Chrome, priced: Path, width: int
 ) -> None:

@@ -178,6 +178,7 @@ def test_how_long_to_wait_is_a_time(seconds: str, capsys: pytest.CaptureFixture[
         raise AssertionError("it waits less than not at all")
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_all_and_says_how_to_go_on(two_ranks: list[subprocess.Popen[str]]) -> None:
     for rank in two_ranks:
         rank.send_signal(signal.SIGINT)

@@ -17,6 +17,7 @@ from fedspike.data import download, idx
 from fedspike.data.dataset import Dataset, ignore
 from fedspike.data.fashion_mnist import cache_folder
 from fedspike.data.layout import intensities
+from fedspike.data.library_sets import LibrarySet
 from fedspike.data.source import Pictures
 from fedspike.errors import InputError
 
@@ -82,29 +83,17 @@ class TorchvisionSet(Pictures, tag="torchvision"):
         )
 
     def _fetch(self, folder: Path, place: "_Place", say: Callable[[str], None]) -> None:
-        """Have torchvision fetch what is not there; its files are moved in when all are whole."""
         lacking = next(ways[0].path for ways in place.files if _first(folder, ways) is None)
-        addresses = ", ".join(place.addresses)
-        if not self.download:
-            raise InputError(
-                f"{folder} has no {lacking}",
-                expected=f"{self.set} as torchvision lays it out below its root",
-                fix=f"set data.download = true, which fetches it from {addresses}, or correct data.folder",
-                keys=("folder", "download"),
-            )
-        say(
-            f"{self.kind}: {self.set} is not in {folder}; torchvision fetches it into it from {addresses}"
+        origin = ", ".join(place.addresses)
+        LibrarySet("torchvision", self.set, folder, "root").fetch(
+            lacking,
+            place.addresses,
+            self.download,
+            lambda: say(
+                f"{self.kind}: {self.set} is not in {folder}; torchvision fetches it into it from {origin}"
+            ),
+            place.fetch,
         )
-        try:
-            download.moved_in(folder, place.fetch)
-        except (OSError, RuntimeError) as error:  # as torchvision says that a hash is another
-            reason = " ".join(str(error).split())
-            raise InputError(
-                f"{self.set} is not to be had: {reason}",
-                expected=f"an answer from {addresses}; does this machine reach it?",
-                fix="fetch it on a machine that does, with torchvision, and name its root as data.folder",
-                keys=("download",),
-            ) from error
 
 
 class _File(NamedTuple):

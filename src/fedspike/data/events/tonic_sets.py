@@ -13,6 +13,7 @@ from msgspec import Meta
 from fedspike import extras
 from fedspike.data import download
 from fedspike.data.events.event_source import Events, EventSource, Recorded, Recording
+from fedspike.data.library_sets import LibrarySet
 from fedspike.errors import InputError
 
 OWNERS = {"SHD": "speaker", "SSC": "speaker", "DVSGesture": "users"}  # by tonic's attribute
@@ -51,30 +52,19 @@ class TonicSet(EventSource, tag="tonic", kw_only=True):
         return Recorded(self.set.lower(), self.folder, sensor, parts[0], test)
 
     def _fetch(self, own: Any, addresses: list[str], say: Callable[[str], None]) -> None:
-        """Have tonic fetch the set; its files are moved in when all are whole."""
-        places = ", ".join(addresses)
-        if not self.download:
-            raise InputError(
-                f"{self.folder} has no {self.set}",
-                expected=f"{self.set} as tonic lays it out below its save_to",
-                fix=f"set data.download = true, which fetches it from {places}, or correct data.folder",
-                keys=("folder", "download"),
-            )
-        try:
+        def announce() -> None:
             for address in addresses:
                 size = download.size_of(address)
                 extent = "of a size that is not said" if size is None else f"{size / 1e6:.0f} MB"
                 say(f"{self.kind}: tonic fetches {address}, {extent}, into {self.folder}")
-            download.moved_in(
-                Path(self.folder), lambda root: [own(str(root), **one) for one in _choices(own)]
-            )
-        except (OSError, RuntimeError) as error:  # as tonic says that a hash is another
-            raise InputError(
-                f"{self.set} is not to be had: {' '.join(str(error).split())}",
-                expected=f"an answer from {places}; does this machine reach it?",
-                fix="fetch it on a machine that does, with tonic, and name its save_to as data.folder",
-                keys=("download",),
-            ) from error
+
+        LibrarySet("tonic", self.set, Path(self.folder), "save_to").fetch(
+            self.set,
+            addresses,
+            self.download,
+            announce,
+            lambda root: [own(str(root), **one) for one in _choices(own)],
+        )
 
 
 class _Absent(Exception):
