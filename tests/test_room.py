@@ -10,7 +10,7 @@ from msgspec.structs import replace
 import fedspike as fs
 from fedspike import machine
 from fedspike.cli import main
-from fedspike.data import Dataset
+from fedspike.data import Dataset, Owners
 from fedspike.data.events import EventSource
 from fedspike.errors import InputError
 from fedspike.experiment import sweep
@@ -72,13 +72,9 @@ def test_no_preset_is_refused_on_a_small_machine(
     if isinstance(runs[0].plan.data, fs.Signs):
         data = fs.data.load_data(fs.Signs(train_samples=86, test_samples=43))
     if isinstance(runs[0].plan.data, EventSource):
-        trains, labels = np.zeros((40, 140, 2), np.int64), np.arange(40) % 20
-        shown: dict[str, Any] = {
-            "x_train": trains,
-            "y_train": labels,
-            "x_test": trains,
-            "y_test": labels,
-        }
+        trains, labels = np.zeros((800, 140, 2), np.int64), np.arange(800) % 20
+        shown: dict[str, Any] = {"x_train": trains, "y_train": labels, "x_test": trains}
+        shown |= {"y_test": labels, "owners": Owners.called(str(n % 10) for n in range(800))}
         data = Dataset("words", **shown, classes=20, source="words", sha256={}, time_steps=100)
     for run in runs:
         plan = replace(run.plan, data=data)
